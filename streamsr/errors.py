@@ -1,0 +1,62 @@
+"""The errors a caller may catch.
+
+StreamsrError
+├── UserError            what was asked for is wrong: a value, a file, a name (exit code 2)
+│   ├── ConfigError      a setting: the key, what it got, what is allowed, where
+│   ├── InputError       an input that cannot be read as video
+│   ├── OutputError      an output that cannot be written
+│   └── ModelError       a model that is missing, damaged or does not fit its card
+├── SourceError          a live source failed; it is tried again
+│   └── SourceAuthError  a live source refused the credentials; tried again, but seldom
+└── WorkerError          a worker process ended without being asked to
+
+A message states what was got, what is allowed and where; it holds no secret.
+"""
+
+__all__ = [
+    "ConfigError",
+    "InputError",
+    "ModelError",
+    "OutputError",
+    "SourceAuthError",
+    "SourceError",
+    "StreamsrError",
+    "UserError",
+    "WorkerError",
+]
+
+
+class StreamsrError(Exception):
+    """Any failure that streamsr foresees."""
+
+
+class UserError(StreamsrError):
+    """What was asked for cannot be done as it was asked for."""
+
+
+class ConfigError(UserError):
+    """A setting is wrong."""
+
+
+class InputError(UserError):
+    """An input is missing, empty or damaged."""
+
+
+class OutputError(UserError):
+    """An output cannot be written."""
+
+
+class ModelError(UserError):
+    """A model is missing or damaged, or its weights do not fit its network."""
+
+
+class SourceError(StreamsrError):
+    """A live source could not be opened or stopped delivering."""
+
+
+class SourceAuthError(SourceError):
+    """A live source refused the credentials."""
+
+
+class WorkerError(StreamsrError):
+    """A worker process ended without being asked to."""

@@ -1,0 +1,61 @@
+"""What a stream has to say: stable codes, a sentence for people, and at most one a second each."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamsr.redact import redact
+
+__all__ = ["Code", "Emit", "Event", "EventLog"]
+
+logger = logging.getLogger("streamsr")
+
+
+class Code(StrEnum):
+    """Stable names: other software may act on them."""
+
+    SRC_UP = "SRC_UP"  # a live source delivers
+    SRC_DOWN = "SRC_DOWN"  # a live source does not deliver; it is tried again
+    SRC_AUTH = "SRC_AUTH"  # a live source refuses the credentials; tried again, seldom
+    SRC_FORMAT = "SRC_FORMAT"  # the picture's size or format changed
+    SRC_TIME = "SRC_TIME"  # the source's time stamps jumped; rebased
+    SRC_DAMAGED = "SRC_DAMAGED"  # the decoder meets damaged data
+    OUT_FAILED = "OUT_FAILED"  # an output cannot be written
+    WORKER_DOWN = "WORKER_DOWN"  # a worker process ended; it is started again
+    WORKER_UP = "WORKER_UP"
+    SR_FAILED = "SR_FAILED"  # the network gave no usable picture; scaled plainly instead
+    OVERLOAD = "OVERLOAD"  # frames are dropped, since the device is too slow
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one stream. ``message`` holds no secret."""
+
+    code: Code
+    stream: str
+    message: str  # what happened, and what is being done about it
+
+
+Emit = Callable[[Event], None]
+
+
+class EventLog:
+    """Logs events, a repeating code of one stream once a second at most, and counts them all."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock  # monotonic seconds
+        self._logged: dict[tuple[str, Code], float] = {}
+        self._unlogged: dict[tuple[str, Code], int] = {}
+        self.counts: dict[Code, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        self.counts[event.code] = self.counts.get(event.code, 0) + 1
+        key, now = (event.stream, event.code), self._clock()
+        if now - self._logged.get(key, float("-inf")) < 1:
+            self._unlogged[key] = self._unlogged.get(key, 0) + 1
+            return
+        self._logged[key] = now
+        skipped = self._unlogged.pop(key, 0)
+        more = f" ({skipped} more of these were not logged)" if skipped else ""
+        logger.warning("%s [%s] %s%s", event.code, event.stream, redact(event.message), more)

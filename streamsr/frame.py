@@ -1,0 +1,81 @@
+"""A decoded picture and its colour description: what the data path hands from stage to stage."""
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ColourTags", "Frame", "Plane"]
+
+Plane = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class ColourTags:
+    """How samples mean colours, by the code points of ITU-T H.273; 2 is "unspecified"."""
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+    full_range: bool = False
+    chroma: int = 1  # FFmpeg's chroma location: 1 left (MPEG-2), 2 centre (JPEG)
+
+    BT709 = 1
+    UNSPECIFIED = 2
+    BT601_625 = 5
+    BT601_525 = 6
+    CHROMA_LEFT = 1
+
+    def resolved(self, height: int) -> Self:
+        """Fill in what is unspecified as players guess it: BT.601 up to 576 lines, else BT.709.
+
+        An upscaled picture must say so, since players would guess anew from its new height.
+        """
+        if self.matrix != self.UNSPECIFIED:
+            return self
+        guess = self.BT601_525 if height <= 576 else self.BT709
+        known = {n: v for n in ("primaries", "transfer") if (v := getattr(self, n)) != 2}
+        return replace(self, **{"primaries": guess, "transfer": guess, **known, "matrix": guess})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture in 8 bits.
+
+    ``planes`` are (Y, Cb, Cr) of 4:2:0, each (h, w), chroma ``ceil`` halved; or one packed
+    (h, w, 3) R'G'B' array of full range, whose ``colour.matrix`` is 0. Planes may be views of
+    a decoder's memory: read them, never write.
+    """
+
+    planes: tuple[Plane, ...] = field(repr=False)
+    colour: ColourTags
+    pts: int  # in units of time_base, strictly rising within a stream
+    time_base: Fraction  # seconds
+    arrived: float = 0.0  # monotonic seconds: when its last packet was read
+    discontinuous: bool = False  # nothing before this frame has to do with it
+
+    def __post_init__(self) -> None:
+        shapes = [plane.shape for plane in self.planes]
+        height, width = shapes[0][:2]
+        chroma = (-(-height // 2), -(-width // 2))
+        if shapes not in ([(height, width), chroma, chroma], [(height, width, 3)]):
+            raise ValueError(f"planes: got shapes {shapes}, allowed are 4:2:0 or one (h, w, 3)")
+
+    @property
+    def height(self) -> int:
+        return int(self.planes[0].shape[0])
+
+    @property
+    def width(self) -> int:
+        return int(self.planes[0].shape[1])
+
+    @property
+    def is_rgb(self) -> bool:
+        return len(self.planes) == 1
+
+    @property
+    def time_s(self) -> float:
+        """When the picture is shown, in seconds of its stream."""
+        return float(self.pts * self.time_base)

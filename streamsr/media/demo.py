@@ -1,0 +1,54 @@
+"""The built-in camera: the project's own scene, live at its rate, with sound."""
+
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from time import monotonic
+
+import av
+
+from streamsr.frame import ColourTags, Frame
+from streamsr.media.scene import SOUND_RATE, Scene
+from streamsr.media.source import Item, Sound, SourceInfo
+from streamsr.timeline import TICKS
+
+__all__ = ["DemoSource"]
+
+
+class DemoSource:
+    """Delivers picture ``n`` of the scene ``n / rate`` seconds after it was opened."""
+
+    live = True
+    name = "demo"
+    reconnects = 0
+
+    def __init__(self, scene: Scene | None = None) -> None:
+        self._scene = scene or Scene()
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        scene = self._scene
+        rate = Fraction(scene.rate)
+        yield SourceInfo(
+            width=scene.width,
+            height=scene.height,
+            rate=rate,
+            sample_aspect=Fraction(1),
+            codec="rawvideo",
+            pixel_format="yuv420p",
+            audio_codec="pcm_s16le",
+        )
+        start, number = monotonic(), 0
+        while not stop.wait(max(0.0, start + float(number / rate) - monotonic())):
+            time_s = float(number / rate)
+            yield Frame(
+                planes=scene.picture(number),
+                colour=ColourTags(1, 1, 1),
+                pts=round(time_s / TICKS),
+                time_base=TICKS,
+                arrived=monotonic(),
+                discontinuous=number == 0,
+            )
+            samples = av.AudioFrame.from_ndarray(scene.sound(number)[None], "s16", "mono")
+            samples.sample_rate = SOUND_RATE
+            yield Sound(time_s, samples=samples)
+            number += 1

@@ -1,0 +1,130 @@
+"""Video encoding: one encoder per rendition, colour tags and pixel aspect kept."""
+
+from __future__ import annotations  # av.Packet is generic in its stubs alone
+
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.video.frame import PictureType
+from av.video.reformatter import ColorRange, Interpolation
+
+from streamsr.errors import OutputError
+from streamsr.frame import ColourTags, Frame
+from streamsr.media.pixels import planes_of, to_av
+from streamsr.media.settings import EncoderSettings
+
+__all__ = ["VideoEncoder"]
+
+
+class VideoEncoder:
+    """H.264 of the first frame's size: no B-frames, so that a packet leaves with its frame.
+
+    A frame of another size is fitted into that size, black around it.
+    """
+
+    def __init__(
+        self, settings: EncoderSettings, first: Frame, rate: Fraction, aspect: Fraction
+    ) -> None:
+        self.width = first.width
+        self.height = first.height
+        self.context = _context(settings, first, rate, aspect)
+        self._keyframe = False
+        self._last: int | None = None
+
+    @property
+    def size(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    @property
+    def time_base(self) -> Fraction:
+        """What packets' pts count, in seconds."""
+        return self.context.time_base
+
+    def request_keyframe(self) -> None:
+        """Make the next frame an IDR picture. May be called from any thread."""
+        self._keyframe = True
+
+    def encode(self, frame: Frame) -> list[av.Packet[Any]]:
+        """Encode a frame; its pts must be above the last one's."""
+        picture = to_av(frame)
+        if (frame.width, frame.height) != (self.width, self.height):
+            picture = self._fitted(picture)
+        elif picture.format.name != "yuv420p":
+            picture = _yuv420(picture)
+        picture.time_base = self.context.time_base
+        picture.pts = round(frame.pts * frame.time_base / self.context.time_base)
+        if self._last is not None:
+            picture.pts = max(picture.pts, self._last + 1)
+        self._last = picture.pts
+        picture.pict_type = PictureType.I if self._keyframe else PictureType.NONE
+        self._keyframe = False
+        return self.context.encode(picture)
+
+    def flush(self) -> list[av.Packet[Any]]:
+        return self.context.encode(None)
+
+    def _fitted(self, picture: av.VideoFrame) -> av.VideoFrame:
+        scale = min(self.width / picture.width, self.height / picture.height)
+        width, height = (
+            max(2, int(side * scale) // 2 * 2) for side in (picture.width, picture.height)
+        )
+        inner = _yuv420(picture, width, height)
+        canvas = av.VideoFrame(self.width, self.height, "yuv420p")
+        for index, (source, target) in enumerate(
+            zip(planes_of(inner), planes_of(canvas), strict=True)
+        ):
+            target[...] = 16 if index == 0 else 128
+            top, left = ((t - s) // 2 for t, s in zip(target.shape, source.shape, strict=True))
+            target[top : top + source.shape[0], left : left + source.shape[1]] = source
+        return canvas
+
+
+def _context(
+    settings: EncoderSettings, first: Frame, rate: Fraction, aspect: Fraction
+) -> av.VideoCodecContext:
+    context = av.CodecContext.create("libx264", "w")
+    context.width, context.height = first.width, first.height
+    context.pix_fmt = "yuv420p"
+    context.time_base = first.time_base
+    context.framerate = rate
+    context.sample_aspect_ratio = aspect
+    context.gop_size = max(1, round(settings.gop_s * rate))
+    context.thread_count = 1  # slices of one picture would cost bits, and cores the network needs
+    tags = ColourTags(1, 1, 1) if first.is_rgb else first.colour
+    context.colorspace = tags.matrix
+    context.color_primaries = tags.primaries
+    context.color_trc = tags.transfer
+    context.color_range = ColorRange.JPEG if tags.full_range else ColorRange.MPEG
+    context.options = {
+        "preset": settings.preset,
+        "tune": "zerolatency",
+        "crf": str(settings.crf),
+        "maxrate": f"{settings.max_kbit_s}k",
+        "bufsize": f"{settings.max_kbit_s}k",
+        "forced-idr": "1",
+    }
+    try:
+        context.open()
+    except av.FFmpegError as error:
+        raise OutputError(
+            f"encoder: H.264 of {first.width}x{first.height} cannot be made: {error.strerror}"
+        ) from None
+    return context
+
+
+def _yuv420(picture: av.VideoFrame, width: int = 0, height: int = 0) -> av.VideoFrame:
+    """4:2:0 of the picture, R'G'B' by BT.709 in limited range, as the context is tagged."""
+    rgb = picture.format.name == "rgb24"
+    matrix = ColourTags.BT709 if rgb else picture.colorspace
+    span = ColorRange.MPEG if rgb else picture.color_range
+    return picture.reformat(
+        width=width or picture.width,
+        height=height or picture.height,
+        format="yuv420p",
+        src_colorspace=matrix,
+        dst_colorspace=matrix,
+        src_color_range=ColorRange.JPEG if rgb else span,
+        dst_color_range=span,
+        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+    )

@@ -1,0 +1,175 @@
+"""Files and folders as sources: from the first frame to the last, as fast as they are asked for."""
+
+from __future__ import annotations  # av.Packet is generic in its stubs alone
+
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from streamsr.errors import InputError
+from streamsr.events import Code, Emit, Event
+from streamsr.frame import Frame
+from streamsr.media.images import image_frames, image_names
+from streamsr.media.pixels import from_av
+from streamsr.media.source import Item, Sound, SourceInfo, reason_of
+from streamsr.redact import redact
+
+__all__ = ["FileSource", "FolderSource", "file_frames", "stream_info"]
+
+DEFAULT_RATE = Fraction(25)
+
+
+class FileSource:
+    """Any file or address that PyAV opens and that has an end."""
+
+    live = False
+    reconnects = 0
+
+    def __init__(self, url: str, emit: Emit) -> None:
+        self.url = url
+        self.name = redact(url)
+        self._emit = emit
+        self._damaged = 0  # packets that could not be decoded
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        try:
+            container = av.open(self.url, timeout=(10, 10))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise InputError(f"input {self.name}: cannot be opened: {reason_of(error)}") from None
+        with container:
+            if not container.streams.video:
+                raise InputError(f"input {self.name}: there is no video in it")
+            yield from self._read(container, stop)
+
+    def _read(
+        self, container: av.container.InputContainer, stop: threading.Event
+    ) -> Iterator[Item]:
+        video = container.streams.video[0]
+        audio = next(iter(container.streams.audio), None)
+        video.thread_type = "AUTO"
+        start_s = (container.start_time or 0) / av.time_base
+        info: SourceInfo | None = None
+        last = None  # pts of the newest picture
+        for packet in self._packets(container, [s for s in (video, audio) if s is not None]):
+            if stop.is_set():
+                return
+            if packet.stream is audio:
+                if packet.pts is not None and packet.time_base is not None:
+                    yield Sound(float(packet.pts * packet.time_base) - start_s, packet)
+                continue
+            for picture in self._decode(packet):
+                if info is None:
+                    info = stream_info(video, audio, picture)
+                    yield info
+                frame = _place(picture, video, start_s, last)
+                last = frame.pts
+                yield frame
+        if info is None:
+            raise InputError(f"input {self.name}: no picture in it can be decoded")
+
+    def _packets(
+        self, container: av.container.InputContainer, streams: list[av.stream.Stream]
+    ) -> Iterator[av.Packet[Any]]:
+        """Every packet; where the file breaks off, what came before counts."""
+        try:
+            yield from container.demux(streams)
+        except av.FFmpegError as error:
+            self._complain(f"the file is damaged: {reason_of(error)}; it ends here")
+
+    def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
+        try:
+            return packet.decode()
+        except av.FFmpegError as error:
+            self._damaged += 1
+            self._complain(f"{self._damaged} damaged packets left out: {reason_of(error)}")
+            return []
+
+    def _complain(self, message: str) -> None:
+        self._emit(Event(Code.SRC_DAMAGED, self.name, message))
+
+
+class FolderSource:
+    """A folder of numbered PNG frames."""
+
+    live = False
+    reconnects = 0
+
+    def __init__(self, folder: Path, rate: Fraction = DEFAULT_RATE) -> None:
+        self.folder = folder
+        self.name = str(folder)
+        self.rate = rate
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        names = tuple(image_names(self.folder))
+        for number, frame in enumerate(image_frames(self.folder, self.rate)):
+            if number == 0:
+                yield SourceInfo(
+                    width=frame.width,
+                    height=frame.height,
+                    rate=self.rate,
+                    sample_aspect=Fraction(1),
+                    codec="png",
+                    pixel_format="rgb24",
+                    frames=len(names),
+                    names=names,
+                )
+            if stop.is_set():
+                return
+            yield frame
+
+
+def file_frames(path: Path) -> Iterator[Frame]:
+    """Every picture of a file. Raises InputError where it cannot be read."""
+
+    def refuse(event: Event) -> None:
+        raise InputError(f"{path}: {event.message}")
+
+    for item in FileSource(str(path), refuse).items(threading.Event()):
+        if isinstance(item, Frame):
+            yield item
+
+
+def stream_info(
+    video: av.VideoStream, audio: av.AudioStream | None, picture: av.VideoFrame
+) -> SourceInfo:
+    """Describe an open stream by its container and its first picture."""
+    turned = picture.rotation % 180 != 0
+    aspect = video.sample_aspect_ratio or Fraction(1)
+    rate = video.average_rate or video.guessed_rate or DEFAULT_RATE
+    return SourceInfo(
+        width=picture.height if turned else picture.width,
+        height=picture.width if turned else picture.height,
+        rate=rate,
+        sample_aspect=1 / aspect if turned else aspect,
+        codec=video.codec_context.name,
+        pixel_format=picture.format.name,
+        frames=video.frames or _estimated(video, rate),
+        audio=audio,
+        audio_codec=audio.codec_context.name if audio is not None else "",
+    )
+
+
+def _estimated(video: av.VideoStream, rate: Fraction) -> int | None:
+    container = video.container
+    duration = getattr(container, "duration", None)  # of the container, in av.time_base
+    return round(duration / av.time_base * rate) if duration else None
+
+
+def _place(
+    picture: av.VideoFrame, video: av.VideoStream, start_s: float, last: int | None
+) -> Frame:
+    """Convert a picture, its time counted from the file's start and strictly rising."""
+    base = picture.time_base or video.time_base or Fraction(1, 90_000)
+    rate = video.average_rate or DEFAULT_RATE
+    step = max(1, round(1 / (rate * base)))
+    if picture.pts is not None:
+        pts = picture.pts - round(start_s / base)
+    else:
+        pts = 0 if last is None else last + step
+    if last is not None and pts <= last:
+        pts = last + 1
+    return from_av(picture, pts=pts, time_base=base, rotation=picture.rotation)

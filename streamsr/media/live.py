@@ -1,0 +1,192 @@
+"""A live address as a source: it reconnects for ever, and notices a camera that has gone mute."""
+
+from __future__ import annotations  # av.Packet is generic in its stubs alone
+
+import threading
+from collections.abc import Iterator
+from time import monotonic
+from typing import Any
+
+import av
+
+from streamsr.backoff import Backoff
+from streamsr.errors import SourceAuthError, SourceError
+from streamsr.events import Code, Emit, Event
+from streamsr.frame import Frame
+from streamsr.media.files import stream_info
+from streamsr.media.pixels import from_av
+from streamsr.media.source import Item, Sound, reason_of
+from streamsr.redact import protect, redact
+from streamsr.timeline import TICKS, Timeline
+
+__all__ = ["LIVE_SCHEMES", "LiveSource"]
+
+LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp"})
+
+OPEN_S = 5.0  # FFmpeg may take twice as long to notice
+SILENT_S = 4.0  # without a new picture: the camera is given up and opened anew
+DAMAGED_S = 2.0  # of nothing but damaged data: likewise
+AUTH_RETRY_S = 30.0  # cameras lock users out that knock too often
+
+
+class LiveSource:
+    """A camera. ``items`` ends only when it is stopped, or as ``give_up_s`` says.
+
+    With ``give_up_s`` the first picture must come within so many seconds, or SourceError is
+    raised; once it has come, the source is tried again for ever.
+    """
+
+    live = True
+
+    def __init__(
+        self, url: str, emit: Emit, *, transport: str = "tcp", give_up_s: float | None = None
+    ) -> None:
+        protect(url)
+        self.url = url
+        self.name = redact(url)
+        self.transport = transport
+        self.reconnects = 0
+        self._emit = emit
+        self._give_up_s = give_up_s
+        self._timeline = Timeline()
+        self._seen = False  # any picture, ever
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        backoff = Backoff()
+        started = monotonic()
+        while not stop.is_set():
+            try:
+                for item in self._connection(stop):
+                    if isinstance(item, Frame):
+                        backoff.succeeded()
+                        self._seen = True
+                    yield item
+                reason: SourceError = SourceError("it ended the stream")
+            except SourceError as error:
+                reason = error
+            if stop.is_set():
+                return
+            delay_s = self._failed(reason, backoff, monotonic() - started)
+            stop.wait(delay_s)
+            self.reconnects += self._seen
+
+    def _failed(self, reason: SourceError, backoff: Backoff, tried_s: float) -> float:
+        """Say what happened and give the seconds to wait, or raise once it is time to give up."""
+        refused = isinstance(reason, SourceAuthError)
+        delay_s = AUTH_RETRY_S if refused else backoff.next_s()
+        if self._give_up_s is not None and not self._seen:
+            if refused or tried_s + delay_s >= self._give_up_s:
+                raise type(reason)(f"input {self.name}: {reason}")
+            delay_s = min(delay_s, self._give_up_s - tried_s)
+        code = Code.SRC_AUTH if refused else Code.SRC_DOWN
+        self._tell(code, f"{self.name}: {reason}; trying again in {delay_s:.1f} s")
+        return delay_s
+
+    def _connection(self, stop: threading.Event) -> Iterator[Item]:
+        """One connection, from opening to its end. Raises SourceError where it fails."""
+        self._timeline.reconnected()
+        try:
+            with av.open(self.url, options=self._options(), timeout=(OPEN_S, OPEN_S)) as container:
+                if not container.streams.video:
+                    raise SourceError("there is no video in it")
+                yield from self._read(container, stop)
+        except (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError):
+            raise SourceAuthError("it refuses the user name or password") from None
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise SourceError(reason_of(error)) from None
+
+    def _read(
+        self, container: av.container.InputContainer, stop: threading.Event
+    ) -> Iterator[Item]:
+        video = container.streams.video[0]
+        audio = next(iter(container.streams.audio), None)
+        video.codec_context.thread_count = 1  # frame threads would delay by a frame each
+        watch = _Watch(monotonic())
+        shape: tuple[int, int, str] | None = None
+        for packet in container.demux([s for s in (video, audio) if s is not None]):
+            arrived = monotonic()
+            if stop.is_set():
+                return
+            watch.check(arrived)
+            if packet.stream is audio:
+                yield from self._sound(packet)
+                continue
+            for picture in self._decode(packet, watch):
+                if (now := (picture.width, picture.height, picture.format.name)) != shape:
+                    shape = now
+                    info = stream_info(video, audio, picture)
+                    self._tell(Code.SRC_UP, f"{self.name}: {info.size} {info.codec}")
+                    yield info
+                watch.pictured(arrived)
+                yield self._frame(picture, arrived, watch)
+
+    def _decode(self, packet: av.Packet[Any], watch: _Watch) -> list[av.VideoFrame]:
+        """The packet's new and whole pictures."""
+        try:
+            pictures = packet.decode()
+        except av.FFmpegError as error:
+            watch.damaged = True
+            self._tell(Code.SRC_DAMAGED, f"{self.name}: {reason_of(error)}; held until it is whole")
+            return []
+        return [p for p in pictures if watch.is_new(p) and watch.is_whole(p)]
+
+    def _frame(self, picture: av.VideoFrame, arrived: float, watch: _Watch) -> Frame:
+        pts, broken = self._timeline.picture(picture.time, arrived)
+        if broken and watch.pictures > 1:
+            self._tell(Code.SRC_TIME, f"{self.name}: its time stamps jumped; they are rebased")
+        return from_av(
+            picture,
+            pts=pts,
+            time_base=TICKS,
+            arrived=arrived,
+            discontinuous=broken,
+            rotation=picture.rotation,
+        )
+
+    def _sound(self, packet: av.Packet[Any]) -> Iterator[Sound]:
+        if packet.pts is None:
+            return
+        time_s = self._timeline.sound_s(float(packet.pts * packet.time_base))
+        if time_s is not None:
+            yield Sound(time_s, packet)
+
+    def _options(self) -> dict[str, str]:
+        options = {"fflags": "nobuffer", "flags": "low_delay"}
+        options |= {"analyzeduration": "200000", "probesize": "32768"}  # µs, bytes
+        if self.url.startswith("rtsp"):
+            options |= {"rtsp_transport": self.transport, "timeout": str(round(OPEN_S * 1e6))}
+        return options
+
+    def _tell(self, code: Code, message: str) -> None:
+        self._emit(Event(code, self.name, message))
+
+
+class _Watch:
+    """What one connection has delivered: only new, whole pictures count as a sign of life."""
+
+    def __init__(self, opened: float) -> None:
+        self.pictures = 0
+        self.damaged = False  # since the newest keyframe
+        self._newest = opened  # monotonic
+        self._pts: int | None = None
+
+    def check(self, now: float) -> None:
+        """Raise SourceError where there has been no picture for too long."""
+        silent_s = now - self._newest
+        if silent_s > (DAMAGED_S if self.damaged else SILENT_S):
+            raise SourceError(f"no new picture for {silent_s:.0f} s")
+
+    def pictured(self, now: float) -> None:
+        self.pictures += 1
+        self._newest = now
+
+    def is_new(self, picture: av.VideoFrame) -> bool:
+        """Whether it is not the last one's twin, as repeated SPS and PPS make of a keyframe."""
+        twin = picture.pts is not None and picture.pts == self._pts
+        self._pts = picture.pts
+        return not twin
+
+    def is_whole(self, picture: av.VideoFrame) -> bool:
+        """Whether it is decoded from undamaged data, back to its keyframe."""
+        self.damaged = picture.is_corrupt or (self.damaged and not picture.key_frame)
+        return not self.damaged

@@ -1,0 +1,163 @@
+"""Writing a file: H.264 packets and the source's sound into a container.
+
+MP4 is written in fragments and turned into a plain file when it is closed: killed at any moment
+it still plays, up to its last whole GOP.
+"""
+
+from __future__ import annotations  # av.Packet is generic in its stubs alone
+
+import io
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from streamsr.errors import OutputError
+from streamsr.media.audio import AudioEncoder
+from streamsr.media.source import Sound, SourceInfo, reason_of
+from streamsr.packet import OUTPUT, Packet
+
+__all__ = ["CONTAINERS", "FileWriter", "check_writable"]
+
+CONTAINERS = {
+    ".mp4": {
+        "movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof",
+        "flush_packets": "1",
+    },
+    ".mkv": {"flush_packets": "1", "cluster_time_limit": "1000"},
+}
+COPIED = {
+    ".mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus"},
+    ".mkv": {"aac", "mp3", "ac3", "eac3", "flac", "opus", "vorbis", "pcm_s16le"},
+}
+"""Codecs that players take in that container; other sound becomes AAC."""
+
+
+def check_writable(path: Path) -> None:
+    """Raise OutputError where no file can be written at ``path``; what is there is kept."""
+    if path.suffix.lower() not in CONTAINERS:
+        raise OutputError(
+            f"output {path}: got {path.suffix or 'no ending'!r}, allowed are "
+            f"{', '.join(CONTAINERS)}, or a folder for PNG frames"
+        )
+    if path.is_dir():
+        raise OutputError(f"output {path}: there is a folder of that name")
+    if not path.parent.is_dir():
+        raise OutputError(f"output {path}: the folder {path.parent} does not exist")
+    try:
+        existed = path.exists()
+        path.open("ab").close()
+        if not existed:
+            path.unlink()
+    except OSError as error:
+        raise OutputError(f"output {path}: cannot be written: {error.strerror}") from None
+
+
+class FileWriter:
+    """One output file: a packet sink of ``streamsr.delivery``, for the upscaled rendition.
+
+    Raises OutputError where the file cannot be written on.
+    """
+
+    tracks = frozenset({OUTPUT})
+
+    def __init__(self, path: Path) -> None:
+        check_writable(path)
+        self.path = path
+        self._container: av.container.OutputContainer | None = None
+        self._video: av.VideoStream | None = None
+        self._audio: av.AudioStream | None = None
+        self._encoder: AudioEncoder | None = None  # where sound is not copied
+        self._sound_pts: int | None = None  # of the newest copied packet
+
+    def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
+        """Write the header: ``keyframe`` is the first picture, with its SPS and PPS."""
+        suffix = self.path.suffix.lower()
+        try:
+            container = av.open(str(self.path), "w", options=CONTAINERS[suffix])
+            self._container = container
+            with av.open(io.BytesIO(keyframe.data), format="h264") as probe:
+                self._video = container.add_stream_from_template(
+                    probe.streams.video[0], opaque=True, framerate=rate
+                )
+            self._video.time_base = keyframe.time_base
+            if info.audio_codec:
+                self._add_audio(container, info, suffix)
+        except (av.FFmpegError, OSError) as error:
+            raise self._failure(error) from None
+
+    def video(self, packet: Packet) -> None:
+        assert self._video is not None
+        self._mux(packet.data, packet.pts, packet.time_base, packet.keyframe, self._video)
+
+    def sound(self, sound: Sound) -> None:
+        """Write a piece of sound; without an audio track it is left out."""
+        if self._audio is None:
+            return
+        if self._encoder is not None:
+            for encoded in self._encoder.encode(sound):
+                self._mux_encoded(encoded)
+            return
+        packet = sound.packet
+        assert packet is not None
+        assert packet.time_base is not None
+        pts = round(sound.time_s / packet.time_base)
+        if self._sound_pts is not None and pts <= self._sound_pts:
+            return  # the source repeats itself after a reconnect
+        self._sound_pts = pts
+        self._mux(bytes(packet), pts, packet.time_base, True, self._audio, packet.duration)
+
+    def close(self) -> None:
+        """Finish the file. Closing twice does nothing."""
+        container, self._container = self._container, None
+        if container is None:
+            return
+        try:
+            if self._encoder is not None and self._audio is not None:
+                for packet in self._encoder.flush():
+                    packet.stream = self._audio
+                    container.mux(packet)
+            container.close()
+        except (av.FFmpegError, OSError) as error:
+            raise self._failure(error) from None
+
+    def _add_audio(
+        self, container: av.container.OutputContainer, info: SourceInfo, suffix: str
+    ) -> None:
+        if info.audio is not None and info.audio_codec in COPIED[suffix]:
+            self._audio = container.add_stream_from_template(info.audio)
+            return
+        self._encoder = AudioEncoder("aac")
+        stream = container.add_stream("aac", rate=48_000, layout="stereo")
+        assert isinstance(stream, av.AudioStream)
+        self._audio = stream
+
+    def _mux_encoded(self, packet: av.Packet[Any]) -> None:
+        assert packet.pts is not None
+        assert self._audio is not None
+        self._mux(bytes(packet), packet.pts, packet.time_base, True, self._audio, packet.duration)
+
+    def _mux(
+        self,
+        data: bytes,
+        pts: int,
+        time_base: Fraction,
+        keyframe: bool,
+        stream: av.VideoStream | av.AudioStream,
+        duration: int | None = None,
+    ) -> None:
+        assert self._container is not None
+        packet = av.Packet(data)
+        packet.pts = packet.dts = pts
+        packet.time_base = time_base
+        packet.duration = duration
+        packet.is_keyframe = keyframe
+        packet.stream = stream
+        try:
+            self._container.mux(packet)
+        except (av.FFmpegError, OSError) as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: Exception) -> OutputError:
+        return OutputError(f"output {self.path}: cannot be written: {reason_of(error)}")

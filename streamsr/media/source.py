@@ -1,0 +1,68 @@
+"""What a source is: where pictures and sound come from, file or live, behind one face."""
+
+from __future__ import annotations  # av.Packet is generic in its stubs alone
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import av
+
+from streamsr.frame import Frame
+from streamsr.redact import redact
+
+__all__ = ["Item", "Sound", "Source", "SourceInfo", "reason_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceInfo:
+    """What a source turned out to be, once it is open. Sizes are of the upright picture."""
+
+    width: int  # pixels
+    height: int
+    rate: Fraction  # nominal pictures a second
+    sample_aspect: Fraction  # width / height of a pixel
+    codec: str  # FFmpeg's name, or "png"
+    pixel_format: str
+    frames: int | None = None  # in the whole of it, where known
+    audio: av.AudioStream | None = None  # what Sound packets belong to
+    audio_codec: str = ""
+    names: tuple[str, ...] = ()  # of the files, for a folder of images
+
+    @property
+    def size(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A piece of sound, as it came: an encoded packet, or samples where there is no codec."""
+
+    time_s: float  # of its first sample, in seconds of the stream
+    packet: av.Packet[av.AudioStream] | None = None
+    samples: av.AudioFrame | None = None
+
+
+Item = SourceInfo | Frame | Sound
+
+
+class Source(Protocol):
+    """Pictures and sound in the order in which they arrive."""
+
+    live: bool  # it cannot be asked to wait, and its end is a failure to be mended
+    name: str  # for people; holds no secret
+    reconnects: int  # how often it has been opened again
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        """Open the source and give what it holds; a SourceInfo first, and after each reopening.
+
+        Returns at the end of a file or soon after ``stop`` is set, everything closed. Raises
+        InputError or SourceError where the source cannot be read and will not be tried again.
+        """
+
+
+def reason_of(error: Exception) -> str:
+    """A library's error in its own words, without the address FFmpeg adds to them."""
+    return redact(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -1,0 +1,1 @@
+"""One architecture a file. Imports torch and the ground floor, nothing above."""

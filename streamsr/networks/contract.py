@@ -1,0 +1,77 @@
+"""How every network is driven: the facts of a model, and one face to feed it a frame at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, TypeVar
+
+from torch import Tensor
+
+__all__ = ["Colour", "Facts", "Finished", "State", "StreamingModel"]
+
+
+class Colour(StrEnum):
+    """What a network reads and writes."""
+
+    LUMA = "luma"  # 1 channel, Y' of limited range: 16/255 is black, 235/255 is white
+    RGB = "rgb"  # 3 channels, R'G'B' in [0, 1]
+
+    @property
+    def channels(self) -> int:
+        return 1 if self is Colour.LUMA else 3
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a caller must know of a model; its card says the same."""
+
+    scale: int  # output side / input side
+    window: int  # frames one output looks at
+    lookahead: int  # frames after its own that an output waits for
+    colour: Colour
+    multiple: int = 1  # height and width must be multiples of it; the engine pads
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "window", "multiple"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: got {getattr(self, name)}, allowed is 1 or more")
+        if not 0 <= self.lookahead < self.window:
+            raise ValueError(
+                f"lookahead: got {self.lookahead}, allowed is 0 to {self.window - 1} (window - 1)"
+            )
+
+
+Finished = tuple[int, Tensor]
+"""The slot an output belongs to, and the output: (c, scale*h, scale*w), float32, about [0, 1]."""
+
+
+class State(Protocol):
+    """All the memory the streams of one size will ever need: a pool, one slot a stream."""
+
+    def reset(self, slot: int) -> None:
+        """Forget the slot's stream: its next frame has nothing to do with those before it."""
+
+
+S = TypeVar("S", bound=State)
+
+
+class StreamingModel(Protocol[S]):
+    """A network driven one frame at a time."""
+
+    facts: Facts
+
+    def start(self, batch: int, height: int, width: int) -> S:
+        """Allocate the state of ``batch`` streams of ``height`` x ``width`` pixels."""
+
+    def step(
+        self, frame: Tensor, state: S, slots: Sequence[int] | None = None
+    ) -> tuple[list[Finished], S]:
+        """Push one frame of each slot and give what that finishes, oldest first in each slot.
+
+        ``frame`` is (n, c, height, width), float, range as ``Colour`` states. An output belongs
+        to the frame ``lookahead`` steps earlier; only a stream's first outputs wait longer, until
+        the window is full, since their mirrored past comes out of their future.
+        """
+
+    def flush(self, state: S, slot: int) -> list[Finished]:
+        """End the slot's stream: give the outputs it still owes, and free the slot."""

@@ -1,0 +1,106 @@
+"""Plain scaling: the bicubic and Lanczos filters, as the papers' ``imresize`` defines them.
+
+Weights of an output pixel are normalised to sum to 1, borders are mirrored with the edge pixel
+repeated, and shrinking widens the kernel by the factor (antialiasing). Bicubic is Keys' kernel
+with a = -0.5 (Cubic convolution interpolation for digital image processing, 1981).
+"""
+
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["KERNELS", "Resample", "resize"]
+
+
+def _cubic(x: Tensor) -> Tensor:
+    x = x.abs()
+    near = 1.5 * x**3 - 2.5 * x**2 + 1
+    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return near * (x <= 1) + far * ((x > 1) & (x < 2))
+
+
+def _lanczos3(x: Tensor) -> Tensor:
+    return torch.sinc(x) * torch.sinc(x / 3) * (x.abs() < 3)
+
+
+KERNELS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
+    "bicubic": (_cubic, 2),
+    "lanczos": (_lanczos3, 3),
+}
+"""Each kernel with its reach in input pixels when it is not widened."""
+
+
+@lru_cache(maxsize=64)
+def _phases(kernel: str, scale: Fraction, shift: float) -> tuple[Tensor, int, int]:
+    """The filter of one axis: weights (phases, taps), input pixels a step, pixels to pad before.
+
+    Output pixel ``i`` has phase ``i % phases`` and starts at input pixel
+    ``(i // phases) * step - before``: the filter repeats, so that resizing is a strided
+    convolution with one output channel a phase.
+    """
+    function, reach = KERNELS[kernel]
+    widen = max(1.0, float(1 / scale))
+    phases, step = scale.numerator, scale.denominator
+    centres = (torch.arange(phases, dtype=torch.float64) + 0.5) / float(scale) - 0.5 + shift
+    first = math.floor(float(centres[0]) - reach * widen)
+    last = math.ceil(float(centres[-1]) + reach * widen)
+    taps = torch.arange(first, last + 1, dtype=torch.float64)
+    weights = function((taps - centres[:, None]) / widen)
+    used = (weights.abs() > 1e-12).any(0).nonzero()
+    low, high = int(used.min()), int(used.max())
+    weights = weights[:, low : high + 1]
+    return (weights / weights.sum(1, keepdim=True)).float(), step, -(first + low)
+
+
+def _mirrored(length: int, before: int, after: int, device: torch.device) -> Tensor:
+    """Indices that pad an axis with its own mirror image, the edge pixel repeated."""
+    index = torch.arange(-before, length + after, device=device) % (2 * length)
+    return torch.where(index < length, index, 2 * length - 1 - index)
+
+
+def _resize_rows(x: Tensor, kernel: str, scale: Fraction, shift: float) -> Tensor:
+    """Resize the rows of (n, 1, h, w) to (n, 1, ceil(h * scale), w)."""
+    weights, step, before = _phases(kernel, scale, shift)
+    phases, taps = weights.shape
+    height = math.ceil(x.shape[2] * scale)
+    groups = -(-height // phases)
+    after = (groups - 1) * step + taps - before - x.shape[2]
+    x = x[:, :, _mirrored(x.shape[2], before, max(after, 0), x.device)]
+    y = F.conv2d(x, weights.to(x)[:, None, :, None], stride=(step, 1))[:, :, :groups]
+    return y.transpose(1, 2).reshape(x.shape[0], 1, groups * phases, x.shape[3])[:, :, :height]
+
+
+def resize(
+    x: Tensor, scale: Fraction | int, kernel: str = "bicubic", *, shift_x: float = 0.0
+) -> Tensor:
+    """Resize a picture by ``scale`` on both axes, antialiased when it shrinks.
+
+    ``x`` is (..., h, w), float32 or float64 of any range; the result is (..., ceil(scale * h),
+    ceil(scale * w)) and may leave the range by the filter's overshoot. Agrees with MATLAB's
+    ``imresize``, the protocol of the super-resolution papers. ``shift_x`` moves every sampling
+    point to the right by so many input pixels (chroma is not always sited between its luma).
+    """
+    scale = Fraction(scale)
+    lead, (height, width) = x.shape[:-2], x.shape[-2:]
+    y = _resize_rows(x.reshape(-1, 1, height, width), kernel, scale, 0.0)
+    y = _resize_rows(y.transpose(2, 3), kernel, scale, shift_x).transpose(2, 3)
+    return y.reshape(*lead, *y.shape[-2:])
+
+
+class Resample(nn.Module):
+    """Plain scaling as a network of one-frame windows: (b, 1, c, h, w) to (b, c, s*h, s*w)."""
+
+    def __init__(self, kernel: str = "bicubic", scale: int = 4) -> None:
+        super().__init__()
+        if kernel not in KERNELS:
+            raise ValueError(f"kernel: got {kernel!r}, allowed are {', '.join(KERNELS)}")
+        self.kernel = kernel
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return resize(x[:, 0], self.scale, self.kernel)

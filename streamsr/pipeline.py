@@ -1,0 +1,277 @@
+"""The data path of one stream: source, window, batch, engine, encoder, packets.
+
+Each stage that blocks has a thread of its own, and bounded channels between them. Nothing here
+knows what a network, a container or a browser is.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any
+
+from streamsr.channel import Channel, Closed, Overflow
+from streamsr.delivery import Delivery, FrameSink, PacketSink
+from streamsr.engine.runner import Engine
+from streamsr.events import Code, Emit, Event
+from streamsr.frame import Frame
+from streamsr.media.settings import EncoderSettings
+from streamsr.media.source import Sound, Source, SourceInfo
+from streamsr.metrics import Meter, Summary
+from streamsr.status import StreamStatus
+from streamsr.threads import in_thread
+
+__all__ = ["Limits", "Pipeline"]
+
+STOP_S = 3.0  # for a source to notice that it is to stop; then it is left behind
+HOLD_AFTER_S = 0.5  # without a picture: the last one is shown again, at its rate
+QUEUE_FILE, QUEUE_LIVE = 8, 4  # frames waiting for the engine
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop by itself. A live source's seconds count from the start."""
+
+    frames: int | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A frame and what becomes of it."""
+
+    frame: Frame
+    upscaled: Future[Frame]
+
+
+class Pipeline:
+    """One stream from its source to its sinks. ``await run()`` it once; ``stop()`` ends it."""
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        engine: Engine,
+        *,
+        model_name: str,
+        emit: Emit,
+        frame_sinks: Sequence[FrameSink] = (),
+        packet_sinks: Sequence[PacketSink] = (),
+        encoder: EncoderSettings | None = None,
+        with_input: bool = False,
+        limits: Limits | None = None,
+    ) -> None:
+        self.name = name
+        self.meter = Meter()
+        self.info: SourceInfo | None = None  # of the source; None until it is open
+        self._source = source
+        self._engine = engine
+        self._model_name = model_name
+        self._emit = emit
+        self._delivery = Delivery(
+            encoder or EncoderSettings(),
+            self.meter,
+            frame_sinks=frame_sinks,
+            packet_sinks=packet_sinks,
+            with_input=with_input,
+            failed=lambda error: self._tell(Code.OUT_FAILED, str(error)),
+        )
+        self._limits = limits or Limits()
+        live = source.live
+        self._frames: Channel[Frame] = Channel(
+            QUEUE_LIVE if live else QUEUE_FILE, Overflow.DROP_OLDEST if live else Overflow.WAIT
+        )
+        self._pairs: Channel[_Pair] = Channel(engine.workers, Overflow.WAIT)
+        self._stop = threading.Event()  # seen by the source's thread
+        self._stopping = asyncio.Event()  # the same, for the loop
+        self._state = "starting"  # then "live", or "down" while a picture is held; "ended"
+
+    async def run(self) -> Summary:
+        """Run to the end of the source, a limit or ``stop()``; give the summary.
+
+        Raises the first stage's error, everything closed.
+        """
+        timer = None
+        if self._limits.seconds is not None and self._source.live:
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(self._limits.seconds, self.stop)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._reading(), name=f"{self.name}-source")
+                group.create_task(self._stage("engine", self._upscale))
+                group.create_task(self._stage("encoder", self._encode))
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._state = "ended"
+        return self.summary()
+
+    def stop(self) -> None:
+        """Ask the pipeline to end: what was read is still delivered. Call it in the loop."""
+        self._stop.set()
+        self._stopping.set()
+
+    def request_keyframe(self) -> None:
+        """Make the next picture of every rendition a keyframe. Any thread may call it."""
+        self._delivery.request_keyframe()
+
+    def summary(self) -> Summary:
+        self._settle_counts()
+        return self.meter.summary(self.name, self._model_name, str(self._engine.device))
+
+    def status(self) -> StreamStatus:
+        self._settle_counts()
+        latency, info = self.meter.latency_ms(), self.info
+        return StreamStatus(
+            name=self.name,
+            state=self._state,
+            model=self._model_name,
+            device=str(self._engine.device),
+            input=self.meter.input,
+            output=self.meter.output,
+            frames_in=self.meter["in"],
+            frames_out=self.meter["out"],
+            frames_dropped=self.meter["dropped"],
+            fps=self.meter.fps(),
+            latency_p50_ms=latency["p50"],
+            latency_p99_ms=latency["p99"],
+            reconnects=self.meter["reconnects"],
+            aspect=float(info.width / info.height * info.sample_aspect) if info else 0.0,
+        )
+
+    async def _reading(self) -> None:
+        """Run the source's thread; one that does not stop in time is left behind."""
+        reading = in_thread(f"source-{self.name}", self._read)
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            both: set[asyncio.Future[Any]] = {reading, stopping}
+            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reading}, timeout=STOP_S)
+        finally:
+            stopping.cancel()
+            self._stop.set()
+            self._frames.close()
+        if reading.done():
+            reading.result()
+
+    async def _stage(self, kind: str, function: Callable[[], None]) -> None:
+        """Run a stage's thread to its end; cancelled, it still ends, without what is queued."""
+        running = in_thread(f"{kind}-{self.name}", function)
+        try:
+            await asyncio.shield(running)
+        except BaseException:
+            self.stop()
+            self._frames.abort()
+            self._pairs.abort()
+            await asyncio.wait({running})
+            raise
+
+    def _read(self) -> None:
+        """The source's thread: everything it gives, into the channels."""
+        reconnects = 0
+        try:
+            for item in self._source.items(self._stop):
+                if isinstance(item, SourceInfo):
+                    self.info = item
+                    self.meter.input = item.size
+                elif isinstance(item, Sound):
+                    self._delivery.sound(item)
+                elif self._reached_limit(item):
+                    return
+                else:
+                    self._accept(item)
+                if self._source.reconnects != reconnects:
+                    self.meter.count("reconnects", self._source.reconnects - reconnects)
+                    reconnects = self._source.reconnects
+        except Closed:
+            return  # a later stage has failed and says so itself
+        finally:
+            self._frames.close()
+
+    def _reached_limit(self, frame: Frame) -> bool:
+        frames, seconds = self._limits.frames, self._limits.seconds
+        if frames is not None and self.meter["in"] >= frames:
+            return True
+        return seconds is not None and not self._source.live and frame.time_s >= seconds
+
+    def _accept(self, frame: Frame) -> None:
+        self.meter.count("in")
+        if not frame.arrived:
+            frame = replace(frame, arrived=monotonic())
+        try:
+            if self._frames.send(frame):
+                self._tell(Code.OVERLOAD, "the device is slower than the source: frames dropped")
+        except Closed:
+            self.meter.count("lost")
+            raise
+
+    def _upscale(self) -> None:
+        """The engine's thread: frames into windows, windows into the pool, in order."""
+        stream = self._engine.stream(self.name, self.meter, self._emit)
+        waiting: deque[Frame] = deque()  # pushed, their upscaled frame not yet under way
+        try:
+            while True:
+                try:
+                    frame = self._frames.receive()
+                except Closed:
+                    break
+                waiting.append(frame)
+                for upscaled in stream.push(frame):
+                    self._pairs.send(_Pair(waiting.popleft(), upscaled))
+            for upscaled in stream.flush():
+                self._pairs.send(_Pair(waiting.popleft(), upscaled))
+        except Closed:
+            self.meter.count("lost", len(waiting))
+        finally:
+            self._pairs.close()
+
+    def _encode(self) -> None:
+        """The encoder's thread: upscaled frames out, and the last one again when none come."""
+        try:
+            while True:
+                try:
+                    pair = self._pairs.receive(self._patience_s())
+                except TimeoutError:
+                    self._state = "down"
+                    self._delivery.hold(self._known)
+                except Closed:
+                    break
+                else:
+                    self._delivery.deliver(pair.frame, pair.upscaled.result(), self._known)
+                    self._state = "live"
+            self._delivery.finish()
+        finally:
+            self._delivery.close()
+
+    def _patience_s(self) -> float | None:
+        """How long to wait for a picture before the last one is shown again."""
+        if not self._source.live or self._state == "starting":
+            return None
+        return float(1 / self._known.rate) if self._state == "down" else HOLD_AFTER_S
+
+    @property
+    def _known(self) -> SourceInfo:
+        assert self.info is not None  # a source describes itself before its first frame
+        return self.info
+
+    def _settle_counts(self) -> None:
+        """Gather the drops that the channels counted."""
+        dropped = self._frames.dropped + self._pairs.dropped + self.meter["lost"]
+        self.meter.count("dropped", dropped - self.meter["dropped"])
+
+    def _tell(self, code: Code, message: str) -> None:
+        self._emit(Event(code, self.name, message))
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that the others followed from: the first that is not a cancellation."""
+    for failure in failures.exceptions:
+        if isinstance(failure, BaseExceptionGroup):
+            return _first(failure)
+        return failure
+    raise AssertionError("an exception group is never empty")

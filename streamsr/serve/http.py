@@ -1,0 +1,74 @@
+"""HTTP manners: bounded bodies, headers on every response, errors as one line of text."""
+
+import asyncio
+import logging
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from streamsr.serve.guard import Guard
+
+__all__ = ["BODY_BYTES", "add_headers", "manners", "read_text"]
+
+BODY_BYTES = 128 * 1024
+BODY_S = 10.0  # for a body to arrive
+
+HEADERS = {
+    "Server": "streamsr",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+}
+
+log = logging.getLogger(__name__)
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Signal handler: runs before the headers of any response are sent."""
+    response.headers.update(HEADERS)
+    response.headers.setdefault("Cache-Control", "no-store")
+
+
+def manners(guard: Guard) -> Middleware:
+    """Build the middleware around all handlers."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            guard.check(request, asyncio.get_running_loop().time())
+            return await handler(request)
+        except web.HTTPException:
+            raise  # short plain text already
+        except Exception:
+            # The outermost place: whatever went wrong, the asker only learns that it did. The path
+            # may hold a session's secret and stays out of the log.
+            log.exception("a %s request failed", request.method)
+            return web.Response(status=500, text="internal error")
+
+    return middleware
+
+
+async def read_text(request: web.Request, content_type: str) -> str:
+    """Read a small body of this type.
+
+    Raises HTTPUnsupportedMediaType, HTTPRequestEntityTooLarge, HTTPRequestTimeout or
+    HTTPBadRequest.
+    """
+    if request.content_type != content_type:
+        raise web.HTTPUnsupportedMediaType(text=f"the body must be {content_type}")
+    try:
+        if (request.content_length or 0) > BODY_BYTES:
+            raise web.HTTPRequestEntityTooLarge(BODY_BYTES, request.content_length or 0)
+        async with asyncio.timeout(BODY_S):
+            return (await request.read()).decode()
+    except web.HTTPRequestEntityTooLarge:
+        text = f"the body is over {BODY_BYTES} bytes"
+        raise web.HTTPRequestEntityTooLarge(BODY_BYTES, BODY_BYTES + 1, text=text) from None
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text=f"no whole body within {BODY_S:g} s") from None
+    except (ConnectionError, web.RequestPayloadError):
+        raise web.HTTPBadRequest(text="the body broke off") from None
+    except UnicodeDecodeError:
+        raise web.HTTPBadRequest(text="the body is not UTF-8") from None

@@ -1,0 +1,107 @@
+// The page: finds out which stream it is for, and connects the parts.
+
+import { Controls } from "./controls.js";
+import { Pairs } from "./pairs.js";
+import { Panel } from "./panel.js";
+import { Whep } from "./whep.js";
+
+const STALLED_MS = 6000; // a live stream without a frame for so long needs a new connection
+
+const $ = (id) => document.getElementById(id);
+
+/** A token may come behind the # of the address, which browsers send to no one. */
+function token() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given) {
+    sessionStorage.setItem("token", given);
+    history.replaceState(null, "", location.pathname);
+  }
+  return sessionStorage.getItem("token");
+}
+
+function headersWith(secret) {
+  return () => (secret ? { Authorization: `Bearer ${secret}` } : {});
+}
+
+async function findStreams(headers) {
+  for (;;) {
+    try {
+      const response = await fetch("/api/streams", { headers: headers() });
+      if (response.status === 401) return say("This server needs a token: add #token=… to the address");
+      if (response.ok) {
+        const streams = await response.json();
+        if (streams.length) return streams.map((stream) => stream.name);
+        say("There is no stream yet");
+      }
+    } catch {
+      say("Trying again: the server does not answer");
+    }
+    await new Promise((done) => setTimeout(done, 2000));
+  }
+}
+
+function say(text) {
+  $("banner").textContent = text;
+  $("banner").hidden = false;
+  return null;
+}
+
+function listStreams(names, current) {
+  for (const name of names) {
+    const link = document.createElement("a");
+    link.href = `/watch/${encodeURIComponent(name)}`;
+    link.textContent = name;
+    if (name === current) link.setAttribute("aria-current", "page");
+    $("streams").append(link);
+  }
+}
+
+function play(element, track) {
+  element.srcObject = new MediaStream([track]);
+  element.play().catch(() => {}); // all are muted; a refusal would show as a stall
+}
+
+async function main() {
+  const headers = headersWith(token());
+  const names = await findStreams(headers);
+  if (!names) return;
+  const [, path, encoded] = location.pathname.split("/");
+  const name = path === "watch" ? decodeURIComponent(encoded) : names[0];
+  listStreams(names, name);
+  document.title = `${name} – streamsr`;
+
+  const audio = $("audio");
+  const pairs = new Pairs(
+    { video: $("video-before"), canvas: $("before") },
+    { video: $("video-after"), canvas: $("after") },
+  );
+  const panel = new Panel(name, headers);
+  const controls = new Controls(audio);
+  const whep = new Whep(`/whep/${encodeURIComponent(name)}`, headers, {
+    tracks([after, before, sound]) {
+      pairs.reset();
+      play($("video-before"), before);
+      play($("video-after"), after);
+      play(audio, sound);
+      controls.setSound(false);
+      sound.addEventListener("unmute", () => controls.setSound(true)); // its first packet came
+      panel.setTrouble("");
+      started = performance.now();
+    },
+    trouble(text) {
+      panel.setTrouble(text);
+    },
+  });
+  let started = performance.now();
+  setInterval(() => {
+    if (document.hidden || panel.status?.state !== "live") started = performance.now();
+    const newest = Math.max(pairs.counters.newestMs, started);
+    if (performance.now() - newest > STALLED_MS) whep.restart("no pictures came");
+  }, 1000);
+  // For tests and for the curious.
+  window.streamsr = { counters: pairs.counters, get sessions() { return whep.sessions; } };
+  panel.run();
+  whep.run();
+}
+
+main();

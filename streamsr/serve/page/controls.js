@@ -1,0 +1,57 @@
+// Buttons and keys: split view, sound, full screen.
+
+const $ = (id) => document.getElementById(id);
+
+export class Controls {
+  constructor(audio) {
+    this.audio = audio;
+    this.stage = $("stage");
+    $("view").addEventListener("click", () => this.toggleView());
+    $("mute").addEventListener("click", () => this.toggleSound());
+    $("full").addEventListener("click", () => this.toggleFull());
+    $("split").addEventListener("input", () => this.moveDivider());
+    addEventListener("keydown", (event) => this.key(event));
+    this.moveDivider(); // browsers restore a range's value on reload
+  }
+
+  /** Called when it turns out whether the stream has sound. */
+  setSound(there) {
+    $("mute").disabled = !there;
+    this.labelSound();
+  }
+
+  toggleView() {
+    const split = this.stage.dataset.view !== "split";
+    this.stage.dataset.view = split ? "split" : "side";
+    $("view").setAttribute("aria-pressed", String(split));
+    if (split) $("split").focus({ preventScroll: true });
+  }
+
+  toggleSound() {
+    if ($("mute").disabled) return;
+    this.audio.muted = !this.audio.muted;
+    this.labelSound();
+  }
+
+  labelSound() {
+    const { disabled } = $("mute");
+    $("mute").setAttribute("aria-pressed", String(this.audio.muted));
+    $("mute").querySelector("span").textContent = disabled ? "No sound" : this.audio.muted ? "Muted" : "Sound on";
+    $("mute").title = disabled ? "This stream has no sound" : "Sound on or off (M)";
+  }
+
+  toggleFull() {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else this.stage.requestFullscreen?.().catch(() => {}); // refused: the page stays as it is
+  }
+
+  moveDivider() {
+    this.stage.style.setProperty("--split", `${$("split").value}%`);
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    const keys = { s: () => this.toggleView(), m: () => this.toggleSound(), f: () => this.toggleFull() };
+    keys[event.key.toLowerCase()]?.();
+  }
+}

@@ -1,0 +1,113 @@
+// A WHEP client (draft-ietf-wish-whep) that never gives up.
+
+const FIRST_WAIT_MS = 500;
+const LAST_WAIT_MS = 5000;
+const LOST_MS = 3000; // WebRTC's "disconnected" may heal by itself; after this it has not
+
+export class Whep {
+  /**
+   * @param {string} url endpoint of the stream
+   * @param {() => Record<string, string>} headers to send with each request
+   * @param {{tracks(t: MediaStreamTrack[]): void, trouble(text: string): void}} listener
+   */
+  constructor(url, headers, listener) {
+    this.url = url;
+    this.headers = headers;
+    this.listener = listener;
+    this.sessions = 0; // begun so far
+    this.over = null; // ends the present session
+    this.location = null; // of the present session at the server
+    addEventListener("pagehide", () => this.leave());
+  }
+
+  /** Play, and begin again whenever the connection is lost. Never returns. */
+  async run() {
+    let wait = FIRST_WAIT_MS;
+    for (;;) {
+      const begun = performance.now();
+      try {
+        await this.session();
+        wait = FIRST_WAIT_MS;
+      } catch (error) {
+        this.listener.trouble(error.message);
+        wait = error.retryMs ?? wait;
+      }
+      if (performance.now() - begun > 2 * LAST_WAIT_MS) wait = FIRST_WAIT_MS;
+      await new Promise((done) => setTimeout(done, wait * (0.75 + Math.random() / 2)));
+      wait = Math.min(2 * wait, LAST_WAIT_MS);
+    }
+  }
+
+  /** End the present session; `run` begins another. */
+  restart(reason) {
+    this.over?.(new Error(reason));
+  }
+
+  async session() {
+    const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
+    try {
+      const receivers = ["video", "video", "audio"].map(
+        (kind) => peer.addTransceiver(kind, { direction: "recvonly" }).receiver,
+      );
+      for (const receiver of receivers.slice(0, 2)) {
+        if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
+      }
+      const lost = new Promise((_, reject) => {
+        this.over = reject;
+        watch(peer, reject);
+      });
+      lost.catch(() => {}); // it may be lost before anyone waits for it
+      await this.negotiate(peer);
+      this.sessions += 1;
+      this.listener.tracks(receivers.map((receiver) => receiver.track));
+      await lost;
+    } finally {
+      this.over = null;
+      peer.close();
+      this.leave();
+    }
+  }
+
+  async negotiate(peer) {
+    const offer = await peer.createOffer();
+    // Without this Chromium decodes Opus to one channel.
+    offer.sdp = offer.sdp.replaceAll("useinbandfec=1", "useinbandfec=1;stereo=1");
+    await peer.setLocalDescription(offer);
+    const response = await fetch(this.url, {
+      method: "POST",
+      headers: { ...this.headers(), "Content-Type": "application/sdp" },
+      body: offer.sdp,
+      signal: AbortSignal.timeout(10000),
+    });
+    const text = await response.text();
+    if (response.status !== 201) {
+      const error = new Error(text || response.statusText);
+      const retryS = Number(response.headers.get("Retry-After"));
+      if (retryS > 0) error.retryMs = retryS * 1000;
+      throw error;
+    }
+    this.location = new URL(response.headers.get("Location"), response.url);
+    await peer.setRemoteDescription({ type: "answer", sdp: text });
+  }
+
+  /** Tell the server that the present session is over. */
+  leave() {
+    if (!this.location) return;
+    const location = this.location;
+    this.location = null;
+    // A server that cannot be told frees the session by itself.
+    fetch(location, { method: "DELETE", headers: this.headers(), keepalive: true }).catch(() => {});
+  }
+}
+
+function watch(peer, reject) {
+  let timer = 0;
+  peer.addEventListener("connectionstatechange", () => {
+    clearTimeout(timer);
+    const state = peer.connectionState;
+    if (state === "failed" || state === "closed") reject(new Error("the connection was lost"));
+    if (state === "disconnected") {
+      timer = setTimeout(() => reject(new Error("the connection was lost")), LOST_MS);
+    }
+  });
+}

@@ -1,0 +1,128 @@
+"""One WebRTC connection to one viewer. What is odd about aiortc and aioice is dealt with here."""
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterable
+
+import aioice.ice
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCIceCandidate,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import OperationError
+from aiortc.rtcrtptransceiver import RTCRtpTransceiver
+
+from streamsr.packet import AUDIO, INPUT, OUTPUT
+from streamsr.serve.offer import Offer, UnacceptableOfferError
+from streamsr.serve.track import PacketTrack
+
+__all__ = ["Peer", "gather_loopback"]
+
+CODECS = {
+    "video": ("video/h264", "video/rtx"),
+    "audio": ("audio/opus",),
+}
+
+
+class Peer:
+    """A connection that sends the packets of a stream to one viewer."""
+
+    def __init__(self, offer: Offer, request_keyframe: Callable[[], None]) -> None:
+        self.tracks: dict[str, PacketTrack] = {}
+        self.connected = asyncio.Event()  # set once, when packets can be sent
+        self.gone = asyncio.Event()  # set once, when no more can be
+        self._offer = offer
+        # Without a list of its own aiortc asks a public STUN server where we are.
+        self._pc = RTCPeerConnection(
+            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
+        self._pc.on("connectionstatechange", self._changed)
+        # The transceivers must be there, with their codecs, before the offer is: aiortc chooses
+        # the codec while it reads it, would choose VP8, and send our H.264 as such.
+        names = {"video": iter((OUTPUT, INPUT)), "audio": iter((AUDIO,))}
+        for kind, wanted in offer.media:
+            name = next(names[kind], None) if wanted else None
+            self._add(kind, name, request_keyframe)
+
+    async def answer(self) -> str:
+        """Accept the offer; return the SDP answer. Raises UnacceptableOfferError."""
+        try:
+            await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
+        except OperationError:
+            raise UnacceptableOfferError("no codec in common: H.264 and Opus are sent") from None
+        await self._pc.setLocalDescription()
+        return self._pc.localDescription.sdp
+
+    async def add_candidates(self, candidates: Iterable[RTCIceCandidate]) -> None:
+        """Try these addresses too."""
+        for candidate in candidates:
+            candidate.sdpMid = self._pc.getTransceivers()[0].mid  # it carries the whole bundle
+            await self._pc.addIceCandidate(candidate)
+
+    async def received_bytes(self) -> int:
+        """Bytes of RTCP and DTLS that have come from the viewer."""
+        stats = await self._pc.getStats()
+        return max((s.bytesReceived for s in stats.values() if s.type == "transport"), default=0)
+
+    async def close(self) -> None:
+        """Say goodbye and free everything."""
+        for track in self.tracks.values():
+            track.stop()
+        await self._pc.close()
+        self.gone.set()
+
+    def _changed(self) -> None:
+        if self._pc.connectionState == "connected":
+            self.connected.set()
+        elif self._pc.connectionState in ("failed", "closed"):
+            self.gone.set()
+
+    def _add(self, kind: str, name: str | None, request_keyframe: Callable[[], None]) -> None:
+        if name is None:
+            transceiver = self._pc.addTransceiver(kind, direction="inactive")
+        else:
+            track = PacketTrack(name, request_keyframe)
+            self.tracks[name] = track
+            transceiver = self._pc.addTransceiver(track, direction="sendonly")
+            if kind == "video":
+                _hook_keyframe_requests(transceiver.sender, request_keyframe)
+            if name == INPUT:
+                # Chromium delays one video track of a media stream to fit its audio track. A
+                # stream of its own makes sure that this is the output.
+                transceiver.sender._stream_id = str(uuid.uuid4())
+        _prefer(transceiver, CODECS[kind])
+
+
+def _hook_keyframe_requests(sender: RTCRtpSender, request_keyframe: Callable[[], None]) -> None:
+    """Have a viewer's PLI or FIR (RFC 4585, RFC 5104) reach the encoder.
+
+    aiortc only remembers it for the encoder of its own, which ready-made packets never meet. There
+    is no public way in; if a release renames the method, a test with a real PLI says so.
+    """
+    sender._send_keyframe = request_keyframe  # type: ignore[method-assign]
+
+
+def _prefer(transceiver: RTCRtpTransceiver, names: tuple[str, ...]) -> None:
+    known = RTCRtpSender.getCapabilities(transceiver.kind).codecs
+    transceiver.setCodecPreferences([c for c in known if c.mimeType.lower() in names])
+
+
+def gather_loopback() -> None:
+    """Make 127.0.0.1 an ICE address on a host that has no other one.
+
+    aioice leaves it out (RFC 8445, 5.1.1.1), so that on a machine without a network a viewer could
+    not even reach a server beside it. May be called more than once.
+    """
+    inner = aioice.ice.get_host_addresses
+    if getattr(inner, "with_loopback", False):
+        return
+
+    def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+        return inner(use_ipv4=use_ipv4, use_ipv6=use_ipv6) or ["127.0.0.1"]
+
+    get_host_addresses.with_loopback = True  # type: ignore[attr-defined]
+    aioice.ice.get_host_addresses = get_host_addresses

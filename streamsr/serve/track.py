@@ -1,0 +1,49 @@
+"""Tracks that hand aiortc packets which are encoded already."""
+
+from collections.abc import Callable
+from typing import Any
+
+import av
+from aiortc import MediaStreamTrack
+from aiortc.mediastreams import MediaStreamError
+
+from streamsr.hub import EndOfStream, Subscription
+from streamsr.packet import AUDIO, Packet
+
+__all__ = ["PacketTrack"]
+
+CAPACITY = 32  # packets; a sender over UDP keeps up, so more than a few means a stalled loop
+
+
+class PacketTrack(MediaStreamTrack):
+    """One track of one viewer: a short queue that resumes at a keyframe when it has overflowed.
+
+    aiortc sends an ``av.Packet`` as it is, without an encode of its own, if it carries Annex B (or
+    Opus), ``pts`` and ``time_base``.
+    """
+
+    def __init__(self, name: str, request_keyframe: Callable[[], None]) -> None:
+        super().__init__()
+        self.kind = "audio" if name == AUDIO else "video"
+        starved = (lambda: None) if name == AUDIO else request_keyframe
+        self._queue = Subscription({name}, CAPACITY, starved)
+
+    def offer(self, packet: Packet) -> None:
+        """Queue a packet for the sender; never waits."""
+        self._queue.offer(packet)
+
+    async def recv(self) -> "av.Packet[Any]":
+        """Wait for the next packet, as aiortc's sender asks for it."""
+        try:
+            packet = await self._queue.receive()
+        except EndOfStream:
+            raise MediaStreamError from None
+        encoded = av.Packet(packet.data)
+        encoded.pts = packet.pts
+        encoded.time_base = packet.time_base
+        return encoded
+
+    def stop(self) -> None:
+        """End the track: ``recv`` raises once the queue is empty."""
+        self._queue.end()
+        super().stop()

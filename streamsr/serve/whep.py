@@ -1,0 +1,81 @@
+"""WHEP over HTTP (draft-ietf-wish-whep): a viewer sends an SDP offer and gets pictures."""
+
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from aiohttp import web
+
+from streamsr.serve.http import read_text
+from streamsr.serve.offer import BadOfferError, Fragment, Offer, UnacceptableOfferError
+from streamsr.serve.session import (
+    FullError,
+    Served,
+    Session,
+    Sessions,
+    UnsupportedRestartError,
+)
+
+__all__ = ["Whep"]
+
+SDP = "application/sdp"
+FRAGMENT = "application/trickle-ice-sdpfrag"
+RETRY_S = 5  # when a viewer that found no room should ask again
+
+
+class Whep:
+    """The handlers of /whep."""
+
+    def __init__(self, streams: Mapping[str, Served], sessions: Sessions) -> None:
+        self._streams = streams
+        self._sessions = sessions
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/whep/{stream}", self.offer),
+            web.patch("/whep/{stream}/{secret}", self.trickle),
+            web.delete("/whep/{stream}/{secret}", self.leave),
+        ]
+
+    async def offer(self, request: web.Request) -> web.Response:
+        """Begin a session."""
+        name = request.match_info["stream"]
+        served = self._streams.get(name)
+        if served is None:
+            raise web.HTTPNotFound(text="no such stream")
+        text = await read_text(request, SDP)
+        try:
+            secret, answer = await self._sessions.open(name, served.hub, Offer.parse(text))
+        except BadOfferError as error:
+            raise web.HTTPBadRequest(text=str(error)) from None
+        except UnacceptableOfferError as error:
+            raise web.HTTPNotAcceptable(text=str(error)) from None
+        except FullError:
+            raise web.HTTPServiceUnavailable(
+                text="too many viewers", headers={"Retry-After": str(RETRY_S)}
+            ) from None
+        headers = {"Location": f"/whep/{quote(name, safe='')}/{secret}", "Accept-Patch": FRAGMENT}
+        # As bytes: aiohttp adds a charset to text, and some clients compare the whole header.
+        body = answer.encode()
+        return web.Response(status=201, body=body, content_type=SDP, headers=headers)
+
+    async def trickle(self, request: web.Request) -> web.Response:
+        """Take more candidates of a session's viewer."""
+        session = self._find(request)
+        try:
+            await session.trickle(Fragment.parse(await read_text(request, FRAGMENT)))
+        except UnsupportedRestartError as error:
+            raise web.HTTPUnprocessableEntity(text=str(error)) from None
+        except BadOfferError as error:
+            raise web.HTTPBadRequest(text=str(error)) from None
+        return web.Response(status=204)
+
+    async def leave(self, request: web.Request) -> web.Response:
+        """End a session."""
+        await self._sessions.end(self._find(request))
+        return web.Response(text="ended")
+
+    def _find(self, request: web.Request) -> Session:
+        session = self._sessions.find(request.match_info["stream"], request.match_info["secret"])
+        if session is None:
+            raise web.HTTPNotFound(text="no such session")
+        return session

@@ -1,0 +1,60 @@
+"""``train`` and ``eval`` at the terminal: progress bars around the loop and the evaluation."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.table import Table
+
+from streamsr.config import load
+from streamsr.engine.runner import pick_device
+from streamsr.terminal import console, progress_bar
+from streamsr.train.evaluation import evaluate, table
+from streamsr.train.loop import Progress, Trainer
+from streamsr.train.settings import TrainSettings
+from streamsr.zoo.registry import find
+
+__all__ = ["run_evaluation", "run_training"]
+
+
+def run_training(config: Path, overrides: list[str], threads: int) -> dict[str, Any]:
+    """Train as ``config`` says, on from the last checkpoint; give where the model lies."""
+    torch.set_num_threads(threads)
+    settings = load(config, TrainSettings, overrides)
+    trainer = Trainer(settings)
+    last: Progress | None = None
+    with progress_bar() as bar:
+        task = bar.add_task(settings.name, total=settings.steps, completed=trainer.step, fps="")
+
+        def report(progress: Progress) -> None:
+            nonlocal last
+            bar.update(task, completed=progress.step, fps=f"loss {progress.loss:.5f}")
+            if progress.psnr is not None:
+                last = progress
+                _say(progress, settings.steps)
+
+        folder = trainer.run(report)
+    console.print(f"the model is in {folder}", markup=False, highlight=False)
+    return {
+        "model": str(folder),
+        "steps": trainer.step,
+        "psnr_db": last and last.psnr,
+        "gain_db": last and last.gain,
+    }
+
+
+def _say(progress: Progress, steps: int) -> None:
+    console.print(
+        f"step {progress.step}/{steps}: loss {progress.loss:.5f}, validation "
+        f"{progress.psnr:.3f} dB, {progress.gain:+.3f} dB over bicubic",
+        markup=False,
+        highlight=False,
+    )
+
+
+def run_evaluation(
+    target: Path, model: str, folders: list[Path], device: str, frames: int | None
+) -> tuple[dict[str, Any], Table]:
+    """Score ``model`` beside bicubic on ``target``; give the result and its table."""
+    raise NotImplementedError

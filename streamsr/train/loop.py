@@ -1,0 +1,191 @@
+"""The training loop: one run from its settings to a model folder, resumable at any checkpoint.
+
+The data of a step depends on the seed and the step alone, so that a resumed run sees what an
+unbroken one would have seen.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from streamsr.errors import UserError
+from streamsr.networks.resample import resize
+from streamsr.train.data import Clip, Crops, degrade_bicubic, load_clips
+from streamsr.train.scores import psnr
+from streamsr.train.settings import TrainSettings
+from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Weights, write_card
+from streamsr.zoo.registry import make_network
+from streamsr.zoo.weights import write_weights
+
+__all__ = ["Progress", "Trainer", "charbonnier"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands, once a step."""
+
+    step: int
+    loss: float  # mean since the last report
+    psnr: float | None = None  # luma or RGB dB on the validation clips, where just measured
+    gain: float | None = None  # of it over bicubic
+
+
+def charbonnier(output: Tensor, truth: Tensor) -> Tensor:
+    """Mean of sqrt(error² + 1e-6), a smooth L1 (Charbonnier et al., 1994)."""
+    return torch.sqrt((output - truth) ** 2 + 1e-6).mean()
+
+
+class Trainer:
+    """One run. ``run()`` goes on from the last checkpoint of its folder, or starts."""
+
+    def __init__(self, settings: TrainSettings) -> None:
+        self.settings = settings
+        self.facts = settings.model.facts.facts()
+        self.folder = settings.runs / settings.name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.step = 0
+        torch.manual_seed(settings.seed)
+        self.network = make_network(settings.model).to(memory_format=torch.channels_last)
+        self.average = AveragedModel(
+            self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay)
+        )
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        self.valid = self._clips(settings.data.valid)
+        self.crops = Crops(
+            self._clips(settings.data.train),
+            side=settings.data.patch * self.facts.scale,
+            window=self.facts.window,
+            batch=settings.batch,
+            seed=settings.seed,
+        )
+        self._resume()
+
+    def run(self, report: Callable[[Progress], None]) -> Path:
+        """Train to the last step and give the folder of the finished model."""
+        settings = self.settings
+        losses: list[float] = []
+        while self.step < settings.steps:
+            losses.append(self._step())
+            done = self.step == settings.steps
+            if done or self.step % settings.valid_every == 0:
+                progress = self._validated(sum(losses) / len(losses))
+                losses.clear()
+                self._log(progress)
+            else:
+                progress = Progress(self.step, losses[-1])
+            if done or self.step % settings.save_every == 0:
+                self._save()
+            report(progress)
+        return self.export()
+
+    def export(self) -> Path:
+        """Write the averaged network as a model folder."""
+        folder = self.folder / self.settings.name
+        folder.mkdir(exist_ok=True)
+        sha256 = write_weights(folder / WEIGHTS_NAME, self.average.module)
+        card = self.settings.model.model_copy(update={"weights": Weights(sha256=sha256)})
+        write_card(card, folder / CARD_NAME)
+        return folder
+
+    def _step(self) -> float:
+        settings = self.settings
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._learning_rate()
+        truth = self.crops.at(self.step)
+        low = degrade_bicubic(truth, self.facts.scale)
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
+            output = self.network(low)
+        loss = charbonnier(output.float(), truth[:, self.facts.window - 1 - self.facts.lookahead])
+        loss.backward()
+        self.optimizer.step()
+        self.average.update_parameters(self.network)
+        self.step += 1
+        return float(loss.detach())
+
+    def _learning_rate(self) -> float:
+        """A cosine from the first to the last rate, after a linear start of 200 steps."""
+        first, last = self.settings.learning_rate, self.settings.final_learning_rate
+        cosine = 0.5 * (1 + math.cos(math.pi * self.step / self.settings.steps))
+        return (last + (first - last) * cosine) * min(1.0, (self.step + 1) / 200)
+
+    def _validated(self, loss: float) -> Progress:
+        scores = [self._score(clip) for clip in self.valid]
+        ours, plain = (sum(column) / len(scores) for column in zip(*scores, strict=True))
+        return Progress(self.step, loss, ours, ours - plain)
+
+    def _score(self, clip: Clip) -> tuple[float, float]:
+        """Mean PSNR of the averaged network and of bicubic over some frames of a clip."""
+        facts, network = self.facts, self.average.module
+        before = facts.window - 1 - facts.lookahead
+        last = len(clip.pixels) - facts.lookahead - 1
+        centres = torch.linspace(before, last, self.settings.data.valid_frames).long().unique()
+        height, width = (s - s % (facts.scale * facts.multiple) for s in clip.pixels.shape[2:])
+        ours, plain = [], []
+        for centre in centres.tolist():
+            frames = clip.pixels[centre - before : centre + facts.lookahead + 1]
+            truth = torch.from_numpy(frames[:, :, :height, :width].copy()).float() / 255
+            low = degrade_bicubic(truth, facts.scale)
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+                output = network(low[None])[0]
+            target = truth[before] * 255
+            ours.append(psnr(_quantised(output.float()), target))
+            plain.append(psnr(_quantised(resize(low[before], facts.scale)), target))
+        return sum(ours) / len(ours), sum(plain) / len(plain)
+
+    def _clips(self, folder: Path) -> list[Clip]:
+        return load_clips(folder, self.settings.data.cache, self.facts.colour)
+
+    def _log(self, progress: Progress) -> None:
+        line = {
+            "step": progress.step,
+            "loss": progress.loss,
+            "psnr_db": progress.psnr,
+            "gain_db": progress.gain,
+            "learning_rate": self._learning_rate(),
+        }
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    def _save(self) -> None:
+        partial = self._checkpoint.with_suffix(".partial")
+        state = {
+            "settings": self.settings.model_dump_json(),
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        torch.save(state, partial)
+        partial.replace(self._checkpoint)
+
+    def _resume(self) -> None:
+        if not self._checkpoint.exists():
+            return
+        state = torch.load(self._checkpoint, weights_only=True)
+        then, now = (json.loads(text) for text in (state["settings"], self.settings.model_dump_json()))
+        changed = [key for key in now if then.get(key) != now[key]]
+        if changed:
+            raise UserError(
+                f"run {str(self.folder)!r} was started with other settings ({', '.join(changed)}); "
+                "give it another name, or remove the folder"
+            )
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = state["step"]
+
+
+
+def _quantised(picture: Tensor) -> Tensor:
+    return (picture * 255).round().clamp(0, 255)

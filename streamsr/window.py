@@ -1,0 +1,79 @@
+"""Which frames of a stream form each window: the bookkeeping of one ring buffer, and no pixels.
+
+Owns the order in which windows become ready, the mirrored borders and the flush. It never sees
+a tensor: it names ring positions, and the caller holds the ring.
+"""
+
+__all__ = ["Window", "mirrored_indices"]
+
+
+def mirrored_indices(centre: int, size: int, count: int) -> tuple[int, ...]:
+    """Give the frames of the window around ``centre`` in a clip of ``count`` frames.
+
+    Frames missing at the ends are mirrored around the centre, as the evaluation of EDVR does
+    (``reflection_circle``): with ``size`` 5 the first window is (4, 3, 0, 1, 2) and the last
+    (n-3, n-2, n-1, n-4, n-5). A clip shorter than the window repeats its border frames instead.
+    """
+    reach = size // 2
+    last = count - 1
+    window = []
+    for place in range(centre - reach, centre + reach + 1):
+        if place < 0:
+            index = centre + reach - place
+        elif place > last:
+            index = centre - reach - (place - last)
+        else:
+            index = place
+        window.append(min(max(index, 0), last))
+    return tuple(window)
+
+
+class Window:
+    """A stream's ring of the last ``size`` frames, a centred reference, ``lookahead = size // 2``.
+
+    The first window needs every position of the ring (its past is mirrored out of its future),
+    so nothing is ready before ``size`` frames are there; then ``lookahead + 1`` windows are at
+    once, and one per frame from there on.
+    """
+
+    def __init__(self, size: int) -> None:
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"window size: got {size}, allowed is an odd number from 1")
+        self.size = size
+        self._pushed = 0  # frames since the last reset
+        self._finished = 0  # windows given out since the last reset
+
+    @property
+    def lookahead(self) -> int:
+        return self.size // 2
+
+    @property
+    def pending(self) -> int:
+        """How many pushed frames have not had their window yet."""
+        return self._pushed - self._finished
+
+    def push(self) -> tuple[int, list[tuple[int, ...]]]:
+        """Take one frame: give the ring position to write it to and the windows it completes."""
+        position = self._pushed % self.size
+        self._pushed += 1
+        if self._pushed < self.size:
+            return position, []
+        return position, self._windows_until(self._pushed - self.lookahead)
+
+    def flush(self) -> list[tuple[int, ...]]:
+        """End the stream: give the windows of the frames still pending, and start anew."""
+        windows = self._windows_until(self._pushed)
+        self.reset()
+        return windows
+
+    def reset(self) -> None:
+        """Forget every frame: the next one has nothing to do with those before it."""
+        self._pushed = self._finished = 0
+
+    def _windows_until(self, end: int) -> list[tuple[int, ...]]:
+        centres = range(self._finished, end)
+        self._finished = end
+        return [
+            tuple(i % self.size for i in mirrored_indices(centre, self.size, self._pushed))
+            for centre in centres
+        ]

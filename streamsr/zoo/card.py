@@ -1,0 +1,78 @@
+"""A model's card: what it is, what drives it, what it was trained on and how it measured."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from streamsr.config import Settings
+from streamsr.networks.contract import Colour, Facts
+
+__all__ = ["CARD_NAME", "WEIGHTS_NAME", "Card", "FactsCard", "Origin", "Weights", "write_card"]
+
+CARD_NAME = "card.toml"
+WEIGHTS_NAME = "weights.safetensors"
+
+
+class FactsCard(Settings):
+    """What a caller must know of the model; see ``streamsr.networks.contract.Facts``."""
+
+    scale: int = Field(ge=1, le=8)
+    window: int = Field(ge=1, le=31)
+    lookahead: int = Field(ge=0, le=30)
+    colour: Colour
+    multiple: int = Field(default=1, ge=1, le=64)
+
+    def facts(self) -> Facts:
+        return Facts(self.scale, self.window, self.lookahead, self.colour, self.multiple)
+
+
+class Weights(Settings):
+    """The weights file beside the card. A network without parameters has none."""
+
+    file: str = Field(default=WEIGHTS_NAME, pattern=r"^[A-Za-z0-9_.-]+\.safetensors$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Origin(Settings):
+    """Where the weights come from."""
+
+    trained_on: str = ""
+    training: str = ""  # how long, on what, by which configuration
+    licence: str = ""
+    limits: str = ""
+
+
+class Card(Settings):
+    """``card.toml`` of a model folder. The folder's name is the model's name."""
+
+    description: str
+    network: str  # a key of streamsr.zoo.registry.NETWORKS
+    options: dict[str, bool | int | str] = Field(default_factory=dict)  # of its constructor
+    precision: Literal["float32", "bfloat16"] = "float32"  # what a CPU runs it in
+    facts: FactsCard
+    weights: Weights | None = None
+    origin: Origin = Origin()
+    figures: dict[str, str] = Field(default_factory=dict)  # what was measured: figure and command
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write ``card`` as TOML: plain keys first, then a table for each group. Raises OSError."""
+    groups = card.model_dump(mode="json", exclude_none=True)
+    lines = [_line(key, value) for key, value in groups.items() if not isinstance(value, dict)]
+    for name, group in groups.items():
+        if isinstance(group, dict) and group:
+            lines += ["", f"[{name}]", *(_line(key, value) for key, value in group.items())]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _line(key: str, value: Any) -> str:
+    bare = re.fullmatch(r"[A-Za-z0-9_-]+", key)
+    return f"{key if bare else _toml(key)} = {_toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    """A scalar in TOML, which is as JSON writes it, save that TOML also escapes DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

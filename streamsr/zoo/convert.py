@@ -1,0 +1,267 @@
+"""Importing EDVR checkpoints of other projects: a pickle in, a model folder out, offline.
+
+The only place that reads a pickle, and it reads none that holds more than tensors. Knows the names
+that BasicSR, mmagic and the release of 2019 gave the same layers, and reads the network's options
+off names and shapes.
+"""
+
+import pickle
+import re
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as parse_safetensors
+from torch import Tensor, nn
+
+from streamsr.errors import ModelError
+from streamsr.networks.contract import Colour
+from streamsr.networks.edvr import EDVR
+from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Origin, Weights, write_card
+from streamsr.zoo.weights import write_weights
+
+__all__ = ["import_checkpoint"]
+
+Tensors = dict[str, Tensor]
+
+WRAPPERS = ("params_ema", "params", "state_dict")
+"""Where the tensors are when they are not at the top, the better ones first."""
+
+MMAGIC = (
+    (r"^feat_l([23])_conv([12])\.", r"conv_l\1_\2."),
+    (r"^pcd_alignment\.", "pcd_align."),
+    (r"^upsample([12])\.upsample_conv\.", r"upconv\1."),
+    (r"\.conv\.(weight|bias)$", r".\1"),
+)
+RELEASE_2019 = (
+    (r"^pre_deblur\.conv_first_1\.", "predeblur.conv_first."),
+    (r"^pre_deblur\.conv_first_2\.", "predeblur.stride_conv_hr1."),
+    (r"^pre_deblur\.conv_first_3\.", "predeblur.stride_conv_hr2."),
+    (r"^pre_deblur\.conv_first\.", "predeblur.conv_first."),
+    (r"^pre_deblur\.deblur_L([23])_conv\.", r"predeblur.stride_conv_l\1."),
+    (r"^pre_deblur\.RB_L3_1\.", "predeblur.resblock_l3."),
+    (r"^pre_deblur\.RB_L2_([12])\.", r"predeblur.resblock_l2_\1."),
+    (r"^pre_deblur\.RB_L1_1\.", "predeblur.resblock_l1.0."),
+    (r"^pre_deblur\.RB_L1_2\.", "predeblur.resblock_l1.1."),
+    (r"^pre_deblur\.RB_L1_3\.", "predeblur.resblock_l1.2."),
+    (r"^pre_deblur\.RB_L1_4\.", "predeblur.resblock_l1.3."),
+    (r"^pre_deblur\.RB_L1_5\.", "predeblur.resblock_l1.4."),
+    (r"^fea_L([23])_conv([12])\.", r"conv_l\1_\2."),
+    (r"^pcd_align\.L([123])_offset_conv([123])\.", r"pcd_align.offset_conv\2.l\1."),
+    (r"^pcd_align\.L([123])_dcnpack\.", r"pcd_align.dcn_pack.l\1."),
+    (r"^pcd_align\.L([12])_fea_conv\.", r"pcd_align.feat_conv.l\1."),
+    (r"\.conv_offset_mask\.", ".conv_offset."),
+    (r"^tsa_fusion\.", "fusion."),
+    (r"^fusion\.tAtt_2\.", "fusion.temporal_attn1."),  # there 2 was the centre's
+    (r"^fusion\.tAtt_1\.", "fusion.temporal_attn2."),
+    (r"^fusion\.fea_fusion\.", "fusion.feat_fusion."),
+    (r"^fusion\.sAtt_([1-5])\.", r"fusion.spatial_attn\1."),
+    (r"^fusion\.sAtt_L([123])\.", r"fusion.spatial_attn_l\1."),
+    (r"^fusion\.sAtt_add_([12])\.", r"fusion.spatial_attn_add\1."),
+    (r"^recon_trunk\.", "reconstruction."),
+    (r"^HRconv\.", "conv_hr."),
+)
+"""Pattern and replacement, each applied in turn; BasicSR's own names match none of them."""
+
+LIMITS = {
+    "num_feat": 256,
+    "num_frame": 31,
+    "deformable_groups": 64,
+    "num_extract_block": 100,
+    "num_reconstruct_block": 100,
+}
+"""Larger than any published network; what a hostile file states beyond them is not allocated."""
+
+
+def import_checkpoint(
+    path: Path,
+    destination: Path,
+    name: str | None = None,
+    *,
+    description: str = "",
+    origin: Origin | None = None,
+) -> Path:
+    """Make the model folder ``destination / name`` of an EDVR checkpoint, and give its path.
+
+    ``path`` is a ``.pth``, ``.pt`` or ``.safetensors`` file; ``name`` is its stem unless stated.
+    The weights become float32. Raises ModelError, in one line, where the file cannot be read,
+    holds anything but finite tensors that fit an EDVR, or where the folder is there already.
+    """
+    folder = destination / _model_name(path, name)
+    if folder.exists():
+        raise ModelError(f"model folder {folder}: is there already; nothing was written")
+    try:
+        tensors = _renamed(_without_prefixes(_unwrapped(_read(path))))
+        options = _options(tensors)
+        network = _network(tensors, options)
+    except ModelError as error:
+        raise ModelError(f"checkpoint {path}: {error}") from None
+    card = Card(
+        description=description or f"EDVR, imported from {path.name!r}",
+        network="edvr",
+        options=options,
+        facts=_facts(options),
+        origin=origin or Origin(),
+    )
+    _write(folder, network, card)
+    return folder
+
+
+def _model_name(path: Path, name: str | None) -> str:
+    chosen = path.stem if name is None else name
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", chosen):
+        raise ModelError(f"model name: got {chosen!r}, allowed are letters, digits, '_' and '-'")
+    return chosen
+
+
+def _read(path: Path) -> Any:
+    """What the file holds: a tree of tensors and plain values, on the CPU."""
+    try:
+        if path.suffix == ".safetensors":
+            return parse_safetensors(path.read_bytes())
+        if path.suffix in (".pth", ".pt"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's advice on files that it then refuses
+                return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelError(f"cannot be read: {error.strerror or error}") from None
+    except pickle.UnpicklingError:
+        raise ModelError(
+            "is damaged, or holds more than tensors and plain values; nothing of it was run"
+        ) from None
+    except Exception as error:  # a damaged file fails its parser in every way there is
+        raise ModelError(f"is damaged, or no checkpoint: {type(error).__name__}") from None
+    raise ModelError(f"got a {path.suffix or 'suffixless'} file, allowed: .pth, .pt, .safetensors")
+
+
+def _unwrapped(data: Any) -> Mapping[str, Any]:
+    for wrapper in WRAPPERS:
+        if isinstance(data, Mapping) and isinstance(data.get(wrapper), Mapping):
+            data = data[wrapper]
+            break
+    if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
+        raise ModelError(f"holds a {type(data).__name__}, allowed are named tensors")
+    return data
+
+
+def _without_prefixes(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the prefixes of parallel training and, of a restorer, all but its generator."""
+    plain = {name.removeprefix("module."): value for name, value in data.items()}
+    prefix = "generator."
+    return {
+        name.removeprefix(prefix): value for name, value in plain.items() if name.startswith(prefix)
+    } or plain
+
+
+def _renamed(data: Mapping[str, Any]) -> Tensors:
+    """Give every tensor BasicSR's name."""
+    tensors: Tensors = {}
+    for old, value in data.items():
+        name = old
+        for pattern, replacement in (*MMAGIC, *RELEASE_2019):
+            name = re.sub(pattern, replacement, name)
+        if name in tensors:
+            raise ModelError(f"two tensors are named {name!r}")
+        if not isinstance(value, Tensor):
+            raise ModelError(f"{old!r} is a {type(value).__name__}, allowed is a tensor")
+        tensors[name] = value
+    return tensors
+
+
+def _options(tensors: Tensors) -> dict[str, bool | int | str]:
+    """The constructor's options, off names and shapes; the rest are its defaults."""
+    predeblur = "predeblur.conv_first.weight" in tensors
+    tsa = "fusion.feat_fusion.weight" in tensors
+    first = _shape(tensors, "predeblur.conv_first.weight" if predeblur else "conv_first.weight")
+    fusion = _shape(tensors, "fusion.feat_fusion.weight" if tsa else "fusion.weight")
+    offsets = _shape(tensors, "pcd_align.cas_dcnpack.conv_offset.weight")
+    counts = {
+        "num_feat": first[0],
+        "num_frame": fusion[1] // max(fusion[0], 1),
+        "deformable_groups": offsets[0] // 27,
+        "num_extract_block": _blocks(tensors, "feature_extraction"),
+        "num_reconstruct_block": _blocks(tensors, "reconstruction"),
+    }
+    for name, count in counts.items():
+        least = 0 if name.endswith("block") else 1
+        if not least <= count <= LIMITS[name]:
+            raise ModelError(f"{name}: got {count}, allowed are {least} to {LIMITS[name]}")
+    if counts["num_frame"] % 2 == 0:
+        raise ModelError(f"num_frame: got {counts['num_frame']}, allowed are odd numbers")
+    if first[1] != 3:
+        raise ModelError(f"channels of a frame: got {first[1]}, allowed is 3")
+    hr_in = "predeblur.stride_conv_hr1.weight" in tensors
+    return {**counts, "hr_in": hr_in, "with_predeblur": predeblur, "with_tsa": tsa}
+
+
+def _shape(tensors: Tensors, name: str) -> torch.Size:
+    if name not in tensors or tensors[name].dim() != 4:
+        raise ModelError(f"is not of an EDVR: it has no {name} of 4 dimensions")
+    return tensors[name].shape
+
+
+def _blocks(tensors: Tensors, stage: str) -> int:
+    return len({name.split(".")[1] for name in tensors if name.startswith(f"{stage}.")})
+
+
+def _network(tensors: Tensors, options: Mapping[str, Any]) -> nn.Module:
+    """The network of ``options`` with ``tensors`` for parameters, every name and shape matched."""
+    try:
+        with torch.device("meta"):
+            network = EDVR(**options)
+    except ValueError as error:
+        raise ModelError(str(error)) from None
+    wanted = {name: parameter.shape for name, parameter in network.named_parameters()}
+    for fault, names in (
+        ("unknown", tensors.keys() - wanted.keys()),
+        ("missing", wanted.keys() - tensors.keys()),
+    ):
+        if names:
+            raise ModelError(f"{len(names)} tensors are {fault}: {_first(names)}")
+    parameters = {name: _checked(name, tensors[name], shape) for name, shape in wanted.items()}
+    network.load_state_dict(parameters, strict=True, assign=True)
+    return network
+
+
+def _checked(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
+    # The shape comes first: a few bytes of a hostile file can state a tensor of any size.
+    if tensor.shape != shape:
+        raise ModelError(f"{name}: got shape {[*tensor.shape]}, allowed is {[*shape]}")
+    if not tensor.is_floating_point() or tensor.layout is not torch.strided or tensor.is_meta:
+        raise ModelError(f"{name}: got a tensor of {tensor.dtype}, allowed are dense floats")
+    weights = tensor.detach().to(torch.float32)
+    if not weights.isfinite().all():
+        raise ModelError(f"{name} holds values that are not finite")
+    return weights
+
+
+def _first(names: set[str], count: int = 3) -> str:
+    return ", ".join(map(repr, sorted(names)[:count])) + (", …" if len(names) > count else "")
+
+
+def _facts(options: Mapping[str, Any]) -> FactsCard:
+    window, hr_in = options["num_frame"], options["hr_in"]
+    return FactsCard(
+        scale=1 if hr_in else 4,
+        window=window,
+        lookahead=window // 2,
+        colour=Colour.RGB,
+        multiple=16 if hr_in else 4,
+    )
+
+
+def _write(folder: Path, network: nn.Module, card: Card) -> None:
+    """Write the model beside its place and move it there, so that half of one is never found."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".import-") as scratch:
+            model = Path(scratch) / folder.name
+            model.mkdir()
+            weights = Weights(sha256=write_weights(model / WEIGHTS_NAME, network))
+            write_card(card.model_copy(update={"weights": weights}), model / CARD_NAME)
+            model.rename(folder)
+    except OSError as error:
+        raise ModelError(f"model folder {folder}: cannot be written: {error.strerror}") from None

@@ -1,0 +1,124 @@
+"""Finding models by name and making networks of them.
+
+A model is a folder with a card and, where its network has parameters, safetensors weights. Folders
+are looked for in ``--models``, then in ``STREAMSR_MODELS``, then in those streamsr comes with.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from streamsr.config import load, nearest
+from streamsr.errors import ConfigError, ModelError
+from streamsr.networks.contract import Facts
+from streamsr.networks.edvr import EDVR
+from streamsr.networks.fast import Fast
+from streamsr.networks.resample import Resample
+from streamsr.networks.sliding import SlidingWindow
+from streamsr.zoo.card import CARD_NAME, Card
+from streamsr.zoo.weights import read_weights
+
+__all__ = ["NETWORKS", "Entry", "find", "listing", "load_model", "make_network"]
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "edvr": EDVR,
+    "fast": Fast,
+    "resample": Resample,
+}
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model that was found: its name, its folder and what its card says."""
+
+    name: str
+    folder: Path
+    card: Card
+
+    @property
+    def facts(self) -> Facts:
+        return self.card.facts.facts()
+
+
+def listing(folders: Sequence[Path] = ()) -> dict[str, Entry]:
+    """Give every model by name; of two with one name the one found first counts.
+
+    Raises ModelError where a card is damaged.
+    """
+    entries: dict[str, Entry] = {}
+    for folder in _model_folders(folders):
+        entries.setdefault(folder.name, _entry(folder))
+    return entries
+
+
+def find(name: str, folders: Sequence[Path] = ()) -> Entry:
+    """Give the model called ``name``, or the one whose folder ``name`` is the path of.
+
+    Raises ModelError naming the models there are.
+    """
+    if os.sep in name:
+        if not (Path(name) / CARD_NAME).is_file():
+            raise ModelError(f"model {name!r}: there is no {CARD_NAME} in that folder")
+        return _entry(Path(name))
+    by_name = {folder.name: folder for folder in reversed(list(_model_folders(folders)))}
+    if name not in by_name:
+        known = ", ".join(sorted(by_name))
+        raise ModelError(f"model: got {name!r}{nearest(name, by_name)}, allowed are {known}")
+    return _entry(by_name[name])
+
+
+def make_network(card: Card) -> nn.Module:
+    """Construct the card's network with fresh parameters. Raises ModelError."""
+    if card.network not in NETWORKS:
+        known = ", ".join(sorted(NETWORKS))
+        raise ModelError(
+            f"network: got {card.network!r}{nearest(card.network, NETWORKS)}, allowed are {known}"
+        )
+    try:
+        return NETWORKS[card.network](**card.options)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"options of network {card.network!r}: {error}") from None
+
+
+def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
+    """Load a model, ready to stream: weights checked, on ``device``, in its card's precision.
+
+    Raises ModelError where the weights are missing, damaged or do not fit.
+    """
+    network = make_network(entry.card)
+    if entry.card.weights is not None:
+        read_weights(entry.folder / entry.card.weights.file, entry.card.weights.sha256, network)
+    elif any(True for _ in network.parameters()):
+        raise ModelError(f"model {entry.name!r}: its card names no weights: train or import some")
+    network.requires_grad_(False).eval()
+    network.to(device=device, dtype=PRECISIONS[entry.card.precision])
+    network.to(memory_format=torch.channels_last)
+    return SlidingWindow(network, entry.facts)
+
+
+def _entry(folder: Path) -> Entry:
+    try:
+        return Entry(folder.name, folder, load(folder / CARD_NAME, Card))
+    except ConfigError as error:
+        raise ModelError(str(error)) from None
+
+
+def _model_folders(folders: Sequence[Path]) -> Iterator[Path]:
+    """Every folder that holds a card, those of ``folders`` first."""
+    environment = os.environ.get("STREAMSR_MODELS", "")
+    places = [*folders, *(Path(p) for p in environment.split(os.pathsep) if p), _shipped()]
+    for place in places:
+        if not place.is_dir():
+            raise ModelError(f"models folder {str(place)!r}: there is no such folder")
+        yield from sorted(card.parent for card in place.glob(f"*/{CARD_NAME}"))
+
+
+def _shipped() -> Path:
+    """The models streamsr comes with: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    return next(p for p in (package / "models", package.parent / "models") if p.is_dir())

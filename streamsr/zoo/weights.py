@@ -1,0 +1,58 @@
+"""Reading and writing weights: safetensors, checked against a SHA-256 and against the network."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as parse_safetensors
+from safetensors.torch import save as format_safetensors
+from torch import nn
+
+from streamsr.errors import ModelError
+
+__all__ = ["digest", "read_weights", "write_weights"]
+
+MAX_HEADER_BYTES = 8 * 1024 * 1024
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_weights(path: Path, sha256: str, network: nn.Module) -> None:
+    """Load the weights at ``path`` into ``network``, every name and shape matched.
+
+    Raises ModelError where the file is missing, not what its card says, damaged, holds values
+    that are not finite, or does not fit.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"weights {path}: cannot be read: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ModelError(f"weights {path}: their SHA-256 is not the one their card states")
+    if len(data) < 8 or int.from_bytes(data[:8], "little") > MAX_HEADER_BYTES:
+        raise ModelError(f"weights {path}: not a safetensors file with a header up to 8 MiB")
+    try:
+        tensors = parse_safetensors(data)
+        network.load_state_dict(tensors, strict=True)
+    except (SafetensorError, json.JSONDecodeError, ValueError) as error:
+        raise ModelError(f"weights {path}: damaged: {error}") from None
+    except RuntimeError as error:
+        raise ModelError(f"weights {path}: do not fit their network: {error}") from None
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ModelError(f"weights {path}: {name} holds values that are not finite")
+
+
+def write_weights(path: Path, network: nn.Module) -> str:
+    """Write the network's parameters as float32 safetensors; give the file's SHA-256."""
+    tensors = {
+        name: tensor.detach().to("cpu", torch.float32).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    path.write_bytes(format_safetensors(tensors))
+    return digest(path)

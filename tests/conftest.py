@@ -1,0 +1,64 @@
+"""Fixtures that give tests their real peers."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from peers import GST_INSTALL, RtspCamera, camera_clip, gst_is_installed
+
+av.logging.set_level(None)  # its log callback takes the GIL and can deadlock
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """``clip(**settings)``: the file that ``camera_clip`` makes of them, made once a session."""
+    folder = tmp_path_factory.mktemp("clips")
+    made: dict[str, Path] = {}
+
+    def make(**settings: Any) -> Path:
+        key = repr(sorted(settings.items()))
+        if key not in made:
+            made[key] = camera_clip(folder / f"{len(made)}.mp4", **settings)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def require_gst() -> None:
+    """Ask for gst-rtsp-server: skip without it, fail in CI."""
+    if not gst_is_installed():
+        _missing("gst-rtsp-server", GST_INSTALL)
+
+
+@pytest.fixture
+def rtsp_camera(require_gst: None, clip: Callable[..., Path]) -> Iterator[Callable[..., Any]]:
+    """``rtsp_camera(path=None, **settings)``: a running ``RtspCamera``, stopped after the test.
+
+    Without a path it shows the default clip: 320x180 at 25 fps, 4 s of numbers, sound.
+    """
+    with ExitStack() as stack:
+
+        def start(path: Path | None = None, **settings: Any) -> RtspCamera:
+            return stack.enter_context(RtspCamera(path or clip(), **settings))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The path of Debian's Chromium: skip without it, fail in CI."""
+    path = shutil.which("chromium")
+    return path or _missing("chromium", "apt-get install chromium")
+
+
+def _missing(what: str, command: str) -> str:
+    reason = f"{what} is not installed: {command}"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
