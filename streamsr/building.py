@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from streamsr.delivery import FrameSink, PacketSink
 from streamsr.engine.runner import Engine, pick_device
 from streamsr.errors import OutputError
-from streamsr.events import Emit
+from streamsr.events import Emit, Event
 from streamsr.frame import Frame
 from streamsr.media.images import ImageWriter
 from streamsr.media.muxing import FileWriter
@@ -29,9 +30,13 @@ def open_pipeline(
     Raises InputError, ModelError or OutputError for what cannot be opened. Leaving the context
     ends the engine; the pipeline closes its own sinks when it has run.
     """
+
+    def emit_named(event: Event) -> None:
+        emit(replace(event, stream=settings.name))
+
     source = open_source(
         settings.input.url,
-        emit,
+        emit_named,
         transport=settings.input.transport,
         rate=settings.input.exact_rate,
         live=settings.input.live,

@@ -2,10 +2,10 @@
 
 import json
 import sys
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
-from collections.abc import Callable
 
 import typer
 
@@ -126,9 +126,7 @@ def upscale(
     input_: Annotated[
         str, typer.Argument(metavar="INPUT", help="A file, a folder of PNG frames, or an address.")
     ],
-    output: Annotated[
-        Path, typer.Argument(help="NAME.mp4, NAME.mkv, or a folder for PNG frames.")
-    ],
+    output: Annotated[Path, typer.Argument(help="NAME.mp4, NAME.mkv, or a folder for PNG frames.")],
     model: Model = "fast",
     models: Models = None,
     device: Device = "auto",

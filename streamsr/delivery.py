@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from time import monotonic
 from typing import Protocol
 
 from streamsr.errors import OutputError
@@ -72,6 +73,7 @@ class Delivery:
         self._sounds: deque[Sound] = deque(maxlen=SOUNDS_KEPT)
         self._encoders: dict[str, VideoEncoder] = {}
         self._last: Frame | None = None  # the newest upscaled frame, or its repetition
+        self._sent = 0.0  # monotonic: when that was
 
     def sound(self, sound: Sound) -> None:
         """Keep a piece of sound until the picture it belongs to has gone out."""
@@ -84,7 +86,7 @@ class Delivery:
 
     def deliver(self, frame: Frame, upscaled: Frame, info: SourceInfo) -> None:
         """Send a frame on its way out, and note in the meter that it left."""
-        self._last = upscaled
+        self._last, self._sent = upscaled, monotonic()
         for frame_sink in list(self._frame_sinks):
             with self._meter.stage("write"):
                 self._guarded(frame_sink, partial(frame_sink.write, upscaled, info))
@@ -96,11 +98,16 @@ class Delivery:
         self._meter.left(frame.arrived, f"{upscaled.width}x{upscaled.height}")
 
     def hold(self, info: SourceInfo) -> None:
-        """Show the last picture again, one picture later, so that the outputs go on."""
+        """Show the last picture again, later by the time that has gone by since it was sent.
+
+        It lags as a new picture would, so that the next new picture comes after it.
+        """
         if self._last is None:
             return
-        step = round(1 / info.rate / self._last.time_base)
-        self._last = replace(self._last, pts=self._last.pts + step)
+        now = monotonic()
+        step = round((now - self._sent) / self._last.time_base)
+        self._sent = now
+        self._last = replace(self._last, pts=self._last.pts + max(1, step))
         self._meter.count("held")
         if self._packet_sinks:
             self._send(OUTPUT, self._last, info)

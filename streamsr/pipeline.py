@@ -33,7 +33,8 @@ QUEUE_FILE, QUEUE_LIVE = 8, 4  # frames waiting for the engine
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to stop by itself. A live source's seconds count from the start."""
+    """When to stop by itself. A live source's seconds count from its first picture, and until
+    there is one, from the start."""
 
     frames: int | None = None
     seconds: float | None = None
@@ -87,6 +88,8 @@ class Pipeline:
         self._pairs: Channel[_Pair] = Channel(engine.workers, Overflow.WAIT)
         self._stop = threading.Event()  # seen by the source's thread
         self._stopping = asyncio.Event()  # the same, for the loop
+        self._loop: asyncio.AbstractEventLoop  # set by run()
+        self._timer: asyncio.TimerHandle | None = None  # of the limit in seconds
         self._state = "starting"  # then "live", or "down" while a picture is held; "ended"
 
     async def run(self) -> Summary:
@@ -94,10 +97,8 @@ class Pipeline:
 
         Raises the first stage's error, everything closed.
         """
-        timer = None
-        if self._limits.seconds is not None and self._source.live:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(self._limits.seconds, self.stop)
+        self._loop = asyncio.get_running_loop()
+        self._time_limit()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reading(), name=f"{self.name}-source")
@@ -106,8 +107,8 @@ class Pipeline:
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
         finally:
-            if timer is not None:
-                timer.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
             self._state = "ended"
         return self.summary()
 
@@ -143,6 +144,13 @@ class Pipeline:
             reconnects=self.meter["reconnects"],
             aspect=float(info.width / info.height * info.sample_aspect) if info else 0.0,
         )
+
+    def _time_limit(self) -> None:
+        """Let a live source have its seconds from now on."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._limits.seconds is not None and self._source.live:
+            self._timer = self._loop.call_later(self._limits.seconds, self.stop)
 
     async def _reading(self) -> None:
         """Run the source's thread; one that does not stop in time is left behind."""
@@ -200,6 +208,8 @@ class Pipeline:
         return seconds is not None and not self._source.live and frame.time_s >= seconds
 
     def _accept(self, frame: Frame) -> None:
+        if self.meter["in"] == 0:
+            self._loop.call_soon_threadsafe(self._time_limit)
         self.meter.count("in")
         if not frame.arrived:
             frame = replace(frame, arrived=monotonic())

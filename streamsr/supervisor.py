@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import sys
-
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
@@ -147,5 +146,3 @@ class Supervisor:
 
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self.settings.name, message))
-
-

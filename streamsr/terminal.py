@@ -24,7 +24,14 @@ from rich.progress import (
 from streamsr.errors import StreamsrError, UserError
 from streamsr.redact import redact
 
-__all__ = ["console", "exit_codes", "progress_bar", "report", "run_until_interrupted", "set_up_logs"]
+__all__ = [
+    "console",
+    "exit_codes",
+    "progress_bar",
+    "report",
+    "run_until_interrupted",
+    "set_up_logs",
+]
 
 INTERRUPTED = 130
 

@@ -39,6 +39,9 @@ class Link:
     def send(self, message: Message) -> None:
         self._loop.call_soon_threadsafe(self._writer.write, encode(message))
 
+    def emit(self, event: Event) -> None:
+        self.send(Message(Kind.EVENT, event))
+
     def send_packet(self, packet: Packet) -> None:
         self._loop.call_soon_threadsafe(self._write_packet, packet)
 
@@ -89,7 +92,9 @@ async def _serve(connection: socket.socket) -> None:
     settings = PipelineSettings.model_validate(first.body)
     protect(settings.input.url)
     try:
-        with open_pipeline(settings, lambda event: _emit(link, event), [LinkSink(link)]) as pipeline:
+        with open_pipeline(
+            settings, lambda event: _emit(link, event), [LinkSink(link)]
+        ) as pipeline:
             listening = asyncio.create_task(_obey(reader, pipeline))
             telling = asyncio.create_task(_tell(link, pipeline))
             try:
@@ -120,10 +125,6 @@ async def _tell(link: Link, pipeline: Pipeline) -> None:
     while True:
         link.send(Message(Kind.STATUS, pipeline.status()))
         await asyncio.sleep(STATUS_S)
-
-
-def _emit(link: Link, event: Event) -> None:
-    link.send(Message(Kind.EVENT, event))
 
 
 def main() -> None:

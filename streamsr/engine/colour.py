@@ -119,5 +119,6 @@ def _channels_first(rgb: Tensor) -> Tensor:
 
 
 def _plane(levels: Tensor) -> Plane:
-    rounded: Plane = levels.round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+    """8-bit samples of ``levels``, which are used up."""
+    rounded: Plane = levels.round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()
     return rounded

@@ -174,4 +174,3 @@ def _padded(pixels: Tensor, multiple: int) -> Tensor:
     """Pad the right and the bottom to multiples, the edge pixel repeated."""
     down, across = (-side % multiple for side in pixels.shape[1:])
     return F.pad(pixels, (0, across, 0, down), mode="replicate") if down or across else pixels
-

@@ -47,6 +47,7 @@ class LiveSource:
         self.transport = transport
         self.reconnects = 0
         self._emit = emit
+        self._connected = False  # since the last failure
         self._give_up_s = give_up_s
         self._timeline = Timeline()
         self._seen = False  # any picture, ever
@@ -59,16 +60,21 @@ class LiveSource:
                 for item in self._connection(stop):
                     if isinstance(item, Frame):
                         backoff.succeeded()
-                        self._seen = True
+                        self._note_connected()
                     yield item
-                reason: SourceError = SourceError("it ended the stream")
+                reason: SourceError = SourceError("the stream ended")
             except SourceError as error:
                 reason = error
             if stop.is_set():
                 return
             delay_s = self._failed(reason, backoff, monotonic() - started)
+            self._connected = False
             stop.wait(delay_s)
+
+    def _note_connected(self) -> None:
+        if not self._connected:
             self.reconnects += self._seen
+        self._connected = self._seen = True
 
     def _failed(self, reason: SourceError, backoff: Backoff, tried_s: float) -> float:
         """Say what happened and give the seconds to wait, or raise once it is time to give up."""
@@ -79,7 +85,7 @@ class LiveSource:
                 raise type(reason)(f"input {self.name}: {reason}")
             delay_s = min(delay_s, self._give_up_s - tried_s)
         code = Code.SRC_AUTH if refused else Code.SRC_DOWN
-        self._tell(code, f"{self.name}: {reason}; trying again in {delay_s:.1f} s")
+        self._tell(code, f"{reason}; trying again in {delay_s:.1f} s")
         return delay_s
 
     def _connection(self, stop: threading.Event) -> Iterator[Item]:
@@ -115,7 +121,7 @@ class LiveSource:
                 if (now := (picture.width, picture.height, picture.format.name)) != shape:
                     shape = now
                     info = stream_info(video, audio, picture)
-                    self._tell(Code.SRC_UP, f"{self.name}: {info.size} {info.codec}")
+                    self._tell(Code.SRC_UP, f"{info.size} {info.codec} from {self.name}")
                     yield info
                 watch.pictured(arrived)
                 yield self._frame(picture, arrived, watch)
@@ -126,14 +132,14 @@ class LiveSource:
             pictures = packet.decode()
         except av.FFmpegError as error:
             watch.damaged = True
-            self._tell(Code.SRC_DAMAGED, f"{self.name}: {reason_of(error)}; held until it is whole")
+            self._tell(Code.SRC_DAMAGED, f"{reason_of(error)}; held until a whole picture")
             return []
         return [p for p in pictures if watch.is_new(p) and watch.is_whole(p)]
 
     def _frame(self, picture: av.VideoFrame, arrived: float, watch: _Watch) -> Frame:
         pts, broken = self._timeline.picture(picture.time, arrived)
         if broken and watch.pictures > 1:
-            self._tell(Code.SRC_TIME, f"{self.name}: its time stamps jumped; they are rebased")
+            self._tell(Code.SRC_TIME, "the time stamps jumped; they are rebased")
         return from_av(
             picture,
             pts=pts,

@@ -5,11 +5,13 @@ Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network, 2016
 skip, so that the network only learns what plain scaling misses.
 """
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamsr.networks.resample import resize
+from streamsr.networks.resample import mirror_pad, phase_kernels
 
 __all__ = ["Fast"]
 
@@ -26,26 +28,38 @@ class Fast(nn.Module):
         super().__init__()
         self.scale = scale
         widths = [1, *[features] * (layers - 1), scale * scale]
-        self.body = nn.ModuleList(
-            nn.Conv2d(before, after, 3, padding=1)
-            for before, after in zip(widths, widths[1:], strict=False)
-        )
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """Start near the identity, which trains plain deep stacks as a skip would, for free."""
-        for conv in self.body[1:-1]:
-            nn.init.dirac_(conv.weight)
-            conv.weight.data += 0.5 * nn.init.kaiming_normal_(torch.empty_like(conv.weight))
-        for conv in self.body:
-            nn.init.zeros_(conv.bias)
-        self.body[-1].weight.data *= 0.1
+        convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
+        _initialise(convs)
+        self.body = nn.ModuleList(convs)
 
     def forward(self, x: Tensor) -> Tensor:
         frame = x[:, 0]
-        weight = self.body[0].weight
-        features = frame.to(weight.dtype).contiguous(memory_format=torch.channels_last)
+        dtype = next(self.body.parameters()).dtype
+        features = frame.to(dtype).contiguous(memory_format=torch.channels_last)
         for conv in self.body[:-1]:
-            features = F.relu(conv(features), inplace=True)
-        detail = F.pixel_shuffle(self.body[-1](features).float(), self.scale)
-        return resize(frame.float(), self.scale) + detail
+            features = _conv_relu(conv, features)
+        kernels, reach = phase_kernels("bicubic", self.scale)
+        plain = F.conv2d(mirror_pad(frame.float(), reach), kernels.to(frame.device))
+        return F.pixel_shuffle(self.body[-1](features).float() + plain, self.scale)
+
+
+def _initialise(convs: list[nn.Conv2d]) -> None:
+    """Start near the identity, which trains plain deep stacks as skips would, for free."""
+    for conv in convs:
+        nn.init.zeros_(conv.bias)  # type: ignore[arg-type] # they all have one
+    for conv in convs[1:-1]:
+        nn.init.dirac_(conv.weight)
+        conv.weight.data += 0.5 * nn.init.kaiming_normal_(torch.empty_like(conv.weight))
+    convs[-1].weight.data *= 0.1
+
+
+def _conv_relu(conv: nn.Module, x: Tensor) -> Tensor:
+    """Convolution and ReLU; on a CPU in one pass, which saves a fifth of the network's time."""
+    if torch.is_inference_mode_enabled() and x.device.type == "cpu" and _FUSED is not None:
+        same = [1, 1]  # padding, stride and dilation alike
+        fused: Tensor = _FUSED(x, conv.weight, conv.bias, same, same, same, 1, "relu", [], "")
+        return fused
+    return F.relu(conv(x), inplace=True)
+
+
+_FUSED = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)

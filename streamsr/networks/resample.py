@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["KERNELS", "Resample", "resize"]
+__all__ = ["KERNELS", "Resample", "mirror_pad", "phase_kernels", "resize"]
 
 
 def _cubic(x: Tensor) -> Tensor:
@@ -90,6 +90,27 @@ def resize(
     y = _resize_rows(x.reshape(-1, 1, height, width), kernel, scale, 0.0)
     y = _resize_rows(y.transpose(2, 3), kernel, scale, shift_x).transpose(2, 3)
     return y.reshape(*lead, *y.shape[-2:])
+
+
+@lru_cache(maxsize=8)
+def phase_kernels(kernel: str, scale: int) -> tuple[Tensor, tuple[int, int]]:
+    """Enlarging by ``scale`` as one convolution before a pixel shuffle.
+
+    Gives its weights, (scale², 1, taps, taps), and how many pixels to ``mirror_pad`` before and
+    after each axis.
+    """
+    weights, _, before = _phases(kernel, Fraction(scale), 0.0)
+    taps = weights.shape[1]
+    both = torch.einsum("ia,jb->ijab", weights, weights)
+    return both.reshape(scale * scale, 1, taps, taps), (before, taps - 1 - before)
+
+
+def mirror_pad(x: Tensor, reach: tuple[int, int]) -> Tensor:
+    """Pad (n, c, h, w) by ``reach`` pixels before and after, the edge pixels repeated."""
+    before, after = reach
+    rows = _mirrored(x.shape[2], before, after, x.device)
+    columns = _mirrored(x.shape[3], before, after, x.device)
+    return x[:, :, rows][:, :, :, columns]
 
 
 class Resample(nn.Module):

@@ -1,6 +1,5 @@
 """``train`` and ``eval`` at the terminal: progress bars around the loop and the evaluation."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +7,9 @@ import torch
 from rich.table import Table
 
 from streamsr.config import load
-from streamsr.engine.runner import pick_device
 from streamsr.terminal import console, progress_bar
-from streamsr.train.evaluation import evaluate, table
 from streamsr.train.loop import Progress, Trainer
 from streamsr.train.settings import TrainSettings
-from streamsr.zoo.registry import find
 
 __all__ = ["run_evaluation", "run_training"]
 

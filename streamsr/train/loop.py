@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from streamsr.errors import UserError
@@ -20,7 +20,7 @@ from streamsr.train.data import Clip, Crops, degrade_bicubic, load_clips
 from streamsr.train.scores import psnr
 from streamsr.train.settings import TrainSettings
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Weights, write_card
-from streamsr.zoo.registry import make_network
+from streamsr.zoo.registry import in_channels_last, make_network
 from streamsr.zoo.weights import write_weights
 
 __all__ = ["Progress", "Trainer", "charbonnier"]
@@ -51,9 +51,10 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.step = 0
         torch.manual_seed(settings.seed)
-        self.network = make_network(settings.model).to(memory_format=torch.channels_last)
+        self.network = in_channels_last(make_network(settings.model))
         self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay)
+            self.network,
+            multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call]
         )
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.valid = self._clips(settings.data.valid)
@@ -103,7 +104,7 @@ class Trainer:
         with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
             output = self.network(low)
         loss = charbonnier(output.float(), truth[:, self.facts.window - 1 - self.facts.lookahead])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
@@ -125,10 +126,10 @@ class Trainer:
         facts, network = self.facts, self.average.module
         before = facts.window - 1 - facts.lookahead
         last = len(clip.pixels) - facts.lookahead - 1
-        centres = torch.linspace(before, last, self.settings.data.valid_frames).long().unique()
+        places = torch.linspace(before, last, self.settings.data.valid_frames).long()
         height, width = (s - s % (facts.scale * facts.multiple) for s in clip.pixels.shape[2:])
         ours, plain = [], []
-        for centre in centres.tolist():
+        for centre in sorted(set(places.tolist())):
             frames = clip.pixels[centre - before : centre + facts.lookahead + 1]
             truth = torch.from_numpy(frames[:, :, :height, :width].copy()).float() / 255
             low = degrade_bicubic(truth, facts.scale)
@@ -173,7 +174,9 @@ class Trainer:
         if not self._checkpoint.exists():
             return
         state = torch.load(self._checkpoint, weights_only=True)
-        then, now = (json.loads(text) for text in (state["settings"], self.settings.model_dump_json()))
+        then, now = (
+            json.loads(text) for text in (state["settings"], self.settings.model_dump_json())
+        )
         changed = [key for key in now if then.get(key) != now[key]]
         if changed:
             raise UserError(
@@ -184,7 +187,6 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
-
 
 
 def _quantised(picture: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.card import CARD_NAME, Card
 from streamsr.zoo.weights import read_weights
 
-__all__ = ["NETWORKS", "Entry", "find", "listing", "load_model", "make_network"]
+__all__ = ["NETWORKS", "Entry", "find", "in_channels_last", "listing", "load_model", "make_network"]
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "edvr": EDVR,
@@ -96,9 +96,21 @@ def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
     elif any(True for _ in network.parameters()):
         raise ModelError(f"model {entry.name!r}: its card names no weights: train or import some")
     network.requires_grad_(False).eval()
-    network.to(device=device, dtype=PRECISIONS[entry.card.precision])
-    network.to(memory_format=torch.channels_last)
-    return SlidingWindow(network, entry.facts)
+    network.to(device=device, dtype=_precision(entry.card, device))
+    return SlidingWindow(in_channels_last(network), entry.facts)
+
+
+def in_channels_last(network: nn.Module) -> nn.Module:
+    """The network, its weights laid out as convolutions on a CPU and in half precision want it."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # a gap in stubs
+    return network
+
+
+def _precision(card: Card, device: torch.device) -> torch.dtype:
+    """The card's precision, or float32 on a CPU that would only emulate it, slower."""
+    if device.type == "cpu" and not torch.cpu.get_capabilities().get("avx512_bf16", False):
+        return torch.float32
+    return PRECISIONS[card.precision]
 
 
 def _entry(folder: Path) -> Entry:

@@ -126,10 +126,9 @@ class Feed:
 
     def _run(self) -> None:
         units, length = self._track.units, self._track.length
-        clock = self._wait_for_clock()
-        if clock is None:
+        if not self._wait_for_base_time():
             return
-        running = clock.get_time() - self._source.get_base_time()
+        running = self._source.get_clock().get_time() - self._source.get_base_time()
         began = time.monotonic_ns()
         shift = -units[self._next].dts  # from the clip's time to time since we began
         while True:
@@ -149,12 +148,12 @@ class Feed:
                 self._next = 0
                 shift += length
 
-    def _wait_for_clock(self) -> Gst.Clock | None:
-        while not self._stop.is_set():
-            if (clock := self._source.get_clock()) is not None:
-                return clock
-            self._stop.wait(0.005)
-        return None
+    def _wait_for_base_time(self) -> bool:
+        """Whether the pipeline runs; its clock is set first, and alone would give 0 as the base."""
+        while not self._source.get_base_time():
+            if self._stop.wait(0.002):
+                return False
+        return True
 
 
 class Camera(GstRtspServer.RTSPMediaFactory):

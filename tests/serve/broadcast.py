@@ -4,7 +4,6 @@ Input and sound run ahead of the output, as they do where upscaling takes its ti
 """
 
 import asyncio
-import itertools
 import threading
 import time
 from collections import deque
@@ -29,7 +28,7 @@ INPUT_SIZE = 160, 90
 FPS = 25
 CLOCK = 90_000
 SAMPLES = 960  # 20 ms of sound
-LOOP = 2000  # pictures
+PICTURES = 65_536  # as many as have a number of their own: 43 minutes
 
 Luma = NDArray[np.uint8]
 Planes = tuple[Luma, Luma, Luma]
@@ -101,6 +100,7 @@ class Broadcast:
         self.keyframes = 0  # of the output
         self.state = "live"
         self.message = ""
+        self.fps = FPS - 1 / 3
         self._sound = sound
         self._with_input = with_input
         self._delay = delay  # frames that upscaling takes
@@ -122,7 +122,7 @@ class Broadcast:
             output="{}x{}".format(*OUTPUT_SIZE),
             frames_in=self.encoded + self._delay,
             frames_out=self.encoded,
-            fps=float(FPS) - 1 / 3,
+            fps=self.fps,
             latency_p50_ms=41.23456,
             latency_p99_ms=58.9,
             aspect=16 / 9,
@@ -156,7 +156,7 @@ class Broadcast:
         audio = AudioEncoder()
         upscaling: deque[tuple[int, Planes]] = deque()
         begun_s = time.monotonic()
-        for number, planes in enumerate(itertools.cycle(scene(*OUTPUT_SIZE, LOOP))):
+        for number, planes in enumerate(scene(*OUTPUT_SIZE, PICTURES)):
             if self._stop.wait(max(0.0, begun_s + number / FPS - time.monotonic())):
                 return
             keyframe = self._wanted.is_set()
@@ -167,8 +167,8 @@ class Broadcast:
                 packets.append(small.encode(tuple(map(reduce, planes)), pts, keyframe))
             upscaling.append((pts, planes))
             if len(upscaling) > self._delay:
-                pts, planes = upscaling.popleft()
-                packets.append(large.encode(planes, pts, keyframe))
+                late_pts, late_planes = upscaling.popleft()
+                packets.append(large.encode(late_planes, late_pts, keyframe))
                 self.encoded += 1
                 self.keyframes += packets[-1].keyframe
             self._loop.call_soon_threadsafe(self._publish, packets)

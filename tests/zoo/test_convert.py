@@ -364,6 +364,7 @@ CHANGES = [
     ),
     ({"conv_hr.bias": torch.full((64,), float("nan"))}, "conv_hr.bias holds values that are not"),
     ({"conv_hr.bias": torch.full((64,), float("inf"))}, "conv_hr.bias holds values that are not"),
+    ({"conv_hr.bias": torch.full((64,), 1e300, dtype=torch.float64)}, "values that are not finite"),
     ({"conv_hr.bias": torch.zeros(64, dtype=torch.int64)}, "got a tensor of torch.int64"),
     ({"conv_hr.bias": torch.zeros(64).to_sparse()}, "allowed are dense floats"),
     ({"conv_hr.bias": torch.zeros(64, device="meta")}, "allowed are dense floats"),

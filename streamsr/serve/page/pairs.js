@@ -9,6 +9,7 @@ const WRAP = 2 ** 32;
 const TOGETHER_MS = 8; // less than half a frame at 60 fps
 const VOTES = 40; // newest ones that count
 const QUORUM = 6;
+const SAME_S = 0.0005; // frames are further apart than this
 const PATIENCE_MS = 1000; // without a pair for so long, each side is drawn by itself
 
 const difference = (a, b) => (((a - b) % WRAP) + WRAP) % WRAP;
@@ -48,15 +49,28 @@ class Side {
     return slot;
   }
 
+  /**
+   * The pixels of the frame that the browser calls us for; null if the video has moved on since
+   * (another call follows). Where VideoFrame is missing, as in pages without TLS from elsewhere,
+   * that cannot be told, and once in a hundred frames or so a frame passes for the one before it.
+   */
+  grab(meta) {
+    if (!window.VideoFrame) return this.video;
+    const frame = new VideoFrame(this.video);
+    if (Math.abs(frame.timestamp / 1e6 - meta.mediaTime) < SAME_S) return frame;
+    frame.close();
+    return null;
+  }
+
   /** Keep its pixels, for when its twin comes. */
-  keep(slot) {
-    copy(this.video, slot.width, slot.height, slot.context);
+  keep(slot, pixels) {
+    copy(pixels, slot.width, slot.height, slot.context);
     slot.kept = true;
   }
 
-  /** Draw a kept frame, or the one that the video presents now. */
-  show(slot) {
-    copy(slot.kept ? slot.context.canvas : this.video, slot.width, slot.height, this.context);
+  /** Draw a frame: from these pixels, or else from those that were kept. */
+  show(slot, pixels = slot.context.canvas) {
+    copy(pixels, slot.width, slot.height, this.context);
     this.shown = slot.rtp;
   }
 
@@ -112,20 +126,23 @@ export class Pairs {
       side.video.requestVideoFrameCallback(frame);
       this.counters[name] += 1;
       if (side === this.after) this.counters.newestMs = performance.now();
-      this.take(side, meta);
+      const pixels = side.grab(meta);
+      if (pixels === null) return;
+      this.take(side, meta, pixels);
+      pixels.close?.();
     };
     side.video.requestVideoFrameCallback(frame);
   }
 
-  take(side, meta) {
+  take(side, meta, pixels) {
     const slot = side.note(meta);
     if (slot.rtp >= 0) this.calibrate(side, slot);
     const twin = this.twin(side, slot);
     if (twin) {
-      this.pair(side, slot, twin);
+      this.pair(side, slot, pixels, twin);
       return;
     }
-    side.keep(slot);
+    side.keep(slot, pixels);
     if (performance.now() - this.pairedMs > PATIENCE_MS) this.alone(side, slot);
   }
 
@@ -139,14 +156,14 @@ export class Pairs {
     return this.other(side).find(difference(rtp, 0));
   }
 
-  pair(side, slot, twin) {
+  pair(side, slot, pixels, twin) {
     const rtp = side === this.after ? slot.rtp : twin.rtp;
     const last = this.after.shown;
     const ticks = last === null ? 0 : signed(difference(rtp, last));
     if (ticks < 0) return; // its twin came late: a newer pair is shown already
     // The median of the newest periods, nearly: one step up or down at each frame.
     if (ticks > 0) this.period += Math.sign(ticks - this.period) * this.period * 0.02;
-    side.show(slot);
+    side.show(slot, pixels);
     this.other(side).show(twin);
     this.pairedMs = performance.now();
     this.counters.mode = "paired";

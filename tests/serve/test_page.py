@@ -1,0 +1,192 @@
+"""The page in a real browser."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
+from playwright.async_api import Page, async_playwright
+from viewer import until
+
+from streamsr.serve import Server
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Without a network the browser must reach the server at 127.0.0.1, and not hide its own.
+    "--allow-loopback-in-peer-connection",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+]
+
+# The numbers burnt into what both canvases show, read in one go so that no frame comes between.
+# A bit is a cell and its complement below it (tests/peers/clip.py); -1 is no number.
+READ = """() => ["before", "after"].map((id) => {
+  const canvas = document.getElementById(id), context = canvas.getContext("2d");
+  const { width, height } = canvas;
+  const { data } = context.getImageData(0, 0, width, Math.ceil(height / 6));
+  const green = (x, y) => data[4 * (Math.floor(y) * width + Math.floor(x)) + 1];
+  let word = 0;
+  for (let column = 0; column < 16; column += 1) {
+    const x = ((column + 0.5) * width) / 24;
+    const upper = green(x, height / 24), lower = green(x, height / 8);
+    if (Math.abs(upper - lower) < 64) return -1;
+    word = 2 * word + (upper > lower);
+  }
+  return word;
+})"""
+# The same at each of the browser's next repaints.
+SAMPLES = f"""(count) => new Promise((done) => {{
+  const read = {READ}, samples = [];
+  const sample = () => {{
+    samples.push(read());
+    if (samples.length < count) requestAnimationFrame(sample); else done(samples);
+  }};
+  sample();
+}})"""
+OURS = "Multiple readback operations"  # a warning that reading the canvases brings about
+COUNTERS = "() => ({ ...window.streamsr.counters, sessions: window.streamsr.sessions })"
+PAIRED = "() => window.streamsr?.counters.pairs > 5"
+
+
+@pytest.fixture
+async def page(chromium_path: str) -> AsyncIterator[Page]:
+    """A page that collects its complaints in ``page.complaints``."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        page = await browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(15_000)
+        page.complaints = []
+        page.on("console", lambda m: None if OURS in m.text else page.complaints.append(m.text))
+        page.on("pageerror", lambda error: page.complaints.append(f"error: {error}"))
+        page.on("requestfailed", lambda request: page.complaints.append(f"failed: {request.url}"))
+        page.on(
+            "response",
+            lambda r: page.complaints.append(f"{r.status}: {r.url}") if r.status >= 400 else None,
+        )
+        yield page
+        await browser.close()
+
+
+async def test_both_sides_show_the_same_frame(page: Page, tmp_path: Path) -> None:
+    async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
+        await page.goto(server.url)
+        await page.wait_for_function(PAIRED)
+        samples = await page.evaluate(SAMPLES, 150)
+        counters = await page.evaluate(COUNTERS)
+
+        assert [s for s in samples if s[0] != s[1] or s[0] < 0] == []
+        numbers = [after for _, after in samples]
+        assert numbers == sorted(numbers)
+        assert len(set(numbers)) > 20, "it moves"
+        assert counters["largestOffset"] == 0
+        assert counters["mode"] == "paired"
+        assert counters["pairs"] == counters["drawn"]
+        assert counters["calibrations"] == counters["sessions"] == 1
+        for name, size in [("before", INPUT_SIZE), ("after", OUTPUT_SIZE)]:
+            canvas = page.locator(f"#{name}")
+            assert await canvas.evaluate("(c) => [c.width, c.height]") == list(size)
+        boxes = [await page.locator(f"#{name}").bounding_box() for name in ("before", "after")]
+        assert boxes[0]["width"] == pytest.approx(boxes[1]["width"])
+        assert boxes[0]["width"] / boxes[0]["height"] == pytest.approx(16 / 9, rel=0.01)
+        assert boxes[0]["y"] == pytest.approx(boxes[1]["y"])
+        shot = tmp_path / "page.png"
+        await page.screenshot(path=shot)
+        assert shot.stat().st_size > 50_000, "a picture is on it"
+        assert page.complaints == []
+
+
+async def test_it_says_what_is_going_on(page: Page) -> None:
+    async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
+        await page.goto(f"{server.url}watch/camera")
+        await page.wait_for_function(PAIRED)
+        await page.wait_for_function("() => document.getElementById('fps').textContent === '24.7'")
+        for name, text in [
+            ("p50", "41"),
+            ("p99", "59"),
+            ("model", "edvr-s-x4"),
+            ("size", "160\u2009\u00d7\u200990 \u2192 640\u2009\u00d7\u2009360"),
+        ]:
+            assert await page.locator(f"#{name}").text_content() == text
+        assert await page.title() == "camera \u2013 streamsr"
+        assert not await page.locator("#banner").is_visible()
+        broadcast.state, broadcast.message = "down", "<b>refused</b>; trying again in 2 s"
+        await page.locator("#banner").wait_for()
+        assert "last picture" in (await page.locator("#banner").text_content() or "")
+        assert await page.locator("#message").text_content() == broadcast.message
+        assert page.complaints == []
+
+
+async def test_it_works_from_the_keyboard(page: Page) -> None:
+    async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
+        await page.goto(server.url)
+        await page.wait_for_function(PAIRED)
+        await page.wait_for_function("() => !document.getElementById('mute').disabled")
+        assert await page.evaluate("() => document.getElementById('audio').muted")
+        await page.locator("#mute").focus()
+        await page.keyboard.press("Enter")
+        assert not await page.evaluate("() => document.getElementById('audio').muted")
+        assert await page.locator("#mute").get_attribute("aria-pressed") == "false"
+        await page.keyboard.press("s")
+        boxes = [await page.locator(f"#{name}").bounding_box() for name in ("before", "after")]
+        assert boxes[0] == boxes[1], "one picture over the other"
+        at = float(await page.locator("#split").input_value())
+        await page.keyboard.press("ArrowLeft")
+        assert float(await page.locator("#split").input_value()) < at
+        samples = await page.evaluate(SAMPLES, 30)
+        assert all(before == after >= 0 for before, after in samples), samples
+        await page.keyboard.press("f")
+        await page.wait_for_function("() => document.fullscreenElement?.id === 'stage'")
+        assert page.complaints == []
+
+
+async def test_without_input_the_output_is_shown_alone(page: Page) -> None:
+    async with (
+        Broadcast(with_input=False, sound=False) as broadcast,
+        Server({"camera": broadcast.served}) as server,
+    ):
+        await page.goto(server.url)
+        await page.wait_for_function("() => window.streamsr?.counters.drawn > 5")
+        before, after = await page.evaluate(READ)
+        assert (before, after) == (-1, pytest.approx(broadcast.encoded, abs=25))
+        assert (await page.evaluate(COUNTERS))["mode"] == "alone"
+        assert await page.locator("#mute").is_disabled()
+        assert page.complaints == []
+
+
+async def test_it_comes_back_when_the_server_does(page: Page) -> None:
+    async with Broadcast() as broadcast:
+        async with Server({"camera": broadcast.served}) as server:
+            await page.goto(server.url)
+            await page.wait_for_function(PAIRED)
+        await page.wait_for_function(
+            "() => document.getElementById('state').dataset.state === 'lost'"
+        )
+        async with Server({"camera": broadcast.served}, port=server.port) as server:
+            await page.wait_for_function("() => window.streamsr.sessions === 2")
+            pairs = (await page.evaluate(COUNTERS))["pairs"]
+            await page.wait_for_function(f"() => window.streamsr.counters.pairs > {pairs} + 20")
+            samples = await page.evaluate(SAMPLES, 30)
+            assert all(before == after >= 0 for before, after in samples), samples
+            assert not await page.locator("#banner").is_visible()
+            await page.close()
+            await until(lambda: server.viewers == 0)
+
+
+async def test_the_token_comes_behind_the_address(page: Page) -> None:
+    async with (
+        Broadcast() as broadcast,
+        Server({"camera": broadcast.served}, token="p@ss/w%rd:#1") as server,
+    ):
+        await page.goto(f"{server.url}watch/camera#token=p%40ss%2Fw%25rd%3A%231")
+        await page.wait_for_function(PAIRED)
+        assert page.url == f"{server.url}watch/camera"
+        await page.reload()
+        await page.wait_for_function(PAIRED)
+        assert page.complaints == []
+        await asyncio.gather(page.close(), until(lambda: server.viewers == 0))
