@@ -74,6 +74,11 @@ class Hub:
     def __len__(self) -> int:
         return len(self._subscriptions)
 
+    @property
+    def closed(self) -> bool:
+        """Whether the stream has ended."""
+        return self._closed
+
     def publish(self, packet: Packet) -> None:
         """Hand a packet to every subscriber of its track."""
         for subscription in self._subscriptions:

@@ -92,9 +92,7 @@ async def _serve(connection: socket.socket) -> None:
     settings = PipelineSettings.model_validate(first.body)
     protect(settings.input.url)
     try:
-        with open_pipeline(
-            settings, lambda event: _emit(link, event), [LinkSink(link)]
-        ) as pipeline:
+        with open_pipeline(settings, link.emit, [LinkSink(link)]) as pipeline:
             listening = asyncio.create_task(_obey(reader, pipeline))
             telling = asyncio.create_task(_tell(link, pipeline))
             try:

@@ -40,7 +40,7 @@ class Whep:
         """Begin a session."""
         name = request.match_info["stream"]
         served = self._streams.get(name)
-        if served is None:
+        if served is None or served.hub.closed:
             raise web.HTTPNotFound(text="no such stream")
         text = await read_text(request, SDP)
         try:

@@ -4,12 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.progress import TaskID
 from rich.table import Table
 
 from streamsr.config import load
+from streamsr.engine.runner import pick_device
 from streamsr.terminal import console, progress_bar
+from streamsr.train.evaluation import Scored, evaluate, evaluation_table
 from streamsr.train.loop import Progress, Trainer
 from streamsr.train.settings import TrainSettings
+from streamsr.zoo.registry import find
 
 __all__ = ["run_evaluation", "run_training"]
 
@@ -53,4 +57,17 @@ def run_evaluation(
     target: Path, model: str, folders: list[Path], device: str, frames: int | None
 ) -> tuple[dict[str, Any], Table]:
     """Score ``model`` beside bicubic on ``target``; give the result and its table."""
-    raise NotImplementedError
+    place = pick_device(device)
+    if place.type == "cpu":
+        torch.set_num_threads(1)  # threads inside one convolution wait for each other
+    tasks: dict[str, TaskID] = {}
+    with progress_bar() as bar:
+
+        def report(step: Scored) -> None:
+            if step.clip not in tasks:
+                tasks[step.clip] = bar.add_task(step.clip, total=step.frames, fps="")
+            bar.update(tasks[step.clip], completed=step.frame, total=step.frames)
+
+        entry = find(model, folders)
+        result = evaluate(target, entry, place, max_frames=frames, report=report)
+    return result.to_json(), evaluation_table(result)

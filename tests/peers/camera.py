@@ -23,6 +23,8 @@ class RtspCamera:
 
     Every client gets a keyframe at once and then 1 s of media a second. The port is picked at the
     first start and stays. ``user`` asks for a password, by ``auth`` "basic" or "digest".
+    ``loss`` drops that share of the RTP packets, ``disorder`` delays that share by 2 to 25 ms, so
+    that others overtake them.
     """
 
     def __init__(
@@ -33,12 +35,16 @@ class RtspCamera:
         user: str | None = None,
         password: str = "",
         auth: str = "basic",
+        loss: float = 0.0,
+        disorder: float = 0.0,
     ) -> None:
         self.clip = clip
         self.port = port
         self.user = user
         self.password = password
         self.auth = auth
+        self.loss = loss
+        self.disorder = disorder
         self._process: subprocess.Popen[str] | None = None
         self._stderr: IO[str] | None = None
 
@@ -61,6 +67,7 @@ class RtspCamera:
     def start(self) -> None:
         """Start, and return when it listens; RuntimeError with its words if it does not."""
         command = [SYSTEM_PYTHON, str(SCRIPT), str(self.clip), "--port", str(self.port)]
+        command += [f"--loss={self.loss}", f"--disorder={self.disorder}"]
         if self.user is not None:
             command += [f"--user={self.user}", f"--password={self.password}"]
             command += [f"--auth={self.auth}"]
@@ -121,7 +128,7 @@ class RtspCamera:
 def gst_is_installed() -> bool:
     """Whether the system's Python can serve RTSP."""
     needs = "import gi; gi.require_version('GstRtspServer', '1.0')"
-    elements = "qtdemux h264parse aacparse appsrc rtph264pay rtpmp4gpay"
+    elements = "qtdemux h264parse aacparse appsrc rtph264pay rtpmp4gpay netsim"
     check = (
         f"{needs}; from gi.repository import Gst; Gst.init(None); "
         f"assert all(Gst.ElementFactory.find(e) for e in '{elements}'.split())"

@@ -20,16 +20,18 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 DEMUXERS = {".mp4": "qtdemux", ".mkv": "matroskademux"}
+# The parser puts SPS and PPS before each keyframe. A payloader with config-interval=-1 would put
+# them before each *slice* of it, which makes FFmpeg take every slice for a picture of its own.
 PARSERS = {  # pad caps: parser, its output, payloader
     "video/x-h264": (
-        "h264parse",
+        "h264parse config-interval=-1",
         "video/x-h264,stream-format=avc,alignment=au",
-        "rtph264pay config-interval=-1 aggregate-mode=zero-latency",
+        "rtph264pay config-interval=0 aggregate-mode=zero-latency",
     ),
     "video/x-h265": (
-        "h265parse",
+        "h265parse config-interval=-1",
         "video/x-h265,stream-format=hvc1,alignment=au",
-        "rtph265pay config-interval=-1 aggregate-mode=zero-latency",
+        "rtph265pay config-interval=0 aggregate-mode=zero-latency",
     ),
     "audio/mpeg": ("aacparse", "audio/mpeg,stream-format=raw", "rtpmp4gpay"),
 }
@@ -159,27 +161,44 @@ class Feed:
 class Camera(GstRtspServer.RTSPMediaFactory):
     """Gives every client a pipeline of its own, joined to the common timeline."""
 
-    def __init__(self, tracks: list[Track]) -> None:
+    def __init__(self, tracks: list[Track], loss: float, disorder: float) -> None:
         super().__init__()
         self._tracks = tracks
+        self._network = (
+            f"netsim drop-probability={loss} delay-probability={disorder} "
+            "min-delay=2 max-delay=25 allow-reordering=true"
+        )
+        self._lossy = loss > 0 or disorder > 0
         self._began = time.monotonic_ns()
-        branches = [
-            f"appsrc name=source{i} is-live=true format=time block=false max-bytes=4000000 "
-            f"leaky-type=downstream ! {track.payloader} name=pay{i} pt={96 + i}"
-            for i, track in enumerate(tracks)
-        ]
-        self.set_launch(f"( {' '.join(branches)} )")
         self.set_shared(False)
         self.set_latency(0)
         self.set_protocols(GstRtsp.RTSPLowerTrans.TCP | GstRtsp.RTSPLowerTrans.UDP)
         self.connect("media-configure", self._on_media)
+
+    def do_create_element(self, _url: object) -> Gst.Element:
+        top = Gst.Bin.new(None)
+        for i, track in enumerate(self._tracks):
+            source = Gst.ElementFactory.make("appsrc", f"source{i}")
+            source.set_property("caps", Gst.Caps.from_string(track.caps))
+            source.set_property("format", Gst.Format.TIME)
+            source.set_property("is-live", True)
+            source.set_property("max-bytes", 4_000_000)
+            source.set_property("leaky-type", 2)  # downstream: a client that stalls loses frames
+            payloader = f"{track.payloader} pt={96 + i}"
+            if self._lossy:
+                payloader += f" ! {self._network}"
+            pay = Gst.parse_bin_from_description(payloader, True)
+            pay.set_name(f"pay{i}")  # what gst-rtsp-server looks for
+            top.add(source)
+            top.add(pay)
+            source.link(pay)
+        return top
 
     def _on_media(self, _factory: object, media: GstRtspServer.RTSPMedia) -> None:
         elapsed = time.monotonic_ns() - self._began
         feeds = []
         for i, track in enumerate(self._tracks):
             source = media.get_element().get_child_by_name(f"source{i}")
-            source.set_property("caps", Gst.Caps.from_string(track.caps))
             feeds.append(Feed(track, source, track.newest_keyframe(elapsed)))
         media.connect("unprepared", lambda _media: [feed.stop() for feed in feeds])
         for feed in feeds:
@@ -205,10 +224,12 @@ def main() -> None:
     parser.add_argument("--user")
     parser.add_argument("--password", default="")
     parser.add_argument("--auth", choices=("basic", "digest"), default="basic")
+    parser.add_argument("--loss", type=float, default=0.0, help="of RTP packets, 0 to 1")
+    parser.add_argument("--disorder", type=float, default=0.0, help="of RTP packets, 0 to 1")
     args = parser.parse_args()
 
     Gst.init(None)
-    factory = Camera(read_tracks(args.clip))
+    factory = Camera(read_tracks(args.clip), args.loss, args.disorder)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(args.port))

@@ -78,6 +78,9 @@ async function main() {
   const panel = new Panel(name, headers);
   const controls = new Controls(audio);
   const whep = new Whep(`/whep/${encodeURIComponent(name)}`, headers, {
+    wanted() {
+      return panel.status?.state !== "ended";
+    },
     tracks([after, before, sound]) {
       pairs.reset();
       play($("video-before"), before);

@@ -197,6 +197,8 @@ export class Pairs {
     const agreeing = this.votes.filter((other) => other === vote).length;
     if (vote !== this.offset && agreeing >= QUORUM && 2 * agreeing > this.votes.length) {
       this.offset = vote;
+      this.before.shown = this.after.shown = null; // were not in step yet
+      this.pairedMs = performance.now();
       this.counters.calibrations += 1;
     }
   }

@@ -63,7 +63,9 @@ export class Panel {
   }
 
   render() {
-    const state = this.trouble || !this.status ? "lost" : this.status.state;
+    const ended = this.status?.state === "ended";
+    const lost = !this.status || (this.trouble && !ended);
+    const state = lost ? "lost" : this.status.state;
     $("state").dataset.state = state;
     $("stage").dataset.state = state;
     $("state").textContent = WORDS[state] ?? state;

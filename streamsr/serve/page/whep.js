@@ -8,7 +8,8 @@ export class Whep {
   /**
    * @param {string} url endpoint of the stream
    * @param {() => Record<string, string>} headers to send with each request
-   * @param {{tracks(t: MediaStreamTrack[]): void, trouble(text: string): void}} listener
+   * @param {{wanted(): boolean, tracks(t: MediaStreamTrack[]): void, trouble(text: string): void}}
+   *   listener is asked whether to begin, and told of the tracks (output, input, sound) or why not
    */
   constructor(url, headers, listener) {
     this.url = url;
@@ -26,8 +27,7 @@ export class Whep {
     for (;;) {
       const begun = performance.now();
       try {
-        await this.session();
-        wait = FIRST_WAIT_MS;
+        if (this.listener.wanted()) await this.session();
       } catch (error) {
         this.listener.trouble(error.message);
         wait = error.retryMs ?? wait;
@@ -52,12 +52,11 @@ export class Whep {
       for (const receiver of receivers.slice(0, 2)) {
         if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
       }
+      await this.negotiate(peer);
       const lost = new Promise((_, reject) => {
         this.over = reject;
-        watch(peer, reject);
+        this.watch(peer, reject);
       });
-      lost.catch(() => {}); // it may be lost before anyone waits for it
-      await this.negotiate(peer);
       this.sessions += 1;
       this.listener.tracks(receivers.map((receiver) => receiver.track));
       await lost;
@@ -90,6 +89,23 @@ export class Whep {
     await peer.setRemoteDescription({ type: "answer", sdp: text });
   }
 
+  watch(peer, reject) {
+    const lose = () => reject(new Error("the connection was lost"));
+    let timer = 0;
+    peer.addEventListener("connectionstatechange", () => {
+      clearTimeout(timer);
+      if (peer.connectionState === "failed") lose();
+      if (peer.connectionState === "disconnected") timer = setTimeout(lose, LOST_MS);
+    });
+    // The server's goodbye is to be seen here only, and means that it knows.
+    const transport = peer.getReceivers()[0].transport;
+    transport?.addEventListener("statechange", () => {
+      if (transport.state !== "closed") return;
+      this.location = null;
+      reject(new Error("the server ended the session"));
+    });
+  }
+
   /** Tell the server that the present session is over. */
   leave() {
     if (!this.location) return;
@@ -98,16 +114,4 @@ export class Whep {
     // A server that cannot be told frees the session by itself.
     fetch(location, { method: "DELETE", headers: this.headers(), keepalive: true }).catch(() => {});
   }
-}
-
-function watch(peer, reject) {
-  let timer = 0;
-  peer.addEventListener("connectionstatechange", () => {
-    clearTimeout(timer);
-    const state = peer.connectionState;
-    if (state === "failed" || state === "closed") reject(new Error("the connection was lost"));
-    if (state === "disconnected") {
-      timer = setTimeout(() => reject(new Error("the connection was lost")), LOST_MS);
-    }
-  });
 }

@@ -1,0 +1,30 @@
+# make demo [ARGS="--seconds 15 --json"], make test, make check: each sets .venv up first.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.streamsr-ready
+ARGS ?=
+
+.PHONY: setup demo test check clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt setup.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh setup.sh
+	@touch $@
+
+demo: setup
+	@$(BIN)/python run_stream.py demo $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_imports.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,220 @@
+"""What the built-in scene is drawn with: a pixel font, a canvas, and layers shrunk from canvases.
+
+All lengths are in units of 1/180 of the picture's height, so that a scene looks alike at any size.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamsr.frame import Plane
+
+__all__ = ["CELL", "LINES", "Canvas", "Layer", "bitmap", "fine_of", "noise"]
+
+LINES = 180
+"""How many units a picture is high."""
+CELL = 7
+"""Dots a character takes, either way, the gap to its right included."""
+
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+
+_ROWS = {  # seven rows of six dots each, two hexadecimal digits a row
+    **{"0": "1e33333333331e", "1": "0c1c0c0c0c0c1e", "2": "1e3303060c183f"},
+    **{"3": "1e33030e03331e", "4": "060e1e363f0606", "5": "3f303e0303331e"},
+    **{"6": "1e30303e33331e", "7": "3f03060c0c1818", "8": "1e33331e33331e"},
+    **{"9": "1e33331f03031e", ":": "000c0c000c0c00", ".": "00000000000c0c"},
+    **{" ": "00000000000000", "A": "1c22223e222222", "B": "3c22223c22223c"},
+    **{"C": "1c22202020221c", "D": "3c22222222223c", "E": "3e20203c20203e"},
+    **{"F": "3e20203c202020", "G": "1c22202e22221e", "H": "2222223e222222"},
+    **{"I": "1c08080808081c", "J": "0e040404042418", "K": "22242830282422"},
+    **{"L": "2020202020203e", "M": "22362a2a222222", "N": "22322a26222222"},
+    **{"O": "1c22222222221c", "P": "3c22223c202020", "Q": "1c2222222a241a"},
+    **{"R": "3c22223c282422", "S": "1e20201c02023c", "T": "3e080808080808"},
+    **{"U": "2222222222221c", "V": "22222222221408", "W": "2222222a2a3622"},
+    **{"X": "22221408142222", "Y": "22221408080808", "Z": "3e02040810203e"},
+}
+
+
+def bitmap(text: str) -> NDArray[np.bool_]:
+    """The dots of a line of text: (CELL, CELL * len(text)), each character's last column empty."""
+    rows = [np.frombuffer(bytes.fromhex(_ROWS[c]), np.uint8)[:, None] for c in text]
+    bits = [np.unpackbits(r << 2, axis=1)[:, :CELL] for r in rows]
+    return np.concatenate(bits, axis=1).astype(bool)
+
+
+def noise(shape: tuple[int, int], cells: tuple[int, int], seed: int) -> NDArray[np.float32]:
+    """Smooth random values in 0..1 of ``shape``, ``cells`` knots either way, periodic across."""
+    knots = np.random.default_rng(seed).random((cells[0] + 1, cells[1]), np.float32)
+
+    def eased(length: int, count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+        place = (np.arange(length) + 0.5) * count / length
+        first = place.astype(np.intp)
+        rest = (place - first).astype(np.float32)
+        return first, rest * rest * (3 - 2 * rest)
+
+    row, down = eased(shape[0], cells[0])
+    column, right = eased(shape[1], cells[1])
+    wide = knots[:, column] + right * (knots[:, (column + 1) % cells[1]] - knots[:, column])
+    return wide[row] + down[:, None] * (wide[row + 1] - wide[row])
+
+
+def fine_of(height: int) -> int:
+    """Canvas pixels a picture pixel is shrunk from, either way: fewer where they would be many."""
+    return 4 if height <= 360 else 2
+
+
+class Canvas:
+    """What is painted on: a band of the world, ``width`` units long, ``fine`` times the picture.
+
+    ``pixels`` is (h, w, 4) uint8: R'G'B' multiplied by the opacity, and the opacity.
+    """
+
+    def __init__(self, height: int, width: float, top: float, bottom: float) -> None:
+        self.fine = fine_of(height)
+        self.top_px = 2 * int(top * height / LINES / 2)  # even, as chroma needs it
+        self._scale = height / LINES * self.fine
+        rows = -(-int(bottom * height / LINES - self.top_px) // 2) * 2
+        columns = 2 * max(round(width * height / LINES / 2), 1)
+        self.pixels = np.zeros((rows * self.fine, columns * self.fine, 4), np.uint8)
+
+    def area(self, x: float, y: float, w: float, h: float) -> NDArray[np.uint8]:
+        """A view of the pixels of a rectangle; its edges are rounded to whole canvas pixels."""
+        s, top = self._scale, self.top_px * self.fine
+        x0, x1 = max(round(x * s), 0), max(round((x + w) * s), 0)
+        y0, y1 = max(round(y * s) - top, 0), max(round((y + h) * s) - top, 0)
+        return self.pixels[y0:y1, x0:x1]
+
+    def rect(
+        self, x: float, y: float, w: float, h: float, colour: Colour, alpha: float = 1
+    ) -> None:
+        """Fill a rectangle."""
+        area = self.area(x, y, w, h)
+        if alpha >= 1:
+            area[...] = (*colour, 255)
+        else:
+            over = np.array((*colour, 255), np.float32) * alpha
+            area[...] = area * np.float32(1 - alpha) + over
+
+    def shade(self, x: float, y: float, w: float, h: float, left: float, right: float) -> None:
+        """Darken or lighten a rectangle, from ``left`` to ``right`` of its brightness."""
+        area = self.area(x, y, w, h)
+        gains = np.linspace(left, right, area.shape[1], dtype=np.float32)[:, None]
+        area[..., :3] = np.minimum(area[..., :3] * gains, area[..., 3:])
+
+    def disc(
+        self, x: float, y: float, rx: float, ry: float, colour: Colour, alpha: float = 1
+    ) -> None:
+        """Fill an ellipse round (x, y)."""
+        area = self.area(x - rx, y - ry, 2 * rx, 2 * ry)
+        h, w = area.shape[:2]
+        down, across = np.ogrid[1 - h : h : 2, 1 - w : w : 2]
+        inside = (down / max(h, 1)) ** 2 + (across / max(w, 1)) ** 2 <= 1
+        self._paint(area, inside, colour, alpha)
+
+    def polygon(self, points: Sequence[Point], colour: Colour, alpha: float = 1) -> None:
+        """Fill a convex polygon, its corners in either order."""
+        xs, ys = zip(*points, strict=True)
+        left, top = min(xs), min(ys)
+        area = self.area(left, top, max(xs) - left + 1 / 2, max(ys) - top + 1 / 2)
+        s = self._scale
+        first_x = max(round(left * s), 0)
+        first_y = max(round(top * s), self.top_px * self.fine)
+        down, across = np.ogrid[: area.shape[0], : area.shape[1]]
+        px, py = (across + first_x + 0.5) / s, (down + first_y + 0.5) / s
+        sides = [
+            (x1 - x0) * (py - y0) - (y1 - y0) * (px - x0)
+            for (x0, y0), (x1, y1) in zip(points, [*points[1:], points[0]], strict=True)
+        ]
+        inside = np.all([e >= 0 for e in sides], 0) | np.all([e <= 0 for e in sides], 0)
+        self._paint(area, inside, colour, alpha)
+
+    def line(self, start: Point, end: Point, thick: float, colour: Colour) -> None:
+        """Draw a straight line, its ends cut square."""
+        (x0, y0), (x1, y1) = start, end
+        length = max(float(np.hypot(x1 - x0, y1 - y0)), 1e-6)
+        dx, dy = (y1 - y0) / length * thick / 2, (x0 - x1) / length * thick / 2
+        corners = [(x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)]
+        self.polygon(corners, colour)
+
+    def text(self, x: float, y: float, text: str, dot: float, colour: Colour) -> None:
+        """Letter a sign: six dots a character, seven high."""
+        for index, character in enumerate(text):
+            for row, column in np.argwhere(bitmap(character)):
+                left = x + (index * 6 + column) * dot
+                self.rect(left, y + row * dot, dot, dot, colour)
+
+    @staticmethod
+    def _paint(
+        area: NDArray[np.uint8], inside: NDArray[np.bool_], colour: Colour, alpha: float
+    ) -> None:
+        solid = np.array((*colour, 255), np.float32)
+        area[inside] = solid if alpha >= 1 else area[inside] * (1 - alpha) + solid * alpha
+
+
+class Layer:
+    """A band of the world that repeats across, shrunk antialiased once for every fine shift."""
+
+    def __init__(self, canvas: Canvas, width: int, *, opaque: bool = False) -> None:
+        self.fine = canvas.fine
+        self.period = canvas.pixels.shape[1]  # in canvas pixels
+        self._top = canvas.top_px
+        self._opaque = opaque
+        f, width = self.fine, width + width % 2
+        round_lens = np.convolve(np.ones(f), np.ones(f - 1)) / (f * (f - 1))
+        self._luma = _shrunk(canvas.pixels, f, round_lens, (1 - f // 2,) * 2, width, _LUMA)
+        box = np.full(2 * f, 0.5 / f)
+        chroma = (_shrunk(canvas.pixels, 2 * f, box, (0, -f // 2), width // 2, m) for m in _CHROMA)
+        self._chroma = tuple(chroma)
+
+    def paste(self, planes: Sequence[NDArray[np.uint16]], shift: int) -> None:
+        """Blend into even-sized 4:2:0 planes with the world ``shift`` canvas pixels to the left."""
+        shift %= self.period
+        for index, plane in enumerate(planes):
+            ratio = 2 if index else 1
+            start, phase = divmod(shift, self.fine * ratio)
+            paint, clear = (self._luma, *self._chroma)[index]
+            rows, columns = slice(self._top // ratio, None), slice(start, start + plane.shape[1])
+            target = plane[rows][: paint.shape[1]]
+            window = (phase, slice(len(target)), columns)
+            if not self._opaque:
+                target *= clear[window]
+                target += paint[window]
+                target >>= 8
+            else:
+                np.right_shift(paint[window], 8, out=target)
+
+
+_Weights = tuple[tuple[float, float, float, float], int, int]  # of R'G'B'A, lowest, highest level
+_LUMA: _Weights = ((0.2126 * 219, 0.7152 * 219, 0.0722 * 219, 16.0), 16, 235)
+_CHROMA: tuple[_Weights, _Weights] = (
+    ((-0.2126 / 1.8556 * 224, -0.7152 / 1.8556 * 224, 0.5 * 224, 128.0), 16, 240),
+    ((0.5 * 224, -0.7152 / 1.5748 * 224, -0.0722 / 1.5748 * 224, 128.0), 16, 240),
+)
+
+
+def _shrunk(
+    pixels: Plane,
+    ratio: int,
+    taps: NDArray[np.float64],
+    first: tuple[int, int],  # the first tap's row and column from the sample's first pixel
+    width: int,
+    weights: _Weights,
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+    """Paint with the opacity in it, rounded up by a half, and what shows through, in 1/256.
+
+    Either is (ratio, h, period + width): one for each shift by a canvas pixel.
+    """
+    rows = np.arange(0, len(pixels), ratio) + first[0]
+    bands = (pixels[np.clip(rows + k, 0, len(pixels) - 1)] for k in range(len(taps)))
+    tall = sum(b * np.float32(t / 255) for b, t in zip(bands, taps, strict=True))
+    mix, lowest, highest = weights
+    both = np.stack([tall @ np.float32(mix), tall[..., 3]])
+    wide = sum(np.roll(both, -first[1] - k, 2) * np.float32(t) for k, t in enumerate(taps))
+    cover = np.rint(wide[1] * 256)
+    paint = np.clip(np.rint(wide[0] * 256), lowest * cover, highest * cover) + 128
+    columns = np.arange(len(wide[0][0]) // ratio + width) * ratio % len(wide[0][0])
+    phases = [np.roll(np.stack([paint, 256 - cover]), -k, 2)[..., columns] for k in range(ratio)]
+    paints, clears = np.stack(phases, 1).astype(np.uint16)
+    return paints, clears
