@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Upscale live video as it arrives: a camera in, a sharper picture out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 models = typer.Typer(help="List, inspect and import models.", no_args_is_help=True)

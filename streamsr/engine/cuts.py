@@ -9,8 +9,8 @@ __all__ = ["CutDetector"]
 
 GRID = (9, 16)  # cells down and across: motion inside a cell does not count
 HISTOGRAM_BINS = 32
-CELLS_CHANGED = 20.0  # mean difference of the cells, in levels
-HISTOGRAM_CHANGED = 0.35  # share of pixels in another bin
+CELLS_CHANGED = 15.0  # mean difference of the cells, in levels
+HISTOGRAM_CHANGED = 0.25  # share of pixels in another bin
 
 
 class CutDetector:

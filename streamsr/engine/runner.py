@@ -55,6 +55,10 @@ class Engine:
             torch.set_num_threads(1)  # of the whole process: see above
         self._pool = ThreadPoolExecutor(self.workers, "streamsr-engine")
 
+    def close(self) -> None:
+        """End the threads; what is under way is finished."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
     def __enter__(self) -> Self:
         return self
 
@@ -64,7 +68,7 @@ class Engine:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self.close()
 
     def stream(self, name: str, meter: Meter, emit: Emit) -> "EngineStream":
         return EngineStream(self, name, meter, emit)

@@ -109,7 +109,7 @@ class Canvas:
         """Fill an ellipse round (x, y)."""
         area = self.area(x - rx, y - ry, 2 * rx, 2 * ry)
         h, w = area.shape[:2]
-        down, across = np.ogrid[1 - h : h : 2, 1 - w : w : 2]
+        down, across = np.arange(1 - h, h, 2)[:, None], np.arange(1 - w, w, 2)
         inside = (down / max(h, 1)) ** 2 + (across / max(w, 1)) ** 2 <= 1
         self._paint(area, inside, colour, alpha)
 
@@ -121,7 +121,7 @@ class Canvas:
         s = self._scale
         first_x = max(round(left * s), 0)
         first_y = max(round(top * s), self.top_px * self.fine)
-        down, across = np.ogrid[: area.shape[0], : area.shape[1]]
+        down, across = np.arange(area.shape[0])[:, None], np.arange(area.shape[1])
         px, py = (across + first_x + 0.5) / s, (down + first_y + 0.5) / s
         sides = [
             (x1 - x0) * (py - y0) - (y1 - y0) * (px - x0)

@@ -15,6 +15,7 @@ from streamsr.status import StreamStatus
 __all__ = ["Deadlines", "FullError", "Served", "Session", "Sessions", "UnsupportedRestartError"]
 
 CAPACITY = 64  # packets between the hub and a session: a stall of the loop of about 0.6 s
+MAX_CANDIDATES = 60  # trickled in one session: each makes us send checks to where it points
 WATCH_S = 1.0  # how often a session looks whether its viewer is still there
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Session:
         self._hub = hub
         self._ufrag = offer.ufrag
         self._why = "it left"
+        self._candidates = 0  # trickled so far
         self._deadlines = deadlines
         self._peer = Peer(offer, hub.request_keyframe)
 
@@ -70,7 +72,10 @@ class Session:
         """Take candidates that the viewer has found since its offer."""
         if fragment.ufrag not in (None, self._ufrag):
             raise UnsupportedRestartError("ICE restarts are not supported: send a new offer")
-        await self._peer.add_candidates(fragment.candidates)
+        room = MAX_CANDIDATES - self._candidates
+        taken = fragment.candidates[:room]
+        self._candidates += len(taken)
+        await self._peer.add_candidates(taken)
 
     async def run(self) -> str:
         """Send until the viewer or the stream goes; return why it ended, for the log."""

@@ -127,13 +127,13 @@ def evaluation_table(result: Evaluation) -> Table:
     title = f"x{result.scale} on {result.device}: luma PSNR and SSIM"
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     table.add_column("clip", no_wrap=True)
-    for column in ("frames", "size", "bicubic dB", "SSIM", f"{result.model} dB", "SSIM", "gain"):
+    for column in ("frames", "bicubic dB", "SSIM", f"{result.model} dB", "SSIM", "gain"):
         table.add_column(column, justify="right")
     table.add_column("ms", justify="right")
     for clip in result.clips:
-        table.add_row(clip.name, str(clip.frames), clip.size, *_cells(clip.ours, clip.bicubic))
+        table.add_row(clip.name, str(clip.frames), *_cells(clip.ours, clip.bicubic))
     frames = str(sum(clip.frames for clip in result.clips))
-    table.add_row("mean", frames, "", *_cells(result.ours, result.bicubic))
+    table.add_row("mean", frames, *_cells(result.ours, result.bicubic))
     return table
 
 

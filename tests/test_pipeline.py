@@ -1,0 +1,216 @@
+"""The data path: exact accounting, limits, sinks that fail, sources that stop."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from time import monotonic
+
+import pytest
+import torch
+from peers import read_number
+
+from streamsr.delivery import FrameSink, PacketSink
+from streamsr.engine.runner import Engine
+from streamsr.errors import InputError, OutputError
+from streamsr.events import Code, Event
+from streamsr.frame import Frame
+from streamsr.media.demo import DemoSource
+from streamsr.media.files import FileSource
+from streamsr.media.source import Item, Sound, Source, SourceInfo
+from streamsr.metrics import Summary
+from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.resample import Resample
+from streamsr.networks.sliding import SlidingWindow
+from streamsr.packet import INPUT, OUTPUT, Packet
+from streamsr.pipeline import Limits, Pipeline
+
+CPU = torch.device("cpu")
+PLAIN = SlidingWindow(Resample(), Facts(4, 1, 0, Colour.LUMA))
+
+
+class Kept:
+    """A sink of either kind that keeps what it is given."""
+
+    tracks = frozenset({OUTPUT, INPUT})
+
+    def __init__(self, fail_at: int | None = None) -> None:
+        self.frames: list[Frame] = []
+        self.packets: list[Packet] = []
+        self.sounds: list[Sound] = []
+        self.closed = 0
+        self._fail_at = fail_at
+
+    def write(self, frame: Frame, info: SourceInfo) -> None:
+        if len(self.frames) == self._fail_at:
+            raise OutputError("output kept: no room")
+        self.frames.append(frame)
+
+    def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
+        assert keyframe.keyframe
+
+    def video(self, packet: Packet) -> None:
+        if len(self.packets) == self._fail_at:
+            raise OutputError("output kept: no room")
+        self.packets.append(packet)
+
+    def sound(self, sound: Sound) -> None:
+        self.sounds.append(sound)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+async def run(
+    source: Source,
+    *,
+    frame_sinks: list[FrameSink] | None = None,
+    packet_sinks: list[PacketSink] | None = None,
+    limits: Limits | None = None,
+    events: list[Event] | None = None,
+    model: SlidingWindow = PLAIN,
+    with_input: bool = False,
+) -> Summary:
+    with Engine(model, CPU) as engine:
+        pipeline = Pipeline(
+            "test",
+            source,
+            engine,
+            model_name="plain",
+            emit=(events if events is not None else []).append,
+            frame_sinks=frame_sinks or [],
+            packet_sinks=packet_sinks or [],
+            limits=limits,
+            with_input=with_input,
+        )
+        async with asyncio.timeout(30):
+            return await pipeline.run()
+
+
+def file_source(path: Path) -> FileSource:
+    return FileSource(str(path), lambda event: None)
+
+
+async def test_a_file_goes_through_whole_and_in_order(clip: Callable[..., Path]) -> None:
+    kept = Kept()
+    summary = await run(file_source(clip(b_frames=2)), frame_sinks=[kept])
+    assert [read_number(frame.planes[0]) for frame in kept.frames] == list(range(100))
+    assert (summary.frames_in, summary.frames_out, summary.frames_dropped) == (100, 100, 0)
+    assert kept.closed == 1
+
+
+async def test_missing_frames_keep_their_time(clip: Callable[..., Path]) -> None:
+    kept = Kept()
+    await run(file_source(clip(missing=(3, 4, 5, 60))), frame_sinks=[kept])
+    numbers = [read_number(frame.planes[0]) for frame in kept.frames]
+    assert numbers == [n for n in range(100) if n not in (3, 4, 5, 60)]
+    assert [round(frame.time_s * 25) for frame in kept.frames] == numbers
+
+
+async def test_both_renditions_carry_the_same_times(clip: Callable[..., Path]) -> None:
+    kept = Kept()
+    await run(file_source(clip()), packet_sinks=[kept], with_input=True)
+    times = {
+        track: [p.pts * p.time_base for p in kept.packets if p.track == track]
+        for track in (OUTPUT, INPUT)
+    }
+    assert times[OUTPUT] == times[INPUT]
+    assert len(times[OUTPUT]) == 100
+    assert kept.sounds, "sound follows its pictures"
+
+
+async def test_limits_stop_at_the_frame(clip: Callable[..., Path]) -> None:
+    by_frames, by_seconds = Kept(), Kept()
+    await run(file_source(clip()), frame_sinks=[by_frames], limits=Limits(frames=7))
+    await run(file_source(clip()), frame_sinks=[by_seconds], limits=Limits(seconds=1.0))
+    assert (len(by_frames.frames), len(by_seconds.frames)) == (7, 25)
+
+
+async def test_seconds_of_a_live_source_count_from_its_first_picture() -> None:
+    kept = Kept()
+    start = monotonic()
+    summary = await run(DemoSource(), frame_sinks=[kept], limits=Limits(seconds=1.0))
+    assert monotonic() - start < 5
+    assert 20 <= summary.frames_in <= 27
+    assert summary.frames_in == summary.frames_out + summary.frames_dropped
+
+
+async def test_the_only_sink_failing_ends_the_run(clip: Callable[..., Path]) -> None:
+    with pytest.raises(OutputError, match="no room"):
+        await run(file_source(clip()), frame_sinks=[Kept(fail_at=5)])
+
+
+async def test_one_sink_of_two_failing_is_told_and_left_out(clip: Callable[..., Path]) -> None:
+    events: list[Event] = []
+    good, bad = Kept(), Kept(fail_at=5)
+    await run(file_source(clip()), packet_sinks=[bad, good], events=events)
+    assert [event.code for event in events] == [Code.OUT_FAILED]
+    assert sum(p.track == OUTPUT for p in good.packets) == 100
+
+
+async def test_a_file_without_pictures_is_the_users_error(tmp_path: Path) -> None:
+    path = tmp_path / "noise.mp4"
+    path.write_bytes(bytes(range(256)) * 50)
+    with pytest.raises(InputError, match="cannot be opened"):
+        await run(file_source(path), frame_sinks=[Kept()])
+
+
+class Silent:
+    """A live source that gives some pictures, then nothing until it is stopped."""
+
+    live = True
+    name = "silent"
+    reconnects = 0
+
+    def __init__(self, path: Path, pictures: int) -> None:
+        self._file = file_source(path)
+        self._pictures = pictures
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        given = 0
+        for item in self._file.items(stop):
+            if isinstance(item, Frame):
+                if given == self._pictures:
+                    break
+                given += 1
+                stop.wait(0.04)
+                item = replace(item, arrived=monotonic())
+            yield item
+        stop.wait()
+
+
+async def test_the_last_picture_is_held_while_a_live_source_is_silent(
+    clip: Callable[..., Path],
+) -> None:
+    kept = Kept()
+    summary = await run(Silent(clip(), 10), packet_sinks=[kept], limits=Limits(seconds=2.5))
+    assert (summary.frames_in, summary.frames_out) == (10, 10)
+    assert summary.frames_held >= 20
+    times = [float(p.pts * p.time_base) for p in kept.packets]
+    assert len(times) == 10 + summary.frames_held
+    assert all(a < b for a, b in zip(times, times[1:], strict=False))
+    assert times[-1] == pytest.approx(2.5, abs=0.4), "it goes on at the pace of the clock"
+
+
+class Slow(Resample):
+    """Plain scaling that takes 80 ms on each of the engine's threads."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        threading.Event().wait(0.2)
+        return super().forward(x)
+
+
+async def test_a_slow_network_drops_the_oldest_and_counts_them() -> None:
+    events: list[Event] = []
+    model = SlidingWindow(Slow(), Facts(4, 1, 0, Colour.LUMA))
+    summary = await run(
+        DemoSource(), frame_sinks=[Kept()], limits=Limits(seconds=2.0), events=events, model=model
+    )
+    assert summary.frames_dropped > 0
+    assert summary.frames_in == summary.frames_out + summary.frames_dropped
+    assert Code.OVERLOAD in {event.code for event in events}
+    p99 = summary.latency_ms["p99"]
+    assert p99 is not None
+    assert p99 < 2000
