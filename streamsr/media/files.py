@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+import os
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -148,9 +149,14 @@ def stream_info(
         codec=video.codec_context.name,
         pixel_format=picture.format.name,
         frames=video.frames or _estimated(video, rate),
-        audio=audio,
+        audio=_lasting(audio) if audio is not None else None,
         audio_codec=audio.codec_context.name if audio is not None else "",
     )
+
+
+def _lasting(audio: av.AudioStream) -> av.AudioStream:
+    """Copy what describes a stream: its own is freed with its container, read or not."""
+    return av.open(os.devnull, "w", format="null").add_stream_from_template(audio)
 
 
 def _estimated(video: av.VideoStream, rate: Fraction) -> int | None:

@@ -17,31 +17,26 @@ LINES = 180
 CELL = 7
 """Dots a character takes, either way, the gap to its right included."""
 
-Colour = tuple[int, int, int]
 Point = tuple[float, float]
 
-_ROWS = {  # seven rows of six dots each, two hexadecimal digits a row
-    **{"0": "1e33333333331e", "1": "0c1c0c0c0c0c1e", "2": "1e3303060c183f"},
-    **{"3": "1e33030e03331e", "4": "060e1e363f0606", "5": "3f303e0303331e"},
-    **{"6": "1e30303e33331e", "7": "3f03060c0c1818", "8": "1e33331e33331e"},
-    **{"9": "1e33331f03031e", ":": "000c0c000c0c00", ".": "00000000000c0c"},
-    **{" ": "00000000000000", "A": "1c22223e222222", "B": "3c22223c22223c"},
-    **{"C": "1c22202020221c", "D": "3c22222222223c", "E": "3e20203c20203e"},
-    **{"F": "3e20203c202020", "G": "1c22202e22221e", "H": "2222223e222222"},
-    **{"I": "1c08080808081c", "J": "0e040404042418", "K": "22242830282422"},
-    **{"L": "2020202020203e", "M": "22362a2a222222", "N": "22322a26222222"},
-    **{"O": "1c22222222221c", "P": "3c22223c202020", "Q": "1c2222222a241a"},
-    **{"R": "3c22223c282422", "S": "1e20201c02023c", "T": "3e080808080808"},
-    **{"U": "2222222222221c", "V": "22222222221408", "W": "2222222a2a3622"},
-    **{"X": "22221408142222", "Y": "22221408080808", "Z": "3e02040810203e"},
-}
+_FONT = """
+    0 1e33333333331e 1 0c1c0c0c0c0c1e 2 1e3303060c183f 3 1e33030e03331e 4 060e1e363f0606
+    5 3f303e0303331e 6 1e30303e33331e 7 3f03060c0c1818 8 1e33331e33331e 9 1e33331f03031e
+    : 000c0c000c0c00 . 00000000000c0c A 1c22223e222222 B 3c22223c22223c C 1c22202020221c
+    D 3c22222222223c E 3e20203c20203e F 3e20203c202020 G 1c22202e22221e H 2222223e222222
+    I 1c08080808081c J 0e040404042418 K 22242830282422 L 2020202020203e M 22362a2a222222
+    N 22322a26222222 O 1c22222222221c P 3c22223c202020 Q 1c2222222a241a R 3c22223c282422
+    S 1e20201c02023c T 3e080808080808 U 2222222222221c V 22222222221408 W 2222222a2a3622
+    X 22221408142222 Y 22221408080808 Z 3e02040810203e
+""".split()  # seven rows of six dots each, two hexadecimal digits a row
+_ROWS = {" ": bytes(7), **dict(zip(_FONT[::2], map(bytes.fromhex, _FONT[1::2]), strict=True))}
 
 
 def bitmap(text: str) -> NDArray[np.bool_]:
     """The dots of a line of text: (CELL, CELL * len(text)), each character's last column empty."""
-    rows = [np.frombuffer(bytes.fromhex(_ROWS[c]), np.uint8)[:, None] for c in text]
-    bits = [np.unpackbits(r << 2, axis=1)[:, :CELL] for r in rows]
-    return np.concatenate(bits, axis=1).astype(bool)
+    rows = np.frombuffer(b"".join(_ROWS[c] for c in text), np.uint8).reshape(-1, CELL).T
+    bits = rows[..., None] << 1 >> np.arange(CELL - 1, -1, -1, dtype=np.uint8) & 1
+    return bits.reshape(CELL, -1).astype(bool)
 
 
 def noise(shape: tuple[int, int], cells: tuple[int, int], seed: int) -> NDArray[np.float32]:
@@ -68,7 +63,8 @@ def fine_of(height: int) -> int:
 class Canvas:
     """What is painted on: a band of the world, ``width`` units long, ``fine`` times the picture.
 
-    ``pixels`` is (h, w, 4) uint8: R'G'B' multiplied by the opacity, and the opacity.
+    ``pixels`` is (h, w, 4) uint8: R'G'B' multiplied by the opacity, and the opacity. Colours are
+    0xRRGGBB.
     """
 
     def __init__(self, height: int, width: float, top: float, bottom: float) -> None:
@@ -86,16 +82,18 @@ class Canvas:
         y0, y1 = max(round(y * s) - top, 0), max(round((y + h) * s) - top, 0)
         return self.pixels[y0:y1, x0:x1]
 
-    def rect(
-        self, x: float, y: float, w: float, h: float, colour: Colour, alpha: float = 1
-    ) -> None:
+    def rect(self, x: float, y: float, w: float, h: float, colour: int, alpha: float = 1) -> None:
         """Fill a rectangle."""
         area = self.area(x, y, w, h)
-        if alpha >= 1:
-            area[...] = (*colour, 255)
-        else:
-            over = np.array((*colour, 255), np.float32) * alpha
-            area[...] = area * np.float32(1 - alpha) + over
+        paint = (*colour.to_bytes(3, "big"), 255)
+        area[...] = paint if alpha >= 1 else area * (1 - alpha) + np.float32(paint) * alpha
+
+    def bars(
+        self, x: float, y: float, w: float, h: float, colour: int, count: int, dx: float, dy: float
+    ) -> None:
+        """Fill ``count`` rectangles, each (dx, dy) from the one before."""
+        for index in range(count):
+            self.rect(x + index * dx, y + index * dy, w, h, colour)
 
     def shade(self, x: float, y: float, w: float, h: float, left: float, right: float) -> None:
         """Darken or lighten a rectangle, from ``left`` to ``right`` of its brightness."""
@@ -103,9 +101,7 @@ class Canvas:
         gains = np.linspace(left, right, area.shape[1], dtype=np.float32)[:, None]
         area[..., :3] = np.minimum(area[..., :3] * gains, area[..., 3:])
 
-    def disc(
-        self, x: float, y: float, rx: float, ry: float, colour: Colour, alpha: float = 1
-    ) -> None:
+    def disc(self, x: float, y: float, rx: float, ry: float, colour: int, alpha: float = 1) -> None:
         """Fill an ellipse round (x, y)."""
         area = self.area(x - rx, y - ry, 2 * rx, 2 * ry)
         h, w = area.shape[:2]
@@ -113,7 +109,7 @@ class Canvas:
         inside = (down / max(h, 1)) ** 2 + (across / max(w, 1)) ** 2 <= 1
         self._paint(area, inside, colour, alpha)
 
-    def polygon(self, points: Sequence[Point], colour: Colour, alpha: float = 1) -> None:
+    def polygon(self, points: Sequence[Point], colour: int, alpha: float = 1) -> None:
         """Fill a convex polygon, its corners in either order."""
         xs, ys = zip(*points, strict=True)
         left, top = min(xs), min(ys)
@@ -130,7 +126,7 @@ class Canvas:
         inside = np.all([e >= 0 for e in sides], 0) | np.all([e <= 0 for e in sides], 0)
         self._paint(area, inside, colour, alpha)
 
-    def line(self, start: Point, end: Point, thick: float, colour: Colour) -> None:
+    def line(self, start: Point, end: Point, thick: float, colour: int) -> None:
         """Draw a straight line, its ends cut square."""
         (x0, y0), (x1, y1) = start, end
         length = max(float(np.hypot(x1 - x0, y1 - y0)), 1e-6)
@@ -138,7 +134,7 @@ class Canvas:
         corners = [(x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)]
         self.polygon(corners, colour)
 
-    def text(self, x: float, y: float, text: str, dot: float, colour: Colour) -> None:
+    def text(self, x: float, y: float, text: str, dot: float, colour: int) -> None:
         """Letter a sign: six dots a character, seven high."""
         for index, character in enumerate(text):
             for row, column in np.argwhere(bitmap(character)):
@@ -147,10 +143,11 @@ class Canvas:
 
     @staticmethod
     def _paint(
-        area: NDArray[np.uint8], inside: NDArray[np.bool_], colour: Colour, alpha: float
+        area: NDArray[np.uint8], inside: NDArray[np.bool_], colour: int, alpha: float
     ) -> None:
-        solid = np.array((*colour, 255), np.float32)
-        area[inside] = solid if alpha >= 1 else area[inside] * (1 - alpha) + solid * alpha
+        paint = (*colour.to_bytes(3, "big"), 255)
+        under = area[inside]
+        area[inside] = paint if alpha >= 1 else under * (1 - alpha) + np.float32(paint) * alpha
 
 
 class Layer:
@@ -206,15 +203,19 @@ def _shrunk(
 
     Either is (ratio, h, period + width): one for each shift by a canvas pixel.
     """
-    rows = np.arange(0, len(pixels), ratio) + first[0]
-    bands = (pixels[np.clip(rows + k, 0, len(pixels) - 1)] for k in range(len(taps)))
-    tall = sum(b * np.float32(t / 255) for b, t in zip(bands, taps, strict=True))
     mix, lowest, highest = weights
+    rows = np.arange(0, len(pixels), ratio) + first[0]
+    tall = np.zeros((len(rows), *pixels.shape[1:]), np.float32)
+    for k, tap in enumerate(taps):
+        tall += pixels[np.clip(rows + k, 0, len(pixels) - 1)] * np.float32(tap / 255)
     both = np.stack([tall @ np.float32(mix), tall[..., 3]])
-    wide = sum(np.roll(both, -first[1] - k, 2) * np.float32(t) for k, t in enumerate(taps))
+    wide = np.zeros_like(both)
+    for k, tap in enumerate(taps):
+        wide += np.roll(both, -first[1] - k, 2) * np.float32(tap)
     cover = np.rint(wide[1] * 256)
     paint = np.clip(np.rint(wide[0] * 256), lowest * cover, highest * cover) + 128
-    columns = np.arange(len(wide[0][0]) // ratio + width) * ratio % len(wide[0][0])
-    phases = [np.roll(np.stack([paint, 256 - cover]), -k, 2)[..., columns] for k in range(ratio)]
-    paints, clears = np.stack(phases, 1).astype(np.uint16)
+    fields = np.stack([paint, 256 - cover]).astype(np.uint16)
+    period = fields.shape[2]
+    columns = np.arange(period // ratio + width) * ratio
+    paints, clears = np.stack([fields[..., (columns + k) % period] for k in range(ratio)], 1)
     return paints, clears

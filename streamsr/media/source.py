@@ -27,7 +27,7 @@ class SourceInfo:
     codec: str  # FFmpeg's name, or "png"
     pixel_format: str
     frames: int | None = None  # in the whole of it, where known
-    audio: av.AudioStream | None = None  # what Sound packets belong to
+    audio: av.AudioStream | None = None  # as Sound packets have it; outlives the source
     audio_codec: str = ""
     names: tuple[str, ...] = ()  # of the files, for a folder of images
 

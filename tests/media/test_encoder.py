@@ -1,0 +1,172 @@
+"""The encoder, seen by a decoder: colours, tags, keyframes, time stamps and foreign sizes."""
+
+from fractions import Fraction
+from itertools import product
+
+import av
+import numpy as np
+import pytest
+from peers import read_number, scene
+
+from streamsr.errors import OutputError
+from streamsr.frame import ColourTags, Frame
+from streamsr.media.encoder import VideoEncoder
+from streamsr.media.pixels import planes_of
+from streamsr.media.settings import EncoderSettings
+
+TICK = Fraction(1, 90_000)
+RATE = Fraction(25)
+SHARP = EncoderSettings(crf=1)
+TAGS = [ColourTags(m, m, m, full) for m, full in product((6, 1), (False, True))]
+
+
+def flat(
+    levels: tuple[int, int, int],
+    pts: int = 0,
+    *,
+    size: tuple[int, int] = (48, 64),
+    tags: ColourTags,
+) -> Frame:
+    height, width = size
+    shapes = ((height, width), *[(-(-height // 2), -(-width // 2))] * 2)
+    planes = tuple(np.full(s, v, np.uint8) for s, v in zip(shapes, levels, strict=True))
+    return Frame(planes, tags, pts, TICK)
+
+
+def numbered(count: int, tags: ColourTags = TAGS[2]) -> list[Frame]:
+    pictures = scene(128, 72, count, full_range=tags.full_range)
+    return [Frame(planes, tags, 3600 * n, TICK) for n, planes in enumerate(pictures)]
+
+
+def encoder_of(
+    first: Frame, settings: EncoderSettings = SHARP, aspect: Fraction = Fraction(1)
+) -> VideoEncoder:
+    return VideoEncoder(settings, first, RATE, aspect)
+
+
+def decoded(packets: list[av.Packet]) -> list[av.VideoFrame]:
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    pictures = [p for packet in packets for p in decoder.decode(packet)]
+    return pictures + decoder.decode(None)
+
+
+def test_a_packet_leaves_with_its_frame() -> None:
+    frames = numbered(6)
+    encoder = encoder_of(frames[0])
+    packets = []
+    for frame in frames:
+        (packet,) = encoder.encode(frame)
+        assert packet.pts == packet.dts == frame.pts
+        packets.append(packet)
+    assert encoder.flush() == []
+    assert encoder.time_base == TICK
+    assert encoder.size == "128x72"
+    assert [read_number(planes_of(p)[0]) for p in decoded(packets)] == list(range(6))
+
+
+@pytest.mark.parametrize("tags", TAGS, ids=str)
+def test_colour_and_pixel_shape_are_in_the_bitstream(tags: ColourTags) -> None:
+    levels = (90, 100, 170)
+    frame = flat(levels, tags=tags)
+    encoder = encoder_of(frame, aspect=Fraction(16, 11))
+    (picture,) = decoded(encoder.encode(frame))
+    assert (picture.colorspace, picture.color_primaries, picture.color_trc) == (
+        tags.matrix,
+        tags.primaries,
+        tags.transfer,
+    )
+    assert picture.color_range == (2 if tags.full_range else 1)
+    for plane, level in zip(planes_of(picture), levels, strict=True):
+        assert np.abs(plane.astype(int) - level).max() <= 1
+    assert encoder.context.sample_aspect_ratio == Fraction(16, 11)
+
+
+@pytest.mark.parametrize(
+    "rgb", [(255, 255, 255), (0, 0, 0), (191, 0, 0), (0, 191, 0), (0, 0, 191), (120, 80, 200)]
+)
+def test_rgb_is_encoded_by_bt709_in_limited_range(rgb: tuple[int, int, int]) -> None:
+    pixels = np.tile(np.uint8(rgb), (48, 64, 1))
+    frame = Frame((pixels,), ColourTags(0, 1, 13, True), 0, TICK)
+    (picture,) = decoded(encoder_of(frame).encode(frame))
+    red, green, blue = np.array(rgb) / 255
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    cb, cr = (blue - luma) / 1.8556, (red - luma) / 1.5748
+    expected = (16 + 219 * luma, 128 + 224 * cb, 128 + 224 * cr)
+    assert (picture.colorspace, picture.color_range) == (1, 1)
+    for plane, level in zip(planes_of(picture), expected, strict=True):
+        assert np.abs(plane - level).max() <= 2
+
+
+def test_keyframes_come_at_the_gop_and_when_they_are_asked_for() -> None:
+    frames = numbered(30)
+    encoder = encoder_of(frames[0], EncoderSettings(gop_s=0.4))
+    keys = []
+    for number, frame in enumerate(frames):
+        if number == 13:
+            encoder.request_keyframe()
+        (packet,) = encoder.encode(frame)
+        if packet.is_keyframe:
+            keys.append(number)
+            first = decoded([packet])  # it is IDR: decoding can start here
+            assert [read_number(planes_of(p)[0]) for p in first] == [number]
+    assert keys == [0, 10, 13, 23]
+
+
+def test_time_stamps_that_do_not_rise_are_made_to() -> None:
+    frames = numbered(3)
+    stuck = [Frame(f.planes, f.colour, pts, TICK) for f, pts in zip(frames, (5, 5, 4), strict=True)]
+    encoder = encoder_of(stuck[0])
+    assert [p.pts for f in stuck for p in encoder.encode(f)] == [5, 6, 7]
+
+
+def test_another_time_base_is_converted() -> None:
+    frames = numbered(2)
+    encoder = encoder_of(frames[0])
+    encoder.encode(frames[0])
+    later = Frame(frames[1].planes, frames[1].colour, 2, Fraction(1, 25))
+    assert encoder.encode(later)[0].pts == 7200
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(
+    ("size", "bars"),
+    [
+        ((48, 32), (slice(None), slice(0, 14))),  # narrower: bars left and right
+        ((24, 64), (slice(0, 10), slice(None))),  # lower: bars above and below
+        ((96, 32), (slice(None), slice(0, 22))),  # shrunk to 48x16
+    ],
+)
+def test_a_foreign_size_is_fitted_black_around_it(
+    size: tuple[int, int], bars: tuple[slice, slice], full: bool
+) -> None:
+    tags = ColourTags(1, 1, 1, full)
+    encoder = encoder_of(flat((120, 100, 160), tags=tags))
+    encoder.encode(flat((120, 100, 160), tags=tags))
+    encoder.request_keyframe()
+    (picture,) = decoded(encoder.encode(flat((180, 90, 170), 3600, size=size, tags=tags)))
+    luma, *chroma = planes_of(picture)
+    assert luma.shape == (48, 64)
+    black = 0 if full else 16
+    assert np.abs(luma[bars].astype(int) - black).max() <= 2
+    assert np.abs(luma[::-1, ::-1][bars].astype(int) - black).max() <= 2
+    assert abs(int(luma[24, 32]) - 180) <= 2
+    for plane, level in zip(chroma, (90, 170), strict=True):
+        assert abs(int(plane[12, 16]) - level) <= 2
+    assert abs(int(chroma[0][0, 0]) - 128) <= 2
+
+
+def test_a_foreign_size_of_rgb_is_fitted_too() -> None:
+    tags = ColourTags(0, 1, 13, True)
+    pictures = [np.full((*size, 3), 255, np.uint8) for size in ((48, 64), (48, 32))]
+    frames = [Frame((p,), tags, 3600 * n, TICK) for n, p in enumerate(pictures)]
+    encoder = encoder_of(frames[0])
+    packets = [p for f in frames for p in encoder.encode(f)]
+    luma = planes_of(decoded(packets)[1])[0]
+    assert abs(int(luma[24, 32]) - 235) <= 2
+    assert abs(int(luma[24, 4]) - 16) <= 2
+
+
+def test_a_size_that_h264_has_not_is_an_output_error() -> None:
+    with pytest.raises(OutputError, match=r"H\.264 of 33x17"):
+        encoder_of(flat((100, 128, 128), size=(17, 33), tags=TAGS[0]))

@@ -1,0 +1,324 @@
+"""Written files, opened again: colours, pixel shape, sound, time, and what a kill leaves."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from itertools import pairwise, product
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from peers import number_in, scene
+
+from streamsr.errors import OutputError
+from streamsr.events import Event
+from streamsr.frame import ColourTags, Frame
+from streamsr.media.encoder import VideoEncoder
+from streamsr.media.files import FileSource
+from streamsr.media.muxing import FileWriter, check_writable
+from streamsr.media.settings import EncoderSettings
+from streamsr.media.source import Sound, SourceInfo
+from streamsr.packet import OUTPUT, Packet
+
+RATE = Fraction(25)
+HZ = 48_000
+ENDINGS = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+
+
+class Writing:
+    """Frames and sound into a file, as ``streamsr.delivery`` sends them."""
+
+    def __init__(self, path: Path, info: SourceInfo, aspect: Fraction = Fraction(1)) -> None:
+        self.writer = FileWriter(path)
+        self._info = info
+        self._aspect = aspect
+        self._encoder: VideoEncoder | None = None
+
+    def frame(self, frame: Frame) -> None:
+        opened = self._encoder is not None
+        settings = EncoderSettings(gop_s=0.2)
+        self._encoder = self._encoder or VideoEncoder(settings, frame, RATE, self._aspect)
+        for encoded in self._encoder.encode(frame):
+            assert encoded.pts is not None
+            packet = Packet(
+                OUTPUT, bytes(encoded), encoded.pts, self._encoder.time_base, encoded.is_keyframe
+            )
+            if not opened:
+                self.writer.open(packet, RATE, self._info)
+            self.writer.video(packet)
+
+
+def silent(audio_codec: str = "") -> SourceInfo:
+    return SourceInfo(128, 72, RATE, Fraction(1), "h264", "yuv420p", audio_codec=audio_codec)
+
+
+def numbered(count: int, tags: ColourTags | None = None) -> Iterator[Frame]:
+    tags = tags or ColourTags(1, 1, 1)
+    for number, planes in enumerate(scene(128, 72, count, full_range=tags.full_range)):
+        yield Frame(planes, tags, 3600 * number, Fraction(1, 90_000))
+
+
+def rewrite(source: Path, target: Path) -> None:
+    """Read a file and write it again, sound and all, in the order in which it comes."""
+
+    def fail(event: Event) -> None:
+        raise AssertionError(event)
+
+    writing: Writing | None = None
+    held: list[Sound] = []
+    for item in FileSource(str(source), fail).items(threading.Event()):
+        if isinstance(item, SourceInfo):
+            writing = Writing(target, item, item.sample_aspect)
+        elif isinstance(item, Frame):
+            assert writing is not None
+            writing.frame(item)
+            for sound in held:
+                writing.writer.sound(sound)
+            held.clear()
+        else:
+            held.append(item)
+    assert writing is not None
+    for sound in held:
+        writing.writer.sound(sound)
+    writing.writer.close()
+
+
+def numbers(path: Path) -> list[int | None]:
+    with av.open(path) as container:
+        return [number_in(picture) for picture in container.decode(video=0)]
+
+
+def sound_packets(path: Path) -> list[bytes]:
+    with av.open(path) as container:
+        return [bytes(p) for p in container.demux(audio=0) if p.size]
+
+
+@ENDINGS
+@pytest.mark.parametrize(
+    ("matrix", "full"), list(product((6, 1), (False, True))), ids=["601", "601f", "709", "709f"]
+)
+def test_colour_pixel_shape_and_time_are_in_the_file(
+    tmp_path: Path, suffix: str, matrix: int, full: bool
+) -> None:
+    tags = ColourTags(matrix, matrix, matrix, full)
+    path = tmp_path / f"out{suffix}"
+    writing = Writing(path, silent(), aspect=Fraction(4, 3))
+    for frame in numbered(7, tags):
+        writing.frame(frame)
+    writing.writer.close()
+    with av.open(path) as container:
+        video = container.streams.video[0]
+        assert video.sample_aspect_ratio == Fraction(4, 3)
+        assert abs(video.average_rate - RATE) < 0.1
+        pictures = list(container.decode(video))
+    for picture in pictures:
+        got = (picture.colorspace, picture.color_primaries, picture.color_trc, picture.color_range)
+        assert got == (matrix, matrix, matrix, 2 if full else 1)
+    assert [number_in(p) for p in pictures] == list(range(7))
+    assert [p.time for p in pictures] == pytest.approx([n / 25 for n in range(7)], abs=1e-3)
+
+
+def test_a_player_finds_the_colour_in_mp4_without_decoding(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    writing = Writing(path, silent())
+    for frame in numbered(3, ColourTags(1, 1, 1, full_range=True)):
+        writing.frame(frame)
+    writing.writer.close()
+    assert b"colrnclx\x00\x01\x00\x01\x00\x01\x80" in path.read_bytes()  # ISO/IEC 14496-12, 12.1.5
+
+
+CHILD = """
+import sys
+sys.path[:0] = {paths!r}
+from pathlib import Path
+from test_muxing import Writing, numbered, silent
+writing = Writing(Path({target!r}), silent())
+for frame in numbered(53):
+    writing.frame(frame)
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+
+@ENDINGS
+def test_a_killed_writer_leaves_a_file_that_plays(tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"out{suffix}"
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+    script = CHILD.format(paths=paths, target=str(target))
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        try:
+            assert child.stdout.readline() == b"written\n"
+        finally:
+            child.kill()
+    found = numbers(target)
+    assert found == list(range(len(found)))
+    # MP4 up to its last whole GOP of 5; MKV up to its last cluster of a second
+    assert len(found) >= (50 if suffix == ".mp4" else 25)
+
+
+@ENDINGS
+def test_sound_that_players_take_is_copied(
+    tmp_path: Path, suffix: str, clip: Callable[..., Path]
+) -> None:
+    source, target = clip(seconds=2.0), tmp_path / f"out{suffix}"
+    rewrite(source, target)
+    assert sound_packets(target) == sound_packets(source)
+    assert numbers(target) == list(range(50))
+
+
+def tick_clip(path: Path, codec: str, seconds: int = 4) -> Path:
+    """White pictures at 1, 2, … s for 80 ms, and a beep that begins with each."""
+    with av.open(path, "w") as out:
+        video = out.add_stream("libx264", rate=RATE)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        sound = out.add_stream(codec, rate=HZ, layout="mono")
+        for n in range(25 * seconds):
+            lit = n >= 25 and n % 25 < 2
+            luma = np.full((48, 64), 235 if lit else 30, np.uint8)
+            picture = av.VideoFrame.from_ndarray(
+                np.vstack([luma, np.full((24, 64), 128, np.uint8)]), "yuv420p"
+            )
+            picture.pts, picture.time_base = n, 1 / RATE
+            out.mux(video.encode(picture))
+            time = np.arange(n * HZ // 25, (n + 1) * HZ // 25) / HZ
+            wave = (lit * 25_000 * np.sin(2 * np.pi * 1000 * time)).astype(np.int16)
+            samples = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
+            samples.sample_rate, samples.pts = HZ, n * HZ // 25
+            samples.time_base = Fraction(1, HZ)
+            out.mux(sound.encode(samples))
+        out.mux(video.encode(None))
+        out.mux(sound.encode(None))
+    return path
+
+
+def flashes(path: Path) -> list[float]:
+    """When the picture turns white, in seconds."""
+    with av.open(path) as container:
+        shown = [(p.time, p.to_ndarray()[:48].mean() > 128) for p in container.decode(video=0)]
+    return [t for (_, before), (t, lit) in pairwise(shown) if lit > before]
+
+
+def beeps(path: Path) -> list[float]:
+    """When a beep begins: loud after a tenth of a second of quiet."""
+    times, last = [], -1.0
+    with av.open(path) as container:
+        for samples in container.decode(audio=0):
+            wave = np.abs(samples.to_ndarray().astype(float))
+            wave = wave[:, :: len(samples.layout.channels)] if len(wave) == 1 else wave
+            peak = 32_768 if samples.format.name.startswith("s16") else 1
+            for index in np.flatnonzero(wave[0] > 0.2 * peak):
+                time = samples.time + index / samples.sample_rate
+                if time - last > 0.1:
+                    times.append(time)
+                last = time
+    return times
+
+
+@ENDINGS
+@pytest.mark.parametrize(
+    ("source", "codec", "written"),
+    [("a.mp4", "aac", "aac"), ("a.mkv", "aac", "aac"), ("a.mov", "pcm_s24le", "aac")],
+)
+def test_picture_and_sound_stay_in_step(
+    tmp_path: Path, suffix: str, source: str, codec: str, written: str
+) -> None:
+    made = tick_clip(tmp_path / source, codec)
+    target = tmp_path / f"out{suffix}"
+    rewrite(made, target)
+    with av.open(target) as container:
+        assert container.streams.audio[0].codec_context.name == written
+    seen, heard = flashes(target), beeps(target)
+    assert seen == pytest.approx([1, 2, 3], abs=0.03)
+    assert heard == pytest.approx(seen, abs=0.04)
+
+
+def test_sound_without_a_codec_is_encoded(tmp_path: Path) -> None:
+    """As the built-in camera gives it: samples."""
+    path = tmp_path / "out.mp4"
+    writing = Writing(path, silent("pcm_s16le"))
+    for n, frame in enumerate(numbered(25)):
+        writing.frame(frame)
+        wave = (20_000 * np.sin(np.arange(1920) * 0.13)).astype(np.int16)
+        samples = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
+        samples.sample_rate = HZ
+        writing.writer.sound(Sound(n / 25, samples=samples))
+    writing.writer.close()
+    with av.open(path) as container:
+        heard = [s.to_ndarray() for s in container.decode(audio=0)]
+        assert container.streams.audio[0].codec_context.name == "aac"
+    assert sum(h.shape[1] for h in heard) == pytest.approx(HZ, abs=2048)
+    assert max(np.abs(h).max() for h in heard) > 0.3
+
+
+def test_repeated_sound_is_left_out(tmp_path: Path, clip: Callable[..., Path]) -> None:
+    """After a reconnect a source may give once more what it gave before."""
+    path, source = tmp_path / "out.mp4", clip(seconds=2.0)
+    items = list(FileSource(str(source), lambda event: None).items(threading.Event()))
+    sounds = [item for item in items if isinstance(item, Sound)]
+    info = next(item for item in items if isinstance(item, SourceInfo))
+    writing = Writing(path, info)
+    for frame in numbered(25):
+        writing.frame(frame)
+    for sound in [*sounds[:20], *sounds[10:30]]:
+        writing.writer.sound(sound)
+    writing.writer.close()
+    assert sound_packets(path) == sound_packets(source)[:30]
+
+
+def test_sound_of_a_silent_file_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    writing = Writing(path, silent())
+    for frame in numbered(3):
+        writing.frame(frame)
+        writing.writer.sound(Sound(0.0, packet=av.Packet(b"noise")))
+    writing.writer.close()
+    writing.writer.close()  # again: nothing
+    with av.open(path) as container:
+        assert len(container.streams.audio) == 0
+
+
+def test_a_writer_that_never_had_a_frame_leaves_no_file(tmp_path: Path) -> None:
+    writer = FileWriter(tmp_path / "out.mp4")
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_paths_that_cannot_be_written_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder.mp4").mkdir()
+    for name, reason in (
+        ("out.avi", r"'\.avi', allowed are \.mp4, \.mkv"),
+        ("out", "no ending"),
+        ("folder.mp4", "a folder of that name"),
+        ("missing/out.mp4", "does not exist"),
+    ):
+        with pytest.raises(OutputError, match=reason):
+            check_writable(tmp_path / name)
+
+
+def test_checking_keeps_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "out.mp4"
+    path.write_bytes(b"precious")
+    check_writable(path)
+    assert path.read_bytes() == b"precious"
+    check_writable(tmp_path / "new.mkv")
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
+    path = tmp_path / "out.mkv"
+    path.symlink_to("/dev/full")
+    writing = Writing(path, silent())
+
+    def fill() -> None:
+        for frame in numbered(100):
+            writing.frame(frame)
+
+    with pytest.raises(OutputError, match=r"out\.mkv: cannot be written: No space left"):
+        fill()

@@ -1,0 +1,47 @@
+"""Messages survive the way between processes, and a broken stream of them ends cleanly."""
+
+import asyncio
+from fractions import Fraction
+
+import pytest
+
+from streamsr.errors import StreamsrError
+from streamsr.events import Code, Event
+from streamsr.packet import AUDIO, INPUT, OUTPUT, Packet
+from streamsr.status import StreamStatus
+from streamsr.wire import Kind, Message, encode, read
+
+MESSAGES = [
+    Message(Kind.SETTINGS, {"name": "x", "input": {"url": "demo"}}),
+    Message(Kind.STOP),
+    Message(Kind.PACKET, Packet(OUTPUT, b"\0\0\1\x65", 2**40, Fraction(1, 90_000), True)),
+    Message(Kind.PACKET, Packet(INPUT, b"", 0, Fraction(1, 25), False)),
+    Message(Kind.PACKET, Packet(AUDIO, bytes(500), -960, Fraction(1, 48_000), True)),
+    Message(Kind.STATUS, StreamStatus("x", "live", "fast", "cpu", "1x1", "4x4", fps=25.0)),
+    Message(Kind.EVENT, Event(Code.SRC_DOWN, "x", "gone")),
+    Message(Kind.FAILURE, {"message": "no", "exit_code": 2}),
+]
+
+
+async def test_messages_arrive_as_they_were_sent() -> None:
+    reader = asyncio.StreamReader()
+    for message in MESSAGES:
+        reader.feed_data(encode(message))
+    reader.feed_eof()
+    assert [await read(reader) for _ in MESSAGES] == MESSAGES
+    assert await read(reader) is None
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+async def test_a_message_cut_short_is_an_end(cut: int) -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(encode(MESSAGES[2])[:cut])
+    reader.feed_eof()
+    assert await read(reader) is None
+
+
+async def test_a_length_beyond_reason_is_refused() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"\xff\xff\xff\xffP")
+    with pytest.raises(StreamsrError, match="allowed are"):
+        await read(reader)
