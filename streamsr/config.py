@@ -5,6 +5,7 @@ nearest key there is.
 """
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -41,9 +42,13 @@ def load(path: Path, kind: type[S], overrides: Iterable[str] = ()) -> S:
 
 
 def parse(data: dict[str, Any], kind: type[S], where: str) -> S:
-    """Check ``data`` against ``kind``. Raises ConfigError with one line a fault."""
+    """Check ``data`` against ``kind``. Raises ConfigError with one line a fault.
+
+    It goes through JSON because pydantic's strictness then knows what a file cannot hold: a path
+    or a choice comes as a string and a tuple as a list, but "5" is no number and 1 is not true.
+    """
     try:
-        return kind.model_validate(data)
+        return kind.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         faults = [_describe(fault, kind) for fault in error.errors(include_url=False)]
         raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults)) from None

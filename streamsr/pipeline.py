@@ -28,7 +28,7 @@ __all__ = ["Limits", "Pipeline"]
 
 STOP_S = 3.0  # for a source to notice that it is to stop; then it is left behind
 HOLD_AFTER_S = 0.5  # without a picture: the last one is shown again, at its rate
-QUEUE_FILE, QUEUE_LIVE = 8, 4  # frames waiting for the engine
+QUEUE_FILE, QUEUE_LIVE = 8, 8  # frames waiting for the engine
 
 
 @dataclass(frozen=True, slots=True)

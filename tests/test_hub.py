@@ -100,7 +100,9 @@ async def test_the_end_comes_after_what_is_queued(hub: Hub) -> None:
 
 
 async def test_whoever_comes_after_the_end_is_told_so(hub: Hub, encoder: Encoder) -> None:
+    assert not hub.closed
     hub.close()
+    assert hub.closed
     with pytest.raises(EndOfStream):
         await hub.subscribe({OUTPUT}).receive()
     assert encoder.requests == 0

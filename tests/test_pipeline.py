@@ -1,6 +1,7 @@
 """The data path: exact accounting, limits, sinks that fail, sources that stop."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -190,7 +191,7 @@ async def test_the_last_picture_is_held_while_a_live_source_is_silent(
     assert summary.frames_held >= 20
     times = [float(p.pts * p.time_base) for p in kept.packets]
     assert len(times) == 10 + summary.frames_held
-    assert all(a < b for a, b in zip(times, times[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(times))
     assert times[-1] == pytest.approx(2.5, abs=0.4), "it goes on at the pace of the clock"
 
 

@@ -20,7 +20,8 @@ __all__ = ["VideoEncoder"]
 class VideoEncoder:
     """H.264 of the first frame's size: no B-frames, so that a packet leaves with its frame.
 
-    A frame of another size is fitted into that size, black around it.
+    A frame of another size is fitted into that size, black around it; one of another matrix or
+    range is converted to the first frame's.
     """
 
     def __init__(
@@ -28,7 +29,8 @@ class VideoEncoder:
     ) -> None:
         self.width = first.width
         self.height = first.height
-        self.context = _context(settings, first, rate, aspect)
+        self._tags = ColourTags(1, 1, 1) if first.is_rgb else first.colour
+        self.context = _context(settings, first, self._tags, rate, aspect)
         self._keyframe = False
         self._last: int | None = None
 
@@ -50,8 +52,8 @@ class VideoEncoder:
         picture = to_av(frame)
         if (frame.width, frame.height) != (self.width, self.height):
             picture = self._fitted(picture)
-        elif picture.format.name != "yuv420p":
-            picture = _yuv420(picture)
+        elif frame.is_rgb or _meaning(frame.colour) != _meaning(self._tags):
+            picture = self._yuv420(picture, frame.width, frame.height)
         picture.time_base = self.context.time_base
         picture.pts = round(frame.pts * frame.time_base / self.context.time_base)
         if self._last is not None:
@@ -69,19 +71,34 @@ class VideoEncoder:
         width, height = (
             max(2, int(side * scale) // 2 * 2) for side in (picture.width, picture.height)
         )
-        inner = _yuv420(picture, width, height)
+        inner = self._yuv420(picture, width, height)
+        black = 0 if self._tags.full_range else 16
         canvas = av.VideoFrame(self.width, self.height, "yuv420p")
         for index, (source, target) in enumerate(
             zip(planes_of(inner), planes_of(canvas), strict=True)
         ):
-            target[...] = 16 if index == 0 else 128
+            target[...] = black if index == 0 else 128
             top, left = ((t - s) // 2 for t, s in zip(target.shape, source.shape, strict=True))
             target[top : top + source.shape[0], left : left + source.shape[1]] = source
         return canvas
 
+    def _yuv420(self, picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+        """4:2:0 of the picture in the matrix and range that the context is tagged with."""
+        rgb = picture.format.name == "rgb24"
+        return picture.reformat(
+            width=width,
+            height=height,
+            format="yuv420p",
+            src_colorspace=ColourTags.BT709 if rgb else _scaler_matrix(picture.colorspace),
+            dst_colorspace=_scaler_matrix(self._tags.matrix),
+            src_color_range=ColorRange.JPEG if rgb else picture.color_range,
+            dst_color_range=ColorRange.JPEG if self._tags.full_range else ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        )
+
 
 def _context(
-    settings: EncoderSettings, first: Frame, rate: Fraction, aspect: Fraction
+    settings: EncoderSettings, first: Frame, tags: ColourTags, rate: Fraction, aspect: Fraction
 ) -> av.VideoCodecContext:
     context = av.CodecContext.create("libx264", "w")
     context.width, context.height = first.width, first.height
@@ -91,7 +108,6 @@ def _context(
     context.sample_aspect_ratio = aspect
     context.gop_size = max(1, round(settings.gop_s * rate))
     context.thread_count = 1  # slices of one picture would cost bits, and cores the network needs
-    tags = ColourTags(1, 1, 1) if first.is_rgb else first.colour
     context.colorspace = tags.matrix
     context.color_primaries = tags.primaries
     context.color_trc = tags.transfer
@@ -113,18 +129,11 @@ def _context(
     return context
 
 
-def _yuv420(picture: av.VideoFrame, width: int = 0, height: int = 0) -> av.VideoFrame:
-    """4:2:0 of the picture, R'G'B' by BT.709 in limited range, as the context is tagged."""
-    rgb = picture.format.name == "rgb24"
-    matrix = ColourTags.BT709 if rgb else picture.colorspace
-    span = ColorRange.MPEG if rgb else picture.color_range
-    return picture.reformat(
-        width=width or picture.width,
-        height=height or picture.height,
-        format="yuv420p",
-        src_colorspace=matrix,
-        dst_colorspace=matrix,
-        src_color_range=ColorRange.JPEG if rgb else span,
-        dst_color_range=span,
-        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
-    )
+def _meaning(tags: ColourTags) -> tuple[int, bool]:
+    """What decides about the levels of a colour."""
+    return _scaler_matrix(tags.matrix), tags.full_range
+
+
+def _scaler_matrix(matrix: int) -> int:
+    """The matrix as PyAV's scaler has it: one number for both systems of BT.601."""
+    return matrix if matrix in (1, 4, 7, 9) else ColourTags.BT601_625

@@ -1,23 +1,26 @@
-"""What the built-in scene is drawn with: a pixel font, a canvas, and layers shrunk from canvases.
+"""What the built-in scene is drawn with: a font, the counter in it, a canvas, and layers of those.
 
 All lengths are in units of 1/180 of the picture's height, so that a scene looks alike at any size.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.frame import Plane
 
-__all__ = ["CELL", "LINES", "Canvas", "Layer", "bitmap", "fine_of", "noise"]
+__all__ = ["DIGITS", "LINES", "Canvas", "Layer", "burn_in", "noise", "read_counter"]
 
 LINES = 180
 """How many units a picture is high."""
-CELL = 7
-"""Dots a character takes, either way, the gap to its right included."""
+DIGITS = 8
+"""How many characters fit on a line of the counter."""
 
 Point = tuple[float, float]
+
+_CELL = 7  # dots a character takes, either way, the gap to its right included
 
 _FONT = """
     0 1e33333333331e 1 0c1c0c0c0c0c1e 2 1e3303060c183f 3 1e33030e03331e 4 060e1e363f0606
@@ -28,15 +31,62 @@ _FONT = """
     N 22322a26222222 O 1c22222222221c P 3c22223c202020 Q 1c2222222a241a R 3c22223c282422
     S 1e20201c02023c T 3e080808080808 U 2222222222221c V 22222222221408 W 2222222a2a3622
     X 22221408142222 Y 22221408080808 Z 3e02040810203e
-""".split()  # seven rows of six dots each, two hexadecimal digits a row
-_ROWS = {" ": bytes(7), **dict(zip(_FONT[::2], map(bytes.fromhex, _FONT[1::2]), strict=True))}
+"""
+"""Seven rows of six dots a character, each row two hexadecimal digits."""
+_DOTS = _FONT.split()
+_ROWS = dict(zip(_DOTS[::2], map(bytes.fromhex, _DOTS[1::2]), strict=True)) | {" ": bytes(7)}
 
 
 def bitmap(text: str) -> NDArray[np.bool_]:
-    """The dots of a line of text: (CELL, CELL * len(text)), each character's last column empty."""
-    rows = np.frombuffer(b"".join(_ROWS[c] for c in text), np.uint8).reshape(-1, CELL).T
-    bits = rows[..., None] << 1 >> np.arange(CELL - 1, -1, -1, dtype=np.uint8) & 1
-    return bits.reshape(CELL, -1).astype(bool)
+    """The dots of a line of text: (7, 7 * len(text)), each character's last column empty."""
+    rows = np.frombuffer(b"".join(_ROWS[c] for c in text), np.uint8).reshape(-1, _CELL).T
+    bits = rows[..., None] << 1 >> np.arange(_CELL - 1, -1, -1, dtype=np.uint8) & 1
+    return bits.reshape(_CELL, -1).astype(bool)
+
+
+# The counter's box, in dots: a dot is a pixel up to 359 lines, two from there on, and so on.
+_LEFT, _PAD = 4, 3  # from the picture's corner to the box, from its edge to the characters
+_BOX = np.full((2 * _CELL + 2 + 2 * _PAD, _CELL * DIGITS + 10 + 2 * _PAD), 16, np.uint8)
+_LAMP = (slice(_PAD, -_PAD), slice(-_PAD - 8, -_PAD))
+_READABLE = "0123456789 "
+_TEMPLATES = bitmap(_READABLE).reshape(_CELL, -1, _CELL).swapaxes(0, 1).astype(np.float32)
+
+
+def burn_in(planes: tuple[Plane, Plane, Plane], lines: tuple[str, str], glow: float) -> None:
+    """Write two lines of up to DIGITS characters on black, and a lamp ``glow`` (0..1) bright.
+
+    ``planes`` are those of 4:2:0, of even sizes; what has no room is cut off.
+    """
+    dot = max(planes[0].shape[0] // LINES, 1)
+    box = _BOX.copy()
+    for row, line in zip((_PAD, _PAD + _CELL + 2), lines, strict=True):
+        box[row : row + _CELL, _PAD : _PAD + _CELL * DIGITS][bitmap(line.ljust(DIGITS))] = 235
+    box[_LAMP] = round(16 + 219 * glow)
+    box = box.repeat(dot, 0).repeat(dot, 1)
+    for plane, size in zip(planes, (1, 2, 2), strict=True):
+        rows, columns = (slice(_LEFT * dot // size, (_LEFT * dot + n) // size) for n in box.shape)
+        target = plane[rows, columns]
+        target[...] = box[: target.shape[0], : target.shape[1]] if size == 1 else 128
+
+
+def read_counter(luma: Plane) -> int | None:
+    """The number burnt into a picture of the scene, or into one enlarged by a whole factor.
+
+    ``luma`` is (h, w) uint8 of limited range. None where no counter is legible.
+    """
+    best, allowed = None, 0.3  # the share of a character's dots that may be wrong
+    for dot in range(1, min(luma.shape[0] // 26, luma.shape[1] // 76) + 1):
+        height, width = _PAD + _CELL, _PAD + _CELL * DIGITS
+        box = luma[_LEFT * dot :, _LEFT * dot :][: height * dot, : width * dot]
+        dots = (box.reshape(height, dot, width, dot).mean((1, 3)) - 16) / 219
+        edge = max(dots[: _PAD - 1].mean(), dots[:, : _PAD - 1].mean())
+        cells = dots[_PAD:, _PAD:].reshape(_CELL, DIGITS, _CELL).swapaxes(0, 1)
+        wrong = np.abs(cells[:, None] - _TEMPLATES).mean((2, 3))
+        text = "".join(_READABLE[k] for k in wrong.argmin(1)).rstrip()
+        worst = max(float(wrong.min(1).max()), float(edge))
+        if worst < allowed and len(text) >= 6 and text.isdigit():
+            best, allowed = int(text), worst
+    return best
 
 
 def noise(shape: tuple[int, int], cells: tuple[int, int], seed: int) -> NDArray[np.float32]:
@@ -55,11 +105,6 @@ def noise(shape: tuple[int, int], cells: tuple[int, int], seed: int) -> NDArray[
     return wide[row] + down[:, None] * (wide[row + 1] - wide[row])
 
 
-def fine_of(height: int) -> int:
-    """Canvas pixels a picture pixel is shrunk from, either way: fewer where they would be many."""
-    return 4 if height <= 360 else 2
-
-
 class Canvas:
     """What is painted on: a band of the world, ``width`` units long, ``fine`` times the picture.
 
@@ -68,7 +113,7 @@ class Canvas:
     """
 
     def __init__(self, height: int, width: float, top: float, bottom: float) -> None:
-        self.fine = fine_of(height)
+        self.fine = 4 if height <= 360 else 2  # fewer where there would be many
         self.top_px = 2 * int(top * height / LINES / 2)  # even, as chroma needs it
         self._scale = height / LINES * self.fine
         rows = -(-int(bottom * height / LINES - self.top_px) // 2) * 2
@@ -85,8 +130,7 @@ class Canvas:
     def rect(self, x: float, y: float, w: float, h: float, colour: int, alpha: float = 1) -> None:
         """Fill a rectangle."""
         area = self.area(x, y, w, h)
-        paint = (*colour.to_bytes(3, "big"), 255)
-        area[...] = paint if alpha >= 1 else area * (1 - alpha) + np.float32(paint) * alpha
+        area[...] = _over(area, colour, alpha)
 
     def bars(
         self, x: float, y: float, w: float, h: float, colour: int, count: int, dx: float, dy: float
@@ -145,9 +189,12 @@ class Canvas:
     def _paint(
         area: NDArray[np.uint8], inside: NDArray[np.bool_], colour: int, alpha: float
     ) -> None:
-        paint = (*colour.to_bytes(3, "big"), 255)
-        under = area[inside]
-        area[inside] = paint if alpha >= 1 else under * (1 - alpha) + np.float32(paint) * alpha
+        area[inside] = _over(area[inside], colour, alpha)
+
+
+def _over(under: NDArray[np.uint8], colour: int, alpha: float) -> NDArray[Any]:
+    paint = np.array([*colour.to_bytes(3, "big"), 255], np.uint8)
+    return paint if alpha >= 1 else under * (1 - alpha) + paint * alpha
 
 
 class Layer:
@@ -208,7 +255,7 @@ def _shrunk(
     tall = np.zeros((len(rows), *pixels.shape[1:]), np.float32)
     for k, tap in enumerate(taps):
         tall += pixels[np.clip(rows + k, 0, len(pixels) - 1)] * np.float32(tap / 255)
-    both = np.stack([tall @ np.float32(mix), tall[..., 3]])
+    both = np.stack([tall @ np.array(mix, np.float32), tall[..., 3]])
     wide = np.zeros_like(both)
     for k, tap in enumerate(taps):
         wide += np.roll(both, -first[1] - k, 2) * np.float32(tap)

@@ -90,7 +90,8 @@ def _is_still(picture: av.VideoFrame) -> bool:
 def _plain(picture: av.VideoFrame, colour: ColourTags) -> av.VideoFrame:
     if colour.matrix == 0:
         return picture.reformat(format="rgb24", interpolation=_SCALER)
-    span = ColorRange.JPEG if colour.full_range else ColorRange.MPEG
+    grey = picture.format.name.startswith("gray")  # the scaler takes it for full range, always
+    span = ColorRange.JPEG if colour.full_range or grey else ColorRange.MPEG
     matrix = colour.matrix if colour.matrix in (1, 4, 5, 7, 9) else ColourTags.BT601_625
     return picture.reformat(
         format="yuv420p",

@@ -56,7 +56,7 @@ class Source(Protocol):
     reconnects: int  # how often it has been opened again
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
-        """Open the source and give what it holds; a SourceInfo first, and after each reopening.
+        """Open the source and give what it holds, a SourceInfo before each opening's first frame.
 
         Returns at the end of a file or soon after ``stop`` is set, everything closed. Raises
         InputError or SourceError where the source cannot be read and will not be tried again.

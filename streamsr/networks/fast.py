@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamsr.networks.resample import mirror_pad, phase_kernels
+from streamsr.networks.resample import enlarged, unshuffled
 
 __all__ = ["Fast"]
 
@@ -38,9 +38,8 @@ class Fast(nn.Module):
         features = frame.to(dtype).contiguous(memory_format=torch.channels_last)
         for conv in self.body[:-1]:
             features = _conv_relu(conv, features)
-        kernels, reach = phase_kernels("bicubic", self.scale)
-        plain = F.conv2d(mirror_pad(frame.float(), reach), kernels.to(frame.device))
-        return F.pixel_shuffle(self.body[-1](features).float() + plain, self.scale)
+        detail = self.body[-1](features).float()
+        return unshuffled(detail + enlarged(frame.float(), self.scale), self.scale)
 
 
 def _initialise(convs: list[nn.Conv2d]) -> None:

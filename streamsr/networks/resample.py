@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["KERNELS", "Resample", "mirror_pad", "phase_kernels", "resize"]
+__all__ = ["KERNELS", "Resample", "enlarged", "resize", "unshuffled"]
 
 
 def _cubic(x: Tensor) -> Tensor:
@@ -87,30 +87,42 @@ def resize(
     """
     scale = Fraction(scale)
     lead, (height, width) = x.shape[:-2], x.shape[-2:]
-    y = _resize_rows(x.reshape(-1, 1, height, width), kernel, scale, 0.0)
-    y = _resize_rows(y.transpose(2, 3), kernel, scale, shift_x).transpose(2, 3)
+    x = x.reshape(-1, 1, height, width)
+    if scale.denominator == 1:
+        y = unshuffled(enlarged(x, int(scale), kernel, shift_x), int(scale))
+    else:
+        y = _resize_rows(x, kernel, scale, 0.0)
+        y = _resize_rows(y.transpose(2, 3), kernel, scale, shift_x).transpose(2, 3)
     return y.reshape(*lead, *y.shape[-2:])
 
 
-@lru_cache(maxsize=8)
-def phase_kernels(kernel: str, scale: int) -> tuple[Tensor, tuple[int, int]]:
-    """Enlarging by ``scale`` as one convolution before a pixel shuffle.
+def enlarged(x: Tensor, scale: int, kernel: str = "bicubic", shift_x: float = 0.0) -> Tensor:
+    """Enlarge (n, 1, h, w), every output pixel a channel of its input pixel: (n, scale², h, w).
 
-    Gives its weights, (scale², 1, taps, taps), and how many pixels to ``mirror_pad`` before and
-    after each axis.
+    One convolution at the input's size; ``unshuffled`` puts the pixels in their places.
     """
-    weights, _, before = _phases(kernel, Fraction(scale), 0.0)
-    taps = weights.shape[1]
-    both = torch.einsum("ia,jb->ijab", weights, weights)
-    return both.reshape(scale * scale, 1, taps, taps), (before, taps - 1 - before)
+    weights, (above, left) = _phase_kernels(kernel, scale, shift_x)
+    down, across = weights.shape[2:]
+    rows = _mirrored(x.shape[2], above, down - 1 - above, x.device)
+    columns = _mirrored(x.shape[3], left, across - 1 - left, x.device)
+    return F.conv2d(x[:, :, rows][:, :, :, columns], weights.to(x))
 
 
-def mirror_pad(x: Tensor, reach: tuple[int, int]) -> Tensor:
-    """Pad (n, c, h, w) by ``reach`` pixels before and after, the edge pixels repeated."""
-    before, after = reach
-    rows = _mirrored(x.shape[2], before, after, x.device)
-    columns = _mirrored(x.shape[3], before, after, x.device)
-    return x[:, :, rows][:, :, :, columns]
+def unshuffled(x: Tensor, scale: int) -> Tensor:
+    """(n, scale², h, w) to (n, 1, scale*h, scale*w): torch's pixel shuffle of one channel, in a
+    third of its time on a CPU."""
+    n, _, height, width = x.shape
+    pixels = x.view(n, scale, scale, height, width).permute(0, 3, 1, 4, 2)
+    return pixels.reshape(n, 1, scale * height, scale * width)
+
+
+@lru_cache(maxsize=32)
+def _phase_kernels(kernel: str, scale: int, shift_x: float) -> tuple[Tensor, tuple[int, int]]:
+    """Both axes' filters in one: (scale², 1, taps, taps), and the pixels to pad before each axis."""
+    rows, _, above = _phases(kernel, Fraction(scale), 0.0)
+    columns, _, left = _phases(kernel, Fraction(scale), shift_x)
+    both = torch.einsum("ia,jb->ijab", rows, columns)
+    return both.reshape(scale * scale, 1, *both.shape[2:]), (above, left)
 
 
 class Resample(nn.Module):

@@ -33,6 +33,17 @@ def flat(
     return Frame(planes, tags, pts, TICK)
 
 
+def levels_of(rgb: tuple[float, float, float], tags: ColourTags) -> tuple[float, float, float]:
+    """Y'CbCr levels of R'G'B' in [0, 1], by the definition of BT.601 and BT.709."""
+    red, green, blue = rgb
+    kr, kb = (0.2126, 0.0722) if tags.matrix == 1 else (0.299, 0.114)
+    luma = kr * red + (1 - kr - kb) * green + kb * blue
+    cb, cr = (blue - luma) / (2 - 2 * kb), (red - luma) / (2 - 2 * kr)
+    if tags.full_range:
+        return 255 * luma, 128 + 255 * cb, 128 + 255 * cr
+    return 16 + 219 * luma, 128 + 224 * cb, 128 + 224 * cr
+
+
 def numbered(count: int, tags: ColourTags = TAGS[2]) -> list[Frame]:
     pictures = scene(128, 72, count, full_range=tags.full_range)
     return [Frame(planes, tags, 3600 * n, TICK) for n, planes in enumerate(pictures)]
@@ -89,10 +100,8 @@ def test_rgb_is_encoded_by_bt709_in_limited_range(rgb: tuple[int, int, int]) -> 
     pixels = np.tile(np.uint8(rgb), (48, 64, 1))
     frame = Frame((pixels,), ColourTags(0, 1, 13, True), 0, TICK)
     (picture,) = decoded(encoder_of(frame).encode(frame))
-    red, green, blue = np.array(rgb) / 255
-    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    cb, cr = (blue - luma) / 1.8556, (red - luma) / 1.5748
-    expected = (16 + 219 * luma, 128 + 224 * cb, 128 + 224 * cr)
+    red, green, blue = (value / 255 for value in rgb)
+    expected = levels_of((red, green, blue), ColourTags(1, 1, 1))
     assert (picture.colorspace, picture.color_range) == (1, 1)
     for plane, level in zip(planes_of(picture), expected, strict=True):
         assert np.abs(plane - level).max() <= 2
@@ -165,6 +174,23 @@ def test_a_foreign_size_of_rgb_is_fitted_too() -> None:
     luma = planes_of(decoded(packets)[1])[0]
     assert abs(int(luma[24, 32]) - 235) <= 2
     assert abs(int(luma[24, 4]) - 16) <= 2
+
+
+@pytest.mark.parametrize("size", [(48, 64), (48, 32)], ids=["same size", "other size"])
+@pytest.mark.parametrize("first", TAGS, ids=str)
+@pytest.mark.parametrize("then", TAGS, ids=str)
+def test_a_change_of_colour_description_is_converted(
+    first: ColourTags, then: ColourTags, size: tuple[int, int]
+) -> None:
+    """As when a camera changes its resolution: the file's tags are those of its first frame."""
+    encoder = encoder_of(flat((120, 100, 160), tags=first))
+    encoder.encode(flat((120, 100, 160), tags=first))
+    encoder.request_keyframe()
+    levels, expected = (levels_of((0.7, 0.35, 0.2), tags) for tags in (then, first))
+    frame = flat(tuple(round(v) for v in levels), 3600, size=size, tags=then)
+    (picture,) = decoded(encoder.encode(frame))
+    got = [float(plane[plane.shape[0] // 2, plane.shape[1] // 2]) for plane in planes_of(picture)]
+    assert got == pytest.approx(expected, abs=2)
 
 
 def test_a_size_that_h264_has_not_is_an_output_error() -> None:

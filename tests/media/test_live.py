@@ -1,5 +1,6 @@
 """A live source against a real RTSP camera: over TCP and UDP, killed, frozen, refusing, mute."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -67,7 +68,7 @@ def events() -> list[Event]:
 
 
 def rising(values: list[int]) -> bool:
-    return all(a < b for a, b in zip(values, values[1:], strict=False))
+    return all(a < b for a, b in itertools.pairwise(values))
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
@@ -82,7 +83,7 @@ def test_every_picture_once_in_order(
     assert isinstance(info, SourceInfo)
     assert (info.width, info.height, info.codec, info.audio_codec) == (320, 180, "h264", "aac")
     numbers = [read_number(frame.planes[0]) for frame in reader.frames]
-    steps = {(b - a) % 100 for a, b in zip(numbers, numbers[1:], strict=False)}  # the clip loops
+    steps = {(b - a) % 100 for a, b in itertools.pairwise(numbers)}  # the clip loops
     assert steps == {1}
     assert rising([frame.pts for frame in reader.frames])
     assert any(isinstance(item, Sound) for item in reader.items)

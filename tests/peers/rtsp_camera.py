@@ -248,7 +248,10 @@ def main() -> None:
         raise SystemExit(f"port {args.port}: cannot listen there")
     sys.stdout.write(f"READY {server.get_bound_port()}\n")
     sys.stdout.flush()
-    GLib.MainLoop().run()
+    loop = GLib.MainLoop()
+    gone = GLib.IO_HUP  # whoever started us with a pipe as stdin has died
+    GLib.io_add_watch(sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, gone, lambda *_: loop.quit())
+    loop.run()
 
 
 if __name__ == "__main__":

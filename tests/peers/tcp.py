@@ -113,10 +113,7 @@ class _Server:
 
     def _reset(self) -> None:
         for writer in self._writers:
-            connection = writer.get_extra_info("socket")
-            linger = struct.pack("ii", 1, 0)  # close() then sends RST and drops what is queued
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            writer.transport.abort()
+            _cut(writer)
 
     async def _close(self) -> None:
         assert self._server is not None
@@ -128,6 +125,13 @@ class _Server:
         for writer in list(self._writers):
             self._drop(writer)
         await asyncio.sleep(0)  # transports close in the loop's next turn
+
+
+def _cut(writer: asyncio.StreamWriter) -> None:
+    connection = writer.get_extra_info("socket")
+    linger = struct.pack("ii", 1, 0)  # close() then sends RST and drops what is queued
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    writer.transport.abort()
 
 
 class TcpProxy(_Server):
@@ -176,6 +180,8 @@ class TcpProxy(_Server):
         await self._flowing.wait()
         up_reader, up_writer = await asyncio.open_connection(HOST, self.target_port)
         self._writers.add(up_writer)
+        if writer.transport.is_closing():  # reset while we connected
+            _cut(up_writer)
         try:
             pumps = [self._pump(reader, up_writer), self._pump(up_reader, writer)]
             done, rest = await asyncio.wait(
@@ -191,16 +197,19 @@ class TcpProxy(_Server):
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             await self._flowing.wait()
-            data = await reader.read(min(65536, max(1, (self._rate or 1 << 20) // 20)))
+            data = await reader.read(65536)
             if not data:
                 break
-            await self._flowing.wait()  # read before a stall began: goes out after it
-            if self._swallow:
-                continue
-            writer.write(data)
-            await writer.drain()
-            if self._rate is not None:
-                await asyncio.sleep(len(data) / self._rate)
+            while data:
+                await self._flowing.wait()  # read before a stall began: goes out after it
+                if self._swallow:
+                    break
+                size = len(data) if self._rate is None else max(1, self._rate // 20)
+                piece, data = data[:size], data[size:]
+                writer.write(piece)
+                await writer.drain()
+                if self._rate is not None:
+                    await asyncio.sleep(len(piece) / self._rate)
 
 
 class MuteServer(_Server):

@@ -154,7 +154,8 @@ async def test_without_input_the_output_is_shown_alone(page: Page) -> None:
         await page.goto(server.url)
         await page.wait_for_function("() => window.streamsr?.counters.drawn > 5")
         before, after = await page.evaluate(READ)
-        assert (before, after) == (-1, pytest.approx(broadcast.encoded, abs=25))
+        assert before == -1
+        assert 0 <= after <= broadcast.encoded
         assert (await page.evaluate(COUNTERS))["mode"] == "alone"
         assert await page.locator("#mute").is_disabled()
         assert page.complaints == []

@@ -245,6 +245,9 @@ async def test_the_end_of_a_stream_ends_its_viewers(http: aiohttp.ClientSession)
         async with asyncio.timeout(2):
             await viewer.ended()
         await until(lambda: server.viewers == 0)
+        offer = await make_offer("video")
+        async with http.post(f"{server.url}whep/camera", data=offer, headers=SDP) as response:
+            assert response.status == 404
 
 
 async def test_stopping_ends_all_sessions_in_time(http: aiohttp.ClientSession) -> None:

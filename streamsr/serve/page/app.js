@@ -86,7 +86,7 @@ async function main() {
       play($("video-before"), before);
       play($("video-after"), after);
       play(audio, sound);
-      controls.setSound(false);
+      controls.setSound(!sound.muted);
       sound.addEventListener("unmute", () => controls.setSound(true)); // its first packet came
       panel.setTrouble("");
       started = performance.now();

@@ -56,7 +56,12 @@ class Side {
    */
   grab(meta) {
     if (!window.VideoFrame) return this.video;
-    const frame = new VideoFrame(this.video);
+    let frame;
+    try {
+      frame = new VideoFrame(this.video);
+    } catch {
+      return null; // a video that has just begun, or is about to end, may have none to give
+    }
     if (Math.abs(frame.timestamp / 1e6 - meta.mediaTime) < SAME_S) return frame;
     frame.close();
     return null;

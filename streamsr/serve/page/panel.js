@@ -16,7 +16,7 @@ export class Panel {
   constructor(stream, headers) {
     this.stream = stream;
     this.headers = headers;
-    this.status = null; // the newest answer
+    this.status = undefined; // the newest answer; null when there was none
     this.trouble = ""; // with the connection, for people; "" when there is none
   }
 
@@ -63,6 +63,7 @@ export class Panel {
   }
 
   render() {
+    if (this.status === undefined && !this.trouble) return; // not asked yet
     const ended = this.status?.state === "ended";
     const lost = !this.status || (this.trouble && !ended);
     const state = lost ? "lost" : this.status.state;

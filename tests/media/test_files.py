@@ -1,0 +1,244 @@
+"""Files as sources: time stamps, order, rotation, pixel shape, and files that are damaged."""
+
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from peers import camera_clip, read_number
+
+from streamsr.errors import InputError
+from streamsr.events import Code, Event
+from streamsr.frame import ColourTags, Frame
+from streamsr.media.files import FileSource, FolderSource, file_frames
+from streamsr.media.images import ImageWriter
+from streamsr.media.source import Item, Sound, SourceInfo
+
+Make = Callable[..., Path]
+
+
+def described(items: list[Item]) -> SourceInfo:
+    (info,) = (item for item in items if isinstance(item, SourceInfo))
+    return info
+
+
+def read(path: Path) -> tuple[list[Item], list[Event]]:
+    events: list[Event] = []
+    return list(FileSource(str(path), events.append).items(threading.Event())), events
+
+
+def pictures(items: list[Item]) -> list[Frame]:
+    return [item for item in items if isinstance(item, Frame)]
+
+
+def seen(frames: list[Frame]) -> list[int | None]:
+    return [read_number(frame.planes[0]) for frame in frames]
+
+
+def test_a_clip_is_described_and_read_whole(clip: Make) -> None:
+    items, events = read(clip(seconds=2.0))
+    info, frames = described(items), pictures(items)
+    assert items.index(info) < items.index(frames[0])
+    assert (info.size, info.rate, info.frames) == ("320x180", 25, 50)
+    assert (info.codec, info.pixel_format, info.audio_codec) == ("h264", "yuv420p", "aac")
+    assert info.sample_aspect == 1
+    assert seen(frames) == list(range(50))
+    assert [f.time_s for f in frames] == pytest.approx([n / 25 for n in range(50)], abs=1e-3)
+    sounds = [item for item in items if isinstance(item, Sound)]
+    assert [s.time_s for s in sounds] == pytest.approx(
+        [n * 1024 / 48_000 for n in range(len(sounds))], abs=0.025
+    )
+    assert events == []
+
+
+def test_a_variable_rate_keeps_its_times(clip: Make) -> None:
+    missing = (3, 4, 5, 11, 20, 21)
+    frames = pictures(read(clip(seconds=1.0, missing=missing))[0])
+    there = [n for n in range(25) if n not in missing]
+    assert seen(frames) == there
+    assert [f.time_s for f in frames] == pytest.approx([n / 25 for n in there], abs=1e-3)
+
+
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
+def test_pictures_with_b_frames_come_in_the_order_they_are_shown(clip: Make, codec: str) -> None:
+    path = clip(seconds=2.0, b_frames=3, codec=codec)
+    with av.open(path) as container:
+        dts = [p for p in container.demux(video=0) if p.size]
+        assert [p.pts for p in dts] != sorted(p.pts for p in dts)  # there are B-frames
+    frames = pictures(read(path)[0])
+    assert seen(frames) == list(range(50))
+    assert [f.time_s for f in frames] == pytest.approx([n / 25 for n in range(50)], abs=1e-3)
+
+
+def test_time_counts_from_the_start_of_the_file(tmp_path: Path, clip: Make) -> None:
+    """As recordings cut out of a broadcast do not start at 0."""
+    path = tmp_path / "late.ts"
+    with av.open(clip(seconds=1.0)) as source, av.open(path, "w") as target:
+        copies = {s.index: target.add_stream_from_template(s, opaque=True) for s in source.streams}
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.pts += round(5 / packet.time_base)
+                packet.dts += round(5 / packet.time_base)
+                packet.stream = copies[packet.stream.index]
+                target.mux(packet)
+    with av.open(path) as container:
+        assert container.start_time > 4 * av.time_base
+    items, _ = read(path)
+    frames = pictures(items)
+    assert seen(frames) == list(range(25))
+    sound = next(item.time_s for item in items if isinstance(item, Sound))
+    assert frames[0].time_s - sound == pytest.approx(0.0, abs=0.03)
+    assert min(frames[0].time_s, sound) == pytest.approx(0.0, abs=0.001)
+
+
+@pytest.mark.parametrize(("degrees", "size"), [(90, "180x320"), (-90, "180x320"), (180, "320x180")])
+def test_pictures_are_turned_upright(tmp_path: Path, clip: Make, degrees: int, size: str) -> None:
+    """Phones write what their sensor sees, and how to turn it."""
+    upright = pictures(read(clip(seconds=0.2))[0])
+    path = tmp_path / "turned.mp4"
+    with av.open(path, "w") as out:
+        video = out.add_stream("libx264", rate=25)
+        video.set_display_rotation(degrees)
+        turned = [tuple(np.rot90(p, -degrees // 90) for p in f.planes) for f in upright]
+        video.height, video.width = turned[0][0].shape
+        video.pix_fmt, video.options = "yuv420p", {"crf": "4"}
+        for n, planes in enumerate(turned):
+            picture = av.VideoFrame(video.width, video.height, "yuv420p")
+            for plane, samples in zip(picture.planes, planes, strict=True):
+                rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+                rows[: len(samples), : samples.shape[1]] = samples
+            picture.pts = n
+            out.mux(video.encode(picture))
+        out.mux(video.encode(None))
+    items, _ = read(path)
+    assert described(items).size == "320x180"
+    assert f"{turned[0][0].shape[1]}x{turned[0][0].shape[0]}" == size
+    assert seen(pictures(items)) == list(range(5))
+    for ours, wanted in zip(pictures(items)[0].planes, upright[0].planes, strict=True):
+        assert np.abs(ours.astype(int) - wanted).mean() < 2
+
+
+def test_pixels_that_are_not_square_are_described(clip: Make) -> None:
+    info = described(read(clip(seconds=0.2, aspect=Fraction(16, 11)))[0])
+    assert info.sample_aspect == Fraction(16, 11)
+
+
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize("matrix", [1, 6])
+def test_colour_is_taken_from_the_file(clip: Make, matrix: int, full: bool) -> None:
+    tags = ColourTags(matrix, matrix, matrix, full)
+    assert pictures(read(clip(seconds=0.2, colour=tags))[0])[0].colour == tags
+
+
+def test_a_truncated_file_gives_what_is_there(tmp_path: Path) -> None:
+    whole = camera_clip(tmp_path / "whole.mkv", seconds=2.0, gop=10)
+    path = tmp_path / "cut.mkv"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    frames = pictures(read(path)[0])
+    assert 10 <= len(frames) < 50
+    assert seen(frames) == list(range(len(frames)))
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """50 pictures, a keyframe at each tenth, the data of picture 13 spoilt."""
+    whole = camera_clip(tmp_path / "whole.mp4", seconds=2.0, gop=10, audio=False)
+    data = bytearray(whole.read_bytes())
+    with av.open(whole) as container:
+        hit = [p for p in container.demux(video=0) if p.size][13]
+    data[hit.pos : hit.pos + hit.size] = bytes([255]) * hit.size
+    path = tmp_path / "hit.mp4"
+    path.write_bytes(data)
+    return path
+
+
+def test_damage_inside_is_told_and_survived(damaged: Path) -> None:
+    items, events = read(damaged)
+    frames = pictures(items)
+    assert len(frames) >= 40
+    numbers = seen(frames)
+    assert numbers[:13] == list(range(13))
+    assert numbers[-20:] == list(range(30, 50))  # a keyframe heals it
+    assert {e.code for e in events} == {Code.SRC_DAMAGED}
+    assert "1 damaged packets left out" in events[0].message
+    assert all(a.pts < b.pts for a, b in pairwise(frames))
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all" * 100], ids=["empty", "text"])
+def test_what_is_no_video_is_an_input_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"film\.mp4: cannot be opened: "):
+        read(path)
+
+
+def test_an_mp4_without_its_index_is_an_input_error(tmp_path: Path, clip: Make) -> None:
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(clip(seconds=2.0).read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"cut\.mp4: cannot be opened"):
+        read(path)
+
+
+def test_sound_alone_is_an_input_error(tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    with av.open(path, "w") as out:
+        sound = out.add_stream("pcm_s16le", rate=8000, layout="mono")
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
+        samples.sample_rate = 8000
+        out.mux(sound.encode(samples))
+    with pytest.raises(InputError, match="there is no video in it"):
+        read(path)
+
+
+def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be opened: No such file"):
+        read(tmp_path / "nowhere.mp4")
+
+
+def test_an_error_names_no_password() -> None:
+    source = FileSource("http://user:hunter22@127.0.0.1:9/film.mp4", lambda event: None)
+    assert "hunter22" not in source.name
+    with pytest.raises(InputError) as caught:
+        list(source.items(threading.Event()))
+    assert "hunter22" not in str(caught.value)
+
+
+def test_reading_stops_when_it_is_asked_to(clip: Make) -> None:
+    stop = threading.Event()
+    items = FileSource(str(clip(seconds=2.0)), lambda event: None).items(stop)
+    while not isinstance(next(items), Frame):
+        pass
+    stop.set()
+    assert len(pictures(list(items))) <= 3  # of a packet that was decoded already
+
+
+def test_file_frames_refuses_damage(damaged: Path, clip: Make) -> None:
+    """Ground truth is whole or not used."""
+    assert sum(1 for _ in file_frames(clip(seconds=0.2))) == 5
+    with pytest.raises(InputError, match=r"hit\.mp4: 1 damaged packets"):
+        list(file_frames(damaged))
+
+
+def test_a_folder_is_described_and_read(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 20, 30, 3), np.uint8)
+    writer = ImageWriter(tmp_path / "frames")
+    for n, picture in enumerate(pictures_of(pixels)):
+        writer.write(picture, f"f{n + 8}.png")
+    source = FolderSource(tmp_path / "frames", Fraction(30_000, 1001))
+    info, *frames = source.items(threading.Event())
+    assert isinstance(info, SourceInfo)
+    assert (info.size, info.rate, info.frames) == ("30x20", Fraction(30_000, 1001), 4)
+    assert info.names == ("f8.png", "f9.png", "f10.png", "f11.png")
+    for n, frame in enumerate(frames):
+        assert isinstance(frame, Frame)
+        np.testing.assert_array_equal(frame.planes[0], pixels[n])
+        assert frame.time_s == pytest.approx(n * 1001 / 30_000)
+
+
+def pictures_of(pixels: np.ndarray) -> list[Frame]:
+    tags = ColourTags(0, 1, 13, True)
+    return [Frame((picture,), tags, n, Fraction(1, 25)) for n, picture in enumerate(pixels)]

@@ -1,0 +1,138 @@
+"""The built-in scene: the same each time, legible once coded, in step with its sound."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import pairwise
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import Interpolation
+from numpy.typing import NDArray
+
+from streamsr.frame import ColourTags, Frame, Plane
+from streamsr.media.pixels import planes_of, to_av
+from streamsr.media.scene import SOUND_RATE, Scene, read_counter
+
+TICK = 0.3 * 32767  # the notes stay below it
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return Scene()
+
+
+def coded(scene: Scene, numbers: list[int], factor: int, crf: int) -> Iterator[Plane]:
+    """The luma of pictures that were enlarged by bicubic, coded as H.264, and decoded."""
+    width, height = scene.width * factor, scene.height * factor
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.time_base = Fraction(1, scene.rate)
+    encoder.options = {"crf": str(crf), "preset": "ultrafast", "tune": "zerolatency"}
+    decoder = av.CodecContext.create("h264", "r")
+    packets = []
+    for index, number in enumerate(numbers):
+        frame = Frame(scene.picture(number), ColourTags(1, 1, 1), index, Fraction(1, scene.rate))
+        large = to_av(frame).reformat(width, height, interpolation=Interpolation.BICUBIC)
+        large.pts = index
+        packets += encoder.encode(large)
+    packets += encoder.encode(None)
+    for packet in [*packets, None]:
+        for picture in decoder.decode(packet):
+            yield planes_of(picture)[0].copy()
+
+
+def test_every_scene_of_a_size_is_the_same(scene: Scene) -> None:
+    again = Scene()
+    for number in (0, 7, 1234, 90_000):
+        pairs = zip(scene.picture(number), again.picture(number), strict=True)
+        assert all(np.array_equal(one, other) for one, other in pairs)
+        assert np.array_equal(scene.sound(number), again.sound(number))
+
+
+def test_pictures_are_functions_of_their_number_alone(scene: Scene) -> None:
+    first = [plane.copy() for plane in scene.picture(40)]
+    scene.picture(41)[0][...] = 0  # nor do they share memory
+    assert all(np.array_equal(a, b) for a, b in zip(first, scene.picture(40), strict=True))
+
+
+@pytest.mark.parametrize(("factor", "count"), [(1, 100), (2, 50), (4, 30)])
+def test_counter_survives_enlarging_and_coding(scene: Scene, factor: int, count: int) -> None:
+    numbers = [*range(count // 2), *range(987_650, 987_650 + count // 2)]
+    assert [read_counter(luma) for luma in coded(scene, numbers, factor, 28)] == numbers
+
+
+@pytest.mark.parametrize("number", [0, 999_999, 1_000_000, 12_345_678])
+def test_counter_reads_six_digits_and_more(scene: Scene, number: int) -> None:
+    assert read_counter(scene.picture(number)[0]) == number
+
+
+def test_counter_is_not_read_where_there_is_none(scene: Scene) -> None:
+    luma = scene.picture(5)[0]
+    noise = np.random.default_rng(0).integers(16, 236, (720, 1280), np.uint8)
+    assert read_counter(noise) is None
+    assert read_counter(np.full((720, 1280), 16, np.uint8)) is None
+    assert read_counter(luma[30:]) is None
+    assert read_counter(luma[:8, :8]) is None
+
+
+@pytest.mark.parametrize("rate", [25, 24, 50, 7])
+def test_sound_is_as_long_as_the_pictures(rate: int) -> None:
+    scene = Scene(96, 64, rate)
+    assert sum(len(scene.sound(number)) for number in range(3 * rate)) == 3 * SOUND_RATE
+    assert scene.sound(1).dtype == np.int16
+
+
+def test_tick_and_flash_start_each_second(scene: Scene) -> None:
+    heard = [n for n in range(500) if np.abs(scene.sound(n).astype(int)).max() > TICK]
+    seen = [n for n in range(500) if lamp(scene, n) == 235]
+    assert heard == seen == list(range(0, 500, scene.rate))
+    assert np.abs(scene.sound(25)[:48].astype(int)).max() > TICK  # within the first millisecond
+
+
+def lamp(scene: Scene, number: int) -> int:
+    return int(scene.picture(number)[0][15, 68])
+
+
+def test_sound_is_soft_between_ticks_and_runs_on_where_it_repeats(scene: Scene) -> None:
+    sound = np.concatenate([scene.sound(n) for n in range(375, 425)]).astype(int)
+    away = np.arange(len(sound)) % SOUND_RATE >= SOUND_RATE // 50
+    assert 500 < np.abs(sound[away]).mean() < TICK / 2
+    steps: NDArray[np.intp] = np.abs(np.diff(sound))
+    assert steps[away[1:]].max() < 1500
+    assert np.array_equal(scene.sound(0), scene.sound(400))
+
+
+def test_everything_moves_at_its_own_speed(scene: Scene) -> None:
+    """The street by a pixel a picture, the sky by a quarter; both past what moves before them."""
+    before, after = (scene.picture(n)[0] for n in (100, 108))
+    for rows, pixels in ((slice(100, 130), 8), (slice(0, 3), 2)):
+        moved = before[rows, pixels:] == after[rows, :-pixels]
+        assert moved.mean() > 0.5
+        assert (before[rows] == after[rows]).mean() < 0.4
+    neighbours = [scene.picture(n)[0][40:].astype(int) for n in range(30, 40)]
+    changes = [np.abs(b - a).mean() for a, b in pairwise(neighbours)]
+    assert min(changes) > 2
+
+
+@pytest.mark.parametrize("size", [(320, 180), (161, 91), (96, 64), (64, 36), (427, 241)])
+def test_any_size_is_whole_and_of_limited_range(size: tuple[int, int]) -> None:
+    width, height = size
+    scene = Scene(width, height)
+    half = (-(-height // 2), -(-width // 2))
+    for number in (0, 333, 100_000):
+        y, u, v = scene.picture(number)
+        assert (y.shape, u.shape, v.shape) == ((height, width), half, half)
+        assert all(plane.dtype == np.uint8 for plane in (y, u, v))
+        assert 16 <= y.min() < 40
+        assert 200 < y.max() <= 235
+        assert all(16 <= plane.min() < 110 and 150 < plane.max() <= 240 for plane in (u, v))
+        if width >= 96:
+            assert read_counter(y) == number
+
+
+def test_a_larger_scene_is_the_same_scene(scene: Scene) -> None:
+    small, large = scene.picture(77)[0], Scene(640, 360).picture(77)[0]
+    assert read_counter(large) == 77
+    shrunk = large.reshape(180, 2, 320, 2).mean((1, 3))
+    assert np.abs(small - shrunk).mean() < 4

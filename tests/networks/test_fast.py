@@ -1,0 +1,105 @@
+"""``fast``: its fused form, its bfloat16 form and its skip give what the plain form gives."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from streamsr.networks import fast as module
+from streamsr.networks.fast import Fast
+from streamsr.networks.resample import resize
+
+SIZES = pytest.mark.parametrize("size", [(18, 32), (17, 31), (1, 1)], ids=str)
+
+
+def network(**options: int) -> Fast:
+    torch.manual_seed(5)
+    made = Fast(**{"features": 16, "layers": 4, **options}).requires_grad_(False)
+    made.body[-1].weight.mul_(10)  # fresh, it hardly differs from its bicubic skip
+    for conv in made.body:
+        conv.bias.uniform_(-0.05, 0.05)
+    return made.to(memory_format=torch.channels_last)
+
+
+def frames(size: tuple[int, int], count: int = 2) -> Tensor:
+    return torch.rand(count, 1, 1, *size, generator=torch.Generator().manual_seed(6))
+
+
+@SIZES
+@pytest.mark.parametrize("scale", [2, 4])
+def test_shapes(size: tuple[int, int], scale: int) -> None:
+    output = network(scale=scale)(frames(size))
+    assert output.shape == (2, 1, scale * size[0], scale * size[1])
+    assert output.dtype == torch.float32
+
+
+@SIZES
+def test_the_fused_path_equals_the_plain_one(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if module._FUSED is None:
+        pytest.skip("this torch has no fused convolution")
+    used: list[str] = []
+    fused: Callable[..., Tensor] = module._FUSED
+
+    def watched(*args: object) -> Tensor:
+        used.append("fused")
+        return fused(*args)
+
+    monkeypatch.setattr(module, "_FUSED", watched)
+    made, x = network(), frames(size)
+    plain = made(x)
+    assert used == []  # training has gradients, which the fused path has not
+    with torch.inference_mode():
+        quick = made(x)
+    assert len(used) == 3  # every layer but the last
+    torch.testing.assert_close(quick, plain, atol=1e-5, rtol=1e-5)
+
+
+@SIZES
+def test_without_the_fused_operator_inference_is_the_same(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, x = network(), frames(size)
+    with torch.inference_mode():
+        quick = made(x)
+        monkeypatch.setattr(module, "_FUSED", None)
+        torch.testing.assert_close(made(x), quick, atol=1e-5, rtol=1e-5)
+
+
+def test_bfloat16_is_close_to_float32() -> None:
+    made, x = network(), frames((18, 32))
+    exact = made(x)
+    learnt = (exact - resize(x[:, 0], 4)).abs().max()  # what the skip does not give
+    half = network().bfloat16()
+    with torch.inference_mode():
+        output = half(x)
+    assert output.dtype == torch.float32
+    error = (output - exact).abs().max()
+    assert error < 0.02 * learnt + 1e-6
+    assert 0 < error < 0.02
+
+
+@SIZES
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_without_its_last_layer_it_is_bicubic(
+    size: tuple[int, int], scale: int, dtype: torch.dtype
+) -> None:
+    made = network(scale=scale).to(dtype)
+    made.body[-1].weight.zero_()
+    made.body[-1].bias.zero_()
+    x = frames(size)
+    torch.testing.assert_close(made(x), resize(x[:, 0], scale), atol=1e-5, rtol=0)
+
+
+def test_fresh_it_is_near_bicubic_and_has_gradients() -> None:
+    """A run starts where plain scaling is, and every layer learns from the first step."""
+    torch.manual_seed(7)
+    made, x = Fast(features=8, layers=4), frames((12, 12))
+    output = made(x)
+    plain = resize(x[:, 0], 4)
+    assert (output - plain).pow(2).mean() < plain.var() / 4
+    (output - torch.rand_like(output)).pow(2).mean().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in made.parameters())
