@@ -26,18 +26,20 @@ class Timeline:
     def __init__(self) -> None:
         self._start_s: float | None = None  # monotonic: tick 0
         self._offset_s: float | None = None  # source seconds to stream seconds; None: not known
+        self._broken = True  # the next picture is the first of a connection
         self._last = -1  # ticks of the newest picture
 
     def reconnected(self) -> None:
         """The source's clock may have started anew."""
         self._offset_s = None
+        self._broken = True
 
     def picture(self, source_s: float | None, arrived_s: float) -> tuple[int, bool]:
         """Give a picture's ticks, strictly rising, and whether its time is not a continuation."""
         if self._start_s is None:
             self._start_s = arrived_s
         now_s = arrived_s - self._start_s
-        broken = self._offset_s is None
+        broken, self._broken = self._broken, False
         if source_s is None:
             place_s = now_s
         else:

@@ -1,4 +1,4 @@
-"""Settings out of TOML: what is right comes through, what is wrong is named, placed and explained."""
+"""Settings out of TOML: what is right comes through, what is wrong is named and explained."""
 
 from pathlib import Path
 from typing import Literal
@@ -173,7 +173,7 @@ def test_a_wrong_override_is_told_like_a_wrong_line(tmp_path: Path) -> None:
 
 
 def test_parse_names_the_place_it_is_given() -> None:
-    with pytest.raises(ConfigError, match="^over there: key 'name' is missing$"):
+    with pytest.raises(ConfigError, match=r"^over there: key 'name' is missing$"):
         parse({}, Camera, "over there")
 
 

@@ -51,6 +51,6 @@ async def test_a_pipeline_from_plain_settings(clip: Callable[..., Path], tmp_pat
 
 
 async def test_wrong_settings_are_named() -> None:
-    with pytest.raises(streamsr.UserError, match="unknown key 'input.ulr'"):
+    with pytest.raises(streamsr.UserError, match=r"unknown key 'input\.ulr'"):
         async with streamsr.open_pipeline({"input": {"ulr": "demo"}}):
             pass

@@ -177,8 +177,9 @@ class Silent:
                     break
                 given += 1
                 stop.wait(0.04)
-                item = replace(item, arrived=monotonic())
-            yield item
+                yield replace(item, arrived=monotonic())
+            else:
+                yield item
         stop.wait()
 
 

@@ -23,9 +23,12 @@ __all__ = ["LIVE_SCHEMES", "LiveSource"]
 
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp"})
 
-OPEN_S = 5.0  # FFmpeg may take twice as long to notice
+OPEN_S = 5.0  # for a peer to say something
+READ_S = 2.0  # for a packet; FFmpeg takes twice as long to notice
 SILENT_S = 4.0  # without a new picture: the camera is given up and opened anew
 DAMAGED_S = 2.0  # of nothing but damaged data: likewise
+WAITED_S = 0.003  # for a packet: it had not been there before
+BACKLOG_S = 2.0  # after opening: what comes from then on is live however fast it comes
 AUTH_RETRY_S = 30.0  # cameras lock users out that knock too often
 
 
@@ -92,7 +95,7 @@ class LiveSource:
         """One connection, from opening to its end. Raises SourceError where it fails."""
         self._timeline.reconnected()
         try:
-            with av.open(self.url, options=self._options(), timeout=(OPEN_S, OPEN_S)) as container:
+            with av.open(self.url, options=self._options(), timeout=(OPEN_S, READ_S)) as container:
                 if not container.streams.video:
                     raise SourceError("there is no video in it")
                 yield from self._read(container, stop)
@@ -109,15 +112,16 @@ class LiveSource:
         video.codec_context.thread_count = 1  # frame threads would delay by a frame each
         watch = _Watch(monotonic())
         shape: tuple[int, int, str] | None = None
-        for packet in container.demux([s for s in (video, audio) if s is not None]):
-            arrived = monotonic()
+        for packet in watch.timed(container.demux([s for s in (video, audio) if s is not None])):
             if stop.is_set():
                 return
-            watch.check(arrived)
+            arrived = watch.arrived
             if packet.stream is audio:
                 yield from self._sound(packet)
                 continue
             for picture in self._decode(packet, watch):
+                if not watch.at_live_edge:
+                    continue
                 if (now := (picture.width, picture.height, picture.format.name)) != shape:
                     shape = now
                     info = stream_info(video, audio, picture)
@@ -157,8 +161,8 @@ class LiveSource:
             yield Sound(time_s, packet)
 
     def _options(self) -> dict[str, str]:
-        options = {"fflags": "nobuffer", "flags": "low_delay"}
-        options |= {"analyzeduration": "200000", "probesize": "32768"}  # µs, bytes
+        # enough for the size and the sound; "nobuffer" would throw the first keyframe away
+        options = {"analyzeduration": "0", "probesize": "5000"}  # µs, bytes
         if self.url.startswith("rtsp"):
             options |= {"rtsp_transport": self.transport, "timeout": str(round(OPEN_S * 1e6))}
         return options
@@ -173,11 +177,26 @@ class _Watch:
     def __init__(self, opened: float) -> None:
         self.pictures = 0
         self.damaged = False  # since the newest keyframe
-        self._newest = opened  # monotonic
+        self.arrived = opened  # monotonic: the newest packet
+        # Some servers begin with what they sent the others since the last keyframe. It is decoded,
+        # not shown: shown, the whole stream would lag by it. A read that waits ends it.
+        self.at_live_edge = False
+        self._opened = opened
+        self._newest = opened  # monotonic: the newest picture
         self._pts: int | None = None
 
-    def check(self, now: float) -> None:
-        """Raise SourceError where there has been no picture for too long."""
+    def timed(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+        """Take note of when packets arrive. Raises SourceError after too long without a picture."""
+        asked = monotonic()
+        for packet in packets:
+            self.arrived = monotonic()
+            waited = self.arrived - asked > WAITED_S
+            self.at_live_edge |= waited or self.arrived - self._opened > BACKLOG_S
+            self._check(self.arrived)
+            yield packet
+            asked = monotonic()
+
+    def _check(self, now: float) -> None:
         silent_s = now - self._newest
         if silent_s > (DAMAGED_S if self.damaged else SILENT_S):
             raise SourceError(f"no new picture for {silent_s:.0f} s")

@@ -118,7 +118,7 @@ def unshuffled(x: Tensor, scale: int) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _phase_kernels(kernel: str, scale: int, shift_x: float) -> tuple[Tensor, tuple[int, int]]:
-    """Both axes' filters in one: (scale², 1, taps, taps), and the pixels to pad before each axis."""
+    """Both axes' filters in one, (scale², 1, taps, taps), and the pixels to pad before each."""
     rows, _, above = _phases(kernel, Fraction(scale), 0.0)
     columns, _, left = _phases(kernel, Fraction(scale), shift_x)
     both = torch.einsum("ia,jb->ijab", rows, columns)

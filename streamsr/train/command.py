@@ -10,8 +10,9 @@ from rich.table import Table
 from streamsr.config import load
 from streamsr.engine.runner import pick_device
 from streamsr.terminal import console, progress_bar
-from streamsr.train.evaluation import Scored, evaluate, evaluation_table
+from streamsr.train.evaluation import Scored, evaluate
 from streamsr.train.loop import Progress, Trainer
+from streamsr.train.results import evaluation_table
 from streamsr.train.settings import TrainSettings
 from streamsr.zoo.registry import find
 

@@ -6,9 +6,8 @@ that a window holds are in memory.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from math import isfinite
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean, median
 from threading import Event as Flag
@@ -16,7 +15,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from rich.table import Table
 from torch import Tensor
 
 from streamsr.engine.colour import luma_of_rgb, network_input, network_output
@@ -29,54 +27,14 @@ from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import Ready, SlidingWindow
 from streamsr.train.data import CLIP_SUFFIXES, degrade_bicubic
+from streamsr.train.results import ClipScores, Evaluation, Scores, mean_of
 from streamsr.train.scores import psnr, ssim
 from streamsr.zoo.registry import Entry, load_model
 
-__all__ = ["ClipScores", "Evaluation", "Scored", "Scores", "evaluate", "evaluation_table"]
+__all__ = ["Scored", "evaluate"]
 
 SSIM_SIDE = 11  # pixels: the window of the structural similarity
 SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """What one model reached: on a clip the mean of its frames, on a set the mean of its clips."""
-
-    psnr_db: float  # of BT.601 luma; infinite where a picture came out as it was
-    ssim: float
-    ms: float  # median a frame, the network alone
-
-
-@dataclass(frozen=True, slots=True)
-class ClipScores:
-    """One clip's scores."""
-
-    name: str
-    frames: int
-    size: str  # of the ground truth as it was cropped, "640x360"
-    ours: Scores
-    bicubic: Scores
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """The scores of a model on a set of clips."""
-
-    model: str
-    device: str
-    scale: int
-    clips: tuple[ClipScores, ...]
-    ours: Scores
-    bicubic: Scores
-
-    @property
-    def gain_db(self) -> float:
-        """How far the model is above bicubic; 0 where both are exact."""
-        return _gain(self.ours, self.bicubic)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; a PSNR that is infinite is None, since JSON has no such number."""
-        return _json({**asdict(self), "gain_db": self.gain_db})  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,24 +75,9 @@ def evaluate(
         device=str(device),
         scale=entry.facts.scale,
         clips=clips,
-        ours=_mean([clip.ours for clip in clips]),
-        bicubic=_mean([clip.bicubic for clip in clips]),
+        ours=mean_of([clip.ours for clip in clips]),
+        bicubic=mean_of([clip.bicubic for clip in clips]),
     )
-
-
-def evaluation_table(result: Evaluation) -> Table:
-    """One line a clip and one for their mean."""
-    title = f"x{result.scale} on {result.device}: luma PSNR and SSIM"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("clip", no_wrap=True)
-    for column in ("frames", "bicubic dB", "SSIM", f"{result.model} dB", "SSIM", "gain"):
-        table.add_column(column, justify="right")
-    table.add_column("ms", justify="right")
-    for clip in result.clips:
-        table.add_row(clip.name, str(clip.frames), *_cells(clip.ours, clip.bicubic))
-    frames = str(sum(clip.frames for clip in result.clips))
-    table.add_row("mean", frames, *_cells(result.ours, result.bicubic))
-    return table
 
 
 def _clips_of(target: Path) -> list[Path]:
@@ -291,32 +234,3 @@ def _shrunk(picture: Plane, scale: int) -> Plane:
 def _luma(picture: Plane) -> Tensor:
     """(h, w) luma in levels, not rounded, of (h, w, 3) uint8, as MATLAB's ``rgb2ycbcr`` has it."""
     return luma_of_rgb(torch.tensor(picture).permute(2, 0, 1).double() / 255)[0] * 255
-
-
-def _mean(scores: list[Scores]) -> Scores:
-    return Scores(
-        fmean(s.psnr_db for s in scores),
-        fmean(s.ssim for s in scores),
-        fmean(s.ms for s in scores),
-    )
-
-
-def _gain(ours: Scores, bicubic: Scores) -> float:
-    return 0.0 if ours.psnr_db == bicubic.psnr_db else ours.psnr_db - bicubic.psnr_db
-
-
-def _cells(ours: Scores, bicubic: Scores) -> Iterator[str]:
-    yield f"{bicubic.psnr_db:.2f}"
-    yield f"{bicubic.ssim:.4f}"
-    yield f"{ours.psnr_db:.2f}"
-    yield f"{ours.ssim:.4f}"
-    yield f"{_gain(ours, bicubic):+.2f}"
-    yield f"{ours.ms:.2f}"
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _json(inner) for key, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_json(inner) for inner in value]
-    return None if isinstance(value, float) and not isfinite(value) else value

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from streamsr.errors import UserError
+from streamsr.errors import InputError, UserError
 from streamsr.networks.resample import resize
 from streamsr.train.data import Clip, Crops, degrade_bicubic, load_clips
 from streamsr.train.scores import psnr
@@ -57,7 +57,7 @@ class Trainer:
             multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call]
         )
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
-        self.valid = self._clips(settings.data.valid)
+        self.valid = self._valid_clips()
         self.crops = Crops(
             self._clips(settings.data.train),
             side=settings.data.patch * self.facts.scale,
@@ -95,13 +95,12 @@ class Trainer:
         return folder
 
     def _step(self) -> float:
-        settings = self.settings
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         truth = self.crops.at(self.step)
         low = degrade_bicubic(truth, self.facts.scale)
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        with self._precision():
             output = self.network(low)
         loss = charbonnier(output.float(), truth[:, self.facts.window - 1 - self.facts.lookahead])
         loss.backward()  # type: ignore[no-untyped-call]
@@ -133,12 +132,28 @@ class Trainer:
             frames = clip.pixels[centre - before : centre + facts.lookahead + 1]
             truth = torch.from_numpy(frames[:, :, :height, :width].copy()).float() / 255
             low = degrade_bicubic(truth, facts.scale)
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            with torch.inference_mode(), self._precision():
                 output = network(low[None])[0]
             target = truth[before] * 255
             ours.append(psnr(_quantised(output.float()), target))
             plain.append(psnr(_quantised(resize(low[before], facts.scale)), target))
         return sum(ours) / len(ours), sum(plain) / len(plain)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16")
+
+    def _valid_clips(self) -> list[Clip]:
+        """Those that are scored: all of the folder, each long and large enough."""
+        clips = self._clips(self.settings.data.valid)
+        side = self.facts.scale * self.facts.multiple
+        for clip in clips:
+            frames, _, height, width = clip.pixels.shape
+            if frames < self.facts.window or min(height, width) < side:
+                raise InputError(
+                    f"validation clip {clip.name}: got {frames} frames of {width}x{height} pixels, "
+                    f"allowed are {self.facts.window} and more of {side}x{side} and more"
+                )
+        return clips
 
     def _clips(self, folder: Path) -> list[Clip]:
         return load_clips(folder, self.settings.data.cache, self.facts.colour)

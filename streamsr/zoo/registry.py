@@ -88,7 +88,8 @@ def make_network(card: Card) -> nn.Module:
 def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
     """Load a model, ready to stream: weights checked, on ``device``, in its card's precision.
 
-    Raises ModelError where the weights are missing, damaged or do not fit.
+    Raises ModelError where the weights are missing, damaged or do not fit, and where the network
+    does not do what the facts of its card state.
     """
     network = make_network(entry.card)
     if entry.card.weights is not None:
@@ -97,7 +98,12 @@ def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
         raise ModelError(f"model {entry.name!r}: its card names no weights: train or import some")
     network.requires_grad_(False).eval()
     network.to(device=device, dtype=_precision(entry.card, device))
-    return SlidingWindow(in_channels_last(network), entry.facts)
+    network = in_channels_last(network)
+    try:
+        _try_facts(network, entry.facts, device)
+        return SlidingWindow(network, entry.facts)
+    except (IndexError, RuntimeError, ValueError) as error:
+        raise ModelError(f"model {entry.name!r}: its card does not fit it: {error}") from None
 
 
 def in_channels_last(network: nn.Module) -> nn.Module:
@@ -113,11 +119,31 @@ def _precision(card: Card, device: torch.device) -> torch.dtype:
     return PRECISIONS[card.precision]
 
 
+def _try_facts(network: nn.Module, facts: Facts, device: torch.device) -> None:
+    """Run the smallest window there can be. Raises ValueError where its output has another shape.
+
+    A card that is wrong about its network would else show as garbage, in the middle of a stream.
+    """
+    side = facts.multiple * -(-16 // facts.multiple)
+    channels = facts.colour.channels
+    with torch.inference_mode():
+        output = network(torch.zeros(1, facts.window, channels, side, side, device=device))
+    wanted = (1, channels, facts.scale * side, facts.scale * side)
+    if tuple(output.shape) != wanted:
+        raise ValueError(f"got an output of {tuple(output.shape)}, its facts state {wanted}")
+
+
 def _entry(folder: Path) -> Entry:
+    path = folder / CARD_NAME
     try:
-        return Entry(folder.name, folder, load(folder / CARD_NAME, Card))
+        card = load(path, Card)
     except ConfigError as error:
         raise ModelError(str(error)) from None
+    try:
+        card.facts.facts()
+    except ValueError as error:
+        raise ModelError(f"{path}: facts: {error}") from None
+    return Entry(folder.name, folder, card)
 
 
 def _model_folders(folders: Sequence[Path]) -> Iterator[Path]:

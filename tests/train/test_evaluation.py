@@ -1,0 +1,223 @@
+"""Scoring by the papers' protocol, against the same protocol worked out here."""
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from peers import camera_clip, scene
+from rich.console import Console
+
+from streamsr.errors import InputError, ModelError
+from streamsr.frame import ColourTags, Frame
+from streamsr.media.images import ImageWriter
+from streamsr.networks.contract import Colour
+from streamsr.networks.resample import resize
+from streamsr.train.command import run_evaluation
+from streamsr.train.evaluation import Scored, evaluate
+from streamsr.train.results import evaluation_table
+from streamsr.train.scores import ssim
+from streamsr.zoo.card import Card, FactsCard, Weights, write_card
+from streamsr.zoo.registry import Entry, find, make_network
+from streamsr.zoo.weights import write_weights
+
+CPU = torch.device("cpu")
+Pictures = NDArray[np.uint8]
+
+
+def pictures(count: int, height: int = 50, width: int = 70, seed: int = 0) -> Pictures:
+    """(count, h, w, 3) coloured pictures with detail."""
+    shift = np.random.default_rng(seed).integers(0, 40)
+    made = []
+    for luma, *chroma in scene(width + 2, height + 2, count, first=int(shift)):
+        channels = [luma, *(np.kron(c, np.ones((2, 2), np.uint8)) for c in chroma)]
+        made.append(np.stack([c[:height, :width] for c in channels], axis=-1))
+    return np.stack(made)
+
+
+def write_folder(folder: Path, rgb: Pictures) -> Path:
+    writer = ImageWriter(folder)
+    tags = ColourTags(0, 1, 13, True)
+    for n, picture in enumerate(rgb):
+        writer.write(Frame((picture,), tags, n, Fraction(1, 25)), f"{n}.png")
+    return folder
+
+
+def luma(rgb: NDArray[np.generic]) -> NDArray[np.float64]:
+    """MATLAB's rgb2ycbcr of 8-bit R'G'B', not rounded."""
+    red, green, blue = np.moveaxis(rgb.astype(float), -1, 0)
+    y: NDArray[np.float64] = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
+    return y
+
+
+def bicubic_scores(rgb: Pictures, scale: int = 4) -> tuple[float, float]:
+    """Mean PSNR and SSIM of bicubic, step by step as the papers state them."""
+    side = [s - s % scale for s in rgb.shape[1:3]]
+    psnrs, ssims = [], []
+    for truth in rgb[:, : side[0], : side[1]]:
+        planes = torch.from_numpy(truth.transpose(2, 0, 1).astype(float))
+        low = resize(planes, Fraction(1, scale)).round().clamp(0, 255)
+        high = resize(low, scale).round().clamp(0, 255).numpy().transpose(1, 2, 0)
+        ours, wanted = luma(high), luma(truth)
+        psnrs.append(10 * np.log10(255**2 / ((ours - wanted) ** 2).mean()))
+        ssims.append(ssim(torch.from_numpy(ours), torch.from_numpy(wanted)))
+    return float(np.mean(psnrs)), float(np.mean(ssims))
+
+
+def edvr_model(folder: Path, colour: Colour = Colour.RGB) -> Entry:
+    """An EDVR of 5 frames with fresh weights."""
+    torch.manual_seed(2)
+    options: dict[str, bool | int | str] = {
+        "num_feat": 8,
+        "num_frame": 5,
+        "deformable_groups": 2,
+        "num_extract_block": 1,
+        "num_reconstruct_block": 1,
+    }
+    facts = FactsCard(scale=4, window=5, lookahead=2, colour=colour, multiple=4)
+    card = Card(description="tiny", network="edvr", options=options, facts=facts)
+    folder.mkdir()
+    weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
+    card = card.model_copy(update={"weights": weights})
+    write_card(card, folder / "card.toml")
+    return Entry(folder.name, folder, card)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def test_bicubic_scores_as_the_protocol_says(tmp_path: Path) -> None:
+    rgb = pictures(3)
+    result = evaluate(write_folder(tmp_path / "city", rgb), find("bicubic"), CPU)
+    (clip,) = result.clips
+    assert (clip.name, clip.frames, clip.size) == ("city", 3, "68x48")
+    psnr, similarity = bicubic_scores(rgb)
+    assert result.bicubic.psnr_db == pytest.approx(psnr, abs=0.01)
+    assert result.bicubic.ssim == pytest.approx(similarity, abs=1e-3)
+    # the model called bicubic takes the luma's path, which may round otherwise
+    assert result.ours.psnr_db == pytest.approx(psnr, abs=0.02)
+    assert abs(result.gain_db) < 0.02
+    assert result.ours.ms > 0
+
+
+def test_a_set_is_the_mean_of_its_clips_whatever_their_length(tmp_path: Path) -> None:
+    write_folder(tmp_path / "set" / "b", pictures(4, seed=1))
+    write_folder(tmp_path / "set" / "a", pictures(1, 60, 64, seed=2))
+    (tmp_path / "set" / "empty").mkdir()
+    result = evaluate(tmp_path / "set", find("lanczos"), CPU)
+    assert [(c.name, c.frames, c.size) for c in result.clips] == [
+        ("a", 1, "64x60"),
+        ("b", 4, "68x48"),
+    ]
+    for name in ("psnr_db", "ssim", "ms"):
+        mean = sum(getattr(c.ours, name) for c in result.clips) / 2
+        assert getattr(result.ours, name) == pytest.approx(mean)
+    assert result.gain_db == pytest.approx(result.ours.psnr_db - result.bicubic.psnr_db)
+
+
+def test_clips_are_scored_alone_and_in_folders(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        camera_clip(tmp_path / f"{name}.mkv", width=96, height=64, seconds=0.2, audio=False)
+    single = evaluate(tmp_path / "one.mkv", find("bicubic"), CPU, max_frames=2)
+    assert [(c.name, c.frames, c.size) for c in single.clips] == [("one", 2, "96x64")]
+    both = evaluate(tmp_path, find("bicubic"), CPU, max_frames=2)
+    assert [c.name for c in both.clips] == ["one", "two"]
+    assert both.clips[0].ours.psnr_db == pytest.approx(single.ours.psnr_db)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_a_window_of_frames_is_streamed_to_its_end(tmp_path: Path, count: int) -> None:
+    """Each frame is scored against its own truth, those that the flush gives as well."""
+    rgb = pictures(count, 32, 48)
+    entry = edvr_model(tmp_path / "tiny")
+    result = evaluate(write_folder(tmp_path / "clip", rgb), entry, CPU)
+    assert result.clips[0].frames == count
+    # a fresh EDVR is bicubic's bilinear neighbour: near the truth of its own frame alone
+    assert result.ours.psnr_db == pytest.approx(result.bicubic.psnr_db, abs=3)
+    assert result.bicubic.psnr_db == pytest.approx(bicubic_scores(rgb)[0], abs=0.01)
+
+
+def test_sides_are_cut_to_the_scale_times_the_multiple(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clip", pictures(1, 50, 70))
+    result = evaluate(tmp_path / "clip", edvr_model(tmp_path / "tiny"), CPU)
+    assert result.clips[0].size == "64x48"
+
+
+def test_progress_is_told_frame_by_frame(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clip", pictures(4))
+    told: list[Scored] = []
+    evaluate(tmp_path / "clip", find("bicubic"), CPU, max_frames=3, report=told.append)
+    assert told == [
+        Scored("clip", 1, 3),
+        Scored("clip", 2, 3),
+        Scored("clip", 3, 3, done=True),
+    ]
+
+
+def test_an_exact_picture_is_infinite_and_valid_json(tmp_path: Path) -> None:
+    write_folder(tmp_path / "flat", np.full((2, 24, 32, 3), 90, np.uint8))
+    result = evaluate(tmp_path / "flat", find("bicubic"), CPU)
+    assert result.ours.psnr_db == result.bicubic.psnr_db == float("inf")
+    assert (result.gain_db, result.ours.ssim) == (0.0, pytest.approx(1))
+    data = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert data["ours"]["psnr_db"] is None
+    assert data["clips"][0]["name"] == "flat"
+    assert set(data) == {"model", "device", "scale", "clips", "ours", "bicubic", "gain_db"}
+
+
+def test_the_command_gives_json_and_a_table(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clip", pictures(2))
+    data, table = run_evaluation(tmp_path / "clip", "lanczos", [], "cpu", 1)
+    assert data["model"] == "lanczos"
+    assert data["clips"][0]["frames"] == 1
+    console = Console(width=80, record=True, file=(tmp_path / "out.txt").open("w"))
+    with console.file:
+        console.print(table)
+    text = console.export_text()
+    for wanted in ("clip", "lanczos dB", "bicubic dB", "mean", f"{data['gain_db']:+.2f}"):
+        assert wanted in text
+
+
+def test_what_cannot_be_scored_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="neither PNG frames"):
+        evaluate(tmp_path / "none", find("bicubic"), CPU)
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        evaluate(tmp_path / "missing", find("bicubic"), CPU)
+    write_folder(tmp_path / "small", pictures(1, 40, 48)[:, :10, :12])
+    with pytest.raises(InputError, match="got 12x10 pixels, allowed are 11 and more a side"):
+        evaluate(tmp_path / "small", find("bicubic"), CPU)
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(InputError, match=r"text\.mp4"):
+        evaluate(tmp_path / "text.mp4", find("bicubic"), CPU)
+
+
+def test_a_model_that_does_not_enlarge_is_refused(tmp_path: Path) -> None:
+    facts = FactsCard(scale=1, window=1, lookahead=0, colour=Colour.RGB)
+    card = Card(description="same", network="resample", options={"scale": 1}, facts=facts)
+    with pytest.raises(ModelError, match="its scale is 1, allowed is 2 or more"):
+        evaluate(tmp_path, Entry("same", tmp_path, card), CPU)
+
+
+def test_values_that_are_not_finite_are_no_score(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clip", pictures(1, 32, 48))
+    entry = edvr_model(tmp_path / "tiny")
+    network = make_network(entry.card)
+    for parameter in network.parameters():
+        parameter.data.fill_(3e38)  # finite, and beyond all bounds once multiplied
+    weights = Weights(sha256=write_weights(entry.folder / "weights.safetensors", network))
+    entry = Entry(entry.name, entry.folder, entry.card.model_copy(update={"weights": weights}))
+    with pytest.raises(ModelError, match="clip clip, frame 0: the network gave values"):
+        evaluate(tmp_path / "clip", entry, CPU)
+
+
+def test_the_table_names_the_model(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clip", pictures(1))
+    result = evaluate(tmp_path / "clip", find("lanczos"), CPU)
+    headers = [str(column.header) for column in evaluation_table(result).columns]
+    assert "lanczos dB" in headers

@@ -1,0 +1,223 @@
+"""The training loop: it learns, goes on to the bit where it stopped, and leaves a model behind."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from synthetic import texture, write_clip
+from torch import Tensor, nn
+
+from streamsr.config import parse
+from streamsr.errors import InputError, UserError
+from streamsr.networks.resample import resize
+from streamsr.train.loop import Progress, Trainer, charbonnier
+from streamsr.train.settings import TrainSettings
+from streamsr.zoo.registry import NETWORKS, find, load_model
+
+FAST = {
+    "description": "for tests",
+    "network": "fast",
+    "options": {"features": 16, "layers": 3, "scale": 2},
+    "facts": {"scale": 2, "window": 1, "lookahead": 0, "colour": "luma"},
+    "origin": {"licence": "MIT"},
+}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``train`` and ``valid``: textures that move two pixels a frame."""
+    folder = tmp_path_factory.mktemp("clips")
+    for name, seed in (("train/a", 1), ("train/b", 2), ("valid/c", 3)):
+        path = folder / f"{name}.mkv"
+        path.parent.mkdir(exist_ok=True)
+        write_clip(path, texture(8, 72, 80, seed=seed, speed=2)[..., 1].clip(16, 235))
+    return folder
+
+
+def settings(clips: Path, tmp_path: Path, **changes: Any) -> TrainSettings:
+    data = {
+        "name": "tiny",
+        "runs": str(tmp_path / "runs"),
+        "model": FAST,
+        "data": {
+            "train": str(clips / "train"),
+            "valid": str(clips / "valid"),
+            "cache": str(tmp_path / "cache"),
+            "patch": 16,
+            "valid_frames": 3,
+        },
+        "steps": 40,
+        "batch": 2,
+        "learning_rate": 0.1,
+        "precision": "float32",
+        "ema_decay": 0.9,
+        "valid_every": 10,
+        "save_every": 20,
+    }
+    return parse(data | changes, TrainSettings, "test")
+
+
+def ignore(progress: Progress) -> None:
+    """Take no notice."""
+
+
+class PowerCutError(Exception):
+    """What ends a run in the middle."""
+
+
+def stop_at(step: int) -> Any:
+    def report(progress: Progress) -> None:
+        if progress.step == step:
+            raise PowerCutError
+
+    return report
+
+
+def logged(folder: Path) -> list[dict[str, Any]]:
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("stop", [20, 27])
+def test_a_run_goes_on_to_the_bit(clips: Path, tmp_path: Path, precision: str, stop: int) -> None:
+    """40 steps in one go are 20 and 20, also where it stopped some steps after a checkpoint."""
+    whole = settings(clips, tmp_path, name="whole", precision=precision)
+    parts = settings(clips, tmp_path, name="parts", precision=precision)
+    expected = Trainer(whole).run(ignore)
+    with pytest.raises(PowerCutError):
+        Trainer(parts).run(stop_at(stop))
+    torch.rand(7)  # another process has another random state
+    resumed = Trainer(parts)
+    assert resumed.step == 20
+    folder = resumed.run(ignore)
+    assert (folder / "weights.safetensors").read_bytes() == (
+        expected / "weights.safetensors"
+    ).read_bytes()
+    lines = [logged(tmp_path / "runs" / name)[-1] for name in ("whole", "parts")]
+    assert lines[0] == lines[1]
+
+
+def test_a_finished_run_only_exports_again(clips: Path, tmp_path: Path) -> None:
+    short = settings(clips, tmp_path, steps=2)
+    folder = Trainer(short).run(ignore)
+    before = (folder / "weights.safetensors").read_bytes()
+    seen: list[Progress] = []
+    assert Trainer(short).run(seen.append) == folder
+    assert seen == []
+    assert (folder / "weights.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"seed": 1}, "seed"), ({"batch": 3, "steps": 50}, "batch"), ({"ema_decay": 0.5}, "ema")],
+)
+def test_other_settings_are_not_gone_on_with(
+    clips: Path, tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
+    Trainer(settings(clips, tmp_path, steps=2)).run(ignore)
+    with pytest.raises(UserError, match="started with other settings") as caught:
+        Trainer(settings(clips, tmp_path, **{"steps": 2} | changes))
+    assert named in str(caught.value)
+
+
+def test_it_learns_and_says_so(clips: Path, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    trainer = Trainer(settings(clips, tmp_path, steps=120, valid_every=40))
+    trainer.run(seen.append)
+    assert [p.step for p in seen] == list(range(1, 121))
+    losses = [p.loss for p in seen]
+    assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
+    measured = [p for p in seen if p.psnr is not None]
+    assert [p.step for p in measured] == [40, 80, 120]
+    assert measured[-1].gain is not None
+    assert measured[-1].gain > 0.8  # dB over bicubic, on a clip it never saw
+    lines = logged(tmp_path / "runs" / "tiny")
+    assert [line["step"] for line in lines] == [40, 80, 120]
+    assert [line["psnr_db"] for line in lines] == [p.psnr for p in measured]
+    assert [line["gain_db"] for line in lines] == [p.gain for p in measured]
+    assert lines[0]["loss"] == pytest.approx(sum(losses[:39]) / 39, rel=0.1)
+    assert 0 < lines[-1]["learning_rate"] < 1e-6 < lines[0]["learning_rate"]  # a cosine to its end
+
+
+def test_what_comes_out_is_a_model(clips: Path, tmp_path: Path) -> None:
+    trainer = Trainer(settings(clips, tmp_path, steps=5))
+    folder = trainer.run(ignore)
+    entry = find(str(folder))
+    assert entry.name == "tiny"
+    assert entry.card.origin.licence == "MIT"
+    loaded = load_model(entry, torch.device("cpu"))
+    frame = torch.rand(1, 1, 12, 16, generator=torch.Generator().manual_seed(0))
+    ((_, output),), _ = loaded.step(frame, loaded.start(1, 12, 16))
+    with torch.inference_mode():
+        wanted = trainer.average.module(frame[None])[0]
+    torch.testing.assert_close(output, wanted)
+    assert not torch.equal(
+        trainer.average.module.body[0].weight, trainer.network.body[0].weight
+    )  # what is exported is the average
+
+
+class Pick(nn.Module):
+    """Bicubic of one frame of its window: right for a reference there, wrong for any other."""
+
+    def __init__(self, frame: int) -> None:
+        super().__init__()
+        self.frame = frame
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return resize(x[:, self.frame], 2) * self.gain
+
+
+@pytest.mark.parametrize("frame", [0, 1, 2])
+def test_the_middle_of_a_window_is_what_counts(
+    clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frame: int
+) -> None:
+    monkeypatch.setitem(NETWORKS, "pick", Pick)
+    facts = {"scale": 2, "window": 3, "lookahead": 1, "colour": "luma"}
+    model = FAST | {"network": "pick", "options": {"frame": frame}, "facts": facts}
+    run = settings(clips, tmp_path, model=model, steps=1, learning_rate=1e-9)
+    seen: list[Progress] = []
+    Trainer(run).run(seen.append)
+    assert seen[0].gain is not None
+    if frame == 1:
+        assert seen[0].gain == pytest.approx(0, abs=1e-6)
+        assert seen[0].loss < 0.05
+    else:
+        assert seen[0].gain < -1
+        assert seen[0].loss > 0.08
+
+
+def test_windows_train_edvr(clips: Path, tmp_path: Path) -> None:
+    options = {
+        "num_feat": 8,
+        "deformable_groups": 2,
+        "num_frame": 3,
+        "num_extract_block": 1,
+        "num_reconstruct_block": 1,
+    }
+    facts = {"scale": 4, "window": 3, "lookahead": 1, "colour": "rgb", "multiple": 4}
+    model = FAST | {"network": "edvr", "options": options, "facts": facts}
+    folder = Trainer(settings(clips, tmp_path, model=model, steps=2, batch=1)).run(ignore)
+    loaded = load_model(find(str(folder)), torch.device("cpu"))
+    assert loaded.facts.lookahead == 1
+
+
+def test_a_validation_clip_shorter_than_the_window_is_refused(clips: Path, tmp_path: Path) -> None:
+    short = tmp_path / "short"
+    short.mkdir()
+    write_clip(short / "two.mkv", texture(2, 72, 80)[..., 1])
+    facts = {"scale": 2, "window": 3, "lookahead": 1, "colour": "luma"}
+    changes = {"model": FAST | {"facts": facts}}
+    run = settings(clips, tmp_path, **changes)
+    run = run.model_copy(update={"data": run.data.model_copy(update={"valid": short})})
+    with pytest.raises(InputError, match="two: got 2 frames"):
+        Trainer(run)
+
+
+def test_charbonnier_is_a_smooth_distance() -> None:
+    one = torch.tensor([0.0, 3.0], dtype=torch.float64)
+    assert charbonnier(one, one).item() == pytest.approx(1e-3)
+    assert charbonnier(one, one + 2).item() == pytest.approx(2, abs=1e-6)

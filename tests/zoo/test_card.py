@@ -1,0 +1,75 @@
+"""Model cards: written and read back alike, and whatever is wrong with one is said."""
+
+from pathlib import Path
+
+import pytest
+
+from streamsr.config import load
+from streamsr.errors import ConfigError
+from streamsr.networks.contract import Colour, Facts
+from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Origin, Weights, write_card
+from streamsr.zoo.registry import listing, make_network
+
+MODELS = Path(__file__).parents[2] / "models"
+SHA = "0123456789abcdef" * 4
+WHOLE = Card(
+    description='Quotes " and \\ backslashes, tabs\t, new\nlines, a DEL \x7f, Zürich → 京都',
+    network="fast",
+    options={"features": 8, "layers": 3, "tsa": True, "kernel": "bi'cubic"},
+    precision="bfloat16",
+    facts=FactsCard(scale=4, window=5, lookahead=2, colour=Colour.RGB, multiple=4),
+    weights=Weights(sha256=SHA),
+    origin=Origin(trained_on="58 clips", licence="MIT", limits='"clean" input'),
+    figures={"luma dB (Vid4)": "27.10, by streamsr eval", "ms a frame": "33"},
+)
+PLAIN = Card(
+    description="Plain scaling",
+    network="resample",
+    facts=FactsCard(scale=2, window=1, lookahead=0, colour=Colour.LUMA),
+)
+
+
+@pytest.mark.parametrize("card", [WHOLE, PLAIN], ids=["whole", "plain"])
+def test_a_card_is_read_as_it_was_written(tmp_path: Path, card: Card) -> None:
+    write_card(card, tmp_path / CARD_NAME)
+    assert load(tmp_path / CARD_NAME, Card) == card
+
+
+def test_its_facts_are_the_networks_contract() -> None:
+    assert WHOLE.facts.facts() == Facts(4, 5, 2, Colour.RGB, 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "said"),
+    [
+        ('network = "fast"', 'netwrok = "fast"', "did you mean 'network'?"),
+        ('network = "fast"', "", "key 'network' is missing"),
+        ("scale = 4", "scale = 0", "facts.scale: got 0"),
+        ("scale = 4", 'scale = "4"', "facts.scale: got '4'"),
+        ("window = 5", "window = 99", "facts.window: got 99"),
+        ("multiple = 4", "multipel = 4", "did you mean 'multiple'?"),
+        ('colour = "rgb"', 'colour = "grey"', "facts.colour: got 'grey'"),
+        ('precision = "bfloat16"', 'precision = "int4"', "precision: got 'int4'"),
+        (f'sha256 = "{SHA}"', f'sha256 = "{SHA[1:]}"', "weights.sha256: got"),
+        (f'sha256 = "{SHA}"', f'sha256 = "{SHA.upper()}"', "weights.sha256: got"),
+        ('file = "weights.safetensors"', 'file = "../weights.safetensors"', "weights.file: got"),
+        ('file = "weights.safetensors"', 'file = "weights.pth"', "weights.file: got"),
+    ],
+)
+def test_a_fault_in_a_card_is_told(tmp_path: Path, line: str, wrong: str, said: str) -> None:
+    path = tmp_path / CARD_NAME
+    write_card(WHOLE, path)
+    text = path.read_text(encoding="utf-8")
+    assert text.count(line) == 1
+    path.write_text(text.replace(line, wrong), encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(path, Card)
+    assert said in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("entry", listing([MODELS]).values(), ids=lambda e: e.name)
+def test_the_cards_that_come_along_hold(entry: object) -> None:
+    card = getattr(entry, "card")  # noqa: B009 - of Entry
+    assert make_network(card) is not None
+    assert card.origin.licence
