@@ -16,7 +16,7 @@ from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline import Limits, Pipeline
 from streamsr.settings import OutputSettings, PipelineSettings
-from streamsr.zoo.registry import find, load_model
+from streamsr.zoo.registry import choose, load_model
 
 __all__ = ["check_settings", "open_pipeline"]
 
@@ -42,8 +42,8 @@ def open_pipeline(
         live=settings.input.live,
         give_up_s=settings.input.give_up_s,
     )
-    entry = find(settings.model.name, settings.model.folders)
     device = pick_device(settings.model.device)
+    entry = choose(settings.model.name, device, settings.model.folders)
     frame_sinks, files = _sinks(settings.output)
     with Engine(load_model(entry, device), device) as engine:
         yield Pipeline(
@@ -64,8 +64,7 @@ def check_settings(settings: PipelineSettings) -> None:
     """Raise what would stop the pipeline at once, before a process is started for it."""
     url = settings.input.url
     open_source(url, lambda event: None, live=settings.input.live)
-    find(settings.model.name, settings.model.folders)
-    pick_device(settings.model.device)
+    choose(settings.model.name, pick_device(settings.model.device), settings.model.folders)
     _sinks(settings.output)
 
 

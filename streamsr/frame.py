@@ -11,6 +11,16 @@ __all__ = ["ColourTags", "Frame", "Plane"]
 
 Plane = NDArray[np.uint8]
 
+_KR_KB = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+    10: (0.2627, 0.0593),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ColourTags:
@@ -27,6 +37,12 @@ class ColourTags:
     BT601_625 = 5
     BT601_525 = 6
     CHROMA_LEFT = 1
+    CHROMA_CENTRE = 2
+
+    @property
+    def kr_kb(self) -> tuple[float, float]:
+        """Red's and blue's share of luma, by the matrix; BT.601's where it states none."""
+        return _KR_KB.get(self.matrix, _KR_KB[self.BT601_625])
 
     def resolved(self, height: int) -> Self:
         """Fill in what is unspecified as players guess it: BT.601 up to 576 lines, else BT.709.

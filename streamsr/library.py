@@ -19,7 +19,7 @@ from streamsr.frame import ColourTags, Frame
 from streamsr.metrics import Meter
 from streamsr.pipeline import Pipeline
 from streamsr.settings import PipelineSettings
-from streamsr.zoo.registry import find, load_model
+from streamsr.zoo.registry import choose, load_model
 
 __all__ = ["Upscaler", "open_pipeline"]
 
@@ -38,8 +38,8 @@ class Upscaler:
     def __init__(
         self, model: str = "fast", *, device: str = "auto", folders: Iterable[Path] = ()
     ) -> None:
-        self.entry = find(model, tuple(folders))
         self.device = pick_device(device)
+        self.entry = choose(model, self.device, tuple(folders))
         self._engine = Engine(load_model(self.entry, self.device), self.device)
         self._stream = self._engine.stream("library", Meter(), _ignore)
         self._pushed = 0

@@ -13,7 +13,7 @@ from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.redact import redact
 from streamsr.settings import PipelineSettings
-from streamsr.zoo.registry import find
+from streamsr.zoo.registry import choose
 
 __all__ = ["describe", "table"]
 
@@ -26,8 +26,8 @@ def describe(settings: PipelineSettings) -> dict[str, Any]:
 
     Raises InputError or SourceError where there is no picture.
     """
-    entry = find(settings.model.name, settings.model.folders)
     device = pick_device(settings.model.device)
+    entry = choose(settings.model.name, device, settings.model.folders)
     info, frame, live = _first_frame(settings)
     scale = entry.facts.scale
     return {

@@ -17,17 +17,6 @@ from streamsr.networks.resample import resize
 
 __all__ = ["luma_of_rgb", "network_input", "network_output"]
 
-_KR_KB = {
-    1: (0.2126, 0.0722),
-    4: (0.30, 0.11),
-    5: (0.299, 0.114),
-    6: (0.299, 0.114),
-    7: (0.212, 0.087),
-    9: (0.2627, 0.0593),
-    10: (0.2627, 0.0593),
-}
-_BT601 = (0.299, 0.114)
-
 
 def network_input(frame: Frame, colour: Colour, device: torch.device) -> Tensor:
     """Give what a network reads of ``frame``: (1 or 3, h, w) float32, as ``Colour`` states."""
@@ -82,7 +71,7 @@ def _rgb(planes: list[Tensor], tags: ColourTags) -> Tensor:
     black, luma_span, chroma_span = _spans(tags)
     y = (luma - black) / luma_span
     cb, cr = ((chroma - 128) / chroma_span).unbind()
-    kr, kb = _KR_KB.get(tags.matrix, _BT601)
+    kr, kb = tags.kr_kb
     red = y + 2 * (1 - kr) * cr
     blue = y + 2 * (1 - kb) * cb
     green = (y - kr * red - kb * blue) / (1 - kr - kb)
@@ -90,7 +79,7 @@ def _rgb(planes: list[Tensor], tags: ColourTags) -> Tensor:
 
 
 def _yuv420(rgb: Tensor, tags: ColourTags) -> tuple[Plane, ...]:
-    kr, kb = _KR_KB.get(tags.matrix, _BT601)
+    kr, kb = tags.kr_kb
     red, green, blue = rgb.clamp(0, 1).unbind()
     y = kr * red + (1 - kr - kb) * green + kb * blue
     colour = torch.stack([(blue - y) / (2 * (1 - kb)), (red - y) / (2 * (1 - kr))])

@@ -73,11 +73,14 @@ def _colour_of(picture: av.VideoFrame) -> ColourTags:
     full = picture.color_range == ColorRange.JPEG or picture.format.name.startswith("yuvj")
     if picture.format.is_rgb or picture.format.name == "pal8":
         return ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
+    whole = picture.format.chroma_width(picture.width) == picture.width
     tags = ColourTags(
         matrix=int(picture.colorspace),
         primaries=int(picture.color_primaries),
         transfer=int(picture.color_trc),
         full_range=full or (picture.format.name.startswith("gray") and _is_still(picture)),
+        # the scaler that halves full-width chroma takes the middle of each pair
+        chroma=ColourTags.CHROMA_CENTRE if whole else ColourTags.CHROMA_LEFT,
     )
     return tags.resolved(picture.height)
 

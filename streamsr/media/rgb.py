@@ -16,15 +16,6 @@ __all__ = ["write_rgb"]
 _Levels = NDArray[np.float32]
 
 _STRIP = 16  # chroma rows at a time: a strip's arrays fit a core's cache
-_KR_KB = {  # by H.273's matrix; the engine's table, but neither imports the other
-    1: (0.2126, 0.0722),
-    4: (0.30, 0.11),
-    5: (0.299, 0.114),
-    6: (0.299, 0.114),
-    7: (0.212, 0.087),
-    9: (0.2627, 0.0593),
-    10: (0.2627, 0.0593),
-}
 # Keys' bicubic (a = -0.5) of four samples, a quarter and a half after the second.
 _QUARTER = (-0.0703125, 0.8671875, 0.2265625, -0.0234375)
 _HALF = (-0.0625, 0.5625, 0.5625, -0.0625)
@@ -59,7 +50,7 @@ def _coefficients(tags: ColourTags) -> tuple[np.float32, ...]:
     What is added holds the half level that makes cutting off the fraction rounding.
     """
     black, luma_span, chroma_span = (0, 255, 255) if tags.full_range else (16, 219, 224)
-    kr, kb = _KR_KB.get(tags.matrix, _KR_KB[ColourTags.BT601_525])
+    kr, kb = tags.kr_kb
     gain = 255 / luma_span
     red, blue = (2 * (1 - k) * 255 / chroma_span for k in (kr, kb))
     green_cr, green_cb = (-x * k / (1 - kr - kb) for x, k in ((red, kr), (blue, kb)))

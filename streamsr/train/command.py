@@ -14,7 +14,7 @@ from streamsr.train.evaluation import Scored, evaluate
 from streamsr.train.loop import Progress, Trainer
 from streamsr.train.results import evaluation_table
 from streamsr.train.settings import TrainSettings
-from streamsr.zoo.registry import find
+from streamsr.zoo.registry import choose
 
 __all__ = ["run_evaluation", "run_training"]
 
@@ -69,6 +69,6 @@ def run_evaluation(
                 tasks[step.clip] = bar.add_task(step.clip, total=step.frames, fps="")
             bar.update(tasks[step.clip], completed=step.frame, total=step.frames)
 
-        entry = find(model, folders)
+        entry = choose(model, place, folders)
         result = evaluate(target, entry, place, max_frames=frames, report=report)
     return result.to_json(), evaluation_table(result)

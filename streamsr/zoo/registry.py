@@ -22,7 +22,16 @@ from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.card import CARD_NAME, Card
 from streamsr.zoo.weights import read_weights
 
-__all__ = ["NETWORKS", "Entry", "find", "in_channels_last", "listing", "load_model", "make_network"]
+__all__ = [
+    "NETWORKS",
+    "Entry",
+    "choose",
+    "find",
+    "in_channels_last",
+    "listing",
+    "load_model",
+    "make_network",
+]
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "edvr": EDVR,
@@ -70,6 +79,22 @@ def find(name: str, folders: Sequence[Path] = ()) -> Entry:
         known = ", ".join(sorted(by_name))
         raise ModelError(f"model: got {name!r}{nearest(name, by_name)}, allowed are {known}")
     return _entry(by_name[name])
+
+
+def choose(name: str, device: torch.device, folders: Sequence[Path] = ()) -> Entry:
+    """Give the model to run for ``name`` on ``device``: itself, or the one its card prefers there.
+
+    A folder's path is taken as it is. Raises ModelError as ``find`` does.
+    """
+    entry = find(name, folders)
+    if entry.card.on_amx is None or os.sep in name or not has_amx(device):
+        return entry
+    return find(entry.card.on_amx, folders)
+
+
+def has_amx(device: torch.device) -> bool:
+    """Whether ``device`` is a CPU that multiplies bfloat16 in matrix units."""
+    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def make_network(card: Card) -> nn.Module:

@@ -88,7 +88,8 @@ def test_tags_are_kept_and_levels_with_them(matrix: int, name: str, full: bool) 
     source.colorspace, source.color_primaries, source.color_trc = matrix, matrix, matrix
     source.color_range = 2 if full else 1
     frame = convert(source)
-    assert frame.colour == ColourTags(matrix, matrix, matrix, full)
+    sited = ColourTags.CHROMA_CENTRE if name == "yuv444p" else ColourTags.CHROMA_LEFT
+    assert frame.colour == ColourTags(matrix, matrix, matrix, full, sited)
     for index, plane in enumerate(frame.planes):
         got = centres(plane)
         assert all(abs(got[place] - v[index]) <= 1 for place, v in QUADRANTS.items()), got
