@@ -15,7 +15,7 @@ from streamsr.media.muxing import FileWriter
 from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline import Limits, Pipeline
-from streamsr.settings import OutputSettings, PipelineSettings
+from streamsr.settings import PipelineSettings
 from streamsr.zoo.registry import choose, load_model
 
 __all__ = ["check_settings", "open_pipeline"]
@@ -44,7 +44,7 @@ def open_pipeline(
     )
     device = pick_device(settings.model.device)
     entry = choose(settings.model.name, device, settings.model.folders)
-    frame_sinks, files = _sinks(settings.output)
+    frame_sinks, files = _sinks(settings)
     with Engine(load_model(entry, device), device) as engine:
         yield Pipeline(
             settings.name,
@@ -65,7 +65,7 @@ def check_settings(settings: PipelineSettings) -> None:
     url = settings.input.url
     open_source(url, lambda event: None, live=settings.input.live)
     choose(settings.model.name, pick_device(settings.model.device), settings.model.folders)
-    _sinks(settings.output)
+    _sinks(settings)
 
 
 class _Images:
@@ -84,10 +84,12 @@ class _Images:
         """Every picture is whole already."""
 
 
-def _sinks(output: OutputSettings) -> tuple[list[FrameSink], list[PacketSink]]:
-    path = output.path
+def _sinks(settings: PipelineSettings) -> tuple[list[FrameSink], list[PacketSink]]:
+    output, path = settings.output, settings.output.path
     if path is None:
         return [], []
+    if path.resolve() == Path(settings.input.url).resolve():
+        raise OutputError(f"output {path}: it is the input; it would be lost")
     if not path.suffix or path.is_dir():
         return [_Images(path, output.overwrite)], []
     if path.exists() and not output.overwrite:

@@ -83,6 +83,9 @@ def test_what_exists_is_kept_unless_told(clip: Callable[..., Path], tmp_path: Pa
     assert "--overwrite" in refused.stderr
     assert out.read_bytes() == b"mine"
     upscaled(clip(), out, "--overwrite", "--frames", 3)
+    onto_itself = streamsr("upscale", out, out, "--overwrite", "--model", "bicubic")
+    assert onto_itself.returncode == 2
+    assert "it is the input" in onto_itself.stderr
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -22,6 +22,7 @@ from streamsr.redact import redact
 __all__ = ["FileSource", "FolderSource", "file_frames", "stream_info"]
 
 DEFAULT_RATE = Fraction(25)
+JUMP_BACK_S = Fraction(1, 2)  # more than any reordering leaves
 
 
 class FileSource:
@@ -52,23 +53,21 @@ class FileSource:
         video = container.streams.video[0]
         audio = next(iter(container.streams.audio), None)
         video.thread_type = "AUTO"
-        start_s = (container.start_time or 0) / av.time_base
+        times = _Times((container.start_time or 0) / av.time_base, video)
         info: SourceInfo | None = None
-        last = None  # pts of the newest picture
         for packet in self._packets(container, [s for s in (video, audio) if s is not None]):
             if stop.is_set():
                 return
             if packet.stream is audio:
                 if packet.pts is not None and packet.time_base is not None:
-                    yield Sound(float(packet.pts * packet.time_base) - start_s, packet)
+                    yield Sound(float(packet.pts * packet.time_base) - times.start_s, packet)
                 continue
             for picture in self._decode(packet):
                 if info is None:
                     info = stream_info(video, audio, picture)
                     yield info
-                frame = _place(picture, video, start_s, last)
-                last = frame.pts
-                yield frame
+                pts = times.place(picture.pts)
+                yield from_av(picture, pts=pts, time_base=times.base, rotation=picture.rotation)
         if info is None:
             raise InputError(f"input {self.name}: no picture in it can be decoded")
 
@@ -165,17 +164,23 @@ def _estimated(video: av.VideoStream, rate: Fraction) -> int | None:
     return round(duration / av.time_base * rate) if duration else None
 
 
-def _place(
-    picture: av.VideoFrame, video: av.VideoStream, start_s: float, last: int | None
-) -> Frame:
-    """Convert a picture, its time counted from the file's start and strictly rising."""
-    base = picture.time_base or video.time_base or Fraction(1, 90_000)
-    rate = video.average_rate or DEFAULT_RATE
-    step = max(1, round(1 / (rate * base)))
-    if picture.pts is not None:
-        pts = picture.pts - round(start_s / base)
-    else:
-        pts = 0 if last is None else last + step
-    if last is not None and pts <= last:
-        pts = last + 1
-    return from_av(picture, pts=pts, time_base=base, rotation=picture.rotation)
+class _Times:
+    """A file's times from its start, strictly rising. Joined recordings, whose stamps jump back
+    where one begins, go on where the one before ended."""
+
+    def __init__(self, start_s: float, video: av.VideoStream) -> None:
+        self.start_s = start_s  # what source seconds begin at; moves with every jump back
+        self.base = video.time_base or Fraction(1, 90_000)
+        self._step = max(1, round(1 / ((video.average_rate or DEFAULT_RATE) * self.base)))
+        self._last: int | None = None
+
+    def place(self, pts: int | None) -> int:
+        """Give a picture's pts, in units of ``base``."""
+        last = self._last
+        due = 0 if last is None else last + self._step
+        placed = due if pts is None else pts - round(self.start_s / self.base)
+        if last is not None and placed < last - JUMP_BACK_S / self.base:
+            self.start_s += float((placed - due) * self.base)
+            placed = due
+        self._last = placed if last is None else max(placed, last + 1)
+        return self._last

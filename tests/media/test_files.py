@@ -242,3 +242,23 @@ def test_a_folder_is_described_and_read(tmp_path: Path) -> None:
 def pictures_of(pixels: np.ndarray) -> list[Frame]:
     tags = ColourTags(0, 1, 13, True)
     return [Frame((picture,), tags, n, Fraction(1, 25)) for n, picture in enumerate(pixels)]
+
+
+def test_joined_recordings_go_on_where_the_first_ended(
+    clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    joined = tmp_path / "joined.ts"
+    parts = []
+    for first in (0, 50):
+        part = tmp_path / f"{first}.ts"
+        with av.open(str(clip(first=first, seconds=2))) as source, av.open(str(part), "w") as out:
+            stream = out.add_stream_from_template(source.streams.video[0])
+            for packet in source.demux(video=0):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    out.mux(packet)
+        parts.append(part.read_bytes())
+    joined.write_bytes(b"".join(parts))
+    frames = list(file_frames(joined))
+    assert [read_number(frame.planes[0]) for frame in frames] == list(range(100))
+    assert [round(frame.time_s * 25) for frame in frames] == list(range(100))
