@@ -13,6 +13,7 @@ from streamsr import terminal
 from streamsr.config import load, parse, with_overrides
 from streamsr.errors import OutputError
 from streamsr.settings import PipelineSettings
+from streamsr.shipped import shipped
 from streamsr.terminal import exit_codes
 
 __all__ = ["app", "main"]
@@ -103,7 +104,9 @@ def serve(
 @app.command()
 @command
 def run(
-    pipeline: Annotated[Path, typer.Argument(help="A pipeline file, as those in pipelines/.")],
+    pipeline: Annotated[
+        Path, typer.Argument(help="A pipeline file, or the name of one streamsr comes with.")
+    ],
     set_: Set = None,
     seconds: Seconds = None,
     frames: Frames = None,
@@ -112,7 +115,9 @@ def run(
     """Run a pipeline file."""
     limits = {"seconds": seconds, "frames": frames}
     overrides = [f"limits.{key}={value}" for key, value in limits.items() if value is not None]
-    settings = load(pipeline, PipelineSettings, [*(set_ or []), *overrides])
+    named = shipped("pipelines") / f"{pipeline}.toml"
+    path = named if named.is_file() and not pipeline.exists() else pipeline
+    settings = load(path, PipelineSettings, [*(set_ or []), *overrides])
     if settings.serve is not None:
         _run_node(settings, as_json)
     elif settings.output.path is not None:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "streamsr"
 
 GROUND = {
     "backoff", "channel", "config", "errors", "events", "frame", "hub", "metrics", "packet",
-    "redact", "status", "threads", "timeline", "window",
+    "redact", "shipped", "status", "threads", "timeline", "window",
 }  # fmt: skip
 FLOORS = [  # from the ground up; a module may import its own floor's room and what lies below
     GROUND,

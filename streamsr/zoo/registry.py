@@ -19,6 +19,7 @@ from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
+from streamsr.shipped import shipped
 from streamsr.zoo.card import CARD_NAME, Card
 from streamsr.zoo.weights import read_weights
 
@@ -174,14 +175,8 @@ def _entry(folder: Path) -> Entry:
 def _model_folders(folders: Sequence[Path]) -> Iterator[Path]:
     """Every folder that holds a card, those of ``folders`` first."""
     environment = os.environ.get("STREAMSR_MODELS", "")
-    places = [*folders, *(Path(p) for p in environment.split(os.pathsep) if p), _shipped()]
+    places = [*folders, *(Path(p) for p in environment.split(os.pathsep) if p), shipped("models")]
     for place in places:
         if not place.is_dir():
             raise ModelError(f"models folder {str(place)!r}: there is no such folder")
         yield from sorted(card.parent for card in place.glob(f"*/{CARD_NAME}"))
-
-
-def _shipped() -> Path:
-    """The models streamsr comes with: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    return next(p for p in (package / "models", package.parent / "models") if p.is_dir())
