@@ -21,7 +21,7 @@ __all__ = ["Settings", "load", "nearest", "parse", "with_overrides"]
 class Settings(BaseModel):
     """A frozen group of settings; keys are exact, and values are not bent to fit."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 S = TypeVar("S", bound=Settings)

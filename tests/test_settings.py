@@ -9,6 +9,7 @@ import pytest
 from streamsr.config import Settings, load, parse
 from streamsr.errors import ConfigError
 from streamsr.settings import PipelineSettings
+from streamsr.train.settings import TrainSettings
 
 PIPELINES = Path(__file__).parents[1] / "pipelines"
 REFERENCE = PIPELINES / "reference.toml"
@@ -50,3 +51,11 @@ def test_what_the_reference_gives_are_the_defaults() -> None:
 def test_a_wrong_value_names_its_key(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         load(REFERENCE, PipelineSettings, [override])
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PIPELINES.parent.glob("models/*/train.toml")), ids=lambda p: p.parent.name
+)
+def test_every_training_file_loads(path: Path) -> None:
+    settings = load(path, TrainSettings)
+    assert settings.name == path.parent.name
