@@ -36,7 +36,10 @@ def bench_file(
     with TemporaryDirectory(prefix="streamsr-bench-") as scratch:
         clip = Path(scratch) / "clip.mp4"
         _write_clip(clip, width, height, frames)
-        runs = [_measure(clip, name, folders, device) for name in (model, BESIDE)]
+        runs = [
+            _measure(clip, clip.with_name(f"{number}.mp4"), name, folders, device)
+            for number, name in enumerate((model, BESIDE))
+        ]
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python "
         f"{platform.python_version()}",
@@ -72,13 +75,13 @@ def bench_table(result: dict[str, Any]) -> Table:
     return table
 
 
-def _measure(clip: Path, model: str, folders: list[Path], device: str) -> dict[str, Any]:
+def _measure(clip: Path, out: Path, model: str, folders: list[Path], device: str) -> dict[str, Any]:
     settings = PipelineSettings.model_validate(
         {
             "name": "bench",
             "input": {"url": str(clip)},
             "model": {"name": model, "device": device, "folders": tuple(folders)},
-            "output": {"path": clip.with_name(f"{Path(model).name}.mp4")},
+            "output": {"path": out},
         }
     )
 
@@ -126,6 +129,10 @@ def _write_clip(path: Path, width: int, height: int, frames: int) -> None:
 
 def _parsed_size(text: str) -> tuple[int, int]:
     width, _, height = text.partition("x")
-    if not (width.isdecimal() and height.isdecimal() and 32 <= int(width) <= 4096):
-        raise UserError(f"--size: got {text!r}, allowed is WIDTHxHEIGHT, as in 320x180")
-    return int(width), int(height)
+    sides = [int(side) if side.isdecimal() else 0 for side in (width, height)]
+    if not all(32 <= side <= 4096 and side % 2 == 0 for side in sides):
+        raise UserError(
+            f"--size: got {text!r}, allowed is WIDTHxHEIGHT of even sides from 32 to 4096, "
+            "as in 320x180"
+        )
+    return sides[0], sides[1]

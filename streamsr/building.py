@@ -57,6 +57,7 @@ def open_pipeline(
             encoder=settings.encoder,
             with_input=bool(packet_sinks),
             limits=Limits(settings.limits.frames, settings.limits.seconds),
+            paced=settings.serve is not None,
         )
 
 
@@ -88,9 +89,9 @@ def _sinks(settings: PipelineSettings) -> tuple[list[FrameSink], list[PacketSink
     output, path = settings.output, settings.output.path
     if path is None:
         return [], []
-    if path.resolve() == Path(settings.input.url).resolve():
+    if path.exists() and Path(settings.input.url).exists() and path.samefile(settings.input.url):
         raise OutputError(f"output {path}: it is the input; it would be lost")
-    if not path.suffix or path.is_dir():
+    if (not path.suffix or path.is_dir()) and settings.serve is None:
         return [_Images(path, output.overwrite)], []
     if path.exists() and not output.overwrite:
         raise OutputError(f"output {path}: it exists already; --overwrite replaces it")

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -74,6 +75,7 @@ class Delivery:
         self._encoders: dict[str, VideoEncoder] = {}
         self._last: Frame | None = None  # the newest upscaled frame, or its repetition
         self._sent = 0.0  # monotonic: when that was
+        self._interval_s = 0.04  # between the last two pictures
 
     def sound(self, sound: Sound) -> None:
         """Keep a piece of sound until the picture it belongs to has gone out."""
@@ -86,6 +88,8 @@ class Delivery:
 
     def deliver(self, frame: Frame, upscaled: Frame, info: SourceInfo) -> None:
         """Send a frame on its way out, and note in the meter that it left."""
+        if self._last is not None and not upscaled.discontinuous:
+            self._interval_s = upscaled.time_s - self._last.time_s
         self._last, self._sent = upscaled, monotonic()
         for frame_sink in list(self._frame_sinks):
             with self._meter.stage("write"):
@@ -102,19 +106,19 @@ class Delivery:
 
         It lags as a new picture would, so that the next new picture comes after it.
         """
-        if self._last is None:
+        if self._last is None or not self._packet_sinks:
             return
         now = monotonic()
         step = round((now - self._sent) / self._last.time_base)
         self._sent = now
         self._last = replace(self._last, pts=self._last.pts + max(1, step))
         self._meter.count("held")
-        if self._packet_sinks:
-            self._send(OUTPUT, self._last, info)
+        self._send(OUTPUT, self._last, info)
 
     def finish(self) -> None:
-        """Send what is still waiting; the sinks stay open."""
-        self._release_sounds(float("inf"))
+        """Send the sound of the last picture; the sinks stay open."""
+        if self._last is not None:
+            self._release_sounds(self._last.time_s + self._interval_s)
 
     def close(self) -> None:
         """Close every sink, each whatever the others do."""
@@ -162,6 +166,8 @@ class Delivery:
             self._frame_sinks = [s for s in self._frame_sinks if s is not sink]
             self._packet_sinks = [s for s in self._packet_sinks if s is not sink]
             self._opened = [s for s in self._opened if s is not sink]
+            with suppress(OutputError):  # it has failed already
+                sink.close()
             if not self._frame_sinks and not self._packet_sinks:
                 raise
             self._failed(error)

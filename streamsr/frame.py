@@ -73,6 +73,9 @@ class Frame:
     discontinuous: bool = False  # nothing before this frame has to do with it
 
     def __post_init__(self) -> None:
+        for plane in self.planes:
+            if plane.dtype != np.uint8:
+                raise ValueError(f"planes: got {plane.dtype}, allowed is uint8")
         shapes = [plane.shape for plane in self.planes]
         height, width = shapes[0][:2]
         chroma = (-(-height // 2), -(-width // 2))

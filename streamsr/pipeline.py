@@ -27,7 +27,9 @@ from streamsr.threads import in_thread
 __all__ = ["Limits", "Pipeline"]
 
 STOP_S = 3.0  # for a source to notice that it is to stop; then it is left behind
-HOLD_AFTER_S = 0.5  # without a picture: the last one is shown again, at its rate
+DRAIN_S = 2.0  # to deliver what was read, from being asked to stop
+HOLD_AFTER_S = 0.5  # without a picture, or three pictures' time: the last one is shown again
+HOLD_RATE = 30  # pictures a second at most
 QUEUE_FILE, QUEUE_LIVE = 8, 8  # frames waiting for the engine
 
 
@@ -64,6 +66,7 @@ class Pipeline:
         encoder: EncoderSettings | None = None,
         with_input: bool = False,
         limits: Limits | None = None,
+        paced: bool = False,
     ) -> None:
         self.name = name
         self.meter = Meter()
@@ -81,6 +84,7 @@ class Pipeline:
             failed=lambda error: self._tell(Code.OUT_FAILED, str(error)),
         )
         self._limits = limits or Limits()
+        self._paced = paced and not source.live  # a file at its own pace, as viewers want it
         live = source.live
         self._frames: Channel[Frame] = Channel(
             QUEUE_LIVE if live else QUEUE_FILE, Overflow.DROP_OLDEST if live else Overflow.WAIT
@@ -88,8 +92,10 @@ class Pipeline:
         self._pairs: Channel[_Pair] = Channel(engine.workers, Overflow.WAIT)
         self._stop = threading.Event()  # seen by the source's thread
         self._stopping = asyncio.Event()  # the same, for the loop
-        self._loop: asyncio.AbstractEventLoop  # set by run()
+        self._loop: asyncio.AbstractEventLoop | None = None  # of run()
         self._timer: asyncio.TimerHandle | None = None  # of the limit in seconds
+        self._started = 0.0  # monotonic: second 0 of a paced file
+        self._progress = 0.0  # monotonic: a frame was finished, or came where none was
         self._state = "starting"  # then "live", or "down" while a picture is held; "ended"
 
     async def run(self) -> Summary:
@@ -113,9 +119,12 @@ class Pipeline:
         return self.summary()
 
     def stop(self) -> None:
-        """Ask the pipeline to end: what was read is still delivered. Call it in the loop."""
+        """Ask the pipeline to end: what was read is delivered, if it takes no longer than
+        DRAIN_S. Call it in the loop."""
         self._stop.set()
         self._stopping.set()
+        if self._loop is not None:
+            self._loop.call_later(DRAIN_S, self._frames.abort)
 
     def request_keyframe(self) -> None:
         """Make the next picture of every rendition a keyframe. Any thread may call it."""
@@ -142,6 +151,7 @@ class Pipeline:
             latency_p50_ms=latency["p50"],
             latency_p99_ms=latency["p99"],
             reconnects=self.meter["reconnects"],
+            stalled_s=self._stalled_s(),
             aspect=float(info.width / info.height * info.sample_aspect) if info else 0.0,
         )
 
@@ -149,8 +159,16 @@ class Pipeline:
         """Let a live source have its seconds from now on."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._limits.seconds is not None and self._source.live:
+        if self._loop is not None and self._limits.seconds is not None and self._source.live:
             self._timer = self._loop.call_later(self._limits.seconds, self.stop)
+
+    def _stalled_s(self) -> float:
+        return monotonic() - self._progress if self._waiting else 0.0
+
+    @property
+    def _waiting(self) -> int:
+        """How many frames are on their way."""
+        return len(self._frames) + len(self._pairs)
 
     async def _reading(self) -> None:
         """Run the source's thread; one that does not stop in time is left behind."""
@@ -208,9 +226,14 @@ class Pipeline:
         return seconds is not None and not self._source.live and frame.time_s >= seconds
 
     def _accept(self, frame: Frame) -> None:
-        if self.meter["in"] == 0:
+        if self.meter["in"] == 0 and self._loop is not None:
             self._loop.call_soon_threadsafe(self._time_limit)
+        if self._paced:
+            self._started = self._started or monotonic() - frame.time_s
+            self._stop.wait(self._started + frame.time_s - monotonic())
         self.meter.count("in")
+        if not self._waiting:
+            self._progress = monotonic()
         if not frame.arrived:
             frame = replace(frame, arrived=monotonic())
         try:
@@ -224,21 +247,32 @@ class Pipeline:
         """The engine's thread: frames into windows, windows into the pool, in order."""
         stream = self._engine.stream(self.name, self.meter, self._emit)
         waiting: deque[Frame] = deque()  # pushed, their upscaled frame not yet under way
+        dropped = 0
+
+        def pass_on(finished: Sequence[Future[Frame]]) -> None:
+            for upscaled in finished:
+                self._pairs.send(_Pair(waiting[0], upscaled))
+                waiting.popleft()
+
         try:
-            while True:
-                try:
-                    frame = self._frames.receive()
-                except Closed:
-                    break
+            while (frame := self._next_frame()) is not None:
+                if self._frames.dropped != dropped:  # a window must not reach across them
+                    frame = replace(frame, discontinuous=True)
+                    dropped = self._frames.dropped
                 waiting.append(frame)
-                for upscaled in stream.push(frame):
-                    self._pairs.send(_Pair(waiting.popleft(), upscaled))
-            for upscaled in stream.flush():
-                self._pairs.send(_Pair(waiting.popleft(), upscaled))
+                pass_on(stream.push(frame))
+            pass_on(stream.flush())
         except Closed:
-            self.meter.count("lost", len(waiting))
+            pass  # the encoder has failed and says so itself
         finally:
+            self.meter.count("lost", len(waiting))
             self._pairs.close()
+
+    def _next_frame(self) -> Frame | None:
+        try:
+            return self._frames.receive()
+        except Closed:
+            return None
 
     def _encode(self) -> None:
         """The encoder's thread: upscaled frames out, and the last one again when none come."""
@@ -252,17 +286,27 @@ class Pipeline:
                 except Closed:
                     break
                 else:
-                    self._delivery.deliver(pair.frame, pair.upscaled.result(), self._known)
-                    self._state = "live"
+                    self._deliver(pair)
             self._delivery.finish()
         finally:
             self._delivery.close()
+
+    def _deliver(self, pair: _Pair) -> None:
+        try:
+            self._delivery.deliver(pair.frame, pair.upscaled.result(), self._known)
+        except BaseException:
+            self.meter.count("lost")
+            raise
+        self._state = "live"
+        self._progress = monotonic()
 
     def _patience_s(self) -> float | None:
         """How long to wait for a picture before the last one is shown again."""
         if not self._source.live or self._state == "starting":
             return None
-        return float(1 / self._known.rate) if self._state == "down" else HOLD_AFTER_S
+        if self._state == "down":
+            return 1 / min(float(self._known.rate), HOLD_RATE)
+        return max(HOLD_AFTER_S, float(3 / self._known.rate))
 
     @property
     def _known(self) -> SourceInfo:

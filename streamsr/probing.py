@@ -4,6 +4,7 @@ import threading
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from streamsr.engine.runner import pick_device
 from streamsr.errors import InputError
@@ -64,7 +65,7 @@ def table(findings: dict[str, Any]) -> Table:
         f"{findings['lookahead']} frames of lookahead",
     }
     for name, value in rows.items():
-        result.add_row(f"[bold]{name}[/]", value)
+        result.add_row(Text(name, "bold"), Text(value))
     return result
 
 

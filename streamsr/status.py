@@ -22,5 +22,6 @@ class StreamStatus:
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
     reconnects: int = 0
+    stalled_s: float = 0.0  # since a frame was finished, while others wait
     aspect: float = 0.0  # display width / height; 0 before the first frame
     message: str = ""  # the newest event, for people

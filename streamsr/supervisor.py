@@ -4,9 +4,9 @@ import asyncio
 import socket
 import sys
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
 from streamsr.backoff import Backoff
 from streamsr.errors import StreamsrError, UserError, WorkerError
@@ -19,7 +19,9 @@ from streamsr.wire import Kind, Message, encode, read
 
 __all__ = ["Supervisor"]
 
+START_S = 60.0  # for a worker's first word: its imports may come from a slow disk
 SILENT_S = 10.0  # without a word from it, a worker hangs and is killed
+STALLED_S = 60.0  # with frames waiting and none finished: likewise
 STOP_S = 4.0  # for a worker to deliver what it has read
 
 
@@ -29,35 +31,43 @@ class Supervisor:
     def __init__(self, settings: PipelineSettings, emit: Emit) -> None:
         self.settings = settings
         self.hub = Hub(self._request_keyframe)
-        self.status = StreamStatus(settings.name, "starting", settings.model.name, "", "", "")
         self.summary: dict[str, Any] | None = None  # of the last worker, once it has ended
         self.restarts = 0
+        self._status = StreamStatus(settings.name, "starting", settings.model.name, "", "", "")
+        self._before = _Counts()  # of the workers that have ended
         self._emit = emit
         self._process: asyncio.subprocess.Process | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._started: float | None = None  # monotonic: the first packet of all
         self._shift_s: float | None = None  # added to this worker's packets; None: not known
+
+    @property
+    def status(self) -> StreamStatus:
+        """Of the worker there is, its counts on top of those before it."""
+        return self._before.added_to(self._status)
 
     async def run(self) -> None:
         """Run workers until the stream ends or ``stop()``. Raises UserError where it cannot be."""
         backoff = Backoff()
         try:
-            while not self._stopping:
-                ended = await self._life(backoff)
-                if ended or self._stopping:
+            while not self._stopping.is_set():
+                if await self._life(backoff):
                     return
                 self.restarts += 1
+                self._before = _Counts.of(self.status)
+                self._status = replace(_without_counts(self._status), state="down")
                 delay_s = backoff.next_s()
                 self._tell(Code.WORKER_DOWN, f"worker ended; a new one in {delay_s:.1f} s")
-                await asyncio.sleep(delay_s)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), delay_s)
         finally:
             self.hub.close()
             await self._kill()
 
     async def stop(self) -> None:
         """Ask the worker to deliver what it has and to end; ``run`` returns when it has."""
-        self._stopping = True
+        self._stopping.set()
         self._send(Message(Kind.STOP))
         if self._process is not None:
             with suppress(TimeoutError):
@@ -68,21 +78,30 @@ class Supervisor:
         """One worker from start to end; whether the stream has ended with it."""
         reader = await self._start()
         self._shift_s = None
+        patience_s = START_S
         try:
             while True:
                 try:
-                    message = await asyncio.wait_for(read(reader), SILENT_S)
+                    message = await asyncio.wait_for(read(reader), patience_s)
                 except TimeoutError:
-                    self._tell(Code.WORKER_DOWN, f"worker silent for {SILENT_S:.0f} s; killed")
+                    self._tell(Code.WORKER_DOWN, f"worker silent for {patience_s:.0f} s; killed")
                     return False
-                if message is None:
-                    return False
+                if message is None or self._stalled():
+                    return self._stopping.is_set()
                 if message.kind is Kind.PACKET:
                     backoff.succeeded()
                 if self._take(message):
                     return True
+                patience_s = SILENT_S
         finally:
             await self._kill()
+
+    def _stalled(self) -> bool:
+        """Whether frames have been waiting for too long: a device or a decoder hangs."""
+        if self._status.stalled_s <= STALLED_S:
+            return False
+        self._tell(Code.WORKER_DOWN, f"no frame finished for {STALLED_S:.0f} s; worker killed")
+        return True
 
     def _take(self, message: Message) -> bool:
         """Act on what the worker says; whether it was its last word."""
@@ -90,11 +109,11 @@ class Supervisor:
             case Kind.PACKET:
                 self.hub.publish(self._in_time(message.body))
             case Kind.STATUS:
-                self.status = message.body
+                self._status = message.body
             case Kind.EVENT:
                 self._emit(message.body)
             case Kind.SUMMARY:
-                self.summary = message.body
+                self.summary = self._before.in_summary(message.body)
                 return True
             case Kind.FAILURE:
                 kind = UserError if message.body["exit_code"] == 2 else StreamsrError
@@ -124,8 +143,22 @@ class Supervisor:
                 stdin=asyncio.subprocess.DEVNULL,
             )
         reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**22)
-        self._send(Message(Kind.SETTINGS, self.settings.model_dump(mode="json")))
+        settings = self._of_this_life()
+        self._send(Message(Kind.SETTINGS, settings.model_dump(mode="json")))
+        if self._stopping.is_set():  # while the process was being made
+            self._send(Message(Kind.STOP))
         return reader
+
+    def _of_this_life(self) -> PipelineSettings:
+        """The settings of the worker that starts: a later one records beside what is there."""
+        path = self.settings.output.path
+        if self.restarts == 0 or path is None:
+            return self.settings
+        numbers = range(self.restarts + 1, self.restarts + 1000)
+        names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in numbers)
+        free = next(name for name in names if not name.exists())
+        output = self.settings.output.model_copy(update={"path": free})
+        return self.settings.model_copy(update={"output": output})
 
     async def _kill(self) -> None:
         process, writer = self._process, self._writer
@@ -146,3 +179,29 @@ class Supervisor:
 
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self.settings.name, message))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What a stream's earlier workers counted."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    frames_dropped: int = 0
+    reconnects: int = 0
+
+    @classmethod
+    def of(cls, status: StreamStatus) -> Self:
+        """A dead worker's counts. What was under way in it when it died is dropped."""
+        dropped = status.frames_in - status.frames_out
+        return cls(status.frames_in, status.frames_out, dropped, status.reconnects)
+
+    def added_to(self, status: StreamStatus) -> StreamStatus:
+        return replace(status, **{k: getattr(status, k) + v for k, v in asdict(self).items()})
+
+    def in_summary(self, summary: dict[str, Any]) -> dict[str, Any]:
+        return summary | {k: summary[k] + v for k, v in asdict(self).items()}
+
+
+def _without_counts(status: StreamStatus) -> StreamStatus:
+    return replace(status, **asdict(_Counts()), fps=0.0, stalled_s=0.0)

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import ExitStack
 from fractions import Fraction
 
 from streamsr.building import open_pipeline
@@ -16,10 +17,12 @@ from streamsr.errors import StreamsrError, UserError
 from streamsr.events import Event
 from streamsr.media.audio import AudioEncoder
 from streamsr.media.source import Sound, SourceInfo
+from streamsr.metrics import Summary
 from streamsr.packet import AUDIO, INPUT, OUTPUT, Packet
 from streamsr.pipeline import Pipeline
 from streamsr.redact import protect, redact
 from streamsr.settings import PipelineSettings
+from streamsr.status import StreamStatus
 from streamsr.wire import Kind, Message, encode, encode_packet, read
 
 __all__ = ["main"]
@@ -91,16 +94,13 @@ async def _serve(connection: socket.socket) -> None:
         return
     settings = PipelineSettings.model_validate(first.body)
     protect(settings.input.url)
+    telling = asyncio.create_task(_tell_starting(link, settings))
     try:
-        with open_pipeline(settings, link.emit, [LinkSink(link)]) as pipeline:
-            listening = asyncio.create_task(_obey(reader, pipeline))
-            telling = asyncio.create_task(_tell(link, pipeline))
-            try:
-                summary = await pipeline.run()
-            finally:
-                telling.cancel()
-                listening.cancel()
-        link.send(Message(Kind.STATUS, pipeline.status()))
+        with ExitStack() as stack:
+            opening = open_pipeline(settings, link.emit, [LinkSink(link)])
+            pipeline = await asyncio.to_thread(stack.enter_context, opening)
+            telling.cancel()
+            summary = await _run(pipeline, link, reader)
         link.send(Message(Kind.SUMMARY, summary.to_json()))
     except StreamsrError as error:
         code = 2 if isinstance(error, UserError) else 1
@@ -111,12 +111,31 @@ async def _serve(connection: socket.socket) -> None:
     await writer.wait_closed()
 
 
+async def _run(pipeline: Pipeline, link: Link, reader: asyncio.StreamReader) -> Summary:
+    listening = asyncio.create_task(_obey(reader, pipeline))
+    telling = asyncio.create_task(_tell(link, pipeline))
+    try:
+        return await pipeline.run()
+    finally:
+        telling.cancel()
+        listening.cancel()
+        link.send(Message(Kind.STATUS, pipeline.status()))
+
+
 async def _obey(reader: asyncio.StreamReader, pipeline: Pipeline) -> None:
     """Do what the main process says; without it there is nobody to work for."""
     while (message := await read(reader)) is not None and message.kind is not Kind.STOP:
         if message.kind is Kind.KEYFRAME:
             pipeline.request_keyframe()
     pipeline.stop()
+
+
+async def _tell_starting(link: Link, settings: PipelineSettings) -> None:
+    """Give signs of life while the model loads."""
+    status = StreamStatus(settings.name, "starting", settings.model.name, "", "", "")
+    while True:
+        link.send(Message(Kind.STATUS, status))
+        await asyncio.sleep(STATUS_S)
 
 
 async def _tell(link: Link, pipeline: Pipeline) -> None:

@@ -13,6 +13,7 @@ import pytest
 from streamsr.errors import UserError
 from streamsr.events import Code, Event
 from streamsr.hub import Subscription
+from streamsr.media.files import file_frames
 from streamsr.node import Node
 from streamsr.packet import AUDIO, INPUT, OUTPUT, Packet
 from streamsr.settings import PipelineSettings, ServeSettings
@@ -90,6 +91,37 @@ async def test_a_killed_worker_is_replaced_and_time_goes_on() -> None:
             assert packet.pts > after.pts
             after = packet
     assert worker.restarts == 1
+
+
+async def test_a_killed_worker_leaves_its_recording_and_begins_another(tmp_path: Path) -> None:
+    out = tmp_path / "today.mp4"
+    async with supervised(output={"path": out}) as worker:
+        subscription = worker.hub.subscribe({OUTPUT}, capacity=1000)
+        for _ in range(60):
+            last = await next_of(subscription, OUTPUT)
+        process = worker._process
+        assert process is not None
+        os.kill(process.pid, signal.SIGKILL)
+        while worker.restarts == 0 or worker.status.state != "live":
+            last = await next_of(subscription, OUTPUT)
+        for _ in range(10):
+            last = await next_of(subscription, OUTPUT)
+    assert last.pts > 0
+    assert len(list(file_frames(out))) >= 25, "up to its last whole GOP"
+    assert len(list(file_frames(tmp_path / "today.2.mp4"))) >= 10
+    summary = worker.summary
+    assert summary is not None
+    assert summary["frames_in"] == summary["frames_out"] + summary["frames_dropped"]
+    assert summary["frames_in"] >= 70
+
+
+async def test_stop_during_the_start_is_heard() -> None:
+    worker = Supervisor(settings(), lambda event: None)
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(0)  # the process is being made
+    async with asyncio.timeout(8):
+        await worker.stop()
+        await running
 
 
 async def test_an_input_that_is_not_there_stops_the_node() -> None:

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from time import monotonic
 
+import av
 import pytest
 import torch
 from peers import read_number
@@ -110,6 +111,22 @@ async def test_missing_frames_keep_their_time(clip: Callable[..., Path]) -> None
     assert [round(frame.time_s * 25) for frame in kept.frames] == numbers
 
 
+async def test_odd_sizes_are_served_too(clip: Callable[..., Path], tmp_path: Path) -> None:
+    frames = tmp_path / "odd.mkv"
+    with av.open(str(frames), "w") as out:
+        stream = out.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 65, 49, "yuv420p"
+        for number in range(3):
+            frame = av.VideoFrame(65, 49, "yuv420p")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    kept = Kept()
+    summary = await run(file_source(frames), packet_sinks=[kept], with_input=True)
+    assert (summary.input, summary.output, summary.frames_out) == ("65x49", "260x196", 3)
+    assert len(kept.packets) == 6
+
+
 async def test_both_renditions_carry_the_same_times(clip: Callable[..., Path]) -> None:
     kept = Kept()
     await run(file_source(clip()), packet_sinks=[kept], with_input=True)
@@ -139,8 +156,10 @@ async def test_seconds_of_a_live_source_count_from_its_first_picture() -> None:
 
 
 async def test_the_only_sink_failing_ends_the_run(clip: Callable[..., Path]) -> None:
+    sink = Kept(fail_at=5)
     with pytest.raises(OutputError, match="no room"):
-        await run(file_source(clip()), frame_sinks=[Kept(fail_at=5)])
+        await run(file_source(clip()), frame_sinks=[sink])
+    assert sink.closed == 1
 
 
 async def test_one_sink_of_two_failing_is_told_and_left_out(clip: Callable[..., Path]) -> None:
@@ -202,6 +221,40 @@ class Slow(Resample):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         threading.Event().wait(0.2)
         return super().forward(x)
+
+
+class Failing(Resample):
+    """A network that runs out of memory at its third frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        if self.calls == 3:
+            raise RuntimeError("out of memory")
+        return super().forward(x)
+
+
+async def test_a_network_that_fails_leaves_a_plain_picture(clip: Callable[..., Path]) -> None:
+    events: list[Event] = []
+    kept = Kept()
+    model = SlidingWindow(Failing(), Facts(4, 1, 0, Colour.LUMA))
+    await run(file_source(clip()), frame_sinks=[kept], events=events, model=model)
+    assert [read_number(frame.planes[0]) for frame in kept.frames] == list(range(100))
+    assert [event.code for event in events] == [Code.SR_FAILED]
+    assert "out of memory" in events[0].message
+
+
+async def test_a_served_file_keeps_its_own_pace(clip: Callable[..., Path]) -> None:
+    start = monotonic()
+    with Engine(PLAIN, CPU) as engine:
+        pipeline = Pipeline(
+            "paced", file_source(clip()), engine, model_name="plain", emit=print, paced=True
+        )
+        await pipeline.run()
+    assert 3.5 < monotonic() - start < 8
 
 
 async def test_a_slow_network_drops_the_oldest_and_counts_them() -> None:

@@ -67,3 +67,17 @@ def test_short_passwords_do_not_blank_every_word() -> None:
 def test_what_holds_no_secret_is_left_alone(text: str) -> None:
     protect(text)
     assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://cam/?user=admin&password=hunter22",
+        "rtsp://admin:hunter22 with space@cam/x",
+        "rtsp://admin:hunter22'quote@cam/x",
+        "http://cam/v.mjpg?token=hunter22#x",
+    ],
+)
+def test_secrets_in_odd_places_are_removed(url: str) -> None:
+    protect(url)
+    assert "hunter22" not in redact(f"input {url}: refused")

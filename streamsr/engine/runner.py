@@ -44,13 +44,17 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+MAX_WORKERS = 8  # more would only queue frames, and so add latency
+GAP_S = 1.0  # between two frames: the second has nothing to do with the first
+
+
 class Engine:
     """A device and a loaded model. ``with`` it: leaving ends its threads."""
 
     def __init__(self, model: SlidingWindow, device: torch.device) -> None:
         self.model = model
         self.device = device
-        self.workers = (os.cpu_count() or 1) if device.type == "cpu" else 1
+        self.workers = min(MAX_WORKERS, _cores()) if device.type == "cpu" else 1
         if device.type == "cpu":
             torch.set_num_threads(1)  # of the whole process: see above
         self._pool = ThreadPoolExecutor(self.workers, "streamsr-engine")
@@ -93,6 +97,7 @@ class EngineStream:
         self._pending: deque[Frame] = deque()  # pushed, but their window is not complete
         self._state: WindowState | None = None
         self._size = (0, 0)
+        self._newest_s: float | None = None  # the time of the frame pushed last
 
     def push(self, frame: Frame) -> list[Future[Frame]]:
         """Take a frame; give what it completes, each done when its future is."""
@@ -116,12 +121,14 @@ class EngineStream:
 
     def _broken(self, frame: Frame) -> bool:
         resized = self._size != (frame.height, frame.width)
-        if resized or frame.discontinuous:
+        apart = self._newest_s is not None and not 0 < frame.time_s - self._newest_s <= GAP_S
+        self._newest_s = frame.time_s
+        if resized or apart or frame.discontinuous:
             self._cuts.reset()
         if self._engine.model.facts.window == 1:
             return resized  # a window of one frame reaches across nothing
         luma = frame.planes[0][..., 1] if frame.is_rgb else frame.planes[0]
-        return self._cuts.is_cut(luma) or resized or frame.discontinuous
+        return self._cuts.is_cut(luma) or resized or apart or frame.discontinuous
 
     def _submit(self, ready: Sequence[Ready]) -> list[Future[Frame]]:
         return [
@@ -131,22 +138,21 @@ class EngineStream:
             for window in ready
         ]
 
-    def _failed(self) -> None:
+    def _failed(self, reason: str) -> None:
         self._meter.count("failed")
-        self._emit(
-            Event(
-                Code.SR_FAILED,
-                self._name,
-                "the network gave values that are not finite; the frame is scaled plainly",
-            )
-        )
+        self._emit(Event(Code.SR_FAILED, self._name, f"{reason}; the frame is scaled plainly"))
 
 
 class _Work:
     """One window on its way through the network: what a pool thread runs."""
 
     def __init__(
-        self, engine: Engine, window: Ready, frame: Frame, meter: Meter, failed: Callable[[], None]
+        self,
+        engine: Engine,
+        window: Ready,
+        frame: Frame,
+        meter: Meter,
+        failed: Callable[[str], None],
     ) -> None:
         self._engine = engine
         self._window = window
@@ -159,19 +165,31 @@ class _Work:
         height, width = frame.height * facts.scale, frame.width * facts.scale
         with torch.inference_mode():
             with self._meter.stage("network"):
-                ((_, output),) = self._engine.model.run([self._window])
-                output = output[:, :height, :width].float()
+                output = self._network()[:, :height, :width]
             with self._meter.stage("finish"):
                 if not bool(torch.isfinite(output.sum())):
-                    self._failed()
+                    self._failed("the network gave values that are not finite")
                     output = self._plain()[:, :height, :width]
                 planes = network_output(output, frame, facts.colour, facts.scale)
         return replace(frame, planes=planes)
+
+    def _network(self) -> Tensor:
+        try:
+            ((_, output),) = self._engine.model.run([self._window])
+        except RuntimeError as error:  # torch's for all that goes wrong, a full memory included
+            self._failed(f"the network failed: {str(error).splitlines()[0]}")
+            return self._plain()
+        return output.float()
 
     def _plain(self) -> Tensor:
         facts = self._engine.model.facts
         pixels = network_input(self._frame, facts.colour, self._engine.device)
         return resize(pixels, facts.scale)
+
+
+def _cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _padded(pixels: Tensor, multiple: int) -> Tensor:

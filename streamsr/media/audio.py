@@ -31,6 +31,8 @@ class AudioEncoder:
         context.flags |= av.codec.context.Flags.global_header
         context.open()
         self._next: int | None = None  # pts of the next sample; None: to be set by a time
+        self._floor = 0  # no sample may go before it: a track's time never falls
+        self._format: tuple[int, str, str] | None = None  # of what was decoded last
         self._anew()
 
     @property
@@ -52,6 +54,7 @@ class AudioEncoder:
         for samples in decoded:
             if self._next is not None and abs(place - self._next) > GAP_S * 48_000:
                 self._anew()
+            self._follow_format(samples)
             samples.pts = None
             for piece in self._resampler.resample(samples):
                 yield from self._push(piece, place)
@@ -65,6 +68,8 @@ class AudioEncoder:
 
     def _push(self, piece: av.AudioFrame, place: int) -> Iterator[av.Packet[Any]]:
         if self._next is None:
+            if place < self._floor:
+                return  # sound of a time that has gone out already
             self._next = place
         piece.pts = None
         self._fifo.write(piece)
@@ -78,8 +83,15 @@ class AudioEncoder:
         self._next += frame.samples
         yield from self.context.encode(frame)
 
+    def _follow_format(self, samples: av.AudioFrame) -> None:
+        now = (samples.sample_rate, samples.layout.name, samples.format.name)
+        if self._format not in (None, now):
+            self._anew()
+        self._format = now
+
     def _anew(self) -> None:
         """Forget samples that do not reach to what comes next."""
+        self._floor = max(self._floor, self._next or 0)
         self._resampler = av.AudioResampler(self.context.format, self.context.layout, 48_000)
         self._fifo = av.AudioFifo()
         self._next = None

@@ -50,5 +50,5 @@ class DemoSource:
             )
             samples = av.AudioFrame.from_ndarray(scene.sound(number)[None], "s16", "mono")
             samples.sample_rate = SOUND_RATE
-            yield Sound(time_s, samples=samples)
+            yield Sound(time_s, "pcm_s16le", samples=samples)
             number += 1

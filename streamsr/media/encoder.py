@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -21,14 +22,18 @@ class VideoEncoder:
     """H.264 of the first frame's size: no B-frames, so that a packet leaves with its frame.
 
     A frame of another size is fitted into that size, black around it; one of another matrix or
-    range is converted to the first frame's.
+    range is converted to the first frame's. 4:2:0 holds even sizes only: of an odd one the last
+    row or column is left out.
     """
 
     def __init__(
         self, settings: EncoderSettings, first: Frame, rate: Fraction, aspect: Fraction
     ) -> None:
+        first = _even(first)
         self.width = first.width
         self.height = first.height
+        self._gop = round(settings.gop_s / first.time_base)  # in units of pts
+        self._next_keyframe = 0  # pts: at the latest
         self._tags = ColourTags(1, 1, 1) if first.is_rgb else first.colour
         self.context = _context(settings, first, self._tags, rate, aspect)
         self._keyframe = False
@@ -49,6 +54,7 @@ class VideoEncoder:
 
     def encode(self, frame: Frame) -> list[av.Packet[Any]]:
         """Encode a frame; its pts must be above the last one's."""
+        frame = _even(frame)
         picture = to_av(frame)
         if (frame.width, frame.height) != (self.width, self.height):
             picture = self._fitted(picture)
@@ -59,7 +65,10 @@ class VideoEncoder:
         if self._last is not None:
             picture.pts = max(picture.pts, self._last + 1)
         self._last = picture.pts
-        picture.pict_type = PictureType.I if self._keyframe else PictureType.NONE
+        due = self._keyframe or picture.pts >= self._next_keyframe  # x264 counts pictures alone
+        picture.pict_type = PictureType.I if due else PictureType.NONE
+        if due:
+            self._next_keyframe = picture.pts + self._gop
         self._keyframe = False
         return self.context.encode(picture)
 
@@ -95,6 +104,18 @@ class VideoEncoder:
             dst_color_range=ColorRange.JPEG if self._tags.full_range else ColorRange.MPEG,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
         )
+
+
+def _even(frame: Frame) -> Frame:
+    """The frame without what makes its sides odd: views of its planes, no copy."""
+    if frame.width % 2 == 0 and frame.height % 2 == 0:
+        return frame
+    height, width = (max(2, side // 2 * 2) for side in (frame.height, frame.width))
+    if frame.is_rgb:
+        return replace(frame, planes=(frame.planes[0][:height, :width],))
+    luma, *chroma = frame.planes
+    halved = [plane[: height // 2, : width // 2] for plane in chroma]
+    return replace(frame, planes=(luma[:height, :width], *halved))
 
 
 def _context(

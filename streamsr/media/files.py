@@ -58,9 +58,10 @@ class FileSource:
         for packet in self._packets(container, [s for s in (video, audio) if s is not None]):
             if stop.is_set():
                 return
-            if packet.stream is audio:
+            if audio is not None and packet.stream is audio:
                 if packet.pts is not None and packet.time_base is not None:
-                    yield Sound(float(packet.pts * packet.time_base) - times.start_s, packet)
+                    time_s = float(packet.pts * packet.time_base) - times.start_s
+                    yield Sound(time_s, audio.codec_context.name, packet)
                 continue
             for picture in self._decode(packet):
                 if info is None:
@@ -139,7 +140,7 @@ def stream_info(
     """Describe an open stream by its container and its first picture."""
     turned = picture.rotation % 180 != 0
     aspect = video.sample_aspect_ratio or Fraction(1)
-    rate = video.average_rate or video.guessed_rate or DEFAULT_RATE
+    rate = nominal_rate(video)
     return SourceInfo(
         width=picture.height if turned else picture.width,
         height=picture.width if turned else picture.height,
@@ -158,6 +159,17 @@ def _lasting(audio: av.AudioStream) -> av.AudioStream:
     return av.open(os.devnull, "w", format="null").add_stream_from_template(audio)
 
 
+def nominal_rate(video: av.VideoStream) -> Fraction:
+    """Pictures a second, as far as the stream's own word can be believed.
+
+    A camera without timing in its SPS is taken for one of 90,000 a second, its time base.
+    """
+    for rate in (video.average_rate, video.guessed_rate):
+        if rate is not None and 1 <= rate <= 240:
+            return rate
+    return DEFAULT_RATE
+
+
 def _estimated(video: av.VideoStream, rate: Fraction) -> int | None:
     container = video.container
     duration = getattr(container, "duration", None)  # of the container, in av.time_base
@@ -171,7 +183,7 @@ class _Times:
     def __init__(self, start_s: float, video: av.VideoStream) -> None:
         self.start_s = start_s  # what source seconds begin at; moves with every jump back
         self.base = video.time_base or Fraction(1, 90_000)
-        self._step = max(1, round(1 / ((video.average_rate or DEFAULT_RATE) * self.base)))
+        self._step = max(1, round(1 / (nominal_rate(video) * self.base)))
         self._last: int | None = None
 
     def place(self, pts: int | None) -> int:

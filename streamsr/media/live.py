@@ -16,7 +16,7 @@ from streamsr.frame import Frame
 from streamsr.media.files import stream_info
 from streamsr.media.pixels import from_av
 from streamsr.media.source import Item, Sound, reason_of
-from streamsr.redact import protect, redact
+from streamsr.redact import redact
 from streamsr.timeline import TICKS, Timeline
 
 __all__ = ["LIVE_SCHEMES", "LiveSource"]
@@ -44,7 +44,6 @@ class LiveSource:
     def __init__(
         self, url: str, emit: Emit, *, transport: str = "tcp", give_up_s: float | None = None
     ) -> None:
-        protect(url)
         self.url = url
         self.name = redact(url)
         self.transport = transport
@@ -101,7 +100,7 @@ class LiveSource:
                 yield from self._read(container, stop)
         except (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError):
             raise SourceAuthError("it refuses the user name or password") from None
-        except (av.FFmpegError, OSError, ValueError) as error:
+        except (av.FFmpegError, OSError) as error:
             raise SourceError(reason_of(error)) from None
 
     def _read(
@@ -158,7 +157,7 @@ class LiveSource:
             return
         time_s = self._timeline.sound_s(float(packet.pts * packet.time_base))
         if time_s is not None:
-            yield Sound(time_s, packet)
+            yield Sound(time_s, packet.stream.codec_context.name, packet)
 
     def _options(self) -> dict[str, str]:
         # enough for the size and the sound; "nobuffer" would throw the first keyframe away

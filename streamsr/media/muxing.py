@@ -7,6 +7,7 @@ it still plays, up to its last whole GOP.
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import io
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,12 @@ CONTAINERS = {
     ".mkv": {"flush_packets": "1", "cluster_time_limit": "1000"},
 }
 COPIED = {
-    ".mp4": {"aac", "mp3", "ac3", "eac3", "alac", "opus"},
+    ".mp4": {"aac", "mp3", "alac", "opus"},
     ".mkv": {"aac", "mp3", "ac3", "eac3", "flac", "opus", "vorbis", "pcm_s16le"},
 }
 """Codecs that players take in that container; other sound becomes AAC."""
+HEADED = {"aac", "alac", "flac", "opus", "vorbis"}
+"""Codecs whose header the container wants first. AAC in a transport stream, for one, has none."""
 
 
 def check_writable(path: Path) -> None:
@@ -69,7 +72,8 @@ class FileWriter:
         self._video: av.VideoStream | None = None
         self._audio: av.AudioStream | None = None
         self._encoder: AudioEncoder | None = None  # where sound is not copied
-        self._sound_pts: int | None = None  # of the newest copied packet
+        self._copied = ""  # the codec of sound that is copied
+        self._sound_pts = -1  # of the newest copied packet
 
     def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
         """Write the header: ``keyframe`` is the first picture, with its SPS and PPS."""
@@ -85,6 +89,7 @@ class FileWriter:
             if info.audio_codec:
                 self._add_audio(container, info, suffix)
         except (av.FFmpegError, OSError) as error:
+            self._discard()
             raise self._failure(error) from None
 
     def video(self, packet: Packet) -> None:
@@ -100,11 +105,11 @@ class FileWriter:
                 self._mux_encoded(encoded)
             return
         packet = sound.packet
-        assert packet is not None
-        assert packet.time_base is not None
+        if packet is None or packet.time_base is None or sound.codec != self._copied:
+            return  # another camera came back
         pts = round(sound.time_s / packet.time_base)
-        if self._sound_pts is not None and pts <= self._sound_pts:
-            return  # the source repeats itself after a reconnect
+        if pts <= self._sound_pts:
+            return  # an encoder's priming before 0, or a source that repeats itself
         self._sound_pts = pts
         self._mux(bytes(packet), pts, packet.time_base, True, self._audio, packet.duration)
 
@@ -125,16 +130,27 @@ class FileWriter:
     def _add_audio(
         self, container: av.container.OutputContainer, info: SourceInfo, suffix: str
     ) -> None:
-        if info.audio is not None and info.audio_codec in COPIED[suffix]:
+        if info.audio is not None and _is_copied(info.audio, suffix):
             self._audio = container.add_stream_from_template(info.audio)
+            self._copied = info.audio_codec
             return
         self._encoder = AudioEncoder("aac")
         stream = container.add_stream("aac", rate=48_000, layout="stereo")
         assert isinstance(stream, av.AudioStream)
         self._audio = stream
 
+    def _discard(self) -> None:
+        """Remove a file whose header could not be written."""
+        container, self._container = self._container, None
+        with suppress(av.FFmpegError, OSError):
+            if container is not None:
+                container.close()
+        self.path.unlink(missing_ok=True)
+
     def _mux_encoded(self, packet: av.Packet[Any]) -> None:
         assert packet.pts is not None
+        if packet.pts < 0:
+            return  # the encoder's priming would move the picture by its length
         assert self._audio is not None
         self._mux(bytes(packet), packet.pts, packet.time_base, True, self._audio, packet.duration)
 
@@ -161,3 +177,10 @@ class FileWriter:
 
     def _failure(self, error: Exception) -> OutputError:
         return OutputError(f"output {self.path}: cannot be written: {reason_of(error)}")
+
+
+def _is_copied(audio: av.AudioStream, suffix: str) -> bool:
+    codec = audio.codec_context
+    if codec.name in HEADED and not codec.extradata:
+        return False
+    return codec.name in COPIED[suffix]

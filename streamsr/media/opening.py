@@ -10,7 +10,7 @@ from streamsr.media.demo import DemoSource
 from streamsr.media.files import FileSource, FolderSource
 from streamsr.media.live import LIVE_SCHEMES, LiveSource
 from streamsr.media.source import Source
-from streamsr.redact import redact
+from streamsr.redact import protect, redact
 
 __all__ = ["DEMO", "open_source"]
 
@@ -33,6 +33,7 @@ def open_source(
     """
     if url == DEMO:
         return DemoSource()
+    protect(url)
     scheme = urlsplit(url).scheme.lower() if "://" in url else ""
     if scheme and scheme not in LIVE_SCHEMES | FILE_SCHEMES:
         allowed = ", ".join(sorted(LIVE_SCHEMES | FILE_SCHEMES))

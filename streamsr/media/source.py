@@ -41,6 +41,7 @@ class Sound:
     """A piece of sound, as it came: an encoded packet, or samples where there is no codec."""
 
     time_s: float  # of its first sample, in seconds of the stream
+    codec: str  # FFmpeg's name
     packet: av.Packet[av.AudioStream] | None = None
     samples: av.AudioFrame | None = None
 

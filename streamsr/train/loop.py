@@ -48,7 +48,10 @@ class Trainer:
         self.settings = settings
         self.facts = settings.model.facts.facts()
         self.folder = settings.runs / settings.name
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"runs {self.folder}: cannot be written: {error.strerror}") from None
         self.step = 0
         torch.manual_seed(settings.seed)
         self.network = in_channels_last(make_network(settings.model))

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from streamsr.zoo.registry import Entry
 
@@ -27,7 +28,7 @@ def models_table(entries: Iterable[Entry]) -> Table:
     for entry in entries:
         facts = entry.facts
         numbers = (f"x{facts.scale}", str(facts.window), str(facts.lookahead))
-        table.add_row(entry.name, *numbers, facts.colour, entry.card.description)
+        table.add_row(entry.name, *numbers, facts.colour, Text(entry.card.description))
     return table
 
 
@@ -54,5 +55,5 @@ def card_table(entry: Entry) -> Table:
     }
     for name, value in rows.items():
         if value:
-            table.add_row(f"[bold]{name}[/]", value)
+            table.add_row(Text(name, "bold"), Text(value))
     return table

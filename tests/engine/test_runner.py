@@ -135,7 +135,7 @@ def test_flushing_nothing_gives_nothing(bench: Bench) -> None:
 def test_workers_that_overtake_each_other_do_not_change_the_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 3})
     network = Reversed()
     with Engine(SlidingWindow(network, facts(window=1)), CPU) as engine:
         assert engine.workers == 4

@@ -194,5 +194,11 @@ def test_a_change_of_colour_description_is_converted(
 
 
 def test_a_size_that_h264_has_not_is_an_output_error() -> None:
-    with pytest.raises(OutputError, match=r"H\.264 of 33x17"):
-        encoder_of(flat((100, 128, 128), size=(17, 33), tags=TAGS[0]))
+    with pytest.raises(OutputError, match=r"H\.264 of 16400x32"):
+        encoder_of(flat((100, 128, 128), size=(32, 16400), tags=TAGS[0]))
+
+
+def test_an_odd_size_loses_its_last_row_and_column() -> None:
+    encoder = encoder_of(flat((100, 128, 128), size=(49, 65), tags=TAGS[0]))
+    assert encoder.size == "64x48"
+    assert encoder.encode(flat((100, 128, 128), size=(49, 65), tags=TAGS[0]))

@@ -19,6 +19,7 @@ from streamsr.frame import ColourTags, Frame
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.files import FileSource
 from streamsr.media.muxing import FileWriter, check_writable
+from streamsr.media.pixels import to_av
 from streamsr.media.settings import EncoderSettings
 from streamsr.media.source import Sound, SourceInfo
 from streamsr.packet import OUTPUT, Packet
@@ -168,7 +169,8 @@ def test_sound_that_players_take_is_copied(
 ) -> None:
     source, target = clip(seconds=2.0), tmp_path / f"out{suffix}"
     rewrite(source, target)
-    assert sound_packets(target) == sound_packets(source)
+    _priming, *rest = sound_packets(source)  # before 0: it would move the pictures
+    assert sound_packets(target) == rest
     assert numbers(target) == list(range(50))
 
 
@@ -247,7 +249,7 @@ def test_sound_without_a_codec_is_encoded(tmp_path: Path) -> None:
         wave = (20_000 * np.sin(np.arange(1920) * 0.13)).astype(np.int16)
         samples = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
         samples.sample_rate = HZ
-        writing.writer.sound(Sound(n / 25, samples=samples))
+        writing.writer.sound(Sound(n / 25, "pcm_s16le", samples=samples))
     writing.writer.close()
     with av.open(path) as container:
         heard = [s.to_ndarray() for s in container.decode(audio=0)]
@@ -268,7 +270,7 @@ def test_repeated_sound_is_left_out(tmp_path: Path, clip: Callable[..., Path]) -
     for sound in [*sounds[:20], *sounds[10:30]]:
         writing.writer.sound(sound)
     writing.writer.close()
-    assert sound_packets(path) == sound_packets(source)[:30]
+    assert sound_packets(path) == sound_packets(source)[1:30]
 
 
 def test_sound_of_a_silent_file_is_left_out(tmp_path: Path) -> None:
@@ -276,7 +278,7 @@ def test_sound_of_a_silent_file_is_left_out(tmp_path: Path) -> None:
     writing = Writing(path, silent())
     for frame in numbered(3):
         writing.frame(frame)
-        writing.writer.sound(Sound(0.0, packet=av.Packet(b"noise")))
+        writing.writer.sound(Sound(0.0, "aac", packet=av.Packet(b"noise")))
     writing.writer.close()
     writing.writer.close()  # again: nothing
     with av.open(path) as container:
@@ -322,3 +324,52 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
 
     with pytest.raises(OutputError, match=r"out\.mkv: cannot be written: No space left"):
         fill()
+
+
+def with_sound(path: Path, codec: str, layout: str = "mono", first: int = 0) -> Path:
+    """Two seconds of numbers, and a tone in ``codec``."""
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=RATE)
+        video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
+        sound = out.add_stream(codec, rate=HZ, layout=layout)
+        for number, planes in enumerate(scene(320, 180, 50, first, False)):
+            picture = to_av(Frame(tuple(planes), ColourTags(1, 1, 1), number, Fraction(1, 25)))
+            out.mux(video.encode(picture))
+            wave = (9000 * np.sin(np.arange(1920) * 0.06)).astype(np.int16)
+            channels = 2 if layout == "stereo" else 1
+            samples = av.AudioFrame.from_ndarray(np.repeat(wave, channels)[None], "s16", layout)
+            samples.sample_rate, samples.pts = HZ, number * 1920
+            out.mux(sound.encode(samples))
+        out.mux(video.encode(None))
+        out.mux(sound.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("aac", ".ts"), ("ac3", ".mkv"), ("mp2", ".ts"), ("pcm_mulaw", ".mov")]
+)
+def test_sound_that_mp4_cannot_begin_with_is_encoded(
+    tmp_path: Path, codec: str, suffix: str
+) -> None:
+    source, target = with_sound(tmp_path / f"in{suffix}", codec), tmp_path / "out.mp4"
+    rewrite(source, target)
+    with av.open(str(target)) as container:
+        (audio,) = container.streams.audio
+        seconds = sum(f.samples for f in container.decode(audio)) / HZ
+    assert seconds == pytest.approx(2, abs=0.15)
+    assert numbers(target) == list(range(50))
+
+
+def test_sound_that_changes_its_format_and_steps_back_goes_on(tmp_path: Path) -> None:
+    parts = [
+        with_sound(tmp_path / f"{layout}.ts", "mp2", layout, first)
+        for layout, first in (("mono", 0), ("stereo", 50))
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    target = tmp_path / "out.mp4"
+    rewrite(joined, target)
+    assert numbers(target) == list(range(100))
+    with av.open(str(target)) as container:
+        seconds = sum(f.samples for f in container.decode(audio=0)) / HZ
+    assert seconds == pytest.approx(4, abs=0.4)
