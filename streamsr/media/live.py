@@ -14,6 +14,7 @@ from streamsr.errors import SourceAuthError, SourceError
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
 from streamsr.media.files import stream_info
+from streamsr.media.h264 import LossDetector
 from streamsr.media.pixels import from_av
 from streamsr.media.source import Item, Sound, reason_of
 from streamsr.redact import redact
@@ -26,7 +27,7 @@ LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp"})
 OPEN_S = 5.0  # for a peer to say something
 READ_S = 2.0  # for a packet; FFmpeg takes twice as long to notice
 SILENT_S = 4.0  # without a new picture: the camera is given up and opened anew
-DAMAGED_S = 2.0  # of nothing but damaged data: likewise
+DAMAGED_S = 6.0  # likewise where all there is is damaged: keyframes may be seconds apart
 WAITED_S = 0.003  # for a packet: it had not been there before
 BACKLOG_S = 2.0  # after opening: what comes from then on is live however fast it comes
 AUTH_RETRY_S = 30.0  # cameras lock users out that knock too often
@@ -110,6 +111,8 @@ class LiveSource:
         audio = next(iter(container.streams.audio), None)
         video.codec_context.thread_count = 1  # frame threads would delay by a frame each
         watch = _Watch(monotonic())
+        losses = LossDetector(video.codec_context.extradata)
+        reads_h264 = video.codec_context.name == "h264"
         shape: tuple[int, int, str] | None = None
         for packet in watch.timed(container.demux([s for s in (video, audio) if s is not None])):
             if stop.is_set():
@@ -118,6 +121,8 @@ class LiveSource:
             if packet.stream is audio:
                 yield from self._sound(packet)
                 continue
+            if reads_h264 and losses.lost_before(bytes(packet)):
+                self._damaged(watch, "packets were lost")
             for picture in self._decode(packet, watch):
                 if not watch.at_live_edge:
                     continue
@@ -134,13 +139,17 @@ class LiveSource:
         try:
             pictures = packet.decode()
         except av.FFmpegError as error:
-            watch.damaged = True
-            self._tell(Code.SRC_DAMAGED, f"{reason_of(error)}; held until a whole picture")
+            self._damaged(watch, reason_of(error))
             return []
         return [p for p in pictures if watch.is_new(p) and watch.is_whole(p)]
 
+    def _damaged(self, watch: _Watch, reason: str) -> None:
+        watch.damaged = watch.was_damaged = True
+        self._tell(Code.SRC_DAMAGED, f"{reason}; the last picture is held until a whole one")
+
     def _frame(self, picture: av.VideoFrame, arrived: float, watch: _Watch) -> Frame:
         pts, broken = self._timeline.picture(picture.time, arrived)
+        gone, watch.was_damaged = watch.was_damaged, False
         if broken and watch.pictures > 1:
             self._tell(Code.SRC_TIME, "the time stamps jumped; they are rebased")
         return from_av(
@@ -148,7 +157,7 @@ class LiveSource:
             pts=pts,
             time_base=TICKS,
             arrived=arrived,
-            discontinuous=broken,
+            discontinuous=broken or gone,
             rotation=picture.rotation,
         )
 
@@ -176,6 +185,7 @@ class _Watch:
     def __init__(self, opened: float) -> None:
         self.pictures = 0
         self.damaged = False  # since the newest keyframe
+        self.was_damaged = False  # since the newest picture that was shown
         self.arrived = opened  # monotonic: the newest packet
         # Some servers begin with what they sent the others since the last keyframe. It is decoded,
         # not shown: shown, the whole stream would lag by it. A read that waits ends it.

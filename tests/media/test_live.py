@@ -13,6 +13,7 @@ from peers import MuteServer, RtspCamera, read_number
 from streamsr.errors import SourceAuthError, SourceError
 from streamsr.events import Code, Event
 from streamsr.frame import Frame
+from streamsr.media.files import file_frames
 from streamsr.media.live import LiveSource
 from streamsr.media.source import Sound, SourceInfo
 
@@ -174,3 +175,18 @@ def test_another_size_is_told(
         reader.wait_for(lambda: reader.frames[-1].width == 256, 8)
     infos = [item for item in reader.items if isinstance(item, SourceInfo)]
     assert [info.size for info in infos] == ["320x180", "256x144"]
+
+
+def test_no_damaged_picture_gets_in_when_packets_are_lost(
+    rtsp_camera: Camera, clip: Callable[..., Path], events: list[Event]
+) -> None:
+    shown = clip(gop=25)
+    truth = [frame.planes[0].astype(int) for frame in file_frames(shown)]
+    camera = rtsp_camera(shown, loss=0.05)
+    with Reader(LiveSource(camera.url, events.append, transport="udp")) as reader:
+        reader.wait_for(lambda: len(reader.frames) >= 60, 40)
+    assert Code.SRC_DAMAGED in {event.code for event in events}
+    for frame in reader.frames:
+        number = read_number(frame.planes[0])
+        assert number is not None
+        assert abs(truth[number] - frame.planes[0]).mean() < 1, f"picture {number} is damaged"
