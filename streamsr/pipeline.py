@@ -7,7 +7,7 @@ knows what a network, a container or a browser is.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -19,7 +19,7 @@ from streamsr.engine.runner import Engine
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
 from streamsr.media.settings import EncoderSettings
-from streamsr.media.source import Sound, Source, SourceInfo
+from streamsr.media.source import Item, Sound, Source, SourceInfo
 from streamsr.metrics import Meter, Summary
 from streamsr.status import StreamStatus
 from streamsr.threads import in_thread
@@ -201,7 +201,7 @@ class Pipeline:
         """The source's thread: everything it gives, into the channels."""
         reconnects = 0
         try:
-            for item in self._source.items(self._stop):
+            for item in self._decoded():
                 if isinstance(item, SourceInfo):
                     self.info = item
                     self.meter.input = item.size
@@ -218,6 +218,15 @@ class Pipeline:
             return  # a later stage has failed and says so itself
         finally:
             self._frames.close()
+
+    def _decoded(self) -> Iterator[Item]:
+        items = self._source.items(self._stop)
+        while True:
+            with self.meter.stage("decode"):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
 
     def _reached_limit(self, frame: Frame) -> bool:
         frames, seconds = self._limits.frames, self._limits.seconds
