@@ -1,6 +1,11 @@
 """The door: the same program as the installed ``streamsr``."""
 
-from streamsr.cli import main
+import sys
 
-if __name__ == "__main__":
-    main()
+try:
+    from streamsr.cli import main
+
+    if __name__ == "__main__":
+        main()
+except KeyboardInterrupt:  # before there is anything to stop
+    sys.exit(130)

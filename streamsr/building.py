@@ -1,8 +1,9 @@
 """From settings to a pipeline that is ready to run, everything it owns opened and closed."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from streamsr.delivery import FrameSink, PacketSink
@@ -16,7 +17,7 @@ from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline import Limits, Pipeline
 from streamsr.settings import PipelineSettings
-from streamsr.zoo.registry import choose, load_model
+from streamsr.zoo.registry import choose, find, load_model
 
 __all__ = ["check_settings", "open_pipeline"]
 
@@ -43,7 +44,9 @@ def open_pipeline(
         give_up_s=settings.input.give_up_s,
     )
     device = pick_device(settings.model.device)
-    entry = choose(settings.model.name, device, settings.model.folders)
+    # a live stream keeps its cores free for what else must not be late
+    pick = find if source.live or settings.serve is not None else partial(choose, device)
+    entry = pick(settings.model.name, settings.model.folders)
     frame_sinks, files = _sinks(settings)
     with Engine(load_model(entry, device), device) as engine:
         yield Pipeline(
@@ -65,7 +68,8 @@ def check_settings(settings: PipelineSettings) -> None:
     """Raise what would stop the pipeline at once, before a process is started for it."""
     url = settings.input.url
     open_source(url, lambda event: None, live=settings.input.live)
-    choose(settings.model.name, pick_device(settings.model.device), settings.model.folders)
+    pick_device(settings.model.device)
+    find(settings.model.name, settings.model.folders)
     _sinks(settings)
 
 
@@ -82,7 +86,10 @@ class _Images:
         self._writer.write(frame, name)
 
     def close(self) -> None:
-        """Every picture is whole already."""
+        """Every picture is whole already; a folder without any goes."""
+        if self._number == 0:
+            with suppress(OSError):  # there is something else in it
+                self._writer.folder.rmdir()
 
 
 def _sinks(settings: PipelineSettings) -> tuple[list[FrameSink], list[PacketSink]]:

@@ -10,8 +10,8 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from streamsr import terminal
-from streamsr.config import load, parse, with_overrides
-from streamsr.errors import OutputError
+from streamsr.config import load, nearest, parse, with_overrides
+from streamsr.errors import ConfigError, OutputError
 from streamsr.settings import PipelineSettings
 from streamsr.shipped import shipped
 from streamsr.terminal import exit_codes
@@ -115,8 +115,7 @@ def run(
     """Run a pipeline file."""
     limits = {"seconds": seconds, "frames": frames}
     overrides = [f"limits.{key}={value}" for key, value in limits.items() if value is not None]
-    named = shipped("pipelines") / f"{pipeline}.toml"
-    path = named if named.is_file() and not pipeline.exists() else pipeline
+    path = _pipeline_file(pipeline)
     settings = load(path, PipelineSettings, [*(set_ or []), *overrides])
     if settings.serve is not None:
         _run_node(settings, as_json)
@@ -207,7 +206,9 @@ def import_model(
     from streamsr.zoo.convert import import_checkpoint
 
     folder = import_checkpoint(checkpoint, into, name)
-    terminal.console.print(f"imported to {folder}", markup=False, highlight=False)
+    terminal.console.print(
+        f"imported; use it with --model {folder}", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 @app.command()
@@ -264,6 +265,19 @@ def bench(
 def main() -> None:
     """Run the program."""
     app()
+
+
+def _pipeline_file(named: Path) -> Path:
+    """The file, or the one streamsr comes with of that name. Raises ConfigError."""
+    known = {path.stem: path for path in sorted(shipped("pipelines").glob("*.toml"))}
+    if named.exists() or named.suffix == ".toml":
+        return named
+    if str(named) not in known:
+        raise ConfigError(
+            f"pipeline: got {str(named)!r}{nearest(str(named), known)}, "
+            f"allowed are a .toml file and {', '.join(known)}"
+        )
+    return known[str(named)]
 
 
 def _settings(

@@ -59,7 +59,9 @@ def with_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, 
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
-            raise ConfigError(f"--set: got {override!r}, allowed is KEY=VALUE, as in output.crf=20")
+            raise ConfigError(
+                f"--set: got {override!r}, allowed is KEY=VALUE, as in encoder.crf=20"
+            )
         data = _with(data, key.strip().split("."), _value(text))
     return data
 

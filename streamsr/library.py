@@ -39,7 +39,7 @@ class Upscaler:
         self, model: str = "fast", *, device: str = "auto", folders: Iterable[Path] = ()
     ) -> None:
         self.device = pick_device(device)
-        self.entry = choose(model, self.device, tuple(folders))
+        self.entry = choose(self.device, model, tuple(folders))
         self._engine = Engine(load_model(self.entry, self.device), self.device)
         self._stream = self._engine.stream("library", Meter(), _ignore)
         self._pushed = 0

@@ -14,7 +14,7 @@ from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.redact import redact
 from streamsr.settings import PipelineSettings
-from streamsr.zoo.registry import choose
+from streamsr.zoo.registry import choose, find
 
 __all__ = ["describe", "table"]
 
@@ -28,8 +28,10 @@ def describe(settings: PipelineSettings) -> dict[str, Any]:
     Raises InputError or SourceError where there is no picture.
     """
     device = pick_device(settings.model.device)
-    entry = choose(settings.model.name, device, settings.model.folders)
     info, frame, live = _first_frame(settings)
+    folders = settings.model.folders
+    name = settings.model.name
+    entry = find(name, folders) if live else choose(device, name, folders)
     scale = entry.facts.scale
     return {
         "input": redact(settings.input.url),

@@ -13,7 +13,7 @@ from streamsr.errors import StreamsrError, UserError, WorkerError
 from streamsr.events import Code, Emit, Event
 from streamsr.hub import Hub
 from streamsr.packet import Packet
-from streamsr.settings import PipelineSettings
+from streamsr.settings import LimitSettings, PipelineSettings
 from streamsr.status import StreamStatus
 from streamsr.wire import Kind, Message, encode, read
 
@@ -151,14 +151,27 @@ class Supervisor:
 
     def _of_this_life(self) -> PipelineSettings:
         """The settings of the worker that starts: a later one records beside what is there."""
-        path = self.settings.output.path
-        if self.restarts == 0 or path is None:
+        if self.restarts == 0:
             return self.settings
+        settings = self.settings.model_copy(update={"limits": self._limits_left()})
+        path = settings.output.path
+        if path is None:
+            return settings
         numbers = range(self.restarts + 1, self.restarts + 1000)
         names = (path.with_name(f"{path.stem}.{number}{path.suffix}") for number in numbers)
         free = next(name for name in names if not name.exists())
-        output = self.settings.output.model_copy(update={"path": free})
-        return self.settings.model_copy(update={"output": output})
+        self._tell(Code.WORKER_UP, f"the recording goes on in {free}")
+        output = settings.output.model_copy(update={"path": free})
+        return settings.model_copy(update={"output": output})
+
+    def _limits_left(self) -> LimitSettings:
+        limits = self.settings.limits
+        frames, seconds = limits.frames, limits.seconds
+        if frames is not None:
+            frames = max(1, frames - self._before.frames_in)
+        if seconds is not None and self._started is not None:
+            seconds = max(0.1, seconds - (monotonic() - self._started))
+        return LimitSettings(frames=frames, seconds=seconds)
 
     async def _kill(self) -> None:
         process, writer = self._process, self._writer

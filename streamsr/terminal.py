@@ -127,6 +127,9 @@ def report(summaries: Sequence[dict[str, Any]], as_json: bool) -> None:
         sys.stdout.write(json.dumps({"streams": list(summaries)}) + "\n")
         return
     for s in summaries:
+        if not s["input"]:
+            console.print(f"{s['name']}: no picture ever came", markup=False, highlight=False)
+            continue
         latency = s["latency_ms"]
         p99 = f", latency p99 {latency['p99']:.0f} ms" if latency["p99"] is not None else ""
         console.print(

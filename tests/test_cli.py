@@ -68,6 +68,13 @@ def test_a_folder_becomes_a_folder_of_the_same_names(frames: Path, tmp_path: Pat
     assert [read_number(_luma(f.planes[0])) for f in image_frames(out)] == list(range(12))
 
 
+def test_an_overwritten_folder_holds_the_new_frames_alone(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    upscaled(frames, out)
+    upscaled(frames, out, "--overwrite", "--frames", 4)
+    assert image_names(out) == [f"f{n}.png" for n in range(4)]
+
+
 def test_a_folder_becomes_a_video(frames: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mkv"
     upscaled(frames, out, "--rate", 10)

@@ -53,23 +53,23 @@ class ImageWriter:
     """Writes frames as R'G'B' PNG files, each appearing in the folder only once it is whole.
 
     The folder is made where it is missing. Raises OutputError where it cannot be written or,
-    unless ``overwrite``, holds PNG files; those of other names are left alone either way.
+    unless ``overwrite``, holds PNG files; with it, they go when the first frame is written.
     """
 
     def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            taken = sum(_is_png(p) for p in folder.iterdir())
+            self._old = [p for p in folder.iterdir() if _is_png(p)]
             probe = folder / ".streamsr.partial"
             probe.touch()
             probe.unlink()
         except OSError as error:
             raise OutputError(f"output {folder}: cannot be written: {error.strerror}") from None
-        if taken and not overwrite:
+        if self._old and not overwrite:
             raise OutputError(
-                f"output {folder}: got a folder with {taken} PNG files in it, allowed is one "
-                "without; --overwrite replaces those of the same names"
+                f"output {folder}: got a folder with {len(self._old)} PNG files in it, allowed is "
+                "one without; --overwrite replaces them"
             )
         self._encoder = PngEncoder()
 
@@ -80,6 +80,8 @@ class ImageWriter:
             raise OutputError(f"output {target}: got the name {name!r}, allowed is one of a PNG")
         partial = self.folder / f".{name}.partial"
         try:
+            while self._old:
+                self._old.pop().unlink(missing_ok=True)
             partial.write_bytes(self._encoder.encode(frame))
             partial.replace(target)
         except (av.FFmpegError, OSError) as error:

@@ -88,7 +88,7 @@ class LiveSource:
                 raise type(reason)(f"input {self.name}: {reason}")
             delay_s = min(delay_s, self._give_up_s - tried_s)
         code = Code.SRC_AUTH if refused else Code.SRC_DOWN
-        self._tell(code, f"{reason}; trying again in {delay_s:.1f} s")
+        self._tell(code, f"{self.name}: {reason}; trying again in {delay_s:.1f} s")
         return delay_s
 
     def _connection(self, stop: threading.Event) -> Iterator[Item]:
@@ -101,6 +101,8 @@ class LiveSource:
                 yield from self._read(container, stop)
         except (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError):
             raise SourceAuthError("it refuses the user name or password") from None
+        except (av.error.ExitError, TimeoutError):
+            raise SourceError("it says nothing any more") from None
         except (av.FFmpegError, OSError) as error:
             raise SourceError(reason_of(error)) from None
 

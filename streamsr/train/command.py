@@ -24,7 +24,9 @@ def run_training(config: Path, overrides: list[str], threads: int) -> dict[str, 
     torch.set_num_threads(threads)
     settings = load(config, TrainSettings, overrides)
     trainer = Trainer(settings)
-    last: Progress | None = None
+    last = trainer.last_validation()
+    if trainer.step:
+        console.print(f"goes on at step {trainer.step}/{settings.steps}", highlight=False)
     with progress_bar() as bar:
         task = bar.add_task(settings.name, total=settings.steps, completed=trainer.step, fps="")
 
@@ -69,6 +71,6 @@ def run_evaluation(
                 tasks[step.clip] = bar.add_task(step.clip, total=step.frames, fps="")
             bar.update(tasks[step.clip], completed=step.frame, total=step.frames)
 
-        entry = choose(model, place, folders)
+        entry = choose(place, model, folders)
         result = evaluate(target, entry, place, max_frames=frames, report=report)
     return result.to_json(), evaluation_table(result)

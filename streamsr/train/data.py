@@ -36,6 +36,8 @@ def load_clips(folder: Path, cache: Path, colour: Colour) -> list[Clip]:
 
     Raises InputError where the folder holds no clip.
     """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder of clips")
     paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in CLIP_SUFFIXES)
     if not paths:
         allowed = ", ".join(sorted(CLIP_SUFFIXES))

@@ -25,13 +25,15 @@ from streamsr.zoo.weights import write_weights
 
 __all__ = ["Progress", "Trainer", "charbonnier"]
 
+LOG_NAME = "log.jsonl"
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a run stands, once a step."""
 
     step: int
-    loss: float  # mean since the last report
+    loss: float  # of the step; the mean since the last validation where there is one
     psnr: float | None = None  # luma or RGB dB on the validation clips, where just measured
     gain: float | None = None  # of it over bicubic
 
@@ -87,6 +89,14 @@ class Trainer:
                 self._save()
             report(progress)
         return self.export()
+
+    def last_validation(self) -> Progress | None:
+        """What the run's log ends with."""
+        log = self.folder / LOG_NAME
+        if not log.exists():
+            return None
+        line = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+        return Progress(line["step"], line["loss"], line["psnr_db"], line["gain_db"])
 
     def export(self) -> Path:
         """Write the averaged network as a model folder."""
@@ -169,7 +179,7 @@ class Trainer:
             "gain_db": progress.gain,
             "learning_rate": self._learning_rate(),
         }
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        with (self.folder / LOG_NAME).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     @property

@@ -82,7 +82,7 @@ def find(name: str, folders: Sequence[Path] = ()) -> Entry:
     return _entry(by_name[name])
 
 
-def choose(name: str, device: torch.device, folders: Sequence[Path] = ()) -> Entry:
+def choose(device: torch.device, name: str, folders: Sequence[Path] = ()) -> Entry:
     """Give the model to run for ``name`` on ``device``: itself, or the one its card prefers there.
 
     A folder's path is taken as it is. Raises ModelError as ``find`` does.
