@@ -2,12 +2,12 @@
 
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import av
@@ -26,6 +26,16 @@ def streamsr(*args: object, timeout_s: float = 60) -> subprocess.CompletedProces
     return subprocess.run(
         [*CLI, *map(str, args)], capture_output=True, text=True, timeout=timeout_s, check=False
     )
+
+
+def wait_for_bytes(path: Path, count: int, process: "subprocess.Popen[str]") -> None:
+    """Wait until ``process`` has written so much; kill it where it does not within 30 s."""
+    deadline = monotonic() + 30
+    while not path.is_file() or path.stat().st_size < count:
+        if process.poll() is not None or monotonic() > deadline:
+            process.kill()
+            pytest.fail(f"{path} has not got {count} bytes, exit code {process.returncode}")
+        sleep(0.02)
 
 
 def upscaled(*args: object) -> dict[str, Any]:
@@ -100,9 +110,7 @@ def test_an_interrupted_recording_plays(tmp_path: Path, sent: signal.Signals) ->
     out = tmp_path / "out.mp4"
     args = ["upscale", "demo", str(out), "--model", "bicubic", "--json"]
     with subprocess.Popen([*CLI, *args], stdout=subprocess.PIPE, text=True) as process:
-        while not out.exists() or out.stat().st_size < 400_000:
-            assert process.poll() is None
-            os.sched_yield()
+        wait_for_bytes(out, 400_000, process)
         process.send_signal(sent)
         stdout, _ = process.communicate(timeout=20)
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 0}.get(sent, -sent)
@@ -181,9 +189,7 @@ def test_a_live_camera_becomes_one_continuous_recording(
     camera = rtsp_camera()
     args = ["upscale", camera.url, str(out), "--model", "bicubic", "--seconds", "10", "--json"]
     with subprocess.Popen([*CLI, *args], stdout=subprocess.PIPE, text=True) as process:
-        while not out.exists() or out.stat().st_size < 100_000:
-            assert process.poll() is None
-            os.sched_yield()
+        wait_for_bytes(out, 100_000, process)
         camera.restart()
         stdout, _ = process.communicate(timeout=30)
     (summary,) = json.loads(stdout)["streams"]

@@ -49,10 +49,10 @@ def check_writable(path: Path) -> None:
     if not path.parent.is_dir():
         raise OutputError(f"output {path}: the folder {path.parent} does not exist")
     try:
-        existed = path.exists()
-        path.open("ab").close()
-        if not existed:
-            path.unlink()
+        probe = path if path.exists() else path.with_name(f".{path.name}.partial")
+        probe.open("ab").close()
+        if probe != path:
+            probe.unlink()
     except OSError as error:
         raise OutputError(f"output {path}: cannot be written: {error.strerror}") from None
 

@@ -264,11 +264,15 @@ def test_video_is_converted_exactly(
 
 
 def test_pictures_are_not_overwritten_unasked(tmp_path: Path) -> None:
-    ImageWriter(tmp_path).write(rgb_frame(seed=1), "a.png")
-    ImageWriter(tmp_path, overwrite=True).write(rgb_frame(seed=2), "b.PNG")
+    writer = ImageWriter(tmp_path)
+    writer.write(rgb_frame(seed=1), "a.png")
+    writer.write(rgb_frame(seed=2), "b.PNG")
     with pytest.raises(OutputError, match=r"2 PNG files.*--overwrite"):
         ImageWriter(tmp_path)
-    ImageWriter(tmp_path, overwrite=True).write(rgb_frame(seed=3), "a.png")
+    again = ImageWriter(tmp_path, overwrite=True)
+    assert len(list(tmp_path.iterdir())) == 2, "nothing goes before there is something new"
+    again.write(rgb_frame(seed=3), "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     np.testing.assert_array_equal(
         read_image(tmp_path / "a.png").planes[0], rgb_frame(seed=3).planes[0]
     )
