@@ -23,10 +23,10 @@ class DemoSource:
     reconnects = 0
 
     def __init__(self, scene: Scene | None = None) -> None:
-        self._scene = scene or Scene()
+        self._scene = scene  # None: drawn once it is wanted, which takes half a second
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
-        scene = self._scene
+        scene = self._scene or Scene()
         rate = Fraction(scene.rate)
         yield SourceInfo(
             width=scene.width,

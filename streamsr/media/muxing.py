@@ -115,15 +115,16 @@ class FileWriter:
 
     def close(self) -> None:
         """Finish the file. Closing twice does nothing."""
-        container, self._container = self._container, None
+        container = self._container
         if container is None:
             return
         try:
-            if self._encoder is not None and self._audio is not None:
-                for packet in self._encoder.flush():
-                    packet.stream = self._audio
-                    container.mux(packet)
-            container.close()
+            try:
+                for packet in self._encoder.flush() if self._encoder is not None else ():
+                    self._mux_encoded(packet)
+            finally:
+                self._container = None
+                container.close()
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from None
 
