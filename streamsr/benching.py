@@ -17,10 +17,9 @@ from streamsr.frame import ColourTags, Frame
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.muxing import FileWriter
 from streamsr.media.scene import Scene
-from streamsr.media.settings import EncoderSettings
 from streamsr.media.source import SourceInfo
 from streamsr.packet import OUTPUT, Packet
-from streamsr.settings import PipelineSettings
+from streamsr.settings import EncoderSettings, PipelineSettings
 from streamsr.timeline import TICKS
 
 __all__ = ["bench_file", "bench_table"]

@@ -12,10 +12,10 @@ from typing import Protocol
 from streamsr.errors import OutputError
 from streamsr.frame import Frame
 from streamsr.media.encoder import VideoEncoder
-from streamsr.media.settings import EncoderSettings
 from streamsr.media.source import Sound, SourceInfo
 from streamsr.metrics import Meter
 from streamsr.packet import INPUT, OUTPUT, Packet
+from streamsr.settings import EncoderSettings
 
 __all__ = ["Delivery", "FrameSink", "PacketSink"]
 

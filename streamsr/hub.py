@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
 
-from streamsr.packet import AUDIO, Packet
+from streamsr.packet import SOUND, Packet
 
 __all__ = ["EndOfStream", "Hub", "Subscription"]
 
@@ -28,7 +28,7 @@ class Subscription:
         self._capacity = capacity
         self._starved = starved  # asks the encoders for a keyframe
         self._queue: deque[Packet] = deque()
-        self._waiting = {track for track in tracks if track != AUDIO}  # for their keyframe
+        self._waiting = set(self.tracks - SOUND)  # for their keyframe
         self._arrived = asyncio.Event()
         self._ended = False
 
@@ -46,7 +46,7 @@ class Subscription:
         if len(self._queue) >= self._capacity:
             self.dropped += len(self._queue)
             self._queue.clear()
-            self._waiting |= self.tracks - {AUDIO}
+            self._waiting |= self.tracks - SOUND
             self._starved()
         if packet.track in self._waiting:
             if not packet.keyframe:

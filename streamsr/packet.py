@@ -3,22 +3,25 @@
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-__all__ = ["AUDIO", "INPUT", "OUTPUT", "Packet"]
+__all__ = ["AAC", "AUDIO", "INPUT", "OUTPUT", "SOUND", "Packet"]
 
 OUTPUT = "output"  # the upscaled rendition
 INPUT = "input"  # the picture as it came in
-AUDIO = "audio"
+AUDIO = "audio"  # the sound as Opus, for browsers
+AAC = "aac"  # the sound as AAC-LC, for servers, players and recordings
+SOUND = frozenset({AUDIO, AAC})
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
     """One access unit of one track.
 
-    Video is H.264 in Annex B without B-frames, SPS and PPS before each keyframe; audio is Opus.
+    Video is H.264 in Annex B without B-frames, SPS and PPS before each keyframe; sound is
+    stereo at 48 kHz, AAC without ADTS headers.
     Packets of one instant on different tracks have the same ``pts``.
     """
 
-    track: str  # OUTPUT, INPUT or AUDIO
+    track: str  # OUTPUT, INPUT, AUDIO or AAC
     data: bytes = field(repr=False)
     pts: int  # in units of time_base; strictly rising within a track
     time_base: Fraction  # seconds

@@ -18,9 +18,9 @@ from streamsr.delivery import Delivery, FrameSink, PacketSink
 from streamsr.engine.runner import Engine
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
-from streamsr.media.settings import EncoderSettings
 from streamsr.media.source import Item, Sound, Source, SourceInfo
 from streamsr.metrics import Meter, Summary
+from streamsr.settings import EncoderSettings
 from streamsr.status import StreamStatus
 from streamsr.threads import in_thread
 

@@ -1,6 +1,7 @@
 """What a stream says of itself while it runs, for pages, commands and metrics."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["StreamStatus"]
 
@@ -10,18 +11,22 @@ class StreamStatus:
     """One stream at one moment. Latency runs from a frame's last packet to its encoded packet."""
 
     name: str
-    state: str  # "starting", "live", "down" (the last picture is held) or "ended"
-    model: str
+    state: str  # "starting", "live", "down" (the last picture is held), "ended" or "disabled"
+    model: str  # what runs now: a step of the ladder, when the device is too slow
     device: str
     input: str  # "320x180", or "" before the first frame
     output: str
     frames_in: int = 0
     frames_out: int = 0
     frames_dropped: int = 0
+    dropped_by: Mapping[str, int] = field(default_factory=dict)  # cause: "late", "full", "lost"
     fps: float = 0.0  # over the last seconds
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
     reconnects: int = 0
     stalled_s: float = 0.0  # since a frame was finished, while others wait
+    rate: float = 0.0  # nominal pictures a second; 0 before the first frame
+    sound: bool = False  # whether the source has any
+    wanted: str = ""  # the model that was asked for
     aspect: float = 0.0  # display width / height; 0 before the first frame
     message: str = ""  # the newest event, for people

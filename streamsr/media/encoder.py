@@ -13,7 +13,7 @@ from av.video.reformatter import ColorRange, Interpolation
 from streamsr.errors import OutputError
 from streamsr.frame import ColourTags, Frame
 from streamsr.media.pixels import planes_of, to_av
-from streamsr.media.settings import EncoderSettings
+from streamsr.settings import EncoderSettings
 
 __all__ = ["VideoEncoder"]
 

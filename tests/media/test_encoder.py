@@ -12,7 +12,7 @@ from streamsr.errors import OutputError
 from streamsr.frame import ColourTags, Frame
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.pixels import planes_of
-from streamsr.media.settings import EncoderSettings
+from streamsr.settings import EncoderSettings
 
 TICK = Fraction(1, 90_000)
 RATE = Fraction(25)

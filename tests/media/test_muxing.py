@@ -20,9 +20,9 @@ from streamsr.media.encoder import VideoEncoder
 from streamsr.media.files import FileSource
 from streamsr.media.muxing import FileWriter, check_writable
 from streamsr.media.pixels import to_av
-from streamsr.media.settings import EncoderSettings
 from streamsr.media.source import Sound, SourceInfo
 from streamsr.packet import OUTPUT, Packet
+from streamsr.settings import EncoderSettings
 
 RATE = Fraction(25)
 HZ = 48_000

@@ -1,0 +1,1 @@
+"""Steering and watching a node over MQTT. Decides nothing about streams, touches no picture."""
