@@ -1,13 +1,12 @@
 """From settings to a pipeline that is ready to run, everything it owns opened and closed."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from streamsr.delivery import FrameSink, PacketSink
-from streamsr.engine.runner import Engine, pick_device
+from streamsr.engine.engines import Engines, pick_device
 from streamsr.errors import OutputError
 from streamsr.events import Emit, Event
 from streamsr.frame import Frame
@@ -16,20 +15,27 @@ from streamsr.media.muxing import FileWriter
 from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline import Limits, Pipeline
-from streamsr.settings import PipelineSettings
-from streamsr.zoo.registry import choose, find, load_model
+from streamsr.settings import ModelSettings, StreamSettings
+from streamsr.turn import Step
+from streamsr.zoo.registry import choose, find
 
-__all__ = ["check_settings", "open_pipeline"]
+__all__ = ["check_settings", "ladder_of", "open_pipeline"]
 
 
 @contextmanager
 def open_pipeline(
-    settings: PipelineSettings, emit: Emit, packet_sinks: Sequence[PacketSink] = ()
+    settings: StreamSettings,
+    emit: Emit,
+    packet_sinks: Sequence[PacketSink] = (),
+    engines: Engines | None = None,
+    *,
+    paced: bool = False,
 ) -> Iterator[Pipeline]:
     """Build the pipeline that ``settings`` describe, its packets going to ``packet_sinks`` too.
 
+    Its models run in ``engines``, or in threads of its own. ``paced``: a file at its own pace.
     Raises InputError, ModelError or OutputError for what cannot be opened. Leaving the context
-    ends the engine; the pipeline closes its own sinks when it has run.
+    ends what was opened here; the pipeline closes its own sinks when it has run.
     """
 
     def emit_named(event: Event) -> None:
@@ -43,33 +49,50 @@ def open_pipeline(
         live=settings.input.live,
         give_up_s=settings.input.give_up_s,
     )
-    device = pick_device(settings.model.device)
-    # a live stream keeps its cores free for what else must not be late
-    pick = find if source.live or settings.serve is not None else partial(choose, device)
-    entry = pick(settings.model.name, settings.model.folders)
     frame_sinks, files = _sinks(settings)
-    with Engine(load_model(entry, device), device) as engine:
+    with ExitStack() as stack:
+        if engines is None:
+            engines = stack.enter_context(Engines(pick_device(settings.model.device)))
+        in_haste = source.live or paced
         yield Pipeline(
             settings.name,
             source,
-            engine,
-            model_name=entry.name,
+            ladder_of(settings.model, engines, in_haste=in_haste),
             emit=emit,
             frame_sinks=frame_sinks,
             packet_sinks=[*files, *packet_sinks],
             encoder=settings.encoder,
-            with_input=bool(packet_sinks),
             limits=Limits(settings.limits.frames, settings.limits.seconds),
-            paced=settings.serve is not None,
+            budget_s=settings.model.budget_ms / 1e3,
+            paced=paced,
         )
 
 
-def check_settings(settings: PipelineSettings) -> None:
+def ladder_of(model: ModelSettings, engines: Engines, *, in_haste: bool = True) -> list[Step]:
+    """The models a stream may run, loaded. A file, which can wait, needs no more than one.
+
+    A stream in haste keeps its cores free for what else must not be late, so it takes the name as
+    it is. Raises ModelError.
+    """
+    if not in_haste:
+        entry = choose(engines.device, model.name, model.folders)
+        return [Step(entry.name, engines.load(entry))]
+    entries = [find(name, model.folders) for name in (model.name, *model.ladder)]
+    first = entries[0].facts.scale
+    return [
+        Step(entry.name, engines.load(entry))
+        for number, entry in enumerate(entries)
+        if entry.facts.scale == first and entry.folder not in [e.folder for e in entries[:number]]
+    ]
+
+
+def check_settings(settings: StreamSettings) -> None:
     """Raise what would stop the pipeline at once, before a process is started for it."""
     url = settings.input.url
     open_source(url, lambda event: None, live=settings.input.live)
     pick_device(settings.model.device)
-    find(settings.model.name, settings.model.folders)
+    for name in (settings.model.name, *settings.model.ladder):
+        find(name, settings.model.folders)
     _sinks(settings)
 
 
@@ -92,13 +115,13 @@ class _Images:
                 self._writer.folder.rmdir()
 
 
-def _sinks(settings: PipelineSettings) -> tuple[list[FrameSink], list[PacketSink]]:
+def _sinks(settings: StreamSettings) -> tuple[list[FrameSink], list[PacketSink]]:
     output, path = settings.output, settings.output.path
     if path is None:
         return [], []
     if path.exists() and Path(settings.input.url).exists() and path.samefile(settings.input.url):
         raise OutputError(f"output {path}: it is the input; it would be lost")
-    if (not path.suffix or path.is_dir()) and settings.serve is None:
+    if not path.suffix or path.is_dir():
         return [_Images(path, output.overwrite)], []
     if path.exists() and not output.overwrite:
         raise OutputError(f"output {path}: it exists already; --overwrite replaces it")

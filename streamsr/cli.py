@@ -12,7 +12,7 @@ import typer
 from streamsr import terminal
 from streamsr.config import load, nearest, parse, with_overrides
 from streamsr.errors import ConfigError, OutputError
-from streamsr.settings import PipelineSettings
+from streamsr.settings import NodeSettings, PipelineSettings
 from streamsr.shipped import shipped
 from streamsr.terminal import exit_codes
 
@@ -115,14 +115,40 @@ def run(
     """Run a pipeline file."""
     limits = {"seconds": seconds, "frames": frames}
     overrides = [f"limits.{key}={value}" for key, value in limits.items() if value is not None]
-    path = _pipeline_file(pipeline)
-    settings = load(path, PipelineSettings, [*(set_ or []), *overrides])
-    if settings.serve is not None:
-        _run_node(settings, as_json)
+    path = _shipped_or_given(pipeline)
+
+    def read() -> PipelineSettings:
+        return load(path, PipelineSettings, [*(set_ or []), *overrides])
+
+    settings = read()
+    if settings.needs_node:
+        _run_node(settings.as_node(), as_json, lambda: read().as_node(), path)
     elif settings.output.path is not None:
         _run_here(settings, as_json)
     else:
-        raise OutputError(f"{pipeline}: it has no output: add [serve], or output.path")
+        raise OutputError(
+            f"{pipeline}: it has no output: add output.path, [serve], [hls], [record], "
+            "[mqtt] or [[publish]]"
+        )
+
+
+@app.command()
+@command
+def node(
+    config: Annotated[
+        Path, typer.Argument(metavar="NODE", help="A node file, as pipelines/node.toml.")
+    ],
+    set_: Set = None,
+    seconds: Seconds = None,
+    as_json: Json = False,
+) -> None:
+    """Run many cameras without a screen; SIGHUP or a changed file reloads the settings."""
+    path = _shipped_or_given(config)
+
+    def read() -> NodeSettings:
+        return load(path, NodeSettings, set_ or [])
+
+    _run_node(read(), as_json, read, path, seconds)
 
 
 @app.command()
@@ -267,14 +293,14 @@ def main() -> None:
     app()
 
 
-def _pipeline_file(named: Path) -> Path:
+def _shipped_or_given(named: Path) -> Path:
     """The file, or the one streamsr comes with of that name. Raises ConfigError."""
     known = {path.stem: path for path in sorted(shipped("pipelines").glob("*.toml"))}
     if named.exists() or named.suffix == ".toml":
         return named
     if str(named) not in known:
         raise ConfigError(
-            f"pipeline: got {str(named)!r}{nearest(str(named), known)}, "
+            f"file: got {str(named)!r}{nearest(str(named), known)}, "
             f"allowed are a .toml file and {', '.join(known)}"
         )
     return known[str(named)]
@@ -306,13 +332,19 @@ def _serve(
     data: dict[str, Any], listen: str, as_json: bool, overrides: list[str] | None = None
 ) -> None:
     data["serve"] = {"listen": listen}
-    _run_node(_parsed(data, overrides), as_json)
+    _run_node(_parsed(data, overrides).as_node(), as_json)
 
 
-def _run_node(settings: PipelineSettings, as_json: bool) -> None:
+def _run_node(
+    settings: NodeSettings,
+    as_json: bool,
+    reload: Callable[[], NodeSettings] | None = None,
+    path: Path | None = None,
+    seconds: float | None = None,
+) -> None:
     from streamsr.running import run_node
 
-    summaries, code = run_node(settings)
+    summaries, code = run_node(settings, reload, path, seconds)
     terminal.report(summaries, as_json)
     raise typer.Exit(code)
 

@@ -33,7 +33,9 @@ class FrameSink(Protocol):
 class PacketSink(Protocol):
     """Where packets and sound go, all from one thread. Raises OutputError where it fails."""
 
-    tracks: frozenset[str]  # of packets it is given: OUTPUT, and INPUT where it wants both
+    @property
+    def tracks(self) -> frozenset[str]:
+        """The renditions it wants now: of OUTPUT and INPUT. What nobody wants is not encoded."""
 
     def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
         """Begin with the first OUTPUT keyframe, which ``video`` is given as well."""
@@ -61,7 +63,6 @@ class Delivery:
         *,
         frame_sinks: Sequence[FrameSink] = (),
         packet_sinks: Sequence[PacketSink] = (),
-        with_input: bool = False,
         failed: Callable[[OutputError], None],
     ) -> None:
         self._settings = settings
@@ -69,7 +70,6 @@ class Delivery:
         self._frame_sinks = list(frame_sinks)
         self._packet_sinks = list(packet_sinks)
         self._opened: list[PacketSink] = []
-        self._with_input = with_input  # the input is a rendition of its own, too
         self._failed = failed
         self._sounds: deque[Sound] = deque(maxlen=SOUNDS_KEPT)
         self._encoders: dict[str, VideoEncoder] = {}
@@ -95,8 +95,7 @@ class Delivery:
             with self._meter.stage("write"):
                 self._guarded(frame_sink, partial(frame_sink.write, upscaled, info))
         if self._packet_sinks:
-            if self._with_input:
-                self._send(INPUT, frame, info)
+            self._send(INPUT, frame, info)
             self._send(OUTPUT, upscaled, info)
             self._release_sounds(upscaled.time_s)
         self._meter.left(frame.arrived, f"{upscaled.width}x{upscaled.height}")
@@ -127,6 +126,8 @@ class Delivery:
             self._guarded(sink, sink.close)
 
     def _send(self, track: str, frame: Frame, info: SourceInfo) -> None:
+        if not any(track in sink.tracks for sink in self._packet_sinks):
+            return
         encoder = self._encoders.get(track)
         if encoder is None:
             encoder = VideoEncoder(self._settings, frame, info.rate, info.sample_aspect)

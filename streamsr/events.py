@@ -22,10 +22,23 @@ class Code(StrEnum):
     SRC_TIME = "SRC_TIME"  # the source's time stamps jumped; rebased
     SRC_DAMAGED = "SRC_DAMAGED"  # the decoder meets damaged data
     OUT_FAILED = "OUT_FAILED"  # an output cannot be written
+    OUT_UP = "OUT_UP"  # an output's server or disk takes the stream
+    OUT_DOWN = "OUT_DOWN"  # it does not; it is tried again
+    REC_FULL = "REC_FULL"  # no room to record; goes on by itself when there is
     WORKER_DOWN = "WORKER_DOWN"  # a worker process ended; it is started again
     WORKER_UP = "WORKER_UP"
     SR_FAILED = "SR_FAILED"  # the network gave no usable picture; scaled plainly instead
     OVERLOAD = "OVERLOAD"  # frames are dropped, since the device is too slow
+    STEP_DOWN = "STEP_DOWN"  # the device is too slow for long: a cheaper model runs
+    STEP_UP = "STEP_UP"  # it is not any more: a better model runs again
+    MODEL_FAILED = "MODEL_FAILED"  # a model cannot be loaded; the one before it goes on
+    STREAM_FAILED = "STREAM_FAILED"  # a stream ended with an error; others go on
+    CONFIG_RELOADED = "CONFIG_RELOADED"  # the node runs by its changed file
+    CONFIG_REFUSED = "CONFIG_REFUSED"  # the changed file is wrong; nothing of it is taken
+    MQTT_UP = "MQTT_UP"  # the broker is there
+    MQTT_DOWN = "MQTT_DOWN"  # it is not; it is tried again
+    MQTT_AUTH = "MQTT_AUTH"  # it refuses the credentials; tried again, seldom
+    CMD_REFUSED = "CMD_REFUSED"  # a command cannot be carried out
 
 
 @dataclass(frozen=True, slots=True)

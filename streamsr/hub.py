@@ -64,8 +64,15 @@ class Subscription:
 class Hub:
     """A stream's packets on their way to whoever subscribed."""
 
-    def __init__(self, request_keyframe: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        request_keyframe: Callable[[], None],
+        wanted: Callable[[frozenset[str]], None] = lambda tracks: None,
+    ) -> None:
+        """``wanted`` is told the tracks that have subscribers, whenever that changes."""
         self._request_keyframe = request_keyframe
+        self._tell_wanted = wanted
+        self.wanted: frozenset[str] = frozenset()  # the tracks that have subscribers
         self._subscriptions: set[Subscription] = set()
         self._asked_s = float("-inf")  # loop time of the newest request
         self._asking: asyncio.TimerHandle | None = None  # a request that waits for its turn
@@ -92,12 +99,14 @@ class Hub:
             subscription.end()
             return subscription
         self._subscriptions.add(subscription)
+        self._note_wanted()
         self.request_keyframe()
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         self._subscriptions.discard(subscription)
         subscription.end()
+        self._note_wanted()
 
     def request_keyframe(self) -> None:
         """Ask the encoders for a keyframe: now, or as soon as the last request is 0.5 s old.
@@ -121,6 +130,12 @@ class Hub:
             self._asking = None
         for subscription in list(self._subscriptions):
             self.unsubscribe(subscription)
+
+    def _note_wanted(self) -> None:
+        wanted = frozenset[str]().union(*(s.tracks for s in self._subscriptions))
+        if wanted != self.wanted:
+            self.wanted = wanted
+            self._tell_wanted(wanted)
 
     def _ask(self) -> None:
         self._asking = None

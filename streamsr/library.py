@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from streamsr import building
 from streamsr.config import parse
-from streamsr.engine.runner import Engine, pick_device
+from streamsr.engine.engines import Engines, pick_device
 from streamsr.events import Emit, Event
 from streamsr.frame import ColourTags, Frame
 from streamsr.metrics import Meter
 from streamsr.pipeline import Pipeline
 from streamsr.settings import PipelineSettings
-from streamsr.zoo.registry import choose, load_model
+from streamsr.zoo.registry import choose
 
 __all__ = ["Upscaler", "open_pipeline"]
 
@@ -40,8 +40,13 @@ class Upscaler:
     ) -> None:
         self.device = pick_device(device)
         self.entry = choose(self.device, model, tuple(folders))
-        self._engine = Engine(load_model(self.entry, self.device), self.device)
-        self._stream = self._engine.stream("library", Meter(), _ignore)
+        self._engines = Engines(self.device)
+        try:
+            engine = self._engines.load(self.entry)
+        except BaseException:
+            self._engines.close()
+            raise
+        self._stream = engine.stream("library", Meter(), _ignore)
         self._pushed = 0
 
     @property
@@ -70,7 +75,7 @@ class Upscaler:
 
     def close(self) -> None:
         """End the engine's threads."""
-        self._engine.close()
+        self._engines.close()
 
     def __enter__(self) -> Self:
         return self

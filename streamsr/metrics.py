@@ -82,9 +82,12 @@ class Meter:
         try:
             yield
         finally:
-            spent = thread_time() - start
-            with self._lock:
-                self._cpu_s[name] = self._cpu_s.get(name, 0.0) + spent
+            self.charge(name, thread_time() - start)
+
+    def charge(self, name: str, spent_s: float) -> None:
+        """Charge CPU time to a stage."""
+        with self._lock:
+            self._cpu_s[name] = self._cpu_s.get(name, 0.0) + spent_s
 
     def cpu_ms(self) -> dict[str, float]:
         """CPU milliseconds a frame that left, by stage."""

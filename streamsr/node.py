@@ -1,64 +1,216 @@
-"""The main process: workers supervised, their packets served."""
+"""The main process: workers supervised, their packets served and published, MQTT listened to."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 from streamsr.building import check_settings
-from streamsr.errors import StreamsrError
-from streamsr.events import Emit
+from streamsr.control.access import check_mqtt
+from streamsr.control.client import Mqtt
+from streamsr.control.controlled import Camera
+from streamsr.engine.engines import pick_device
+from streamsr.errors import ConfigError, UserError
+from streamsr.events import Code, Event, EventLog
+from streamsr.member import Member
+from streamsr.publishing import check_output
 from streamsr.serve.app import Server
+from streamsr.serve.credentials import make_tls, read_token
 from streamsr.serve.session import Served
-from streamsr.settings import PipelineSettings, ServeSettings
+from streamsr.settings import NodeSettings, StreamSettings
 from streamsr.status import StreamStatus
 from streamsr.supervisor import Supervisor
+from streamsr.zoo.registry import find, listing
 
 __all__ = ["Node"]
 
 
 class Node:
-    """Streams run in workers, and a server shows them. ``await run()`` it once."""
+    """Many streams: their workers, who watches them, and who steers them. ``run()`` it once.
 
-    def __init__(
-        self, streams: Sequence[PipelineSettings], serve: ServeSettings | None, emit: Emit
-    ) -> None:
-        for settings in streams:
-            check_settings(settings)
-        self._serve = serve
-        self._workers = {s.name: Supervisor(s, emit) for s in streams}
+    It is what MQTT steers (:class:`~streamsr.control.controlled.Controlled`).
+    """
+
+    def __init__(self, settings: NodeSettings, log: EventLog) -> None:
+        """Raises what the user can mend, before anything is started."""
+        _check(settings)
+        self._settings = settings
+        self._log = log
+        self._members: dict[str, Member] = {}
+        self._served: dict[str, Served] = {}
+        self._workers: dict[str, Supervisor] = {}  # by device
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # of members, by name
+        self._changed = asyncio.Event()  # a member has ended, or the node is to stop
+        self._mqtt = Mqtt(settings.mqtt, settings.name, self) if settings.mqtt else None
+        self._stopping = False
 
     async def run(self, listening: Callable[[str], None]) -> list[dict[str, Any]]:
         """Run until every stream has ended or ``stop()``; give the streams' summaries.
 
-        ``listening`` is told the page's address as soon as it answers. Raises what stops a
-        stream for good, and OutputError where the address cannot be listened on.
+        ``listening`` is told the page's address as soon as it answers. Raises the first failure
+        where every stream has failed, and ConfigError where the address cannot be listened on.
         """
-        if self._serve is None:
-            await self._work()
-        else:
-            served: Mapping[str, Served] = {
-                name: Served(worker.hub, lambda w=worker: w.status)  # type: ignore[misc]
-                for name, worker in self._workers.items()
-            }
-            settings = self._serve
-            async with Server(
-                served, host=settings.host, port=settings.port, viewers=settings.max_viewers
-            ) as server:
+        background: set[asyncio.Task[None]] = set()
+        async with AsyncExitStack() as stack:
+            if self._settings.serve is not None:
+                server = await stack.enter_async_context(self._server())
                 listening(server.url)
-                await self._work()
-        return [worker.summary or _unfinished(worker.status) for worker in self._workers.values()]
+            if self._mqtt is not None:
+                background.add(asyncio.create_task(self._mqtt.run(), name="mqtt"))
+            for settings in self._settings.streams:
+                self._add(settings)
+            while self._tasks and not self._stopping:
+                self._changed.clear()
+                await self._changed.wait()
+            await self._shut_down(background)
+        return self._summaries()
 
-    async def stop(self) -> None:
-        """Let every stream deliver what it has read, and end."""
-        await asyncio.gather(*(worker.stop() for worker in self._workers.values()))
+    def stop(self) -> None:
+        """Let every stream deliver what it has read, and end; ``run`` returns."""
+        self._stopping = True
+        self._changed.set()
 
-    async def _work(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name, worker in self._workers.items():
-                    group.create_task(worker.run(), name=f"worker-{name}")
-        except* StreamsrError as failures:
-            raise failures.exceptions[0] from None
+    def emit(self, event: Event) -> None:
+        """Log an event of the node or of a stream, and publish it."""
+        self._log(event)
+        if self._mqtt is not None:
+            self._mqtt.event(event)
+
+    # what MQTT sees and does
+
+    def cameras(self) -> Mapping[str, Camera]:
+        return {name: member.camera() for name, member in self._members.items()}
+
+    def models(self) -> Sequence[str]:
+        folders = {f for s in self._settings.streams for f in s.model.folders}
+        return sorted(listing(sorted(folders)))
+
+    async def enable(self, camera: str, on: bool) -> None:
+        await self._member(camera).stream.enable(on)
+
+    async def use_model(self, camera: str, model: str) -> None:
+        member = self._member(camera)
+        current = member.settings.model
+        scale = find(model, current.folders).facts.scale
+        if scale == find(current.name, current.folders).facts.scale:
+            member.stream.use_model(model)
+            return
+        other = current.model_copy(update={"name": model})
+        await member.stream.restart(member.settings.model_copy(update={"model": other}))
+
+    async def record(self, camera: str, on: bool) -> None:
+        await self._member(camera).record(on)
+
+    async def snapshot(self, camera: str) -> bytes:
+        return await self._member(camera).snapshot()
+
+    # what changes while it runs
+
+    async def reload(self, settings: NodeSettings) -> None:
+        """Run by other settings: streams that changed start anew, all others go on untouched.
+
+        Raises what is wrong with them, having changed nothing.
+        """
+        for group in ("name", "serve", "mqtt"):
+            if getattr(settings, group) != getattr(self._settings, group):
+                raise ConfigError(f"{group}: it changed, which needs a new start of the node")
+        known = {s.name: s for s in self._settings.streams}
+        changed = [s for s in settings.streams if known.get(s.name) != s]
+        for stream in changed:
+            _check_stream(stream)
+        kept = {s.name for s in settings.streams} - {s.name for s in changed}
+        self._settings = settings
+        await asyncio.gather(*(self._remove(name) for name in known.keys() - kept))
+        for stream in changed:
+            self._add(stream)
+        names = ", ".join(s.name for s in changed) or "none"
+        self._tell(Code.CONFIG_RELOADED, f"streams begun anew: {names}")
+
+    def _add(self, settings: StreamSettings) -> None:
+        worker = self._worker(str(pick_device(settings.model.device)))
+        member = Member(settings, worker, self.emit)
+        name = settings.name
+        worker.streams[name] = member.stream
+        self._members[name] = member
+        self._served[name] = member.served()
+        self._tasks[name] = asyncio.create_task(self._keep(name, member), name=f"stream {name}")
+
+    async def _keep(self, name: str, member: Member) -> None:
+        """Run a member; it stays to be seen when it has ended by itself."""
+        await member.run()
+        self._tasks.pop(name, None)
+        self._changed.set()
+
+    async def _remove(self, name: str) -> None:
+        member, task = self._members.pop(name), self._tasks.get(name)
+        del self._served[name]
+        await member.stop()
+        if task is not None:
+            await task
+        for worker in self._workers.values():
+            worker.streams.pop(name, None)
+
+    def _worker(self, device: str) -> Supervisor:
+        if device not in self._workers:
+            worker = self._workers[device] = Supervisor(device, self.emit)
+            worker.begin()
+        return self._workers[device]
+
+    async def _shut_down(self, background: set[asyncio.Task[None]]) -> None:
+        """End streams first, as their workers must deliver what they hold; then all else."""
+        tasks = list(self._tasks.values())
+        await asyncio.gather(*(member.stop() for member in self._members.values()))
+        await asyncio.gather(*tasks, *(worker.stop() for worker in self._workers.values()))
+        for task in background:
+            task.cancel()
+        if background:
+            await asyncio.wait(background)
+
+    def _server(self) -> Server:
+        settings = self._settings.serve
+        assert settings is not None
+        return Server(
+            self._served,
+            host=settings.host,
+            port=settings.port,
+            token=read_token(settings),
+            tls=make_tls(settings),
+            viewers=settings.max_viewers,
+            events=lambda: self._log.counts,
+        )
+
+    def _member(self, name: str) -> Member:
+        if name not in self._members:
+            raise UserError(f"camera: got {name!r}, allowed are {', '.join(self._members)}")
+        return self._members[name]
+
+    def _summaries(self) -> list[dict[str, Any]]:
+        streams = [member.stream for member in self._members.values()]
+        failures = [stream.failure for stream in streams if stream.failure is not None]
+        if failures and len(failures) == len(streams):
+            raise failures[0]
+        return [stream.summary or _unfinished(stream.status) for stream in streams]
+
+    def _tell(self, code: Code, message: str) -> None:
+        self.emit(Event(code, "", message))
+
+
+def _check(settings: NodeSettings) -> None:
+    """Raise what would stop the node at once, before a process is started for it."""
+    for stream in settings.streams:
+        _check_stream(stream)
+    if settings.mqtt is not None:
+        check_mqtt(settings.mqtt)
+    if settings.serve is not None:
+        read_token(settings.serve)
+        make_tls(settings.serve)
+
+
+def _check_stream(settings: StreamSettings) -> None:
+    check_settings(settings)
+    for output in (*settings.publish, settings.hls, settings.record):
+        if output is not None:
+            check_output(output)
 
 
 def _unfinished(status: StreamStatus) -> dict[str, Any]:

@@ -6,31 +6,34 @@ knows what a network, a container or a browser is.
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
+from streamsr.budget import Budget
 from streamsr.channel import Channel, Closed, Overflow
 from streamsr.delivery import Delivery, FrameSink, PacketSink
-from streamsr.engine.runner import Engine
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
+from streamsr.ladder import Ladder
 from streamsr.media.source import Item, Sound, Source, SourceInfo
 from streamsr.metrics import Meter, Summary
 from streamsr.settings import EncoderSettings
 from streamsr.status import StreamStatus
 from streamsr.threads import in_thread
+from streamsr.turn import Pair, Step, Turn
 
 __all__ = ["Limits", "Pipeline"]
 
-STOP_S = 3.0  # for a source to notice that it is to stop; then it is left behind
+STOP_S = 1.5  # for a source to notice that it is to stop; then it is left behind
 DRAIN_S = 2.0  # to deliver what was read, from being asked to stop
 HOLD_AFTER_S = 0.5  # without a picture, or three pictures' time: the last one is shown again
 HOLD_RATE = 30  # pictures a second at most
-QUEUE_FILE, QUEUE_LIVE = 8, 8  # frames waiting for the engine
+QUEUE_FILE, QUEUE_LIVE = 8, 16  # frames waiting for the engine
+BUDGET_S = 0.5  # of latency, beside what the model's lookahead takes
+CAUSES = ("late", "full", "lost")  # of drops: too old, no room, under way when something failed
+OBSERVE_S = 0.5  # between two looks at whether the device keeps pace
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +45,6 @@ class Limits:
     seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A frame and what becomes of it."""
-
-    frame: Frame
-    upscaled: Future[Frame]
-
-
 class Pipeline:
     """One stream from its source to its sinks. ``await run()`` it once; ``stop()`` ends it."""
 
@@ -57,30 +52,31 @@ class Pipeline:
         self,
         name: str,
         source: Source,
-        engine: Engine,
+        steps: Sequence[Step],
         *,
-        model_name: str,
         emit: Emit,
         frame_sinks: Sequence[FrameSink] = (),
         packet_sinks: Sequence[PacketSink] = (),
         encoder: EncoderSettings | None = None,
-        with_input: bool = False,
         limits: Limits | None = None,
+        budget_s: float = BUDGET_S,
         paced: bool = False,
     ) -> None:
+        """``steps``: the model that is wanted, then those to fall back on, the cheapest last."""
         self.name = name
         self.meter = Meter()
         self.info: SourceInfo | None = None  # of the source; None until it is open
         self._source = source
-        self._engine = engine
-        self._model_name = model_name
+        self._steps = tuple(steps)
+        self._ladder = Ladder(len(steps))
+        self.step = steps[0]  # what runs from the next frame on; set in the loop
+        self._budget_s = budget_s
         self._emit = emit
         self._delivery = Delivery(
             encoder or EncoderSettings(),
             self.meter,
             frame_sinks=frame_sinks,
             packet_sinks=packet_sinks,
-            with_input=with_input,
             failed=lambda error: self._tell(Code.OUT_FAILED, str(error)),
         )
         self._limits = limits or Limits()
@@ -89,12 +85,13 @@ class Pipeline:
         self._frames: Channel[Frame] = Channel(
             QUEUE_LIVE if live else QUEUE_FILE, Overflow.DROP_OLDEST if live else Overflow.WAIT
         )
-        self._pairs: Channel[_Pair] = Channel(engine.workers, Overflow.WAIT)
+        self._pairs: Channel[Pair] = Channel(steps[0].engine.workers, Overflow.WAIT)
         self._stop = threading.Event()  # seen by the source's thread
         self._stopping = asyncio.Event()  # the same, for the loop
         self._loop: asyncio.AbstractEventLoop | None = None  # of run()
         self._timer: asyncio.TimerHandle | None = None  # of the limit in seconds
         self._started = 0.0  # monotonic: second 0 of a paced file
+        self._gaps = 0  # frames dropped before the newest one that was admitted
         self._progress = 0.0  # monotonic: a frame was finished, or came where none was
         self._state = "starting"  # then "live", or "down" while a picture is held; "ended"
 
@@ -105,6 +102,7 @@ class Pipeline:
         """
         self._loop = asyncio.get_running_loop()
         self._time_limit()
+        keeping_pace = asyncio.create_task(self._keep_pace(), name=f"{self.name}-ladder")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._reading(), name=f"{self.name}-source")
@@ -113,6 +111,7 @@ class Pipeline:
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
         finally:
+            keeping_pace.cancel()
             if self._timer is not None:
                 self._timer.cancel()
             self._state = "ended"
@@ -130,30 +129,53 @@ class Pipeline:
         """Make the next picture of every rendition a keyframe. Any thread may call it."""
         self._delivery.request_keyframe()
 
+    def use(self, steps: Sequence[Step]) -> None:
+        """Go on with other models of the same scale. Call it in the loop."""
+        self._steps, self._ladder = tuple(steps), Ladder(len(steps))
+        self.step = steps[0]
+
     def summary(self) -> Summary:
         self._settle_counts()
-        return self.meter.summary(self.name, self._model_name, str(self._engine.device))
+        step = self.step
+        return self.meter.summary(self.name, step.name, str(step.engine.device))
 
     def status(self) -> StreamStatus:
         self._settle_counts()
-        latency, info = self.meter.latency_ms(), self.info
+        latency, info, step = self.meter.latency_ms(), self.info, self.step
         return StreamStatus(
             name=self.name,
             state=self._state,
-            model=self._model_name,
-            device=str(self._engine.device),
+            model=step.name,
+            wanted=self._steps[0].name,
+            device=str(step.engine.device),
             input=self.meter.input,
             output=self.meter.output,
             frames_in=self.meter["in"],
             frames_out=self.meter["out"],
             frames_dropped=self.meter["dropped"],
+            dropped_by={cause: self.meter[cause] for cause in CAUSES},
             fps=self.meter.fps(),
             latency_p50_ms=latency["p50"],
             latency_p99_ms=latency["p99"],
             reconnects=self.meter["reconnects"],
             stalled_s=self._stalled_s(),
+            rate=float(info.rate) if info else 0.0,
+            sound=bool(info and info.audio_codec),
             aspect=float(info.width / info.height * info.sample_aspect) if info else 0.0,
         )
+
+    async def _keep_pace(self) -> None:
+        """Step down the ladder when a live source is faster than the device, and up again."""
+        while self._source.live:
+            await asyncio.sleep(OBSERVE_S)
+            before, ladder = self.step, self._ladder
+            dropped = self.meter["late"] + self._frames.dropped
+            reason = ladder.observe(self.meter["in"], dropped, monotonic())
+            if reason is not None:
+                self.step = self._steps[ladder.step]
+                down = self._steps.index(before) < ladder.step
+                code = Code.STEP_DOWN if down else Code.STEP_UP
+                self._tell(code, f"from {before.name} to {self.step.name}: {reason}")
 
     def _time_limit(self) -> None:
         """Let a live source have its seconds from now on."""
@@ -246,42 +268,55 @@ class Pipeline:
         if not frame.arrived:
             frame = replace(frame, arrived=monotonic())
         try:
-            if self._frames.send(frame):
-                self._tell(Code.OVERLOAD, "the device is slower than the source: frames dropped")
+            self._frames.send(frame)
         except Closed:
             self.meter.count("lost")
             raise
 
     def _upscale(self) -> None:
         """The engine's thread: frames into windows, windows into the pool, in order."""
-        stream = self._engine.stream(self.name, self.meter, self._emit)
-        waiting: deque[Frame] = deque()  # pushed, their upscaled frame not yet under way
-        dropped = 0
-
-        def pass_on(finished: Sequence[Future[Frame]]) -> None:
-            for upscaled in finished:
-                self._pairs.send(_Pair(waiting[0], upscaled))
-                waiting.popleft()
-
+        turn = self._begin(self.step)
         try:
-            while (frame := self._next_frame()) is not None:
-                if self._frames.dropped != dropped:  # a window must not reach across them
-                    frame = replace(frame, discontinuous=True)
-                    dropped = self._frames.dropped
-                waiting.append(frame)
-                pass_on(stream.push(frame))
-            pass_on(stream.flush())
+            while (frame := self._next_frame(turn.budget)) is not None:
+                if turn.step is not self.step:
+                    turn.flush()
+                    turn = self._begin(self.step)
+                turn.push(frame)
+            turn.flush()
         except Closed:
             pass  # the encoder has failed and says so itself
         finally:
-            self.meter.count("lost", len(waiting))
+            self.meter.count("lost", len(turn.waiting))
             self._pairs.close()
 
-    def _next_frame(self) -> Frame | None:
+    def _begin(self, step: Step) -> Turn:
+        """Let a model have its turn. What its lookahead waits for is no part of the budget."""
+        rate = float(self.info.rate) if self.info else 25.0
+        budget = Budget(self._budget_s + step.engine.model.facts.lookahead / rate)
+        stream = step.engine.stream(self.name, self.meter, self._emit)
+        return Turn(step, stream, budget, self._pairs)
+
+    def _next_frame(self, budget: Budget) -> Frame | None:
+        """The next frame that is worth its time; None at the end.
+
+        A late one is left out while there is a newer one. What follows a gap says so, since no
+        window may reach across it.
+        """
         try:
-            return self._frames.receive()
+            while True:
+                frame = self._frames.receive()
+                late = self._source.live and not budget.admits(monotonic() - frame.arrived)
+                if not late or not len(self._frames):
+                    break
+                self.meter.count("late")
+                self._tell(Code.OVERLOAD, "the device is slower than the source: frames dropped")
         except Closed:
             return None
+        gaps = self._frames.dropped + self.meter["late"]
+        if gaps != self._gaps:
+            self._gaps = gaps
+            return replace(frame, discontinuous=True)
+        return frame
 
     def _encode(self) -> None:
         """The encoder's thread: upscaled frames out, and the last one again when none come."""
@@ -300,14 +335,16 @@ class Pipeline:
         finally:
             self._delivery.close()
 
-    def _deliver(self, pair: _Pair) -> None:
+    def _deliver(self, pair: Pair) -> None:
         try:
-            self._delivery.deliver(pair.frame, pair.upscaled.result(), self._known)
+            admitted = pair.admitted
+            self._delivery.deliver(admitted.frame, pair.upscaled.result(), self._known)
         except BaseException:
             self.meter.count("lost")
             raise
         self._state = "live"
         self._progress = monotonic()
+        admitted.budget.served(self._progress - admitted.at_s)
 
     def _patience_s(self) -> float | None:
         """How long to wait for a picture before the last one is shown again."""
@@ -324,7 +361,9 @@ class Pipeline:
 
     def _settle_counts(self) -> None:
         """Gather the drops that the channels counted."""
-        dropped = self._frames.dropped + self._pairs.dropped + self.meter["lost"]
+        full = self._frames.dropped + self._pairs.dropped
+        self.meter.count("full", full - self.meter["full"])
+        dropped = sum(self.meter[cause] for cause in CAUSES)
         self.meter.count("dropped", dropped - self.meter["dropped"])
 
     def _tell(self, code: Code, message: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from streamsr.engine.runner import pick_device
+from streamsr.engine.engines import pick_device
 from streamsr.errors import InputError
 from streamsr.events import Event
 from streamsr.frame import ColourTags, Frame

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import unquote
 
-__all__ = ["protect", "redact"]
+__all__ = ["protect", "protect_word", "redact"]
 
 # user:password@ of any URL; the password may hold "/" or "#" unescaped, as users type it
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
@@ -28,4 +28,10 @@ def protect(url: str) -> None:
     words = [match.group(0).partition("=")[2] for match in _QUERY.finditer(url)]
     if separator and at:
         words += [userinfo, userinfo.partition(":")[2]]
-    _secrets.update(w for word in words for w in (word, unquote(word)) if len(w) >= 4)
+    for word in words:
+        protect_word(word)
+
+
+def protect_word(word: str) -> None:
+    """Remember a secret, as written and as decoded; under 4 characters it would blank too much."""
+    _secrets.update(w for w in (word, unquote(word)) if len(w) >= 4)

@@ -1,19 +1,26 @@
 """Running pipelines from the command line: a file here with a progress bar, live ones as a node."""
 
 import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from rich.progress import TaskID
 
 from streamsr.building import open_pipeline
-from streamsr.events import EventLog
+from streamsr.errors import StreamsrError
+from streamsr.events import Code, Event, EventLog
 from streamsr.node import Node
 from streamsr.pipeline import Pipeline
-from streamsr.settings import PipelineSettings
+from streamsr.settings import NodeSettings, PipelineSettings
 from streamsr.terminal import console, progress_bar, run_until_interrupted
 
 __all__ = ["run_here", "run_node"]
+
+WATCH_S = 2.0  # between looks at the settings file
 
 
 def run_here(settings: PipelineSettings) -> tuple[dict[str, Any], int]:
@@ -31,14 +38,59 @@ def run_here(settings: PipelineSettings) -> tuple[dict[str, Any], int]:
         return run_until_interrupted(work, pipeline.stop)
 
 
-def run_node(settings: PipelineSettings) -> tuple[list[dict[str, Any]], int]:
-    """Run a pipeline in a worker, served; give the summaries and the exit code."""
-    node = Node([settings], settings.serve, EventLog(monotonic))
+def run_node(
+    settings: NodeSettings,
+    reload: Callable[[], NodeSettings] | None = None,
+    path: Path | None = None,
+    seconds: float | None = None,
+) -> tuple[list[dict[str, Any]], int]:
+    """Run streams in workers, served, published and steered; give summaries and the exit code.
+
+    On SIGHUP, and when ``path`` changes, the settings that ``reload`` gives take their place. It
+    ends after ``seconds``, where given.
+    """
+    node = Node(settings, EventLog(monotonic))
 
     def listening(url: str) -> None:
         console.print(f"Watch it, before and after, at {url}  (Ctrl-C ends it)", markup=False)
 
-    return run_until_interrupted(lambda: node.run(listening), node.stop)
+    async def work() -> list[dict[str, Any]]:
+        watching = reload and asyncio.create_task(_watch(node, reload, path), name="settings")
+        if seconds is not None:
+            asyncio.get_running_loop().call_later(seconds, node.stop)
+        try:
+            return await node.run(listening)
+        finally:
+            if watching:
+                watching.cancel()
+
+    return run_until_interrupted(work, node.stop)
+
+
+async def _watch(node: Node, reload: Callable[[], NodeSettings], path: Path | None) -> None:
+    """Reload on SIGHUP and when the file has changed; a bad change is refused whole."""
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    seen = _modified(path)
+    while True:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asked.wait(), WATCH_S)
+        now = _modified(path)
+        if asked.is_set() or now != seen:
+            asked.clear()
+            seen = now
+            try:
+                await node.reload(reload())
+            except StreamsrError as error:
+                node.emit(Event(Code.CONFIG_REFUSED, "", f"nothing has changed: {error}"))
+
+
+def _modified(path: Path | None) -> int:
+    """When the file was written last, in ns; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns if path is not None else 0
+    except OSError:
+        return 0
 
 
 async def _draw(pipeline: Pipeline, update: Any, task: TaskID, settings: PipelineSettings) -> None:

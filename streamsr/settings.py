@@ -219,6 +219,11 @@ class PipelineSettings(StreamSettings):
     serve: ServeSettings | None = None
     mqtt: MqttSettings | None = None
 
+    @property
+    def needs_node(self) -> bool:
+        """Whether there is more to do than to write a file."""
+        return bool(self.serve or self.mqtt or self.publish or self.hls or self.record)
+
     def as_node(self) -> NodeSettings:
         """The node of this stream alone, of the same name."""
         groups = {name: getattr(self, name) for name in StreamSettings.model_fields}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["StreamStatus"]
+__all__ = ["OutputStatus", "StreamStatus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +30,17 @@ class StreamStatus:
     wanted: str = ""  # the model that was asked for
     aspect: float = 0.0  # display width / height; 0 before the first frame
     message: str = ""  # the newest event, for people
+
+
+@dataclass(frozen=True, slots=True)
+class OutputStatus:
+    """One output of a stream at one moment: a server it is published to, its HLS or its recording.
+
+    ``name`` is unique within the stream; ``target`` holds no secret.
+    """
+
+    name: str
+    target: str  # an address or a folder
+    state: str  # "starting", "live", "down" (it is tried again), "ended" or "disabled"
+    dropped: int = 0  # packets that it was too slow for
+    restarts: int = 0  # of the process that writes it

@@ -1,7 +1,7 @@
 """What a worker process and the main process say to each other: framed messages, and no pixels.
 
-A message is its length (4 bytes, big endian), its kind (1 byte) and its body: JSON, but for
-packets, whose body is a fixed head and the data.
+A message is its length (4 bytes, big endian), its kind (1 byte), its stream's name (1 byte of
+length, UTF-8) and its body: JSON, but for packets, whose body is a fixed head and the data.
 """
 
 import asyncio
@@ -14,27 +14,31 @@ from typing import Any
 
 from streamsr.errors import StreamsrError
 from streamsr.events import Code, Event
-from streamsr.packet import AUDIO, INPUT, OUTPUT, Packet
+from streamsr.packet import AAC, AUDIO, INPUT, OUTPUT, Packet
 from streamsr.status import StreamStatus
 
 __all__ = ["Kind", "Message", "decode", "encode", "encode_packet", "read"]
 
 MAX_BYTES = 64 * 1024 * 1024
-_TRACKS = (OUTPUT, INPUT, AUDIO)
+_TRACKS = (OUTPUT, INPUT, AUDIO, AAC)
 _HEAD = struct.Struct("!BBqII")  # track, keyframe, pts, time base
 
 
 class Kind(Enum):
-    """Who says it, and what."""
+    """Who says it, and what. All but QUIT and ALIVE are about one stream."""
 
-    SETTINGS = b"S"  # main, once: what to run
+    START = b"S"  # main: a stream's settings
+    TRACKS = b"W"  # main: the tracks that somebody wants from now on
     KEYFRAME = b"K"  # main: make the next pictures keyframes
-    STOP = b"Q"  # main: deliver what was read, then end
+    MODEL = b"M"  # main: go on with this model
+    STOP = b"O"  # main: deliver what was read, then end the stream
+    QUIT = b"Q"  # main: stop every stream, then end
+    ALIVE = b"A"  # worker, twice a second
     PACKET = b"P"  # worker
-    STATUS = b"T"  # worker, twice a second: also its sign of life
+    STATUS = b"T"  # worker, twice a second
     EVENT = b"E"  # worker
-    SUMMARY = b"R"  # worker, at its end
-    FAILURE = b"F"  # worker, at its end: it can't do what it was asked
+    SUMMARY = b"R"  # worker, at a stream's end
+    FAILURE = b"F"  # worker, at a stream's end: it can't do what it was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +46,21 @@ class Message:
     """One message. ``body`` is what its kind carries."""
 
     kind: Kind
+    stream: str = ""
     body: Any = None  # Packet, StreamStatus, Event, or what JSON holds
 
 
 def encode(message: Message) -> bytes:
     """Frame a message."""
-    if isinstance(message.body, Packet):
-        return encode_packet(message.body)
     body = message.body
+    if isinstance(body, Packet):
+        return encode_packet(message.stream, body)
     if isinstance(body, StreamStatus | Event):
         body = asdict(body)
-    return _framed(message.kind, json.dumps(body).encode())
+    return _framed(message.kind, message.stream, json.dumps(body).encode())
 
 
-def encode_packet(packet: Packet) -> bytes:
+def encode_packet(stream: str, packet: Packet) -> bytes:
     base = packet.time_base
     head = _HEAD.pack(
         _TRACKS.index(packet.track),
@@ -64,23 +69,24 @@ def encode_packet(packet: Packet) -> bytes:
         base.numerator,
         base.denominator,
     )
-    return _framed(Kind.PACKET, head, packet.data)
+    return _framed(Kind.PACKET, stream, head, packet.data)
 
 
 def decode(frame: bytes) -> Message:
     """Take a framed message apart, its length left off."""
-    kind, body = Kind(frame[:1]), frame[1:]
+    kind, end = Kind(frame[:1]), 2 + frame[1]
+    stream, body = frame[2:end].decode(), frame[end:]
     if kind is Kind.PACKET:
         track, keyframe, pts, numerator, denominator = _HEAD.unpack_from(body)
         base = Fraction(numerator, denominator)
         data = body[_HEAD.size :]
-        return Message(kind, Packet(_TRACKS[track], data, pts, base, bool(keyframe)))
+        return Message(kind, stream, Packet(_TRACKS[track], data, pts, base, bool(keyframe)))
     value = json.loads(body)
     if kind is Kind.STATUS:
         value = StreamStatus(**value)
     elif kind is Kind.EVENT:
         value = Event(Code(value["code"]), value["stream"], value["message"])
-    return Message(kind, value)
+    return Message(kind, stream, value)
 
 
 async def read(reader: asyncio.StreamReader) -> Message | None:
@@ -94,6 +100,7 @@ async def read(reader: asyncio.StreamReader) -> Message | None:
         return None
 
 
-def _framed(kind: Kind, *parts: bytes) -> bytes:
-    length = 1 + sum(len(part) for part in parts)
-    return b"".join((length.to_bytes(4, "big"), kind.value, *parts))
+def _framed(kind: Kind, stream: str, *parts: bytes) -> bytes:
+    name = stream.encode()
+    body = b"".join((kind.value, bytes([len(name)]), name, *parts))
+    return len(body).to_bytes(4, "big") + body

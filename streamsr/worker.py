@@ -1,34 +1,43 @@
-"""A worker process: one pipeline, its pixels kept here, its packets sent to the main process.
+"""A worker process: the pipelines of one device, their pixels kept here, their packets sent on.
 
-Started as ``python -m streamsr.worker FD``, FD being its end of a socket pair. It ends when it is
-told to, when its stream ends, or when the main process is gone.
+Started as ``python -m streamsr.worker FD DEVICE``, FD being its end of a socket pair. Streams come
+and go as the main process says; it ends when it is told to, or when the main process is gone.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import socket
 import sys
+from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
+from traceback import format_exc
 
-from streamsr.building import open_pipeline
+import torch
+
+from streamsr.building import ladder_of, open_pipeline
+from streamsr.engine.engines import Engines
 from streamsr.errors import StreamsrError, UserError
-from streamsr.events import Event
+from streamsr.events import Code, Event
 from streamsr.media.audio import AudioEncoder
 from streamsr.media.source import Sound, SourceInfo
-from streamsr.metrics import Summary
-from streamsr.packet import AUDIO, INPUT, OUTPUT, Packet
+from streamsr.packet import AAC, AUDIO, INPUT, OUTPUT, Packet
 from streamsr.pipeline import Pipeline
 from streamsr.redact import protect, redact
-from streamsr.settings import PipelineSettings
+from streamsr.settings import StreamSettings
 from streamsr.status import StreamStatus
+from streamsr.turn import Step
 from streamsr.wire import Kind, Message, encode, encode_packet, read
 
 __all__ = ["main"]
 
 STATUS_S = 0.5
 BACKLOG_BYTES = 8 * 1024 * 1024  # unsent: beyond it packets are dropped up to a keyframe
+CODECS = {AUDIO: "libopus", AAC: "aac"}
+
+log = logging.getLogger(__name__)
 
 
 class Link:
@@ -37,117 +46,204 @@ class Link:
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
         self._loop = asyncio.get_running_loop()
-        self._skipping: set[str] = set()  # tracks that wait for a keyframe
+        self._skipping: set[tuple[str, str]] = set()  # streams' tracks that wait for a keyframe
 
-    def send(self, message: Message) -> None:
-        self._loop.call_soon_threadsafe(self._writer.write, encode(message))
+    def send(self, kind: Kind, stream: str = "", body: object = None) -> None:
+        self._loop.call_soon_threadsafe(self._writer.write, encode(Message(kind, stream, body)))
 
-    def emit(self, event: Event) -> None:
-        self.send(Message(Kind.EVENT, event))
+    def send_packet(self, stream: str, packet: Packet) -> None:
+        self._loop.call_soon_threadsafe(self._write_packet, stream, packet)
 
-    def send_packet(self, packet: Packet) -> None:
-        self._loop.call_soon_threadsafe(self._write_packet, packet)
-
-    def _write_packet(self, packet: Packet) -> None:
+    def _write_packet(self, stream: str, packet: Packet) -> None:
         if self._writer.transport.get_write_buffer_size() > BACKLOG_BYTES:
-            self._skipping |= {OUTPUT, INPUT}
-        if packet.track in self._skipping:
+            self._skipping |= {(stream, OUTPUT), (stream, INPUT)}
+        track = stream, packet.track
+        if track in self._skipping:
             if not packet.keyframe:
                 return
-            self._skipping.discard(packet.track)
-        self._writer.write(encode_packet(packet))
+            self._skipping.discard(track)
+        self._writer.write(encode_packet(stream, packet))
 
 
 class LinkSink:
-    """A pipeline's packets, its input's and its sound as Opus, over the link."""
+    """A pipeline's packets over the link: the tracks that somebody in the main process wants."""
 
-    tracks = frozenset({OUTPUT, INPUT})
-
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, stream: str, tracks: frozenset[str]) -> None:
+        self.tracks = tracks
         self._link = link
-        self._audio: AudioEncoder | None = None
+        self._stream = stream
+        self._encoders: dict[str, AudioEncoder] = {}
 
     def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
-        if info.audio_codec:
-            self._audio = AudioEncoder("libopus")
+        """Packets need no header."""
 
     def video(self, packet: Packet) -> None:
-        self._link.send_packet(packet)
+        self._link.send_packet(self._stream, packet)
 
     def sound(self, sound: Sound) -> None:
-        if self._audio is None:
-            return
-        for packet in self._audio.encode(sound):
-            assert packet.pts is not None
-            data = bytes(packet)
-            self._link.send_packet(Packet(AUDIO, data, packet.pts, self._audio.time_base, True))
+        for track in self.tracks & CODECS.keys():
+            if track not in self._encoders:
+                self._encoders[track] = AudioEncoder(CODECS[track])
+            self._encode(track, self._encoders[track], sound)
 
     def close(self) -> None:
         """The link is its owner's."""
 
+    def _encode(self, track: str, encoder: AudioEncoder, sound: Sound) -> None:
+        for packet in encoder.encode(sound):
+            assert packet.pts is not None
+            own = Packet(track, bytes(packet), packet.pts, encoder.time_base, True)
+            self._link.send_packet(self._stream, own)
 
-async def _serve(connection: socket.socket) -> None:
+
+class Stream:
+    """One stream in this worker, from its start to its summary."""
+
+    def __init__(
+        self, key: str, settings: StreamSettings, tracks: frozenset[str], link: Link
+    ) -> None:
+        self._key = key  # what the main process calls this life of the stream
+        self._settings = settings
+        self._link = link
+        self._sink = LinkSink(link, key, tracks)
+        self._pipeline: Pipeline | None = None  # once it is open
+        self._stopped = False
+
+    async def run(self, engines: Engines) -> None:
+        """Run it to its end; whatever goes wrong with it is told and ends no other stream."""
+        name = self._settings.name
+        protect(self._settings.input.url)
+        telling = asyncio.create_task(self._tell(), name=f"status of {name}")
+        try:
+            with ExitStack() as stack:
+                opening = open_pipeline(
+                    self._settings, self._emit, [self._sink], engines, paced=True
+                )
+                self._pipeline = await asyncio.to_thread(stack.enter_context, opening)
+                if self._stopped:
+                    self._pipeline.stop()
+                summary = await self._pipeline.run()
+                self._link.send(Kind.STATUS, self._key, self._pipeline.status())
+            self._link.send(Kind.SUMMARY, self._key, summary.to_json())
+        except StreamsrError as error:
+            code = 2 if isinstance(error, UserError) else 1
+            self._fail(redact(error), code)
+        except Exception as error:  # a fault of ours with one stream must not end the others
+            log.error("stream %s: %s", name, redact(format_exc()))
+            self._fail(f"{type(error).__name__}: {redact(error)}", None)
+        finally:
+            telling.cancel()
+
+    def stop(self) -> None:
+        """Have it deliver what it has read, and end."""
+        self._stopped = True
+        if self._pipeline is not None:
+            self._pipeline.stop()
+
+    def request_keyframe(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline.request_keyframe()
+
+    def want(self, tracks: Sequence[str]) -> None:
+        self._sink.tracks = frozenset(tracks)
+
+    async def use(self, model: str, engines: Engines) -> None:
+        """Go on with another model; where it cannot be loaded, with the one there is."""
+        wanted = self._settings.model.model_copy(update={"name": model})
+        try:
+            steps: list[Step] = await asyncio.to_thread(ladder_of, wanted, engines)
+        except StreamsrError as error:
+            self._emit(Event(Code.MODEL_FAILED, self._settings.name, redact(error)))
+            return
+        if self._pipeline is not None:
+            self._pipeline.use(steps)
+
+    def _fail(self, message: str, exit_code: int | None) -> None:
+        self._link.send(Kind.FAILURE, self._key, {"message": message, "exit_code": exit_code})
+
+    async def _tell(self) -> None:
+        settings = self._settings
+        starting = StreamStatus(settings.name, "starting", settings.model.name, "", "", "")
+        while True:
+            status = self._pipeline.status() if self._pipeline is not None else starting
+            self._link.send(Kind.STATUS, self._key, status)
+            await asyncio.sleep(STATUS_S)
+
+    def _emit(self, event: Event) -> None:
+        self._link.send(Kind.EVENT, self._key, event)
+
+
+class Worker:
+    """All streams of this process, on the engines of one device."""
+
+    def __init__(self, link: Link, engines: Engines) -> None:
+        self._link = link
+        self._engines = engines
+        self._streams: dict[str, Stream] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, reader: asyncio.StreamReader) -> None:
+        """Do what the main process says; without it there is nobody to work for."""
+        alive = asyncio.create_task(self._pulse(), name="pulse")
+        while (message := await read(reader)) is not None and message.kind is not Kind.QUIT:
+            self._obey(message)
+        for stream in self._streams.values():
+            stream.stop()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        alive.cancel()
+
+    def _obey(self, message: Message) -> None:
+        name, body = message.stream, message.body
+        if message.kind is Kind.START:
+            settings = StreamSettings.model_validate(body["settings"])
+            stream = Stream(name, settings, frozenset(body["tracks"]), self._link)
+            self._streams[name] = stream
+            self._begin(self._keep(name, stream), f"stream {name}")
+        elif (known := self._streams.get(name)) is None:
+            return  # it has ended meanwhile
+        elif message.kind is Kind.STOP:
+            known.stop()
+        elif message.kind is Kind.KEYFRAME:
+            known.request_keyframe()
+        elif message.kind is Kind.TRACKS:
+            known.want(body)
+        elif message.kind is Kind.MODEL:
+            self._begin(known.use(body, self._engines), f"model of {name}")
+
+    async def _keep(self, name: str, stream: Stream) -> None:
+        try:
+            await stream.run(self._engines)
+        finally:
+            if self._streams.get(name) is stream:
+                del self._streams[name]
+
+    def _begin(self, work: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pulse(self) -> None:
+        while True:
+            self._link.send(Kind.ALIVE)
+            await asyncio.sleep(STATUS_S)
+
+
+async def _serve(connection: socket.socket, device: torch.device) -> None:
     reader, writer = await asyncio.open_connection(sock=connection)
     link = Link(writer)
-    first = await read(reader)
-    if first is None or first.kind is not Kind.SETTINGS:
-        return
-    settings = PipelineSettings.model_validate(first.body)
-    protect(settings.input.url)
-    telling = asyncio.create_task(_tell_starting(link, settings))
-    try:
-        with ExitStack() as stack:
-            opening = open_pipeline(settings, link.emit, [LinkSink(link)])
-            pipeline = await asyncio.to_thread(stack.enter_context, opening)
-            telling.cancel()
-            summary = await _run(pipeline, link, reader)
-        link.send(Message(Kind.SUMMARY, summary.to_json()))
-    except StreamsrError as error:
-        code = 2 if isinstance(error, UserError) else 1
-        link.send(Message(Kind.FAILURE, {"message": redact(error), "exit_code": code}))
+    with Engines(device) as engines:
+        await Worker(link, engines).run(reader)
     await asyncio.sleep(0)  # what was sent from this thread is written only now
     await writer.drain()
     writer.close()
     await writer.wait_closed()
 
 
-async def _run(pipeline: Pipeline, link: Link, reader: asyncio.StreamReader) -> Summary:
-    listening = asyncio.create_task(_obey(reader, pipeline))
-    telling = asyncio.create_task(_tell(link, pipeline))
-    try:
-        return await pipeline.run()
-    finally:
-        telling.cancel()
-        listening.cancel()
-        link.send(Message(Kind.STATUS, pipeline.status()))
-
-
-async def _obey(reader: asyncio.StreamReader, pipeline: Pipeline) -> None:
-    """Do what the main process says; without it there is nobody to work for."""
-    while (message := await read(reader)) is not None and message.kind is not Kind.STOP:
-        if message.kind is Kind.KEYFRAME:
-            pipeline.request_keyframe()
-    pipeline.stop()
-
-
-async def _tell_starting(link: Link, settings: PipelineSettings) -> None:
-    """Give signs of life while the model loads."""
-    status = StreamStatus(settings.name, "starting", settings.model.name, "", "", "")
-    while True:
-        link.send(Message(Kind.STATUS, status))
-        await asyncio.sleep(STATUS_S)
-
-
-async def _tell(link: Link, pipeline: Pipeline) -> None:
-    while True:
-        link.send(Message(Kind.STATUS, pipeline.status()))
-        await asyncio.sleep(STATUS_S)
-
-
 def main() -> None:
-    """Run the worker whose socket is the file descriptor in ``sys.argv[1]``."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the main process's to act on
-    asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    """Run the worker of the device in ``sys.argv[2]`` on the file descriptor in ``sys.argv[1]``."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the main process's to act on
+        signal.signal(number, signal.SIG_IGN)
+    asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1])), torch.device(sys.argv[2])))
     sys.stdout.flush()
     os._exit(0)  # a source that is stuck in a library must not keep the process
 

@@ -10,18 +10,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "streamsr"
 
 GROUND = {
-    "backoff", "channel", "config", "errors", "events", "frame", "hub", "metrics", "packet",
-    "redact", "settings", "shipped", "status", "threads", "timeline", "window",
+    "backoff", "budget", "channel", "config", "errors", "events", "frame", "hub", "ladder",
+    "metrics", "packet", "redact", "settings", "shipped", "status", "threads", "timeline", "window",
 }  # fmt: skip
 FLOORS = [  # from the ground up; a module may import its own floor's room and what lies below
     GROUND,
     {"networks"},
     {"zoo"},
     {"engine", "media", "serve", "control"},
-    {"delivery", "wire"},
+    {"delivery", "turn", "wire"},
     {"pipeline"},
     {"building"},
-    {"supervisor", "worker", "publisher", "publishing", "library", "probing", "benching"},
+    {"supervisor", "remote", "worker", "publisher", "publishing", "library", "probing", "benching"},
     {"node"},
     {"terminal"},
     {"train", "running"},
@@ -36,7 +36,7 @@ ROOMS = {
     "aiomqtt": {"control"},
     "cupy": {"engine"},
     "prometheus_client": {"serve"},
-    "torch": {"networks", "zoo", "engine", "train", "library"},
+    "torch": {"networks", "zoo", "engine", "train", "library", "worker"},
     "typer": {"cli", "terminal"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -5,23 +5,25 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from streamsr.errors import UserError
-from streamsr.events import Code, Event
-from streamsr.hub import Subscription
+from streamsr.events import Code, Event, EventLog
+from streamsr.hub import Hub, Subscription
 from streamsr.media.files import file_frames
 from streamsr.node import Node
 from streamsr.packet import AUDIO, INPUT, OUTPUT, Packet
-from streamsr.settings import PipelineSettings, ServeSettings
+from streamsr.remote import RemoteStream
+from streamsr.settings import NodeSettings, ServeSettings, StreamSettings
 from streamsr.supervisor import Supervisor
 
 
-def settings(url: str = "demo", **more: object) -> PipelineSettings:
-    return PipelineSettings.model_validate(
+def settings(url: str = "demo", **more: object) -> StreamSettings:
+    return StreamSettings.model_validate(
         {
             "name": "cam",
             "input": {"url": url},
@@ -31,16 +33,33 @@ def settings(url: str = "demo", **more: object) -> PipelineSettings:
     )
 
 
+@dataclass
+class Supervised:
+    """A stream, the worker it runs in, and what happened."""
+
+    stream: RemoteStream
+    worker: Supervisor
+    events: list[Event]
+
+    @property
+    def hub(self) -> Hub:
+        return self.stream.hub
+
+
 @asynccontextmanager
-async def supervised(url: str = "demo", **more: object) -> AsyncIterator[Supervisor]:
+async def supervised(url: str = "demo", **more: object) -> AsyncIterator[Supervised]:
     events: list[Event] = []
-    worker = Supervisor(settings(url, **more), events.append)
-    running = asyncio.create_task(worker.run())
+    worker = Supervisor("cpu", events.append)
+    stream = RemoteStream(settings(url, **more), worker, events.append)
+    worker.streams[stream.name] = stream
+    worker.begin()
+    running = asyncio.create_task(stream.run())
     try:
-        yield worker
+        yield Supervised(stream, worker, events)
     finally:
-        await worker.stop()
+        await stream.stop()
         await running
+        await worker.stop()
 
 
 async def next_of(subscription: Subscription, track: str) -> Packet:
@@ -51,90 +70,85 @@ async def next_of(subscription: Subscription, track: str) -> Packet:
 
 
 async def test_all_three_tracks_arrive_and_the_summary_at_the_end() -> None:
-    async with supervised() as worker:
-        subscription = worker.hub.subscribe({OUTPUT, INPUT, AUDIO}, capacity=1000)
+    async with supervised() as run:
+        subscription = run.hub.subscribe({OUTPUT, INPUT, AUDIO}, capacity=1000)
         first = await next_of(subscription, OUTPUT)
         assert first.keyframe
         for track in (INPUT, AUDIO, OUTPUT):
             await next_of(subscription, track)
-    assert worker.summary is not None
-    assert worker.summary["output"] == "1280x720"
-    assert worker.summary["frames_in"] == (
-        worker.summary["frames_out"] + worker.summary["frames_dropped"]
+    assert run.stream.summary is not None
+    assert run.stream.summary["output"] == "1280x720"
+    assert run.stream.summary["frames_in"] == (
+        run.stream.summary["frames_out"] + run.stream.summary["frames_dropped"]
     )
 
 
 async def test_a_keyframe_comes_on_request() -> None:
-    async with supervised(encoder={"gop_s": 10}) as worker:
-        subscription = worker.hub.subscribe({OUTPUT}, capacity=1000)
+    async with supervised(encoder={"gop_s": 10}) as run:
+        subscription = run.hub.subscribe({OUTPUT}, capacity=1000)
         await next_of(subscription, OUTPUT)
         for _ in range(3):
             await next_of(subscription, OUTPUT)
-        late = worker.hub.subscribe({OUTPUT}, capacity=1000)
+        late = run.hub.subscribe({OUTPUT}, capacity=1000)
         asked = monotonic()
         assert (await next_of(late, OUTPUT)).keyframe
         assert monotonic() - asked < 1
 
 
 async def test_a_killed_worker_is_replaced_and_time_goes_on() -> None:
-    async with supervised() as worker:
-        subscription = worker.hub.subscribe({OUTPUT}, capacity=1000)
+    async with supervised() as run:
+        subscription = run.hub.subscribe({OUTPUT}, capacity=1000)
         before = await next_of(subscription, OUTPUT)
-        process = worker._process
-        assert process is not None
-        os.kill(process.pid, signal.SIGKILL)
-        while worker.restarts == 0:
+        assert run.worker.pid is not None
+        os.kill(run.worker.pid, signal.SIGKILL)
+        while run.worker.restarts == 0:
             before = await next_of(subscription, OUTPUT)
         after = before
         for _ in range(10):
             packet = await next_of(subscription, OUTPUT)
             assert packet.pts > after.pts
             after = packet
-    assert worker.restarts == 1
+    assert run.worker.restarts == 1
 
 
 async def test_a_killed_worker_leaves_its_recording_and_begins_another(tmp_path: Path) -> None:
     out = tmp_path / "today.mp4"
-    async with supervised(output={"path": out}) as worker:
-        subscription = worker.hub.subscribe({OUTPUT}, capacity=1000)
+    async with supervised(output={"path": out}) as run:
+        subscription = run.hub.subscribe({OUTPUT}, capacity=1000)
         for _ in range(60):
             last = await next_of(subscription, OUTPUT)
-        process = worker._process
-        assert process is not None
-        os.kill(process.pid, signal.SIGKILL)
-        while worker.restarts == 0 or worker.status.state != "live":
+        assert run.worker.pid is not None
+        os.kill(run.worker.pid, signal.SIGKILL)
+        while run.worker.restarts == 0 or run.stream.status.state != "live":
             last = await next_of(subscription, OUTPUT)
         for _ in range(10):
             last = await next_of(subscription, OUTPUT)
     assert last.pts > 0
     assert len(list(file_frames(out))) >= 25, "up to its last whole GOP"
     assert len(list(file_frames(tmp_path / "today.2.mp4"))) >= 10
-    summary = worker.summary
+    summary = run.stream.summary
     assert summary is not None
     assert summary["frames_in"] == summary["frames_out"] + summary["frames_dropped"]
     assert summary["frames_in"] >= 70
 
 
 async def test_stop_during_the_start_is_heard() -> None:
-    worker = Supervisor(settings(), lambda event: None)
-    running = asyncio.create_task(worker.run())
-    await asyncio.sleep(0)  # the process is being made
-    async with asyncio.timeout(8):
-        await worker.stop()
-        await running
+    async with asyncio.timeout(8), supervised():
+        await asyncio.sleep(0)  # the process is being made
 
 
 async def test_an_input_that_is_not_there_stops_the_node() -> None:
     with pytest.raises(UserError, match="no such file"):
-        Node([settings("nosuch.mp4")], None, lambda event: None)
+        Node(NodeSettings(streams=(settings("nosuch.mp4"),)), EventLog(monotonic))
 
 
 async def test_a_file_served_ends_by_itself(clip: Callable[..., Path]) -> None:
-    events: list[Event] = []
-    node = Node([settings(str(clip()))], ServeSettings(listen="127.0.0.1:0"), events.append)
+    log = EventLog(monotonic)
+    serve = ServeSettings(listen="127.0.0.1:0")
+    node = Node(NodeSettings(serve=serve, streams=(settings(str(clip())),)), log)
     urls: list[str] = []
     async with asyncio.timeout(30):
         (summary,) = await node.run(urls.append)
     assert summary["frames_out"] == 100
     assert urls[0].startswith("http://127.0.0.1:")
-    assert Code.WORKER_DOWN not in {event.code for event in events}
+    assert Code.WORKER_DOWN not in log.counts

@@ -7,19 +7,20 @@ import pytest
 
 from streamsr.errors import StreamsrError
 from streamsr.events import Code, Event
-from streamsr.packet import AUDIO, INPUT, OUTPUT, Packet
+from streamsr.packet import AAC, AUDIO, INPUT, OUTPUT, Packet
 from streamsr.status import StreamStatus
 from streamsr.wire import Kind, Message, encode, read
 
 MESSAGES = [
-    Message(Kind.SETTINGS, {"name": "x", "input": {"url": "demo"}}),
-    Message(Kind.STOP),
-    Message(Kind.PACKET, Packet(OUTPUT, b"\0\0\1\x65", 2**40, Fraction(1, 90_000), True)),
-    Message(Kind.PACKET, Packet(INPUT, b"", 0, Fraction(1, 25), False)),
-    Message(Kind.PACKET, Packet(AUDIO, bytes(500), -960, Fraction(1, 48_000), True)),
-    Message(Kind.STATUS, StreamStatus("x", "live", "fast", "cpu", "1x1", "4x4", fps=25.0)),
-    Message(Kind.EVENT, Event(Code.SRC_DOWN, "x", "gone")),
-    Message(Kind.FAILURE, {"message": "no", "exit_code": 2}),
+    Message(Kind.START, "x:1", {"settings": {"name": "x"}, "tracks": ["output"]}),
+    Message(Kind.QUIT),
+    Message(Kind.PACKET, "x:1", Packet(OUTPUT, b"\0\0\1\x65", 2**40, Fraction(1, 90_000), True)),
+    Message(Kind.PACKET, "y:2", Packet(INPUT, b"", 0, Fraction(1, 25), False)),
+    Message(Kind.PACKET, "y:2", Packet(AUDIO, bytes(500), -960, Fraction(1, 48_000), True)),
+    Message(Kind.PACKET, "y:2", Packet(AAC, bytes(500), -960, Fraction(1, 48_000), True)),
+    Message(Kind.STATUS, "x:1", StreamStatus("x", "live", "fast", "cpu", "1x1", "4x4", fps=25.0)),
+    Message(Kind.EVENT, "x:1", Event(Code.SRC_DOWN, "x", "gone")),
+    Message(Kind.FAILURE, "x" * 64 + ":10", {"message": "no", "exit_code": 2}),
 ]
 
 

@@ -1,16 +1,14 @@
-"""The engine: frames of a stream in, upscaled frames out, in order, on one device.
+"""The engine: frames of many streams in, upscaled frames out, in each stream's order.
 
 On a CPU whole windows run side by side, one thread each: threads inside one convolution would
 wait for each other at every layer, and on a busy machine that costs more than they win.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
-from types import TracebackType
-from typing import Self
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from time import thread_time
 
 import torch
 import torch.nn.functional as F
@@ -18,67 +16,92 @@ from torch import Tensor
 
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.cuts import CutDetector
-from streamsr.errors import UserError
+from streamsr.engine.pool import Pool
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
 from streamsr.metrics import Meter
 from streamsr.networks.resample import resize
 from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
 
-__all__ = ["Engine", "EngineStream", "pick_device"]
+__all__ = ["Engine", "EngineStream", "Job", "run_jobs"]
 
-
-def pick_device(name: str) -> torch.device:
-    """Give the device called "auto", "cpu", "cuda" or "cuda:N". Raises UserError."""
-    if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"device: got {name!r}, allowed are auto, cpu and cuda:N") from None
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise UserError(f"device: got {name!r}, but this machine has {count} CUDA devices")
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(f"device: got {name!r}, allowed are auto, cpu and cuda:N")
-    return device
-
-
-MAX_WORKERS = 8  # more would only queue frames, and so add latency
 GAP_S = 1.0  # between two frames: the second has nothing to do with the first
 
 
-class Engine:
-    """A device and a loaded model. ``with`` it: leaving ends its threads."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One window on its way through a network, and where its frame is to go."""
 
-    def __init__(self, model: SlidingWindow, device: torch.device) -> None:
+    engine: "Engine"
+    window: Ready
+    frame: Frame
+    meter: Meter
+    failed: Callable[[str], None]
+    upscaled: Future[Frame]
+
+    def abandon(self) -> None:
+        self.upscaled.cancel()
+
+
+class Engine:
+    """A loaded model on a device; its windows run in ``pool``, beside those of other engines."""
+
+    def __init__(self, model: SlidingWindow, device: torch.device, pool: Pool[Job]) -> None:
         self.model = model
         self.device = device
-        self.workers = min(MAX_WORKERS, _cores()) if device.type == "cpu" else 1
-        if device.type == "cpu":
-            torch.set_num_threads(1)  # of the whole process: see above
-        self._pool = ThreadPoolExecutor(self.workers, "streamsr-engine")
-
-    def close(self) -> None:
-        """End the threads; what is under way is finished."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+        self.workers = pool.workers
+        self._pool = pool
 
     def stream(self, name: str, meter: Meter, emit: Emit) -> "EngineStream":
         return EngineStream(self, name, meter, emit)
 
-    def submit(self, work: "_Work") -> Future[Frame]:
-        return self._pool.submit(work)
+    def submit(self, stream: object, job: Job) -> None:
+        shape = tuple(job.window[1].shape)
+        self._pool.submit(stream, (self, shape), job)
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run windows of one shape as one batch, and settle every job's future."""
+        started = thread_time()
+        outputs = self._outputs(jobs)
+        spent = (thread_time() - started) / len(jobs)
+        for job, output in zip(jobs, outputs, strict=True):
+            job.meter.charge("network", spent)
+            job.upscaled.set_result(self._finished(job, output))
+
+    def _outputs(self, jobs: Sequence[Job]) -> list[Tensor]:
+        try:
+            finished = self.model.run([job.window for job in jobs])
+        except RuntimeError as error:  # torch's for all that goes wrong, a full memory included
+            reason = str(error).splitlines()[0]
+            for job in jobs:
+                job.failed(f"the network failed: {reason}")
+            return [self._plain(job.frame) for job in jobs]
+        return [output.float() for _, output in finished]
+
+    def _finished(self, job: Job, output: Tensor) -> Frame:
+        frame, facts = job.frame, self.model.facts
+        height, width = frame.height * facts.scale, frame.width * facts.scale
+        with job.meter.stage("finish"), torch.inference_mode():
+            output = output[:, :height, :width]
+            if not bool(torch.isfinite(output.sum())):
+                job.failed("the network gave values that are not finite")
+                output = self._plain(frame)[:, :height, :width]
+            planes = network_output(output, frame, facts.colour, facts.scale)
+        return replace(frame, planes=planes)
+
+    def _plain(self, frame: Frame) -> Tensor:
+        facts = self.model.facts
+        return resize(network_input(frame, facts.colour, self.device), facts.scale)
+
+
+def run_jobs(jobs: list[Job]) -> None:
+    """What a pool thread does with a batch, all of one engine."""
+    try:
+        jobs[0].engine.run(jobs)
+    except Exception as error:  # whatever it is belongs to the streams that wait for it
+        for job in jobs:
+            if not job.upscaled.done():
+                job.upscaled.set_exception(error)
 
 
 class EngineStream:
@@ -131,65 +154,18 @@ class EngineStream:
         return self._cuts.is_cut(luma) or resized or apart or frame.discontinuous
 
     def _submit(self, ready: Sequence[Ready]) -> list[Future[Frame]]:
-        return [
-            self._engine.submit(
-                _Work(self._engine, window, self._pending.popleft(), self._meter, self._failed)
-            )
-            for window in ready
-        ]
+        return [self._begin(window) for window in ready]
+
+    def _begin(self, window: Ready) -> Future[Frame]:
+        upscaled: Future[Frame] = Future()
+        frame = self._pending.popleft()
+        job = Job(self._engine, window, frame, self._meter, self._failed, upscaled)
+        self._engine.submit(self, job)
+        return upscaled
 
     def _failed(self, reason: str) -> None:
         self._meter.count("failed")
         self._emit(Event(Code.SR_FAILED, self._name, f"{reason}; the frame is scaled plainly"))
-
-
-class _Work:
-    """One window on its way through the network: what a pool thread runs."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        window: Ready,
-        frame: Frame,
-        meter: Meter,
-        failed: Callable[[str], None],
-    ) -> None:
-        self._engine = engine
-        self._window = window
-        self._frame = frame
-        self._meter = meter
-        self._failed = failed
-
-    def __call__(self) -> Frame:
-        frame, facts = self._frame, self._engine.model.facts
-        height, width = frame.height * facts.scale, frame.width * facts.scale
-        with torch.inference_mode():
-            with self._meter.stage("network"):
-                output = self._network()[:, :height, :width]
-            with self._meter.stage("finish"):
-                if not bool(torch.isfinite(output.sum())):
-                    self._failed("the network gave values that are not finite")
-                    output = self._plain()[:, :height, :width]
-                planes = network_output(output, frame, facts.colour, facts.scale)
-        return replace(frame, planes=planes)
-
-    def _network(self) -> Tensor:
-        try:
-            ((_, output),) = self._engine.model.run([self._window])
-        except RuntimeError as error:  # torch's for all that goes wrong, a full memory included
-            self._failed(f"the network failed: {str(error).splitlines()[0]}")
-            return self._plain()
-        return output.float()
-
-    def _plain(self) -> Tensor:
-        facts = self._engine.model.facts
-        pixels = network_input(self._frame, facts.colour, self._engine.device)
-        return resize(pixels, facts.scale)
-
-
-def _cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _padded(pixels: Tensor, multiple: int) -> Tensor:

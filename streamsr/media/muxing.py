@@ -6,7 +6,6 @@ it still plays, up to its last whole GOP.
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
-import io
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -16,18 +15,12 @@ import av
 
 from streamsr.errors import OutputError
 from streamsr.media.audio import AudioEncoder
+from streamsr.media.container import CONTAINERS, Container
 from streamsr.media.source import Sound, SourceInfo, reason_of
 from streamsr.packet import OUTPUT, Packet
 
 __all__ = ["CONTAINERS", "FileWriter", "check_writable"]
 
-CONTAINERS = {
-    ".mp4": {
-        "movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof",
-        "flush_packets": "1",
-    },
-    ".mkv": {"flush_packets": "1", "cluster_time_limit": "1000"},
-}
 COPIED = {
     ".mp4": {"aac", "mp3", "alac", "opus"},
     ".mkv": {"aac", "mp3", "ac3", "eac3", "flac", "opus", "vorbis", "pcm_s16le"},
@@ -68,9 +61,7 @@ class FileWriter:
     def __init__(self, path: Path) -> None:
         check_writable(path)
         self.path = path
-        self._container: av.container.OutputContainer | None = None
-        self._video: av.VideoStream | None = None
-        self._audio: av.AudioStream | None = None
+        self._container: Container | None = None
         self._encoder: AudioEncoder | None = None  # where sound is not copied
         self._copied = ""  # the codec of sound that is copied
         self._sound_pts = -1  # of the newest copied packet
@@ -79,13 +70,8 @@ class FileWriter:
         """Write the header: ``keyframe`` is the first picture, with its SPS and PPS."""
         suffix = self.path.suffix.lower()
         try:
-            container = av.open(str(self.path), "w", options=CONTAINERS[suffix])
-            self._container = container
-            with av.open(io.BytesIO(keyframe.data), format="h264") as probe:
-                self._video = container.add_stream_from_template(
-                    probe.streams.video[0], opaque=True, framerate=rate
-                )
-            self._video.time_base = keyframe.time_base
+            container = self._container = Container(str(self.path), CONTAINERS[suffix])
+            container.add_video(keyframe, rate)
             if info.audio_codec:
                 self._add_audio(container, info, suffix)
         except (av.FFmpegError, OSError) as error:
@@ -93,12 +79,15 @@ class FileWriter:
             raise self._failure(error) from None
 
     def video(self, packet: Packet) -> None:
-        assert self._video is not None
-        self._mux(packet.data, packet.pts, packet.time_base, packet.keyframe, self._video)
+        assert self._container is not None
+        try:
+            self._container.video(packet, packet.pts)
+        except (av.FFmpegError, OSError) as error:
+            raise self._failure(error) from None
 
     def sound(self, sound: Sound) -> None:
         """Write a piece of sound; without an audio track it is left out."""
-        if self._audio is None:
+        if self._container is None or not self._container.has_sound:
             return
         if self._encoder is not None:
             for encoded in self._encoder.encode(sound):
@@ -111,7 +100,7 @@ class FileWriter:
         if pts <= self._sound_pts:
             return  # an encoder's priming before 0, or a source that repeats itself
         self._sound_pts = pts
-        self._mux(bytes(packet), pts, packet.time_base, True, self._audio, packet.duration)
+        self._mux_sound(packet, pts, packet.time_base)
 
     def close(self) -> None:
         """Finish the file. Closing twice does nothing."""
@@ -128,17 +117,13 @@ class FileWriter:
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from None
 
-    def _add_audio(
-        self, container: av.container.OutputContainer, info: SourceInfo, suffix: str
-    ) -> None:
+    def _add_audio(self, container: Container, info: SourceInfo, suffix: str) -> None:
         if info.audio is not None and _is_copied(info.audio, suffix):
-            self._audio = container.add_stream_from_template(info.audio)
+            container.add_sound(info.audio)
             self._copied = info.audio_codec
             return
         self._encoder = AudioEncoder("aac")
-        stream = container.add_stream("aac", rate=48_000, layout="stereo")
-        assert isinstance(stream, av.AudioStream)
-        self._audio = stream
+        container.add_sound()
 
     def _discard(self) -> None:
         """Remove a file whose header could not be written."""
@@ -152,27 +137,12 @@ class FileWriter:
         assert packet.pts is not None
         if packet.pts < 0:
             return  # the encoder's priming would move the picture by its length
-        assert self._audio is not None
-        self._mux(bytes(packet), packet.pts, packet.time_base, True, self._audio, packet.duration)
+        self._mux_sound(packet, packet.pts, packet.time_base)
 
-    def _mux(
-        self,
-        data: bytes,
-        pts: int,
-        time_base: Fraction,
-        keyframe: bool,
-        stream: av.VideoStream | av.AudioStream,
-        duration: int | None = None,
-    ) -> None:
+    def _mux_sound(self, packet: av.Packet[Any], pts: int, time_base: Fraction) -> None:
         assert self._container is not None
-        packet = av.Packet(data)
-        packet.pts = packet.dts = pts
-        packet.time_base = time_base
-        packet.duration = duration
-        packet.is_keyframe = keyframe
-        packet.stream = stream
         try:
-            self._container.mux(packet)
+            self._container.sound(bytes(packet), pts, time_base, packet.duration)
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from None
 

@@ -1,6 +1,7 @@
-"""Watching: WHEP, the page and the health checks. Sends packets, never touches a picture."""
+"""Watching: WHEP, the page, HLS, snapshots, metrics, health. Never touches a picture."""
 
 from streamsr.serve.app import Server
+from streamsr.serve.credentials import make_tls, read_token
 from streamsr.serve.session import Deadlines, Served
 
-__all__ = ["Deadlines", "Served", "Server"]
+__all__ = ["Deadlines", "Served", "Server", "make_tls", "read_token"]

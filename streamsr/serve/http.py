@@ -4,11 +4,12 @@ import asyncio
 import logging
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from streamsr.serve.guard import Guard
 
-__all__ = ["BODY_BYTES", "add_headers", "manners", "read_text"]
+__all__ = ["BODY_BYTES", "add_headers", "manners", "protocol_log", "read_text"]
 
 BODY_BYTES = 128 * 1024
 BODY_S = 10.0  # for a body to arrive
@@ -29,6 +30,20 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """Signal handler: runs before the headers of any response are sent."""
     response.headers.update(HEADERS)
     response.headers.setdefault("Cache-Control", "no-store")
+
+
+def protocol_log() -> logging.Logger:
+    """Where aiohttp logs, without the requests it cannot parse.
+
+    It would log each with a traceback and the line at fault, in which there may be a secret.
+    """
+    found = logging.getLogger(f"{__name__}.protocol")
+    found.addFilter(_is_not_theirs)
+    return found
+
+
+def _is_not_theirs(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def manners(guard: Guard) -> Middleware:

@@ -1,6 +1,7 @@
 """The page and its files, the streams as JSON, and the health of the process."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import resources
@@ -8,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
+from streamsr.redact import redact
 from streamsr.serve.session import Served
-from streamsr.status import StreamStatus
 
 __all__ = ["Pages"]
 
@@ -18,7 +19,7 @@ DECIMALS = 3
 
 
 class Pages:
-    """The handlers of everything that is not WHEP."""
+    """The handlers of the page, of /api and of the health checks."""
 
     def __init__(self, streams: Mapping[str, Served]) -> None:
         self._streams = streams
@@ -27,7 +28,7 @@ class Pages:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/", self.index),
-            web.get("/watch/{stream}", self.index),
+            web.get("/watch/{stream}", self.watch),
             web.get("/page/{file}", self.file),
             web.get("/api/streams", self.list),
             web.get("/api/streams/{stream}", self.status),
@@ -36,9 +37,12 @@ class Pages:
         ]
 
     async def index(self, request: web.Request) -> web.Response:
-        """The page, which takes the stream's name from its address, or else the first one."""
-        name = request.match_info.get("stream")
-        if name is not None and name not in self._streams:
+        """All streams, or the page of the one there is."""
+        return self._respond("overview.html" if len(self._streams) > 1 else "index.html")
+
+    async def watch(self, request: web.Request) -> web.Response:
+        """The page of one stream, which takes its name from its address."""
+        if request.match_info["stream"] not in self._streams:
             raise web.HTTPNotFound(text="no such stream")
         return self._respond("index.html")
 
@@ -47,7 +51,7 @@ class Pages:
 
     async def list(self, request: web.Request) -> web.Response:
         """The status of every stream."""
-        return web.json_response([_encode(n, s.status()) for n, s in self._streams.items()])
+        return web.json_response([_encode(n, s) for n, s in self._streams.items()])
 
     async def status(self, request: web.Request) -> web.Response:
         """The status of one stream."""
@@ -55,18 +59,23 @@ class Pages:
         served = self._streams.get(name)
         if served is None:
             raise web.HTTPNotFound(text="no such stream")
-        return web.json_response(_encode(name, served.status()))
+        return web.json_response(_encode(name, served))
 
     async def livez(self, request: web.Request) -> web.Response:
         """Whether the event loop turns. A dead camera does not matter here."""
         return web.Response(text="ok")
 
     async def readyz(self, request: web.Request) -> web.Response:
-        """Whether there is anything to watch."""
-        ready = any(served.status().state == "live" for served in self._streams.values())
-        return web.Response(
-            text="ok" if ready else "no stream is live", status=200 if ready else 503
-        )
+        """Whether there is anything to watch: a model that is loaded, and a source that is live.
+
+        A stream has an output size once a frame has been through its model.
+        """
+        statuses = [served.status() for served in self._streams.values()]
+        ready = any(status.state == "live" and status.output for status in statuses)
+        counts = Counter(status.state for status in statuses)
+        states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
+        text = "a model is loaded and a source is live" if ready else "no source is live"
+        return web.Response(text=f"{text}; streams: {states}", status=200 if ready else 503)
 
     def _respond(self, name: str) -> web.Response:
         body = self._files.get(name)
@@ -84,10 +93,20 @@ def _load() -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in names}
 
 
-def _encode(name: str, status: StreamStatus) -> dict[str, Any]:
-    """JSON of a status: floats rounded, and none that JSON does not know."""
-    fields = asdict(status) | {"name": name}
-    for key, value in fields.items():
-        if isinstance(value, float):
-            fields[key] = round(value, DECIMALS) if math.isfinite(value) else None
-    return fields
+def _encode(name: str, served: Served) -> dict[str, Any]:
+    """JSON of a stream: its status, its outputs, and what can be had of it."""
+    status = {key: _plain(value) for key, value in asdict(served.status()).items()}
+    outputs = [
+        {key: _plain(value) for key, value in asdict(output).items()} for output in served.outputs()
+    ]
+    offers = {"snapshot": served.snapshot is not None, "hls": served.hls is not None}
+    return status | {"name": name, "outputs": outputs} | offers
+
+
+def _plain(value: Any) -> Any:
+    """Text without secrets, floats rounded, and none that JSON does not know."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, float):
+        return round(value, DECIMALS) if math.isfinite(value) else None
+    return value

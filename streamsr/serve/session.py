@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from streamsr.hub import EndOfStream, Hub
 from streamsr.serve.offer import Fragment, Offer
 from streamsr.serve.pace import Pacer
 from streamsr.serve.peer import Peer
-from streamsr.status import StreamStatus
+from streamsr.status import OutputStatus, StreamStatus
 
 __all__ = ["Deadlines", "FullError", "Served", "Session", "Sessions", "UnsupportedRestartError"]
 
@@ -35,6 +36,10 @@ class Served:
 
     hub: Hub
     status: Callable[[], StreamStatus]
+    # A picture as JPEG; raises TimeoutError, EndOfStream or StreamsrError where there is none
+    snapshot: Callable[[], Awaitable[bytes]] | None = None
+    hls: Path | None = None  # the folder of index.m3u8, which another process fills
+    outputs: Callable[[], Sequence[OutputStatus]] = tuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,10 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._open) + self._opening
+
+    def watching(self, stream: str) -> int:
+        """How many sessions of this stream there are."""
+        return sum(session.stream == stream for session, _ in self._open.values())
 
     async def open(self, stream: str, hub: Hub, offer: Offer) -> tuple[str, str]:
         """Begin a session; return its secret and its SDP answer.

@@ -8,7 +8,7 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from streamsr.config import load
-from streamsr.engine.runner import pick_device
+from streamsr.engine.engines import pick_device
 from streamsr.terminal import console, progress_bar
 from streamsr.train.evaluation import Scored, evaluate
 from streamsr.train.loop import Progress, Trainer

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from streamsr.engine.colour import network_input, network_output
-from streamsr.engine.runner import Engine, EngineStream, pick_device
+from streamsr.engine.engines import Engines, pick_device
+from streamsr.engine.runner import Engine, EngineStream
 from streamsr.errors import UserError
 from streamsr.events import Code, Event
 from streamsr.frame import ColourTags, Frame
@@ -89,6 +91,12 @@ class Bench:
         return [future.result(timeout=30) for future in done]
 
 
+@contextmanager
+def running(model: SlidingWindow) -> Iterator[Engine]:
+    with Engines(CPU) as engines:
+        yield engines.of(model)
+
+
 @pytest.fixture
 def network() -> Toy:
     return Toy()
@@ -96,7 +104,7 @@ def network() -> Toy:
 
 @pytest.fixture
 def bench(network: Toy) -> Iterator[Bench]:
-    with Engine(SlidingWindow(network, facts()), CPU) as engine:
+    with running(SlidingWindow(network, facts())) as engine:
         yield Bench(engine)
 
 
@@ -137,7 +145,7 @@ def test_workers_that_overtake_each_other_do_not_change_the_order(
 ) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 1, 2, 3})
     network = Reversed()
-    with Engine(SlidingWindow(network, facts(window=1)), CPU) as engine:
+    with running(SlidingWindow(network, facts(window=1))) as engine:
         assert engine.workers == 4
         upscaled = Bench(engine).run([flat(50 + n, n) for n in range(8)])
     assert network.order.index(51) < network.order.index(50)
@@ -185,7 +193,7 @@ def test_no_window_reaches_across_a_change_of_size(bench: Bench, network: Toy) -
 
 
 def test_a_window_of_one_frame_keeps_its_latency_at_a_break(network: Toy) -> None:
-    with Engine(SlidingWindow(network, facts(window=1)), CPU) as engine:
+    with running(SlidingWindow(network, facts(window=1))) as engine:
         stream = Bench(engine).stream
         frames = [flat(90, n, discontinuous=n == 2) for n in range(4)]
         assert [len(stream.push(frame)) for frame in frames] == [1, 1, 1, 1]
@@ -198,7 +206,7 @@ def test_values_that_are_not_finite_become_plain_scaling(bad: float, colour: Col
     network.bad = bad
     frames = [flat(level, n) for n, level in enumerate((90, 91, 220, 93))]
     frames[2].planes[0][4:9, 7:20] = 30  # so that plain scaling is not doubled pixels
-    with Engine(SlidingWindow(network, facts(window=1, colour=colour)), CPU) as engine:
+    with running(SlidingWindow(network, facts(window=1, colour=colour))) as engine:
         bench = Bench(engine)
         upscaled = bench.run(frames)
     pixels = resize(network_input(frames[2], colour, CPU), 2)
@@ -217,7 +225,7 @@ def test_odd_sizes_are_padded_for_the_network_and_cut_again(colour: Colour) -> N
     luma = random.integers(16, 236, (27, 45), np.uint8)
     grey = np.full((14, 23), 128, np.uint8)
     frame = Frame((luma, grey, grey), ColourTags(1, 1, 1), 0, Fraction(1, 25))
-    with Engine(SlidingWindow(network, facts(1, 4, colour)), CPU) as engine:
+    with running(SlidingWindow(network, facts(1, 4, colour))) as engine:
         (upscaled,) = Bench(engine).run([frame])
     assert network.shapes == {(colour.channels, 28, 48)}
     assert [p.shape for p in upscaled.planes] == [(54, 90), (27, 45), (27, 45)]
@@ -241,7 +249,7 @@ def test_every_frame_comes_out_once_whatever_happens(bench: Bench) -> None:
 
 
 def test_streams_of_one_engine_do_not_mix(network: Toy) -> None:
-    with Engine(SlidingWindow(network, facts()), CPU) as engine:
+    with running(SlidingWindow(network, facts())) as engine:
         first, second = Bench(engine), Bench(engine)
         futures: list[list[Future[Frame]]] = [[], []]
         for n in range(5):
@@ -257,7 +265,7 @@ def test_streams_of_one_engine_do_not_mix(network: Toy) -> None:
 def test_rgb_frames_stay_rgb(network: Toy) -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (10, 14, 3), np.uint8)
     frames = [Frame((pixels,), ColourTags(0, 1, 13, True), n, Fraction(1)) for n in range(4)]
-    with Engine(SlidingWindow(network, facts(colour=Colour.RGB)), CPU) as engine:
+    with running(SlidingWindow(network, facts(colour=Colour.RGB))) as engine:
         upscaled = Bench(engine).run(frames)
     for frame in upscaled:
         np.testing.assert_array_equal(frame.planes[0], pixels.repeat(2, 0).repeat(2, 1))

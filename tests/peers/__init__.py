@@ -2,17 +2,26 @@
 
 from .camera import GST_INSTALL, RtspCamera, gst_is_installed
 from .clip import camera_clip, draw_number, number_in, read_number, scene
+from .servers import NGINX_INSTALL, RtmpServer, RtspServer, nginx_is_installed
+from .studio import FPS, ROUND, Studio
 from .tcp import MuteServer, RefusingServer, TcpProxy
 
 __all__ = [
+    "FPS",
     "GST_INSTALL",
+    "NGINX_INSTALL",
+    "ROUND",
     "MuteServer",
     "RefusingServer",
+    "RtmpServer",
     "RtspCamera",
+    "RtspServer",
+    "Studio",
     "TcpProxy",
     "camera_clip",
     "draw_number",
     "gst_is_installed",
+    "nginx_is_installed",
     "number_in",
     "read_number",
     "scene",

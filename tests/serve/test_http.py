@@ -173,7 +173,9 @@ async def test_a_request_that_does_not_come_is_not_waited_for(
         writer.close()
 
 
-async def test_what_is_no_http_is_refused(server: Server) -> None:
+async def test_what_is_no_http_is_refused(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
     choose = random.Random(2)
     for _ in range(100):
         reader, writer = await asyncio.open_connection(server.host, server.port)
@@ -184,6 +186,13 @@ async def test_what_is_no_http_is_refused(server: Server) -> None:
         assert not answer or answer.startswith((b"HTTP/1.0 400", b"HTTP/1.1 400")), answer
         assert b"Traceback" not in answer
         writer.close()
+    for line in (b"GET /whep/camera/secret \x01 HTTP/1.1", b"GET / HTTP/1.1\r\nCookie: secret\x01"):
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n" + line + b"\r\n\r\n")
+        async with asyncio.timeout(2):
+            assert b" 400 " in await reader.read()
+        writer.close()
+    assert caplog.text == ""
 
 
 def garbage(offer: str) -> Iterator[bytes]:

@@ -3,38 +3,21 @@
 import { Controls } from "./controls.js";
 import { Pairs } from "./pairs.js";
 import { Panel } from "./panel.js";
+import { ask, named, ours } from "./server.js";
 import { Whep } from "./whep.js";
 
 const STALLED_MS = 6000; // a live stream without a frame for so long needs a new connection
 
 const $ = (id) => document.getElementById(id);
 
-/** A token may come behind the # of the address, which browsers send to no one. */
-function token() {
-  const given = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (given) {
-    sessionStorage.setItem("token", given);
-    history.replaceState(null, "", location.pathname);
-  }
-  return sessionStorage.getItem("token");
-}
-
-function headersWith(secret) {
-  return () => (secret ? { Authorization: `Bearer ${secret}` } : {});
-}
-
-async function findStreams(headers) {
+async function findStreams() {
   for (;;) {
     try {
-      const response = await fetch("/api/streams", { headers: headers() });
-      if (response.status === 401) return say("This server needs a token: add #token=… to the address");
-      if (response.ok) {
-        const streams = await response.json();
-        if (streams.length) return streams.map((stream) => stream.name);
-        say("There is no stream yet");
-      }
-    } catch {
-      say("Trying again: the server does not answer");
+      const streams = await ask(ours("/api/streams"));
+      if (streams.length) return streams.map((stream) => stream.name);
+      say("There is no stream yet");
+    } catch (error) {
+      say(`Trying again: ${error.message}`);
     }
     await new Promise((done) => setTimeout(done, 2000));
   }
@@ -43,13 +26,12 @@ async function findStreams(headers) {
 function say(text) {
   $("banner").textContent = text;
   $("banner").hidden = false;
-  return null;
 }
 
 function listStreams(names, current) {
   for (const name of names) {
     const link = document.createElement("a");
-    link.href = `/watch/${encodeURIComponent(name)}`;
+    link.href = named("watch", name);
     link.textContent = name;
     if (name === current) link.setAttribute("aria-current", "page");
     $("streams").append(link);
@@ -62,9 +44,7 @@ function play(element, track) {
 }
 
 async function main() {
-  const headers = headersWith(token());
-  const names = await findStreams(headers);
-  if (!names) return;
+  const names = await findStreams();
   const [, path, encoded] = location.pathname.split("/");
   const name = path === "watch" ? decodeURIComponent(encoded) : names[0];
   listStreams(names, name);
@@ -75,11 +55,11 @@ async function main() {
     { video: $("video-before"), canvas: $("before") },
     { video: $("video-after"), canvas: $("after") },
   );
-  const panel = new Panel(name, headers);
+  const panel = new Panel(name);
   const controls = new Controls(audio);
-  const whep = new Whep(`/whep/${encodeURIComponent(name)}`, headers, {
+  const whep = new Whep(named("whep", name), {
     wanted() {
-      return panel.status?.state !== "ended";
+      return !["ended", "disabled"].includes(panel.status?.state);
     },
     tracks([after, before, sound]) {
       pairs.reset();

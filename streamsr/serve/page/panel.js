@@ -1,21 +1,20 @@
 // What the page says: the stream's status once a second, and the connection's troubles.
 
+import { ask, measure, named, size, sizes, stepped, WORDS } from "./server.js";
+
 const POLL_MS = 1000;
 const $ = (id) => document.getElementById(id);
-const number = (value, digits) => (value === null || value === undefined ? "–" : value.toFixed(digits));
-const size = (text) => text.replace("x", "\u2009×\u2009");
 
 const BANNERS = {
   starting: "Waiting for the first picture",
   down: "The source is away: this is its last picture",
   ended: "This stream has ended",
+  disabled: "This stream is switched off",
 };
-const WORDS = { starting: "starting", live: "live", down: "source away", ended: "ended", lost: "not connected" };
 
 export class Panel {
-  constructor(stream, headers) {
+  constructor(stream) {
     this.stream = stream;
-    this.headers = headers;
     this.status = undefined; // the newest answer; null when there was none
     this.trouble = ""; // with the connection, for people; "" when there is none
   }
@@ -24,22 +23,14 @@ export class Panel {
   async run() {
     for (;;) {
       try {
-        this.show(await this.fetch());
+        this.status = await ask(named("api/streams", this.stream));
+        this.show(this.status);
       } catch {
         this.status = null;
-        this.render();
       }
+      this.render();
       await new Promise((done) => setTimeout(done, POLL_MS));
     }
-  }
-
-  async fetch() {
-    const response = await fetch(`/api/streams/${encodeURIComponent(this.stream)}`, {
-      headers: this.headers(),
-      signal: AbortSignal.timeout(4000),
-    });
-    if (!response.ok) throw new Error(await response.text());
-    return response.json();
   }
 
   setTrouble(text) {
@@ -48,24 +39,22 @@ export class Panel {
   }
 
   show(status) {
-    this.status = status;
-    $("fps").textContent = number(status.fps, 1);
-    $("p50").textContent = number(status.latency_p50_ms, 0);
-    $("p99").textContent = number(status.latency_p99_ms, 0);
     $("model").textContent = status.model || "–";
     $("device").textContent = status.device;
     $("input").textContent = size(status.input);
     $("output").textContent = size(status.output);
-    $("size").textContent = status.input && status.output
-      ? `${size(status.input)} → ${size(status.output)}` : "–";
+    $("size").textContent = sizes(status);
+    $("stepped").textContent = stepped(status);
+    $("outputs").replaceChildren(...status.outputs.map(item));
+    $("hls").href = named("hls", this.stream, "/index.m3u8");
+    $("hls").hidden = !status.hls;
     if (status.aspect > 0) $("stage").style.setProperty("--aspect", status.aspect);
-    this.render();
   }
 
   render() {
     if (this.status === undefined && !this.trouble) return; // not asked yet
-    const ended = this.status?.state === "ended";
-    const lost = !this.status || (this.trouble && !ended);
+    const over = ["ended", "disabled"].includes(this.status?.state);
+    const lost = !this.status || (this.trouble && !over);
     const state = lost ? "lost" : this.status.state;
     $("state").dataset.state = state;
     $("stage").dataset.state = state;
@@ -74,10 +63,25 @@ export class Panel {
     $("banner").textContent = banner;
     $("banner").hidden = !banner;
     $("message").textContent = this.status?.message ?? "";
+    $("fps").textContent = measure(this.status, "fps", 1);
+    $("p50").textContent = measure(this.status, "latency_p50_ms", 0);
+    $("p99").textContent = measure(this.status, "latency_p99_ms", 0);
   }
 
   lost() {
     const why = this.trouble || "the server does not answer";
     return `Trying again: ${why}`;
   }
+}
+
+/** One output: where it goes, and how it fares. */
+function item(output) {
+  const element = document.createElement("li");
+  element.className = "state";
+  element.dataset.state = output.state;
+  element.title = output.target;
+  const word = { ...WORDS, down: "away, trying again" }[output.state] ?? output.state;
+  const dropped = output.dropped ? `, ${output.dropped} packets dropped` : "";
+  element.textContent = `${output.name}: ${word}${dropped}`;
+  return element;
 }

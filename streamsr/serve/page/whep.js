@@ -7,13 +7,11 @@ const LOST_MS = 3000; // WebRTC's "disconnected" may heal by itself; after this 
 export class Whep {
   /**
    * @param {string} url endpoint of the stream
-   * @param {() => Record<string, string>} headers to send with each request
    * @param {{wanted(): boolean, tracks(t: MediaStreamTrack[]): void, trouble(text: string): void}}
    *   listener is asked whether to begin, and told of the tracks (output, input, sound) or why not
    */
-  constructor(url, headers, listener) {
+  constructor(url, listener) {
     this.url = url;
-    this.headers = headers;
     this.listener = listener;
     this.sessions = 0; // begun so far
     this.over = null; // ends the present session
@@ -74,7 +72,7 @@ export class Whep {
     await peer.setLocalDescription(offer);
     const response = await fetch(this.url, {
       method: "POST",
-      headers: { ...this.headers(), "Content-Type": "application/sdp" },
+      headers: { "Content-Type": "application/sdp" },
       body: offer.sdp,
       signal: AbortSignal.timeout(10000),
     });
@@ -112,6 +110,6 @@ export class Whep {
     const location = this.location;
     this.location = null;
     // A server that cannot be told frees the session by itself.
-    fetch(location, { method: "DELETE", headers: this.headers(), keepalive: true }).catch(() => {});
+    fetch(location, { method: "DELETE", keepalive: true }).catch(() => {});
   }
 }

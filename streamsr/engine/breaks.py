@@ -1,0 +1,34 @@
+"""Breaks: whether a frame of a stream has anything to do with those before it.
+
+Pure books beside the cut detector's picture: time comes with the frames, and no tensor is seen.
+"""
+
+from streamsr.engine.cuts import CutDetector
+from streamsr.frame import Frame
+
+__all__ = ["Breaks"]
+
+GAP_S = 1.0  # between two frames: the second has nothing to do with the first
+
+
+class Breaks:
+    """Takes each frame of one stream, of which a network sees ``window`` at a time."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._cuts = CutDetector()
+        self._size = (0, 0)  # of the frame before
+        self._newest_s: float | None = None  # its time
+
+    def starts_anew(self, frame: Frame) -> bool:
+        """Take the next frame; whether what is pending must be flushed before it."""
+        size = frame.height, frame.width
+        resized = self._size != size
+        apart = self._newest_s is not None and not 0 < frame.time_s - self._newest_s <= GAP_S
+        self._size, self._newest_s = size, frame.time_s
+        if resized or apart or frame.discontinuous:
+            self._cuts.reset()
+        if self._window == 1:
+            return resized  # a window of one frame reaches across nothing
+        luma = frame.planes[0][..., 1] if frame.is_rgb else frame.planes[0]
+        return self._cuts.is_cut(luma) or resized or apart or frame.discontinuous

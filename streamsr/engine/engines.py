@@ -1,0 +1,83 @@
+"""The engines of one process: every model loaded once, all of them on one device's threads."""
+
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+
+from streamsr.engine.batch import Batcher
+from streamsr.engine.pool import Pool
+from streamsr.engine.runner import Engine, Job, run_jobs
+from streamsr.errors import UserError
+from streamsr.networks.sliding import SlidingWindow
+from streamsr.zoo.registry import Entry, load_model
+
+__all__ = ["Engines", "pick_device"]
+
+MAX_WORKERS = 8  # more would only queue frames, and so add latency
+
+
+def pick_device(name: str) -> torch.device:
+    """Give the device called "auto", "cpu", "cuda" or "cuda:N". Raises UserError."""
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"device: got {name!r}, allowed are auto, cpu and cuda:N") from None
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise UserError(f"device: got {name!r}, but this machine has {count} CUDA devices")
+    if device.type not in ("cpu", "cuda"):
+        raise UserError(f"device: got {name!r}, allowed are auto, cpu and cuda:N")
+    return device
+
+
+class Engines:
+    """The engines of one device. ``with`` it: leaving ends its threads. Any thread may load.
+
+    On a CPU a window is a batch of its own: two in one thread would leave another thread idle.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        workers = min(MAX_WORKERS, _cores()) if device.type == "cpu" else 1
+        if device.type == "cpu":
+            torch.set_num_threads(1)  # of the whole process: see runner.py
+        self._pool: Pool[Job] = Pool(workers, Batcher(1, 0.0), run_jobs, Job.abandon)
+        self._loaded: dict[Path, Engine] = {}
+        self._loading = threading.Lock()
+
+    def of(self, model: SlidingWindow) -> Engine:
+        """An engine for a model that is loaded already."""
+        return Engine(model, self.device, self._pool)
+
+    def load(self, entry: Entry) -> Engine:
+        """The engine of a model, loaded the first time. Raises ModelError."""
+        with self._loading:
+            if entry.folder not in self._loaded:
+                self._loaded[entry.folder] = self.of(load_model(entry, self.device))
+            return self._loaded[entry.folder]
+
+    def close(self) -> None:
+        """End the threads; what is under way is finished."""
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,195 @@
+"""The CUDA source of the conversions between 4:2:0 planes and a network's pixels.
+
+One thread makes one pixel. No header is included, so that NVRTC needs nothing but itself; a test
+compiles the same text as C++ and runs it on a CPU. Filters are Keys' bicubic as
+``networks/resample.py`` has it: an enlarged plane's phases reach 4 samples, a halved one's 8, and
+borders are mirrored with the edge sample repeated.
+"""
+
+__all__ = ["KERNELS", "kernel_source"]
+
+KERNELS = ("luma_in", "rgb_in", "luma_out", "chroma_scaled", "rgb_to_luma", "rgb_to_chroma")
+"""Each with one thread a pixel of what it writes: (columns, rows, planes)."""
+
+
+def kernel_source(*, half: bool) -> str:
+    """The source whose kernels write the network's pixels as float32, or float16 with ``half``."""
+    return (_HALF_PIXELS if half else _FLOAT_PIXELS) + _SOURCE
+
+
+_FLOAT_PIXELS = r"""
+typedef float pixel;
+__device__ inline pixel stored(float value) { return value; }
+"""
+_HALF_PIXELS = r"""
+typedef unsigned short pixel;
+__device__ inline pixel stored(float value)
+{
+    pixel bits;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+    return bits;
+}
+"""
+_SOURCE = r"""
+typedef unsigned char sample;
+
+__device__ inline int column() { return blockIdx.x * blockDim.x + threadIdx.x; }
+__device__ inline int row() { return blockIdx.y * blockDim.y + threadIdx.y; }
+
+__device__ inline float cubic(float x)
+{
+    x = fabsf(x);
+    if (x <= 1.0f) return (1.5f * x - 2.5f) * x * x + 1.0f;
+    if (x < 2.0f) return ((-0.5f * x + 2.5f) * x - 4.0f) * x + 2.0f;
+    return 0.0f;
+}
+
+__device__ inline int mirrored(int index, int length)
+{
+    index %= 2 * length;
+    if (index < 0) index += 2 * length;
+    return index < length ? index : 2 * length - 1 - index;
+}
+
+// how far from input sample `output / scale` the output sample lies: exact, whatever the column
+__device__ inline float phase(int output, int scale, float shift)
+{
+    return (output % scale + 0.5f) / scale - 0.5f + shift;
+}
+
+// `plane` enlarged by `scale`, at one output sample
+__device__ inline float enlarged(const sample* __restrict__ plane, int height, int width,
+                                 int y, int x, int scale, float shift)
+{
+    float down = phase(y, scale, 0.0f), across = phase(x, scale, shift);
+    int above = (int)floorf(down) - 1, left = (int)floorf(across) - 1;
+    float columns[4];
+    for (int j = 0; j < 4; ++j) columns[j] = cubic(across - (left + j));
+    float sum = 0.0f;
+    for (int i = 0; i < 4; ++i) {
+        const sample* line = plane + (size_t)mirrored(y / scale + above + i, height) * width;
+        float part = 0.0f;
+        for (int j = 0; j < 4; ++j)
+            part += columns[j] * line[mirrored(x / scale + left + j, width)];
+        sum += cubic(down - (above + i)) * part;
+    }
+    return sum;
+}
+
+__device__ inline sample rounded(float level)
+{
+    return (sample)fminf(fmaxf(rintf(level), 0.0f), 255.0f);
+}
+
+__device__ inline float unit(float value) { return fminf(fmaxf(value, 0.0f), 1.0f); }
+
+__device__ inline bool finite(float value) { return fabsf(value) <= 3.402823466e38f; }
+
+// luma plane to (1, rows, columns): what lies outside of it is its edge
+extern "C" __global__ void luma_in(const sample* __restrict__ luma, int height, int width,
+                                   pixel* __restrict__ out, int rows, int columns,
+                                   int full_range)
+{
+    int x = column(), y = row();
+    if (x >= columns || y >= rows) return;
+    float level = luma[(size_t)min(y, height - 1) * width + min(x, width - 1)];
+    if (full_range) level = level * (219.0f / 255.0f) + 16.0f;
+    out[(size_t)y * columns + x] = stored(level / 255.0f);
+}
+
+// 4:2:0 planes to (3, rows, columns) R'G'B'
+extern "C" __global__ void rgb_in(const sample* __restrict__ luma, const sample* __restrict__ blue,
+                                  const sample* __restrict__ red, int height, int width,
+                                  pixel* __restrict__ out, int rows, int columns, float shift,
+                                  float black, float luma_span, float chroma_span,
+                                  float kr, float kb)
+{
+    int x = column(), y = row();
+    if (x >= columns || y >= rows) return;
+    int px = min(x, width - 1), py = min(y, height - 1);
+    int half_height = (height + 1) / 2, half_width = (width + 1) / 2;
+    float cb = (enlarged(blue, half_height, half_width, py, px, 2, shift) - 128.0f) / chroma_span;
+    float cr = (enlarged(red, half_height, half_width, py, px, 2, shift) - 128.0f) / chroma_span;
+    float level = (luma[(size_t)py * width + px] - black) / luma_span;
+    float r = level + 2.0f * (1.0f - kr) * cr;
+    float b = level + 2.0f * (1.0f - kb) * cb;
+    size_t at = (size_t)y * columns + x, plane = (size_t)rows * columns;
+    out[at] = stored(r);
+    out[at + plane] = stored((level - kr * r - kb * b) / (1.0f - kr - kb));
+    out[at + 2 * plane] = stored(b);
+}
+
+// the network's luma, its rows `stride` apart, to a luma plane
+extern "C" __global__ void luma_out(const float* __restrict__ output, int stride,
+                                    sample* __restrict__ luma, int height, int width,
+                                    int full_range, int* __restrict__ bad)
+{
+    int x = column(), y = row();
+    if (x >= width || y >= height) return;
+    float value = output[(size_t)y * stride + x];
+    if (!finite(value)) *bad = 1;
+    float level = value * 255.0f;
+    if (full_range) level = (level - 16.0f) * (255.0f / 219.0f);
+    luma[(size_t)y * width + x] = rounded(level);
+}
+
+// both chroma planes (height, width), `scale` times as large, cut to (rows, columns)
+extern "C" __global__ void chroma_scaled(const sample* __restrict__ blue,
+                                         const sample* __restrict__ red, int height, int width,
+                                         sample* __restrict__ blue_out,
+                                         sample* __restrict__ red_out, int rows, int columns,
+                                         int scale, float shift)
+{
+    int x = column(), y = row();
+    if (x >= columns || y >= rows) return;
+    const sample* from = blockIdx.z ? red : blue;
+    sample* to = blockIdx.z ? red_out : blue_out;
+    to[(size_t)y * columns + x] = rounded(enlarged(from, height, width, y, x, scale, shift));
+}
+
+// the network's R'G'B', rows `stride` and planes `plane` apart, to a luma plane
+extern "C" __global__ void rgb_to_luma(const float* __restrict__ output, long long plane,
+                                       int stride, sample* __restrict__ luma, int height,
+                                       int width, float black, float span, float kr, float kb,
+                                       int* __restrict__ bad)
+{
+    int x = column(), y = row();
+    if (x >= width || y >= height) return;
+    const float* at = output + (size_t)y * stride + x;
+    float r = at[0], g = at[plane], b = at[2 * plane];
+    if (!finite(r) || !finite(g) || !finite(b)) *bad = 1;
+    float level = kr * unit(r) + (1.0f - kr - kb) * unit(g) + kb * unit(b);
+    luma[(size_t)y * width + x] = rounded(level * span + black);
+}
+
+// ... and to both chroma planes, half of (height, width): filtered, since neighbours fold in
+extern "C" __global__ void rgb_to_chroma(const float* __restrict__ output, long long plane,
+                                         int stride, int height, int width,
+                                         sample* __restrict__ blue, sample* __restrict__ red,
+                                         float shift, float span, float kr, float kb)
+{
+    int x = column(), y = row(), half_width = (width + 1) / 2;
+    if (x >= half_width || y >= (height + 1) / 2) return;
+    float columns[8];
+    int places[8];
+    for (int j = 0; j < 8; ++j) {
+        columns[j] = 0.5f * cubic((j - 3.5f - shift) * 0.5f);
+        places[j] = mirrored(2 * x + j - 3, width);
+    }
+    float r = 0.0f, g = 0.0f, b = 0.0f;
+    for (int i = 0; i < 8; ++i) {
+        const float* line = output + (size_t)mirrored(2 * y + i - 3, height) * stride;
+        float weight = 0.5f * cubic((i - 3.5f) * 0.5f);
+        for (int j = 0; j < 8; ++j) {
+            const float* at = line + places[j];
+            r += weight * columns[j] * unit(at[0]);
+            g += weight * columns[j] * unit(at[plane]);
+            b += weight * columns[j] * unit(at[2 * plane]);
+        }
+    }
+    float level = kr * r + (1.0f - kr - kb) * g + kb * b;
+    size_t at = (size_t)y * half_width + x;
+    blue[at] = rounded((b - level) / (2.0f * (1.0f - kb)) * span + 128.0f);
+    red[at] = rounded((r - level) / (2.0f * (1.0f - kr)) * span + 128.0f);
+}
+"""

@@ -1,0 +1,136 @@
+"""Planes on a device to what a network reads, and back, in plain torch.
+
+The definition that the CUDA kernels (``kernels.py``) are held to, and their stand-in where CuPy
+is missing. Owns arithmetic on tensors; it knows no stream, no event and no host memory.
+"""
+
+from fractions import Fraction
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from streamsr.frame import ColourTags
+from streamsr.networks.contract import Colour
+from streamsr.networks.resample import resize
+
+__all__ = ["Converter", "Planes", "TorchConverter", "chroma_is_left", "spans"]
+
+Planes = tuple[Tensor, ...]
+"""uint8, on one device: (Y, Cb, Cr), each (h, w), of 4:2:0; or one packed (h, w, 3) R'G'B'."""
+
+
+class Converter(Protocol):
+    """Both ways between the planes of a frame and one network, on the current stream."""
+
+    def read(self, planes: Planes, tags: ColourTags, out: Tensor) -> None:
+        """Write what the network reads of ``planes`` into ``out``: (c, h', w'), float.
+
+        h' and w' are h and w, or more: the right and the bottom are then padded with the edge
+        pixel.
+        """
+
+    def write(
+        self, output: Tensor, source: Planes, tags: ColourTags, out: Planes, bad: Tensor
+    ) -> None:
+        """Write what the network gave, (c, s*h, s*w) float32, into the planes ``out``.
+
+        ``source`` are the planes it was made of: a luma network's colour is theirs, scaled
+        plainly. ``bad`` (1,), int32, becomes 1 where ``output`` holds a value that is not finite,
+        else 0; the planes then hold anything.
+        """
+
+
+class TorchConverter:
+    """The conversion of ``engine/colour.py``, from tensors into tensors."""
+
+    def __init__(self, colour: Colour, scale: int) -> None:
+        self._colour = colour
+        self._scale = scale
+
+    def read(self, planes: Planes, tags: ColourTags, out: Tensor) -> None:
+        pixels = _network_pixels(planes, tags, self._colour)
+        height, width = pixels.shape[1:]
+        out[:, :height, :width].copy_(pixels)
+        out[:, :height, width:] = out[:, :height, width - 1 : width]
+        out[:, height:] = out[:, height - 1 : height]
+
+    def write(
+        self, output: Tensor, source: Planes, tags: ColourTags, out: Planes, bad: Tensor
+    ) -> None:
+        bad.copy_(~torch.isfinite(output.sum()))
+        for plane, levels in zip(out, self._levels(output, source, tags), strict=True):
+            plane.copy_(levels.round().clamp_(0, 255))
+
+    def _levels(self, output: Tensor, source: Planes, tags: ColourTags) -> Planes:
+        """The planes to be, float32 levels that are not rounded yet."""
+        if len(source) == 1:
+            return (self._packed_levels(output, source[0]),)
+        if self._colour is Colour.RGB:
+            return _yuv420(output, tags)
+        luma = output[0] * 255
+        if tags.full_range:
+            luma = (luma - 16) * (255 / 219)
+        shift = chroma_is_left(tags) * (0.25 - 0.25 / self._scale)
+        height, width = (-(-side // 2) for side in luma.shape)
+        chroma = resize(torch.stack(source[1:]).float(), self._scale, shift_x=shift)
+        return luma, *chroma[:, :height, :width].unbind()
+
+    def _packed_levels(self, output: Tensor, source: Tensor) -> Tensor:
+        if self._colour is Colour.LUMA:
+            plain = resize(source.permute(2, 0, 1).float() / 255, self._scale)
+            output = plain + (output - _luma_of_rgb(plain)) * (255 / 219)
+        return (output * 255).permute(1, 2, 0)
+
+
+def spans(tags: ColourTags) -> tuple[float, float, float]:
+    """Black level, luma span, chroma span in 8-bit levels."""
+    return (0.0, 255.0, 255.0) if tags.full_range else (16.0, 219.0, 224.0)
+
+
+def chroma_is_left(tags: ColourTags) -> bool:
+    """Whether chroma is sited level with the left of each pair of luma columns."""
+    return tags.chroma == ColourTags.CHROMA_LEFT
+
+
+def _network_pixels(planes: Planes, tags: ColourTags, colour: Colour) -> Tensor:
+    """(c, h, w) float32 as ``colour`` states."""
+    levels = [plane.float() for plane in planes]
+    if len(planes) == 1:
+        rgb = levels[0].permute(2, 0, 1) / 255
+        return rgb if colour is Colour.RGB else _luma_of_rgb(rgb)
+    if colour is Colour.RGB:
+        return _rgb(levels, tags)
+    luma = levels[0][None]
+    return (luma * (219 / 255) + 16) / 255 if tags.full_range else luma / 255
+
+
+def _luma_of_rgb(rgb: Tensor) -> Tensor:
+    """BT.601 luma of limited range: (3, h, w) in [0, 1] to (1, h, w), black at 16/255."""
+    red, green, blue = rgb.unbind()
+    return ((65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255)[None]
+
+
+def _rgb(levels: list[Tensor], tags: ColourTags) -> Tensor:
+    """(3, h, w) R'G'B' in [0, 1] of 4:2:0 planes in levels."""
+    luma, chroma = levels[0], torch.stack(levels[1:])
+    height, width = luma.shape
+    chroma = resize(chroma, 2, shift_x=chroma_is_left(tags) * 0.25)[:, :height, :width]
+    black, luma_span, chroma_span = spans(tags)
+    y = (luma - black) / luma_span
+    cb, cr = ((chroma - 128) / chroma_span).unbind()
+    kr, kb = tags.kr_kb
+    red = y + 2 * (1 - kr) * cr
+    blue = y + 2 * (1 - kb) * cb
+    green = (y - kr * red - kb * blue) / (1 - kr - kb)
+    return torch.stack([red, green, blue])
+
+
+def _yuv420(rgb: Tensor, tags: ColourTags) -> Planes:
+    kr, kb = tags.kr_kb
+    red, green, blue = rgb.clamp(0, 1).unbind()
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    colour = torch.stack([(blue - y) / (2 * (1 - kb)), (red - y) / (2 * (1 - kr))])
+    chroma = resize(colour, Fraction(1, 2), shift_x=chroma_is_left(tags) * -0.5)
+    black, luma_span, chroma_span = spans(tags)
+    return y * luma_span + black, *(chroma * chroma_span + 128).unbind()

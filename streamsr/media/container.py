@@ -1,0 +1,119 @@
+"""One open container: H.264 packets and a track of sound on their way to a file or a server.
+
+It owns the muxer. It never decides when to open or close one, nor what a failure means: errors are
+FFmpeg's own. Opening, the header and closing hold the GIL for as long as the peer likes.
+"""
+
+from __future__ import annotations  # av.Packet is generic in its stubs alone
+
+import io
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from streamsr.packet import Packet
+from streamsr.redact import redact
+
+__all__ = ["CONTAINERS", "Container", "parameter_sets", "reason_of"]
+
+CONTAINERS = {
+    ".mp4": {
+        "movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof",
+        "flush_packets": "1",
+    },
+    ".mkv": {"flush_packets": "1", "cluster_time_limit": "1000"},
+}
+"""How a file of that ending is written so that it plays after a kill."""
+NAL_SPS, NAL_PPS = 7, 8
+
+
+class Container:
+    """An output container. Tracks are added, then ``begin``, packets, ``close``.
+
+    Raises av.FFmpegError or OSError where the file or the peer fails.
+    """
+
+    def __init__(
+        self, target: str, options: Mapping[str, str], container_format: str | None = None
+    ) -> None:
+        self._container = av.open(target, "w", format=container_format, options=dict(options))
+        self._video: av.VideoStream | None = None
+        self._audio: av.AudioStream | None = None
+
+    def add_video(self, keyframe: Packet, rate: Fraction | None) -> None:
+        """Add the track whose first picture, with its SPS and PPS, is ``keyframe``."""
+        with av.open(io.BytesIO(keyframe.data), format="h264") as probe:
+            template = probe.streams.video[0]
+            named = {} if rate is None else {"framerate": rate}
+            self._video = self._container.add_stream_from_template(template, opaque=True, **named)
+        self._video.time_base = keyframe.time_base
+
+    def add_sound(self, template: av.AudioStream | None = None) -> None:
+        """Add a track of sound: as ``template`` has it, or AAC-LC in stereo at 48 kHz."""
+        if template is not None:
+            self._audio = self._container.add_stream_from_template(template)
+            return
+        stream = self._container.add_stream("aac", rate=48_000, layout="stereo")
+        assert isinstance(stream, av.AudioStream)
+        self._audio = stream
+
+    @property
+    def has_sound(self) -> bool:
+        return self._audio is not None
+
+    def begin(self) -> None:
+        """Write the header, which servers answer. The first packet would do it otherwise."""
+        self._container.start_encoding()
+
+    def video(self, packet: Packet, pts: int) -> None:
+        """Write a picture, at ``pts`` in the packet's time base."""
+        assert self._video is not None
+        self._mux(packet.data, pts, packet.time_base, packet.keyframe, self._video, None)
+
+    def sound(self, data: bytes, pts: int, time_base: Fraction, duration: int | None) -> None:
+        """Write a packet of sound, its times in ``time_base``."""
+        assert self._audio is not None
+        self._mux(data, pts, time_base, True, self._audio, duration)
+
+    def close(self) -> None:
+        """Write the trailer. Closing twice does nothing."""
+        self._container.close()
+
+    def _mux(
+        self,
+        data: bytes,
+        pts: int,
+        time_base: Fraction,
+        keyframe: bool,
+        stream: av.VideoStream | av.AudioStream,
+        duration: int | None,
+    ) -> None:
+        packet: av.Packet[Any] = av.Packet(data)
+        packet.pts = packet.dts = pts
+        packet.time_base = time_base
+        packet.duration = duration
+        packet.is_keyframe = keyframe
+        packet.stream = stream
+        self._container.mux(packet)
+
+
+def parameter_sets(unit: bytes) -> bytes:
+    """The SPS and PPS of an access unit in Annex B: where they change, a track cannot go on."""
+    found = []
+    start = unit.find(b"\0\0\1")
+    while start >= 0:
+        end = unit.find(b"\0\0\1", start + 3)
+        kind = unit[start + 3 : start + 4]
+        if kind and kind[0] & 31 in (NAL_SPS, NAL_PPS):
+            found.append(unit[start + 3 : end if end >= 0 else None].rstrip(b"\0"))
+        elif kind and kind[0] & 31 <= 5:
+            break  # pictures come behind them
+        start = end
+    return b"\0\0\1".join(found)
+
+
+def reason_of(error: Exception) -> str:
+    """A library's error in its own words, without the address FFmpeg adds to them."""
+    return redact(getattr(error, "strerror", None) or str(error) or type(error).__name__)

@@ -1,0 +1,214 @@
+"""A recording: one MP4 file after another, old ones removed, and a pause while there is no room.
+
+Every picture is in exactly one file, and sound in the file of the picture it belongs to. It never
+writes over a file, and never removes one that is not this stream's (``retention``).
+"""
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from time import monotonic
+
+import av
+
+from streamsr.events import Code
+from streamsr.media.container import CONTAINERS
+from streamsr.media.retention import Recording, due, name_of, recording_of, to_remove
+from streamsr.media.session import Session, Target
+from streamsr.packet import SOUND, Packet
+
+__all__ = ["Recorder"]
+
+CHECK_S = 5.0  # between looks at room and age
+CHECK_FULL_S = 1.0  # likewise while there is no room
+MARGIN_BYTES = 8_000_000  # that must be free on top before recording goes on
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+LATE_S = 0.5  # that sound of the last file may come after the picture of the next
+
+
+class Recorder:
+    """Writes one stream into files of ``segment_s`` each.
+
+    ``tell`` is told of a full disk and of its end. Raises av.FFmpegError or OSError where a file
+    cannot be written for another reason than want of room.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        folder: Path,
+        segment_s: float,
+        tell: Callable[[Code, str], None],
+        *,
+        keep_s: float | None = None,
+        min_free_bytes: int = 0,
+        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.full = False  # nothing is recorded until there is room
+        self._stream = stream
+        self._folder = folder
+        self._segment_s = segment_s
+        self._tell = tell
+        self._keep_s = keep_s
+        self._min_free_bytes = min_free_bytes
+        self._free_bytes = free_bytes
+        self._now = now
+        self._session: Session | None = None
+        self._before: Session | None = None  # the last file, while sound for it may come
+        self._newest = ""  # the name of the newest file, which is never removed
+        self._check_at = 0.0  # monotonic
+
+    @property
+    def opened(self) -> bool:
+        """Whether there is a file that is being written."""
+        return self._session is not None
+
+    def write(self, packet: Packet, rate: Fraction | None, sound: bool) -> None:
+        """Write a packet of a stream that has ``sound`` now, or has not."""
+        if self.full:
+            return
+        try:
+            if packet.track in SOUND:
+                self._write_sound(packet)
+            else:
+                self._write_picture(packet, rate, sound)
+        except (av.FFmpegError, OSError) as error:
+            self._bear(error)
+
+    def tick(self) -> None:
+        """Look after age and room, when it is time to. To be called every second or so."""
+        if monotonic() < self._check_at:
+            return
+        self._check_at = monotonic() + (CHECK_FULL_S if self.full else CHECK_S)
+        wanted = self._min_free_bytes
+        if self.full and wanted:
+            wanted += MARGIN_BYTES
+        self._remove(wanted)
+        free = self._free_bytes(self._folder)
+        if self.full:
+            if free >= self._min_free_bytes + MARGIN_BYTES:
+                self.full = False
+                self._tell(Code.OUT_UP, f"record {self._folder}: there is room again; going on")
+        elif free < self._min_free_bytes:
+            self._pause(f"{free / 1e9:.2f} GB are free, {self._min_free_bytes / 1e9:g} to be kept")
+
+    def close(self) -> None:
+        """Finish the file. Closing twice does nothing."""
+        sessions, self._before, self._session = (self._before, self._session), None, None
+        failure: Exception | None = None
+        for session in sessions:
+            if session is not None:
+                try:
+                    session.close()
+                except (av.FFmpegError, OSError) as error:
+                    failure = error
+        if failure is not None:
+            self._bear(failure)
+
+    def abandon(self) -> None:
+        """Close what can be closed: a file in fragments plays without its end."""
+        with suppress(av.FFmpegError, OSError):
+            self.close()
+
+    def _write_picture(self, packet: Packet, rate: Fraction | None, sound: bool) -> None:
+        time_s = packet.pts * packet.time_base
+        session = self._session
+        if packet.keyframe and (
+            session is None
+            or due(float(session.begins_s), float(time_s), self._segment_s)
+            or not session.takes(packet, sound)
+        ):
+            self._split(packet, rate, sound)
+        if self._session is None:
+            return
+        self._session.write(packet)
+        if self._before is not None and time_s - self._session.begins_s > LATE_S:
+            self._close_before()
+
+    def _write_sound(self, packet: Packet) -> None:
+        if self._session is None:
+            return
+        if packet.pts * packet.time_base >= self._session.begins_s:
+            self._close_before()
+            self._session.write(packet)
+        elif self._before is not None:
+            self._before.write(packet)
+
+    def _split(self, keyframe: Packet, rate: Fraction | None, sound: bool) -> None:
+        self._close_before()
+        self._before, self._session = self._session, None
+        if self._before is not None and not self._before.sound:
+            self._close_before()
+        path = self._reserve()
+        self._newest = path.name
+        self._check_at = 0.0
+        try:
+            target = Target(str(path), "mp4", CONTAINERS[".mp4"])
+            self._session = Session(target, keyframe, rate, sound)
+        except (av.FFmpegError, OSError):
+            path.unlink(missing_ok=True)
+            raise
+
+    def _close_before(self) -> None:
+        before, self._before = self._before, None
+        if before is not None:
+            before.close()
+
+    def _reserve(self) -> Path:
+        """Make an empty file of a name that nothing has."""
+        started, number = self._now(), 1
+        while True:
+            path = self._folder / name_of(self._stream, started, number)
+            try:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+            except FileExistsError:
+                number += 1
+                continue
+            return path
+
+    def _remove(self, wanted_bytes: int) -> None:
+        free = self._free_bytes(self._folder)
+        if free >= wanted_bytes and self._keep_s is None:
+            return
+        for recording in to_remove(
+            self._recordings(),
+            self._now(),
+            keep_s=self._keep_s,
+            free_bytes=free,
+            wanted_bytes=wanted_bytes,
+        ):
+            with suppress(OSError):  # it counts as room that is not there
+                (self._folder / recording.name).unlink()
+
+    def _recordings(self) -> list[Recording]:
+        found = []
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                if entry.name == self._newest or not entry.is_file(follow_symlinks=False):
+                    continue
+                with suppress(FileNotFoundError):
+                    size = entry.stat(follow_symlinks=False).st_blocks * 512
+                    recording = recording_of(self._stream, entry.name, size)
+                    if recording is not None:
+                        found.append(recording)
+        return found
+
+    def _bear(self, error: Exception) -> None:
+        """Pause where there is no room; whatever else went wrong is for the owner."""
+        if getattr(error, "errno", None) not in NO_ROOM:
+            raise error
+        self._pause("the disk is full")
+
+    def _pause(self, reason: str) -> None:
+        """Stop recording until there is room."""
+        if not self.full:
+            self.full = True
+            self._check_at = monotonic() + CHECK_FULL_S
+            self._tell(Code.REC_FULL, f"record {self._folder}: {reason}; waiting for room")
+        self.abandon()

@@ -1,0 +1,100 @@
+"""One stream of a node with everything that hangs on it: its publishers, its recorder, its HLS."""
+
+import asyncio
+from collections.abc import Sequence
+
+from streamsr.control.controlled import Camera
+from streamsr.errors import UserError
+from streamsr.events import Emit
+from streamsr.media.snapshot import snapshot
+from streamsr.publishing import Publisher
+from streamsr.remote import RemoteStream, WorkerLink
+from streamsr.serve.session import Served
+from streamsr.settings import HlsSettings, PublishSettings, RecordSettings, StreamSettings
+from streamsr.status import OutputStatus
+
+__all__ = ["Member"]
+
+
+class Member:
+    """A stream and its outputs. ``run()`` it once; ``stop()`` ends it."""
+
+    def __init__(self, settings: StreamSettings, worker: WorkerLink, emit: Emit) -> None:
+        self.stream = RemoteStream(settings, worker, emit)
+        self._emit = emit
+        self._publishers = [self._publisher(output) for output in settings.publish]
+        self._hls = self._publisher(settings.hls) if settings.hls is not None else None
+        self._recorder: Publisher | None = None  # while it records
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def settings(self) -> StreamSettings:
+        return self.stream.settings
+
+    async def run(self) -> None:
+        """Run the stream to its end, its outputs beside it."""
+        for publisher in self._outputs():
+            self._begin(publisher)
+        if self.settings.record is not None and self.settings.record.enabled:
+            await self.record(True)
+        try:
+            await self.stream.run()
+        finally:
+            await asyncio.gather(*(publisher.stop() for publisher in self._outputs()))
+            await asyncio.gather(*self._tasks)
+
+    async def stop(self) -> None:
+        """Deliver what was read; ``run`` ends the outputs, and returns."""
+        await self.stream.stop()
+
+    async def record(self, on: bool) -> None:
+        """Begin or end recording. Raises UserError where no recorder is configured."""
+        settings = self.settings.record
+        if settings is None:
+            raise UserError(f"record: {self.stream.name} has no group 'record' in its settings")
+        if on and self._recorder is None:
+            self._recorder = self._publisher(settings)
+            self._begin(self._recorder)
+        elif not on and self._recorder is not None:
+            recorder, self._recorder = self._recorder, None
+            await recorder.stop()
+
+    async def snapshot(self) -> bytes:
+        """The newest picture as JPEG. Raises TimeoutError where none comes."""
+        return await snapshot(self.stream.hub)
+
+    def served(self) -> Served:
+        return Served(
+            hub=self.stream.hub,
+            status=lambda: self.stream.status,
+            snapshot=self.snapshot,
+            hls=self._hls.folder if self._hls is not None else None,
+            outputs=self.outputs,
+        )
+
+    def camera(self) -> Camera:
+        recording = self._recorder is not None if self.settings.record is not None else None
+        return Camera(
+            status=self.stream.status,
+            enabled=self.stream.enabled,
+            recording=recording,
+            outputs={output.target: output.state for output in self.outputs()},
+        )
+
+    def outputs(self) -> Sequence[OutputStatus]:
+        return [
+            OutputStatus(p.name, p.target, p.state, p.dropped, p.restarts) for p in self._outputs()
+        ]
+
+    def _outputs(self) -> list[Publisher]:
+        more = [self._hls, self._recorder]
+        return [*self._publishers, *(publisher for publisher in more if publisher is not None)]
+
+    def _publisher(self, settings: PublishSettings | HlsSettings | RecordSettings) -> Publisher:
+        stream = self.stream
+        return Publisher(stream.name, settings, stream.hub, lambda: stream.status, self._emit)
+
+    def _begin(self, publisher: Publisher) -> None:
+        task = asyncio.create_task(publisher.run(), name=f"{publisher.name} of {self.stream.name}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,269 @@
+"""One stream as the main process sees it: it runs in a worker, and outlives workers."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any, Protocol, Self
+
+from streamsr.backoff import Backoff
+from streamsr.errors import StreamsrError, UserError
+from streamsr.events import Code, Emit, Event
+from streamsr.hub import Hub
+from streamsr.packet import Packet
+from streamsr.settings import LimitSettings, StreamSettings
+from streamsr.status import StreamStatus
+from streamsr.wire import Kind, Message
+
+__all__ = ["RemoteStream", "WorkerLink"]
+
+STOP_S = 2.5  # for a life to deliver what it has read
+
+
+class WorkerLink(Protocol):
+    """The worker a stream runs in, whichever process that is at the moment."""
+
+    async def ready(self) -> None:
+        """Wait until there is a worker."""
+
+    def send(self, message: Message) -> None:
+        """Tell the worker; without one nothing is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """How one life of the stream ended."""
+
+    summary: dict[str, Any] | None = None
+    failure: StreamsrError | None = None  # it cannot be
+    crashed: str = ""  # it can be tried again: why
+
+
+class RemoteStream:
+    """``run()`` it once: it lives until it has ended by itself, or ``stop()``.
+
+    Its packets go to ``hub`` in unbroken time, whatever happens to workers.
+    """
+
+    def __init__(self, settings: StreamSettings, worker: WorkerLink, emit: Emit) -> None:
+        self.settings = settings
+        self.hub = Hub(lambda: self._send(Kind.KEYFRAME), self._want)
+        self.summary: dict[str, Any] | None = None  # of all its lives, once the last has ended
+        self.failure: StreamsrError | None = None  # that it has ended with
+        self.enabled = settings.enabled
+        self._worker = worker
+        self._emit = emit
+        self._status = self._blank("starting" if self.enabled else "disabled")
+        self._before = _Counts()  # of the lives that have ended
+        self._lives = 0
+        self._ending: asyncio.Future[_Outcome] | None = None  # of the life there is
+        self._changed = asyncio.Event()  # enabled or stopping may have changed
+        self._stopping = False
+        self._asked = False  # the end of this life was asked for
+        self._started: float | None = None  # monotonic: the first packet of all
+        self._shift_s: float | None = None  # added to this life's packets; None: not known
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def status(self) -> StreamStatus:
+        """Of the life there is, its counts on top of those before it."""
+        return self._before.added_to(self._status)
+
+    @property
+    def key(self) -> str:
+        """What its life is called between processes: an older one may still be dying."""
+        return f"{self.name}:{self._lives}"
+
+    async def run(self) -> None:
+        """Live until the end of the stream, a failure that lasts, or ``stop()``."""
+        backoff = Backoff()
+        try:
+            while not self._stopping:
+                if not self.enabled:
+                    self._changed.clear()
+                    await self._changed.wait()
+                elif await self._live(backoff):
+                    return
+        finally:
+            self.hub.close()
+
+    async def enable(self, on: bool) -> None:
+        """Have it run, or end its life and wait until it has ended. ``run`` goes on either way."""
+        self.enabled = on
+        self._changed.set()
+        if not on:
+            await self._end_life()
+            self._status = replace(_without_counts(self._status), state="disabled")
+
+    async def restart(self, settings: StreamSettings) -> None:
+        """Go on with other settings, in a new life."""
+        self.settings = settings
+        await self._end_life()
+
+    async def stop(self) -> None:
+        """Have it deliver what was read and end; ``run`` returns."""
+        self._stopping = True
+        self._changed.set()
+        await self._end_life()
+
+    def use_model(self, name: str) -> None:
+        """Go on with another model of the same scale, without a break."""
+        model = self.settings.model.model_copy(update={"name": name})
+        self.settings = self.settings.model_copy(update={"model": model})
+        self._send(Kind.MODEL, name)
+
+    def take(self, message: Message) -> None:
+        """Act on what the worker says of this stream."""
+        if message.stream != self.key:
+            return  # of an earlier life
+        match message.kind:
+            case Kind.PACKET:
+                self.hub.publish(self._in_time(message.body))
+            case Kind.STATUS:
+                self._status = message.body
+            case Kind.EVENT:
+                self._emit(message.body)
+            case Kind.SUMMARY:
+                self._end(_Outcome(summary=message.body))
+            case Kind.FAILURE if message.body["exit_code"] is None:
+                self._end(_Outcome(crashed=message.body["message"]))
+            case Kind.FAILURE:
+                kind = UserError if message.body["exit_code"] == 2 else StreamsrError
+                self._end(_Outcome(failure=kind(message.body["message"])))
+
+    def lost(self) -> None:
+        """The worker is gone, and what was under way with it."""
+        self._end(_Outcome(crashed="its worker ended"))
+
+    async def _live(self, backoff: Backoff) -> bool:
+        """One life from start to end; whether the stream has ended with it."""
+        ending = self._ending = asyncio.get_running_loop().create_future()
+        self._shift_s, self._asked = None, False
+        try:
+            await self._worker.ready()
+            if self._stopping or not self.enabled:
+                return False
+            self._lives += 1
+            settings = self._of_this_life().model_dump(mode="json")
+            self._send(Kind.START, {"settings": settings, "tracks": sorted(self.hub.wanted)})
+            outcome = await ending
+        finally:
+            self._ending = None
+        if self._shift_s is not None:
+            backoff.succeeded()
+        if outcome.summary is not None:
+            self.summary = self._before.in_summary(outcome.summary)
+        self._before = _Counts.of(self.status)
+        self._status = replace(_without_counts(self._status), state="down")
+        if outcome.failure is not None:
+            return self._fail(outcome.failure)
+        if outcome.crashed:
+            await self._recover(outcome.crashed, backoff)
+        return not self._asked and outcome.summary is not None
+
+    def _fail(self, failure: StreamsrError) -> bool:
+        self.failure = failure
+        self._status = replace(self._status, state="ended", message=str(failure))
+        self._tell(Code.STREAM_FAILED, str(failure))
+        return True
+
+    async def _recover(self, why: str, backoff: Backoff) -> None:
+        delay_s = backoff.next_s()
+        self._tell(Code.STREAM_FAILED, f"{why}; it starts again in {delay_s:.1f} s")
+        self._changed.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._changed.wait(), delay_s)
+
+    async def _end_life(self) -> None:
+        """Ask for the end of the life there is, and wait for it, for a while."""
+        ending = self._ending
+        if ending is None:
+            return
+        self._asked = True
+        self._send(Kind.STOP)
+        await asyncio.wait({ending}, timeout=STOP_S)
+        self._end(_Outcome())
+
+    def _end(self, outcome: _Outcome) -> None:
+        if self._ending is not None and not self._ending.done():
+            self._ending.set_result(outcome)
+
+    def _in_time(self, packet: Packet) -> Packet:
+        """Place a packet after those of earlier lives, whose clocks began at 0 as well."""
+        now = monotonic()
+        if self._started is None:
+            self._started = now
+        if self._shift_s is None:
+            self._shift_s = now - self._started
+        return replace(packet, pts=packet.pts + round(self._shift_s / packet.time_base))
+
+    def _of_this_life(self) -> StreamSettings:
+        """The settings of the life that starts: a later one records beside what is there."""
+        if self._lives == 1:
+            return self.settings
+        settings = self.settings.model_copy(update={"limits": self._limits_left()})
+        path = settings.output.path
+        if path is None:
+            return settings
+        free = _free_beside(path, self._lives)
+        self._tell(Code.WORKER_UP, f"the recording goes on in {free}")
+        output = settings.output.model_copy(update={"path": free})
+        return settings.model_copy(update={"output": output})
+
+    def _limits_left(self) -> LimitSettings:
+        limits = self.settings.limits
+        frames, seconds = limits.frames, limits.seconds
+        if frames is not None:
+            frames = max(1, frames - self._before.frames_in)
+        if seconds is not None and self._started is not None:
+            seconds = max(0.1, seconds - (monotonic() - self._started))
+        return LimitSettings(frames=frames, seconds=seconds)
+
+    def _want(self, tracks: frozenset[str]) -> None:
+        self._send(Kind.TRACKS, sorted(tracks))
+
+    def _send(self, kind: Kind, body: object = None) -> None:
+        if self._ending is not None and self._lives:
+            self._worker.send(Message(kind, self.key, body))
+
+    def _blank(self, state: str) -> StreamStatus:
+        return StreamStatus(self.name, state, self.settings.model.name, "", "", "")
+
+    def _tell(self, code: Code, message: str) -> None:
+        self._emit(Event(code, self.name, message))
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """What a stream's earlier lives counted."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    frames_dropped: int = 0
+    reconnects: int = 0
+
+    @classmethod
+    def of(cls, status: StreamStatus) -> Self:
+        """The counts of a life that has ended. What was under way in it then is dropped."""
+        dropped = status.frames_in - status.frames_out
+        return cls(status.frames_in, status.frames_out, dropped, status.reconnects)
+
+    def added_to(self, status: StreamStatus) -> StreamStatus:
+        return replace(status, **{k: getattr(status, k) + v for k, v in asdict(self).items()})
+
+    def in_summary(self, summary: dict[str, Any]) -> dict[str, Any]:
+        return summary | {k: summary[k] + v for k, v in asdict(self).items()}
+
+
+def _without_counts(status: StreamStatus) -> StreamStatus:
+    return replace(status, **asdict(_Counts()), dropped_by={}, fps=0.0, stalled_s=0.0)
+
+
+def _free_beside(path: Path, number: int) -> Path:
+    """NAME.2.mp4 and so on, the first that there is no file of."""
+    names = (path.with_name(f"{path.stem}.{n}{path.suffix}") for n in range(number, number + 1000))
+    return next(name for name in names if not name.exists())

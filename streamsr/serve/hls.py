@@ -1,0 +1,55 @@
+"""A stream's HLS: playlist and segments, which another process writes, out of their folder."""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from aiohttp import web
+
+from streamsr.serve.session import Served
+
+__all__ = ["Hls"]
+
+NAME = re.compile(r"[A-Za-z0-9_-]+\.(m3u8|mp4|m4s)")
+TYPES = {
+    ".m3u8": "application/vnd.apple.mpegurl",  # RFC 8216, 4
+    ".mp4": "video/mp4",
+    ".m4s": "video/iso.segment",
+}
+SEND_S = 60.0  # for a player to take a whole file
+
+
+class Hls:
+    """The handler of /hls."""
+
+    def __init__(self, streams: Mapping[str, Served]) -> None:
+        self._streams = streams
+
+    def routes(self) -> list[web.RouteDef]:
+        return [web.get("/hls/{stream}/{file}", self.file)]
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """One file, or the range of it that is asked for."""
+        served = self._streams.get(request.match_info["stream"])
+        name = request.match_info["file"]
+        if served is None or served.hls is None or NAME.fullmatch(name) is None:
+            raise web.HTTPNotFound(text="no such file")
+        path = served.hls / name
+        if not await asyncio.to_thread(_is_plain, path):
+            raise web.HTTPNotFound(text="no such file")
+        # A name is used again after a restart: whoever has the file asks whether it is the same.
+        headers = {"Content-Type": TYPES[path.suffix], "Cache-Control": "no-cache"}
+        response = web.FileResponse(path, headers=headers)
+        try:
+            async with asyncio.timeout(SEND_S):
+                await response.prepare(request)
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether it is a file of its folder, and no link out of it."""
+    return path.is_file() and not path.is_symlink()

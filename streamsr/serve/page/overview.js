@@ -1,0 +1,91 @@
+// All cameras at a glance: a still picture of each, renewed now and then, and how it fares.
+
+import { ask, measure, named, ours, sizes, stepped, WORDS } from "./server.js";
+
+const POLL_MS = 1000;
+const STILL_MS = 3000; // between two pictures of one camera
+
+const $ = (id) => document.getElementById(id);
+
+/** One camera: a link to its page. */
+class Card {
+  constructor(name) {
+    this.name = name;
+    this.element = $("card").content.firstElementChild.cloneNode(true);
+    this.element.href = named("watch", name);
+    this.part("name").textContent = name;
+    this.asking = false; // for a picture
+    this.askedMs = -Infinity;
+  }
+
+  part(name) {
+    return this.element.querySelector(`[data-part="${name}"]`);
+  }
+
+  show(status) {
+    this.element.dataset.state = status.state;
+    this.part("state").dataset.state = status.state;
+    this.part("state").textContent = WORDS[status.state] ?? status.state;
+    this.part("fps").textContent = measure(status, "fps", 1);
+    this.part("size").textContent = sizes(status);
+    this.part("model").textContent = status.model || "–";
+    this.part("note").textContent = stepped(status) || status.message;
+    if (status.aspect > 0) this.element.style.setProperty("--aspect", status.aspect);
+    if (status.snapshot && status.state === "live" && !document.hidden) this.renew();
+  }
+
+  /** Put a new picture in the old one's place once it is there whole. */
+  async renew() {
+    if (this.asking || performance.now() - this.askedMs < STILL_MS) return;
+    this.asking = true;
+    this.askedMs = performance.now();
+    const picture = new Image();
+    picture.alt = "";
+    picture.src = named("snapshot", this.name, `.jpg?${Date.now()}`);
+    try {
+      await picture.decode();
+      this.part("still").replaceChildren(picture);
+    } catch {
+      // There is none now: the old one stays.
+    }
+    this.asking = false;
+  }
+}
+
+const cards = new Map();
+
+function show(streams) {
+  const names = new Set(streams.map((stream) => stream.name));
+  for (const [name, card] of cards) {
+    if (names.has(name)) continue;
+    card.element.remove();
+    cards.delete(name);
+  }
+  for (const status of streams) {
+    if (!cards.has(status.name)) {
+      cards.set(status.name, new Card(status.name));
+      $("cameras").append(cards.get(status.name).element);
+    }
+    cards.get(status.name).show(status);
+  }
+  const live = streams.filter((stream) => stream.state === "live").length;
+  say(`${live} of ${streams.length} live`, live === streams.length ? "live" : "down");
+}
+
+function say(text, state) {
+  $("state").textContent = text;
+  $("state").dataset.state = state;
+}
+
+async function main() {
+  for (;;) {
+    try {
+      show(await ask(ours("/api/streams")));
+    } catch (error) {
+      say(`Trying again: ${error.message}`, "lost");
+    }
+    await new Promise((done) => setTimeout(done, POLL_MS));
+  }
+}
+
+main();

@@ -1,0 +1,67 @@
+"""One model's turn at a stream: from the frames that are admitted to pairs on their way out."""
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from time import monotonic
+
+from streamsr.budget import Budget
+from streamsr.channel import Channel
+from streamsr.engine.runner import Engine, EngineStream
+from streamsr.frame import Frame
+
+__all__ = ["Admitted", "Pair", "Step", "Turn"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A model that a stream may run: one step of its ladder."""
+
+    name: str
+    engine: Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A frame that goes through the engine."""
+
+    frame: Frame
+    at_s: float  # monotonic
+    budget: Budget  # of its turn, which learns how long it took
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A frame and what becomes of it."""
+
+    admitted: Admitted
+    upscaled: Future[Frame]
+
+
+class Turn:
+    """Frames pushed into ``stream`` come out as pairs, in order. Raises Closed where nobody takes
+    them any more; what has not come out then is in ``waiting``."""
+
+    def __init__(
+        self, step: Step, stream: EngineStream, budget: Budget, pairs: Channel[Pair]
+    ) -> None:
+        self.step = step
+        self.budget = budget
+        self.waiting: deque[Admitted] = deque()  # their upscaled frame is not yet under way
+        self._stream = stream
+        self._pairs = pairs
+
+    def push(self, frame: Frame) -> None:
+        """Run a frame. With a lookahead it comes out only after those that follow it."""
+        self.waiting.append(Admitted(frame, monotonic(), self.budget))
+        self._pass_on(self._stream.push(frame))
+
+    def flush(self) -> None:
+        """End the turn: every frame pushed comes out."""
+        self._pass_on(self._stream.flush())
+
+    def _pass_on(self, finished: Sequence[Future[Frame]]) -> None:
+        for upscaled in finished:
+            self._pairs.send(Pair(self.waiting[0], upscaled))
+            self.waiting.popleft()
