@@ -126,7 +126,7 @@ class Inbox:
         return message
 
     def discard(self, wait_s: float) -> None:
-        """Throw messages away until the main process hangs up: closing first loses what was said."""
+        """Throw messages away until the main process hangs up: hanging up first loses our words."""
         until = monotonic() + wait_s
         while not self.ended and monotonic() < until:
             self.next(until - monotonic())

@@ -102,6 +102,11 @@ class Publisher:
         """Packets that were not delivered."""
         return self._lost + (self._subscription.dropped if self._subscription else 0)
 
+    @property
+    def pid(self) -> int | None:
+        """Of the process there is."""
+        return self._link.pid if self._link else None
+
     async def run(self) -> None:
         """Publish until ``stop()`` or the end of the stream, whatever a peer does."""
         self._running = True
@@ -282,6 +287,10 @@ class _Link:
         link = cls(process, *await asyncio.open_connection(sock=ours))
         link.send(encode(Kind.JOB, job))
         return link
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def underway(self) -> int:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from streamsr import redact as module
-from streamsr.redact import protect, redact
+from streamsr.redact import protect, protect_word, redact
 
 CANARY = "p@ss/w%rd:#1"
 ENCODED = quote(CANARY, safe="")
@@ -53,6 +53,14 @@ def test_a_word_inside_another_secret_does_not_uncover_it() -> None:
     protect("rtsp://a:secret@cam")
     protect("rtsp://a:secretive@cam")
     assert redact("secretive") == "***"
+
+
+def test_a_word_of_its_own_is_removed_in_both_spellings() -> None:
+    protect_word(ENCODED)
+    assert redact(f"{CANARY} and {ENCODED}") == "*** and ***"
+    protect_word("")
+    protect_word("on")
+    assert redact("the camera is on") == "the camera is on"
 
 
 def test_short_passwords_do_not_blank_every_word() -> None:

@@ -2,39 +2,86 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from streamsr.config import Settings, load, parse
 from streamsr.errors import ConfigError
-from streamsr.settings import PipelineSettings
+from streamsr.settings import NodeSettings, PipelineSettings
 from streamsr.train.settings import TrainSettings
 
 PIPELINES = Path(__file__).parents[1] / "pipelines"
 REFERENCE = PIPELINES / "reference.toml"
 
 
+NODES = {"node.toml"}
+
+
 @pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.toml")), ids=lambda p: p.name)
 def test_every_pipeline_file_loads(path: Path) -> None:
-    load(path, PipelineSettings)
+    load(path, NodeSettings if path.name in NODES else PipelineSettings)
+
+
+def groups_of(kind: type[Settings]) -> Iterator[tuple[str, type[Settings]]]:
+    for name, field in kind.model_fields.items():
+        for group in (field.annotation, *get_args(field.annotation)):
+            if isinstance(group, type) and issubclass(group, Settings):
+                yield name, group
 
 
 def test_the_reference_shows_every_setting() -> None:
     shown = tomllib.loads(re.sub(r"(?m)^# (\w+ = )", r"\1", REFERENCE.read_text("utf-8")))
-    for name, field in PipelineSettings.model_fields.items():
-        assert name in shown
-        group = field.annotation
-        if isinstance(group, type) and issubclass(group, Settings):
-            assert shown[name].keys() == group.model_fields.keys()
-    assert shown["serve"].keys() == {"listen", "max_viewers"}
+    shown["publish"] = shown["publish"][0]
+    assert shown.keys() == PipelineSettings.model_fields.keys()
+    groups = dict(groups_of(PipelineSettings))
+    assert len(groups) == 10
+    for name, group in groups.items():
+        assert shown[name].keys() == group.model_fields.keys()
 
 
 def test_what_the_reference_gives_are_the_defaults() -> None:
     reference = load(REFERENCE, PipelineSettings)
-    assert reference.serve is not None
-    plain = parse({"input": {"url": "demo"}, "serve": {}}, PipelineSettings, "here")
+    plain = parse(
+        {
+            "input": {"url": "demo"},
+            "serve": {},
+            "hls": {},
+            "record": {"folder": "recordings"},
+            "mqtt": {"host": "127.0.0.1"},
+            "publish": [{"url": "rtsp://127.0.0.1:8554/up"}],
+        },
+        PipelineSettings,
+        "here",
+    )
     assert reference == plain
+
+
+def test_a_node_says_the_same_of_its_streams_and_itself() -> None:
+    assert NodeSettings.model_fields.keys() == {"name", "serve", "mqtt", "streams"}
+    reference = load(REFERENCE, PipelineSettings)
+    node = reference.as_node()
+    assert (node.serve, node.mqtt, node.name) == (reference.serve, reference.mqtt, "stream")
+    assert node.streams[0].record == reference.record
+    assert parse(node.model_dump(mode="json"), NodeSettings, "here") == node
+
+
+def test_two_streams_of_one_name_are_refused() -> None:
+    streams = [{"name": "a", "input": {"url": "demo"}}] * 2
+    with pytest.raises(ConfigError, match="the name 'a' twice"):
+        parse({"streams": streams}, NodeSettings, "here")
+
+
+def test_secrets_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAM_PASSWORD", "p@ss/w%rd:#1")
+    settings = parse(
+        {"input": {"url": "rtsp://me:${CAM_PASSWORD}@cam/1"}}, PipelineSettings, "here"
+    )
+    assert settings.input.url == "rtsp://me:p%40ss%2Fw%25rd%3A%231@cam/1"
+    with pytest.raises(ConfigError, match="variable CAM_SECRET is not set"):
+        parse({"input": {"url": "rtsp://me:${CAM_SECRET}@cam/1"}}, PipelineSettings, "here")
 
 
 @pytest.mark.parametrize(
@@ -46,6 +93,13 @@ def test_what_the_reference_gives_are_the_defaults() -> None:
         ("limits.frames=0", "limits.frames: got 0"),
         ("name=a b", "name: got 'a b'"),
         ("model.nmae=x", "did you mean 'name'"),
+        ("model.budget_ms=10", "model.budget_ms: got 10"),
+        ("record.segment_s=0", "record.segment_s: got 0"),
+        ("hls.segments=1", "hls.segments: got 1"),
+        ("mqtt.port=0", "mqtt.port: got 0"),
+        ("mqtt.prefix=a/#", "mqtt.prefix: got 'a/#'"),
+        ("serve.tls_key=x", "tls_certificate and tls_key go together"),
+        ('publish=[{url="rtps://host/x"}]', "did you mean 'rtsps'"),
     ],
 )
 def test_a_wrong_value_names_its_key(override: str, message: str) -> None:

@@ -4,6 +4,7 @@ import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from streamsr.errors import ConfigError
 from streamsr.redact import protect_word, redact
@@ -76,4 +77,16 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
     except OSError as error:
         raise ConfigError(f"mqtt.ca_file {ca_file} cannot be read: {error.strerror}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _Socket
     return context
+
+
+class _Socket(ssl.SSLSocket):
+    """Closed when the handshake fails: paho would leave it to the garbage collector."""
+
+    def do_handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().do_handshake(*args, **kwargs)
+        except BaseException:
+            self.close()
+            raise

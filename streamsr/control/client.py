@@ -97,21 +97,17 @@ class Mqtt:
             await connection.subscribe(topics.subscriptions(settings.discovery))
             self.connected = True
             self._report(Code.MQTT_UP, "connected")
-            async with asyncio.TaskGroup() as group:
-                group.create_task(connection.lost(), name="mqtt-reader")
-                group.create_task(self._publisher.run(connection), name="mqtt-publisher")
+            await _until_one_ends(
+                asyncio.create_task(connection.lost(), name="mqtt-reader"),
+                asyncio.create_task(self._publisher.run(connection), name="mqtt-publisher"),
+            )
         except asyncio.CancelledError:
             if self.connected:
                 await self._leave(connection)
             raise
-        except ExceptionGroup as errors:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                raise asyncio.CancelledError from None  # lost in the moment we were to leave
-            raise errors.exceptions[0] from None
         finally:
             self.connected = False
-            connection.drop()
+            await connection.drop()
 
     async def _leave(self, connection: Connection) -> None:
         with suppress(BrokerError, TimeoutError):
@@ -142,3 +138,16 @@ class Mqtt:
     def _log_and_tell(self, event: Event) -> None:
         self._log(event)
         self.event(event)
+
+
+async def _until_one_ends(*tasks: asyncio.Task[None]) -> None:
+    """Raise as the first one does. A TaskGroup whose task fails in the moment of our own
+    cancellation would forget the latter, and we would never leave."""
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

@@ -6,6 +6,7 @@ It holds back nothing and repeats nothing: what is sent and when to come again i
 import asyncio
 import logging
 import socket
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
@@ -21,6 +22,7 @@ from streamsr.threads import in_thread
 __all__ = ["BrokerAuthError", "BrokerError", "Connection", "port_of"]
 
 ANSWER_S = 5.0  # for the broker to take us in, once it is reached
+FLUSH_S = 0.1  # for a socket to take the last words
 _AUTH = {4, 5, 134, 135}  # of CONNACK in MQTT 3.1.1, and as paho translates them
 
 Take = Callable[[str, bytes, bool], None]  # topic, payload, whether the broker had it in store
@@ -50,6 +52,7 @@ class Connection:
     ) -> None:
         """``name`` is the client's: the broker drops an older connection of the same name, so
         that one that hangs half-open cannot announce our end later than our return."""
+        self._patience_s = 2.0 * settings.keepalive_s  # for an answer; a broker is silent no longer
         self._client = _Client(
             settings.host,
             port_of(settings),
@@ -59,7 +62,7 @@ class Connection:
             tls_context=access.tls,
             will=aiomqtt.Will(availability, OFFLINE, qos=1, retain=True),
             keepalive=settings.keepalive_s,
-            timeout=2 * settings.keepalive_s,
+            timeout=ANSWER_S,
             queue_type=cast("type[asyncio.Queue[aiomqtt.Message]]", partial(_HandedOn, take)),
             logger=_silent,
         )
@@ -68,12 +71,10 @@ class Connection:
         """Connect. Raises BrokerError."""
         try:
             await self._client.reach()
-            async with asyncio.timeout(ANSWER_S):
-                await self._client.__aenter__()
-        except TimeoutError:
-            raise BrokerError(f"no answer within {ANSWER_S:.0f} s") from None
+            await self._client.__aenter__()
         except aiomqtt.MqttError as error:
             raise _in_our_words(error) from None
+        self._client.timeout = self._patience_s
 
     async def subscribe(self, topics: Iterable[str]) -> None:
         """Ask for ``topics``. Raises BrokerError."""
@@ -104,9 +105,9 @@ class Connection:
         except aiomqtt.MqttError as error:
             raise _in_our_words(error) from None
 
-    def drop(self) -> None:
-        """Be rid of the connection at once, whatever state it is in."""
-        self._client.drop()
+    async def drop(self) -> None:
+        """Be rid of the connection, whatever state it is in, within a fifth of a second."""
+        await self._client.drop()
 
 
 class _HandedOn(asyncio.Queue[aiomqtt.Message]):
@@ -131,6 +132,10 @@ class _Client(aiomqtt.Client):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._dropped = False
+        self._closed = asyncio.Event()  # the socket is, which there was
+        self._loop_thread = threading.get_ident()
+        for outcome in (self._connected, self._disconnected):  # may fail while nobody waits
+            outcome.add_done_callback(lambda o: o.cancelled() or o.exception())
 
     async def reach(self) -> None:
         """Open the socket and send CONNECT. Raises MqttError."""
@@ -139,13 +144,21 @@ class _Client(aiomqtt.Client):
         except (OSError, ValueError) as error:  # ValueError: a name that cannot be one
             raise aiomqtt.MqttError(str(error)) from None
 
-    def drop(self) -> None:
-        """DISCONNECT, if the socket takes it at once; the socket ends in any case."""
+    async def drop(self) -> None:
+        """Close the socket: by DISCONNECT if the broker's end has room for it, or else like that.
+
+        Only paho can close it, which stops watching it first.
+        """
         self._dropped = True
-        if self._client.socket() is not None:
-            self._client.disconnect()
-            self._client.loop_write()
-        self._cut()
+        if self._connected.cancelled():  # we were stopped meanwhile, which aiomqtt doesn't expect
+            self._connected = self._loop.create_future()
+        for end in (self._client.disconnect, self._cut):
+            if self._client.socket() is None:
+                return
+            end()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_S):
+                    await self._closed.wait()
 
     def _reach(self) -> None:
         super()._client_connect()
@@ -156,11 +169,30 @@ class _Client(aiomqtt.Client):
         """What aiomqtt does in the pool's thread: nothing, it is done."""
 
     def _cut(self) -> None:
-        """Have paho find the end of the socket: it alone can close it and stop watching it."""
+        """Have paho find the end of the socket."""
         connected = self._client.socket()
         if isinstance(connected, socket.socket):
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
+
+    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+        super()._on_socket_close(client, userdata, sock)
+        self._closed.set()
+
+    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+        """At once, in the loop's thread: aiomqtt does it a turn later, when the socket may be
+        closed, its number another's, and the loop would be busy with that one for good."""
+        if threading.get_ident() == self._loop_thread:
+            self._loop.add_writer(sock.fileno(), self._write)
+        else:
+            super()._on_socket_register_write(client, userdata, sock)
+
+    def _write(self) -> None:
+        try:
+            self._client.loop_write()
+        except Exception as error:  # as aiomqtt does: whatever it is, the connection is no more
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
 
 
 def port_of(settings: MqttSettings) -> int:

@@ -16,9 +16,10 @@ from streamsr.packet import OUTPUT, Packet
 
 __all__ = ["jpeg_of", "snapshot"]
 
-QUALITY = 3  # of 2 (best) to 31: about 100 kB at 720p
+QUALITY = 4  # of 2 (best) to 31
 TIMEOUT_S = 3.0
 FRAME = Fraction(1, 25)  # the encoder insists on a time base
+SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 MATRICES = (1, 4, 5, 6, 7, 9)  # that the scaler knows; BT.601 stands for the others
 
 
@@ -64,7 +65,7 @@ def _full_range(picture: av.VideoFrame) -> av.VideoFrame:
         dst_colorspace=ColourTags.BT601_625,
         src_color_range=ColorRange.JPEG if colour.full_range else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
-        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        interpolation=SCALER,
     )
 
 

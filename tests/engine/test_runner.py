@@ -11,9 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from streamsr.engine.batch import Batcher
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.engines import Engines, pick_device
-from streamsr.engine.runner import Engine, EngineStream
+from streamsr.engine.pool import Pool
+from streamsr.engine.runner import Engine, EngineStream, Job, run_jobs
 from streamsr.errors import UserError
 from streamsr.events import Code, Event
 from streamsr.frame import ColourTags, Frame
@@ -260,6 +262,41 @@ def test_streams_of_one_engine_do_not_mix(network: Toy) -> None:
         levels = [{int(f.result(30).planes[0][0, 0]) for f in ours} for ours in futures]
     assert levels == [{60}, {160}]
     assert all(len(set(window)) == 1 for window in network.levels)
+
+
+def test_windows_of_several_streams_run_as_one_batch() -> None:
+    network = Toy()
+    sizes: list[int] = []
+    network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    with Pool[Job](1, Batcher(4, 0.2), run_jobs, Job.abandon) as pool:
+        engine = Engine(SlidingWindow(network, facts()), CPU, pool)
+        streams = [Bench(engine).stream for _ in range(4)]
+        futures: list[list[Future[Frame]]] = [[] for _ in streams]
+        for n in range(6):
+            for number, stream in enumerate(streams):
+                futures[number] += stream.push(flat(60 + 10 * number, n))
+        for number, stream in enumerate(streams):
+            futures[number] += stream.flush()
+        levels = [[int(f.result(30).planes[0][0, 0]) for f in ours] for ours in futures]
+    assert levels == [[60 + 10 * number] * 6 for number in range(4)]
+    assert max(sizes) == 4
+    assert sum(sizes) == 24
+
+
+def test_a_fault_in_a_network_reaches_its_stream_and_no_other() -> None:
+    class Faulty(Toy):
+        def forward(self, x: Tensor) -> Tensor:
+            if round(float(x.max()) * 255) == 200:
+                raise LookupError("a fault of ours")
+            return super().forward(x)
+
+    with running(SlidingWindow(Faulty(), facts(window=1))) as engine:
+        bad, good = Bench(engine).stream, Bench(engine).stream
+        (failed,) = bad.push(flat(200, 0))
+        with pytest.raises(LookupError, match="a fault of ours"):
+            failed.result(30)
+        (fine,) = good.push(flat(90, 0))
+        assert fine.result(30).planes[0][0, 0] == 90
 
 
 def test_rgb_frames_stay_rgb(network: Toy) -> None:

@@ -3,7 +3,7 @@
 from .camera import GST_INSTALL, RtspCamera, gst_is_installed
 from .clip import camera_clip, draw_number, number_in, read_number, scene
 from .servers import NGINX_INSTALL, RtmpServer, RtspServer, nginx_is_installed
-from .studio import FPS, ROUND, Studio
+from .studio import FPS, ROUND, Seen, Studio, packets, pictures, seen
 from .tcp import MuteServer, RefusingServer, TcpProxy
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "RtmpServer",
     "RtspCamera",
     "RtspServer",
+    "Seen",
     "Studio",
     "TcpProxy",
     "camera_clip",
@@ -23,6 +24,9 @@ __all__ = [
     "gst_is_installed",
     "nginx_is_installed",
     "number_in",
+    "packets",
+    "pictures",
     "read_number",
     "scene",
+    "seen",
 ]

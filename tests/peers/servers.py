@@ -125,13 +125,9 @@ class RtspServer(_Process):
 class RtmpServer(_Process):
     """nginx with its RTMP module; whatever is published can be played at the same address."""
 
-    @property
-    def url(self) -> str:
-        return self.url_at(self.port)
-
-    def url_at(self, port: int) -> str:
-        """The same place through a proxy's port."""
-        return f"rtmp://127.0.0.1:{port}/live/cam"
+    def url(self, key: str = "cam", *, port: int | None = None) -> str:
+        """Where to publish and to play, through a proxy's port, say."""
+        return f"rtmp://127.0.0.1:{port or self.port}/live/{key}"
 
     def start(self) -> None:
         if not self.port:

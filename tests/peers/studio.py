@@ -6,10 +6,14 @@ a seam in time; numbers begin at 0 again.
 """
 
 import asyncio
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
+from pathlib import Path
 from typing import Self
 
 import av
@@ -19,9 +23,9 @@ from streamsr.hub import Hub
 from streamsr.packet import AAC, OUTPUT, Packet
 from streamsr.status import StreamStatus
 
-from .clip import scene
+from .clip import number_in, scene
 
-__all__ = ["FPS", "ROUND", "Studio"]
+__all__ = ["FPS", "ROUND", "Seen", "Studio", "packets", "pictures", "seen"]
 
 FPS = 25
 ROUND = 500  # pictures: 20 s
@@ -61,31 +65,88 @@ class Studio:
 
     async def _run(self) -> None:
         began_s = time.monotonic()
-        heard = 0
-        for number, packet in self._video():
-            due_s = began_s + number / FPS
-            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-            self.lag_s = max(self.lag_s, time.monotonic() - due_s)
-            self.hub.publish(packet)
-            self.sent = number + 1
-            while heard * 1024 / HZ <= number / FPS:  # after the picture it belongs to
+        for packet in packets(lambda: self.size):
+            if packet.track == AAC:
                 if self.sound:
-                    self.hub.publish(self._heard(heard))
-                heard += 1
+                    self.hub.publish(packet)
+                continue
+            due_s = began_s + packet.pts * CLOCK
+            await asyncio.sleep(max(0.0, float(due_s - time.monotonic())))
+            self.lag_s = max(self.lag_s, float(time.monotonic() - due_s))
+            self.hub.publish(packet)
+            self.sent += 1
 
-    def _video(self) -> Iterator[tuple[int, Packet]]:
-        number = 0
-        while True:
-            size = self.size  # changes at a round's or a second's beginning
-            clip = pictures(*size)
-            for _ in range(FPS):
-                data, keyframe = clip[number % ROUND]
-                yield number, Packet(OUTPUT, data, number * 3600, CLOCK, keyframe)
-                number += 1
 
-    def _heard(self, number: int) -> Packet:
-        clip = sounds()
-        return Packet(AAC, clip[number % len(clip)], number * 1024, Fraction(1, HZ), True)
+def packets(size: Callable[[], tuple[int, int]] = lambda: (320, 180)) -> Iterator[Packet]:
+    """The stream without an end: each picture, then the sound up to its time.
+
+    The ``size`` is asked for once a second.
+    """
+    heard = 0
+    clip = pictures(*size())
+    for number in itertools.count():
+        if number % FPS == 0:
+            clip = pictures(*size())
+        data, keyframe = clip[number % ROUND]
+        yield Packet(OUTPUT, data, number * 3600, CLOCK, keyframe)
+        while heard * 1024 / HZ <= number / FPS:
+            tone = sounds()[heard % len(sounds())]
+            yield Packet(AAC, tone, heard * 1024, Fraction(1, HZ), True)
+            heard += 1
+
+
+@dataclass
+class Seen:
+    """What a player finds in a file or at an address."""
+
+    numbers: list[int | None] = field(default_factory=list)  # of the pictures
+    times: list[float] = field(default_factory=list)  # seconds; of the pictures
+    beeps: list[float] = field(default_factory=list)  # when one begins
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    samples: int = 0  # of sound
+
+    @property
+    def unbroken(self) -> bool:
+        """Whether there are pictures, and none is missing between the first and the last."""
+        return bool(self.numbers) and all(
+            a is not None and b == (a + 1) % ROUND for a, b in pairwise(self.numbers)
+        )
+
+    @property
+    def offset_s(self) -> float:
+        """How far sound and picture are apart at worst, over the beeps."""
+        shown = zip(self.numbers, self.times, strict=True)
+        marks = [t for n, t in shown if n is not None and n % FPS == 0]
+        last = max(self.times, default=0.0) - 0.2  # sound of later ones may lie behind the end
+        return max(
+            (min((abs(beep - mark) for beep in self.beeps), default=99.0))
+            for mark in marks
+            if mark <= last
+        )
+
+
+def seen(source: str | Path, pictures: int | None = None) -> Seen:
+    """Play ``source`` to its end, or so many ``pictures`` of it."""
+    found = Seen()
+    quiet_since = -1.0
+    with av.open(str(source), timeout=(5, 5)) as container:
+        for frame in container.decode():
+            assert frame.time is not None
+            if isinstance(frame, av.VideoFrame):
+                found.numbers.append(number_in(frame))
+                found.times.append(frame.time)
+                found.sizes.add((frame.width, frame.height))
+                if len(found.numbers) == pictures:
+                    break
+                continue
+            assert isinstance(frame, av.AudioFrame)
+            found.samples += frame.samples
+            for index in np.flatnonzero(np.abs(frame.to_ndarray()[0]) > 0.2):
+                moment = frame.time + index / frame.sample_rate
+                if moment - quiet_since > 0.5:
+                    found.beeps.append(moment)
+                quiet_since = moment
+    return found
 
 
 @cache
@@ -115,7 +176,7 @@ def sounds() -> list[bytes]:
     codec.sample_rate, codec.layout, codec.format = HZ, "stereo", "fltp"
     codec.flags |= av.codec.context.Flags.global_header
     count = 8 * HZ // 1024
-    packets = []
+    coded = []
     for number in range(2 * count + 1):  # the second time round the encoder is in its stride
         times = np.arange(number * 1024, (number + 1) * 1024) / HZ
         wave = 0.6 * np.sin(2 * np.pi * 1000 * times) * (times % 1 < BEEP_S)
@@ -123,6 +184,6 @@ def sounds() -> list[bytes]:
             np.stack([wave, wave]).astype(np.float32), "fltp", "stereo"
         )
         frame.sample_rate, frame.pts, frame.time_base = HZ, number * 1024, Fraction(1, HZ)
-        packets += [bytes(packet) for packet in codec.encode(frame)]
+        coded += [bytes(packet) for packet in codec.encode(frame)]
     # The first packet out is the encoder's priming: it lies before the first sample.
-    return packets[count + 1 : 2 * count + 1]
+    return coded[count + 1 : 2 * count + 1]

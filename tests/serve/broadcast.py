@@ -100,6 +100,7 @@ class Broadcast:
         self.keyframes = 0  # of the output
         self.state = "live"
         self.message = ""
+        self.wanted = "edvr-s-x4"
         self.fps = FPS - 1 / 3
         self._sound = sound
         self._with_input = with_input
@@ -126,6 +127,7 @@ class Broadcast:
             latency_p50_ms=41.23456,
             latency_p99_ms=58.9,
             aspect=16 / 9,
+            wanted=self.wanted,
             message=self.message,
         )
 

@@ -4,6 +4,21 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
+from playwright.async_api import Page, async_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Without a network the browser must reach the server at 127.0.0.1, and not hide its own.
+    "--allow-loopback-in-peer-connection",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+]
+OURS = "Multiple readback operations"  # a warning that reading the canvases brings about
 
 
 @pytest.fixture
@@ -11,3 +26,24 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
     """A client that gives up after 5 s."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
         yield session
+
+
+@pytest.fixture
+async def page(chromium_path: str) -> AsyncIterator[Page]:
+    """A page that collects its complaints in ``page.complaints``."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        page = await browser.new_page(
+            viewport={"width": 1280, "height": 800}, ignore_https_errors=True
+        )
+        page.set_default_timeout(15_000)
+        page.complaints = []
+        page.on("console", lambda m: None if OURS in m.text else page.complaints.append(m.text))
+        page.on("pageerror", lambda error: page.complaints.append(f"error: {error}"))
+        page.on("requestfailed", lambda request: page.complaints.append(f"failed: {request.url}"))
+        page.on(
+            "response",
+            lambda r: page.complaints.append(f"{r.status}: {r.url}") if r.status >= 400 else None,
+        )
+        yield page
+        await browser.close()

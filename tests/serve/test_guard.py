@@ -81,7 +81,15 @@ def questions(server: Server) -> Iterator[tuple[str, str]]:
         assert route.resource is not None
         path = re.sub(r"\{stream\}", "camera", route.resource.canonical)
         yield route.method, re.sub(r"\{file\}", "app.js", re.sub(r"\{secret\}", "x" * 22, path))
-    for path in ("/no", "/livez/", "/livez/x", "//livez", "/api", "/page/no.js", "/hls/camera/x.m4s"):
+    for path in (
+        "/no",
+        "/livez/",
+        "/livez/x",
+        "//livez",
+        "/api",
+        "/page/no.js",
+        "/hls/camera/x.m4s",
+    ):
         yield "GET", path
     yield "OPTIONS", "/api/streams"
 

@@ -173,9 +173,7 @@ async def test_a_request_that_does_not_come_is_not_waited_for(
         writer.close()
 
 
-async def test_what_is_no_http_is_refused(
-    server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_is_no_http_is_refused(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     choose = random.Random(2)
     for _ in range(100):
         reader, writer = await asyncio.open_connection(server.host, server.port)

@@ -1,28 +1,21 @@
 """The page in a real browser."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
-from playwright.async_api import Page, async_playwright
+from certificates import make_certificate
+from playwright.async_api import Page
 from viewer import until
 
-from streamsr.serve import Server
+from streamsr.serve import Server, make_tls
+from streamsr.status import OutputStatus
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # Without a network the browser must reach the server at 127.0.0.1, and not hide its own.
-    "--allow-loopback-in-peer-connection",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-]
+NONE = "\u2013"
+TOKEN = "p@ss/w%rd:#1-of-a-viewer"
 
 # The numbers burnt into what both canvases show, read in one go so that no frame comes between.
 # A bit is a cell and its complement below it (tests/peers/clip.py); -1 is no number.
@@ -49,28 +42,8 @@ SAMPLES = f"""(count) => new Promise((done) => {{
   }};
   sample();
 }})"""
-OURS = "Multiple readback operations"  # a warning that reading the canvases brings about
 COUNTERS = "() => ({ ...window.streamsr.counters, sessions: window.streamsr.sessions })"
 PAIRED = "() => window.streamsr?.counters.pairs > 5"
-
-
-@pytest.fixture
-async def page(chromium_path: str) -> AsyncIterator[Page]:
-    """A page that collects its complaints in ``page.complaints``."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        page = await browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(15_000)
-        page.complaints = []
-        page.on("console", lambda m: None if OURS in m.text else page.complaints.append(m.text))
-        page.on("pageerror", lambda error: page.complaints.append(f"error: {error}"))
-        page.on("requestfailed", lambda request: page.complaints.append(f"failed: {request.url}"))
-        page.on(
-            "response",
-            lambda r: page.complaints.append(f"{r.status}: {r.url}") if r.status >= 400 else None,
-        )
-        yield page
-        await browser.close()
 
 
 async def test_both_sides_show_the_same_frame(page: Page, tmp_path: Path) -> None:
@@ -180,15 +153,65 @@ async def test_it_comes_back_when_the_server_does(page: Page) -> None:
             await until(lambda: server.viewers == 0)
 
 
-async def test_the_token_comes_behind_the_address(page: Page) -> None:
-    async with (
-        Broadcast() as broadcast,
-        Server({"camera": broadcast.served}, token="p@ss/w%rd:#1") as server,
-    ):
-        await page.goto(f"{server.url}watch/camera#token=p%40ss%2Fw%25rd%3A%231")
-        await page.wait_for_function(PAIRED)
-        assert page.url == f"{server.url}watch/camera"
-        await page.reload()
-        await page.wait_for_function(PAIRED)
+async def test_a_source_that_is_away_has_no_rate(page: Page) -> None:
+    async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
+        await page.goto(server.url)
+        for state, rate in [("live", "24.7"), ("down", NONE), ("live", "24.7"), ("disabled", NONE)]:
+            broadcast.state = state
+            await page.wait_for_function(
+                "([id, text]) => document.getElementById(id).textContent === text",
+                arg=["fps", rate],
+            )
+            for name in ("p50", "p99"):
+                shown = await page.locator(f"#{name}").text_content()
+                assert (shown == NONE) == (state != "live")
+        assert await page.locator("#banner").text_content() == "This stream is switched off"
         assert page.complaints == []
-        await asyncio.gather(page.close(), until(lambda: server.viewers == 0))
+
+
+async def test_it_says_what_runs_and_where_it_goes(page: Page, tmp_path: Path) -> None:
+    outputs = [
+        OutputStatus("rtsp", "rtsp://***@server/<b>x</b>", "live"),
+        OutputStatus("<i>record</i>", "/video", "down", dropped=12),
+    ]
+    async with Broadcast() as broadcast:
+        broadcast.wanted = "edvr-m-x4"
+        served = replace(broadcast.served, outputs=lambda: outputs, hls=tmp_path)
+        async with Server({"camera": served}) as server:
+            await page.goto(server.url)
+            await page.locator("#outputs li").nth(1).wait_for()
+            assert await page.locator("#outputs li").all_text_contents() == [
+                "rtsp: live",
+                "<i>record</i>: away, trying again, 12 packets dropped",
+            ]
+            assert (
+                await page.locator("#outputs li").first.get_attribute("title") == outputs[0].target
+            )
+            text = await page.locator("#stepped").text_content()
+            assert text == "Stepped down to edvr-s-x4: edvr-m-x4 did not keep up."
+            href = await page.locator("#hls").get_attribute("href")
+            assert href == f"{server.url}hls/camera/index.m3u8"
+            broadcast.wanted = "edvr-s-x4"
+            outputs.clear()
+            await page.wait_for_function("() => !document.getElementById('stepped').textContent")
+            assert await page.locator("#outputs li").count() == 0
+            assert page.complaints == []
+
+
+@pytest.mark.parametrize("with_tls", [False, True], ids=["http", "https"])
+async def test_the_token_is_given_once(page: Page, tmp_path: Path, with_tls: bool) -> None:
+    """As the browser's own prompt would: everything the page asks for carries it from then on."""
+    tls = make_tls(make_certificate(tmp_path)) if with_tls else None
+    async with Broadcast() as broadcast:
+        served = broadcast.served
+        async with Server({"camera": served}, token=TOKEN, tls=tls) as server:
+            await page.goto(server.url.replace("://", f"://me:{quote(TOKEN, safe='')}@"))
+            await page.wait_for_function(PAIRED)
+            await page.goto(f"{server.url}watch/camera")
+            await page.wait_for_function(PAIRED)
+            await page.reload()
+            await page.wait_for_function(PAIRED)
+            await until(lambda: server.viewers == 1)  # the others said goodbye
+            assert TOKEN not in await page.content()
+            assert page.complaints == []
+            await asyncio.gather(page.close(), until(lambda: server.viewers == 0))

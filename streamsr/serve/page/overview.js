@@ -29,7 +29,8 @@ class Card {
     this.part("fps").textContent = measure(status, "fps", 1);
     this.part("size").textContent = sizes(status);
     this.part("model").textContent = status.model || "–";
-    this.part("note").textContent = stepped(status) || status.message;
+    const away = status.state !== "live";
+    this.part("note").textContent = (away && status.message) || stepped(status);
     if (status.aspect > 0) this.element.style.setProperty("--aspect", status.aspect);
     if (status.snapshot && status.state === "live" && !document.hidden) this.renew();
   }

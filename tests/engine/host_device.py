@@ -1,0 +1,135 @@
+"""A device made of CPU tensors, for the engine that is otherwise CUDA's.
+
+Its streams run at once, or, with ``delays``, each in a thread of its own that tarries before every
+piece of work: then work overlaps as on a GPU, and what is missing a wait reads what is not there
+yet. Memory comes poisoned, and a graph keeps its one output.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from random import Random
+from time import sleep
+
+import torch
+from torch import Tensor
+
+from streamsr.engine.device import Event, Forward, Stream
+from streamsr.engine.kernels import KernelConverter, Launch
+from streamsr.engine.planes import Converter, TorchConverter
+from streamsr.networks.contract import Facts
+
+__all__ = ["HostDevice"]
+
+POISON = 0xAB
+TARRY_S = 0.002
+
+
+class HostEvent:
+    def __init__(self, device: "HostDevice") -> None:
+        self._device = device
+        self.passed = threading.Event()  # of the last recording
+        self.passed.set()
+
+    def synchronize(self) -> None:
+        self._device.waited.add(threading.current_thread().name)
+        assert self.passed.wait(60), "a stream is stuck"
+        if self._device.failure is not None:
+            raise self._device.failure
+
+
+class HostStream:
+    """Work in order. A failure shows later, where an event is waited for: as on a GPU."""
+
+    def __init__(self, device: "HostDevice", tarry: Callable[[], None] | None) -> None:
+        self._device = device
+        self._tarry = tarry
+        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        if tarry is not None:
+            threading.Thread(target=self._run, daemon=True).start()
+
+    def wait(self, event: Event) -> None:
+        assert isinstance(event, HostEvent)
+        self._ask(event.passed.wait)  # of the recording until now
+
+    def do(self, work: Callable[[], None]) -> None:
+        self._ask(lambda: self._do(work))
+
+    def record(self, event: Event) -> None:
+        assert isinstance(event, HostEvent)
+        event.passed = threading.Event()
+        self._ask(event.passed.set)
+
+    def _ask(self, work: Callable[[], object]) -> None:
+        if self._tarry is None:
+            work()
+        else:
+            self._queue.put(work)
+
+    def _do(self, work: Callable[[], None]) -> None:
+        if self._tarry is None:
+            work()
+            return
+        self._tarry()
+        try:
+            work()
+        except Exception as error:
+            self._device.failure = error
+
+    def _run(self) -> None:
+        while True:
+            self._queue.get()()
+
+
+class HostDevice:
+    place = torch.device("cpu")
+
+    def __init__(self, *, delays: Random | None = None, launch: Launch | None = None) -> None:
+        self.failure: Exception | None = None
+        self.waited: set[str] = set()  # names of the threads that waited for an event
+        self.allocations = 0
+        self.graphs = 0
+        self.capacity = 1 << 40  # bytes: more at once is out of memory
+        self._delays = delays
+        self._launch = launch
+        self._streams: list[HostStream] = []
+
+    def stream(self) -> Stream:
+        delays = self._delays
+        tarry = None if delays is None else lambda: sleep(delays.uniform(0, TARRY_S))
+        self._streams.append(HostStream(self, tarry))
+        return self._streams[-1]
+
+    def event(self) -> Event:
+        return HostEvent(self)
+
+    def pinned(self, size: int) -> Tensor:
+        self.allocations += 1
+        return torch.full((size,), POISON, dtype=torch.uint8)
+
+    def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        self.allocations += 1
+        if torch.Size(shape).numel() * dtype.itemsize > self.capacity:
+            raise torch.OutOfMemoryError("there is not so much memory")
+        poison = float("nan") if dtype.is_floating_point else POISON
+        return torch.full(tuple(shape), poison, dtype=dtype)
+
+    def graph(self, forward: Forward) -> Forward:
+        self.graphs += 1
+        output = forward().clone()
+
+        def replay() -> Tensor:
+            return output.copy_(forward())
+
+        return replay
+
+    def converter(self, stream: Stream, facts: Facts, pixels: torch.dtype) -> Converter:
+        if self._launch is not None:
+            return KernelConverter(facts.colour, facts.scale, self._launch)
+        return TorchConverter(facts.colour, facts.scale)
+
+    def settle(self) -> None:
+        for stream in self._streams:
+            event = HostEvent(self)
+            stream.record(event)
+            event.passed.wait()

@@ -1,0 +1,281 @@
+"""The kernels: the same text that a GPU runs, against torch's conversion and colour.py's."""
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from fractions import Fraction
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from compiled import CompiledKernels
+from torch import Tensor
+
+from streamsr.engine.colour import network_input, network_output
+from streamsr.engine.kernel_source import KERNELS, kernel_source
+from streamsr.engine.kernels import KernelConverter, converter_on
+from streamsr.engine.planes import Converter, TorchConverter
+from streamsr.frame import ColourTags, Frame
+from streamsr.networks.contract import Colour
+from streamsr.networks.resample import resize
+
+CPU = torch.device("cpu")
+TAGS = [
+    ColourTags(matrix, matrix, matrix, full, siting)
+    for matrix, full, siting in ((6, False, 1), (1, False, 2), (1, True, 1), (9, True, 2))
+]
+SIZES = [(18, 32), (9, 13), (2, 1), (1, 2), (27, 40)]
+both_colours = pytest.mark.parametrize("colour", list(Colour), ids=str)
+every_tags = pytest.mark.parametrize(
+    "tags", TAGS, ids=lambda t: f"{t.matrix}-{'full' if t.full_range else 'limited'}-{t.chroma}"
+)
+every_size = pytest.mark.parametrize("size", SIZES, ids=str)
+
+
+def noise(size: tuple[int, int], tags: ColourTags, seed: int = 0) -> Frame:
+    """All levels beside each other: what is out of range too."""
+    random = np.random.default_rng(seed)
+    height, width = size
+    shapes = [size, *[(-(-height // 2), -(-width // 2))] * 2]
+    planes = tuple(random.integers(0, 256, shape, np.uint8) for shape in shapes)
+    return Frame(planes, tags, 0, Fraction(1, 25))
+
+
+def packed(size: tuple[int, int]) -> Frame:
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+    return Frame((pixels,), ColourTags(0, 1, 13, True), 0, Fraction(1, 25))
+
+
+def tensors(frame: Frame, device: torch.device = CPU) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(plane).to(device) for plane in frame.planes)
+
+
+def read(
+    converter: Converter,
+    frame: Frame,
+    colour: Colour,
+    multiple: int = 4,
+    dtype: torch.dtype = torch.float32,
+    device: torch.device = CPU,
+) -> Tensor:
+    """What the network reads, padded to ``multiple``."""
+    height, width = (-(-side // multiple) * multiple for side in (frame.height, frame.width))
+    out = torch.full((colour.channels, height, width), float("nan"), dtype=dtype, device=device)
+    converter.read(tensors(frame, device), frame.colour, out)
+    return out
+
+
+def written(
+    converter: Converter, output: Tensor, frame: Frame, scale: int
+) -> tuple[list[Tensor], int]:
+    """The planes that come of ``output``, and whether it was bad."""
+    height, width = frame.height * scale, frame.width * scale
+    shapes = [(height, width), *[(-(-height // 2), -(-width // 2))] * 2]
+    if frame.is_rgb:
+        shapes = [(height, width, 3)]
+    out = [torch.full(s, 77, dtype=torch.uint8, device=output.device) for s in shapes]
+    bad = torch.full((1,), 77, dtype=torch.int32, device=output.device)
+    source = tensors(frame, output.device)
+    converter.write(output[:, :height, :width], source, frame.colour, tuple(out), bad)
+    return out, int(bad)
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CompiledKernels]:
+    """``compiled(half=False)``: the kernels as C++."""
+    compiler = shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("no C++ compiler is installed: apt-get install g++")
+    made: dict[bool, CompiledKernels] = {}
+
+    def make(half: bool = False) -> CompiledKernels:
+        if half not in made:
+            made[half] = CompiledKernels(compiler, tmp_path_factory.mktemp("kernels"), half=half)
+        return made[half]
+
+    return make
+
+
+@every_size
+@every_tags
+@both_colours
+def test_torch_reads_and_writes_what_colour_does(
+    colour: Colour, tags: ColourTags, size: tuple[int, int]
+) -> None:
+    frame, scale = noise(size, tags), 3
+    converter = TorchConverter(colour, scale)
+    pixels = read(converter, frame, colour)
+    expected = network_input(frame, colour, CPU)
+    height, width = size
+    torch.testing.assert_close(pixels[:, :height, :width], expected, rtol=0, atol=0)
+    output = resize(expected, scale)
+    planes, bad = written(converter, output, frame, scale)
+    assert bad == 0
+    for plane, wanted in zip(planes, network_output(output, frame, colour, scale), strict=True):
+        np.testing.assert_array_equal(plane.numpy(), wanted)
+
+
+@both_colours
+def test_torch_reads_and_writes_packed_rgb_as_colour_does(colour: Colour) -> None:
+    frame = packed((9, 13))
+    converter = TorchConverter(colour, 2)
+    pixels = read(converter, frame, colour)[:, :9, :13]
+    torch.testing.assert_close(pixels, network_input(frame, colour, CPU), rtol=0, atol=0)
+    output = resize(pixels, 2) + 0.03
+    planes, bad = written(converter, output, frame, 2)
+    assert bad == 0
+    (wanted,) = network_output(output, frame, colour, 2)
+    np.testing.assert_array_equal(planes[0].numpy(), wanted)
+
+
+@pytest.mark.parametrize("size", [(9, 13), (8, 12), (5, 16)])
+@both_colours
+def test_padding_repeats_the_edge(colour: Colour, size: tuple[int, int]) -> None:
+    pixels = read(TorchConverter(colour, 2), noise(size, TAGS[0]), colour, multiple=8)
+    height, width = size
+    rows = torch.arange(pixels.shape[1]).clamp(max=height - 1)
+    columns = torch.arange(pixels.shape[2]).clamp(max=width - 1)
+    torch.testing.assert_close(pixels, pixels[:, rows][:, :, columns], rtol=0, atol=0)
+
+
+@every_size
+@every_tags
+@both_colours
+def test_kernels_read_what_torch_does(
+    compiled: Callable[..., CompiledKernels],
+    colour: Colour,
+    tags: ColourTags,
+    size: tuple[int, int],
+) -> None:
+    frame = noise(size, tags)
+    expected = read(TorchConverter(colour, 2), frame, colour)
+    pixels = read(KernelConverter(colour, 2, compiled()), frame, colour)
+    torch.testing.assert_close(pixels, expected, rtol=0, atol=2e-6)
+    half = read(KernelConverter(colour, 2, compiled(half=True)), frame, colour, 4, torch.float16)
+    torch.testing.assert_close(half.float(), expected, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@every_size
+@every_tags
+@both_colours
+def test_kernels_write_what_torch_does(
+    compiled: Callable[..., CompiledKernels],
+    colour: Colour,
+    tags: ColourTags,
+    size: tuple[int, int],
+    scale: int,
+) -> None:
+    frame = noise(size, tags)
+    padded = read(TorchConverter(colour, scale), frame, colour)
+    output = resize(padded, scale)
+    expected, _ = written(TorchConverter(colour, scale), output, frame, scale)
+    planes, bad = written(KernelConverter(colour, scale, compiled()), output, frame, scale)
+    assert bad == 0
+    for plane, wanted in zip(planes, expected, strict=True):
+        difference = (plane.int() - wanted.int()).abs()
+        assert difference.max() <= 1  # a value between two levels may go either way
+        assert (difference > 0).float().mean() <= 0.01
+
+
+def test_every_kernel_was_run(compiled: Callable[..., CompiledKernels]) -> None:
+    kernels = compiled()
+    for colour in Colour:
+        frame = noise((4, 6), TAGS[0])
+        converter = KernelConverter(colour, 2, kernels)
+        written(converter, resize(read(converter, frame, colour), 2), frame, 2)
+    assert kernels.launched == set(KERNELS)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("kind", ["torch", "kernels"])
+@both_colours
+def test_what_is_not_finite_is_told(
+    compiled: Callable[..., CompiledKernels], colour: Colour, kind: str, value: float
+) -> None:
+    frame = noise((9, 13), TAGS[0])
+    converter: Converter = TorchConverter(colour, 2)
+    if kind == "kernels":
+        converter = KernelConverter(colour, 2, compiled())
+    output = torch.full((colour.channels, 24, 32), 0.5)
+    assert written(converter, output, frame, 2)[1] == 0
+    output[-1, 20, 5] = value  # in the padding, where nobody looks
+    assert written(converter, output, frame, 2)[1] == 0
+    output[-1, 17, 25] = value
+    assert written(converter, output, frame, 2)[1] == 1
+    output[-1, 17, 25] = 0.5
+    assert written(converter, output, frame, 2)[1] == 0
+
+
+def test_without_a_gpu_or_cupy_torch_converts() -> None:
+    """Which of the two is missing here does not matter: the engine runs all the same."""
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+
+    class Nowhere:
+        device = torch.device("cuda", 0)
+
+        def __cuda_stream__(self) -> tuple[int, int]:
+            return 0, 0
+
+    converter = converter_on(Nowhere(), Colour.LUMA, 2, torch.float32)  # type: ignore[arg-type]
+    assert isinstance(converter, TorchConverter)
+
+
+def nvrtc() -> ctypes.CDLL:
+    """NVIDIA's run-time compiler, of a wheel or of the system; skip without it."""
+    places = [Path("/usr/local/cuda/lib64")]
+    if (nvidia := find_spec("nvidia")) is not None:
+        places += [Path(place) for place in nvidia.submodule_search_locations or ()]
+    for place in places:
+        for path in sorted(place.rglob("libnvrtc.so.*")):
+            return ctypes.CDLL(str(path))
+    pytest.skip("NVRTC is not installed: pip install nvidia-cuda-nvrtc")
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_nvrtc_compiles_the_kernels(half: bool) -> None:
+    compiler = nvrtc()
+    program = ctypes.c_void_p()
+    source = kernel_source(half=half).encode()
+    assert not compiler.nvrtcCreateProgram(
+        ctypes.byref(program), source, b"kernels.cu", 0, None, None
+    )
+    options = (ctypes.c_char_p * 2)(b"--gpu-architecture=compute_80", b"-std=c++17")
+    result = compiler.nvrtcCompileProgram(program, len(options), options)
+    log = ctypes.create_string_buffer(1 << 16)
+    compiler.nvrtcGetProgramLog(program, log)
+    assert result == 0, log.value.decode()
+    size = ctypes.c_size_t()
+    compiler.nvrtcGetPTXSize(program, ctypes.byref(size))
+    ptx = ctypes.create_string_buffer(size.value)
+    compiler.nvrtcGetPTX(program, ptx)
+    compiler.nvrtcDestroyProgram(ctypes.byref(program))
+    for name in KERNELS:
+        assert f".entry {name}(".encode() in ptx.value
+    assert (b"cvt.rn.f16.f32" in ptx.value) == half
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("half", [False, True])
+def test_nvcc_makes_machine_code_without_spills(
+    tmp_path: Path, half: bool, architecture: str
+) -> None:
+    compiler = shutil.which("nvcc")
+    if compiler is None:
+        pytest.skip("nvcc is not installed: NVIDIA's CUDA toolkit has it")
+    source = tmp_path / "kernels.cu"
+    source.write_text(kernel_source(half=half))
+    options = ["-cubin", f"-arch={architecture}", "-Xptxas=-v", "-Werror=all-warnings"]
+    made = subprocess.run(
+        [compiler, *options, "-o", tmp_path / "kernels.cubin", source],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    assert made.stderr.count("Compiling entry function") == len(KERNELS)
+    assert made.stderr.count("0 bytes spill stores") == len(KERNELS)
