@@ -34,10 +34,10 @@ class Node:
     def __init__(self, settings: NodeSettings, log: EventLog) -> None:
         """Raises what the user can mend, before anything is started."""
         _check(settings)
-        self._settings = settings
+        self.settings = settings
         self._log = log
         self._members: dict[str, Member] = {}
-        self._served: dict[str, Served] = {}
+        self.served: dict[str, Served] = {}
         self._workers: dict[str, Supervisor] = {}  # by device
         self._tasks: dict[str, asyncio.Task[None]] = {}  # of members, by name
         self._changed = asyncio.Event()  # a member has ended, or the node is to stop
@@ -52,12 +52,12 @@ class Node:
         """
         background: set[asyncio.Task[None]] = set()
         async with AsyncExitStack() as stack:
-            if self._settings.serve is not None:
+            if self.settings.serve is not None:
                 server = await stack.enter_async_context(self._server())
                 listening(server.url)
             if self._mqtt is not None:
                 background.add(asyncio.create_task(self._mqtt.run(), name="mqtt"))
-            for settings in self._settings.streams:
+            for settings in self.settings.streams:
                 self._add(settings)
             while self._tasks and not self._stopping:
                 self._changed.clear()
@@ -82,7 +82,7 @@ class Node:
         return {name: member.camera() for name, member in self._members.items()}
 
     def models(self) -> Sequence[str]:
-        folders = {f for s in self._settings.streams for f in s.model.folders}
+        folders = {f for s in self.settings.streams for f in s.model.folders}
         return sorted(listing(sorted(folders)))
 
     async def enable(self, camera: str, on: bool) -> None:
@@ -112,14 +112,14 @@ class Node:
         Raises what is wrong with them, having changed nothing.
         """
         for group in ("name", "serve", "mqtt"):
-            if getattr(settings, group) != getattr(self._settings, group):
+            if getattr(settings, group) != getattr(self.settings, group):
                 raise ConfigError(f"{group}: it changed, which needs a new start of the node")
-        known = {s.name: s for s in self._settings.streams}
+        known = {s.name: s for s in self.settings.streams}
         changed = [s for s in settings.streams if known.get(s.name) != s]
         for stream in changed:
             _check_stream(stream)
         kept = {s.name for s in settings.streams} - {s.name for s in changed}
-        self._settings = settings
+        self.settings = settings
         await asyncio.gather(*(self._remove(name) for name in known.keys() - kept))
         for stream in changed:
             self._add(stream)
@@ -132,7 +132,7 @@ class Node:
         name = settings.name
         worker.streams[name] = member.stream
         self._members[name] = member
-        self._served[name] = member.served()
+        self.served[name] = member.served()
         self._tasks[name] = asyncio.create_task(self._keep(name, member), name=f"stream {name}")
 
     async def _keep(self, name: str, member: Member) -> None:
@@ -143,7 +143,7 @@ class Node:
 
     async def _remove(self, name: str) -> None:
         member, task = self._members.pop(name), self._tasks.get(name)
-        del self._served[name]
+        del self.served[name]
         await member.stop()
         if task is not None:
             await task
@@ -167,10 +167,10 @@ class Node:
             await asyncio.wait(background)
 
     def _server(self) -> Server:
-        settings = self._settings.serve
+        settings = self.settings.serve
         assert settings is not None
         return Server(
-            self._served,
+            self.served,
             host=settings.host,
             port=settings.port,
             token=read_token(settings),

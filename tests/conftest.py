@@ -9,7 +9,16 @@ from typing import Any
 
 import av
 import pytest
-from peers import GST_INSTALL, RtspCamera, camera_clip, gst_is_installed
+from peers import (
+    GST_INSTALL,
+    NGINX_INSTALL,
+    RtmpServer,
+    RtspCamera,
+    RtspServer,
+    camera_clip,
+    gst_is_installed,
+    nginx_is_installed,
+)
 
 av.logging.set_level(None)  # its log callback takes the GIL and can deadlock
 
@@ -48,6 +57,22 @@ def rtsp_camera(require_gst: None, clip: Callable[..., Path]) -> Iterator[Callab
             return stack.enter_context(RtspCamera(path or clip(), **settings))
 
         yield start
+
+
+@pytest.fixture
+def rtsp_server(require_gst: None) -> Iterator[RtspServer]:
+    """A running server that takes what is published to it over RTSP."""
+    with RtspServer() as server:
+        yield server
+
+
+@pytest.fixture
+def rtmp_server() -> Iterator[RtmpServer]:
+    """A running nginx that takes RTMP: skip without it, fail in CI."""
+    if not nginx_is_installed():
+        _missing("nginx with its RTMP module", NGINX_INSTALL)
+    with RtmpServer() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,10 @@ from enum import StrEnum
 
 __all__ = ["BATCHES_AHEAD", "Lane", "Mark", "Phase", "Slots", "Step"]
 
-BATCHES_AHEAD = 3
-"""Batches asked for and not yet delivered, at most: one computed, one fetched, one that waits.
-Further frames wait on the host meanwhile and make the next batch larger."""
+BATCHES_AHEAD = 6
+"""Batches asked for and not delivered, at most. Further windows wait and make the next batch
+larger. With fewer ahead, one stream's frames go in lumps, which overlap less: at 3, simulated
+pipelines lost up to a third of their slowest stage's rate (``tests/engine/test_slots.py``)."""
 
 
 class Lane(StrEnum):
@@ -42,15 +43,11 @@ Mark = tuple[int, Lane]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something to ask a lane for: it first waits for the marks, and then leaves its own."""
+    """Something to ask a lane for: it waits for the marks, then leaves its own in the slot."""
 
     lane: Lane
     slot: int
     waits: tuple[Mark, ...]
-
-    @property
-    def mark(self) -> Mark:
-        return self.slot, self.lane
 
 
 class Slots:

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import traceback
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
+from streamsr.redact import redact
 from streamsr.serve.guard import Guard
 
 __all__ = ["BODY_BYTES", "add_headers", "manners", "protocol_log", "read_text"]
@@ -59,7 +61,7 @@ def manners(guard: Guard) -> Middleware:
         except Exception:
             # The outermost place: whatever went wrong, the asker only learns that it did. The path
             # may hold a session's secret and stays out of the log.
-            log.exception("a %s request failed", request.method)
+            log.error("a %s request failed: %s", request.method, redact(traceback.format_exc()))
             return web.Response(status=500, text="internal error")
 
     return middleware

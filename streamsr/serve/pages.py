@@ -71,10 +71,12 @@ class Pages:
         A stream has an output size once a frame has been through its model.
         """
         statuses = [served.status() for served in self._streams.values()]
-        ready = any(status.state == "live" and status.output for status in statuses)
+        live = [status for status in statuses if status.state == "live"]
+        ready = any(status.output for status in live)
         counts = Counter(status.state for status in statuses)
         states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"
-        text = "a model is loaded and a source is live" if ready else "no source is live"
+        missing = "no model is loaded" if live else "no source is live"
+        text = "a model is loaded and a source is live" if ready else missing
         return web.Response(text=f"{text}; streams: {states}", status=200 if ready else 503)
 
     def _respond(self, name: str) -> web.Response:

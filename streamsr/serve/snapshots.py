@@ -11,7 +11,7 @@ from streamsr.serve.session import Served
 
 __all__ = ["Snapshots"]
 
-FRESH_S = 0.25  # a picture of this age is as good as a new one
+FRESH_S = 1.0  # a picture of this age is as good as a new one, whose keyframe viewers pay for
 WAIT_S = 3.0  # for a picture
 RETRY_S = 2  # when there was none, ask again
 

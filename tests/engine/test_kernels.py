@@ -27,7 +27,7 @@ TAGS = [
     ColourTags(matrix, matrix, matrix, full, siting)
     for matrix, full, siting in ((6, False, 1), (1, False, 2), (1, True, 1), (9, True, 2))
 ]
-SIZES = [(18, 32), (9, 13), (2, 1), (1, 2), (27, 40)]
+SIZES = [(18, 32), (9, 13), (2, 1), (1, 2), (15, 22)]
 both_colours = pytest.mark.parametrize("colour", list(Colour), ids=str)
 every_tags = pytest.mark.parametrize(
     "tags", TAGS, ids=lambda t: f"{t.matrix}-{'full' if t.full_range else 'limited'}-{t.chroma}"
@@ -158,7 +158,7 @@ def test_kernels_read_what_torch_does(
     torch.testing.assert_close(half.float(), expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("scale", [1, 2, 4])
 @every_size
 @every_tags
 @both_colours

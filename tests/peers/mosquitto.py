@@ -98,6 +98,7 @@ class Mosquitto:
 
     def _config(self, folder: Path) -> list[str]:
         lines = [f"listener {self.port} {HOST}", f"persistence {str(self.persistent).lower()}"]
+        lines.append("max_queued_messages 100000")  # drops nothing of a flood
         lines += [f"persistence_location {folder}/"] if self.persistent else []
         lines += ["user root"] if os.geteuid() == 0 else []  # else it could not read the folder
         if self.user is None:

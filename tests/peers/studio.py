@@ -112,16 +112,15 @@ class Seen:
             a is not None and b == (a + 1) % ROUND for a, b in pairwise(self.numbers)
         )
 
-    @property
-    def offset_s(self) -> float:
-        """How far sound and picture are apart at worst, over the beeps."""
+    def offset_s(self, after_s: float = -1.0) -> float:
+        """How far sound and picture are apart at worst, over the beeps after a time."""
         shown = zip(self.numbers, self.times, strict=True)
         marks = [t for n, t in shown if n is not None and n % FPS == 0]
         last = max(self.times, default=0.0) - 0.2  # sound of later ones may lie behind the end
         return max(
             (min((abs(beep - mark) for beep in self.beeps), default=99.0))
             for mark in marks
-            if mark <= last
+            if after_s < mark <= last
         )
 
 

@@ -1,5 +1,6 @@
 """The token and the certificate: what is taken, and what is refused and how."""
 
+import asyncio
 import re
 import shutil
 import ssl
@@ -13,7 +14,7 @@ from certificates import make_certificate
 
 from streamsr.errors import ConfigError
 from streamsr.redact import redact
-from streamsr.serve import Server, make_tls, read_token
+from streamsr.serve import Server, app, make_tls, read_token
 from streamsr.serve.credentials import presented_token
 from streamsr.settings import ServeSettings
 
@@ -104,6 +105,17 @@ async def test_tls(http: aiohttp.ClientSession, tmp_path: Path) -> None:
             await http.get(f"http://127.0.0.1:{server.port}/livez")
     assert tls is not None
     assert tls.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+async def test_a_handshake_that_does_not_come_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "IDLE_S", 0.2)
+    tls = make_tls(make_certificate(tmp_path))
+    async with Server({}, tls=tls) as server, asyncio.timeout(5):
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        assert await reader.read() == b""
+        writer.close()
 
 
 def test_no_tls() -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 import random
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import aiohttp
 import pytest
@@ -14,6 +15,7 @@ from viewer import SDP, Viewer, make_offer, until
 from streamsr.errors import ConfigError
 from streamsr.serve import Deadlines, Server, app
 from streamsr.serve import http as manners
+from streamsr.status import StreamStatus
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 
@@ -30,7 +32,11 @@ async def test_the_page_and_its_files(server: Server, http: aiohttp.ClientSessio
         ("", "text/html"),
         ("watch/camera", "text/html"),
         ("page/app.js", "text/javascript"),
+        ("page/server.js", "text/javascript"),
         ("page/style.css", "text/css"),
+        ("page/overview.html", "text/html"),
+        ("page/overview.js", "text/javascript"),
+        ("page/overview.css", "text/css"),
     ]:
         async with http.get(server.url + path) as response:
             assert response.status == 200
@@ -64,14 +70,28 @@ async def test_floats_that_json_does_not_know(http: aiohttp.ClientSession) -> No
 
 
 async def test_health(http: aiohttp.ClientSession) -> None:
-    broadcast = Broadcast()
-    async with Server({"camera": broadcast.served}) as server:
-        for state, ready in [("live", 200), ("down", 503)]:
+    broadcast, other = Broadcast(), Broadcast()
+    other.state = "starting"
+    async with Server({"camera": broadcast.served, "other": other.served}) as server:
+        for state, ready, text in [
+            ("live", 200, "a model is loaded and a source is live; streams: 1 live, 1 starting"),
+            ("down", 503, "no source is live; streams: 1 down, 1 starting"),
+        ]:
             broadcast.state = state
             async with http.get(f"{server.url}livez") as response:
                 assert (response.status, await response.text()) == (200, "ok")
             async with http.get(f"{server.url}readyz") as response:
-                assert response.status == ready
+                assert (response.status, await response.text()) == (ready, text)
+
+
+async def test_live_without_a_model_is_not_ready(http: aiohttp.ClientSession) -> None:
+    loading = replace(Broadcast().status(), output="")
+    served = replace(Broadcast().served, status=lambda: loading)
+    async with Server({"camera": served}) as server, http.get(f"{server.url}readyz") as response:
+        text = await response.text()
+    assert (response.status, text) == (503, "no model is loaded; streams: 1 live")
+    async with Server({}) as server, http.get(f"{server.url}readyz") as response:
+        assert (response.status, await response.text()) == (503, "no source is live; streams: none")
 
 
 async def test_streams_come_and_go_while_it_runs(http: aiohttp.ClientSession) -> None:
@@ -127,13 +147,18 @@ async def test_a_fault_of_ours_shows_no_more_than_that(
     http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     broadcast = Broadcast()
-    broadcast.status = None  # calling it is a TypeError
+
+    def status() -> StreamStatus:
+        raise TypeError("rtsp://admin:canary@camera/x")
+
+    broadcast.status = status
     async with (
         Server({"camera": broadcast.served}) as server,
         http.get(f"{server.url}api/streams/camera", headers={"Accept": "text/html"}) as response,
     ):
         assert (response.status, await response.text()) == (500, "internal error")
-    assert "TypeError" in caplog.text
+    assert "TypeError: rtsp://***@camera/x" in caplog.text
+    assert "canary" not in caplog.text
 
 
 async def test_a_body_that_never_ends(

@@ -1,0 +1,174 @@
+"""One stream through the three lanes, in simulated time: what ``slots.py`` lets happen at once."""
+
+import heapq
+from collections import defaultdict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+
+from streamsr.engine.slots import BATCHES_AHEAD, Lane, Mark, Slots, Step
+from streamsr.window import Window
+
+__all__ = ["STAGES", "Simulation"]
+
+STAGES = ("fill", "upload", "compute", "download", "take")
+"""What happens to a frame: the first and the last are the host's, the others a lane's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A lane or the host at a piece of memory."""
+
+    start: float
+    end: float
+    writes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    slot: int
+    arrivals: tuple[int, ...]  # slots
+
+
+class Simulation:
+    """The engine's order of asking, ``spans(stage)`` being how long the next frame takes there.
+
+    A batch of several frames computes in ``batching`` of the time that they would take one by
+    one. With ``early`` the host gives a slot back when its download is asked for, not when the
+    picture was taken. ``forget`` is a lane that waits for no mark, to see what comes of it.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        frames: int,
+        spans: Callable[[str], float],
+        *,
+        window: int = 1,
+        batching: float = 1.0,
+        early: bool = False,
+        forget: Lane | None = None,
+    ) -> None:
+        self.touches: dict[tuple[str, int], list[Touch]] = defaultdict(list)  # by piece and slot
+        self.finished: list[float] = []
+        self._slots = Slots(slots + window - 1)
+        self._left = frames
+        self._spans = spans
+        self._window = Window(window)
+        self._batching = batching
+        self._early = early
+        self._forget = forget
+        self._now = 0.0
+        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._number = count()
+        self._lane_free = dict.fromkeys(Lane, 0.0)
+        self._taker_free = 0.0
+        self._marks: dict[Mark, float] = defaultdict(float)  # when each was last reached
+        self._waiting: deque[Job] = deque()
+        self._pending: deque[int] = deque()
+        self._arrivals: list[int] = []
+        self._under_way = 0
+        self._filling = False
+
+    def run(self) -> "Simulation":
+        self._fill()
+        while self._events:
+            self._now, _, action = heapq.heappop(self._events)
+            action()
+        return self
+
+    def hazards(self) -> set[str]:
+        """The pieces of memory that were written while something else was at them."""
+        found = set()
+        for (piece, _), touches in self.touches.items():
+            touches.sort(key=lambda touch: touch.start)
+            for number, one in enumerate(touches):
+                for other in touches[number + 1 :]:
+                    if other.start >= one.end:
+                        break
+                    if one.writes or other.writes:
+                        found.add(piece)
+        return found
+
+    def _at(self, time: float, action: Callable[[], None]) -> None:
+        heapq.heappush(self._events, (time, next(self._number), action))
+
+    def _touch(self, piece: str, slot: int, span: tuple[float, float], *, writes: bool) -> None:
+        self.touches[piece, slot].append(Touch(*span, writes))
+
+    def _ask(self, steps: list[Step], seconds: float) -> tuple[float, float]:
+        """A lane's turn: after what it was asked before, and after the marks."""
+        lane = steps[0].lane
+        start = max(self._now, self._lane_free[lane])
+        if lane is not self._forget:
+            start = max([start, *(self._marks[mark] for step in steps for mark in step.waits)])
+        end = self._lane_free[lane] = start + seconds
+        for step in steps:
+            self._marks[step.slot, step.lane] = end
+        return start, end
+
+    def _fill(self) -> None:
+        """The stream's thread: the next frame, as soon as a slot is free."""
+        if self._filling or self._left == 0 or (slot := self._slots.take()) is None:
+            return
+        self._left -= 1
+        self._filling = True
+        span = self._now, self._now + self._spans("fill")
+        self._touch("pinned in", slot, span, writes=True)
+        self._at(span[1], lambda: self._upload(slot))
+
+    def _upload(self, slot: int) -> None:
+        span = self._ask([self._slots.upload(slot)], self._spans("upload"))
+        self._touch("pinned in", slot, span, writes=False)
+        self._touch("device in", slot, span, writes=True)
+        _, windows = self._window.push()
+        self._arrivals.append(slot)
+        self._pending.append(slot)
+        self._submit(len(windows))
+        if self._left == 0:
+            self._submit(len(self._window.flush()))
+        self._filling = False
+        self._fill()
+
+    def _submit(self, windows: int) -> None:
+        for _ in range(windows):
+            self._waiting.append(Job(self._pending.popleft(), tuple(self._arrivals)))
+            self._arrivals = []
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        while self._waiting and self._under_way < BATCHES_AHEAD:
+            self._under_way += 1
+            batch, self._waiting = list(self._waiting), deque()
+            self._launch(batch)
+
+    def _launch(self, batch: list[Job]) -> None:
+        steps = [self._slots.compute(job.slot, job.arrivals) for job in batch]
+        seconds = sum(self._spans("compute") for _ in batch)
+        span = self._ask(steps, seconds * (self._batching if len(batch) > 1 else 1.0))
+        for job in batch:
+            for slot in {job.slot, *job.arrivals}:
+                self._touch("device in", slot, span, writes=False)
+            self._touch("device out", job.slot, span, writes=True)
+        for job in batch:
+            self._download(job.slot, last=job is batch[-1])
+
+    def _download(self, slot: int, *, last: bool) -> None:
+        span = self._ask([self._slots.download(slot)], self._spans("download"))
+        self._touch("device out", slot, span, writes=False)
+        self._touch("pinned out", slot, span, writes=True)
+        start = max(span[1], self._taker_free)
+        end = self._taker_free = start + self._spans("take")
+        self._touch("pinned out", slot, (start, end), writes=False)
+        self._at(self._now if self._early else end, lambda: self._free(slot))
+        self._at(end, lambda: self._delivered(last=last))
+
+    def _free(self, slot: int) -> None:
+        self._slots.free(slot)
+        self._fill()
+
+    def _delivered(self, *, last: bool) -> None:
+        self.finished.append(self._now)
+        if last:
+            self._under_way -= 1
+            self._dispatch()
