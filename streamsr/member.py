@@ -83,7 +83,8 @@ class Member:
 
     def outputs(self) -> Sequence[OutputStatus]:
         return [
-            OutputStatus(p.name, p.target, p.state, p.dropped, p.restarts) for p in self._outputs()
+            OutputStatus(f"{p.name}-{number}", p.target, p.state, p.dropped, p.restarts)
+            for number, p in enumerate(self._outputs(), 1)
         ]
 
     def _outputs(self) -> list[Publisher]:

@@ -1,8 +1,9 @@
 """One stream as the main process sees it: it runs in a worker, and outlives workers."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol, Self
@@ -245,22 +246,33 @@ class _Counts:
     frames_out: int = 0
     frames_dropped: int = 0
     reconnects: int = 0
+    dropped_by: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, status: StreamStatus) -> Self:
-        """The counts of a life that has ended. What was under way in it then is dropped."""
+        """The counts of a life that has ended. What was under way in it then is lost."""
         dropped = status.frames_in - status.frames_out
-        return cls(status.frames_in, status.frames_out, dropped, status.reconnects)
+        causes = _sum(status.dropped_by, {"lost": dropped - status.frames_dropped})
+        return cls(status.frames_in, status.frames_out, dropped, status.reconnects, causes)
 
     def added_to(self, status: StreamStatus) -> StreamStatus:
-        return replace(status, **{k: getattr(status, k) + v for k, v in asdict(self).items()})
+        sums = {name: getattr(status, name) + value for name, value in self._numbers.items()}
+        return replace(status, **sums, dropped_by=_sum(status.dropped_by, self.dropped_by))
 
     def in_summary(self, summary: dict[str, Any]) -> dict[str, Any]:
-        return summary | {k: summary[k] + v for k, v in asdict(self).items()}
+        return summary | {name: summary[name] + value for name, value in self._numbers.items()}
+
+    @property
+    def _numbers(self) -> dict[str, int]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dropped_by"}
+
+
+def _sum(some: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    return {cause: some.get(cause, 0) + more.get(cause, 0) for cause in some.keys() | more.keys()}
 
 
 def _without_counts(status: StreamStatus) -> StreamStatus:
-    return replace(status, **asdict(_Counts()), dropped_by={}, fps=0.0, stalled_s=0.0)
+    return replace(status, **asdict(_Counts()), fps=0.0, stalled_s=0.0)
 
 
 def _free_beside(path: Path, number: int) -> Path:

@@ -41,6 +41,6 @@ class OutputStatus:
 
     name: str
     target: str  # an address or a folder
-    state: str  # "starting", "live", "down" (it is tried again), "ended" or "disabled"
+    state: str  # "starting", "up", "down" (it is tried again) or "off"
     dropped: int = 0  # packets that it was too slow for
     restarts: int = 0  # of the process that writes it

@@ -22,6 +22,9 @@ from streamsr.threads import in_thread
 __all__ = ["BrokerAuthError", "BrokerError", "Connection", "port_of"]
 
 ANSWER_S = 5.0  # for the broker to take us in, once it is reached
+BATCH = 64
+BURST, CALM_PER_S = 20, 100.0
+GATHER_S = 0.02
 FLUSH_S = 0.1  # for a socket to take the last words
 _AUTH = {4, 5, 134, 135}  # of CONNACK in MQTT 3.1.1, and as paho translates them
 
@@ -116,8 +119,10 @@ class _HandedOn(asyncio.Queue[aiomqtt.Message]):
     def __init__(self, take: Take, maxsize: int = 0) -> None:
         super().__init__(maxsize)
         self._take = take
+        self.taken = 0
 
     def put_nowait(self, item: aiomqtt.Message) -> None:
+        self.taken += 1
         self._take(item.topic.value, bytes(item.payload), bool(item.retain))
 
 
@@ -132,6 +137,8 @@ class _Client(aiomqtt.Client):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._dropped = False
+        self._level = 0.0
+        self._read_s = 0.0
         self._closed = asyncio.Event()  # the socket is, which there was
         self._loop_thread = threading.get_ident()
         for outcome in (self._connected, self._disconnected):  # may fail while nobody waits
@@ -175,6 +182,38 @@ class _Client(aiomqtt.Client):
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
 
+    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+        super()._on_socket_open(client, userdata, sock)
+        self._loop.call_soon_threadsafe(self._listen)  # in the place of what that listens with
+
+    def _taken(self) -> int:
+        return self._queue.taken
+
+    def _listen(self) -> None:
+        connected = self._client.socket()
+        if connected is not None:
+            self._loop.add_reader(connected.fileno(), self._read)
+
+    def _read(self) -> None:
+        """Take what there is; in a flood, wait a moment then, so as not to wake for each drop."""
+        before = self._taken()
+        for _ in range(BATCH):
+            last = self._taken()
+            self._guarded(self._client.loop_read)
+            if self._taken() == last:
+                break
+        else:
+            self._loop.call_soon(self._read)  # TLS may hold more that the socket doesn't know of
+            return
+        now_s = self._loop.time()
+        self._level = max(0.0, self._level - CALM_PER_S * (now_s - self._read_s)) 
+        self._level = min(2.0 * BURST, self._level + self._taken() - before)
+        self._read_s = now_s
+        connected = self._client.socket()
+        if self._level > BURST and connected is not None:
+            self._loop.remove_reader(connected.fileno())
+            self._loop.call_later(GATHER_S, self._listen)
+
     def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
         super()._on_socket_close(client, userdata, sock)
         self._closed.set()
@@ -188,8 +227,11 @@ class _Client(aiomqtt.Client):
             super()._on_socket_register_write(client, userdata, sock)
 
     def _write(self) -> None:
+        self._guarded(self._client.loop_write)
+
+    def _guarded(self, work: Callable[[], Any]) -> None:
         try:
-            self._client.loop_write()
+            work()
         except Exception as error:  # as aiomqtt does: whatever it is, the connection is no more
             if not self._disconnected.done():
                 self._disconnected.set_exception(error)

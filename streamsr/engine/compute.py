@@ -58,6 +58,7 @@ class Compute:
         self.pixels = pixel_dtype(model.network)
         self._model = model
         self._device = device
+        self._stream = stream
         self._rows = rows
         self._converter = device.converter(stream, model.facts, self.pixels)
         self._replays: dict[tuple[int, ...], Replays] = {}  # by (c, h, w), last used last
@@ -83,7 +84,7 @@ class Compute:
         replays = self._replays.pop(shape, None)
         if replays is None:
             if len(self._replays) >= SHAPES_KEPT:
-                self._device.settle()  # a graph must not go while it runs
+                self._stream.settle()  # a graph must not go while it runs
                 del self._replays[next(iter(self._replays))]
             window = self._model.facts.window, *shape
             network = self._model.network

@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakSet
 
+import torch
+
 from streamsr.engine.batch import Batcher
 from streamsr.engine.breaks import Breaks
 from streamsr.engine.compute import Arrival, Compute, Job
@@ -243,11 +245,13 @@ class CudaEngineStream:
         """
         with self._meter.stage("prepare"):
             layout = Layout.of(frame)
-            other = self._track is None or self._track.layout != layout
-            done = self.flush() if self._breaks.starts_anew(frame) or other else []
-            if self._track is None or other:
-                self._track = self._engine.track(layout)
-            slot = self._engine.upload(self._track, frame)
+            track = self._track if self._track and self._track.layout == layout else None
+            done = self.flush() if self._breaks.starts_anew(frame) or track is None else []
+            try:
+                track = self._track = track or self._engine.track(layout)
+            except torch.OutOfMemoryError:
+                return [*done, self._without_device(frame)]
+            slot = self._engine.upload(track, frame)
             position, windows = self._window.push()
             self._arrivals.append(Arrival(slot, position, frame.colour))
             self._pending.append((slot, frame))
@@ -268,6 +272,13 @@ class CudaEngineStream:
         job.upscaled.set_running_or_notify_cancel()  # nobody may cancel it: it holds a slot
         self._engine.submit(self, job)
         return job.upscaled
+
+    def _without_device(self, frame: Frame) -> Future[Frame]:
+        """Scale a frame plainly, here; the next one may find the device with more room."""
+        self._failed("the device's memory is full")
+        upscaled: Future[Frame] = Future()
+        upscaled.set_result(scaled_plainly(frame, self._engine.model.facts))
+        return upscaled
 
     def _failed(self, reason: str) -> None:
         self._meter.count("failed")

@@ -33,7 +33,7 @@ class Event(Protocol):
 
 
 class Stream(Protocol):
-    """Work that a device does in order. Any thread may ask for some; nothing here blocks."""
+    """Work that a device does in order. Any thread may ask for some, and asking never blocks."""
 
     def wait(self, event: Event) -> None:
         """Let the work after this wait for ``event``, as it was recorded last until now."""
@@ -43,6 +43,9 @@ class Stream(Protocol):
 
     def record(self, event: Event) -> None:
         """Let ``event`` be passed when the work before this is done."""
+
+    def settle(self) -> None:
+        """Block until what was asked for is done: seldom, and only in the stream's own work."""
 
 
 class Device(Protocol):
@@ -71,9 +74,6 @@ class Device(Protocol):
     def converter(self, stream: Stream, facts: Facts, pixels: torch.dtype) -> Converter:
         """What converts planes in the work of ``stream``."""
 
-    def settle(self) -> None:
-        """Block until everything asked for is done."""
-
 
 class CudaStream:
     """A stream of the device, beside torch's own."""
@@ -92,6 +92,9 @@ class CudaStream:
     def record(self, event: Event) -> None:
         assert isinstance(event, torch.cuda.Event)
         self.cuda.record_event(event)
+
+    def settle(self) -> None:
+        self.cuda.synchronize()
 
 
 class CudaDevice:
@@ -148,6 +151,3 @@ class CudaDevice:
     def converter(self, stream: Stream, facts: Facts, pixels: torch.dtype) -> Converter:
         assert isinstance(stream, CudaStream)
         return converter_on(stream.cuda, facts.colour, facts.scale, pixels)
-
-    def settle(self) -> None:
-        torch.cuda.synchronize(self.place)

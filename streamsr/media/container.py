@@ -9,6 +9,7 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 import io
 from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -16,7 +17,7 @@ import av
 from streamsr.packet import Packet
 from streamsr.redact import redact
 
-__all__ = ["CONTAINERS", "Container", "parameter_sets", "reason_of"]
+__all__ = ["CONTAINERS", "Container", "cut_to_whole", "parameter_sets", "reason_of"]
 
 CONTAINERS = {
     ".mp4": {
@@ -112,6 +113,28 @@ def parameter_sets(unit: bytes) -> bytes:
             break  # pictures come behind them
         start = end
     return b"\0\0\1".join(found)
+
+
+def cut_to_whole(path: Path) -> None:
+    """Cut a fragment off that an MP4 file ends in and that was not written to its end.
+
+    A decoder would take what is there for a damaged picture. Whole files stay as they are.
+    """
+    with path.open("r+b") as file:
+        size = file.seek(0, io.SEEK_END)
+        place = whole = 0
+        while place < size:
+            file.seek(place)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:  # it is behind the kind, in 64 bits (ISO/IEC 14496-12, 4.2)
+                length = int.from_bytes(head[8:16], "big")
+            if len(head) < 8 or length < 8 or place + length > size:
+                file.truncate(whole)
+                return
+            place += length
+            if head[4:8] in (b"moov", b"mdat"):
+                whole = place
 
 
 def reason_of(error: Exception) -> str:

@@ -17,7 +17,7 @@ from time import monotonic
 import av
 
 from streamsr.events import Code
-from streamsr.media.container import CONTAINERS
+from streamsr.media.container import CONTAINERS, cut_to_whole
 from streamsr.media.retention import Recording, due, name_of, recording_of, to_remove
 from streamsr.media.session import Session, Target
 from streamsr.packet import SOUND, Packet
@@ -111,6 +111,11 @@ class Recorder:
         if failure is not None:
             self._bear(failure)
 
+    def _mend(self, name: str) -> None:
+        """Make a file play to its end that could not be written to its end."""
+        with suppress(OSError):
+            cut_to_whole(self._folder / name)
+
     def abandon(self) -> None:
         """Close what can be closed: a file in fragments plays without its end."""
         with suppress(av.FFmpegError, OSError):
@@ -145,6 +150,9 @@ class Recorder:
         self._before, self._session = self._session, None
         if self._before is not None and not self._before.sound:
             self._close_before()
+        if not self._newest:
+            for last in sorted(self._recordings())[-1:]:
+                self._mend(last.name)  # whoever wrote it may have been killed
         path = self._reserve()
         self._newest = path.name
         self._check_at = 0.0
@@ -212,3 +220,4 @@ class Recorder:
             self._check_at = monotonic() + CHECK_FULL_S
             self._tell(Code.REC_FULL, f"record {self._folder}: {reason}; waiting for room")
         self.abandon()
+        self._mend(self._newest)

@@ -104,7 +104,7 @@ def _outputs(outputs: Sequence[tuple[str, OutputStatus]]) -> Iterator[Metric]:
 
     labels = ["stream", "output"]
     up, dropped, restarts = "output_up", "output_dropped_packets", "output_restarts"
-    yield _gauge(up, "1 while it is written", labels, rows(lambda o: o.state == "live"))
+    yield _gauge(up, "1 while it is written", labels, rows(lambda o: o.state == "up"))
     yield _counter(dropped, "Packets it was too slow for", labels, rows(lambda o: o.dropped))
     yield _counter(restarts, "Times its process began anew", labels, rows(lambda o: o.restarts))
 

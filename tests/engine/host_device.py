@@ -44,7 +44,7 @@ class HostStream:
     def __init__(self, device: "HostDevice", tarry: Callable[[], None] | None) -> None:
         self._device = device
         self._tarry = tarry
-        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         if tarry is not None:
             threading.Thread(target=self._run, daemon=True).start()
 
@@ -59,6 +59,12 @@ class HostStream:
         assert isinstance(event, HostEvent)
         event.passed = threading.Event()
         self._ask(event.passed.set)
+
+    def settle(self) -> None:
+        """Work asks for this, and what came before it is done."""
+
+    def close(self) -> None:
+        self._queue.put(None)
 
     def _ask(self, work: Callable[[], object]) -> None:
         if self._tarry is None:
@@ -77,8 +83,8 @@ class HostStream:
             self._device.failure = error
 
     def _run(self) -> None:
-        while True:
-            self._queue.get()()
+        while (work := self._queue.get()) is not None:
+            work()
 
 
 class HostDevice:
@@ -128,8 +134,7 @@ class HostDevice:
             return KernelConverter(facts.colour, facts.scale, self._launch)
         return TorchConverter(facts.colour, facts.scale)
 
-    def settle(self) -> None:
+    def close(self) -> None:
+        """End the streams' threads."""
         for stream in self._streams:
-            event = HostEvent(self)
-            stream.record(event)
-            event.passed.wait()
+            stream.close()

@@ -1,6 +1,7 @@
 """Running outputs of a studio, what they said, and what they recorded."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from streamsr.events import Code, Event
+from streamsr.media.retention import recording_of
 from streamsr.publishing import Publisher
 from streamsr.settings import HlsSettings, PublishSettings, RecordSettings
 
@@ -72,7 +74,10 @@ def record(folder: Path, **settings: Any) -> RecordSettings:
 
 
 def recorded(folder: Path) -> list[Seen]:
-    return [seen(path) for path in sorted(folder.iterdir())]
+    """What is in the files of a recording, from the oldest on."""
+    found = [recording_of("cam", name) for name in os.listdir(folder)]
+    assert None not in found
+    return [seen(folder / recording.name) for recording in sorted(r for r in found if r)]
 
 
 def joined(files: list[Seen]) -> Seen:

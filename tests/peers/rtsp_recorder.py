@@ -30,7 +30,7 @@ class Recorder(GstRtspServer.RTSPMediaFactory):
         self._numbers = numbers  # of the files
         self._tracks = tracks
         self.set_shared(False)
-        self.set_latency(100)
+        self.set_latency(1000)  # ms: less, and a busy machine makes it drop what comes late
         self.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
         self.set_protocols(GstRtsp.RTSPLowerTrans.TCP | GstRtsp.RTSPLowerTrans.UDP)
         self.set_buffer_size(4_000_000)

@@ -171,7 +171,7 @@ async def test_a_source_that_is_away_has_no_rate(page: Page) -> None:
 
 async def test_it_says_what_runs_and_where_it_goes(page: Page, tmp_path: Path) -> None:
     outputs = [
-        OutputStatus("rtsp", "rtsp://***@server/<b>x</b>", "live"),
+        OutputStatus("rtsp", "rtsp://***@server/<b>x</b>", "up"),
         OutputStatus("<i>record</i>", "/video", "down", dropped=12),
     ]
     async with Broadcast() as broadcast:
@@ -181,7 +181,7 @@ async def test_it_says_what_runs_and_where_it_goes(page: Page, tmp_path: Path) -
             await page.goto(server.url)
             await page.locator("#outputs li").nth(1).wait_for()
             assert await page.locator("#outputs li").all_text_contents() == [
-                "rtsp: live",
+                "rtsp: up",
                 "<i>record</i>: away, trying again, 12 packets dropped",
             ]
             assert (

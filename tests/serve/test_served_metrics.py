@@ -34,7 +34,7 @@ LIVE = StreamStatus(
     wanted="fast",
 )
 OUTPUTS = (
-    OutputStatus("rtsp-1", "rtsp://***@server/x", "live", 7, 2),
+    OutputStatus("rtsp-1", "rtsp://***@server/x", "up", 7, 2),
     OutputStatus("hls", "/tmp/x", "down", 0, 5),
 )
 VALUES = {

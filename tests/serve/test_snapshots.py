@@ -95,7 +95,7 @@ async def test_many_who_ask_share_one_picture(http: aiohttp.ClientSession) -> No
         assert {body for _, body in answers} == {b"picture %d" % (n + 1) for n in range(taken)}
 
 
-async def test_who_leaves_does_not_take_the_picture_along(http: aiohttp.ClientSession) -> None:
+async def test_who_leaves_does_not_take_the_picture_along() -> None:
     go, asked = asyncio.Event(), asyncio.Event()
 
     async def take() -> bytes:
@@ -103,18 +103,13 @@ async def test_who_leaves_does_not_take_the_picture_along(http: aiohttp.ClientSe
         await go.wait()
         return b"picture"
 
-    async with Server({"camera": with_pictures(take)}) as server:
-
-        async def ask() -> bytes:
-            async with http.get(f"{server.url}snapshot/camera.jpg") as response:
-                return await response.read()
-
-        leaving, staying = asyncio.create_task(ask()), asyncio.create_task(ask())
-        await asked.wait()
-        leaving.cancel()
-        await asyncio.gather(leaving, return_exceptions=True)
-        go.set()
-        assert await staying == b"picture"
+    newest = snapshots._Newest(take)
+    leaving, staying = (asyncio.create_task(newest.get()) for _ in range(2))
+    await asked.wait()
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    go.set()
+    assert await staying == b"picture"
 
 
 @pytest.mark.parametrize(
