@@ -129,7 +129,7 @@ async def test_a_killed_worker_leaves_its_recording_and_begins_another(tmp_path:
     summary = run.stream.summary
     assert summary is not None
     assert summary["frames_in"] == summary["frames_out"] + summary["frames_dropped"]
-    assert summary["frames_in"] >= 70
+    assert summary["frames_in"] >= 50, "what the dead worker told last, and the new one's"
 
 
 async def test_stop_during_the_start_is_heard() -> None:
