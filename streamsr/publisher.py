@@ -88,7 +88,7 @@ class HlsOutput:
         self._folder.tidy()
 
     def state(self) -> str:
-        return "up" if self._folder.listed else "starting"
+        return "up" if self._folder.playable else "starting"
 
     def close(self) -> None:
         self._broadcast.close()

@@ -2,30 +2,45 @@
 
 import pytest
 
-from streamsr.budget import REMEMBERED, SHARE, Budget
+from streamsr.budget import EARNED, GRANTED, MOST, REMEMBERED, SHARE, Budget
+from streamsr.metrics import quantile
 
 
-def test_without_experience_any_frame_within_the_budget_is_worth_it() -> None:
+@pytest.fixture
+def budget() -> Budget:
+    """One that has granted all the late frames it had to grant."""
     budget = Budget(0.5)
+    while budget.admits(10):
+        pass
+    return budget
+
+
+def test_without_experience_any_frame_within_the_budget_is_worth_it(budget: Budget) -> None:
     assert budget.admits(0.5 * SHARE)
     assert not budget.admits(0.5 * SHARE + 0.001)
 
 
-def test_what_the_way_takes_is_left_out_of_what_a_frame_may_have_waited() -> None:
-    budget = Budget(0.5)
+def test_what_the_way_takes_is_left_out_of_what_a_frame_may_have_waited(budget: Budget) -> None:
     budget.served(0.3)
     assert budget.admits(0.12)
     assert not budget.admits(0.13)
 
 
-def test_the_slowest_of_the_newest_frames_counts_and_is_forgotten() -> None:
-    budget = Budget(0.5)
+def test_the_slowest_of_the_newest_frames_counts_and_is_forgotten(budget: Budget) -> None:
     budget.served(0.4)
     for _ in range(REMEMBERED - 1):
         budget.served(0.01)
     assert not budget.admits(0.1)
     budget.served(0.01)
     assert budget.admits(0.1)
+
+
+def test_a_stall_costs_no_frame_and_lasting_overload_does() -> None:
+    budget = Budget(0.5)
+    assert [budget.admits(10) for _ in range(5)] == [True] * int(GRANTED) + [False] * 2
+    for _ in range(round(2 * MOST / EARNED)):
+        assert budget.admits(0)
+    assert [budget.admits(10) for _ in range(15)].count(True) == MOST
 
 
 def test_a_budget_of_nothing_is_refused() -> None:
@@ -35,8 +50,7 @@ def test_a_budget_of_nothing_is_refused() -> None:
 
 @pytest.mark.parametrize("took_s", [0.02, 0.1, 0.2, 0.35])
 def test_in_simulation_frames_leave_within_the_budget(took_s: float) -> None:
-    """Frames 40 ms apart, each served alone: none that is admitted with a newer one waiting
-    is later than the budget."""
+    """Frames 40 ms apart, each served alone."""
     budget, free_s, latencies = Budget(0.5), 0.0, []
     waiting: list[float] = []
     for tick in range(4000):
@@ -50,5 +64,7 @@ def test_in_simulation_frames_leave_within_the_budget(took_s: float) -> None:
             free_s = now_s + took_s
             budget.served(took_s)
             latencies.append(free_s - arrived_s)
-    assert max(latencies) <= 0.5
+    p96 = quantile(latencies, 0.96)  # of so few frames, those granted at the start weigh more
+    assert p96 is not None
+    assert p96 <= 0.5
     assert len(latencies) >= 0.9 * min(1000, 40 / (took_s + 0.01))

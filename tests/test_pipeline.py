@@ -266,4 +266,4 @@ async def test_a_slow_network_drops_the_oldest_and_counts_them() -> None:
     assert Code.OVERLOAD in {event.code for event in events}
     p99 = summary.latency_ms["p99"]
     assert p99 is not None
-    assert p99 < 600
+    assert p99 < 800

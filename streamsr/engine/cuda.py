@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 from time import monotonic, thread_time
@@ -245,11 +246,10 @@ class CudaEngineStream:
         """
         with self._meter.stage("prepare"):
             layout = Layout.of(frame)
-            track = self._track if self._track and self._track.layout == layout else None
-            done = self.flush() if self._breaks.starts_anew(frame) or track is None else []
-            try:
-                track = self._track = track or self._engine.track(layout)
-            except torch.OutOfMemoryError:
+            other = self._track is None or self._track.layout != layout
+            done = self.flush() if self._breaks.starts_anew(frame) or other else []
+            track = self._track_of(layout)
+            if track is None:
                 return [*done, self._without_device(frame)]
             slot = self._engine.upload(track, frame)
             position, windows = self._window.push()
@@ -260,6 +260,14 @@ class CudaEngineStream:
     def flush(self) -> list[Future[Frame]]:
         """End what was pushed so far: give every frame still pending."""
         return self._submit(self._window.flush())
+
+    def _track_of(self, layout: Layout) -> Track | None:
+        """The stream's track, another one where the layout is; None where there is no room."""
+        if self._track is None or self._track.layout != layout:
+            self._track = None  # first, since its memory may serve again
+            with suppress(torch.OutOfMemoryError):
+                self._track = self._engine.track(layout)
+        return self._track
 
     def _submit(self, windows: Sequence[tuple[int, ...]]) -> list[Future[Frame]]:
         return [self._begin(window) for window in windows]

@@ -130,7 +130,8 @@ def cut_to_whole(path: Path) -> None:
             if length == 1:  # it is behind the kind, in 64 bits (ISO/IEC 14496-12, 4.2)
                 length = int.from_bytes(head[8:16], "big")
             if len(head) < 8 or length < 8 or place + length > size:
-                file.truncate(whole)
+                if whole:  # else it is no MP4 file of ours
+                    file.truncate(whole)
                 return
             place += length
             if head[4:8] in (b"moov", b"mdat"):

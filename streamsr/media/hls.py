@@ -15,6 +15,7 @@ from streamsr.media.session import Target
 __all__ = ["PLAYLIST", "HlsFolder"]
 
 PLAYLIST = "index.m3u8"
+ENOUGH = 3  # segments: players begin so many before the end, and Chromium fails on fewer
 FLAGS = "delete_segments+independent_segments+program_date_time+temp_file+omit_endlist"
 NUMBERED = re.compile(r"(?:init|seg)_(\d{1,18})\.(?:mp4|m4s)(?:\.tmp)?")
 SEQUENCE = re.compile(r"^#EXT-X-MEDIA-SEQUENCE:(\d{1,18})$", re.MULTILINE)
@@ -30,17 +31,13 @@ class HlsFolder:
         self._segments = segments
         self._first: int | None = None  # the number of the session's first segment
         self._listed = False  # the playlist is this session's
-
-    @property
-    def listed(self) -> bool:
-        """Whether players find the present session in the playlist."""
-        return self._listed
+        self.playable = False  # players find enough of this session to begin with
 
     def next_target(self) -> Target:
         """Where the next session goes."""
         again = self._first is not None
-        self._first = max(int(time.time()), self._highest() + 1, self._newest_listed() + 1)
-        self._listed = False
+        self._first = max(int(time.time()), self._highest() + 1, self._first_listed() + 1)
+        self._listed = self.playable = False
         return Target(
             str(self.folder / PLAYLIST),
             "hls",
@@ -56,8 +53,14 @@ class HlsFolder:
         )
 
     def tidy(self) -> None:
-        """Remove what earlier sessions left, as soon as no playlist names it any more."""
-        if self._listed or self._first is None or self._newest_listed() < self._first:
+        """Look whether players can begin, and remove what earlier sessions left.
+
+        That goes as soon as no playlist names it any more. To be called a few times a second.
+        """
+        if self.playable or self._first is None or self._first_listed() < self._first:
+            return
+        self.playable = self._playlist().count("#EXTINF:") >= ENOUGH
+        if self._listed:
             return
         self._listed = True
         for path, number in self._files():
@@ -73,7 +76,7 @@ class HlsFolder:
                 ended.write_text(text + END, encoding="utf-8")
                 ended.replace(playlist)
 
-    def _newest_listed(self) -> int:
+    def _first_listed(self) -> int:
         match = SEQUENCE.search(self._playlist())
         return int(match.group(1)) if match else -1
 

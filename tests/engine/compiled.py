@@ -48,7 +48,7 @@ class CompiledKernels:
             source = HALF_PIXELS + source[source.index("typedef unsigned char sample") :]
         text, library = folder / "kernels.cpp", folder / "kernels.so"
         text.write_text(SHIM + source)
-        flags = ["-O2", "-shared", "-fPIC", "-Wall", "-Werror", "-Wno-unused", "-mf16c"]
+        flags = ["-O2", "-shared", "-fPIC", "-Wall", "-Werror", *(["-mf16c"] if half else [])]
         subprocess.run([compiler, *flags, "-o", library, text], check=True)
         self._library = ctypes.CDLL(str(library))
         self.launched: set[str] = set()

@@ -15,6 +15,7 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from compiled import CompiledKernels
 from host_device import HostDevice
 from torch import Tensor, nn
 
@@ -203,6 +204,16 @@ def test_pictures_are_the_cpu_engines(
     with CudaEngine(model, device, max_batch=1) as engine:
         made = Bench(engine).run(frames)
     assert_same(made, of_cpu(model, frames))
+
+
+@pytest.mark.parametrize("name", ["edvr", "fast"])
+def test_pictures_by_the_kernels_are_within_a_level(
+    compiled: Callable[..., CompiledKernels], name: str
+) -> None:
+    model, frames = MODELS[name](), clip(5, (11, 14), TAGS[0])
+    with CudaEngine(model, HostDevice(launch=compiled()), max_batch=1) as engine:
+        made = Bench(engine).run(frames)
+    assert_same(made, of_cpu(model, frames), tolerance=1)
 
 
 def test_streams_of_one_size_run_as_batches_and_keep_their_pictures(

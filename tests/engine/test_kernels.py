@@ -83,22 +83,6 @@ def written(
     return out, int(bad)
 
 
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CompiledKernels]:
-    """``compiled(half=False)``: the kernels as C++."""
-    compiler = shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        pytest.skip("no C++ compiler is installed: apt-get install g++")
-    made: dict[bool, CompiledKernels] = {}
-
-    def make(half: bool = False) -> CompiledKernels:
-        if half not in made:
-            made[half] = CompiledKernels(compiler, tmp_path_factory.mktemp("kernels"), half=half)
-        return made[half]
-
-    return make
-
-
 @every_size
 @every_tags
 @both_colours

@@ -191,6 +191,7 @@ def test_what_a_killed_recorder_left_is_made_whole(tmp_path: Path) -> None:
         later.go_on(1)
         later.recorder.close()
         assert seen(path).numbers == list(range(2 * FPS))
+        (tmp_path / name_of("cam", NOON, 2)).unlink()
     path.write_bytes(fragments)
     later = Recording(tmp_path, 600)
     later.go_on(1)
