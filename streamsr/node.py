@@ -41,7 +41,9 @@ class Node:
         self._workers: dict[str, Supervisor] = {}  # by device
         self._tasks: dict[str, asyncio.Task[None]] = {}  # of members, by name
         self._changed = asyncio.Event()  # a member has ended, or the node is to stop
-        self._mqtt = Mqtt(settings.mqtt, settings.name, self) if settings.mqtt else None
+        self._mqtt: Mqtt | None = None
+        if settings.mqtt is not None:
+            self._mqtt = Mqtt(settings.mqtt, settings.name, self, self.emit)
         self._stopping = False
 
     async def run(self, listening: Callable[[str], None]) -> list[dict[str, Any]]:

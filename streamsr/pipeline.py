@@ -144,7 +144,7 @@ class Pipeline:
         latency, info, step = self.meter.latency_ms(), self.info, self.step
         return StreamStatus(
             name=self.name,
-            state=self._state,
+            state="down" if self._state == "starting" and self._source.down else self._state,
             model=step.name,
             wanted=self._steps[0].name,
             device=str(step.engine.device),

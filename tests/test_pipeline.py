@@ -181,6 +181,7 @@ class Silent:
     live = True
     name = "silent"
     reconnects = 0
+    down = False
 
     def __init__(self, path: Path, pictures: int) -> None:
         self._file = file_source(path)

@@ -21,6 +21,7 @@ class DemoSource:
     live = True
     name = "demo"
     reconnects = 0
+    down = False
 
     def __init__(self, scene: Scene | None = None) -> None:
         self._scene = scene  # None: drawn once it is wanted, which takes half a second

@@ -30,6 +30,7 @@ class FileSource:
 
     live = False
     reconnects = 0
+    down = False
 
     def __init__(self, url: str, emit: Emit) -> None:
         self.url = url
@@ -98,6 +99,7 @@ class FolderSource:
 
     live = False
     reconnects = 0
+    down = False
 
     def __init__(self, folder: Path, rate: Fraction = DEFAULT_RATE) -> None:
         self.folder = folder

@@ -49,6 +49,7 @@ class LiveSource:
         self.name = redact(url)
         self.transport = transport
         self.reconnects = 0
+        self.down = False
         self._emit = emit
         self._connected = False  # since the last failure
         self._give_up_s = give_up_s
@@ -71,13 +72,13 @@ class LiveSource:
             if stop.is_set():
                 return
             delay_s = self._failed(reason, backoff, monotonic() - started)
-            self._connected = False
+            self._connected, self.down = False, True
             stop.wait(delay_s)
 
     def _note_connected(self) -> None:
         if not self._connected:
             self.reconnects += self._seen
-        self._connected = self._seen = True
+        self._connected, self._seen, self.down = True, True, False
 
     def _failed(self, reason: SourceError, backoff: Backoff, tried_s: float) -> float:
         """Say what happened and give the seconds to wait, or raise once it is time to give up."""

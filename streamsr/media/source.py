@@ -55,6 +55,7 @@ class Source(Protocol):
     live: bool  # it cannot be asked to wait, and its end is a failure to be mended
     name: str  # for people; holds no secret
     reconnects: int  # how often it has been opened again
+    down: bool  # it has failed, and is being tried again
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         """Open the source and give what it holds, a SourceInfo before each opening's first frame.
