@@ -7,8 +7,6 @@ keyframe when it was full.
 import asyncio
 import os
 import shutil
-import socket
-import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,7 +16,8 @@ from typing import Any
 from streamsr.backoff import Backoff
 from streamsr.errors import OutputError
 from streamsr.events import Code, Emit, Event
-from streamsr.feed import MAX_BYTES, Kind, decode, encode, encode_packet
+from streamsr.feed import Kind, encode, encode_packet
+from streamsr.feeding import PublisherProcess
 from streamsr.hub import EndOfStream, Hub, Subscription
 from streamsr.packet import AAC, OUTPUT
 from streamsr.redact import protect, redact
@@ -32,7 +31,6 @@ SILENT_S = 4.0  # without a word from it, a peer holds it and it is killed
 STOP_S = 2.0  # to write what is queued and to finish
 FACTS_S = 2.0  # for the stream's rate to be known, once there are packets
 QUEUED = 256  # packets: three seconds of a stream with sound
-UNDERWAY = 64  # packets that the process may have before it
 FIRST_S, LAST_S = 0.5, 2.0  # before a process is started again: a peer is back within three
 
 Target = PublishSettings | HlsSettings | RecordSettings
@@ -79,7 +77,7 @@ class Publisher:
         self._temporary = False  # the folder is ours
         self._subscription: Subscription | None = None
         self._lost = 0  # packets of subscriptions and processes that have ended
-        self._link: _Link | None = None
+        self._link: PublisherProcess | None = None
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._running = False
@@ -144,14 +142,13 @@ class Publisher:
             tracks = {OUTPUT, AAC} if self._settings.sound else {OUTPUT}
             self._subscription = self._hub.subscribe(tracks, QUEUED)
         try:
-            link = self._link = await _Link.start(self._job())
+            link = self._link = await PublisherProcess.start(self._job())
         except OSError as error:
             return f"no process: {error.strerror}"
-        if self._stopping.is_set():  # while the process was being made
-            await link.end()
-            return None
         pump = asyncio.create_task(self._pump(link, self._subscription), name="publisher pump")
         try:
+            if self._stopping.is_set():  # while the process was being made
+                return None
             return await self._listen(link, backoff)
         finally:
             self._link = None
@@ -162,20 +159,21 @@ class Publisher:
             if isinstance(self._settings, PublishSettings):
                 self._unsubscribe()  # a server wants what is live, a disk what it missed
 
-    async def _pump(self, link: "_Link", subscription: Subscription) -> None:
+    async def _pump(self, link: PublisherProcess, subscription: Subscription) -> None:
         """Hand packets on, as many as the process takes."""
-        facts = None
+        told = None
         try:
             while True:
                 packet = await subscription.receive()
-                status = await self._known_status()
-                if facts != (facts := {"rate": status.rate, "sound": self._sounds(status)}):
+                facts = await self._facts(told)
+                if facts != told:
                     link.send(encode(Kind.FACTS, facts))
+                    told = facts
                 await link.send_packet(encode_packet(packet))
         except EndOfStream:
             link.finish()
 
-    async def _listen(self, link: "_Link", backoff: Backoff) -> str | None:
+    async def _listen(self, link: PublisherProcess, backoff: Backoff) -> str | None:
         """Follow what the process says until it ends."""
         patience_s = START_S
         while True:
@@ -213,17 +211,20 @@ class Publisher:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), delay_s)
 
-    async def _known_status(self) -> StreamStatus:
-        """The stream's status, once it is of a source that is open: packets may be ahead of it."""
-        deadline = asyncio.get_running_loop().time() + FACTS_S
-        while not (status := self._status()).rate:
-            if asyncio.get_running_loop().time() > deadline:
-                break
-            await asyncio.sleep(0.05)  # nothing tells us about it
-        return status
+    async def _facts(self, told: dict[str, Any] | None) -> dict[str, Any]:
+        """What the process has to know of the stream: what is true now, or else what was.
 
-    def _sounds(self, status: StreamStatus) -> bool:
-        return self._settings.sound and status.sound
+        Without a source there is no rate: before the first status, packets may be ahead of it, and
+        a worker that is being replaced says nothing of the sound that is coming back.
+        """
+        status = self._status()
+        deadline = asyncio.get_running_loop().time() + FACTS_S
+        while told is None and not status.rate and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)  # nothing tells us about it
+            status = self._status()
+        if told is not None and not status.rate:
+            return told
+        return {"rate": status.rate, "sound": self._settings.sound and status.sound}
 
     def _job(self) -> dict[str, Any]:
         settings = self._settings.model_dump(mode="json")
@@ -249,97 +250,6 @@ class Publisher:
 
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self._stream, redact(message)))
-
-
-class _Link:
-    """One publisher process and the socket to it. It never waits for the process itself."""
-
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self.finishing = False  # it was told that there are no more packets
-        self._process = process
-        self._reader = reader
-        self._writer = writer
-        self._sent = 0  # packets
-        self._taken = 0
-        self._moved = asyncio.Event()  # it took some
-
-    @classmethod
-    async def start(cls, job: dict[str, Any]) -> "_Link":
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "streamsr.publisher",
-                    str(theirs.fileno()),
-                    pass_fds=[theirs.fileno()],
-                    stdin=asyncio.subprocess.DEVNULL,
-                )
-            except BaseException:
-                ours.close()
-                raise
-        link = cls(process, *await asyncio.open_connection(sock=ours))
-        link.send(encode(Kind.JOB, job))
-        return link
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def underway(self) -> int:
-        """Packets that the process was sent and did not take."""
-        return self._sent - self._taken
-
-    def send(self, message: bytes) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(message)
-
-    async def send_packet(self, message: bytes) -> None:
-        """Send a packet as soon as the process is not too far behind."""
-        while self.underway >= UNDERWAY:
-            self._moved.clear()
-            await self._moved.wait()
-        self._sent += 1
-        self.send(message)
-
-    def taken_up_to(self, count: int) -> None:
-        self._taken = count
-        self._moved.set()
-
-    def finish(self) -> None:
-        self.finishing = True
-        self.send(encode(Kind.STOP))
-
-    async def read(self) -> tuple[Kind, Any] | None:
-        """The next message; None at the end of the process."""
-        try:
-            length = int.from_bytes(await self._reader.readexactly(4), "big")
-            if length > MAX_BYTES:
-                return None
-            return decode(await self._reader.readexactly(length))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return None
-
-    def kill(self) -> None:
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
-
-    async def end(self) -> None:
-        """Make sure that it has ended: one that failed or finished does so by itself."""
-        if self._reader.at_eof():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), STOP_S)
-        self.kill()
-        await self._process.wait()
-        self._writer.close()
 
 
 def _kind_of(settings: Target) -> str:

@@ -18,7 +18,7 @@ FLOORS = [  # from the ground up; a module may import its own floor's room and w
     {"networks"},
     {"zoo"},
     {"engine", "media", "serve", "control"},
-    {"delivery", "feed", "turn", "wire"},
+    {"delivery", "feed", "feeding", "turn", "wire"},
     {"pipeline"},
     {"building"},
     {"supervisor", "remote", "worker", "publisher", "publishing", "library", "probing", "benching"},

@@ -106,20 +106,20 @@ async def test_a_change_of_picture_or_sound_begins_a_new_file(tmp_path: Path) ->
 async def test_a_killed_recorder_leaves_files_that_play(tmp_path: Path) -> None:
     async with studio_outputs() as outputs:
         publisher = outputs.start(record(tmp_path))
-        for life in range(4):
+        for life in range(3):
             await until(lambda n=life: len(os.listdir(tmp_path)) == n + 1)
             await sent(outputs.studio, FPS + random.randrange(FPS))
             assert publisher.pid is not None
             os.kill(publisher.pid, signal.SIGKILL)
-        await until(lambda: len(os.listdir(tmp_path)) == 5)
+        await until(lambda: len(os.listdir(tmp_path)) == 4)
         await until(lambda: publisher.state == "up")
     files = recorded(tmp_path)
     assert all(file.unbroken for file in files)
     for before, after in pairwise(files):
         # up to a GOP to the kill, and up to another until the next file can begin
         assert (after.numbers[0] - before.numbers[-1]) % ROUND <= 2 * FPS + 2
-    assert publisher.restarts == 4
-    assert outputs.codes().count(Code.OUT_DOWN) == 4
+    assert publisher.restarts == 3
+    assert outputs.codes().count(Code.OUT_DOWN) == 3
 
 
 HLS_PAGE = """<video id="video" autoplay muted src="/hls/index.m3u8"></video>"""

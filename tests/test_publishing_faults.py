@@ -83,6 +83,10 @@ async def test_peers_that_fail_disturb_nobody_and_are_found_again(
             mute.stop()
             later.start()
 
+        def unplug() -> None:
+            hole.forward()
+            hole.reset()  # bytes are missing for good: nobody could go on with that connection
+
         def publisher(url: str) -> Publisher:
             return outputs.start(PublishSettings(url=url))
 
@@ -91,7 +95,7 @@ async def test_peers_that_fail_disturb_nobody_and_are_found_again(
                 recording = outputs.start(record(tmp_path))
                 rtmp = {
                     "stalled": (stalled.port, stalled.forward),
-                    "hole": (hole.port, hole.forward),
+                    "hole": (hole.port, unplug),
                     "resetting": (resetting.port, lambda: None),
                     "mute": (mute.port, unmute),
                     "refused": (refused.port, refused.start),

@@ -69,7 +69,7 @@ class _Process:
         self._stderr = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by kill()
         self._process = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,  # closes, and the peer ends, if we are killed
+            stdin=subprocess.PIPE,  # closes when we are killed, and the RTSP server ends
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             text=True,
@@ -136,7 +136,9 @@ class RtmpServer(_Process):
                 self.port = probe.getsockname()[1]
         config = self.folder / "nginx.conf"
         config.write_text(NGINX.format(module=MODULE, folder=self.folder, port=self.port))
-        process = self._spawn(["/usr/sbin/nginx", "-p", str(self.folder), "-c", str(config)])
+        # Unlike the other server, it does not see that we are gone.
+        command = ["setpriv", "--pdeathsig", "KILL", "/usr/sbin/nginx"]
+        process = self._spawn([*command, "-p", str(self.folder), "-c", str(config)])
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and process.poll() is None:
             try:
