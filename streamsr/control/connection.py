@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable
 
 import aiomqtt
+from aiomqtt.exceptions import MqttConnectError
 
 from streamsr.control.access import Access
 from streamsr.control.mended import MendedClient, Take
@@ -107,7 +108,7 @@ def port_of(settings: MqttSettings) -> int:
 
 
 def _in_our_words(error: aiomqtt.MqttError) -> BrokerError:
-    code = getattr(error, "rc", None)
-    if isinstance(error, aiomqtt.MqttCodeError) and getattr(code, "value", code) in _AUTH:
+    reason = getattr(error, "rc", None)
+    if isinstance(error, MqttConnectError) and getattr(reason, "value", reason) in _AUTH:
         return BrokerAuthError(str(error))
     return BrokerError(str(error.__cause__ or error))

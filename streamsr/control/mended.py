@@ -9,10 +9,10 @@ import asyncio
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import aiomqtt
 
@@ -21,10 +21,11 @@ from streamsr.threads import in_thread
 
 __all__ = ["MendedClient", "Take"]
 
-BATCH = 64  # messages that are taken in one turn of the loop
+BATCH = 32  # messages that are taken in one turn of the loop
 GATHER_S = 0.02  # between two turns in a flood
 FLUSH_S = 0.1  # for a socket to take the last words
 
+T = TypeVar("T")
 Take = Callable[[str, bytes, bool], None]  # topic, payload, whether the broker had it in store
 
 
@@ -77,6 +78,15 @@ class MendedClient(aiomqtt.Client):
             with suppress(TimeoutError):
                 async with asyncio.timeout(FLUSH_S):
                     await self._closed.wait()
+
+    async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109
+        """asyncio.wait_for, which aiomqtt uses, forgets in Python 3.11 that it was cancelled when
+        the answer comes in the same turn: whoever stops us would wait for good."""
+        try:
+            async with asyncio.timeout(self.timeout if timeout is None else timeout):
+                return await fut
+        except TimeoutError:
+            raise aiomqtt.MqttError("no answer in time") from None
 
     def _reach(self) -> None:
         super()._client_connect()

@@ -83,6 +83,8 @@ class Runner:
 
     async def _do(self, command: Command) -> None:
         camera, on = command.camera, command.value == ON
+        if camera not in self._target.cameras():
+            raise StreamsrError("the camera was removed meanwhile")
         match command.verb:
             case Verb.ENABLE:
                 await self._target.enable(camera, on)

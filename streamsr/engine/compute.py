@@ -55,7 +55,7 @@ class Compute:
     """Runs ``model`` in the work of ``stream``."""
 
     def __init__(self, model: SlidingWindow, device: Device, stream: Stream, rows: int) -> None:
-        self.pixels = pixel_dtype(model.network)
+        self.pixels = _pixel_dtype(model.network)
         self._model = model
         self._device = device
         self._stream = stream
@@ -103,6 +103,7 @@ class Compute:
                 outputs = replays.run(done, len(batch))
             except torch.OutOfMemoryError as error:
                 if len(batch) > 1:
+                    self._stream.settle()  # as above
                     replays.lower(len(batch) // 2)
                     continue
                 _fail(batch, error)
@@ -128,7 +129,7 @@ class Compute:
         self._converter.write(output, memory.source, tags, memory.picture, memory.bad)
 
 
-def pixel_dtype(network: torch.nn.Module) -> torch.dtype:
+def _pixel_dtype(network: torch.nn.Module) -> torch.dtype:
     """What a network's windows are kept in: float16 for one in float16, else float32.
 
     bfloat16 holds a level only to half a step, and networks add their input to their output.

@@ -109,6 +109,7 @@ class CudaDevice:
         self.place = torch.device("cuda", device.index or 0)
         self._graphs = graphs
         self._pool = torch.cuda.graph_pool_handle()
+        self._capturing = CudaStream(self.place)
 
     def stream(self) -> Stream:
         return CudaStream(self.place)
@@ -131,8 +132,12 @@ class CudaDevice:
             return forward
         graph = torch.cuda.CUDAGraph()
         try:
-            # other threads copy and allocate meanwhile, which is nothing to this capture
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(
+                graph,
+                pool=self._pool,
+                stream=self._capturing.cuda,
+                capture_error_mode="thread_local",  # other threads copy and allocate meanwhile
+            ):
                 output = forward()
         except torch.OutOfMemoryError:
             raise

@@ -119,14 +119,14 @@ extern "C" __global__ void rgb_in(const sample* __restrict__ luma, const sample*
     out[at + 2 * plane] = stored(b);
 }
 
-// the network's luma, its rows `stride` apart, to a luma plane
-extern "C" __global__ void luma_out(const float* __restrict__ output, int stride,
+// the network's luma, its rows `down` and columns `across` apart, to a luma plane
+extern "C" __global__ void luma_out(const float* __restrict__ output, int down, int across,
                                     sample* __restrict__ luma, int height, int width,
                                     int full_range, int* __restrict__ bad)
 {
     int x = column(), y = row();
     if (x >= width || y >= height) return;
-    float value = output[(size_t)y * stride + x];
+    float value = output[(size_t)y * down + (size_t)x * across];
     if (!finite(value)) *bad = 1;
     float level = value * 255.0f;
     if (full_range) level = (level - 16.0f) * (255.0f / 219.0f);
@@ -147,15 +147,15 @@ extern "C" __global__ void chroma_scaled(const sample* __restrict__ blue,
     to[(size_t)y * columns + x] = rounded(enlarged(from, height, width, y, x, scale, shift));
 }
 
-// the network's R'G'B', rows `stride` and planes `plane` apart, to a luma plane
+// the network's R'G'B', planes `plane`, rows `down` and columns `across` apart, to a luma plane
 extern "C" __global__ void rgb_to_luma(const float* __restrict__ output, long long plane,
-                                       int stride, sample* __restrict__ luma, int height,
-                                       int width, float black, float span, float kr, float kb,
-                                       int* __restrict__ bad)
+                                       int down, int across, sample* __restrict__ luma,
+                                       int height, int width, float black, float span,
+                                       float kr, float kb, int* __restrict__ bad)
 {
     int x = column(), y = row();
     if (x >= width || y >= height) return;
-    const float* at = output + (size_t)y * stride + x;
+    const float* at = output + (size_t)y * down + (size_t)x * across;
     float r = at[0], g = at[plane], b = at[2 * plane];
     if (!finite(r) || !finite(g) || !finite(b)) *bad = 1;
     float level = kr * unit(r) + (1.0f - kr - kb) * unit(g) + kb * unit(b);
@@ -164,21 +164,21 @@ extern "C" __global__ void rgb_to_luma(const float* __restrict__ output, long lo
 
 // ... and to both chroma planes, half of (height, width): filtered, since neighbours fold in
 extern "C" __global__ void rgb_to_chroma(const float* __restrict__ output, long long plane,
-                                         int stride, int height, int width,
+                                         int down, int across, int height, int width,
                                          sample* __restrict__ blue, sample* __restrict__ red,
                                          float shift, float span, float kr, float kb)
 {
     int x = column(), y = row(), half_width = (width + 1) / 2;
     if (x >= half_width || y >= (height + 1) / 2) return;
     float columns[8];
-    int places[8];
+    size_t places[8];
     for (int j = 0; j < 8; ++j) {
         columns[j] = 0.5f * cubic((j - 3.5f - shift) * 0.5f);
-        places[j] = mirrored(2 * x + j - 3, width);
+        places[j] = (size_t)mirrored(2 * x + j - 3, width) * across;
     }
     float r = 0.0f, g = 0.0f, b = 0.0f;
     for (int i = 0; i < 8; ++i) {
-        const float* line = output + (size_t)mirrored(2 * y + i - 3, height) * stride;
+        const float* line = output + (size_t)mirrored(2 * y + i - 3, height) * down;
         float weight = 0.5f * cubic((i - 3.5f) * 0.5f);
         for (int j = 0; j < 8; ++j) {
             const float* at = line + places[j];

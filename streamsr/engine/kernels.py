@@ -66,7 +66,7 @@ class KernelConverter:
 
     def _luma_out(self, output: Tensor, tags: ColourTags, out: Planes, bad: Tensor) -> None:
         height, width = out[0].shape
-        picture = (_address(output), *_ints(output.stride(1)))
+        picture = (_address(output), *_ints(*output.stride()[1:]))
         plane = (_address(out[0]), *_ints(height, width, tags.full_range))
         self._launch("luma_out", (width, height, 1), (*picture, *plane, _address(bad)))
 
@@ -81,8 +81,8 @@ class KernelConverter:
         height, width = out[0].shape
         rows, columns = out[1].shape
         black, luma_span, chroma_span = spans(tags)
-        plane, stride, _ = output.stride()
-        picture = (_address(output), np.int64(plane), *_ints(stride))
+        plane, *steps = output.stride()
+        picture = (_address(output), np.int64(plane), *_ints(*steps))
         levels = _floats(black, luma_span, *tags.kr_kb)
         luma = (_address(out[0]), *_ints(height, width), *levels, _address(bad))
         self._launch("rgb_to_luma", (width, height, 1), (*picture, *luma))

@@ -1,7 +1,8 @@
 """Planes on a device to what a network reads, and back, in plain torch.
 
 The definition that the CUDA kernels (``kernels.py``) are held to, and their stand-in where CuPy
-is missing. Owns arithmetic on tensors; it knows no stream, no event and no host memory.
+is missing. Owns arithmetic on tensors; it knows no stream, no event and no host memory. Matrices
+are those of ITU-R BT.601, BT.709 and BT.2020, by their H.273 code points.
 """
 
 from fractions import Fraction
@@ -14,7 +15,16 @@ from streamsr.frame import ColourTags
 from streamsr.networks.contract import Colour
 from streamsr.networks.resample import resize
 
-__all__ = ["Converter", "Planes", "TorchConverter", "chroma_is_left", "spans"]
+__all__ = [
+    "Converter",
+    "Planes",
+    "TorchConverter",
+    "chroma_is_left",
+    "luma_of_rgb",
+    "network_pixels",
+    "picture_levels",
+    "spans",
+]
 
 Planes = tuple[Tensor, ...]
 """uint8, on one device: (Y, Cb, Cr), each (h, w), of 4:2:0; or one packed (h, w, 3) R'G'B'."""
@@ -42,16 +52,16 @@ class Converter(Protocol):
 
 
 class TorchConverter:
-    """The conversion of ``engine/colour.py``, from tensors into tensors."""
+    """The functions of this module as a converter."""
 
     def __init__(self, colour: Colour, scale: int) -> None:
         self._colour = colour
         self._scale = scale
 
     def read(self, planes: Planes, tags: ColourTags, out: Tensor) -> None:
-        pixels = _network_pixels(planes, tags, self._colour)
+        pixels = network_pixels(planes, tags, self._colour)
         height, width = pixels.shape[1:]
-        out[:, :height, :width].copy_(pixels)
+        out[:, :height, :width] = pixels
         out[:, :height, width:] = out[:, :height, width - 1 : width]
         out[:, height:] = out[:, height - 1 : height]
 
@@ -59,28 +69,48 @@ class TorchConverter:
         self, output: Tensor, source: Planes, tags: ColourTags, out: Planes, bad: Tensor
     ) -> None:
         bad.copy_(~torch.isfinite(output.sum()))
-        for plane, levels in zip(out, self._levels(output, source, tags), strict=True):
-            plane.copy_(levels.round().clamp_(0, 255))
+        levels = picture_levels(output, source, tags, self._colour, self._scale)
+        for plane, level in zip(out, levels, strict=True):
+            plane.copy_(level.round().clamp_(0, 255))
 
-    def _levels(self, output: Tensor, source: Planes, tags: ColourTags) -> Planes:
-        """The planes to be, float32 levels that are not rounded yet."""
-        if len(source) == 1:
-            return (self._packed_levels(output, source[0]),)
-        if self._colour is Colour.RGB:
-            return _yuv420(output, tags)
-        luma = output[0] * 255
-        if tags.full_range:
-            luma = (luma - 16) * (255 / 219)
-        shift = chroma_is_left(tags) * (0.25 - 0.25 / self._scale)
-        height, width = (-(-side // 2) for side in luma.shape)
-        chroma = resize(torch.stack(source[1:]).float(), self._scale, shift_x=shift)
-        return luma, *chroma[:, :height, :width].unbind()
 
-    def _packed_levels(self, output: Tensor, source: Tensor) -> Tensor:
-        if self._colour is Colour.LUMA:
-            plain = resize(source.permute(2, 0, 1).float() / 255, self._scale)
-            output = plain + (output - _luma_of_rgb(plain)) * (255 / 219)
-        return (output * 255).permute(1, 2, 0)
+def network_pixels(planes: Planes, tags: ColourTags, colour: Colour) -> Tensor:
+    """What a network reads of ``planes``: (1 or 3, h, w) float32, as ``colour`` states."""
+    levels = [plane.float() for plane in planes]
+    if len(planes) == 1:
+        rgb = levels[0].permute(2, 0, 1) / 255
+        return rgb if colour is Colour.RGB else luma_of_rgb(rgb)
+    if colour is Colour.RGB:
+        return _rgb(levels, tags)
+    luma = levels[0][None]
+    return (luma * (219 / 255) + 16) / 255 if tags.full_range else luma / 255
+
+
+def picture_levels(
+    output: Tensor, source: Planes, tags: ColourTags, colour: Colour, scale: int
+) -> Planes:
+    """The planes of what a network gave of ``source``: float32 levels, not rounded, not clipped.
+
+    ``output`` is (1 or 3, scale*h, scale*w). Under a luma network the chroma is scaled plainly,
+    and R'G'B' changes by the luma's difference alone.
+    """
+    if len(source) == 1:
+        return (_packed_levels(output, source[0], colour, scale),)
+    if colour is Colour.RGB:
+        return _yuv420(output, tags)
+    luma = output[0] * 255
+    if tags.full_range:
+        luma = (luma - 16) * (255 / 219)
+    shift = chroma_is_left(tags) * (0.25 - 0.25 / scale)
+    height, width = (-(-side // 2) for side in luma.shape)
+    chroma = resize(torch.stack(source[1:]).float(), scale, shift_x=shift)
+    return luma, *chroma[:, :height, :width].unbind()
+
+
+def luma_of_rgb(rgb: Tensor) -> Tensor:
+    """BT.601 luma of limited range: (..., 3, h, w) in [0, 1] to (..., 1, h, w), black at 16/255."""
+    red, green, blue = rgb.unbind(-3)
+    return ((65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255).unsqueeze(-3)
 
 
 def spans(tags: ColourTags) -> tuple[float, float, float]:
@@ -93,22 +123,11 @@ def chroma_is_left(tags: ColourTags) -> bool:
     return tags.chroma == ColourTags.CHROMA_LEFT
 
 
-def _network_pixels(planes: Planes, tags: ColourTags, colour: Colour) -> Tensor:
-    """(c, h, w) float32 as ``colour`` states."""
-    levels = [plane.float() for plane in planes]
-    if len(planes) == 1:
-        rgb = levels[0].permute(2, 0, 1) / 255
-        return rgb if colour is Colour.RGB else _luma_of_rgb(rgb)
-    if colour is Colour.RGB:
-        return _rgb(levels, tags)
-    luma = levels[0][None]
-    return (luma * (219 / 255) + 16) / 255 if tags.full_range else luma / 255
-
-
-def _luma_of_rgb(rgb: Tensor) -> Tensor:
-    """BT.601 luma of limited range: (3, h, w) in [0, 1] to (1, h, w), black at 16/255."""
-    red, green, blue = rgb.unbind()
-    return ((65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255)[None]
+def _packed_levels(output: Tensor, source: Tensor, colour: Colour, scale: int) -> Tensor:
+    if colour is Colour.LUMA:
+        plain = resize(source.permute(2, 0, 1).float() / 255, scale)
+        output = plain + (output - luma_of_rgb(plain)) * (255 / 219)
+    return (output * 255).permute(1, 2, 0)
 
 
 def _rgb(levels: list[Tensor], tags: ColourTags) -> Tensor:

@@ -22,6 +22,7 @@ __all__ = ["CONTAINERS", "Container", "cut_to_whole", "parameter_sets", "reason_
 CONTAINERS = {
     ".mp4": {
         "movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof",
+        "frag_duration": "250000",  # µs: what a kill may cost, and before what a file plays
         "flush_packets": "1",
     },
     ".mkv": {"flush_packets": "1", "cluster_time_limit": "1000"},

@@ -1,7 +1,8 @@
 """A recording: one MP4 file after another, old ones removed, and a pause while there is no room.
 
-Every picture is in exactly one file, and sound in the file of the picture it belongs to. It never
-writes over a file, and never removes one that is not this stream's (``retention``).
+Every picture is in exactly one file, and sound in the file of the picture it belongs to. A file
+gets its name once there is something in it that plays. It never writes over a file, and never
+removes one that is not this stream's (``retention``).
 """
 
 import errno
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from time import monotonic
 
@@ -62,6 +64,7 @@ class Recorder:
         self._session: Session | None = None
         self._before: Session | None = None  # the last file, while sound for it may come
         self._newest = ""  # the name of the newest file, which is never removed
+        self._header_bytes = -1  # of the newest file while it is hidden
         self._check_at = 0.0  # monotonic
 
     @property
@@ -110,6 +113,8 @@ class Recorder:
                     failure = error
         if failure is not None:
             self._bear(failure)
+        else:
+            self._reveal(whole=True)
 
     def _mend(self, name: str) -> None:
         """Make a file play to its end that could not be written to its end."""
@@ -120,6 +125,9 @@ class Recorder:
         """Close what can be closed: a file in fragments plays without its end."""
         with suppress(av.FFmpegError, OSError):
             self.close()
+        if self._header_bytes >= 0:  # there was nothing in it yet
+            self._header_bytes = -1
+            self._hidden.unlink(missing_ok=True)
 
     def _write_picture(self, packet: Packet, rate: Fraction | None, sound: bool) -> None:
         time_s = packet.pts * packet.time_base
@@ -133,6 +141,7 @@ class Recorder:
         if self._session is None:
             return
         self._session.write(packet)
+        self._reveal()
         if self._before is not None and time_s - self._session.begins_s > LATE_S:
             self._close_before()
 
@@ -147,38 +156,54 @@ class Recorder:
 
     def _split(self, keyframe: Packet, rate: Fraction | None, sound: bool) -> None:
         self._close_before()
+        self._reveal(whole=True)
         self._before, self._session = self._session, None
         if self._before is not None and not self._before.sound:
             self._close_before()
         if not self._newest:
-            for last in sorted(self._recordings())[-1:]:
-                self._mend(last.name)  # whoever wrote it may have been killed
-        path = self._reserve()
-        self._newest = path.name
+            self._tidy()
+        self._newest = self._free_name()
         self._check_at = 0.0
         try:
-            target = Target(str(path), "mp4", CONTAINERS[".mp4"])
+            target = Target(str(self._hidden), "mp4", CONTAINERS[".mp4"])
             self._session = Session(target, keyframe, rate, sound)
+            self._header_bytes = self._hidden.stat().st_size
         except (av.FFmpegError, OSError):
-            path.unlink(missing_ok=True)
+            self._hidden.unlink(missing_ok=True)
             raise
+
+    @property
+    def _hidden(self) -> Path:
+        """The newest file before it has its name: killed in its first moments it must not be one
+        of the recordings, as there is nothing in it."""
+        return self._folder / f".{self._newest}"
+
+    def _reveal(self, *, whole: bool = False) -> None:
+        """Give the newest file its name, once a fragment of it is written, or it is ``whole``."""
+        if self._header_bytes < 0:
+            return
+        if whole or self._hidden.stat().st_size > self._header_bytes:
+            self._hidden.rename(self._folder / self._newest)
+            self._header_bytes = -1
+
+    def _tidy(self) -> None:
+        """Put what a recorder that was killed has left in order."""
+        for last in sorted(self._recordings())[-1:]:
+            self._mend(last.name)
+        for path in self._folder.glob(".*.mp4"):
+            if recording_of(self._stream, path.name[1:], 0) is not None:
+                path.unlink(missing_ok=True)
 
     def _close_before(self) -> None:
         before, self._before = self._before, None
         if before is not None:
             before.close()
 
-    def _reserve(self) -> Path:
-        """Make an empty file of a name that nothing has."""
-        started, number = self._now(), 1
-        while True:
-            path = self._folder / name_of(self._stream, started, number)
-            try:
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
-            except FileExistsError:
-                number += 1
-                continue
-            return path
+    def _free_name(self) -> str:
+        """A name that nothing has."""
+        started = self._now()
+        names = (name_of(self._stream, started, number) for number in count(1))
+        return next(name for name in names if not (self._folder / name).exists())
 
     def _remove(self, wanted_bytes: int) -> None:
         free = self._free_bytes(self._folder)

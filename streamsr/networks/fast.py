@@ -1,8 +1,8 @@
 """``fast``: luma super-resolution for a CPU, plain 3x3 convolutions at the input's size.
 
-One frame in, sub-pixel convolution out (Shi et al., Real-Time Single Image and Video
-Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network, 2016), and a bicubic
-skip, so that the network only learns what plain scaling misses.
+One frame in, or a few as they are, sub-pixel convolution out (Shi et al., Real-Time Single Image
+and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network, 2016), and a
+bicubic skip, so that the network only learns what plain scaling misses.
 """
 
 from itertools import pairwise
@@ -17,25 +17,37 @@ __all__ = ["Fast"]
 
 
 class Fast(nn.Module):
-    """(b, 1, 1, h, w) luma in [0, 1] to (b, 1, scale*h, scale*w).
+    """(b, window, 1, h, w) luma in [0, 1] to (b, 1, scale*h, scale*w).
+
+    What comes out belongs to the frame that ``lookahead`` others follow in the window.
 
     The convolutions run in the dtype and memory format of their weights (bfloat16 in
     ``channels_last`` is the fast form on a CPU); the skip is always float32, since bfloat16 holds
     a luma level only to half a step.
     """
 
-    def __init__(self, features: int = 32, layers: int = 10, scale: int = 4) -> None:
+    def __init__(
+        self,
+        features: int = 32,
+        layers: int = 10,
+        scale: int = 4,
+        window: int = 1,
+        lookahead: int = 0,
+    ) -> None:
         super().__init__()
+        if not 0 <= lookahead < window:
+            raise ValueError(f"lookahead: got {lookahead}, allowed is 0 to {window - 1}")
         self.scale = scale
-        widths = [1, *[features] * (layers - 1), scale * scale]
+        self.reference = window - 1 - lookahead
+        widths = [window, *[features] * (layers - 1), scale * scale]
         convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
         _initialise(convs)
         self.body = nn.ModuleList(convs)
 
     def forward(self, x: Tensor) -> Tensor:
-        frame = x[:, 0]
+        frame = x[:, self.reference]
         dtype = next(self.body.parameters()).dtype
-        features = frame.to(dtype).contiguous(memory_format=torch.channels_last)
+        features = x[:, :, 0].to(dtype).contiguous(memory_format=torch.channels_last)
         for conv in self.body[:-1]:
             features = _conv_relu(conv, features)
         detail = self.body[-1](features).float()

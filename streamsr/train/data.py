@@ -1,34 +1,64 @@
 """Ground truth for training: clips decoded once into memory-mapped planes, crops cut at random."""
 
 import hashlib
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
 from torch import Tensor
 
 from streamsr.engine.colour import network_input
+from streamsr.engine.cuts import CutDetector
 from streamsr.errors import InputError
 from streamsr.frame import Frame, Plane
 from streamsr.media.files import file_frames
 from streamsr.networks.contract import Colour
 from streamsr.networks.resample import resize
 
-__all__ = ["Clip", "Crops", "degrade_bicubic", "load_clips"]
+__all__ = [
+    "CLIP_SUFFIXES",
+    "Clip",
+    "Crops",
+    "Pixels",
+    "cached",
+    "clip_paths",
+    "degrade_bicubic",
+    "load_clips",
+    "pixels_of",
+]
 
 CLIP_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".ts", ".webm", ".y4m"}
+
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A decoded clip: (frames, c, h, w) uint8, luma of limited range or R'G'B'."""
+    """A decoded clip, luma of limited range or R'G'B': the truth, and what cameras show of it."""
 
     name: str
-    pixels: np.memmap[Any, np.dtype[np.uint8]]
+    pixels: Pixels  # (frames, c, h, w)
+    codings: Pixels | None = None  # (codings, frames, c, h / scale, w / scale); None: bicubic
+    weight: float = 1.0  # how often it is cut from, beside what its size says
+
+
+def clip_paths(folder: Path) -> list[Path]:
+    """The clips of a folder in the order of their names. Raises InputError where there is none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder of clips")
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in CLIP_SUFFIXES)
+    if not paths:
+        allowed = ", ".join(sorted(CLIP_SUFFIXES))
+        raise InputError(f"{folder}: there is no clip here; allowed endings are {allowed}")
+    return paths
 
 
 def load_clips(folder: Path, cache: Path, colour: Colour) -> list[Clip]:
@@ -36,14 +66,29 @@ def load_clips(folder: Path, cache: Path, colour: Colour) -> list[Clip]:
 
     Raises InputError where the folder holds no clip.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder of clips")
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in CLIP_SUFFIXES)
-    if not paths:
-        allowed = ", ".join(sorted(CLIP_SUFFIXES))
-        raise InputError(f"{folder}: there is no clip here; allowed endings are {allowed}")
-    cache.mkdir(parents=True, exist_ok=True)
-    return [Clip(path.stem, _cached(path, cache, colour)) for path in paths]
+
+    return [
+        Clip(path.stem, cached(path, cache, str(colour), partial(_decoded, path, colour)))
+        for path in clip_paths(folder)
+    ]
+
+
+def cached(path: Path, cache: Path, kind: str, make: Callable[[], Pixels]) -> Pixels:
+    """What ``make`` gives, out of the cache where it is there already.
+
+    The key holds all that would make it other pixels: the file, and ``kind``.
+    """
+    stat = path.stat()
+    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{kind}"
+    target = cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
+    if not target.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        pixels = make()
+        unfinished = target.with_suffix(f".{os.getpid()}.partial")  # another run may make it too
+        with unfinished.open("wb") as file:
+            np.save(file, pixels)
+        unfinished.rename(target)
+    return open_memmap(target, mode="r")
 
 
 def degrade_bicubic(truth: Tensor, scale: int) -> Tensor:
@@ -54,63 +99,105 @@ def degrade_bicubic(truth: Tensor, scale: int) -> Tensor:
     return (resize(truth, Fraction(1, scale)) * 255).round().clamp(0, 255) / 255
 
 
-class Crops:
-    """Random crops of random clips, flipped and transposed; the same for the same seed and step."""
-
-    def __init__(self, clips: list[Clip], *, side: int, window: int, batch: int, seed: int) -> None:
-        self.side = side  # HR pixels
-        self.window = window
-        self.batch = batch
-        self.seed = seed
-        self.clips = [
-            c for c in clips if len(c.pixels) >= window and min(c.pixels.shape[2:]) >= side
-        ]
-        if not self.clips:
-            raise InputError(f"no clip holds {window} frames of {side}x{side} pixels")
-        sizes = np.sqrt([float(clip.pixels.size) for clip in self.clips])
-        self._share = sizes / sizes.sum()  # roots, so that long clips do not drown short ones
-
-    def at(self, step: int) -> Tensor:
-        """The batch of ``step``: (batch, window, c, side, side) in [0, 1]."""
-        random = np.random.default_rng((self.seed, step))
-        crops = np.stack([self._crop(random) for _ in range(self.batch)])
-        return torch.from_numpy(crops).float().div(255)
-
-    def _crop(self, random: np.random.Generator) -> Plane:
-        pixels = self.clips[random.choice(len(self.clips), p=self._share)].pixels
-        first, top, left = (
-            int(random.integers(0, extent - size + 1))
-            for extent, size in zip(
-                (pixels.shape[0], *pixels.shape[2:]),
-                (self.window, self.side, self.side),
-                strict=True,
-            )
-        )
-        rows, columns = slice(top, top + self.side), slice(left, left + self.side)
-        crop = pixels[first : first + self.window, :, rows, columns]
-        flip_rows, flip_columns, transpose = random.integers(0, 2, 3)
-        crop = crop[:, :, :: 1 - 2 * flip_rows, :: 1 - 2 * flip_columns]
-        return np.ascontiguousarray(crop.swapaxes(2, 3) if transpose else crop)
-
-
-def _cached(path: Path, cache: Path, colour: Colour) -> np.memmap[Any, np.dtype[np.uint8]]:
-    """The clip's planes out of the cache; the key holds all that would make them other ones."""
-    stat = path.stat()
-    key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{colour}"
-    target = cache / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
-    if not target.exists():
-        frames = [_pixels(frame, colour) for frame in file_frames(path)]
-        if not frames:
-            raise InputError(f"{path}: there is no frame in it")
-        partial = target.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.save(file, np.stack(frames))
-        partial.rename(target)
-    return open_memmap(target, mode="r")
-
-
-def _pixels(frame: Frame, colour: Colour) -> Plane:
-    """(c, h, w) uint8 of what a network of that colour is to give."""
+def pixels_of(frame: Frame, colour: Colour) -> Plane:
+    """(c, h, w) uint8 of what a network of that colour reads or is to give."""
     levels = network_input(frame, colour, torch.device("cpu")) * 255
     pixels: Plane = levels.round().clamp(0, 255).to(torch.uint8).numpy()
     return pixels
+
+
+class Crops:
+    """Random crops of random clips, flipped and transposed; the same for the same seed and step.
+
+    A window never crosses a scene cut.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        *,
+        side: int,
+        window: int,
+        batch: int,
+        seed: int,
+        scale: int,
+        shrink: tuple[float, float] = (1.0, 1.0),
+    ) -> None:
+        self.side = side  # HR pixels, a multiple of the scale
+        self.window = window
+        self.batch = batch
+        self.seed = seed
+        self.scale = scale
+        self.shrink = shrink
+        long = [c for c in clips if len(c.pixels) >= window and min(c.pixels.shape[2:]) >= side]
+        starts = [_starts(clip, window) for clip in long]
+        self._starts = [s for s in starts if len(s)]
+        self.clips = [clip for clip, s in zip(long, starts, strict=True) if len(s)]
+        if not self.clips:
+            raise InputError(f"no clip holds {window} frames of {side}x{side} pixels")
+        # roots, so that long clips do not drown short ones
+        sizes = np.array([clip.weight * clip.pixels.size**0.5 for clip in self.clips])
+        self._share = sizes / sizes.sum()
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of ``step``, in [0, 1]: what the network sees, (batch, window, c, side/scale,
+        side/scale), and the truth, (batch, window, c, side, side)."""
+        random = np.random.default_rng((self.seed, step))
+        pairs = [self._pair(random) for _ in range(self.batch)]
+        low, truth = (torch.stack(column) for column in zip(*pairs, strict=True))
+        return low, truth
+
+    def _pair(self, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        number = random.choice(len(self.clips), p=self._share)
+        clip, starts = self.clips[number], self._starts[number]
+        side = self._side(clip, random)
+        grid = 1 if clip.codings is None else self.scale
+        first = starts[random.integers(0, len(starts))]
+        top, left = (
+            int(random.integers(0, (extent - side) // grid + 1)) * grid
+            for extent in clip.pixels.shape[2:]
+        )
+        turn = random.integers(0, 2, 3)
+        truth = _cut(clip.pixels[first : first + self.window], top, left, side, turn)
+        if clip.codings is not None:
+            shown = clip.codings[random.integers(0, len(clip.codings))]
+            place = (top // grid, left // grid, side // grid)
+            return _cut(shown[first : first + self.window], *place, turn), truth
+        if self.window > 1 and random.integers(0, 2):  # what is coded knows its direction of time
+            truth = truth.flip(0)
+        if side != self.side:
+            size = [self.side, self.side]
+            truth = F.interpolate(truth, size, mode="bicubic", antialias=True).clamp(0, 1)
+        return degrade_bicubic(truth, self.scale), truth
+
+    def _side(self, clip: Clip, random: np.random.Generator) -> int:
+        """How much of a clip is cut out: more than ``side`` where that is shrunk first."""
+        if clip.codings is not None or self.shrink == (1.0, 1.0):
+            return self.side
+        return int(min(round(self.side / random.uniform(*self.shrink)), *clip.pixels.shape[2:]))
+
+
+def _decoded(path: Path, colour: Colour) -> Pixels:
+    frames = [pixels_of(frame, colour) for frame in file_frames(path)]
+    if not frames:
+        raise InputError(f"{path}: there is no frame in it")
+    return np.stack(frames)
+
+
+def _cut(pixels: Pixels, top: int, left: int, side: int, turn: NDArray[np.int64]) -> Tensor:
+    flip_rows, flip_columns, transpose = turn
+    crop = pixels[:, :, top : top + side, left : left + side]
+    crop = crop[:, :, :: 1 - 2 * flip_rows, :: 1 - 2 * flip_columns]
+    crop = np.ascontiguousarray(crop.swapaxes(2, 3) if transpose else crop)
+    return torch.from_numpy(crop).float().div(255)
+
+
+def _starts(clip: Clip, window: int) -> list[int]:
+    """The frames that a window may start with: none of its frames but the first is after a cut."""
+    starts = np.ones(len(clip.pixels) - window + 1, bool)
+    if window > 1:
+        detector = CutDetector()
+        for number, frame in enumerate(clip.pixels):
+            if detector.is_cut(frame[0]):
+                starts[max(0, number - window + 1) : number] = False
+    return starts.nonzero()[0].tolist()

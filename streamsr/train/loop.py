@@ -10,22 +10,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from streamsr.errors import InputError, UserError
+from streamsr.errors import UserError
 from streamsr.networks.resample import resize
-from streamsr.train.data import Clip, Crops, degrade_bicubic, load_clips
+from streamsr.train.data import Clip, Crops, Pixels, degrade_bicubic
+from streamsr.train.footage import Footage
 from streamsr.train.scores import psnr
 from streamsr.train.settings import TrainSettings
+from streamsr.train.start import start_from
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Weights, write_card
-from streamsr.zoo.registry import in_channels_last, make_network
+from streamsr.zoo.registry import find, in_channels_last, make_network
 from streamsr.zoo.weights import write_weights
 
 __all__ = ["Progress", "Trainer", "charbonnier"]
 
 LOG_NAME = "log.jsonl"
+VALIDATED = ("psnr_db", "gain_db", "worst_db")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Progress:
     loss: float  # of the step; the mean since the last validation where there is one
     psnr: float | None = None  # luma or RGB dB on the validation clips, where just measured
     gain: float | None = None  # of it over bicubic
+    worst: float | None = None  # the gain of the clip, under the coding, where it is least
 
 
 def charbonnier(output: Tensor, truth: Tensor) -> Tensor:
@@ -46,7 +51,9 @@ def charbonnier(output: Tensor, truth: Tensor) -> Tensor:
 class Trainer:
     """One run. ``run()`` goes on from the last checkpoint of its folder, or starts."""
 
-    def __init__(self, settings: TrainSettings) -> None:
+    def __init__(
+        self, settings: TrainSettings, prepared: Callable[[str], None] = lambda clip: None
+    ) -> None:
         self.settings = settings
         self.facts = settings.model.facts.facts()
         self.folder = settings.runs / settings.name
@@ -57,18 +64,23 @@ class Trainer:
         self.step = 0
         torch.manual_seed(settings.seed)
         self.network = in_channels_last(make_network(settings.model))
+        if settings.init is not None:
+            start_from(self.network, find(settings.init))
         self.average = AveragedModel(
             self.network,
             multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call]
         )
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
-        self.valid = self._valid_clips()
+        footage = Footage(settings.data, self.facts, settings.seed, prepared)
+        self.valid = footage.valid()
         self.crops = Crops(
-            self._clips(settings.data.train),
+            footage.train(),
             side=settings.data.patch * self.facts.scale,
-            window=self.facts.window,
+            window=self.facts.window + (settings.temporal > 0),
             batch=settings.batch,
             seed=settings.seed,
+            scale=self.facts.scale,
+            shrink=settings.data.shrink,
         )
         self._resume()
 
@@ -96,7 +108,7 @@ class Trainer:
         if not log.exists():
             return None
         line = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-        return Progress(line["step"], line["loss"], line["psnr_db"], line["gain_db"])
+        return Progress(line["step"], line["loss"], *(line.get(key) for key in VALIDATED))
 
     def export(self) -> Path:
         """Write the averaged network as a model folder."""
@@ -110,17 +122,28 @@ class Trainer:
     def _step(self) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        truth = self.crops.at(self.step)
-        low = degrade_bicubic(truth, self.facts.scale)
+        low, truth = self.crops.at(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        with self._precision():
-            output = self.network(low)
-        loss = charbonnier(output.float(), truth[:, self.facts.window - 1 - self.facts.lookahead])
+        loss = self._loss(low, truth)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
         return float(loss.detach())
+
+    def _loss(self, low: Tensor, truth: Tensor) -> Tensor:
+        """Of one window, or of two in a row and what changes between them."""
+        window, temporal = self.facts.window, self.settings.temporal
+        windows = [low[:, first : first + window] for first in range(low.shape[1] - window + 1)]
+        with self._precision():
+            output = self.network(torch.cat(windows)).float()
+        reference = window - 1 - self.facts.lookahead
+        wanted = truth[:, reference : reference + len(windows)].transpose(0, 1)
+        loss = charbonnier(output, wanted.flatten(0, 1))
+        if temporal:
+            before, after = output.chunk(2)
+            loss = loss + temporal * charbonnier(after - before, wanted[1] - wanted[0])
+        return loss
 
     def _learning_rate(self) -> float:
         """A cosine from the first to the last rate, after a linear start of 200 steps."""
@@ -129,12 +152,20 @@ class Trainer:
         return (last + (first - last) * cosine) * min(1.0, (self.step + 1) / 200)
 
     def _validated(self, loss: float) -> Progress:
-        scores = [self._score(clip) for clip in self.valid]
+        scores = [score for clip in self.valid for score in self._scores(clip)]
         ours, plain = (sum(column) / len(scores) for column in zip(*scores, strict=True))
-        return Progress(self.step, loss, ours, ours - plain)
+        worst = min(score - bicubic for score, bicubic in scores)
+        return Progress(self.step, loss, ours, ours - plain, worst)
 
-    def _score(self, clip: Clip) -> tuple[float, float]:
-        """Mean PSNR of the averaged network and of bicubic over some frames of a clip."""
+    def _scores(self, clip: Clip) -> list[tuple[float, float]]:
+        """PSNR of the averaged network and of bicubic, for each of the clip's codings."""
+        if clip.codings is None:
+            return [self._score(clip, None)]
+        return [self._score(clip, shown) for shown in clip.codings]
+
+    def _score(self, clip: Clip, shown: Pixels | None) -> tuple[float, float]:
+        """Their means over some frames of a clip; what the network sees is ``shown``, or
+        bicubic's."""
         facts, network = self.facts, self.average.module
         before = facts.window - 1 - facts.lookahead
         last = len(clip.pixels) - facts.lookahead - 1
@@ -142,9 +173,12 @@ class Trainer:
         height, width = (s - s % (facts.scale * facts.multiple) for s in clip.pixels.shape[2:])
         ours, plain = [], []
         for centre in sorted(set(places.tolist())):
-            frames = clip.pixels[centre - before : centre + facts.lookahead + 1]
-            truth = torch.from_numpy(frames[:, :, :height, :width].copy()).float() / 255
-            low = degrade_bicubic(truth, facts.scale)
+            window = slice(centre - before, centre + facts.lookahead + 1)
+            truth = _floats(clip.pixels[window, :, :height, :width])
+            if shown is None:
+                low = degrade_bicubic(truth, facts.scale)
+            else:
+                low = _floats(shown[window, :, : height // facts.scale, : width // facts.scale])
             with torch.inference_mode(), self._precision():
                 output = network(low[None])[0]
             target = truth[before] * 255
@@ -155,28 +189,13 @@ class Trainer:
     def _precision(self) -> torch.autocast:
         return torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
-    def _valid_clips(self) -> list[Clip]:
-        """Those that are scored: all of the folder, each long and large enough."""
-        clips = self._clips(self.settings.data.valid)
-        side = self.facts.scale * self.facts.multiple
-        for clip in clips:
-            frames, _, height, width = clip.pixels.shape
-            if frames < self.facts.window or min(height, width) < side:
-                raise InputError(
-                    f"validation clip {clip.name}: got {frames} frames of {width}x{height} pixels, "
-                    f"allowed are {self.facts.window} and more of {side}x{side} and more"
-                )
-        return clips
-
-    def _clips(self, folder: Path) -> list[Clip]:
-        return load_clips(folder, self.settings.data.cache, self.facts.colour)
-
     def _log(self, progress: Progress) -> None:
         line = {
             "step": progress.step,
             "loss": progress.loss,
             "psnr_db": progress.psnr,
             "gain_db": progress.gain,
+            "worst_db": progress.worst,
             "learning_rate": self._learning_rate(),
         }
         with (self.folder / LOG_NAME).open("a", encoding="utf-8") as file:
@@ -215,6 +234,10 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+
+
+def _floats(pixels: Pixels) -> Tensor:
+    return torch.from_numpy(np.array(pixels)).float() / 255
 
 
 def _quantised(picture: Tensor) -> Tensor:

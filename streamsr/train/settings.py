@@ -1,13 +1,57 @@
 """What ``train CONFIG.toml`` may say."""
 
 from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from streamsr.config import Settings
 from streamsr.zoo.card import Card
 
-__all__ = ["DataSettings", "TrainSettings"]
+__all__ = ["DataSettings", "DegradeSettings", "Scaler", "TrainSettings"]
+
+Scaler = Literal["bicubic", "bilinear", "area", "lanczos"]
+Codec = Literal["h264", "h265"]
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
+]
+
+
+def _rising(span: tuple[float, float]) -> tuple[float, float]:
+    if not 0 <= span[0] <= span[1]:
+        raise ValueError(f"allowed are two numbers from 0, the smaller first, got {list(span)}")
+    return span
+
+
+Span = Annotated[tuple[float, float], AfterValidator(_rising)]
+
+
+class DegradeSettings(Settings):
+    """``[data.degrade]``: what each value is drawn from, anew for every coding of a clip."""
+
+    codings: int = Field(default=8, ge=1, le=64)  # of each clip, made once and kept in the cache
+    still_codings: int = Field(default=2, ge=1, le=64)  # of each still
+    scalers: tuple[Scaler, ...] = Field(default=("bicubic", "bilinear", "area"), min_length=1)
+    blur_px: tuple[float, ...] = Field(default=(0.0,), min_length=1)  # sigmas, before shrinking
+    noise: Span = (0.0, 0.0)  # sigma of the sensor's noise in levels, after shrinking
+    codecs: tuple[Codec, ...] = Field(default=("h264", "h265"), min_length=1)
+    # of 320x180 at 25 frames a second, drawn evenly in its logarithm; other sizes get their share
+    # of the pixels
+    kbit_s: Span = (64.0, 1024.0)
+    gop: tuple[int, int] = (25, 100)  # frames
+    presets: tuple[Preset, ...] = Field(
+        default=("ultrafast", "superfast", "veryfast", "medium"), min_length=1
+    )
+    buffer_s: Span = (0.5, 2.0)  # how evenly the rate is kept
+    full_range: float = Field(default=0.3, ge=0, le=1)  # share of the codings
+
+    @model_validator(mode="after")
+    def _codable(self) -> Self:
+        if self.kbit_s[0] < 1 or self.buffer_s[0] <= 0:
+            raise ValueError("kbit_s and buffer_s: allowed are rates from 1 and times above 0")
+        if not 1 <= self.gop[0] <= self.gop[1]:
+            raise ValueError(f"gop: got {list(self.gop)}, allowed are two numbers from 1, rising")
+        return self
 
 
 class DataSettings(Settings):
@@ -18,6 +62,10 @@ class DataSettings(Settings):
     cache: Path = Path("runs/cache")  # decoded clips are kept here: luma or RGB planes
     patch: int = Field(default=48, ge=16, le=256)  # LR pixels a side
     valid_frames: int = Field(default=8, ge=1)  # frames a clip that a validation looks at
+    stills: Path | None = None  # a folder of photographs, for still cameras and slow motion
+    still_share: float = Field(default=0.3, gt=0, lt=1)  # of the crops, where there are stills
+    degrade: DegradeSettings | None = None  # as a camera does; None: bicubic, as the papers do
+    shrink: Span = (1.0, 1.0)  # HR crops are cut larger and shrunk by this: without degrade alone
 
 
 class TrainSettings(Settings):
@@ -27,6 +75,8 @@ class TrainSettings(Settings):
     runs: Path = Path("runs")
     model: Card  # what is trained; the finished card gets its weights and figures
     data: DataSettings
+    init: str | None = None  # a model, or its folder, whose weights it starts from
+    temporal: float = Field(default=0.0, ge=0, le=10)  # weight of the change from frame to frame
     steps: int = Field(ge=1)
     batch: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0, le=0.1)

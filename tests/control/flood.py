@@ -1,7 +1,7 @@
 """A client in a process of its own that sends more than anyone should.
 
 ``flood.py PORT commands SECONDS`` sends a thousand enable commands a second, the last of them OFF;
-``flood.py PORT garbage COUNT`` sends so many messages without sense.
+``flood.py PORT garbage COUNT`` sends so many messages without sense, 5,000 a second.
 """
 
 import random
@@ -23,7 +23,9 @@ def commands(client: mqtt.Client, seconds: float) -> None:
 
 def garbage(client: mqtt.Client, count: float) -> None:
     chance = random.Random(7)
+    began_s = time.monotonic()
     for number in range(int(count)):
+        time.sleep(max(0.0, began_s + number / 5000 - time.monotonic()))
         camera = chance.choice(["yard", "yard", "nobody", f"x{number}", "%00", "ünicode", ""])
         verb = chance.choice(["enable", "model", "record", "snapsh0t", f"v{number}", "$SYS"])
         payload = chance.randbytes(chance.choice([0, 1, 3, 8, 300, 5000]))

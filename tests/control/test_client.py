@@ -361,7 +361,7 @@ async def test_a_frozen_broker_is_noticed_and_all_is_sent_when_it_thaws(broker: 
         node.present["yard"] = a_camera(state="down")
         for _ in range(100):
             mqtt.changed()
-        await asyncio.sleep(6)  # long enough to give up on a connection that the kernel accepted
+        await asyncio.sleep(5.5)  # long enough to give up on a connection that the kernel accepted
         at.thaw()
         took_s = await until(lambda: mqtt.connected)
         async with Watcher(at) as watcher:
@@ -491,6 +491,26 @@ async def test_garbage_gives_one_event_a_second(broker: Brokers) -> None:
             await watcher.say(f"{YARD}/enable/set", b"\x00")
         await asyncio.sleep(0.3)
         assert len(watcher.events(f"{YARD}/event", "CMD_REFUSED")) == 1
+
+
+async def test_by_itself_it_logs_and_publishes_its_own_events(
+    broker: Brokers, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("streamsr"), "propagate", True)
+    at = broker()
+    mqtt = Mqtt(settings_for(at.port), "node", Village())
+    task = asyncio.create_task(mqtt.run())
+    async with Watcher(at) as watcher:
+        await until(lambda: watcher.events(f"{ROOT}/event", "MQTT_UP"))
+        await watcher.say(f"{YARD}/enable/set", "maybe")
+        await until(lambda: watcher.events(f"{YARD}/event", "CMD_REFUSED"))
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert caplog.messages == [
+        f"MQTT_UP [mqtt] broker {HOST}:{at.port}: connected",
+        "CMD_REFUSED [yard] enable: got 'maybe', allowed ON, OFF",
+    ]
 
 
 async def flood(at: Mosquitto, *words: Any) -> None:

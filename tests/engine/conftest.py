@@ -3,11 +3,15 @@
 import os
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
+from random import Random
 
 import pytest
 import torch
 from compiled import CompiledKernels
+from host_device import HostDevice, MakeDevice
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +32,38 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Compiled
     return make
 
 
+@pytest.fixture
+def host_device() -> Iterator[MakeDevice]:
+    """``host_device(seed=None)``: its streams overlap by chance where there is a seed."""
+    with ExitStack() as stack:
+
+        def make(seed: int | None = None) -> HostDevice:
+            random = Random(seed)
+            tarry_s = None if seed is None else lambda: random.uniform(0, 0.002)
+            device = HostDevice(tarry_s=tarry_s)
+            stack.callback(device.close)
+            return device
+
+        yield make
+
+
 @pytest.fixture(scope="session")
 def cuda() -> torch.device:
     """A CUDA device: skip without one, fail where STREAMSR_REQUIRE_CUDA is 1."""
     if not torch.cuda.is_available():
-        reason = "there is no CUDA device, or torch is built without CUDA"
-        if os.environ.get("STREAMSR_REQUIRE_CUDA") == "1":
-            pytest.fail(reason)
-        pytest.skip(reason)
+        _missing("there is no CUDA device, or torch is built without CUDA")
     return torch.device("cuda", 0)
+
+
+@pytest.fixture(scope="session")
+def cuda_kernels(cuda: torch.device) -> torch.device:
+    """A CUDA device that CuPy has kernels for."""
+    if find_spec("cupy") is None:
+        _missing("CuPy is not installed: pip install cupy-cuda13x")
+    return cuda
+
+
+def _missing(reason: str) -> None:
+    if os.environ.get("STREAMSR_REQUIRE_CUDA") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,14 +1,13 @@
 """A device made of CPU tensors, for the engine that is otherwise CUDA's.
 
-Its streams run at once, or, with ``delays``, each in a thread of its own that tarries before every
-piece of work: then work overlaps as on a GPU, and what is missing a wait reads what is not there
-yet. Memory comes poisoned, and a graph keeps its one output.
+Its streams run at once, or, with ``tarry_s``, each in a thread of its own that tarries so long
+before every piece of work: then work overlaps as on a GPU, and what is missing a wait reads what
+is not there yet. Memory comes poisoned, and a graph keeps its one output.
 """
 
 import threading
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from random import Random
 from time import sleep
 
 import torch
@@ -19,10 +18,9 @@ from streamsr.engine.kernels import KernelConverter, Launch
 from streamsr.engine.planes import Converter, TorchConverter
 from streamsr.networks.contract import Facts
 
-__all__ = ["HostDevice"]
+__all__ = ["HostDevice", "MakeDevice"]
 
 POISON = 0xAB
-TARRY_S = 0.002
 
 
 class HostEvent:
@@ -41,11 +39,11 @@ class HostEvent:
 class HostStream:
     """Work in order. A failure shows later, where an event is waited for: as on a GPU."""
 
-    def __init__(self, device: "HostDevice", tarry: Callable[[], None] | None) -> None:
+    def __init__(self, device: "HostDevice", tarry_s: Callable[[], float] | None) -> None:
         self._device = device
-        self._tarry = tarry
+        self._tarry_s = tarry_s
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        if tarry is not None:
+        if tarry_s is not None:
             threading.Thread(target=self._run, daemon=True).start()
 
     def wait(self, event: Event) -> None:
@@ -67,16 +65,16 @@ class HostStream:
         self._queue.put(None)
 
     def _ask(self, work: Callable[[], object]) -> None:
-        if self._tarry is None:
+        if self._tarry_s is None:
             work()
         else:
             self._queue.put(work)
 
     def _do(self, work: Callable[[], None]) -> None:
-        if self._tarry is None:
+        if self._tarry_s is None:
             work()
             return
-        self._tarry()
+        sleep(self._tarry_s())
         try:
             work()
         except Exception as error:
@@ -90,20 +88,20 @@ class HostStream:
 class HostDevice:
     place = torch.device("cpu")
 
-    def __init__(self, *, delays: Random | None = None, launch: Launch | None = None) -> None:
+    def __init__(
+        self, *, tarry_s: Callable[[], float] | None = None, launch: Launch | None = None
+    ) -> None:
         self.failure: Exception | None = None
         self.waited: set[str] = set()  # names of the threads that waited for an event
         self.allocations = 0
         self.graphs = 0
         self.capacity = 1 << 40  # bytes: more at once is out of memory
-        self._delays = delays
+        self._tarry_s = tarry_s
         self._launch = launch
         self._streams: list[HostStream] = []
 
     def stream(self) -> Stream:
-        delays = self._delays
-        tarry = None if delays is None else lambda: sleep(delays.uniform(0, TARRY_S))
-        self._streams.append(HostStream(self, tarry))
+        self._streams.append(HostStream(self, self._tarry_s))
         return self._streams[-1]
 
     def event(self) -> Event:
@@ -138,3 +136,6 @@ class HostDevice:
         """End the streams' threads."""
         for stream in self._streams:
             stream.close()
+
+
+MakeDevice = Callable[..., HostDevice]

@@ -165,6 +165,21 @@ def test_kernels_write_what_torch_does(
         assert (difference > 0).float().mean() <= 0.01
 
 
+@both_colours
+def test_kernels_take_any_memory_format(
+    compiled: Callable[..., CompiledKernels], colour: Colour
+) -> None:
+    """A network with weights in ``channels_last`` gives its output so."""
+    frame = noise((9, 13), TAGS[0])
+    output = resize(read(TorchConverter(colour, 2), frame, colour), 2)
+    converter = KernelConverter(colour, 2, compiled())
+    expected, _ = written(converter, output, frame, 2)
+    other = output[None].to(memory_format=torch.channels_last)[0]
+    planes, _ = written(converter, other, frame, 2)
+    for plane, wanted in zip(planes, expected, strict=True):
+        assert torch.equal(plane, wanted)
+
+
 def test_every_kernel_was_run(compiled: Callable[..., CompiledKernels]) -> None:
     kernels = compiled()
     for colour in Colour:

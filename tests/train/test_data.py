@@ -97,16 +97,19 @@ def marked(tmp_path: Path, name: str, frames: int, height: int, width: int, base
 
 def test_crops_are_of_one_clip_one_place_and_frames_in_a_row(tmp_path: Path) -> None:
     clips = [marked(tmp_path, "a", 9, 40, 60, 0), marked(tmp_path, "b", 7, 50, 45, 100)]
-    crops = Crops(clips, side=16, window=5, batch=8, seed=3)
-    flips, sources = set(), set()
+    crops = Crops(clips, side=16, window=5, batch=8, seed=3, scale=4)
+    flips, sources, directions = set(), set(), set()
     for step in range(20):
-        batch = crops.at(step)
+        low, batch = crops.at(step)
+        assert low.shape == (8, 5, 3, 4, 4)
         assert batch.shape == (8, 5, 3, 16, 16)
-        assert batch.dtype == torch.float32
+        assert low.dtype == batch.dtype == torch.float32
+        torch.testing.assert_close(low, degrade_bicubic(batch, 4))
         for crop in (batch * 255).round().int():
             numbers = crop[:, 0, 0, 0]
             assert (crop[:, 0] == numbers[:, None, None]).all()
-            assert numbers.diff().tolist() == [1, 1, 1, 1]
+            assert numbers.diff().tolist() in ([1, 1, 1, 1], [-1, -1, -1, -1])
+            directions.add(int(numbers[1] - numbers[0]))
             assert (crop[:, 1:] == crop[:1, 1:]).all()  # the window stays in its place
             rows, columns = crop[0, 1], crop[0, 2]
             down, across = (rows[1] - rows[0])[0].item(), (columns[:, 1] - columns[:, 0])[0].item()
@@ -119,23 +122,24 @@ def test_crops_are_of_one_clip_one_place_and_frames_in_a_row(tmp_path: Path) -> 
             sources.add(int(numbers[0]) >= 100)
     assert len(flips) == 8  # every flip and turn there is
     assert sources == {False, True}
+    assert directions == {1, -1}  # time runs either way
 
 
 def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
     clips = [marked(tmp_path, "a", 9, 40, 60, 0)]
-    make = lambda seed: Crops(clips, side=16, window=3, batch=4, seed=seed)  # noqa: E731
+    make = lambda seed: Crops(clips, side=16, window=3, batch=4, seed=seed, scale=4)  # noqa: E731
     one, other = make(1), make(1)
     for step in range(5):
         one.at(step)
-    assert torch.equal(one.at(7), other.at(7))
-    assert not torch.equal(one.at(7), one.at(8))
-    assert not torch.equal(one.at(7), make(2).at(7))
+    assert torch.equal(one.at(7)[1], other.at(7)[1])
+    assert not torch.equal(one.at(7)[1], one.at(8)[1])
+    assert not torch.equal(one.at(7)[1], make(2).at(7)[1])
 
 
 def test_clips_that_are_too_short_or_small_are_left_out(tmp_path: Path) -> None:
     fine, short = marked(tmp_path, "a", 5, 32, 32, 0), marked(tmp_path, "b", 4, 32, 32, 0)
     small = marked(tmp_path, "c", 9, 31, 64, 0)
-    crops = Crops([fine, short, small], side=32, window=5, batch=2, seed=0)
+    crops = Crops([fine, short, small], side=32, window=5, batch=2, seed=0, scale=4)
     assert [clip.name for clip in crops.clips] == ["a"]
     with pytest.raises(InputError, match="no clip holds 5 frames of 32x32 pixels"):
-        Crops([short, small], side=32, window=5, batch=2, seed=0)
+        Crops([short, small], side=32, window=5, batch=2, seed=0, scale=4)

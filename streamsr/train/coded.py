@@ -1,0 +1,106 @@
+"""Clips and stills as cameras show them: coded in several ways in advance, kept memory-mapped.
+
+Encoding at every step would take longer than the step. A coding follows from its recipe alone, so
+that a run sees the same pictures again wherever the cache was lost.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+
+from streamsr.errors import InputError
+from streamsr.frame import Frame
+from streamsr.media.files import file_frames
+from streamsr.networks.contract import Colour
+from streamsr.train.data import Clip, Pixels, cached, clip_paths, pixels_of
+from streamsr.train.degrade import Recipe, camera_recipe, degraded, drawn
+from streamsr.train.settings import DegradeSettings
+from streamsr.train.stills import Motion, moving, still_paths
+
+__all__ = ["CAMERA_RATES", "Coder", "fitted"]
+
+CAMERA_RATES = (96.0, 192.0, 384.0)  # kbit/s at 320x180: what a validation looks at
+VALID_STILLS = 60  # one photograph in so many is never trained on
+
+
+@dataclass(frozen=True, slots=True)
+class Coder:
+    """Gives coded clips out of the cache, making those that are missing."""
+
+    cache: Path
+    colour: Colour
+    scale: int
+    seed: int = 0
+    report: Callable[[str], None] = lambda name: None  # told of each clip that is ready
+
+    def clips(self, folder: Path, settings: DegradeSettings) -> list[Clip]:
+        """The clips of a folder, each under recipes of its own."""
+        return [
+            self._clip(path, None, self._drawn(path, settings.codings, settings))
+            for path in clip_paths(folder)
+        ]
+
+    def stills(self, folder: Path, settings: DegradeSettings) -> list[Clip]:
+        """What a camera that hangs still, trembles, pans or zooms shows of each photograph."""
+        return [
+            self._clip(
+                path,
+                Motion.drawn((self.seed, crc32(path.name.encode()))),
+                self._drawn(path, settings.still_codings, settings),
+            )
+            for number, path in enumerate(still_paths(folder))
+            if number % VALID_STILLS
+        ]
+
+    def valid_clips(self, folder: Path) -> list[Clip]:
+        """The clips of a folder under a plain camera at three rates."""
+        recipes = [camera_recipe(rate) for rate in CAMERA_RATES]
+        return [self._clip(path, None, recipes) for path in clip_paths(folder)]
+
+    def valid_stills(self, folder: Path) -> list[Clip]:
+        """Photographs that are not trained on, before a camera that hangs still."""
+        recipes = [replace(camera_recipe(rate), noise=1.0) for rate in CAMERA_RATES]
+        return [self._clip(path, Motion(), recipes) for path in still_paths(folder)[::VALID_STILLS]]
+
+    def _drawn(self, path: Path, count: int, settings: DegradeSettings) -> list[Recipe]:
+        name = crc32(path.name.encode())
+        return [drawn(settings, (self.seed, name, number)) for number in range(count)]
+
+    def _clip(self, path: Path, motion: Motion | None, recipes: Sequence[Recipe]) -> Clip:
+        """The clip at ``path``, or with a motion the still there."""
+        frames: list[Frame] = []  # read once, and only where something is missing
+
+        def read() -> list[Frame]:
+            frames.extend([] if frames else moving(path, motion) if motion else file_frames(path))
+            if not frames:
+                raise InputError(f"{path}: there is no frame in it")
+            return frames
+
+        def truth() -> Pixels:
+            return np.stack([pixels_of(frame, self.colour) for frame in read()])
+
+        def codings() -> Pixels:
+            fit = [fitted(frame, 2 * self.scale) for frame in read()]
+            return np.stack([self._shown(fit, recipe) for recipe in recipes])
+
+        kind = f"{motion}|{self.colour}" if motion else str(self.colour)
+        pixels = cached(path, self.cache, kind, truth)
+        low = cached(path, self.cache, f"{kind}|x{self.scale}|{list(recipes)}", codings)
+        height, width = (self.scale * side for side in low.shape[3:])
+        self.report(path.stem)
+        return Clip(path.stem, pixels[:, :, :height, :width], low)
+
+    def _shown(self, frames: Sequence[Frame], recipe: Recipe) -> Pixels:
+        shown = degraded(frames, self.scale, recipe)
+        return np.stack([pixels_of(frame, self.colour) for frame in shown])
+
+
+def fitted(frame: Frame, multiple: int) -> Frame:
+    """The frame, 4:2:0, without what its sides have above a ``multiple``, an even number."""
+    height, width = (side - side % multiple for side in (frame.height, frame.width))
+    luma, *chroma = frame.planes
+    halved = [plane[: height // 2, : width // 2] for plane in chroma]
+    return replace(frame, planes=(luma[:height, :width], *halved))

@@ -1,0 +1,126 @@
+"""How a user's camera makes its picture of a scene: blur, scaler, sensor noise, real encoding.
+
+Each ``Recipe`` is drawn from the ``[data.degrade]`` of a training file, by a seed alone, so that
+the same clip under the same number is degraded in the same way on every machine.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from streamsr.frame import Frame, Plane
+from streamsr.media.camera import CameraCoding, coded
+from streamsr.networks.resample import resize
+from streamsr.train.settings import DegradeSettings, Scaler
+
+__all__ = ["Recipe", "camera_recipe", "degraded", "drawn"]
+
+SUB_STREAM = 320 * 180  # pixels that a rate in kbit/s is stated for
+CHUNK = 8  # frames that are shrunk at once: bounds the memory
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way to degrade a clip, every value decided."""
+
+    coding: CameraCoding  # its rate is stated for 320x180
+    scaler: Scaler = "bicubic"
+    blur_px: float = 0.0
+    noise: float = 0.0
+    seed: int = 0  # of the noise
+
+    def __str__(self) -> str:
+        coding = self.coding
+        return (
+            f"{self.scaler}, blur {self.blur_px:g} px, noise {self.noise:.1f}, {coding.codec} "
+            f"{coding.kbit_s:.0f} kbit/s, GOP {coding.gop}, {coding.preset}, "
+            f"{'full' if coding.full_range else 'limited'} range"
+        )
+
+
+def drawn(settings: DegradeSettings, seed: Sequence[int]) -> Recipe:
+    """The recipe that ``seed`` stands for."""
+    random = np.random.default_rng(seed)
+    low, high = np.log(settings.kbit_s)
+    return Recipe(
+        scaler=settings.scalers[random.integers(len(settings.scalers))],
+        blur_px=settings.blur_px[random.integers(len(settings.blur_px))],
+        noise=float(random.uniform(*settings.noise)),
+        seed=int(random.integers(1 << 31)),
+        coding=CameraCoding(
+            codec=settings.codecs[random.integers(len(settings.codecs))],
+            kbit_s=float(np.exp(random.uniform(low, high))),
+            gop=int(random.integers(settings.gop[0], settings.gop[1] + 1)),
+            preset=settings.presets[random.integers(len(settings.presets))],
+            buffer_s=float(random.uniform(*settings.buffer_s)),
+            full_range=bool(random.random() < settings.full_range),
+        ),
+    )
+
+
+def camera_recipe(kbit_s: float) -> Recipe:
+    """What ``eval --degrade camera`` scores: a plain H.264 sub-stream of that rate at 320x180."""
+    return Recipe(CameraCoding(kbit_s=kbit_s))
+
+
+def degraded(frames: Sequence[Frame], scale: int, recipe: Recipe) -> Iterator[Frame]:
+    """What a camera shows of ``frames``, 4:2:0 whose sides are multiples of 2 * ``scale``.
+
+    Frame ``t`` of the result shows frame ``t`` of the scene, ``scale`` times smaller.
+    """
+    random = np.random.default_rng(recipe.seed)
+    share = frames[0].width * frames[0].height / scale**2 / SUB_STREAM
+    coding = replace(recipe.coding, kbit_s=recipe.coding.kbit_s * share)
+    return coded(_shrunk(frames, scale, recipe, random), coding)
+
+
+def _shrunk(
+    frames: Sequence[Frame], scale: int, recipe: Recipe, random: np.random.Generator
+) -> Iterator[Frame]:
+    for start in range(0, len(frames), CHUNK):
+        some = frames[start : start + CHUNK]
+        stacks = [
+            _scaled(torch.from_numpy(np.stack(planes)).float(), scale, recipe)
+            for planes in zip(*(frame.planes for frame in some), strict=True)
+        ]
+        for frame, *planes in zip(some, *stacks, strict=True):
+            noise = random.normal(0, 1, planes[0].shape) * recipe.noise
+            planes[0] = planes[0] + torch.from_numpy(noise).float()
+            yield replace(frame, planes=tuple(_plane(plane) for plane in planes))
+
+
+def _scaled(stack: Tensor, scale: int, recipe: Recipe) -> Tensor:
+    """(n, h, w) levels to (n, h / scale, w / scale)."""
+    if recipe.blur_px:
+        stack = _blurred(stack, recipe.blur_px)
+    if recipe.scaler == "area":
+        return F.avg_pool2d(stack, scale)
+    if recipe.scaler == "bilinear":
+        size = [side // scale for side in stack.shape[1:]]
+        return F.interpolate(stack[None], size, mode="bilinear", antialias=True)[0]
+    return resize(stack, Fraction(1, scale), recipe.scaler)
+
+
+def _blurred(stack: Tensor, sigma: float) -> Tensor:
+    """A Gaussian blur by shifted sums, which outrun a convolution of one channel on a CPU."""
+    reach = max(1, round(3 * sigma))
+    line = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    weights = (line / line.sum()).tolist()
+    padded = F.pad(stack[None], [reach] * 4, mode="replicate")[0]
+    for axis in (1, 2):
+        length = stack.shape[axis]
+        total = padded.narrow(axis, 0, length) * weights[0]
+        for shift, weight in enumerate(weights[1:], 1):
+            total.add_(padded.narrow(axis, shift, length), alpha=weight)
+        padded = total
+    return padded
+
+
+def _plane(levels: Tensor) -> Plane:
+    rounded: Plane = levels.round().clamp(0, 255).to(torch.uint8).numpy()
+    return rounded

@@ -1,0 +1,63 @@
+"""Which clips a run trains on and which it is measured on, each as its settings say."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from streamsr.errors import InputError
+from streamsr.networks.contract import Facts
+from streamsr.train.coded import Coder
+from streamsr.train.data import Clip, load_clips
+from streamsr.train.settings import DataSettings
+
+__all__ = ["Footage"]
+
+
+class Footage:
+    """The clips of one run, decoded and coded in the cache where they are not there yet."""
+
+    def __init__(
+        self,
+        settings: DataSettings,
+        facts: Facts,
+        seed: int,
+        report: Callable[[str], None] = lambda clip: None,
+    ) -> None:
+        self.settings = settings
+        self.facts = facts
+        self._coder = Coder(settings.cache, facts.colour, facts.scale, seed, report)
+
+    def train(self) -> list[Clip]:
+        """What crops are cut from; the stills get the share that the settings give them."""
+        settings, degrade = self.settings, self.settings.degrade
+        if degrade is None:
+            return load_clips(settings.train, settings.cache, self.facts.colour)
+        clips = self._coder.clips(settings.train, degrade)
+        if settings.stills is None:
+            return clips
+        stills = self._coder.stills(settings.stills, degrade)
+        share = settings.still_share / (1 - settings.still_share)
+        weight = share * _roots(clips) / _roots(stills)
+        return [*clips, *(replace(still, weight=weight) for still in stills)]
+
+    def valid(self) -> list[Clip]:
+        """What is scored: all of the folder, each long and large enough, and some stills."""
+        settings = self.settings
+        if settings.degrade is None:
+            clips = load_clips(settings.valid, settings.cache, self.facts.colour)
+        else:
+            clips = self._coder.valid_clips(settings.valid)
+            if settings.stills is not None:
+                clips += self._coder.valid_stills(settings.stills)
+        side = self.facts.scale * self.facts.multiple
+        for clip in clips:
+            frames, _, height, width = clip.pixels.shape
+            if frames < self.facts.window or min(height, width) < side:
+                raise InputError(
+                    f"validation clip {clip.name}: got {frames} frames of {width}x{height} pixels, "
+                    f"allowed are {self.facts.window} and more of {side}x{side} and more"
+                )
+        return clips
+
+
+def _roots(clips: list[Clip]) -> float:
+    return sum(float(clip.pixels.size**0.5) for clip in clips)

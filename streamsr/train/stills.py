@@ -1,0 +1,144 @@
+"""Synthetic camera motion over photographs: cameras that hang still, tremble, pan or zoom.
+
+Footage of cameras that are moved teaches nothing of those that hang on a wall, which most do.
+"""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from streamsr.errors import InputError
+from streamsr.frame import Frame, Plane
+from streamsr.media.files import file_frames
+
+__all__ = ["Motion", "moving", "still_paths"]
+
+STILL_SUFFIXES = {".jpeg", ".jpg", ".png"}
+WIDTH, HEIGHT = 448, 256  # of a view; smaller stills give less
+FRAMES = 24
+MARGIN = 0.9  # of the still is seen at once, so that there is room to move
+STATIC_SHARE = 0.55
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How a camera moves; the defaults: not at all."""
+
+    zoom: float = 1.0  # pixels of the still a pixel of the view
+    start: tuple[float, float] = (0.5, 0.5)  # down and across, 0 to 1 of the room there is
+    pan_px: tuple[float, float] = (0.0, 0.0)  # a frame, in pixels of the view
+    closing: float = 0.0  # how much nearer it comes in a frame, as a share
+    shake_px: float = 0.0  # sigma of its trembling
+    seed: int = 0  # of the trembling
+
+    @classmethod
+    def drawn(cls, seed: tuple[int, ...]) -> Self:
+        """The motion that ``seed`` stands for: more than half of them do not move."""
+        random = np.random.default_rng(seed)
+        still = cls(
+            zoom=float(random.uniform(1.0, 1.6)),
+            start=(float(random.random()), float(random.random())),
+            seed=int(random.integers(1 << 31)),
+        )
+        kind = random.random()
+        if kind < STATIC_SHARE:
+            return still
+        if kind < STATIC_SHARE + 0.15:
+            return replace(still, shake_px=float(random.uniform(0.1, 1.0)))
+        if kind < STATIC_SHARE + 0.3:
+            return replace(still, closing=float(random.uniform(-0.004, 0.004)))
+        down, across = random.uniform(-0.5, 0.5), random.uniform(-2.5, 2.5)
+        return replace(still, pan_px=(float(down), float(across)))
+
+    @property
+    def is_still(self) -> bool:
+        return self == replace(self, pan_px=(0.0, 0.0), closing=0.0, shake_px=0.0)
+
+
+def still_paths(folder: Path) -> list[Path]:
+    """The photographs of a folder by name. Raises InputError where there is none."""
+    try:
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in STILL_SUFFIXES)
+    except OSError as error:
+        raise InputError(f"stills {folder}: cannot be read: {error.strerror}") from None
+    if not paths:
+        allowed = ", ".join(sorted(STILL_SUFFIXES))
+        raise InputError(f"stills {folder}: there is no picture; allowed endings are {allowed}")
+    return paths
+
+
+def moving(path: Path, motion: Motion) -> list[Frame]:
+    """What a camera shows of the photograph at ``path``: 4:2:0 of limited range."""
+    photograph = next(iter(file_frames(path)), None)
+    if photograph is None or photograph.is_rgb:
+        raise InputError(f"still {path}: got no picture in Y'CbCr, allowed is a JPEG")
+    planes = _shrunk(photograph, motion.zoom)
+    extent = planes[0].shape[2:]
+    height, width = (
+        min(most, int(side * MARGIN)) // 16 * 16
+        for most, side in zip((HEIGHT, WIDTH), extent, strict=True)
+    )
+    tags = replace(photograph.colour, full_range=False)
+    frames: list[Frame] = []
+    for number, (down, across, nearer) in enumerate(_places(motion, (height, width), extent)):
+        if number and motion.is_still:
+            shown = frames[0].planes
+        else:
+            shown = (
+                _view(planes[0], (height, width), (down, across), nearer),
+                *(
+                    _view(chroma, (height // 2, width // 2), (down / 2, across / 2), nearer)
+                    for chroma in planes[1:]
+                ),
+            )
+        frames.append(Frame(shown, tags, number, Fraction(1, 25)))
+    return frames
+
+
+def _shrunk(photograph: Frame, zoom: float) -> list[Tensor]:
+    """(1, 1, h, w) levels of limited range of each plane, sides even, where the view has room."""
+    room = min(photograph.height / HEIGHT, photograph.width / WIDTH) * MARGIN
+    zoom = max(1.0, min(zoom, room))
+    sides = [int(side / zoom) // 2 * 2 for side in (photograph.height, photograph.width)]
+    planes = []
+    for number, plane in enumerate(photograph.planes):
+        levels = torch.from_numpy(np.array(plane)).float()[None, None]
+        if photograph.colour.full_range:
+            levels = (levels - 128) * (224 / 255) + 128 if number else levels * (219 / 255) + 16
+        size = [side // (2 if number else 1) for side in sides]
+        planes.append(F.interpolate(levels, size, mode="bicubic", antialias=True))
+    return planes
+
+
+def _places(
+    motion: Motion, view: tuple[int, int], extent: tuple[int, ...]
+) -> list[tuple[float, float, float]]:
+    """For each frame the view's first row and column, and how much nearer it is."""
+    random = np.random.default_rng(motion.seed)
+    room = np.array(extent) - view
+    first = np.rint(np.array(motion.start) * room / 2) * 2  # whole chroma samples: nothing is lost
+    places = []
+    for number in range(FRAMES):
+        shake = random.normal(0, 1, 2) * motion.shake_px
+        place = np.clip(first + np.array(motion.pan_px) * number + shake, 0, room)
+        places.append((float(place[0]), float(place[1]), (1 + motion.closing) ** number))
+    return places
+
+
+def _view(plane: Tensor, size: tuple[int, int], place: tuple[float, float], nearer: float) -> Plane:
+    """The part of (1, 1, h, w) levels that begins at ``place``, seen from nearer by a factor."""
+    axes = []
+    for length, first, extent in zip(size, place, plane.shape[2:], strict=True):
+        offsets = (torch.arange(length) - (length - 1) / 2) / nearer
+        samples = first + (length - 1) / 2 + offsets
+        axes.append((2 * samples + 1) / extent - 1)
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1)[None]
+    seen = F.grid_sample(plane, grid, mode="bicubic", padding_mode="border", align_corners=False)
+    levels: Plane = seen[0, 0].round().clamp(0, 255).to(torch.uint8).numpy()
+    return levels

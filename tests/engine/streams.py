@@ -1,0 +1,140 @@
+"""Streams for an engine's tests: models, clips, and what comes of them."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streamsr.engine.cuda import CudaEngine
+from streamsr.engine.engines import Engines
+from streamsr.events import Event
+from streamsr.frame import ColourTags, Frame
+from streamsr.metrics import Meter
+from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.edvr import EDVR
+from streamsr.networks.fast import Fast
+from streamsr.networks.resample import Resample
+from streamsr.networks.sliding import SlidingWindow
+from streamsr.zoo.registry import in_channels_last
+
+__all__ = [
+    "MODELS",
+    "TAGS",
+    "Bench",
+    "Centre",
+    "assert_same",
+    "centre_model",
+    "clip",
+    "flat",
+    "of_cpu",
+    "small_edvr",
+    "small_fast",
+]
+
+TAGS = [ColourTags(6, 6, 6), ColourTags(1, 1, 1, False, 2), ColourTags(1, 1, 1, True)]
+
+
+def small_edvr() -> SlidingWindow:
+    torch.manual_seed(2)
+    network = EDVR(
+        num_feat=8, num_frame=5, deformable_groups=2, num_extract_block=1, num_reconstruct_block=1
+    )
+    for parameter in network.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    network.requires_grad_(False).eval()
+    return SlidingWindow(in_channels_last(network), Facts(4, 5, 2, Colour.RGB, 4))
+
+
+def small_fast() -> SlidingWindow:
+    torch.manual_seed(1)
+    network = Fast(features=8, layers=3, scale=4).requires_grad_(False).eval()
+    return SlidingWindow(in_channels_last(network), Facts(4, 1, 0, Colour.LUMA))
+
+
+def bicubic(colour: Colour, scale: int = 2) -> SlidingWindow:
+    return SlidingWindow(Resample(scale=scale), Facts(scale, 1, 0, colour))
+
+
+MODELS: dict[str, Callable[[], SlidingWindow]] = {
+    "edvr": small_edvr,
+    "fast": small_fast,
+    "bicubic-luma": lambda: bicubic(Colour.LUMA),
+    "bicubic-rgb": lambda: bicubic(Colour.RGB, 3),
+}
+
+
+class Centre(nn.Module):
+    """Gives the centre of each window, every pixel doubled, and remembers what it saw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.levels: list[tuple[int, ...]] = []  # of each window's frames, which are flat
+        self.batches: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.batches.append(len(x))
+        self.levels += [tuple(w) for w in (x[:, :, 0, 0, 0] * 255).round().int().tolist()]
+        centre = x[:, x.shape[1] // 2]
+        return centre.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def centre_model(network: nn.Module, window: int = 3) -> SlidingWindow:
+    return SlidingWindow(network, Facts(2, window, window // 2, Colour.LUMA))
+
+
+class Bench:
+    """A stream of an engine, and what came of it."""
+
+    def __init__(self, engine: CudaEngine, name: str = "cam") -> None:
+        self.meter = Meter()
+        self.events: list[Event] = []
+        self.stream = engine.stream(name, self.meter, self.events.append)
+
+    def run(self, frames: Sequence[Frame]) -> list[Frame]:
+        done: list[Future[Frame]] = []
+        for frame in frames:
+            done += self.stream.push(frame)
+        done += self.stream.flush()
+        return [future.result(timeout=60) for future in done]
+
+
+def flat(level: int, pts: int, *, discontinuous: bool = False) -> Frame:
+    chroma = np.full((9, 16), 128, np.uint8)
+    planes = (np.full((18, 32), level, np.uint8), chroma, chroma)
+    return Frame(planes, ColourTags(1, 1, 1), pts, Fraction(1, 25), 0.0, discontinuous)
+
+
+def clip(
+    frames: int, size: tuple[int, int], tags: ColourTags, *, seed: int = 0, rgb: bool = False
+) -> list[Frame]:
+    """A texture that drifts: no scene cuts."""
+    random = np.random.default_rng(seed)
+    height, width = size
+    made = []
+    shapes = [(height, width, 3)] if rgb else [size, *[(-(-height // 2), -(-width // 2))] * 2]
+    textures = [random.integers(0, 256, shape, np.uint8) for shape in shapes]
+    for number in range(frames):
+        planes = tuple(np.roll(texture, number, 1) for texture in textures)
+        made.append(Frame(planes, tags, number, Fraction(1, 25)))
+    return made
+
+
+def of_cpu(model: SlidingWindow, frames: Sequence[Frame]) -> list[Frame]:
+    """What the CPU engine makes of a stream."""
+    with Engines(torch.device("cpu")) as engines:
+        stream = engines.of(model).stream("cam", Meter(), lambda event: None)
+        done = [future for frame in frames for future in stream.push(frame)]
+        done += stream.flush()
+        return [future.result(timeout=60) for future in done]
+
+
+def assert_same(made: Sequence[Frame], expected: Sequence[Frame], tolerance: int = 0) -> None:
+    assert [frame.pts for frame in made] == [frame.pts for frame in expected]
+    for one, other in zip(made, expected, strict=True):
+        assert one.colour == other.colour
+        for plane, wanted in zip(one.planes, other.planes, strict=True):
+            assert plane.shape == wanted.shape
+            assert np.abs(plane.astype(int) - wanted.astype(int)).max() <= tolerance

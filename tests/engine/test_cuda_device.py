@@ -1,0 +1,176 @@
+"""The engine on a real GPU. Everything here skips without one.
+
+STREAMSR_REQUIRE_CUDA=1 makes it fail instead, for a machine that is to prove it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streams import MODELS, TAGS, Bench, assert_same, clip, of_cpu, small_edvr
+from test_kernels import noise, read, written
+from torch import Tensor, nn
+
+from streamsr.engine.cuda import CudaEngine
+from streamsr.engine.device import CudaDevice
+from streamsr.engine.kernels import KernelConverter, converter_on
+from streamsr.engine.planes import TorchConverter
+from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.resample import resize
+from streamsr.networks.sliding import SlidingWindow
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "cuda_engine.py"
+
+
+@pytest.fixture(autouse=True)
+def whole_floats() -> Iterator[None]:
+    """Convolutions in float32 as on a CPU, not in TF32."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32 = before
+
+
+def on(device: torch.device, model: SlidingWindow) -> SlidingWindow:
+    return SlidingWindow(model.network.to(device), model.facts)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("colour", list(Colour))
+def test_kernels_do_what_torch_does(cuda: torch.device, colour: Colour, dtype: torch.dtype) -> None:
+    pytest.importorskip("cupy", reason="CuPy is not installed: pip install cupy-cuda13x")
+    stream = torch.cuda.Stream(cuda)
+    for number, tags in enumerate(TAGS):
+        frame = noise((37, 61), tags, seed=number)
+        converter = converter_on(stream, colour, 4, dtype)
+        assert isinstance(converter, KernelConverter)
+        with torch.cuda.stream(stream):
+            pixels = read(converter, frame, colour, dtype=dtype, device=cuda).cpu()
+        expected = read(TorchConverter(colour, 4), frame, colour)
+        assert (pixels.float() - expected).abs().max() < (1e-5 if dtype == torch.float32 else 1e-3)
+        output = resize(expected, 4)
+        with torch.cuda.stream(stream):
+            planes, bad = written(converter, output.to(cuda), frame, 4)
+        assert bad == 0
+        wanted, _ = written(TorchConverter(colour, 4), output, frame, 4)
+        for plane, other in zip(planes, wanted, strict=True):
+            assert (plane.cpu().int() - other.int()).abs().max() <= 1
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("graphs", [True, False])
+@pytest.mark.parametrize("name", MODELS)
+def test_pictures_are_the_cpus_within_a_level(cuda: torch.device, name: str, graphs: bool) -> None:
+    for tags in TAGS:
+        frames = clip(12, (37, 61), tags)
+        expected = of_cpu(MODELS[name](), frames)
+        with CudaEngine(on(cuda, MODELS[name]()), CudaDevice(cuda, graphs=graphs)) as engine:
+            assert_same(Bench(engine).run(frames), expected, tolerance=1)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_close(cuda: torch.device, dtype: torch.dtype) -> None:
+    frames = clip(8, (36, 1500), TAGS[0])  # columns beyond what half precision can count
+    expected = of_cpu(small_edvr(), frames)
+    network = small_edvr().network.to(dtype)
+    model = on(cuda, SlidingWindow(network, small_edvr().facts))
+    with CudaEngine(model, CudaDevice(cuda)) as engine:
+        made = Bench(engine).run(frames)
+    for one, other in zip(made, expected, strict=True):
+        difference = np.abs(one.planes[0].astype(int) - other.planes[0].astype(int))
+        assert difference.mean() < 1
+        assert difference[:, 4096:].mean() < 1.5 * difference[:, :1024].mean() + 0.05
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", MODELS)
+def test_nothing_is_allocated_or_waited_for_by_frame(cuda_kernels: torch.device, name: str) -> None:
+    cuda = cuda_kernels
+    with CudaEngine(on(cuda, MODELS[name]()), CudaDevice(cuda), max_batch=1) as engine:
+        bench = Bench(engine)
+        bench.run(clip(12, (40, 64), TAGS[0]))
+        before = torch.cuda.memory_stats(cuda)["allocation.all.allocated"]
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            bench.run(clip(100, (40, 64), TAGS[0]))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert torch.cuda.memory_stats(cuda)["allocation.all.allocated"] == before
+        assert bench.meter["failed"] == 0
+
+
+@pytest.mark.cuda
+def test_device_memory_does_not_grow(cuda: torch.device) -> None:
+    frames = clip(25, (40, 64), TAGS[0])
+    with CudaEngine(on(cuda, small_edvr()), CudaDevice(cuda)) as engine:
+        benches = [Bench(engine) for _ in range(2)]
+        used = []
+        for _ in range(100):  # 5,000 frames
+            for bench in benches:
+                bench.run(frames)
+            free, total = torch.cuda.mem_get_info(cuda)
+            used.append(total - free)
+    assert max(used[50:]) == max(used[10:50])
+
+
+@pytest.mark.cuda
+def test_a_network_that_cannot_be_captured_runs_eagerly(
+    cuda: torch.device, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Looking(nn.Module):
+        """Looks at its pixels, which a graph cannot."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            scale = 1.0 if float(x.max()) >= 0 else 0.0
+            return scale * x[:, 0].repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+    frames = clip(6, (18, 32), TAGS[0])
+    facts = Facts(2, 1, 0, Colour.LUMA)
+    with CudaEngine(SlidingWindow(Looking().to(cuda), facts), CudaDevice(cuda)) as engine:
+        made = Bench(engine).run(frames)
+    assert_same(made, of_cpu(SlidingWindow(Looking(), facts), frames), tolerance=1)
+    assert caplog.text.count("runs without CUDA graphs") == 1
+
+
+@pytest.mark.cuda
+def test_a_memory_too_small_is_survived(cuda: torch.device) -> None:
+    """Room for one window of the large picture at most: batches shrink, or frames are plain."""
+    frames = clip(6, (400, 640), TAGS[0])
+    _, total = torch.cuda.mem_get_info(cuda)
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction((300 << 20) / total, cuda)
+    try:
+        with CudaEngine(on(cuda, small_edvr()), CudaDevice(cuda)) as engine:
+            made = Bench(engine).run(frames)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, cuda)
+    assert [frame.pts for frame in made] == [frame.pts for frame in frames]
+    assert {frame.height for frame in made} == {1600}
+
+
+@pytest.mark.cuda
+def test_the_pipeline_reaches_its_slowest_stage(cuda: torch.device, tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARK), "--frames", "1500", "--results", str(tmp_path)]
+    subprocess.run(command, check=True, timeout=100)
+    (page,) = tmp_path.glob("*.json")
+    figures = json.loads(page.read_text(encoding="utf-8"))
+    assert figures["pipeline_of_slowest"] >= 0.95
+    assert figures["difference_levels"]["largest"] <= 1
+    assert figures["memory_used_mib"][-1] <= figures["memory_used_mib"][1]
+
+
+def test_the_benchmark_refuses_without_a_gpu(tmp_path: Path) -> None:
+    command = [sys.executable, str(BENCHMARK), "--results", str(tmp_path)]
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, env=hidden, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "there is no CUDA device here" in done.stderr
+    assert not list(tmp_path.iterdir())
