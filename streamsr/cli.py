@@ -252,6 +252,22 @@ def train(
     _print(result, None, as_json)
 
 
+@app.command()
+@command
+def degrade(
+    config: Annotated[
+        Path, typer.Argument(help="A training file with a [data.degrade], as fast-camera's.")
+    ],
+    output: Annotated[Path, typer.Argument(help="The picture to write, NAME.png.")],
+    rows: Annotated[int, typer.Option(min=1, max=50, help="How many clips to show.")] = 6,
+    set_: Set = None,
+) -> None:
+    """Show what a training file's degradation does: clips before and after, side by side."""
+    from streamsr.train.command import run_degradation
+
+    run_degradation(config, set_ or [], rows, output)
+
+
 @app.command("eval")
 @command
 def evaluate(

@@ -8,7 +8,7 @@ from time import monotonic
 
 from streamsr.budget import Budget
 from streamsr.channel import Channel
-from streamsr.engine.runner import Engine, EngineStream
+from streamsr.engine.face import Engine, EngineStream
 from streamsr.frame import Frame
 
 __all__ = ["Admitted", "Pair", "Step", "Turn"]

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,8 +10,11 @@ from typing import Self
 import torch
 
 from streamsr.engine.batch import Batcher
+from streamsr.engine.cpu import CpuEngine, Job, run_jobs
+from streamsr.engine.cuda import CudaEngine
+from streamsr.engine.device import CudaDevice
+from streamsr.engine.face import Engine
 from streamsr.engine.pool import Pool
-from streamsr.engine.runner import Engine, Job, run_jobs
 from streamsr.errors import UserError
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import Entry, load_model
@@ -37,23 +41,28 @@ def pick_device(name: str) -> torch.device:
 
 
 class Engines:
-    """The engines of one device. ``with`` it: leaving ends its threads. Any thread may load.
+    """The engines of one device. ``with`` it: leaving ends their threads. Any thread may load.
 
     On a CPU a window is a batch of its own: two in one thread would leave another thread idle.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        workers = min(MAX_WORKERS, _cores()) if device.type == "cpu" else 1
-        if device.type == "cpu":
-            torch.set_num_threads(1)  # of the whole process: see runner.py
-        self._pool: Pool[Job] = Pool(workers, Batcher(1, 0.0), run_jobs, Job.abandon)
         self._loaded: dict[Path, Engine] = {}
         self._loading = threading.Lock()
+        self._stack = ExitStack()
+        self._pool: Pool[Job] | None = None
+        if device.type == "cpu":
+            torch.set_num_threads(1)  # of the whole process: see cpu.py
+            workers = min(MAX_WORKERS, _cores())
+            pool = Pool(workers, Batcher[Job](1, 0.0), run_jobs, Job.abandon)
+            self._pool = self._stack.enter_context(pool)
 
     def of(self, model: SlidingWindow) -> Engine:
         """An engine for a model that is loaded already."""
-        return Engine(model, self.device, self._pool)
+        if self._pool is not None:
+            return CpuEngine(model, self.device, self._pool)
+        return self._stack.enter_context(CudaEngine(model, CudaDevice(self.device)))
 
     def load(self, entry: Entry) -> Engine:
         """The engine of a model, loaded the first time. Raises ModelError."""
@@ -64,7 +73,7 @@ class Engines:
 
     def close(self) -> None:
         """End the threads; what is under way is finished."""
-        self._pool.close()
+        self._stack.close()
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ with a = -0.5 (Cubic convolution interpolation for digital image processing, 198
 import math
 from collections.abc import Callable
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -35,9 +35,14 @@ KERNELS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
 """Each kernel with its reach in input pixels when it is not widened."""
 
 
-@lru_cache(maxsize=64)
-def _phases(kernel: str, scale: Fraction, shift: float) -> tuple[Tensor, int, int]:
+@cache
+def _phases(
+    kernel: str, scale: Fraction, shift: float, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, int, int]:
     """The filter of one axis: weights (phases, taps), input pixels a step, pixels to pad before.
+
+    Kept where it is used, for good: copying it to a GPU would wait for the GPU at every frame,
+    and a CUDA graph reads it where it lay when the graph was captured.
 
     Output pixel ``i`` has phase ``i % phases`` and starts at input pixel
     ``(i // phases) * step - before``: the filter repeats, so that resizing is a strided
@@ -54,7 +59,8 @@ def _phases(kernel: str, scale: Fraction, shift: float) -> tuple[Tensor, int, in
     used = (weights.abs() > 1e-12).any(0).nonzero()
     low, high = int(used.min()), int(used.max())
     weights = weights[:, low : high + 1]
-    return (weights / weights.sum(1, keepdim=True)).float(), step, -(first + low)
+    weights = (weights / weights.sum(1, keepdim=True)).float().to(device, dtype)
+    return weights, step, -(first + low)
 
 
 def _mirrored(length: int, before: int, after: int, device: torch.device) -> Tensor:
@@ -65,13 +71,13 @@ def _mirrored(length: int, before: int, after: int, device: torch.device) -> Ten
 
 def _resize_rows(x: Tensor, kernel: str, scale: Fraction, shift: float) -> Tensor:
     """Resize the rows of (n, 1, h, w) to (n, 1, ceil(h * scale), w)."""
-    weights, step, before = _phases(kernel, scale, shift)
+    weights, step, before = _phases(kernel, scale, shift, x.dtype, x.device)
     phases, taps = weights.shape
     height = math.ceil(x.shape[2] * scale)
     groups = -(-height // phases)
     after = (groups - 1) * step + taps - before - x.shape[2]
     x = x[:, :, _mirrored(x.shape[2], before, max(after, 0), x.device)]
-    y = F.conv2d(x, weights.to(x)[:, None, :, None], stride=(step, 1))[:, :, :groups]
+    y = F.conv2d(x, weights[:, None, :, None], stride=(step, 1))[:, :, :groups]
     return y.transpose(1, 2).reshape(x.shape[0], 1, groups * phases, x.shape[3])[:, :, :height]
 
 
@@ -101,11 +107,11 @@ def enlarged(x: Tensor, scale: int, kernel: str = "bicubic", shift_x: float = 0.
 
     One convolution at the input's size; ``unshuffled`` puts the pixels in their places.
     """
-    weights, (above, left) = _phase_kernels(kernel, scale, shift_x)
+    weights, (above, left) = _phase_kernels(kernel, scale, shift_x, x.dtype, x.device)
     down, across = weights.shape[2:]
     rows = _mirrored(x.shape[2], above, down - 1 - above, x.device)
     columns = _mirrored(x.shape[3], left, across - 1 - left, x.device)
-    return F.conv2d(x[:, :, rows][:, :, :, columns], weights.to(x))
+    return F.conv2d(x[:, :, rows][:, :, :, columns], weights)
 
 
 def unshuffled(x: Tensor, scale: int) -> Tensor:
@@ -116,11 +122,13 @@ def unshuffled(x: Tensor, scale: int) -> Tensor:
     return pixels.reshape(n, 1, scale * height, scale * width)
 
 
-@lru_cache(maxsize=32)
-def _phase_kernels(kernel: str, scale: int, shift_x: float) -> tuple[Tensor, tuple[int, int]]:
+@cache
+def _phase_kernels(
+    kernel: str, scale: int, shift_x: float, dtype: torch.dtype, device: torch.device
+) -> tuple[Tensor, tuple[int, int]]:
     """Both axes' filters in one, (scale², 1, taps, taps), and the pixels to pad before each."""
-    rows, _, above = _phases(kernel, Fraction(scale), 0.0)
-    columns, _, left = _phases(kernel, Fraction(scale), shift_x)
+    rows, _, above = _phases(kernel, Fraction(scale), 0.0, dtype, device)
+    columns, _, left = _phases(kernel, Fraction(scale), shift_x, dtype, device)
     both = torch.einsum("ia,jb->ijab", rows, columns)
     return both.reshape(scale * scale, 1, *both.shape[2:]), (above, left)
 

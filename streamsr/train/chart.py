@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ class _Plot:
     def draw(self, series: Series, colour: int) -> None:
         places = [self._place(point) for point in series.points]
         if series.joined:
-            for start, end in zip(places, places[1:], strict=False):
+            for start, end in pairwise(places):
                 self._canvas.line(start, end, 0.8, colour)
             return
         for left, top in places:
@@ -152,7 +153,9 @@ def _paper(canvas: Canvas) -> Plane:
 
 
 def _row(title: str, pictures: Sequence[tuple[str, Plane]]) -> Plane:
-    named = [np.concatenate([picture, _label(name, picture.shape[1])]) for name, picture in pictures]
+    named = [
+        np.concatenate([picture, _label(name, picture.shape[1])]) for name, picture in pictures
+    ]
     height = max(column.shape[0] for column in named)
     columns = [
         np.pad(c, ((0, height - c.shape[0]), (0, GAP), (0, 0)), constant_values=255) for c in named

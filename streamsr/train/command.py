@@ -9,14 +9,31 @@ from rich.table import Table
 
 from streamsr.config import load
 from streamsr.engine.engines import pick_device
+from streamsr.errors import ConfigError
 from streamsr.terminal import console, progress_bar
+from streamsr.train.before_after import degradation_sheet
+from streamsr.train.chart import write_picture
 from streamsr.train.evaluation import Scored, evaluate
 from streamsr.train.loop import Progress, Trainer
 from streamsr.train.results import evaluation_table
 from streamsr.train.settings import TrainSettings
 from streamsr.zoo.registry import choose
 
-__all__ = ["run_evaluation", "run_training"]
+__all__ = ["run_degradation", "run_evaluation", "run_training"]
+
+
+def run_degradation(config: Path, overrides: list[str], rows: int, output: Path) -> None:
+    """Show what the ``[data.degrade]`` of a training file does, as a picture at ``output``."""
+    torch.set_num_threads(1)
+    settings = load(config, TrainSettings, overrides)
+    if settings.data.degrade is None:
+        raise ConfigError(f"{config}: got no [data.degrade], allowed is a file that has one")
+    scale = settings.model.facts.scale
+    picture = degradation_sheet(
+        settings.data.train, settings.data.degrade, scale, settings.seed, rows
+    )
+    write_picture(output, picture)
+    console.print(f"the sheet is in {output}", markup=False, highlight=False, soft_wrap=True)
 
 
 def run_training(config: Path, overrides: list[str], threads: int) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from streamsr.engine.batch import Batcher
 from streamsr.engine.colour import network_input, network_output
+from streamsr.engine.cpu import CpuEngine, Job, run_jobs
 from streamsr.engine.engines import Engines, pick_device
+from streamsr.engine.face import Engine, EngineStream
 from streamsr.engine.pool import Pool
-from streamsr.engine.runner import Engine, EngineStream, Job, run_jobs
 from streamsr.errors import UserError
 from streamsr.events import Code, Event
 from streamsr.frame import ColourTags, Frame
@@ -269,7 +270,7 @@ def test_windows_of_several_streams_run_as_one_batch() -> None:
     sizes: list[int] = []
     network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     with Pool[Job](1, Batcher(4, 0.2), run_jobs, Job.abandon) as pool:
-        engine = Engine(SlidingWindow(network, facts()), CPU, pool)
+        engine = CpuEngine(SlidingWindow(network, facts()), CPU, pool)
         streams = [Bench(engine).stream for _ in range(4)]
         futures: list[list[Future[Frame]]] = [[] for _ in streams]
         for n in range(6):
