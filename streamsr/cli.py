@@ -278,12 +278,30 @@ def evaluate(
     models: Models = None,
     device: Device = "auto",
     frames: Annotated[int | None, typer.Option(min=1, help="At most so many of a clip.")] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help="Another model to score beside; may be repeated.")
+    ] = None,
+    degrade: Annotated[
+        str, typer.Option(help="What the models see: bicubic, or camera (H.264 at three rates).")
+    ] = "bicubic",
+    report: Annotated[
+        Path | None, typer.Option(help="A folder for the tables and a chart as files.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure a model as the papers do, beside bicubic: luma PSNR, SSIM, time a frame."""
+    """Measure a model as the papers do, beside bicubic: PSNR, SSIM, time a frame, cost."""
     from streamsr.train.command import run_evaluation
 
-    result, table = run_evaluation(target, model, models or [], device, frames)
+    result, table = run_evaluation(
+        target,
+        model,
+        models or [],
+        device,
+        frames,
+        against=against or (),
+        degrade=degrade,
+        report=report,
+    )
     _print(result, table, as_json)
 
 

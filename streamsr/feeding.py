@@ -9,7 +9,8 @@ import sys
 from contextlib import suppress
 from typing import Any, Self
 
-from streamsr.feed import MAX_BYTES, Kind, decode, encode
+from streamsr.feed import Kind, decode, encode
+from streamsr.framing import MAX_BYTES
 
 __all__ = ["PublisherProcess"]
 
@@ -102,7 +103,8 @@ class PublisherProcess:
         """Make sure that it has ended: one that failed or finished does so by itself."""
         if self._reader.at_eof():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), END_S)
+                async with asyncio.timeout(END_S):
+                    await self._process.wait()
         self.kill()
         await self._process.wait()
         self._writer.close()

@@ -20,7 +20,8 @@ from time import monotonic
 from typing import Any, Protocol
 
 from streamsr.events import Code
-from streamsr.feed import MAX_BYTES, Kind, decode, encode
+from streamsr.feed import Kind, decode, encode
+from streamsr.framing import MAX_BYTES
 from streamsr.media.broadcast import Broadcast, server_of
 from streamsr.media.container import reason_of
 from streamsr.media.hls import HlsFolder

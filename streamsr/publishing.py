@@ -129,7 +129,8 @@ class Publisher:
         if self._subscription is not None:
             self._hub.unsubscribe(self._subscription)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), STOP_S)
+            async with asyncio.timeout(STOP_S):
+                await self._ended.wait()
         if self._link is not None:
             self._link.kill()
         await self._ended.wait()
@@ -178,7 +179,8 @@ class Publisher:
         patience_s = START_S
         while True:
             try:
-                message = await asyncio.wait_for(link.read(), patience_s)
+                async with asyncio.timeout(patience_s):
+                    message = await link.read()
             except TimeoutError:
                 return f"nothing was taken for {patience_s:.0f} s"
             if message is None:
@@ -209,7 +211,8 @@ class Publisher:
             message = f"{self.name} {self.target}: {reason}; trying again until it is back"
             self._tell(Code.OUT_DOWN, message)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), delay_s)
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
 
     async def _facts(self, told: dict[str, Any] | None) -> dict[str, Any]:
         """What the process has to know of the stream: what is true now, or else what was.

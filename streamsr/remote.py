@@ -177,7 +177,8 @@ class RemoteStream:
         self._tell(Code.STREAM_FAILED, f"{why}; it starts again in {delay_s:.1f} s")
         self._changed.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._changed.wait(), delay_s)
+            async with asyncio.timeout(delay_s):
+                await self._changed.wait()
 
     async def _end_life(self) -> None:
         """Ask for the end of the life there is, and wait for it, for a while."""

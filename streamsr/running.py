@@ -74,7 +74,8 @@ async def _watch(node: Node, reload: Callable[[], NodeSettings], path: Path | No
     seen = _modified(path)
     while True:
         with suppress(TimeoutError):
-            await asyncio.wait_for(asked.wait(), WATCH_S)
+            async with asyncio.timeout(WATCH_S):
+                await asked.wait()
         now = _modified(path)
         if asked.is_set() or now != seen:
             asked.clear()

@@ -60,7 +60,8 @@ class Supervisor:
         self.send(Message(Kind.QUIT))
         if self._process is not None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), STOP_S)
+                async with asyncio.timeout(STOP_S):
+                    await self._process.wait()
             await self._kill()
         if self._running is not None:
             await self._running
@@ -76,7 +77,8 @@ class Supervisor:
                 delay_s = backoff.next_s()
                 self._tell(f"worker of {self.device} ended; a new one in {delay_s:.1f} s")
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopping.wait(), delay_s)
+                    async with asyncio.timeout(delay_s):
+                        await self._stopping.wait()
         finally:
             await self._kill()
 
@@ -87,7 +89,8 @@ class Supervisor:
         try:
             while True:
                 try:
-                    message = await asyncio.wait_for(read(reader), patience_s)
+                    async with asyncio.timeout(patience_s):
+                        message = await read(reader)
                 except TimeoutError:
                     self._tell(f"worker silent for {patience_s:.0f} s; killed")
                     return

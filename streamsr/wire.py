@@ -1,27 +1,22 @@
 """What a worker process and the main process say to each other: framed messages, and no pixels.
 
-A message is its length (4 bytes, big endian), its kind (1 byte), its stream's name (1 byte of
-length, UTF-8) and its body: JSON, but for packets, whose body is a fixed head and the data.
+A message's body begins with its stream's name (1 byte of length, UTF-8); what follows is JSON, but
+for packets.
 """
 
 import asyncio
 import json
-import struct
 from dataclasses import asdict, dataclass
 from enum import Enum
-from fractions import Fraction
 from typing import Any
 
 from streamsr.errors import StreamsrError
 from streamsr.events import Code, Event
-from streamsr.packet import AAC, AUDIO, INPUT, OUTPUT, Packet
+from streamsr.framing import MAX_BYTES, framed, packet_of, packet_parts
+from streamsr.packet import Packet
 from streamsr.status import StreamStatus
 
 __all__ = ["Kind", "Message", "decode", "encode", "encode_packet", "read"]
-
-MAX_BYTES = 64 * 1024 * 1024
-_TRACKS = (OUTPUT, INPUT, AUDIO, AAC)
-_HEAD = struct.Struct("!BBqII")  # track, keyframe, pts, time base
 
 
 class Kind(Enum):
@@ -61,15 +56,7 @@ def encode(message: Message) -> bytes:
 
 
 def encode_packet(stream: str, packet: Packet) -> bytes:
-    base = packet.time_base
-    head = _HEAD.pack(
-        _TRACKS.index(packet.track),
-        packet.keyframe,
-        packet.pts,
-        base.numerator,
-        base.denominator,
-    )
-    return _framed(Kind.PACKET, stream, head, packet.data)
+    return _framed(Kind.PACKET, stream, *packet_parts(packet))
 
 
 def decode(frame: bytes) -> Message:
@@ -77,10 +64,7 @@ def decode(frame: bytes) -> Message:
     kind, end = Kind(frame[:1]), 2 + frame[1]
     stream, body = frame[2:end].decode(), frame[end:]
     if kind is Kind.PACKET:
-        track, keyframe, pts, numerator, denominator = _HEAD.unpack_from(body)
-        base = Fraction(numerator, denominator)
-        data = body[_HEAD.size :]
-        return Message(kind, stream, Packet(_TRACKS[track], data, pts, base, bool(keyframe)))
+        return Message(kind, stream, packet_of(body))
     value = json.loads(body)
     if kind is Kind.STATUS:
         value = StreamStatus(**value)
@@ -102,5 +86,4 @@ async def read(reader: asyncio.StreamReader) -> Message | None:
 
 def _framed(kind: Kind, stream: str, *parts: bytes) -> bytes:
     name = stream.encode()
-    body = b"".join((kind.value, bytes([len(name)]), name, *parts))
-    return len(body).to_bytes(4, "big") + body
+    return framed(kind.value, bytes([len(name)]), name, *parts)

@@ -77,9 +77,11 @@ async def running(*streams: dict[str, Any], **more: object) -> AsyncIterator[tup
 
 async def until(met: Callable[[], bool], within_s: float = 20) -> None:
     """Wait for what nothing tells of."""
-    async with asyncio.timeout(within_s):
-        while not met():
-            await asyncio.sleep(0.05)
+    for _ in range(round(within_s * 20)):
+        if met():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"not within {within_s} s")
 
 
 def _all_live(node: Node) -> bool:

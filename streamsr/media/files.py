@@ -14,9 +14,10 @@ import av
 from streamsr.errors import InputError
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
+from streamsr.media.container import reason_of
 from streamsr.media.images import image_frames, image_names
 from streamsr.media.pixels import from_av
-from streamsr.media.source import Item, Sound, SourceInfo, reason_of
+from streamsr.media.source import Item, Sound, SourceInfo
 from streamsr.redact import redact
 
 __all__ = ["FileSource", "FolderSource", "file_frames", "stream_info"]

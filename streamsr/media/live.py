@@ -13,10 +13,11 @@ from streamsr.backoff import Backoff
 from streamsr.errors import SourceAuthError, SourceError
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
+from streamsr.media.container import reason_of
 from streamsr.media.files import stream_info
 from streamsr.media.h264 import LossDetector
 from streamsr.media.pixels import from_av
-from streamsr.media.source import Item, Sound, reason_of
+from streamsr.media.source import Item, Sound
 from streamsr.redact import redact
 from streamsr.timeline import TICKS, Timeline
 

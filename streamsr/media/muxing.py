@@ -15,8 +15,8 @@ import av
 
 from streamsr.errors import OutputError
 from streamsr.media.audio import AudioEncoder
-from streamsr.media.container import CONTAINERS, Container
-from streamsr.media.source import Sound, SourceInfo, reason_of
+from streamsr.media.container import CONTAINERS, Container, reason_of
+from streamsr.media.source import Sound, SourceInfo
 from streamsr.packet import OUTPUT, Packet
 
 __all__ = ["CONTAINERS", "FileWriter", "check_writable"]

@@ -11,9 +11,8 @@ from typing import Protocol
 import av
 
 from streamsr.frame import Frame
-from streamsr.redact import redact
 
-__all__ = ["Item", "Sound", "Source", "SourceInfo", "reason_of"]
+__all__ = ["Item", "Sound", "Source", "SourceInfo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +62,3 @@ class Source(Protocol):
         Returns at the end of a file or soon after ``stop`` is set, everything closed. Raises
         InputError or SourceError where the source cannot be read and will not be tried again.
         """
-
-
-def reason_of(error: Exception) -> str:
-    """A library's error in its own words, without the address FFmpeg adds to them."""
-    return redact(getattr(error, "strerror", None) or str(error) or type(error).__name__)
