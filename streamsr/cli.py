@@ -157,7 +157,12 @@ def upscale(
     input_: Annotated[
         str, typer.Argument(metavar="INPUT", help="A file, a folder of PNG frames, or an address.")
     ],
-    output: Annotated[Path, typer.Argument(help="NAME.mp4, NAME.mkv, or a folder for PNG frames.")],
+    output: Annotated[
+        str,
+        typer.Argument(
+            help="NAME.mp4, NAME.mkv, a folder for PNG frames, or rtsp://… or rtmp://… of a server."
+        ),
+    ],
     model: Model = "fast",
     models: Models = None,
     device: Device = "auto",
@@ -169,9 +174,12 @@ def upscale(
     as_json: Json = False,
     set_: Set = None,
 ) -> None:
-    """Upscale a file, a folder of frames or a live address into a file or a folder of frames."""
+    """Upscale a file, a folder of frames or a live address into a file, frames or a server."""
     data = _settings("upscale", input_, model, models, device, seconds, frames)
     data["input"] |= {"transport": transport, "rate": rate, "give_up_s": 10.0}
+    if "://" in output:
+        data["publish"] = [{"url": output}]
+        _run_node(_parsed(data, set_).as_node(), as_json)
     data["output"] = {"path": output, "overwrite": overwrite}
     _run_here(_parsed(data, set_), as_json)
 
@@ -240,15 +248,40 @@ def import_model(
 @app.command()
 @command
 def train(
-    config: Annotated[Path, typer.Argument(help="A training file, as models/fast/train.toml.")],
+    config: Annotated[
+        Path | None, typer.Argument(help="A training file, as models/fast/train.toml.")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="A model to train further, in place of a file.")
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="With --init: a folder of clips of your own camera.")
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option(min=0.05, help="With --init: how long it may take.")
+    ] = 20.0,
+    name: Annotated[
+        str | None, typer.Option(help="With --init: what the new model is called.")
+    ] = None,
+    models: Models = None,
     set_: Set = None,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a network; goes on from the last checkpoint of its run."""
-    from streamsr.train.command import run_training
+    """Train a network as a file says, or one that there is further on clips of your own.
 
-    result = run_training(config, set_ or [], threads)
+    Either goes on from the last checkpoint of its run.
+    """
+    from streamsr.train.command import run_finetuning, run_training
+
+    if config is not None and init is None and data is None:
+        result = run_training(config, set_ or [], threads or 1)
+    elif config is None and init is not None and data is not None and not set_:
+        result = run_finetuning(init, data, minutes, name, models or [], threads or 2)
+    else:
+        raise ConfigError(
+            "train: allowed are a training file (with --set), or --init MODEL --data FOLDER"
+        )
     _print(result, None, as_json)
 
 

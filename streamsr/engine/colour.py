@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamsr.engine.planes import luma_of_rgb, network_pixels, picture_levels
+from streamsr.engine.plain import plain_chroma
+from streamsr.engine.planes import luma_levels, luma_of_rgb, network_pixels, picture_levels
 from streamsr.frame import Frame, Plane
 from streamsr.networks.contract import Colour
 
@@ -25,6 +26,8 @@ def network_output(output: Tensor, frame: Frame, colour: Colour, scale: int) -> 
     ``output`` is what the network gave, (1 or 3, scale*h, scale*w). Under a luma network the
     chroma is scaled plainly, and R'G'B' changes by the luma's difference alone.
     """
+    if colour is Colour.LUMA and not frame.is_rgb:
+        return _rounded(luma_levels(output, frame.colour)), *plain_chroma(frame, scale)
     source = _planes(frame, output.device)
     levels = picture_levels(output, source, frame.colour, colour, scale)
     return tuple(map(_rounded, levels))

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from streamsr.engine.breaks import Breaks
 from streamsr.engine.colour import network_input, network_output
+from streamsr.engine.job import Job
 from streamsr.engine.plain import scaled_plainly
 from streamsr.engine.pool import Pool
 from streamsr.events import Code, Emit, Event
@@ -23,22 +24,15 @@ from streamsr.frame import Frame
 from streamsr.metrics import Meter
 from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
 
-__all__ = ["CpuEngine", "CpuEngineStream", "Job", "run_jobs"]
+__all__ = ["CpuEngine", "CpuEngineStream", "WindowJob"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """One window on its way through a network, and where its frame is to go."""
+class WindowJob(Job):
+    """One window on its way through a network."""
 
-    engine: "CpuEngine"
     window: Ready
-    frame: Frame
-    meter: Meter
     failed: Callable[[str], None]
-    upscaled: Future[Frame]
-
-    def abandon(self) -> None:
-        self.upscaled.cancel()
 
 
 class CpuEngine:
@@ -53,11 +47,11 @@ class CpuEngine:
     def stream(self, name: str, meter: Meter, emit: Emit) -> "CpuEngineStream":
         return CpuEngineStream(self, name, meter, emit)
 
-    def submit(self, stream: object, job: Job) -> None:
+    def submit(self, stream: object, job: WindowJob) -> None:
         shape = tuple(job.window[1].shape)
         self._pool.submit(stream, (self, shape), job)
 
-    def run(self, jobs: Sequence[Job]) -> None:
+    def run(self, jobs: Sequence[WindowJob]) -> None:
         """Run windows of one shape as one batch, and settle every job's future."""
         started = thread_time()
         outputs = self._outputs(jobs)
@@ -67,7 +61,7 @@ class CpuEngine:
             with job.meter.stage("finish"):
                 job.upscaled.set_result(self._finished(job, output))
 
-    def _outputs(self, jobs: Sequence[Job]) -> Sequence[Tensor | None]:
+    def _outputs(self, jobs: Sequence[WindowJob]) -> Sequence[Tensor | None]:
         try:
             finished = self.model.run([job.window for job in jobs])
         except RuntimeError as error:  # torch's for all that goes wrong, a full memory included
@@ -77,27 +71,17 @@ class CpuEngine:
             return [None] * len(jobs)
         return [output.float() for _, output in finished]
 
-    def _finished(self, job: Job, output: Tensor | None) -> Frame:
+    def _finished(self, job: WindowJob, output: Tensor | None) -> Frame:
         frame, facts = job.frame, self.model.facts
         if output is None:
-            return scaled_plainly(frame, facts)
+            return scaled_plainly(frame, facts.scale)
         with torch.inference_mode():
             output = output[:, : frame.height * facts.scale, : frame.width * facts.scale]
             if not bool(torch.isfinite(output.sum())):
                 job.failed("the network gave values that are not finite")
-                return scaled_plainly(frame, facts)
+                return scaled_plainly(frame, facts.scale)
             planes = network_output(output, frame, facts.colour, facts.scale)
         return replace(frame, planes=planes)
-
-
-def run_jobs(jobs: list[Job]) -> None:
-    """What a pool thread does with a batch, all of one engine."""
-    try:
-        jobs[0].engine.run(jobs)
-    except Exception as error:  # whatever it is belongs to the streams that wait for it
-        for job in jobs:
-            if not job.upscaled.done():
-                job.upscaled.set_exception(error)
 
 
 class CpuEngineStream:
@@ -143,7 +127,7 @@ class CpuEngineStream:
     def _begin(self, window: Ready) -> Future[Frame]:
         upscaled: Future[Frame] = Future()
         frame = self._pending.popleft()
-        job = Job(self._engine, window, frame, self._meter, self._failed, upscaled)
+        job = WindowJob(self._engine, frame, self._meter, upscaled, window, self._failed)
         self._engine.submit(self, job)
         return upscaled
 

@@ -207,7 +207,7 @@ class CudaEngine:
         if planes is not None:
             return replace(job.frame, planes=planes)
         job.failed(job.failure or "the network gave values that are not finite")
-        return scaled_plainly(job.frame, self.model.facts)
+        return scaled_plainly(job.frame, self.model.facts.scale)
 
     def _fail(self, jobs: Sequence[Job], error: Exception) -> None:
         """End the jobs and all that would come after them: their process must be replaced."""
@@ -285,7 +285,7 @@ class CudaEngineStream:
         """Scale a frame plainly, here; the next one may find the device with more room."""
         self._failed("the device's memory is full")
         upscaled: Future[Frame] = Future()
-        upscaled.set_result(scaled_plainly(frame, self._engine.model.facts))
+        upscaled.set_result(scaled_plainly(frame, self._engine.model.facts.scale))
         return upscaled
 
     def _failed(self, reason: str) -> None:

@@ -10,12 +10,16 @@ from typing import Self
 import torch
 
 from streamsr.engine.batch import Batcher
-from streamsr.engine.cpu import CpuEngine, Job, run_jobs
+from streamsr.engine.cpu import CpuEngine
 from streamsr.engine.cuda import CudaEngine
 from streamsr.engine.device import CudaDevice
 from streamsr.engine.face import Engine
+from streamsr.engine.job import Job, run_jobs
+from streamsr.engine.plain import PlainEngine
 from streamsr.engine.pool import Pool
 from streamsr.errors import UserError
+from streamsr.networks.contract import Colour
+from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import Entry, load_model
 
@@ -61,7 +65,9 @@ class Engines:
     def of(self, model: SlidingWindow) -> Engine:
         """An engine for a model that is loaded already."""
         if self._pool is not None:
-            return CpuEngine(model, self.device, self._pool)
+            plain = type(model.network) is Resample and model.facts.colour is Colour.LUMA
+            kind = PlainEngine if plain else CpuEngine
+            return kind(model, self.device, self._pool)
         return self._stack.enter_context(CudaEngine(model, CudaDevice(self.device)))
 
     def load(self, entry: Entry) -> Engine:

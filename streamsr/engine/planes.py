@@ -20,6 +20,7 @@ __all__ = [
     "Planes",
     "TorchConverter",
     "chroma_is_left",
+    "luma_levels",
     "luma_of_rgb",
     "network_pixels",
     "picture_levels",
@@ -98,13 +99,17 @@ def picture_levels(
         return (_packed_levels(output, source[0], colour, scale),)
     if colour is Colour.RGB:
         return _yuv420(output, tags)
-    luma = output[0] * 255
-    if tags.full_range:
-        luma = (luma - 16) * (255 / 219)
+    luma = luma_levels(output, tags)
     shift = chroma_is_left(tags) * (0.25 - 0.25 / scale)
     height, width = (-(-side // 2) for side in luma.shape)
     chroma = resize(torch.stack(source[1:]).float(), scale, shift_x=shift)
     return luma, *chroma[:, :height, :width].unbind()
+
+
+def luma_levels(output: Tensor, tags: ColourTags) -> Tensor:
+    """What a network of luma gave, (1, h, w) with black at 16/255, in the levels of ``tags``."""
+    luma = output[0] * 255
+    return (luma - 16) * (255 / 219) if tags.full_range else luma
 
 
 def luma_of_rgb(rgb: Tensor) -> Tensor:

@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["KERNELS", "Resample", "enlarged", "resize", "unshuffled"]
+__all__ = ["KERNELS", "Resample", "enlarged", "resize", "resized_plane", "unshuffled"]
+
+STRIP_PIXELS = 1 << 18  # floats of a strip: a megabyte
 
 
 def _cubic(x: Tensor) -> Tensor:
@@ -69,16 +71,28 @@ def _mirrored(length: int, before: int, after: int, device: torch.device) -> Ten
     return torch.where(index < length, index, 2 * length - 1 - index)
 
 
-def _resize_rows(x: Tensor, kernel: str, scale: Fraction, shift: float) -> Tensor:
-    """Resize the rows of (n, 1, h, w) to (n, 1, ceil(h * scale), w)."""
+def _resized_columns(x: Tensor, kernel: str, scale: Fraction, shift: float) -> Tensor:
+    """(n, h, w) to (n, h, ceil(w * scale))."""
     weights, step, before = _phases(kernel, scale, shift, x.dtype, x.device)
-    phases, taps = weights.shape
-    height = math.ceil(x.shape[2] * scale)
+    (phases, taps), (n, height, length) = weights.shape, x.shape
+    width = math.ceil(length * scale)
+    groups = -(-width // phases)
+    after = max(0, (groups - 1) * step + taps - before - length)
+    windows = x[:, :, _mirrored(length, before, after, x.device)].unfold(2, taps, step)
+    y = windows[:, :, :groups] @ weights.t()  # a group's phases lie side by side, as they must
+    return y.reshape(n, height, groups * phases)[:, :, :width]
+
+
+def _resized_rows(x: Tensor, kernel: str, scale: Fraction) -> Tensor:
+    """(n, h, w) to (n, ceil(h * scale), w)."""
+    weights, step, before = _phases(kernel, scale, 0.0, x.dtype, x.device)
+    (phases, taps), (n, length, width) = weights.shape, x.shape
+    height = math.ceil(length * scale)
     groups = -(-height // phases)
-    after = (groups - 1) * step + taps - before - x.shape[2]
-    x = x[:, :, _mirrored(x.shape[2], before, max(after, 0), x.device)]
-    y = F.conv2d(x, weights[:, None, :, None], stride=(step, 1))[:, :, :groups]
-    return y.transpose(1, 2).reshape(x.shape[0], 1, groups * phases, x.shape[3])[:, :, :height]
+    after = max(0, (groups - 1) * step + taps - before - length)
+    windows = x[:, _mirrored(length, before, after, x.device)].unfold(1, taps, step)
+    y = weights @ windows[:, :groups].transpose(2, 3)
+    return y.reshape(n, groups * phases, width)[:, :height]
 
 
 def resize(
@@ -90,16 +104,32 @@ def resize(
     ceil(scale * w)) and may leave the range by the filter's overshoot. Agrees with MATLAB's
     ``imresize``, the protocol of the super-resolution papers. ``shift_x`` moves every sampling
     point to the right by so many input pixels (chroma is not always sited between its luma).
+
+    Each axis is a product of matrices, columns first: either way what comes out already lies in
+    its place, which on a CPU takes a quarter of the time of a convolution and a pixel shuffle.
     """
     scale = Fraction(scale)
-    lead, (height, width) = x.shape[:-2], x.shape[-2:]
-    x = x.reshape(-1, 1, height, width)
-    if scale.denominator == 1:
-        y = unshuffled(enlarged(x, int(scale), kernel, shift_x), int(scale))
-    else:
-        y = _resize_rows(x, kernel, scale, 0.0)
-        y = _resize_rows(y.transpose(2, 3), kernel, scale, shift_x).transpose(2, 3)
-    return y.reshape(*lead, *y.shape[-2:])
+    pictures = x.reshape(-1, *x.shape[-2:])
+    y = _resized_columns(pictures, kernel, scale, shift_x)
+    y = _resized_rows(y, kernel, scale)
+    return y.reshape(*x.shape[:-2], *y.shape[-2:])
+
+
+def resized_plane(plane: Tensor, scale: int, kernel: str, *, shift_x: float = 0.0) -> Tensor:
+    """What ``resize`` makes of an 8-bit plane, rounded: (h, w) uint8 to (scale*h, scale*w) uint8.
+
+    Strip by strip, so that what lies between stays in a core's cache: half the time.
+    """
+    columns = _resized_columns(plane[None].float(), kernel, Fraction(scale), shift_x)[0]
+    weights, _, before = _phases(kernel, Fraction(scale), 0.0, columns.dtype, columns.device)
+    (phases, taps), (height, width) = weights.shape, columns.shape
+    rows = columns[_mirrored(height, before, taps - 1 - before, columns.device)]
+    windows = rows.unfold(0, taps, 1).transpose(1, 2)
+    out = torch.empty(height, phases, width, dtype=torch.uint8, device=plane.device)
+    strip = max(1, STRIP_PIXELS // (phases * width))
+    for lines, window in zip(torch.split(out, strip), torch.split(windows, strip), strict=True):
+        lines.copy_((weights @ window).round_().clamp_(0, 255))
+    return out.view(height * phases, width)
 
 
 def enlarged(x: Tensor, scale: int, kernel: str = "bicubic", shift_x: float = 0.0) -> Tensor:

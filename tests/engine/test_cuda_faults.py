@@ -56,7 +56,7 @@ def test_what_is_not_finite_is_scaled_plainly(host_device: MakeDevice, value: fl
         bench = Bench(engine)
         made = bench.run(frames)
     assert [int(frame.planes[0][0, 0]) for frame in made] == [90, 91, 220, 93]
-    assert_same([made[2]], [scaled_plainly(frames[2], engine.model.facts)])
+    assert_same([made[2]], [scaled_plainly(frames[2], engine.model.facts.scale)])
     assert [(event.code, event.stream) for event in bench.events] == [(Code.SR_FAILED, "cam")]
     assert bench.meter["failed"] == 1
 
@@ -100,7 +100,7 @@ def test_a_memory_too_small_for_one_window_scales_plainly(host_device: MakeDevic
     with CudaEngine(centre_model(Hungry(0)), host_device()) as engine:
         bench = Bench(engine)
         made = bench.run(frames)
-    assert_same(made, [scaled_plainly(frame, engine.model.facts) for frame in frames])
+    assert_same(made, [scaled_plainly(frame, engine.model.facts.scale) for frame in frames])
     assert bench.meter["failed"] == 5
     assert "out of memory" in bench.events[0].message
 
@@ -145,7 +145,7 @@ def test_a_memory_too_small_for_a_stream_is_tried_again(host_device: MakeDevice)
         made = [future.result() for frame in frames[:3] for future in bench.stream.push(frame)]
         device.capacity = 1 << 40
         made += bench.run(frames[3:])
-    assert_same(made[:3], [scaled_plainly(frame, engine.model.facts) for frame in frames[:3]])
+    assert_same(made[:3], [scaled_plainly(frame, engine.model.facts.scale) for frame in frames[:3]])
     assert [int(frame.planes[0][0, 0]) for frame in made] == list(range(90, 98))
     assert bench.meter["failed"] == 3
     assert "the device's memory is full" in bench.events[0].message

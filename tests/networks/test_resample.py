@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from streamsr.networks.resample import Resample, enlarged, resize, unshuffled
+from streamsr.networks.resample import Resample, enlarged, resize, resized_plane, unshuffled
 
 Array = NDArray[np.float64]
 SCALES = [Fraction(4), Fraction(1, 4), Fraction(3, 4), Fraction(2), Fraction(1, 2), Fraction(3)]
@@ -150,3 +150,16 @@ def test_resample_is_a_network_of_one_frame() -> None:
     torch.testing.assert_close(Resample("lanczos", 3)(x), resize(x[:, 0], 3, "lanczos"))
     with pytest.raises(ValueError, match=r"kernel: got 'nearest', allowed are bicubic, lanczos"):
         Resample("nearest")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (90, 160), (180, 320)])
+@pytest.mark.parametrize("kernel", ["bicubic", "lanczos"])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_a_plane_is_resized_as_floats_are(size: tuple[int, int], kernel: str, scale: int) -> None:
+    plane = torch.randint(0, 256, size, dtype=torch.uint8, generator=torch.Generator())
+    expected = resize(plane.double(), scale, kernel, shift_x=0.1875).round().clamp(0, 255)
+    got = resized_plane(plane, scale, kernel, shift_x=0.1875)
+    assert got.shape == expected.shape
+    off = (got - expected).abs()
+    assert off.max() <= 1
+    assert (off > 0).float().mean() < 1e-3, "only where a sample lies between two levels"
