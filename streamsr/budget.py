@@ -29,6 +29,11 @@ class Budget:
         """Note how long a frame was on its way, from being admitted to its departure."""
         self._took_s.append(took_s)
 
+    @property
+    def exceeded(self) -> bool:
+        """Whether the way alone takes longer than a frame may: then no queue may form on it."""
+        return max(self._took_s, default=0.0) > self.budget_s
+
     def admits(self, age_s: float) -> bool:
         """Whether a frame that arrived ``age_s`` ago is to be run."""
         if age_s + max(self._took_s, default=0.0) <= SHARE * self.budget_s:

@@ -8,10 +8,11 @@ from streamsr.errors import UserError
 from streamsr.events import Emit
 from streamsr.media.snapshot import snapshot
 from streamsr.publishing import Publisher
-from streamsr.remote import RemoteStream, WorkerLink
+from streamsr.remote import RemoteStream
 from streamsr.serve.session import Served
 from streamsr.settings import HlsSettings, PublishSettings, RecordSettings, StreamSettings
 from streamsr.status import OutputStatus
+from streamsr.supervisor import Supervisor
 
 __all__ = ["Member"]
 
@@ -19,8 +20,11 @@ __all__ = ["Member"]
 class Member:
     """A stream and its outputs. ``run()`` it once; ``stop()`` ends it."""
 
-    def __init__(self, settings: StreamSettings, worker: WorkerLink, emit: Emit) -> None:
-        self.stream = RemoteStream(settings, worker, emit)
+    def __init__(
+        self, settings: StreamSettings, worker: Supervisor, emit: Emit, *, lives: int = 0
+    ) -> None:
+        self.worker = worker
+        self.stream = RemoteStream(settings, worker, emit, lives=lives)
         self._emit = emit
         self._publishers = [self._publisher(output) for output in settings.publish]
         self._hls = self._publisher(settings.hls) if settings.hls is not None else None
@@ -52,12 +56,16 @@ class Member:
         settings = self.settings.record
         if settings is None:
             raise UserError(f"record: {self.stream.name} has no group 'record' in its settings")
-        if on and self._recorder is None:
+        if on and not self._recording:
             self._recorder = self._publisher(settings)
             self._begin(self._recorder)
         elif not on and self._recorder is not None:
             recorder, self._recorder = self._recorder, None
             await recorder.stop()
+
+    @property
+    def _recording(self) -> bool:
+        return self._recorder is not None and self._recorder.state != "off"
 
     async def snapshot(self) -> bytes:
         """The newest picture as JPEG. Raises TimeoutError where none comes."""
@@ -73,7 +81,7 @@ class Member:
         )
 
     def camera(self) -> Camera:
-        recording = self._recorder is not None if self.settings.record is not None else None
+        recording = self._recording if self.settings.record is not None else None
         return Camera(
             status=self.stream.status,
             enabled=self.stream.enabled,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from streamsr.building import check_settings
@@ -14,15 +14,19 @@ from streamsr.errors import ConfigError, UserError
 from streamsr.events import Code, Event, EventLog
 from streamsr.member import Member
 from streamsr.publishing import check_output
+from streamsr.redact import redact
 from streamsr.serve.app import Server
 from streamsr.serve.credentials import make_tls, read_token
 from streamsr.serve.session import Served
-from streamsr.settings import NodeSettings, StreamSettings
+from streamsr.settings import NodeSettings, OutputSettings, StreamSettings
 from streamsr.status import StreamStatus
 from streamsr.supervisor import Supervisor
 from streamsr.zoo.registry import find, listing
 
 __all__ = ["Node"]
+
+STOP_S = 3.5  # for streams to deliver what they hold, and for their outputs to finish
+LEAVE_S = 0.5  # more for the broker
 
 
 class Node:
@@ -41,6 +45,8 @@ class Node:
         self._workers: dict[str, Supervisor] = {}  # by device
         self._tasks: dict[str, asyncio.Task[None]] = {}  # of members, by name
         self._changed = asyncio.Event()  # a member has ended, or the node is to stop
+        self._reloading = False
+        self._models = _models_of(settings)
         self._mqtt: Mqtt | None = None
         if settings.mqtt is not None:
             self._mqtt = Mqtt(settings.mqtt, settings.name, self, self.emit)
@@ -52,19 +58,18 @@ class Node:
         ``listening`` is told the page's address as soon as it answers. Raises the first failure
         where every stream has failed, and ConfigError where the address cannot be listened on.
         """
-        background: set[asyncio.Task[None]] = set()
         async with AsyncExitStack() as stack:
             if self.settings.serve is not None:
                 server = await stack.enter_async_context(self._server())
                 listening(server.url)
-            if self._mqtt is not None:
-                background.add(asyncio.create_task(self._mqtt.run(), name="mqtt"))
+            steering = asyncio.create_task(self._mqtt.run(), name="mqtt") if self._mqtt else None
             for settings in self.settings.streams:
-                self._add(settings)
-            while self._tasks and not self._stopping:
+                self._begin(self._member_of(settings))
+            while (self._tasks or self._reloading) and not self._stopping:
                 self._changed.clear()
                 await self._changed.wait()
-            await self._shut_down(background)
+            self._stopping = True
+            await self._shut_down(steering)
         return self._summaries()
 
     def stop(self) -> None:
@@ -84,11 +89,15 @@ class Node:
         return {name: member.camera() for name, member in self._members.items()}
 
     def models(self) -> Sequence[str]:
-        folders = {f for s in self.settings.streams for f in s.model.folders}
-        return sorted(listing(sorted(folders)))
+        return self._models
 
     async def enable(self, camera: str, on: bool) -> None:
-        await self._member(camera).stream.enable(on)
+        member = self._member(camera)
+        if on and camera not in self._tasks:  # it has ended: it begins anew
+            await self._remove(camera)
+            member = self._member_of(member.settings)
+            self._begin(member)
+        await member.stream.enable(on)
 
     async def use_model(self, camera: str, model: str) -> None:
         member = self._member(camera)
@@ -117,21 +126,36 @@ class Node:
             if getattr(settings, group) != getattr(self.settings, group):
                 raise ConfigError(f"{group}: it changed, which needs a new start of the node")
         known = {s.name: s for s in self.settings.streams}
-        changed = [s for s in settings.streams if known.get(s.name) != s]
+        changed = [s for s in settings.streams if known.get(s.name) != s or self._failed(s.name)]
         for stream in changed:
-            _check_stream(stream)
+            _check_stream(stream, known.get(stream.name))
         kept = {s.name for s in settings.streams} - {s.name for s in changed}
-        self.settings = settings
-        await asyncio.gather(*(self._remove(name) for name in known.keys() - kept))
-        for stream in changed:
-            self._add(stream)
+        members = [self._member_of(stream) for stream in changed]
+        self._reloading = True
+        try:
+            self.settings, self._models = settings, _models_of(settings)
+            await asyncio.gather(*(self._remove(name) for name in known.keys() - kept))
+            if not self._stopping:
+                for member in members:
+                    self._begin(member)
+            await self._end_idle_workers()
+        finally:
+            self._reloading = False
+            self._changed.set()
         names = ", ".join(s.name for s in changed) or "none"
         self._tell(Code.CONFIG_RELOADED, f"streams begun anew: {names}")
 
-    def _add(self, settings: StreamSettings) -> None:
+    def _failed(self, name: str) -> bool:
+        return name in self._members and self._members[name].stream.failure is not None
+
+    def _member_of(self, settings: StreamSettings) -> Member:
+        before = self._members.get(settings.name)
+        lives = before.stream.lives if before is not None else 0
         worker = self._worker(str(pick_device(settings.model.device)))
-        member = Member(settings, worker, self.emit)
-        name = settings.name
+        return Member(settings, worker, self.emit, lives=lives)
+
+    def _begin(self, member: Member) -> None:
+        name, worker = member.settings.name, member.worker
         worker.streams[name] = member.stream
         self._members[name] = member
         self.served[name] = member.served()
@@ -139,9 +163,14 @@ class Node:
 
     async def _keep(self, name: str, member: Member) -> None:
         """Run a member; it stays to be seen when it has ended by itself."""
-        await member.run()
-        self._tasks.pop(name, None)
-        self._changed.set()
+        try:
+            await member.run()
+        except Exception as error:  # a fault of ours with one stream must not end the others
+            message = f"{type(error).__name__}: {redact(error)}"
+            self.emit(Event(Code.STREAM_FAILED, name, message))
+        finally:
+            self._tasks.pop(name, None)
+            self._changed.set()
 
     async def _remove(self, name: str) -> None:
         member, task = self._members.pop(name), self._tasks.get(name)
@@ -149,8 +178,11 @@ class Node:
         await member.stop()
         if task is not None:
             await task
-        for worker in self._workers.values():
-            worker.streams.pop(name, None)
+        member.worker.streams.pop(name, None)
+
+    async def _end_idle_workers(self) -> None:
+        idle = [device for device, worker in self._workers.items() if not worker.streams]
+        await asyncio.gather(*(self._workers.pop(device).stop() for device in idle))
 
     def _worker(self, device: str) -> Supervisor:
         if device not in self._workers:
@@ -158,15 +190,18 @@ class Node:
             worker.begin()
         return self._workers[device]
 
-    async def _shut_down(self, background: set[asyncio.Task[None]]) -> None:
+    async def _shut_down(self, steering: asyncio.Task[None] | None) -> None:
         """End streams first, as their workers must deliver what they hold; then all else."""
-        tasks = list(self._tasks.values())
-        await asyncio.gather(*(member.stop() for member in self._members.values()))
-        await asyncio.gather(*tasks, *(worker.stop() for worker in self._workers.values()))
-        for task in background:
-            task.cancel()
-        if background:
-            await asyncio.wait(background)
+        if steering is not None:
+            steering.cancel()  # it takes leave of the broker meanwhile
+        tasks, workers = list(self._tasks.values()), list(self._workers.values())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                await asyncio.gather(*(member.stop() for member in self._members.values()))
+                await asyncio.gather(*tasks)
+        await asyncio.gather(*(worker.stop() for worker in workers))
+        if steering is not None:
+            await asyncio.wait({steering}, timeout=LEAVE_S)
 
     def _server(self) -> Server:
         settings = self.settings.serve
@@ -208,11 +243,20 @@ def _check(settings: NodeSettings) -> None:
         make_tls(settings.serve)
 
 
-def _check_stream(settings: StreamSettings) -> None:
-    check_settings(settings)
+def _check_stream(settings: StreamSettings, before: StreamSettings | None = None) -> None:
+    """Raise what would stop a stream at once; what the one ``before`` it writes may be there."""
+    checked = settings
+    if before is not None and before.output == settings.output:
+        checked = settings.model_copy(update={"output": OutputSettings()})
+    check_settings(checked)
     for output in (*settings.publish, settings.hls, settings.record):
         if output is not None:
             check_output(output)
+
+
+def _models_of(settings: NodeSettings) -> list[str]:
+    """What the command for models may name. Raises ModelError where a card is damaged."""
+    return sorted(listing(sorted({f for s in settings.streams for f in s.model.folders})))
 
 
 def _unfinished(status: StreamStatus) -> dict[str, Any]:

@@ -185,7 +185,10 @@ class Pipeline:
             self._timer = self._loop.call_later(self._limits.seconds, self.stop)
 
     def _stalled_s(self) -> float:
-        return monotonic() - self._progress if self._waiting else 0.0
+        """Since a frame was finished, while others wait: far longer than any has taken."""
+        stalled_s = monotonic() - self._progress if self._waiting else 0.0
+        usual_s = (self.meter.latency_ms()["p99"] or 0.0) / 1e3
+        return stalled_s if stalled_s > 4 * usual_s else 0.0
 
     @property
     def _waiting(self) -> int:
@@ -277,10 +280,12 @@ class Pipeline:
         """The engine's thread: frames into windows, windows into the pool, in order."""
         turn = self._begin(self.step)
         try:
-            while (frame := self._next_frame(turn.budget)) is not None:
+            while True:
                 if turn.step is not self.step:
                     turn.flush()
                     turn = self._begin(self.step)
+                if (frame := self._next_frame(turn.budget)) is None:
+                    break
                 turn.push(frame)
             turn.flush()
         except Closed:

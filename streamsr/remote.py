@@ -20,6 +20,7 @@ from streamsr.wire import Kind, Message
 __all__ = ["RemoteStream", "WorkerLink"]
 
 STOP_S = 2.5  # for a life to deliver what it has read
+FAILED_S = 30.0  # before a life that follows one that failed, where an earlier one has worked
 
 
 class WorkerLink(Protocol):
@@ -47,22 +48,27 @@ class RemoteStream:
     Its packets go to ``hub`` in unbroken time, whatever happens to workers.
     """
 
-    def __init__(self, settings: StreamSettings, worker: WorkerLink, emit: Emit) -> None:
+    def __init__(
+        self, settings: StreamSettings, worker: WorkerLink, emit: Emit, *, lives: int = 0
+    ) -> None:
+        """``lives``: of the stream that this one takes the place of."""
         self.settings = settings
         self.hub = Hub(lambda: self._send(Kind.KEYFRAME), self._want)
         self.summary: dict[str, Any] | None = None  # of all its lives, once the last has ended
         self.failure: StreamsrError | None = None  # that it has ended with
         self.enabled = settings.enabled
+        self.lives = lives
         self._worker = worker
         self._emit = emit
-        self._status = self._blank("starting" if self.enabled else "disabled")
+        self._status = StreamStatus(self.name, "starting", settings.model.name, "", "", "")
         self._before = _Counts()  # of the lives that have ended
-        self._lives = 0
         self._ending: asyncio.Future[_Outcome] | None = None  # of the life there is
-        self._changed = asyncio.Event()  # enabled or stopping may have changed
+        self._idle = asyncio.Event()  # there is no life, and the last one is in the books
+        self._idle.set()
+        self._changed = asyncio.Event()  # what run() goes by may be another
         self._stopping = False
         self._asked = False  # the end of this life was asked for
-        self._started: float | None = None  # monotonic: the first packet of all
+        self._started: float | None = None  # monotonic: first live, or the first packet
         self._shift_s: float | None = None  # added to this life's packets; None: not known
 
     @property
@@ -72,22 +78,23 @@ class RemoteStream:
     @property
     def status(self) -> StreamStatus:
         """Of the life there is, its counts on top of those before it."""
-        return self._before.added_to(self._status)
+        status = self._before.added_to(self._status)
+        return status if self.enabled else replace(status, state="disabled", fps=0.0)
 
     @property
     def key(self) -> str:
         """What its life is called between processes: an older one may still be dying."""
-        return f"{self.name}:{self._lives}"
+        return f"{self.name}:{self.lives}"
 
     async def run(self) -> None:
         """Live until the end of the stream, a failure that lasts, or ``stop()``."""
         backoff = Backoff()
         try:
             while not self._stopping:
+                self._changed.clear()
                 if not self.enabled:
-                    self._changed.clear()
                     await self._changed.wait()
-                elif await self._live(backoff):
+                elif await self._has_worker() and await self._live(backoff):
                     return
         finally:
             self.hub.close()
@@ -98,11 +105,11 @@ class RemoteStream:
         self._changed.set()
         if not on:
             await self._end_life()
-            self._status = replace(_without_counts(self._status), state="disabled")
 
     async def restart(self, settings: StreamSettings) -> None:
         """Go on with other settings, in a new life."""
         self.settings = settings
+        self._changed.set()
         await self._end_life()
 
     async def stop(self) -> None:
@@ -112,58 +119,75 @@ class RemoteStream:
         await self._end_life()
 
     def use_model(self, name: str) -> None:
-        """Go on with another model of the same scale, without a break."""
-        model = self.settings.model.model_copy(update={"name": name})
-        self.settings = self.settings.model_copy(update={"model": model})
+        """Go on with another model of the same scale, without a break; the worker says whether."""
         self._send(Kind.MODEL, name)
 
     def take(self, message: Message) -> None:
         """Act on what the worker says of this stream."""
-        if message.stream != self.key:
-            return  # of an earlier life
+        if message.stream != self.key or self._ending is None or self._ending.done():
+            return  # of a life that is in the books
         match message.kind:
             case Kind.PACKET:
                 self.hub.publish(self._in_time(message.body))
             case Kind.STATUS:
                 self._status = message.body
+                if message.body.state == "live":
+                    self._started = self._started or monotonic()
             case Kind.EVENT:
                 self._emit(message.body)
+            case Kind.MODEL:
+                model = self.settings.model.model_copy(update={"name": message.body})
+                self.settings = self.settings.model_copy(update={"model": model})
             case Kind.SUMMARY:
-                self._end(_Outcome(summary=message.body))
+                self._ending.set_result(_Outcome(summary=message.body))
             case Kind.FAILURE if message.body["exit_code"] is None:
-                self._end(_Outcome(crashed=message.body["message"]))
+                self._ending.set_result(_Outcome(crashed=message.body["message"]))
             case Kind.FAILURE:
                 kind = UserError if message.body["exit_code"] == 2 else StreamsrError
-                self._end(_Outcome(failure=kind(message.body["message"])))
+                self._ending.set_result(_Outcome(failure=kind(message.body["message"])))
 
     def lost(self) -> None:
         """The worker is gone, and what was under way with it."""
-        self._end(_Outcome(crashed="its worker ended"))
+        if self._ending is not None and not self._ending.done():
+            self._ending.set_result(_Outcome(crashed="its worker ended"))
+
+    async def _has_worker(self) -> bool:
+        """Wait until there is a worker, or something changed; whether there is one."""
+        ready = asyncio.create_task(self._worker.ready(), name=f"worker for {self.name}")
+        changed = asyncio.create_task(self._changed.wait(), name=f"change of {self.name}")
+        try:
+            await asyncio.wait({ready, changed}, return_when=asyncio.FIRST_COMPLETED)
+            return not changed.done()
+        finally:
+            ready.cancel()
+            changed.cancel()
 
     async def _live(self, backoff: Backoff) -> bool:
         """One life from start to end; whether the stream has ended with it."""
-        ending = self._ending = asyncio.get_running_loop().create_future()
-        self._shift_s, self._asked = None, False
+        self._ending = asyncio.get_running_loop().create_future()
+        self._idle.clear()
+        self._shift_s, self._asked, self.summary = None, False, None
+        self.lives += 1
         try:
-            await self._worker.ready()
-            if self._stopping or not self.enabled:
-                return False
-            self._lives += 1
             settings = self._of_this_life().model_dump(mode="json")
             self._send(Kind.START, {"settings": settings, "tracks": sorted(self.hub.wanted)})
-            outcome = await ending
+            outcome = await self._ending
+            lived = self._status.frames_out > 0
+            if outcome.summary is not None:
+                self.summary = self._before.in_summary(outcome.summary)
+            self._before = _Counts.of(self.status)
+            self._status = replace(_without_counts(self._status), state="down")
         finally:
             self._ending = None
-        if self._shift_s is not None:
+            self._idle.set()
+        if lived:
             backoff.succeeded()
-        if outcome.summary is not None:
-            self.summary = self._before.in_summary(outcome.summary)
-        self._before = _Counts.of(self.status)
-        self._status = replace(_without_counts(self._status), state="down")
+        if outcome.failure is not None and not self._before.frames_out:
+            return self._fail(outcome.failure)  # it has never worked
         if outcome.failure is not None:
-            return self._fail(outcome.failure)
-        if outcome.crashed:
-            await self._recover(outcome.crashed, backoff)
+            await self._recover(str(outcome.failure), FAILED_S)
+        elif outcome.crashed:
+            await self._recover(outcome.crashed, backoff.next_s())
         return not self._asked and outcome.summary is not None
 
     def _fail(self, failure: StreamsrError) -> bool:
@@ -172,27 +196,25 @@ class RemoteStream:
         self._tell(Code.STREAM_FAILED, str(failure))
         return True
 
-    async def _recover(self, why: str, backoff: Backoff) -> None:
-        delay_s = backoff.next_s()
+    async def _recover(self, why: str, delay_s: float) -> None:
+        if self._stopping:
+            return
         self._tell(Code.STREAM_FAILED, f"{why}; it starts again in {delay_s:.1f} s")
-        self._changed.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(delay_s):
                 await self._changed.wait()
 
     async def _end_life(self) -> None:
-        """Ask for the end of the life there is, and wait for it, for a while."""
+        """Ask for the end of the life there is, and wait until it is in the books."""
         ending = self._ending
         if ending is None:
             return
         self._asked = True
         self._send(Kind.STOP)
         await asyncio.wait({ending}, timeout=STOP_S)
-        self._end(_Outcome())
-
-    def _end(self, outcome: _Outcome) -> None:
-        if self._ending is not None and not self._ending.done():
-            self._ending.set_result(outcome)
+        if not ending.done():
+            ending.set_result(_Outcome())
+        await self._idle.wait()
 
     def _in_time(self, packet: Packet) -> Packet:
         """Place a packet after those of earlier lives, whose clocks began at 0 as well."""
@@ -205,13 +227,13 @@ class RemoteStream:
 
     def _of_this_life(self) -> StreamSettings:
         """The settings of the life that starts: a later one records beside what is there."""
-        if self._lives == 1:
+        if self.lives == 1:
             return self.settings
         settings = self.settings.model_copy(update={"limits": self._limits_left()})
         path = settings.output.path
         if path is None:
             return settings
-        free = _free_beside(path, self._lives)
+        free = _free_beside(path, self.lives)
         self._tell(Code.WORKER_UP, f"the recording goes on in {free}")
         output = settings.output.model_copy(update={"path": free})
         return settings.model_copy(update={"output": output})
@@ -229,11 +251,8 @@ class RemoteStream:
         self._send(Kind.TRACKS, sorted(tracks))
 
     def _send(self, kind: Kind, body: object = None) -> None:
-        if self._ending is not None and self._lives:
+        if self._ending is not None:
             self._worker.send(Message(kind, self.key, body))
-
-    def _blank(self, state: str) -> StreamStatus:
-        return StreamStatus(self.name, state, self.settings.model.name, "", "", "")
 
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self.name, message))

@@ -11,10 +11,10 @@ from typing import Any
 from rich.progress import TaskID
 
 from streamsr.building import open_pipeline
-from streamsr.errors import StreamsrError
 from streamsr.events import Code, Event, EventLog
 from streamsr.node import Node
 from streamsr.pipeline import Pipeline
+from streamsr.redact import redact
 from streamsr.settings import NodeSettings, PipelineSettings
 from streamsr.terminal import console, progress_bar, run_until_interrupted
 
@@ -82,8 +82,9 @@ async def _watch(node: Node, reload: Callable[[], NodeSettings], path: Path | No
             seen = now
             try:
                 await node.reload(reload())
-            except StreamsrError as error:
-                node.emit(Event(Code.CONFIG_REFUSED, "", f"nothing has changed: {error}"))
+            except Exception as error:  # whatever is wrong with a file, the node goes on
+                message = f"nothing has changed: {redact(error) or type(error).__name__}"
+                node.emit(Event(Code.CONFIG_REFUSED, "", message))
 
 
 def _modified(path: Path | None) -> int:

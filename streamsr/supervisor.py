@@ -6,16 +6,16 @@ import sys
 from contextlib import suppress
 
 from streamsr.backoff import Backoff
-from streamsr.errors import StreamsrError
 from streamsr.events import Code, Emit, Event
+from streamsr.redact import redact
 from streamsr.remote import RemoteStream
 from streamsr.wire import Kind, Message, encode, read
 
 __all__ = ["Supervisor"]
 
 START_S = 60.0  # for a worker's first word: its imports may come from a slow disk
-SILENT_S = 10.0  # without a word from it, a worker hangs and is killed
-STALLED_S = 60.0  # with a stream's frames waiting and none finished: likewise
+SILENT_S = 5.0  # without a word from it, a worker hangs and is killed
+STALLED_S = 20.0  # with a stream's frames waiting and none finished: likewise
 STOP_S = 1.5  # for a worker whose streams have ended
 
 
@@ -55,53 +55,49 @@ class Supervisor:
         self._running = asyncio.create_task(self._run(), name=f"worker of {self.device}")
 
     async def stop(self) -> None:
-        """Ask the worker to end its streams and itself, and wait until it has."""
+        """Ask the worker to end its streams and itself, and wait until it has, or kill it."""
         self._stopping.set()
         self.send(Message(Kind.QUIT))
-        if self._process is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S):
-                    await self._process.wait()
-            await self._kill()
         if self._running is not None:
-            await self._running
+            await asyncio.wait({self._running}, timeout=STOP_S)
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
 
     async def _run(self) -> None:
         backoff = Backoff()
-        try:
-            while not self._stopping.is_set():
-                await self._life(backoff)
-                if self._stopping.is_set():
-                    return
-                self.restarts += 1
-                delay_s = backoff.next_s()
-                self._tell(f"worker of {self.device} ended; a new one in {delay_s:.1f} s")
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(delay_s):
-                        await self._stopping.wait()
-        finally:
-            await self._kill()
+        while not self._stopping.is_set():
+            try:
+                why = await self._life(backoff)
+            except Exception as error:  # whatever it is, the streams need another worker
+                why = f"{type(error).__name__}: {redact(error)}"
+            if self._stopping.is_set():
+                return
+            self.restarts += 1
+            delay_s = backoff.next_s()
+            self._tell(f"{why}; a new one in {delay_s:.1f} s")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await self._stopping.wait()
 
-    async def _life(self, backoff: Backoff) -> None:
-        """One worker from start to end."""
-        reader = await self._start()
-        patience_s = START_S
+    async def _life(self, backoff: Backoff) -> str:
+        """One worker from start to end; why it ended."""
         try:
+            reader = await self._start()
+            patience_s = START_S
             while True:
                 try:
                     async with asyncio.timeout(patience_s):
                         message = await read(reader)
                 except TimeoutError:
-                    self._tell(f"worker silent for {patience_s:.0f} s; killed")
-                    return
-                except StreamsrError as error:
-                    self._tell(f"worker cannot be understood: {error}; killed")
-                    return
-                if message is None or self._stalled():
-                    return
-                if message.kind is Kind.PACKET:
-                    backoff.succeeded()
+                    return f"it said nothing for {patience_s:.0f} s"
+                if message is None:
+                    return "it ended"
                 self._take(message)
+                if message.kind is Kind.STATUS:
+                    if message.body.state == "live":
+                        backoff.succeeded()
+                    if message.body.stalled_s > STALLED_S:
+                        return f"{message.body.name}: no frame finished for {STALLED_S:.0f} s"
                 patience_s = SILENT_S
         finally:
             self._there.clear()
@@ -114,17 +110,9 @@ class Supervisor:
         if stream is not None:
             stream.take(message)
 
-    def _stalled(self) -> bool:
-        """Whether frames have been waiting for too long: a device or a decoder hangs."""
-        for name, stream in self.streams.items():
-            if stream.status.stalled_s > STALLED_S:
-                self._tell(f"{name}: no frame finished for {STALLED_S:.0f} s; worker killed")
-                return True
-        return False
-
     async def _start(self) -> asyncio.StreamReader:
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
@@ -134,7 +122,8 @@ class Supervisor:
                 pass_fds=[theirs.fileno()],
                 stdin=asyncio.subprocess.DEVNULL,
             )
-        reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**22)
+            kept = ours.dup()
+        reader, self._writer = await asyncio.open_connection(sock=kept, limit=2**22)
         if self._stopping.is_set():  # while the process was being made
             self.send(Message(Kind.QUIT))
         self._there.set()
@@ -151,4 +140,4 @@ class Supervisor:
             await process.wait()
 
     def _tell(self, message: str) -> None:
-        self._emit(Event(Code.WORKER_DOWN, "", message))
+        self._emit(Event(Code.WORKER_DOWN, "", f"worker of {self.device}: {message}"))

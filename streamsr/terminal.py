@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 INTERRUPTED = 130
+HARD_STOP_S = 10.0  # from being asked to stop, whatever hangs
 
 console = Console(stderr=True)
 """People are spoken to on stderr; stdout is for results."""
@@ -94,6 +95,7 @@ def run_until_interrupted(
             if stopping is not None:
                 os._exit(INTERRUPTED)
             code = INTERRUPTED if number == signal.SIGINT else 0
+            loop.call_later(HARD_STOP_S, os._exit, INTERRUPTED)
             stopping = asyncio.create_task(ask(), name="stopping")
 
         for number in (signal.SIGINT, signal.SIGTERM):

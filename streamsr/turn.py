@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from time import monotonic
 
@@ -12,6 +12,8 @@ from streamsr.engine.face import Engine, EngineStream
 from streamsr.frame import Frame
 
 __all__ = ["Admitted", "Pair", "Step", "Turn"]
+
+UNDER_WAY = 64  # windows of one stream at most, whatever the channel holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,12 @@ class Turn:
         self.waiting: deque[Admitted] = deque()  # their upscaled frame is not yet under way
         self._stream = stream
         self._pairs = pairs
+        self._under_way: deque[Future[Frame]] = deque()
 
     def push(self, frame: Frame) -> None:
         """Run a frame. With a lookahead it comes out only after those that follow it."""
+        if self.budget.exceeded:
+            self._make_room(self.step.engine.workers)
         self.waiting.append(Admitted(frame, monotonic(), self.budget))
         self._pass_on(self._stream.push(frame))
 
@@ -63,5 +68,12 @@ class Turn:
 
     def _pass_on(self, finished: Sequence[Future[Frame]]) -> None:
         for upscaled in finished:
+            self._under_way.append(upscaled)
             self._pairs.send(Pair(self.waiting[0], upscaled))
             self.waiting.popleft()
+        self._make_room(UNDER_WAY)
+
+    def _make_room(self, most: int) -> None:
+        """Wait until fewer than ``most`` windows are under way."""
+        while self._under_way and (len(self._under_way) >= most or self._under_way[0].done()):
+            wait([self._under_way.popleft()])

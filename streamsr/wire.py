@@ -25,7 +25,7 @@ class Kind(Enum):
     START = b"S"  # main: a stream's settings
     TRACKS = b"W"  # main: the tracks that somebody wants from now on
     KEYFRAME = b"K"  # main: make the next pictures keyframes
-    MODEL = b"M"  # main: go on with this model
+    MODEL = b"M"  # main: go on with this model; worker: it does
     STOP = b"O"  # main: deliver what was read, then end the stream
     QUIT = b"Q"  # main: stop every stream, then end
     ALIVE = b"A"  # worker, twice a second

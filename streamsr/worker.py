@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Coroutine, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from traceback import format_exc
 
@@ -34,6 +34,7 @@ from streamsr.wire import Kind, Message, encode, encode_packet, read
 __all__ = ["main"]
 
 STATUS_S = 0.5
+END_S = 5.0  # for all streams to end: an engine that hangs must not keep the process
 BACKLOG_BYTES = 8 * 1024 * 1024  # unsent: beyond it packets are dropped up to a keyframe
 CODECS = {AUDIO: "libopus", AAC: "aac"}
 
@@ -53,6 +54,10 @@ class Link:
 
     def send_packet(self, stream: str, packet: Packet) -> None:
         self._loop.call_soon_threadsafe(self._write_packet, stream, packet)
+
+    def forget(self, stream: str) -> None:
+        """A stream has ended."""
+        self._skipping = {track for track in self._skipping if track[0] != stream}
 
     def _write_packet(self, stream: str, packet: Packet) -> None:
         if self._writer.transport.get_write_buffer_size() > BACKLOG_BYTES:
@@ -108,6 +113,8 @@ class Stream:
         self._sink = LinkSink(link, key, tracks)
         self._pipeline: Pipeline | None = None  # once it is open
         self._stopped = False
+        self._choosing = asyncio.Lock()  # one model after another
+        self._steps: list[Step] | None = None  # of a model that was asked for
 
     async def run(self, engines: Engines) -> None:
         """Run it to its end; whatever goes wrong with it is told and ends no other stream."""
@@ -120,6 +127,8 @@ class Stream:
                     self._settings, self._emit, [self._sink], engines, paced=True
                 )
                 self._pipeline = await asyncio.to_thread(stack.enter_context, opening)
+                if self._steps is not None:
+                    self._pipeline.use(self._steps)
                 if self._stopped:
                     self._pipeline.stop()
                 summary = await self._pipeline.run()
@@ -150,13 +159,15 @@ class Stream:
     async def use(self, model: str, engines: Engines) -> None:
         """Go on with another model; where it cannot be loaded, with the one there is."""
         wanted = self._settings.model.model_copy(update={"name": model})
-        try:
-            steps: list[Step] = await asyncio.to_thread(ladder_of, wanted, engines)
-        except StreamsrError as error:
-            self._emit(Event(Code.MODEL_FAILED, self._settings.name, redact(error)))
-            return
-        if self._pipeline is not None:
-            self._pipeline.use(steps)
+        async with self._choosing:
+            try:
+                self._steps = await asyncio.to_thread(ladder_of, wanted, engines)
+            except StreamsrError as error:
+                self._emit(Event(Code.MODEL_FAILED, self._settings.name, redact(error)))
+                return
+            if self._pipeline is not None:
+                self._pipeline.use(self._steps)
+        self._link.send(Kind.MODEL, self._key, model)
 
     def _fail(self, message: str, exit_code: int | None) -> None:
         self._link.send(Kind.FAILURE, self._key, {"message": message, "exit_code": exit_code})
@@ -189,7 +200,8 @@ class Worker:
             self._obey(message)
         for stream in self._streams.values():
             stream.stop()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=END_S)
         alive.cancel()
 
     def _obey(self, message: Message) -> None:
@@ -214,8 +226,8 @@ class Worker:
         try:
             await stream.run(self._engines)
         finally:
-            if self._streams.get(name) is stream:
-                del self._streams[name]
+            del self._streams[name]
+            self._link.forget(name)
 
     def _begin(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)
@@ -231,12 +243,14 @@ class Worker:
 async def _serve(connection: socket.socket, device: torch.device) -> None:
     reader, writer = await asyncio.open_connection(sock=connection)
     link = Link(writer)
-    with Engines(device) as engines:
-        await Worker(link, engines).run(reader)
+    await Worker(link, Engines(device)).run(reader)
     await asyncio.sleep(0)  # what was sent from this thread is written only now
-    await writer.drain()
-    writer.close()
-    await writer.wait_closed()
+    with suppress(ConnectionError):  # the main process may be gone
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+    sys.stdout.flush()
+    os._exit(0)  # a source or an engine that is stuck in a library must not keep the process
 
 
 def main() -> None:
@@ -244,8 +258,6 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # the main process's to act on
         signal.signal(number, signal.SIG_IGN)
     asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1])), torch.device(sys.argv[2])))
-    sys.stdout.flush()
-    os._exit(0)  # a source that is stuck in a library must not keep the process
 
 
 if __name__ == "__main__":
