@@ -25,13 +25,14 @@ from streamsr.zoo.registry import Entry, load_model
 
 __all__ = ["Engines", "pick_device"]
 
+CPU = torch.device("cpu")
 MAX_WORKERS = 8  # more would only queue frames, and so add latency
 
 
 def pick_device(name: str) -> torch.device:
     """Give the device called "auto", "cpu", "cuda" or "cuda:N". Raises UserError."""
     if name == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -41,7 +42,8 @@ def pick_device(name: str) -> torch.device:
         raise UserError(f"device: got {name!r}, but this machine has {count} CUDA devices")
     if device.type not in ("cpu", "cuda"):
         raise UserError(f"device: got {name!r}, allowed are auto, cpu and cuda:N")
-    return device
+    # one name for one device
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else CPU
 
 
 class Engines:
@@ -59,7 +61,7 @@ class Engines:
         if device.type == "cpu":
             torch.set_num_threads(1)  # of the whole process: see cpu.py
             workers = min(MAX_WORKERS, _cores())
-            pool = Pool(workers, Batcher[Job](1, 0.0), run_jobs, Job.abandon)
+            pool = Pool[Job](workers, Batcher(1, 0.0), run_jobs, Job.abandon)
             self._pool = self._stack.enter_context(pool)
 
     def of(self, model: SlidingWindow) -> Engine:

@@ -23,7 +23,7 @@ class Pool(Generic[T]):
     def __init__(
         self,
         workers: int,
-        batcher: Batcher[T],
+        batcher: Batcher[tuple[Hashable, T]],
         run: Callable[[list[T]], None],
         abandon: Callable[[T], None],
     ) -> None:
@@ -45,7 +45,7 @@ class Pool(Generic[T]):
         with self._changed:
             if self._closed:
                 raise RuntimeError("the engine is closed")
-            self._batcher.add(stream, group, item, monotonic())
+            self._batcher.add(stream, group, (stream, item), monotonic())
             self._changed.notify()
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class Pool(Generic[T]):
         for thread in self._threads:
             thread.join()
         while waiting := self._batcher.take(float("inf")):
-            for item in waiting:
+            for _, item in waiting:
                 self._abandon(item)
 
     def __enter__(self) -> Self:
@@ -72,15 +72,24 @@ class Pool(Generic[T]):
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
-            self._run(batch)
+            began_s = monotonic()
+            self._run([item for _, item in batch])
+            spent_s = (monotonic() - began_s) / len(batch)
+            with self._changed:
+                for stream, _ in batch:
+                    self._batcher.done(stream, spent_s)
+                self._changed.notify()  # whoever took long may go again
 
-    def _next(self) -> list[T] | None:
+    def _next(self) -> list[tuple[Hashable, T]] | None:
         """Wait for the next batch; None once the pool is closed."""
         with self._changed:
             while not self._closed:
                 now_s = monotonic()
-                if batch := self._batcher.take(now_s):
+                if batch := self._batcher.take(now_s, self.workers):
+                    for stream, _ in batch:
+                        self._batcher.begun(stream)
                     return batch
                 due_s = self._batcher.due_s()
-                self._changed.wait(None if due_s is None else max(0.0, due_s - now_s))
+                late = due_s is None or due_s <= now_s  # then it waits for whoever takes long
+                self._changed.wait(None if late or due_s is None else due_s - now_s)
         return None

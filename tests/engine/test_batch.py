@@ -83,3 +83,43 @@ def test_nobody_starves_and_every_stream_keeps_its_order() -> None:
 def test_what_makes_no_sense_is_refused(batch: int, patience_s: float) -> None:
     with pytest.raises(ValueError, match="allowed is"):
         Batcher[str](batch, patience_s)
+
+
+def test_who_takes_long_is_behind_those_who_do_not() -> None:
+    """One stream of windows of 0.6 s and six of 4 ms, 25 times a second, on two threads."""
+    batcher: Batcher[tuple[str, float]] = Batcher(1, 0.0)
+    costs = {"slow": 0.6} | {f"quick{n}": 0.004 for n in range(6)}
+    under_way = dict.fromkeys(costs, 0)
+    running: list[tuple[float, tuple[str, float]]] = []
+    waits: dict[str, list[float]] = {name: [] for name in costs}
+    for tick in range(8000):
+        now_s = tick / 1000
+        for entry in [entry for entry in running if entry[0] <= now_s]:
+            running.remove(entry)
+            name, added_s = entry[1]
+            batcher.done(name, costs[name])
+            under_way[name] -= 1
+            waits[name].append(now_s - added_s)
+        for name in costs:
+            if tick % 40 == 0 and under_way[name] < 4:
+                under_way[name] += 1
+                batcher.add(name, name, (name, now_s), now_s)
+        while len(running) < 2 and (batch := batcher.take(now_s, threads=2)):
+            for item in batch:
+                batcher.begun(item[0])
+                running.append((now_s + costs[item[0]], item))
+    for name in costs.keys() - {"slow"}:
+        assert len(waits[name]) >= 180
+        assert sorted(waits[name])[len(waits[name]) // 2] < 0.05
+    assert len(waits["slow"]) >= 10, "it does not starve either"
+
+
+def test_books_are_kept_of_nobody_who_has_left() -> None:
+    batcher: Batcher[str] = Batcher(1, 0.0)
+    for number in range(100):
+        stream = object()
+        batcher.add(stream, "x", f"{number}", 10 * number)
+        assert batcher.take(10 * number) == [f"{number}"]
+        batcher.begun(stream)
+        batcher.done(stream, 0.01)
+    assert len(batcher._accounts) <= 5
