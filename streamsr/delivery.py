@@ -75,7 +75,7 @@ class Delivery:
         self._encoders: dict[str, VideoEncoder] = {}
         self._last: Frame | None = None  # the newest upscaled frame, or its repetition
         self._sent = 0.0  # monotonic: when that was
-        self._interval_s = 0.04  # between the last two pictures
+        self.interval_s = 0.04  # between the last two pictures
 
     def sound(self, sound: Sound) -> None:
         """Keep a piece of sound until the picture it belongs to has gone out."""
@@ -89,7 +89,7 @@ class Delivery:
     def deliver(self, frame: Frame, upscaled: Frame, info: SourceInfo) -> None:
         """Send a frame on its way out, and note in the meter that it left."""
         if self._last is not None and not upscaled.discontinuous:
-            self._interval_s = upscaled.time_s - self._last.time_s
+            self.interval_s = upscaled.time_s - self._last.time_s
         self._last, self._sent = upscaled, monotonic()
         for frame_sink in list(self._frame_sinks):
             with self._meter.stage("write"):
@@ -117,7 +117,7 @@ class Delivery:
     def finish(self) -> None:
         """Send the sound of the last picture; the sinks stay open."""
         if self._last is not None:
-            self._release_sounds(self._last.time_s + self._interval_s)
+            self._release_sounds(self._last.time_s + self.interval_s)
 
     def close(self) -> None:
         """Close every sink, each whatever the others do."""

@@ -6,9 +6,8 @@ StreamsrError
 │   ├── InputError       an input that cannot be read as video
 │   ├── OutputError      an output that cannot be written
 │   └── ModelError       a model that is missing, damaged or does not fit its card
-├── SourceError          a live source failed; it is tried again
-│   └── SourceAuthError  a live source refused the credentials; tried again, but seldom
-└── WorkerError          a worker process ended without being asked to
+└── SourceError          a live source failed; it is tried again
+    └── SourceAuthError  a live source refused the credentials; tried again, but seldom
 
 A message states what was got, what is allowed and where; it holds no secret.
 """
@@ -22,7 +21,6 @@ __all__ = [
     "SourceError",
     "StreamsrError",
     "UserError",
-    "WorkerError",
 ]
 
 
@@ -56,7 +54,3 @@ class SourceError(StreamsrError):
 
 class SourceAuthError(SourceError):
     """A live source refused the credentials."""
-
-
-class WorkerError(StreamsrError):
-    """A worker process ended without being asked to."""

@@ -18,7 +18,6 @@ class Code(StrEnum):
     SRC_UP = "SRC_UP"  # a live source delivers
     SRC_DOWN = "SRC_DOWN"  # a live source does not deliver; it is tried again
     SRC_AUTH = "SRC_AUTH"  # a live source refuses the credentials; tried again, seldom
-    SRC_FORMAT = "SRC_FORMAT"  # the picture's size or format changed
     SRC_TIME = "SRC_TIME"  # the source's time stamps jumped; rebased
     SRC_DAMAGED = "SRC_DAMAGED"  # the decoder meets damaged data
     OUT_FAILED = "OUT_FAILED"  # an output cannot be written
@@ -26,7 +25,7 @@ class Code(StrEnum):
     OUT_DOWN = "OUT_DOWN"  # it does not; it is tried again
     REC_FULL = "REC_FULL"  # no room to record; goes on by itself when there is
     WORKER_DOWN = "WORKER_DOWN"  # a worker process ended; it is started again
-    WORKER_UP = "WORKER_UP"
+    WORKER_UP = "WORKER_UP"  # a worker process took the place of one that ended
     SR_FAILED = "SR_FAILED"  # the network gave no usable picture; scaled plainly instead
     OVERLOAD = "OVERLOAD"  # frames are dropped, since the device is too slow
     STEP_DOWN = "STEP_DOWN"  # the device is too slow for long: a cheaper model runs

@@ -25,8 +25,8 @@ from streamsr.zoo.registry import find, listing
 
 __all__ = ["Node"]
 
-STOP_S = 3.5  # for streams to deliver what they hold, and for their outputs to finish
-LEAVE_S = 0.5  # more for the broker
+STOP_S = 3.0  # for streams to deliver what they hold, and for their outputs to finish
+LEAVE_S = 0.2  # more for the broker
 
 
 class Node:

@@ -357,7 +357,8 @@ class Pipeline:
             return None
         if self._state == "down":
             return 1 / min(float(self._known.rate), HOLD_RATE)
-        return max(HOLD_AFTER_S, float(3 / self._known.rate))
+        usual_s = max(float(1 / self._known.rate), self._delivery.interval_s)
+        return max(HOLD_AFTER_S, 3 * usual_s)
 
     @property
     def _known(self) -> SourceInfo:

@@ -19,7 +19,7 @@ from streamsr.wire import Kind, Message
 
 __all__ = ["RemoteStream", "WorkerLink"]
 
-STOP_S = 2.5  # for a life to deliver what it has read
+STOP_S = 2.0  # for a life to deliver what it has read
 FAILED_S = 30.0  # before a life that follows one that failed, where an earlier one has worked
 
 
@@ -234,7 +234,7 @@ class RemoteStream:
         if path is None:
             return settings
         free = _free_beside(path, self.lives)
-        self._tell(Code.WORKER_UP, f"the recording goes on in {free}")
+        self._tell(Code.OUT_UP, f"the recording goes on in {free}")
         output = settings.output.model_copy(update={"path": free})
         return settings.model_copy(update={"output": output})
 

@@ -16,7 +16,7 @@ __all__ = ["Supervisor"]
 START_S = 60.0  # for a worker's first word: its imports may come from a slow disk
 SILENT_S = 5.0  # without a word from it, a worker hangs and is killed
 STALLED_S = 20.0  # with a stream's frames waiting and none finished: likewise
-STOP_S = 1.5  # for a worker whose streams have ended
+STOP_S = 1.0  # for a worker whose streams have ended
 
 
 class Supervisor:
@@ -74,7 +74,7 @@ class Supervisor:
                 return
             self.restarts += 1
             delay_s = backoff.next_s()
-            self._tell(f"{why}; a new one in {delay_s:.1f} s")
+            self._tell(Code.WORKER_DOWN, f"{why}; a new one in {delay_s:.1f} s")
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
                     await self._stopping.wait()
@@ -92,6 +92,8 @@ class Supervisor:
                     return f"it said nothing for {patience_s:.0f} s"
                 if message is None:
                     return "it ended"
+                if patience_s == START_S and self.restarts:
+                    self._tell(Code.WORKER_UP, "another one took its place")
                 self._take(message)
                 if message.kind is Kind.STATUS:
                     if message.body.state == "live":
@@ -139,5 +141,5 @@ class Supervisor:
                 process.kill()
             await process.wait()
 
-    def _tell(self, message: str) -> None:
-        self._emit(Event(Code.WORKER_DOWN, "", f"worker of {self.device}: {message}"))
+    def _tell(self, code: Code, message: str) -> None:
+        self._emit(Event(code, "", f"worker of {self.device}: {message}"))

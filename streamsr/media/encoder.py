@@ -65,11 +65,11 @@ class VideoEncoder:
         if self._last is not None:
             picture.pts = max(picture.pts, self._last + 1)
         self._last = picture.pts
-        due = self._keyframe or picture.pts >= self._next_keyframe  # x264 counts pictures alone
+        asked, self._keyframe = self._keyframe, False
+        due = asked or picture.pts >= self._next_keyframe  # x264 counts pictures alone
         picture.pict_type = PictureType.I if due else PictureType.NONE
         if due:
             self._next_keyframe = picture.pts + self._gop
-        self._keyframe = False
         return self.context.encode(picture)
 
     def flush(self) -> list[av.Packet[Any]]:
