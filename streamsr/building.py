@@ -1,5 +1,6 @@
 """From settings to a pipeline that is ready to run, everything it owns opened and closed."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -119,10 +120,16 @@ def _sinks(settings: StreamSettings) -> tuple[list[FrameSink], list[PacketSink]]
     output, path = settings.output, settings.output.path
     if path is None:
         return [], []
-    if path.exists() and Path(settings.input.url).exists() and path.samefile(settings.input.url):
+    try:
+        there, folder, url = path.exists(), path.is_dir(), settings.input.url
+        is_input = there and os.path.exists(url) and path.samefile(url)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"output {path}: cannot be written: {reason}") from None
+    if is_input:
         raise OutputError(f"output {path}: it is the input; it would be lost")
-    if not path.suffix or path.is_dir():
+    if folder or not path.suffix:
         return [_Images(path, output.overwrite)], []
-    if path.exists() and not output.overwrite:
+    if there and not output.overwrite:
         raise OutputError(f"output {path}: it exists already; --overwrite replaces it")
     return [], [FileWriter(path)]

@@ -79,6 +79,8 @@ def _first_frame(settings: PipelineSettings) -> tuple[SourceInfo, Frame, bool]:
         settings.input.url,
         ignore,
         transport=settings.input.transport,
+        rate=settings.input.exact_rate,
+        live=settings.input.live,
         give_up_s=settings.input.give_up_s,
     )
     stop = threading.Event()

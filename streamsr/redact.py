@@ -1,13 +1,19 @@
 """The one redactor: no secret of a URL gets into a log, an error, a page or a metric."""
 
+import json
 import re
-from urllib.parse import unquote
+from collections.abc import Iterator
+from html import escape
+from urllib.parse import quote, quote_plus, unquote
 
 __all__ = ["protect", "protect_word", "redact"]
 
 # user:password@ of any URL; the password may hold "/" or "#" unescaped, as users type it
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
-_QUERY = re.compile(r"(?P<key>[?&](?:pass|passwd|password|pwd|token|key|auth)=)[^&#\s'\"]*", re.I)
+_KEY = r"(?P<key>[?&](?:pass|passwd|password|pwd|token|key|auth)=)"
+_QUERY = re.compile(_KEY + r"[^&#\s'\"]*", re.I)
+_WHOLE_QUERY = re.compile(_KEY + r"(?P<value>[^&]*)", re.I)  # where all the text is one address
+_NO_SCHEME = re.compile(r"[^/:@\s]+:\S.*@\S", re.S)  # user:password@host, as people type it
 MASK = "***"
 _secrets: set[str] = set()
 
@@ -16,22 +22,43 @@ def redact(text: object) -> str:
     """Give ``text`` without user names and passwords of URLs and without any protected word."""
     clean = str(text)
     for secret in sorted(_secrets, key=len, reverse=True):
-        clean = clean.replace(secret, MASK)
+        if secret in clean:
+            clean = clean.replace(secret, f"://{MASK}@" if secret.startswith("://") else MASK)
     clean = _USERINFO.sub(rf"\g<scheme>{MASK}@", clean)
     return _QUERY.sub(rf"\g<key>{MASK}", clean)
 
 
 def protect(url: str) -> None:
-    """Remember the secrets of ``url``, as written and as decoded, so that redact() removes them."""
+    """Remember the secrets of ``url``, however they may be spelt, so that redact() removes them."""
     _, separator, rest = url.partition("://")
-    userinfo, at, _ = rest.rpartition("@")
-    words = [match.group(0).partition("=")[2] for match in _QUERY.finditer(url)]
-    if separator and at:
+    userinfo, at, _ = (rest if separator else url).rpartition("@")
+    values = [match.group("value") for match in _WHOLE_QUERY.finditer(url)]
+    words = [word for value in values for word in (value, value.partition("#")[0])]
+    if at and (separator or _NO_SCHEME.match(url)):
         words += [userinfo, userinfo.partition(":")[2]]
+    if at and separator:
+        words.append(f"://{userinfo}@")  # however short it is
     for word in words:
         protect_word(word)
 
 
 def protect_word(word: str) -> None:
-    """Remember a secret, as written and as decoded; under 4 characters it would blank too much."""
-    _secrets.update(w for w in (word, unquote(word)) if len(w) >= 4)
+    """Remember a secret, however it may be spelt; under 4 characters it would blank too much."""
+    _secrets.update(w for w in _spellings(word) if len(w) >= 4)
+
+
+def _spellings(word: str) -> Iterator[str]:
+    """A secret as written, and as an address, Python, JSON, a shell and HTML spell it."""
+    for plain in {word, unquote(word)}:
+        if not plain.startswith("://"):
+            encoded = quote(plain, safe="")
+            yield from (encoded, quote(plain), quote_plus(plain), quote(plain, safe="/:@"))
+            yield re.sub("%..", lambda code: code.group().lower(), encoded)
+        for quoted in _quoted(plain):
+            yield from (quoted, escape(quoted), escape(quoted, quote=False))
+
+
+def _quoted(plain: str) -> Iterator[str]:
+    escaped = plain.replace("\\", "\\\\").replace("'", "\\'")  # beside a double quote, Python's
+    yield from (plain, repr(plain)[1:-1], escaped, plain.replace("'", "'\"'\"'"))
+    yield from (json.dumps(plain)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1])

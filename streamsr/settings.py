@@ -4,15 +4,14 @@ Secrets come from the environment or from files of their own.
 """
 
 import os
-import re
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import quote, urlsplit
+from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from streamsr.config import Settings, nearest
+from streamsr.config import FilePath, Name, Settings, Text, Url, nearest
 
 __all__ = [
     "EncoderSettings",
@@ -32,21 +31,7 @@ __all__ = [
 
 PUBLISH_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
-
-
-def _filled_in(url: str) -> str:
-    """Put the environment's values, percent-encoded, in the place of each ``${NAME}``."""
-
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in os.environ:
-            raise ValueError(f"the environment variable {name} is not set")
-        return quote(os.environ[name], safe="")
-
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, url)
-
-
-Url = Annotated[str, Field(min_length=1), AfterValidator(_filled_in)]
+MAX_S = 1e9  # thirty years
 
 
 class InputSettings(Settings):
@@ -54,9 +39,9 @@ class InputSettings(Settings):
 
     url: Url  # an address, a file, a folder of PNG frames, or "demo"
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
-    rate: float = Field(default=25.0, gt=0, le=240)  # pictures a second of a folder of PNG frames
+    rate: float = Field(default=25.0, ge=0.01, le=240)  # pictures a second, of a folder of PNGs
     live: bool | None = None  # reconnect for ever; left out: as the address's scheme suggests
-    give_up_s: float | None = Field(default=None, gt=0)  # for a live source that never opens
+    give_up_s: float | None = Field(default=None, gt=0, le=MAX_S)  # where it never opens
 
     @property
     def exact_rate(self) -> Fraction:
@@ -66,11 +51,11 @@ class InputSettings(Settings):
 class ModelSettings(Settings):
     """What upscales them, and on what."""
 
-    name: str = Field(default="fast", min_length=1)  # of a model, or the path of its folder
-    device: str = "auto"  # auto, cpu or cuda:N
-    folders: tuple[Path, ...] = ()  # more folders of models
+    name: Name = "fast"  # of a model, or the path of its folder
+    device: Text = "auto"  # auto, cpu or cuda:N
+    folders: tuple[FilePath, ...] = ()  # more folders of models
     budget_ms: int = Field(default=500, ge=50, le=60_000)  # latency that live frames may have
-    ladder: tuple[str, ...] = ("bicubic",)  # models to step down to when it cannot be held
+    ladder: tuple[Name, ...] = ("bicubic",)  # models to step down to when it cannot be held
 
 
 class EncoderSettings(Settings):
@@ -85,7 +70,7 @@ class EncoderSettings(Settings):
 class OutputSettings(Settings):
     """A file or a folder for the result."""
 
-    path: Path | None = None  # NAME.mp4, NAME.mkv, or a folder for PNG frames
+    path: FilePath | None = None  # NAME.mp4, NAME.mkv, or a folder for PNG frames
     overwrite: bool = False
 
 
@@ -109,7 +94,7 @@ class PublishSettings(Settings):
 class HlsSettings(Settings):
     """The result as HLS in fMP4 segments, which [serve] offers at /hls/NAME/index.m3u8."""
 
-    folder: Path | None = None  # for playlist and segments; left out: a temporary one
+    folder: FilePath | None = None  # for playlist and segments; left out: a temporary one
     segment_s: float = Field(default=2.0, ge=0.5, le=30)  # cut at the keyframe that follows
     segments: int = Field(default=6, ge=3, le=1000)  # in the playlist
     sound: bool = True
@@ -118,22 +103,22 @@ class HlsSettings(Settings):
 class RecordSettings(Settings):
     """The result in MP4 files, split by time, the oldest removed as age and room demand."""
 
-    folder: Path  # of NAME-20261124T120000Z.mp4 and so on
+    folder: FilePath  # of NAME-20261124T120000Z.mp4 and so on
     enabled: bool = True  # from the start; MQTT switches it
     segment_s: float = Field(default=600.0, ge=1, le=86_400)
-    keep_days: float | None = Field(default=None, gt=0)  # left out: for ever
-    min_free_gb: float = Field(default=1.0, ge=0)  # 10^9 bytes; the oldest files go to keep it
+    keep_days: float | None = Field(default=None, gt=0, le=36_500)  # left out: for ever
+    min_free_gb: float = Field(default=1.0, ge=0, le=1e6)  # 10^9 bytes; the oldest files go
     sound: bool = True
 
 
 class ServeSettings(Settings):
     """A page with the picture before and after, and WHEP for any player."""
 
-    listen: str = "127.0.0.1:8080"  # HOST:PORT; port 0 picks a free one
+    listen: Text = "127.0.0.1:8080"  # HOST:PORT; port 0 picks a free one
     max_viewers: int = Field(default=8, ge=1, le=100)
-    token_file: Path | None = None  # its first line; left out: STREAMSR_TOKEN of the environment
-    tls_certificate: Path | None = None  # PEM, the chain in it
-    tls_key: Path | None = None  # PEM
+    token_file: FilePath | None = None  # first line; left out: STREAMSR_TOKEN, of the environment
+    tls_certificate: FilePath | None = None  # PEM, the chain in it
+    tls_key: FilePath | None = None  # PEM
 
     @field_validator("listen")
     @classmethod
@@ -161,12 +146,12 @@ class ServeSettings(Settings):
 class MqttSettings(Settings):
     """The broker that a node is steered and watched over."""
 
-    host: str = Field(min_length=1)
+    host: Text = Field(min_length=1)
     port: int | None = Field(default=None, ge=1, le=65535)  # left out: 1883, with TLS 8883
-    username: str | None = None
-    password_file: Path | None = None  # first line; left out: STREAMSR_MQTT_PASSWORD, if set
+    username: Text | None = None
+    password_file: FilePath | None = None  # first line; left out: STREAMSR_MQTT_PASSWORD, if set
     tls: bool = False
-    ca_file: Path | None = None  # PEM; left out: the system's authorities
+    ca_file: FilePath | None = None  # PEM; left out: the system's authorities
     prefix: str = Field(default="streamsr", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
     discovery: bool = True  # by Home Assistant
     discovery_prefix: str = Field(default="homeassistant", pattern=r"^[A-Za-z0-9_-]+$")
@@ -178,7 +163,7 @@ class LimitSettings(Settings):
     """When to stop by itself; left out: at the end of the input, or when interrupted."""
 
     frames: int | None = Field(default=None, ge=1)
-    seconds: float | None = Field(default=None, gt=0)
+    seconds: float | None = Field(default=None, gt=0, le=MAX_S)
 
 
 class StreamSettings(Settings):
@@ -212,12 +197,46 @@ class NodeSettings(Settings):
             raise ValueError(f"streams: got the name {twice[0]!r} twice, each needs one of its own")
         return self
 
+    @model_validator(mode="after")
+    def _outputs_differ(self) -> "NodeSettings":
+        _refuse_shared(self.streams)
+        return self
+
+
+def _refuse_shared(streams: Sequence[StreamSettings]) -> None:
+    """Raise ValueError where two outputs would write over each other; recordings never do."""
+    owners: dict[tuple[str, str], str] = {}
+    for stream in streams:
+        for output in _outputs(stream):
+            if output in owners:
+                raise ValueError(
+                    f"streams: got the same {output[0]} twice, of {owners[output]!r} and of "
+                    f"{stream.name!r}, each needs one of its own"
+                )
+            owners[output] = stream.name
+
+
+def _outputs(stream: StreamSettings) -> Iterator[tuple[str, str]]:
+    """What a stream alone may write to: the key of the setting, and where to."""
+    if stream.output.path is not None:
+        yield "output.path", os.path.normpath(stream.output.path)
+    if stream.hls is not None and stream.hls.folder is not None:
+        yield "hls.folder", os.path.normpath(stream.hls.folder)
+    for target in stream.publish:
+        scheme, _, rest = target.url.partition("://")
+        yield "publish.url", f"{scheme.lower()}://{rest.rpartition('@')[2].rstrip('/')}"
+
 
 class PipelineSettings(StreamSettings):
     """A file for ``streamsr run``: one stream, and who watches and steers it."""
 
     serve: ServeSettings | None = None
     mqtt: MqttSettings | None = None
+
+    @model_validator(mode="after")
+    def _outputs_differ(self) -> "PipelineSettings":
+        _refuse_shared([self])
+        return self
 
     @property
     def needs_node(self) -> bool:

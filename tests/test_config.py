@@ -116,13 +116,36 @@ def test_a_wrong_value_says_what_it_got_and_what_is_allowed(
         assert part in message
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf"])
+def test_a_number_is_finite(tmp_path: Path, number: str) -> None:
+    message = fault(tmp_path, f'name = "a"\nlens = {{ focal_mm = {number} }}')
+    assert f"lens.focal_mm: got {number}" in message
+
+
+def test_a_long_value_is_cut_short(tmp_path: Path) -> None:
+    message = fault(tmp_path, f'name = "a"\nframes = "{"x" * 5000}"')
+    assert "frames: got 'xxx" in message
+    assert "(5002 characters)" in message
+    assert len(message) < 400
+
+
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     message = fault(tmp_path, "frames = 0\n[lens]\nfocal_mm = -1\nmuont = 3")
     assert len(message.splitlines()) == 4
     assert all(line.count("camera.toml: ") == 1 for line in message.splitlines())
 
 
-@pytest.mark.parametrize("text", ["name = ", "name = 'a'\nname = 'b'", "[lens", "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name = ",
+        "name = 'a'\nname = 'b'",
+        "[lens",
+        "\x00",
+        pytest.param("frames = " + "9" * 5000, id="5000 digits"),
+        pytest.param("crop = " + "[" * 5000, id="5000 brackets"),
+    ],
+)
 def test_what_is_no_toml_is_told_with_its_place(tmp_path: Path, text: str) -> None:
     assert "cannot be read as TOML" in fault(tmp_path, text)
 
@@ -130,8 +153,9 @@ def test_what_is_no_toml_is_told_with_its_place(tmp_path: Path, text: str) -> No
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such file"):
         load(tmp_path / "none.toml", Camera)
-    with pytest.raises(ConfigError, match="cannot be read"):
-        load(tmp_path, Camera)
+    for path in (tmp_path, tmp_path / ("x" * 300), tmp_path / "a\0b"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            load(path, Camera)
     latin = tmp_path / "latin.toml"
     latin.write_bytes('name = "Zürich"'.encode("latin-1"))
     with pytest.raises(ConfigError, match="cannot be read as TOML"):
@@ -170,6 +194,57 @@ def test_a_wrong_override_is_told_like_a_wrong_line(tmp_path: Path) -> None:
         tmp_path, 'name = "a"', "lens.mont=screw"
     )
     assert "name: got {'b': 1}" in fault(tmp_path, 'name = "a"', "name.b=1")
+
+
+def test_a_number_that_python_cannot_write_down_is_told(tmp_path: Path) -> None:
+    assert "cannot be read" in fault(tmp_path, f'name = "a"\nframes = 0x{"f" * 5000}')
+    assert "frames: got '999" in fault(tmp_path, 'name = "a"', f"frames={'9' * 5000}")
+
+
+class Feed(Settings):
+    url: str = Field(pattern="^good://")
+    name: str = "a"
+
+
+class Feeds(Settings):
+    main: Feed | None = None
+    more: tuple[Feed, ...] = ()
+
+
+SECRET = "hunter22"
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ('main = { url = "rtps://user:it\'s-hunter22@h" }', "main.url: got 'rtps://***'"),
+        ('main = { url = "user:hunter22@cam/x" }', "main.url: got '***'"),
+        ('main = { url = "rtmpx://h/live/hunter22" }', "main.url: got 'rtmpx://***'"),
+        ('main = { url = "h/live/hunter22" }', "main.url: got '***'"),
+        ('main = { url = ["hunter22"] }', "main.url: got ['***']"),
+        ('main = { url = { a = "hunter22" } }', "main.url: got {'a': '***'}"),
+        ('main = "h/live/hunter22"', "main: got '***'"),
+        ('main = [{ url = "hunter22" }]', "main: got [{'url': '***'}]"),
+        ('more = "h/live/hunter22"', "more: got '***'"),
+        ('more = ["h/live/hunter22"]', "more.0: got '***'"),
+        ('more = [{ url = "hunter22" }]', "more.0.url: got '***'"),
+        ('more = { url = "hunter22" }', "more: got {'url': '***'}"),
+        ('main = { url = "good://", name = ["a:hunter22@b"] }', "main.name: got ['***']"),
+        ('"rtsp://a:hunter22@b" = 1', "unknown key 'rtsp://***'"),
+        ('main = "x', "cannot be read as TOML"),
+    ],
+)
+def test_an_address_is_never_shown(tmp_path: Path, text: str, got: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(written(tmp_path, text), Feeds)
+    assert got in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_an_override_without_its_key_is_not_shown_either() -> None:
+    with pytest.raises(ConfigError, match="KEY=VALUE") as caught:
+        with_overrides({}, ["rtsp://user:it's-hunter22@h"])
+    assert SECRET not in str(caught.value)
 
 
 def test_parse_names_the_place_it_is_given() -> None:

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
@@ -74,6 +75,52 @@ def test_two_streams_of_one_name_are_refused() -> None:
         parse({"streams": streams}, NodeSettings, "here")
 
 
+ONE = {"input": {"url": "demo"}}
+
+
+@pytest.mark.parametrize(
+    ("key", "first", "second"),
+    [
+        ("output.path", {"output": {"path": "a.mp4"}}, {"output": {"path": "./a.mp4"}}),
+        ("hls.folder", {"hls": {"folder": "a/b"}}, {"hls": {"folder": "a//b/"}}),
+        (
+            "publish.url",
+            {"publish": [{"url": "rtsp://u:hunter22@h/up"}, {"url": "rtsp://h/down"}]},
+            {"publish": [{"url": "RTSP://u:hunter23@h/up/"}]},
+        ),
+    ],
+)
+def test_two_streams_with_one_output_are_refused(
+    key: str, first: dict[str, object], second: dict[str, object]
+) -> None:
+    streams = [{"name": "gate"} | ONE | first, {"name": "yard"} | ONE | second]
+    with pytest.raises(ConfigError, match=f"the same {key} twice, of 'gate' and of 'yard'") as told:
+        parse({"streams": streams}, NodeSettings, "here")
+    assert "hunter2" not in str(told.value)
+
+
+def test_one_stream_that_publishes_twice_to_one_place_is_refused() -> None:
+    twice = ONE | {"publish": [{"url": "rtmp://h/live/hunter22"}] * 2}
+    for data, kind in ((twice, PipelineSettings), ({"streams": [twice]}, NodeSettings)):
+        with pytest.raises(ConfigError, match=r"the same publish\.url twice") as told:
+            parse(data, kind, "here")
+        assert "hunter22" not in str(told.value)
+
+
+def test_streams_may_record_into_one_folder_and_publish_to_one_server() -> None:
+    outputs = {"record": {"folder": "recordings"}, "hls": {}}
+    streams = [
+        {"name": name, "publish": [{"url": f"rtsp://u:p@h/{name}"}]} | ONE | outputs
+        for name in ("gate", "yard")
+    ]
+    assert len(parse({"streams": streams}, NodeSettings, "here").streams) == 2
+
+
+def test_the_lowest_rate_is_one() -> None:
+    rate = parse({"input": {"url": "x", "rate": 0.01}}, PipelineSettings, "here").input.exact_rate
+    assert rate == Fraction(1, 100)
+
+
 def test_secrets_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAM_PASSWORD", "p@ss/w%rd:#1")
     settings = parse(
@@ -100,6 +147,17 @@ def test_secrets_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
         ("mqtt.prefix=a/#", "mqtt.prefix: got 'a/#'"),
         ("serve.tls_key=x", "tls_certificate and tls_key go together"),
         ('publish=[{url="rtps://host/x"}]', "did you mean 'rtsps'"),
+        ("input.rate=0.0001", "input.rate: got 0.0001"),
+        ("input.url=rtsp://[::1", "input.url: got 'rtsp://***': allowed is SCHEME://HOST"),
+        ('publish=[{url="rtsp://[::1"}]', "publish.0.url: got 'rtsp://***': allowed is SCHEME"),
+        ('input.url="a\\u0000b"', "control characters, got 0x00"),
+        ('output.path="a\\u0000b.mp4"', "output.path: got 'a\\x00b.mp4': allowed is text"),
+        (f"output.path={'x' * 300}.mp4", "allowed are 255 bytes in a file's name, got 304"),
+        (f"model.name=/{'x' * 300}", "allowed are 255 bytes"),
+        (f"record.folder={'x/' * 2000}", "allowed are 2048 bytes"),
+        ('mqtt.username="a\\nb"', "mqtt.username: got 'a\\nb'"),
+        ("record.min_free_gb=1e300", "record.min_free_gb: got 1e+300"),
+        ("limits.seconds=nan", "limits.seconds: got nan"),
     ],
 )
 def test_a_wrong_value_names_its_key(override: str, message: str) -> None:

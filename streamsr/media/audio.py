@@ -42,20 +42,11 @@ class AudioEncoder:
 
     def encode(self, sound: Sound) -> Iterator[av.Packet[Any]]:
         """Encode a piece of sound; damaged pieces are left out."""
-        if sound.samples is not None:
-            decoded = [sound.samples]
-        else:
-            assert sound.packet is not None
-            try:
-                decoded = sound.packet.decode()
-            except av.FFmpegError:
-                return
         place = round(sound.time_s * 48_000)
-        for samples in decoded:
+        for samples in sound.decoded():
             if self._next is not None and abs(place - self._next) > GAP_S * 48_000:
                 self._anew()
             self._follow_format(samples)
-            samples.pts = None
             for piece in self._resampler.resample(samples):
                 yield from self._push(piece, place)
             place += round(samples.samples * 48_000 / samples.sample_rate)

@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 
-from streamsr.errors import InputError
+from streamsr.errors import InputError, SourceError
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
 from streamsr.media.container import reason_of
@@ -20,9 +20,10 @@ from streamsr.media.pixels import from_av
 from streamsr.media.source import Item, Sound, SourceInfo
 from streamsr.redact import redact
 
-__all__ = ["FileSource", "FolderSource", "file_frames", "stream_info"]
+__all__ = ["METADATA", "FileSource", "FolderSource", "file_frames", "stream_info", "streams_of"]
 
 DEFAULT_RATE = Fraction(25)
+METADATA = "replace"  # titles in Latin-1, which FFmpeg hands on as they are, are no failure
 JUMP_BACK_S = Fraction(1, 2)  # more than any reordering leaves
 
 
@@ -41,19 +42,19 @@ class FileSource:
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         try:
-            container = av.open(self.url, timeout=(10, 10))
+            container = av.open(self.url, timeout=(10, 10), metadata_errors=METADATA)
         except (av.FFmpegError, OSError, ValueError) as error:
             raise InputError(f"input {self.name}: cannot be opened: {reason_of(error)}") from None
         with container:
-            if not container.streams.video:
-                raise InputError(f"input {self.name}: there is no video in it")
             yield from self._read(container, stop)
 
     def _read(
         self, container: av.container.InputContainer, stop: threading.Event
     ) -> Iterator[Item]:
-        video = container.streams.video[0]
-        audio = next(iter(container.streams.audio), None)
+        try:
+            video, audio = streams_of(container)
+        except SourceError as error:
+            raise InputError(f"input {self.name}: {error}") from None
         video.thread_type = "AUTO"
         times = _Times((container.start_time or 0) / av.time_base, video)
         info: SourceInfo | None = None
@@ -135,6 +136,22 @@ def file_frames(path: Path) -> Iterator[Frame]:
     for item in FileSource(str(path), refuse).items(threading.Event()):
         if isinstance(item, Frame):
             yield item
+
+
+def streams_of(
+    container: av.container.InputContainer,
+) -> tuple[av.VideoStream, av.AudioStream | None]:
+    """The pictures of a container, and its sound: without a decoder it could not be copied either.
+
+    Raises SourceError where there are no pictures that can be decoded.
+    """
+    videos, sounds = container.streams.video, container.streams.audio
+    if not videos:
+        raise SourceError("there is no video in it")
+    video = next((stream for stream in videos if stream.codec_context is not None), None)
+    if video is None:
+        raise SourceError(f"there is no decoder for its video, stream {videos[0].index}")
+    return video, next((stream for stream in sounds if stream.codec_context is not None), None)
 
 
 def stream_info(

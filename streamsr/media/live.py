@@ -14,7 +14,7 @@ from streamsr.errors import SourceAuthError, SourceError
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
 from streamsr.media.container import reason_of
-from streamsr.media.files import stream_info
+from streamsr.media.files import METADATA, stream_info, streams_of
 from streamsr.media.h264 import LossDetector
 from streamsr.media.pixels import from_av
 from streamsr.media.source import Item, Sound
@@ -97,22 +97,27 @@ class LiveSource:
         """One connection, from opening to its end. Raises SourceError where it fails."""
         self._timeline.reconnected()
         try:
-            with av.open(self.url, options=self._options(), timeout=(OPEN_S, READ_S)) as container:
-                if not container.streams.video:
-                    raise SourceError("there is no video in it")
+            with self._open() as container:
                 yield from self._read(container, stop)
         except (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError):
             raise SourceAuthError("it refuses the user name or password") from None
         except (av.error.ExitError, TimeoutError):
             raise SourceError("it says nothing any more") from None
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, ValueError) as error:  # PyAV's own, of damaged data
             raise SourceError(reason_of(error)) from None
+
+    def _open(self) -> av.container.InputContainer:
+        return av.open(
+            self.url,
+            options=self._options(),
+            timeout=(OPEN_S, READ_S),
+            metadata_errors=METADATA,
+        )
 
     def _read(
         self, container: av.container.InputContainer, stop: threading.Event
     ) -> Iterator[Item]:
-        video = container.streams.video[0]
-        audio = next(iter(container.streams.audio), None)
+        video, audio = streams_of(container)
         video.codec_context.thread_count = 1  # frame threads would delay by a frame each
         watch = _Watch(monotonic())
         losses = LossDetector(video.codec_context.extradata)

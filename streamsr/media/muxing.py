@@ -37,11 +37,11 @@ def check_writable(path: Path) -> None:
             f"output {path}: got {path.suffix or 'no ending'!r}, allowed are "
             f"{', '.join(CONTAINERS)}, or a folder for PNG frames"
         )
-    if path.is_dir():
-        raise OutputError(f"output {path}: there is a folder of that name")
-    if not path.parent.is_dir():
-        raise OutputError(f"output {path}: the folder {path.parent} does not exist")
     try:
+        if path.is_dir():
+            raise OutputError(f"output {path}: there is a folder of that name")
+        if not path.parent.is_dir():
+            raise OutputError(f"output {path}: the folder {path.parent} does not exist")
         probe = path if path.exists() else path.with_name(f".{path.name}.partial")
         probe.open("ab").close()
         if probe != path:

@@ -34,7 +34,7 @@ def open_source(
     if url == DEMO:
         return DemoSource()
     protect(url)
-    scheme = urlsplit(url).scheme.lower() if "://" in url else ""
+    scheme = _scheme_of(url)
     if scheme and scheme not in LIVE_SCHEMES | FILE_SCHEMES:
         allowed = ", ".join(sorted(LIVE_SCHEMES | FILE_SCHEMES))
         raise InputError(
@@ -45,9 +45,29 @@ def open_source(
         return LiveSource(url, emit, transport=transport, give_up_s=give_up_s)
     if scheme:
         return FileSource(url, emit)
-    path = Path(url)
-    if path.is_dir():
-        return FolderSource(path, rate)
-    if not path.exists():
-        raise InputError(f"input {url}: there is no such file or folder")
+    if _is_folder(url):
+        return FolderSource(Path(url), rate)
     return FileSource(url, emit)
+
+
+def _scheme_of(url: str) -> str:
+    """The scheme in lower case, "" of a path. Raises InputError."""
+    try:
+        return urlsplit(url).scheme.lower() if "://" in url else ""
+    except ValueError:  # its own message quotes the password
+        raise InputError(
+            f"input {redact(url)}: it is no address: allowed is SCHEME://HOST:PORT/PATH, user name "
+            "and password percent-encoded"
+        ) from None
+
+
+def _is_folder(name: str) -> bool:
+    """Whether it is a folder and not a file. Raises InputError where there is neither."""
+    path = Path(name)
+    try:
+        if path.exists():
+            return path.is_dir()
+    except (OSError, ValueError) as error:  # a name too long, a folder one may not look into
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"input {redact(name)}: cannot be opened: {reason}") from None
+    raise InputError(f"input {redact(name)}: there is no such file or folder")

@@ -20,7 +20,7 @@ import av
 
 from streamsr.events import Code
 from streamsr.media.container import CONTAINERS, cut_to_whole
-from streamsr.media.retention import Recording, due, name_of, recording_of, to_remove
+from streamsr.media.retention import Clock, Recording, due, name_of, recording_of, to_remove
 from streamsr.media.session import Session, Target
 from streamsr.packet import SOUND, Packet
 
@@ -51,6 +51,7 @@ class Recorder:
         min_free_bytes: int = 0,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic_s: Callable[[], float] = monotonic,
     ) -> None:
         self.full = False  # nothing is recorded until there is room
         self._stream = stream
@@ -61,6 +62,8 @@ class Recorder:
         self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
         self._now = now
+        self._monotonic_s = monotonic_s
+        self._clock = Clock.first_seen(now(), monotonic_s())
         self._session: Session | None = None
         self._before: Session | None = None  # the last file, while sound for it may come
         self._newest = ""  # the name of the newest file, which is never removed
@@ -86,9 +89,9 @@ class Recorder:
 
     def tick(self) -> None:
         """Look after age and room, when it is time to. To be called every second or so."""
-        if monotonic() < self._check_at:
+        if self._monotonic_s() < self._check_at:
             return
-        self._check_at = monotonic() + (CHECK_FULL_S if self.full else CHECK_S)
+        self._check_at = self._monotonic_s() + (CHECK_FULL_S if self.full else CHECK_S)
         wanted = self._min_free_bytes
         if self.full and wanted:
             wanted += MARGIN_BYTES
@@ -207,12 +210,14 @@ class Recorder:
 
     def _remove(self, wanted_bytes: int) -> None:
         free = self._free_bytes(self._folder)
-        if free >= wanted_bytes and self._keep_s is None:
+        self._clock = self._clock.seen(self._now(), self._monotonic_s())
+        keep_s = self._keep_s if self._clock.steady else None
+        if free >= wanted_bytes and keep_s is None:
             return
         for recording in to_remove(
             self._recordings(),
-            self._now(),
-            keep_s=self._keep_s,
+            self._clock.wall,
+            keep_s=keep_s,
             free_bytes=free,
             wanted_bytes=wanted_bytes,
         ):
@@ -242,7 +247,7 @@ class Recorder:
         """Stop recording until there is room."""
         if not self.full:
             self.full = True
-            self._check_at = monotonic() + CHECK_FULL_S
+            self._check_at = self._monotonic_s() + CHECK_FULL_S
             self._tell(Code.REC_FULL, f"record {self._folder}: {reason}; waiting for room")
         self.abandon()
         self._mend(self._newest)

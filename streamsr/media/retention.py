@@ -5,12 +5,15 @@ A file is a stream's own only if its name says so exactly; nothing else is ever 
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-__all__ = ["Recording", "due", "name_of", "recording_of", "to_remove"]
+__all__ = ["Clock", "Recording", "due", "name_of", "recording_of", "to_remove"]
 
 STAMP = "%Y%m%dT%H%M%SZ"
+STEP_S = 60.0  # more than any clock is slewed between two looks: somebody has set it
+STEADY_S = 3600.0  # without a step until age counts: for somebody to see it and to put it right
+AGED_AT_ONCE = 3  # files: at a look every few seconds, more than any stream makes
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -21,6 +24,34 @@ class Recording:
     number: int  # of those that started in that second, from 1
     name: str
     size: int  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The wall clock as of the last look at it, held against one that nobody sets.
+
+    Recordings are removed by age only while it is ``steady``. It is not at first: a machine may
+    have started with a wrong one.
+    """
+
+    wall: datetime
+    monotonic_s: float
+    since_s: float  # monotonic: no step has been seen from then on
+
+    @classmethod
+    def first_seen(cls, wall: datetime, monotonic_s: float) -> "Clock":
+        return cls(wall, monotonic_s, monotonic_s)
+
+    def seen(self, wall: datetime, monotonic_s: float) -> "Clock":
+        """The clock after another look at it."""
+        went_s = (wall - self.wall).total_seconds()
+        stepped = abs(went_s - (monotonic_s - self.monotonic_s)) > STEP_S
+        since_s = monotonic_s if stepped else self.since_s
+        return replace(self, wall=wall, monotonic_s=monotonic_s, since_s=since_s)
+
+    @property
+    def steady(self) -> bool:
+        return self.monotonic_s - self.since_s >= STEADY_S
 
 
 def name_of(stream: str, started: datetime, number: int = 1) -> str:
@@ -56,11 +87,11 @@ def to_remove(
     free_bytes: int,
     wanted_bytes: int,
 ) -> Sequence[Recording]:
-    """Those that are older than ``keep_s``, and the oldest ones whose room is wanted."""
-    removed = []
+    """A few of those that are older than ``keep_s``, and the oldest ones whose room is wanted."""
+    removed: list[Recording] = []
     for recording in sorted(recordings):
         old = keep_s is not None and (now - recording.started).total_seconds() > keep_s
-        if old or free_bytes < wanted_bytes:
+        if free_bytes < wanted_bytes or (old and len(removed) < AGED_AT_ONCE):
             removed.append(recording)
             free_bytes += recording.size
     return removed

@@ -4,7 +4,7 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
 
@@ -43,6 +43,32 @@ class Sound:
     codec: str  # FFmpeg's name
     packet: av.Packet[av.AudioStream] | None = None
     samples: av.AudioFrame | None = None
+    # What decoded() gives, once it was asked. Its decoder is the stream's, and has a memory: fed
+    # the same packet twice, it gives noise.
+    _decoded: list[tuple[av.AudioFrame, ...]] = field(
+        default_factory=list, init=False, repr=False, compare=False
+    )
+
+    def decoded(self) -> tuple[av.AudioFrame, ...]:
+        """The samples, decoded once for all who ask; none where the packet is damaged.
+
+        They have no pts, their time is ``time_s``, and nobody may change them. All who ask are of
+        one thread, and ask in the order of the stream.
+        """
+        if not self._decoded:
+            self._decoded.append(tuple(self._decode()))
+        return self._decoded[0]
+
+    def _decode(self) -> list[av.AudioFrame]:
+        frames = [self.samples] if self.samples is not None else []
+        if self.packet is not None:
+            try:
+                frames = self.packet.decode()
+            except av.FFmpegError:
+                return []
+        for frame in frames:
+            frame.pts = None  # a resampler would follow it
+        return frames
 
 
 Item = SourceInfo | Frame | Sound

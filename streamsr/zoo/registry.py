@@ -19,6 +19,7 @@ from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
+from streamsr.redact import redact
 from streamsr.shipped import shipped
 from streamsr.zoo.card import CARD_NAME, Card
 from streamsr.zoo.weights import read_weights
@@ -72,13 +73,14 @@ def find(name: str, folders: Sequence[Path] = ()) -> Entry:
     Raises ModelError naming the models there are.
     """
     if os.sep in name:
-        if not (Path(name) / CARD_NAME).is_file():
-            raise ModelError(f"model {name!r}: there is no {CARD_NAME} in that folder")
+        if not os.path.isfile(Path(name) / CARD_NAME):
+            raise ModelError(f"model {redact(name)!r}: there is no {CARD_NAME} in that folder")
         return _entry(Path(name))
     by_name = {folder.name: folder for folder in reversed(list(_model_folders(folders)))}
     if name not in by_name:
         known = ", ".join(sorted(by_name))
-        raise ModelError(f"model: got {name!r}{nearest(name, by_name)}, allowed are {known}")
+        got = f"{redact(name)!r}{nearest(name, by_name)}"
+        raise ModelError(f"model: got {got}, allowed are {known}")
     return _entry(by_name[name])
 
 

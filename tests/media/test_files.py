@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 from peers import camera_clip, read_number
+from peers.odd import titled, without
 
 from streamsr.errors import InputError
 from streamsr.events import Code, Event
@@ -262,3 +263,24 @@ def test_joined_recordings_go_on_where_the_first_ended(
     frames = list(file_frames(joined))
     assert [read_number(frame.planes[0]) for frame in frames] == list(range(100))
     assert [round(frame.time_s * 25) for frame in frames] == list(range(100))
+
+
+def test_a_title_in_another_alphabet_is_no_fault(tmp_path: Path) -> None:
+    items, events = read(titled(tmp_path / "titled.mkv"))
+    assert seen(pictures(items)) == list(range(25))
+    assert described(items).audio_codec == "aac"
+    assert events == []
+
+
+def test_sound_without_a_decoder_is_left_out(tmp_path: Path) -> None:
+    items, events = read(without("audio", tmp_path / "mute.mkv"))
+    info = described(items)
+    assert (info.audio, info.audio_codec) == (None, "")
+    assert seen(pictures(items)) == list(range(25))
+    assert events == []
+
+
+def test_video_without_a_decoder_is_an_input_error(tmp_path: Path) -> None:
+    path = without("video", tmp_path / "dark.mkv")
+    with pytest.raises(InputError, match=r"dark\.mkv: there is no decoder for its video, stream 0"):
+        read(path)

@@ -3,12 +3,14 @@
 import itertools
 import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
 from peers import MuteServer, RtspCamera, read_number
+from peers.odd import titled, without
 
 from streamsr.errors import SourceAuthError, SourceError
 from streamsr.events import Code, Event
@@ -190,3 +192,63 @@ def test_no_damaged_picture_gets_in_when_packets_are_lost(
         number = read_number(frame.planes[0])
         assert number is not None
         assert abs(truth[number] - frame.planes[0]).mean() < 1, f"picture {number} is damaged"
+
+
+class WebCamera:
+    """A camera that sends a file over HTTP, at about its own pace, and then says no more."""
+
+    def __init__(self, path: Path) -> None:
+        data, gone = path.read_bytes(), threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                for place in range(0, len(data), 4096):
+                    self.wfile.write(data[place : place + 4096])
+                    gone.wait(0.01)
+                gone.wait()
+
+            def log_message(self, *_args: object) -> None: ...
+
+        self._gone = gone
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/live"
+
+    def __enter__(self) -> "WebCamera":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._gone.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+def test_a_title_in_another_alphabet_is_no_fault(tmp_path: Path, events: list[Event]) -> None:
+    with (
+        WebCamera(titled(tmp_path / "titled.mkv", 3.0)) as camera,
+        Reader(LiveSource(camera.url, events.append)) as reader,
+    ):
+        reader.wait_for(lambda: len(reader.frames) >= 10, 10)
+    assert [event.code for event in events] == [Code.SRC_UP]
+
+
+def test_sound_without_a_decoder_is_left_out(tmp_path: Path, events: list[Event]) -> None:
+    with (
+        WebCamera(without("audio", tmp_path / "mute.mkv", 3.0)) as camera,
+        Reader(LiveSource(camera.url, events.append)) as reader,
+    ):
+        reader.wait_for(lambda: len(reader.frames) >= 10, 10)
+    assert [event.code for event in events] == [Code.SRC_UP]
+    (info,) = (item for item in reader.items if isinstance(item, SourceInfo))
+    assert (info.audio, info.audio_codec) == (None, "")
+
+
+def test_video_without_a_decoder_is_named(tmp_path: Path, events: list[Event]) -> None:
+    with WebCamera(without("video", tmp_path / "dark.mkv")) as camera:
+        source = LiveSource(camera.url, events.append, give_up_s=0.1)
+        with pytest.raises(SourceError, match="there is no decoder for its video, stream 0"):
+            list(source.items(threading.Event()))

@@ -26,6 +26,7 @@ class Recording:
 
     def __init__(self, folder: Path, segment_s: float = 1.0, **settings: float) -> None:
         self.now = NOON
+        self.clock_s = 0.0
         self.free = 10**12
         self.told: list[Code] = []
         self._stream = packets()
@@ -36,6 +37,7 @@ class Recording:
             lambda code, message: self.told.append(code),
             free_bytes=lambda folder: self.free,
             now=lambda: self.now,
+            monotonic_s=lambda: self.clock_s,
             **settings,
         )
 
@@ -54,9 +56,13 @@ class Recording:
                 return
 
     def look(self) -> None:
-        """Let it look after room now, and not when it is time to."""
-        self.recorder._check_at = 0.0
+        """Let it look after age and room, as time goes by."""
+        self.go_by(10.0)
         self.recorder.tick()
+
+    def go_by(self, seconds: float) -> None:
+        self.clock_s += seconds
+        self.now += timedelta(seconds=seconds)
 
 
 def test_every_picture_and_every_sound_is_in_one_file(tmp_path: Path) -> None:
@@ -101,9 +107,56 @@ def test_old_files_go_and_others_stay(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     recording = Recording(tmp_path, keep_s=86_400)
     recording.go_on(FPS // 2)
+    assert set(old) < set(os.listdir(tmp_path)), "the clock is not known to be right"
+    recording.go_by(3600.0)
+    recording.go_on(1)
     recording.recorder.close()
     left = set(os.listdir(tmp_path))
     assert left == {old[2], *others, name_of("cam", NOON)}
+
+
+@pytest.mark.parametrize("days", [1, -1, 365])
+def test_a_clock_that_jumps_costs_no_recording(tmp_path: Path, days: int) -> None:
+    kept = [name_of("cam", NOON - timedelta(hours=hours)) for hours in range(1, 20)]
+    for name in kept:
+        (tmp_path / name).touch()
+    recording = Recording(tmp_path, 600, keep_s=86_400, min_free_bytes=10**9)
+    recording.go_by(3600.0)
+    recording.go_on(1)
+    recording.now += timedelta(days=days)
+    for _ in range(300):
+        recording.look()
+    assert set(kept) <= set(os.listdir(tmp_path))
+    recording.now -= timedelta(days=days)  # somebody saw it
+    for _ in range(400):
+        recording.look()
+    assert set(kept) <= set(os.listdir(tmp_path))
+
+
+def test_room_is_made_while_the_clock_is_not_trusted(tmp_path: Path) -> None:
+    for hours in range(1, 20):
+        (tmp_path / name_of("cam", NOON - timedelta(hours=hours))).touch()
+    recording = Recording(tmp_path, 600, keep_s=86_400, min_free_bytes=10**9)
+    recording.now += timedelta(days=1)
+    recording.free = 5
+    recording.look()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_clock_that_stays_ahead_is_believed_and_costs_a_few_files_at_a_time(
+    tmp_path: Path,
+) -> None:
+    for hours in range(1, 20):
+        (tmp_path / name_of("cam", NOON - timedelta(hours=hours))).touch()
+    recording = Recording(tmp_path, 600, keep_s=86_400)
+    recording.now += timedelta(days=2)
+    recording.look()
+    recording.go_by(3600.0)
+    left = []
+    for _ in range(7):
+        recording.look()
+        left.append(len(os.listdir(tmp_path)))
+    assert left == [16, 13, 10, 7, 4, 1, 0]
 
 
 def test_the_oldest_make_room(tmp_path: Path) -> None:

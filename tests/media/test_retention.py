@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streamsr.media.retention import Recording, due, name_of, recording_of, to_remove
+from streamsr.media.retention import Clock, Recording, due, name_of, recording_of, to_remove
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -62,6 +62,45 @@ def test_nothing_goes_without_a_reason() -> None:
 
 def test_the_old_ones_go() -> None:
     assert removed(made(1, 49, 25, 24), keep_s=86_400) == [49, 25]
+
+
+def test_a_few_go_at_once_by_age_and_as_many_as_must_for_room() -> None:
+    old = made(*range(25, 1025))
+    assert removed(old, keep_s=86_400) == [1024, 1023, 1022]
+    assert len(removed(old, keep_s=86_400, free_bytes=0, wanted_bytes=50_000)) == 500
+
+
+def looked_at(*steps: tuple[float, float]) -> Clock:
+    """The clock after looks at it, each so many seconds on, and so many by the wall's."""
+    clock, now_s, wall = Clock.first_seen(NOON, 100.0), 100.0, NOON
+    for went_s, wall_s in steps:
+        now_s, wall = now_s + went_s, wall + timedelta(seconds=wall_s)
+        clock = clock.seen(wall, now_s)
+    return clock
+
+
+DAY_S = 86_400
+HOUR = [(60.0, 60.0)] * 60
+
+
+def test_a_clock_is_steady_after_an_hour_without_a_step() -> None:
+    assert not looked_at().steady
+    assert not looked_at(*HOUR[:-1]).steady
+    assert looked_at(*HOUR).steady
+    assert looked_at(*[(5, 5.05)] * 720).steady, "slewed"
+
+
+@pytest.mark.parametrize("step_s", [DAY_S, -DAY_S, 300, -300, 400 * DAY_S])
+def test_a_step_of_the_clock_counts_for_an_hour(step_s: float) -> None:
+    stepped = [*HOUR, (5.0, 5.0 + step_s)]
+    assert not looked_at(*stepped).steady
+    assert not looked_at(*stepped, *HOUR[:-1]).steady
+    assert looked_at(*stepped, *HOUR).steady
+    assert not looked_at(*stepped, *HOUR, (5.0, 5.0 - step_s)).steady, "put right"
+
+
+def test_a_long_time_between_looks_is_no_step() -> None:
+    assert looked_at((DAY_S, DAY_S + 30)).steady
 
 
 def test_the_oldest_go_until_there_is_room() -> None:

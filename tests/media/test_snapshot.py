@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamsr.errors import StreamsrError
 from streamsr.frame import ColourTags, Frame
-from streamsr.hub import EndOfStream, Hub
+from streamsr.hub import Hub
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.pixels import planes_of
 from streamsr.media.snapshot import jpeg_of, snapshot
@@ -149,5 +149,5 @@ async def test_no_keyframe_comes() -> None:
         await snapshot(hub, timeout_s=0.05)
     assert len(hub) == 0
     hub.close()
-    with pytest.raises(EndOfStream):
+    with pytest.raises(StreamsrError, match="the stream has ended"):
         await snapshot(hub)

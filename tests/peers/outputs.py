@@ -29,9 +29,11 @@ class Outputs:
     publishers: list[Publisher] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    def start(self, settings: Settings) -> Publisher:
+    def start(self, settings: Settings, give_up_s: float | None = None) -> Publisher:
         studio = self.studio
-        publisher = Publisher("cam", settings, studio.hub, studio.status, self.events.append)
+        publisher = Publisher(
+            "cam", settings, studio.hub, studio.status, self.events.append, give_up_s
+        )
         self.publishers.append(publisher)
         self.tasks.append(asyncio.create_task(publisher.run()))
         return publisher

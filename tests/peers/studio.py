@@ -41,7 +41,8 @@ class Studio:
     """
 
     def __init__(self, *, sound: bool = True, size: tuple[int, int] = (320, 180)) -> None:
-        self.hub = Hub(lambda: None)
+        self.hub = Hub(self._ask)
+        self.asked = 0  # how often a keyframe was asked for; it comes when it comes
         self.sound = sound
         self.size = size
         self.sent = 0  # pictures
@@ -62,6 +63,9 @@ class Studio:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self.hub.close()
+
+    def _ask(self) -> None:
+        self.asked += 1
 
     async def _run(self) -> None:
         began_s = time.monotonic()
