@@ -1,6 +1,8 @@
 """The command line: what the user said into settings, and the settings to whoever does the work."""
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -113,6 +115,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a pipeline file."""
+    hang_up = _deaf_to_hang_up()
     limits = {"seconds": seconds, "frames": frames}
     overrides = [f"limits.{key}={value}" for key, value in limits.items() if value is not None]
     path = _shipped_or_given(pipeline)
@@ -124,6 +127,7 @@ def run(
     if settings.needs_node:
         _run_node(settings.as_node(), as_json, lambda: read().as_node(), path)
     elif settings.output.path is not None:
+        signal.signal(signal.SIGHUP, hang_up)  # there is nothing to reload
         _run_here(settings, as_json)
     else:
         raise OutputError(
@@ -143,6 +147,7 @@ def node(
     as_json: Json = False,
 ) -> None:
     """Run many cameras without a screen; SIGHUP or a changed file reloads the settings."""
+    _deaf_to_hang_up()
     path = _shipped_or_given(config)
 
     def read() -> NodeSettings:
@@ -178,7 +183,7 @@ def upscale(
     data = _settings("upscale", input_, model, models, device, seconds, frames)
     data["input"] |= {"transport": transport, "rate": rate, "give_up_s": 10.0}
     if "://" in output:
-        data["publish"] = [{"url": output}]
+        data["publish"] = [{"url": output, "give_up_s": 10.0}]
         _run_node(_parsed(data, set_).as_node(), as_json)
     data["output"] = {"path": output, "overwrite": overwrite}
     _run_here(_parsed(data, set_), as_json)
@@ -360,10 +365,18 @@ def main() -> None:
     app()
 
 
+def _deaf_to_hang_up() -> Any:
+    """Ignore SIGHUP until it reloads the settings: it would kill us while torch is imported.
+
+    Gives what it did before.
+    """
+    return signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def _shipped_or_given(named: Path) -> Path:
     """The file, or the one streamsr comes with of that name. Raises ConfigError."""
     known = {path.stem: path for path in sorted(shipped("pipelines").glob("*.toml"))}
-    if named.exists() or named.suffix == ".toml":
+    if named.suffix == ".toml" or os.path.exists(named):
         return named
     if str(named) not in known:
         raise ConfigError(

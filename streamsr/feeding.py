@@ -4,13 +4,11 @@ Nothing here waits for what a peer may hold up: a process that does not end is k
 """
 
 import asyncio
-import socket
-import sys
-from contextlib import suppress
 from typing import Any, Self
 
+from streamsr.child import Child
 from streamsr.feed import Kind, decode, encode
-from streamsr.framing import MAX_BYTES
+from streamsr.framing import read_frame
 
 __all__ = ["PublisherProcess"]
 
@@ -19,45 +17,25 @@ END_S = 2.0  # for a process that said its last word to end by itself
 
 
 class PublisherProcess:
-    """One publisher process and the socket to it."""
+    """One publisher process, and how far it is."""
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
+    def __init__(self, child: Child) -> None:
         self.finishing = False  # it was told that there are no more packets
-        self._process = process
-        self._reader = reader
-        self._writer = writer
+        self._child = child
         self._sent = 0  # packets
         self._taken = 0
         self._moved = asyncio.Event()  # it took some
 
     @classmethod
     async def start(cls, job: dict[str, Any]) -> Self:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "streamsr.publisher",
-                    str(theirs.fileno()),
-                    pass_fds=[theirs.fileno()],
-                    stdin=asyncio.subprocess.DEVNULL,
-                )
-            except BaseException:
-                ours.close()
-                raise
-        link = cls(process, *await asyncio.open_connection(sock=ours))
+        """Raises OSError where there can be no process."""
+        link = cls(await Child.start("streamsr.publisher"))
         link.send(encode(Kind.JOB, job))
         return link
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return self._child.pid
 
     @property
     def underway(self) -> int:
@@ -65,8 +43,7 @@ class PublisherProcess:
         return self._sent - self._taken
 
     def send(self, message: bytes) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(message)
+        self._child.send(message)
 
     async def send_packet(self, message: bytes) -> None:
         """Send a packet as soon as the process is not too far behind."""
@@ -75,6 +52,12 @@ class PublisherProcess:
             await self._moved.wait()
         self._sent += 1
         self.send(message)
+
+    async def all_taken(self) -> None:
+        """Wait until the process took what it was sent: its server is open then."""
+        while self.underway:
+            self._moved.clear()
+            await self._moved.wait()
 
     def taken_up_to(self, count: int) -> None:
         self._taken = count
@@ -86,25 +69,12 @@ class PublisherProcess:
 
     async def read(self) -> tuple[Kind, Any] | None:
         """The next message; None at the end of the process."""
-        try:
-            length = int.from_bytes(await self._reader.readexactly(4), "big")
-            if length > MAX_BYTES:
-                return None
-            return decode(await self._reader.readexactly(length))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return None
+        frame = await read_frame(self._child.reader)
+        return None if frame is None else decode(frame)
 
     def kill(self) -> None:
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+        self._child.kill()
 
     async def end(self) -> None:
         """Make sure that it has ended: one that failed or finished does so by itself."""
-        if self._reader.at_eof():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(END_S):
-                    await self._process.wait()
-        self.kill()
-        await self._process.wait()
-        self._writer.close()
+        await self._child.end(END_S if self._child.reader.at_eof() else 0.0)

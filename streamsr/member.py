@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from streamsr.control.controlled import Camera
-from streamsr.errors import UserError
+from streamsr.errors import StreamsrError, UserError
 from streamsr.events import Emit
 from streamsr.media.snapshot import snapshot
 from streamsr.publishing import Publisher
@@ -43,6 +43,7 @@ class Member:
             await self.record(True)
         try:
             await self.stream.run()
+            await asyncio.gather(*(publisher.arrived() for publisher in self._publishers))
         finally:
             await asyncio.gather(*(publisher.stop() for publisher in self._outputs()))
             await asyncio.gather(*self._tasks)
@@ -50,6 +51,13 @@ class Member:
     async def stop(self) -> None:
         """Deliver what was read; ``run`` ends the outputs, and returns."""
         await self.stream.stop()
+        await asyncio.gather(*(publisher.stop() for publisher in self._outputs()))
+
+    @property
+    def failure(self) -> StreamsrError | None:
+        """Why it ended, or what did not arrive where all was to."""
+        failures = [self.stream.failure, *(publisher.failure for publisher in self._publishers)]
+        return next((failure for failure in failures if failure is not None), None)
 
     async def record(self, on: bool) -> None:
         """Begin or end recording. Raises UserError where no recorder is configured."""
@@ -101,9 +109,19 @@ class Member:
 
     def _publisher(self, settings: PublishSettings | HlsSettings | RecordSettings) -> Publisher:
         stream = self.stream
-        return Publisher(stream.name, settings, stream.hub, lambda: stream.status, self._emit)
+        give_up_s = settings.give_up_s if isinstance(settings, PublishSettings) else None
+        return Publisher(
+            stream.name, settings, stream.hub, lambda: stream.status, self._emit, give_up_s
+        )
 
     def _begin(self, publisher: Publisher) -> None:
-        task = asyncio.create_task(publisher.run(), name=f"{publisher.name} of {self.stream.name}")
+        name = f"{publisher.name} of {self.stream.name}"
+        task = asyncio.create_task(self._keep(publisher), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _keep(self, publisher: Publisher) -> None:
+        """Run an output; a stream that was to arrive there and does not need not go on."""
+        await publisher.run()
+        if publisher.failure is not None:
+            await self.stream.stop()

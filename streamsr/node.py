@@ -68,9 +68,9 @@ class Node:
             while (self._tasks or self._reloading) and not self._stopping:
                 self._changed.clear()
                 await self._changed.wait()
-            self._stopping = True
+            asked, self._stopping = self._stopping, True
             await self._shut_down(steering)
-        return self._summaries()
+        return self._summaries(asked)
 
     def stop(self) -> None:
         """Let every stream deliver what it has read, and end; ``run`` returns."""
@@ -221,9 +221,12 @@ class Node:
             raise UserError(f"camera: got {name!r}, allowed are {', '.join(self._members)}")
         return self._members[name]
 
-    def _summaries(self) -> list[dict[str, Any]]:
-        streams = [member.stream for member in self._members.values()]
-        failures = [stream.failure for stream in streams if stream.failure is not None]
+    def _summaries(self, asked: bool) -> list[dict[str, Any]]:
+        """``asked``: it was told to end, and what did not arrive by then is no failure."""
+        members = self._members.values()
+        streams = [member.stream for member in members]
+        ends = [member.stream.failure if asked else member.failure for member in members]
+        failures = [failure for failure in ends if failure is not None]
         if failures and len(failures) == len(streams):
             raise failures[0]
         return [stream.summary or _unfinished(stream.status) for stream in streams]

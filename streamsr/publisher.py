@@ -21,11 +21,12 @@ from typing import Any, Protocol
 
 from streamsr.events import Code
 from streamsr.feed import Kind, decode, encode
-from streamsr.framing import MAX_BYTES
+from streamsr.framing import take_frame
 from streamsr.media.broadcast import Broadcast, server_of
 from streamsr.media.container import reason_of
 from streamsr.media.hls import HlsFolder
 from streamsr.media.recorder import Recorder
+from streamsr.media.reports import Reports, last_heard
 from streamsr.packet import Packet
 from streamsr.redact import protect
 
@@ -57,6 +58,8 @@ class ServerOutput:
     def __init__(self, url: str, transport: str) -> None:
         self._broadcast = Broadcast(lambda: server_of(url, transport))
         self._opened: float | None = None  # monotonic: when packets began to flow
+        self._reports = Reports()
+        self._reporting = url.lower().startswith("rtsp") and transport == "tcp"
 
     def write(self, packet: Packet, rate: Fraction | None, sound: bool) -> None:
         self._broadcast.write(packet, rate, sound)
@@ -64,7 +67,13 @@ class ServerOutput:
             self._opened = monotonic()
 
     def tick(self) -> None:
-        """A server needs nothing beside packets."""
+        """Raise TimeoutError where an RTSP server has stopped reporting on what it gets."""
+        now = monotonic()
+        if self._opened is None or not self._reporting or not self._reports.due(now):
+            return
+        heard = last_heard()
+        if heard is not None and self._reports.overdue(heard, now):
+            raise TimeoutError("the server does not report on the stream any more")
 
     def state(self) -> str:
         # Some servers take the header and then hang up: they were never up.
@@ -117,32 +126,20 @@ class Inbox:
     def next(self, wait_s: float) -> tuple[Kind, Any] | None:
         """The next message; None where none came in time, or there will be none."""
         until = monotonic() + wait_s
-        while (message := self._taken()) is None:
+        while (frame := take_frame(self._buffer)) is None:
             rest = max(0.0, until - monotonic())
             if self.ended or not select.select([self._connection], [], [], rest)[0]:
                 return None
             data = self._connection.recv(1 << 18)
             self.ended = not data
             self._buffer += data
-        return message
+        return decode(frame)
 
     def discard(self, wait_s: float) -> None:
         """Throw messages away until the main process hangs up: hanging up first loses our words."""
         until = monotonic() + wait_s
         while not self.ended and monotonic() < until:
             self.next(until - monotonic())
-
-    def _taken(self) -> tuple[Kind, Any] | None:
-        if len(self._buffer) < 4:
-            return None
-        length = int.from_bytes(self._buffer[:4], "big")
-        if length > MAX_BYTES:
-            raise ValueError(f"message: got {length} bytes, allowed are {MAX_BYTES}")
-        if len(self._buffer) < 4 + length:
-            return None
-        frame = bytes(self._buffer[4 : 4 + length])
-        del self._buffer[: 4 + length]
-        return decode(frame)
 
 
 class Publisher:
@@ -166,7 +163,7 @@ class Publisher:
             output = output_of(job, self.tell)
             self._feed(output)
             output.close()
-            self._say(Kind.PROGRESS, {"state": "starting", "taken": self._taken})
+            self._say(Kind.PROGRESS, {"state": "ended", "taken": self._taken})
         except Exception as error:  # the last words of this process: a traceback has secrets in it
             if isinstance(output, RecordOutput):  # a server may never let go
                 output.abandon()
@@ -250,8 +247,9 @@ def die_with(parent: int) -> None:
 
 def main() -> None:
     """Run the publisher whose socket is the file descriptor in ``sys.argv[1]``."""
-    for stop in (signal.SIGINT, signal.SIGTERM):  # a group's: the main process says when to end
-        signal.signal(stop, signal.SIG_IGN)
+    # They go to the whole group: the main process says when to end, or ends and we see that.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     Publisher(socket.socket(fileno=int(sys.argv[1]))).run()
     os._exit(0)  # a failed output is not to be closed once more: that may block
 

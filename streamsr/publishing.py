@@ -5,21 +5,25 @@ keyframe when it was full.
 """
 
 import asyncio
+import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from traceback import format_exc
 from typing import Any
 
+from streamsr.arrival import Arrival
+from streamsr.backlog import Backlog
 from streamsr.backoff import Backoff
-from streamsr.errors import OutputError
+from streamsr.errors import OutputError, StreamsrError
 from streamsr.events import Code, Emit, Event
 from streamsr.feed import Kind, encode, encode_packet
 from streamsr.feeding import PublisherProcess
-from streamsr.hub import EndOfStream, Hub, Subscription
-from streamsr.packet import AAC, OUTPUT
+from streamsr.hub import EndOfStream, Hub
+from streamsr.packet import AAC, OUTPUT, Packet
 from streamsr.redact import protect, redact
 from streamsr.settings import HlsSettings, PublishSettings, RecordSettings
 from streamsr.status import StreamStatus
@@ -31,9 +35,12 @@ SILENT_S = 4.0  # without a word from it, a peer holds it and it is killed
 STOP_S = 2.0  # to write what is queued and to finish
 FACTS_S = 2.0  # for the stream's rate to be known, once there are packets
 QUEUED = 256  # packets: three seconds of a stream with sound
+QUEUED_ALL = 4096  # the same where none may be lost
 FIRST_S, LAST_S = 0.5, 2.0  # before a process is started again: a peer is back within three
 
 Target = PublishSettings | HlsSettings | RecordSettings
+
+log = logging.getLogger(__name__)
 
 
 def check_output(settings: Target) -> None:
@@ -54,7 +61,8 @@ class Publisher:
     """One output of one stream: a server, HLS in a folder, or a recording.
 
     ``emit`` is told when it goes up and down. HLS without a folder gets one that is removed at the
-    end.
+    end. With ``give_up_s`` all of the stream is to arrive: its beginning is kept until the server
+    is up, which is given so long; ``failure`` says at the end what did not arrive.
     """
 
     def __init__(
@@ -64,7 +72,9 @@ class Publisher:
         hub: Hub,
         status: Callable[[], StreamStatus],
         emit: Emit,
+        give_up_s: float | None = None,
     ) -> None:
+        self.failure: StreamsrError | None = None  # once ``run`` has returned
         self.name = _kind_of(settings)  # "rtsp", "rtmp", "hls" or "record"
         self.folder: Path | None = None  # of HLS
         self.state = "off"  # or "starting", "up" or "down"
@@ -75,7 +85,8 @@ class Publisher:
         self._status = status
         self._emit = emit
         self._temporary = False  # the folder is ours
-        self._subscription: Subscription | None = None
+        self._arrival = Arrival(give_up_s, self._give_up)
+        self._backlog: Backlog | None = None
         self._lost = 0  # packets of subscriptions and processes that have ended
         self._link: PublisherProcess | None = None
         self._stopping = asyncio.Event()
@@ -98,7 +109,7 @@ class Publisher:
     @property
     def dropped(self) -> int:
         """Packets that were not delivered."""
-        return self._lost + (self._subscription.dropped if self._subscription else 0)
+        return self._lost + (self._backlog.dropped if self._backlog else 0)
 
     @property
     def pid(self) -> int | None:
@@ -111,14 +122,23 @@ class Publisher:
         self.state = "starting"
         backoff = Backoff(FIRST_S, LAST_S)
         try:
-            while (reason := await self._life(backoff)) is not None:
+            while (reason := await self._survived(backoff)) is not None:
                 self.restarts += 1
                 await self._pause(reason, backoff.next_s())
         finally:
             self._unsubscribe()
+            self.failure = self._verdict()
             self.state = "off"
             self._remove_folder()
+            self._arrival.over()
             self._ended.set()
+
+    async def arrived(self) -> None:
+        """Wait until all of a stream that has ended has arrived, or was given up.
+
+        At once where not all of it is to arrive.
+        """
+        await self._arrival.wait()
 
     async def stop(self) -> None:
         """Write what is queued, finish within 2 s or be killed; ``run`` returns then."""
@@ -126,8 +146,8 @@ class Publisher:
         if not self._running:
             self._remove_folder()
             return
-        if self._subscription is not None:
-            self._hub.unsubscribe(self._subscription)
+        if self._backlog is not None:
+            self._hub.unsubscribe(self._backlog.subscription)
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await self._ended.wait()
@@ -135,44 +155,80 @@ class Publisher:
             self._link.kill()
         await self._ended.wait()
 
+    async def _survived(self, backoff: Backoff) -> str | None:
+        """A life whose failure never ends the next one: this supervises, whatever the fault is."""
+        try:
+            return await self._life(backoff)
+        except Exception as error:
+            reason = type(error).__name__
+            if reason != self._told:
+                log.error("%s %s: %s", self.name, self.target, redact(format_exc()))
+            return reason
+
     async def _life(self, backoff: Backoff) -> str | None:
         """One process from start to end: why it failed, or None where it was meant to end."""
         if self._stopping.is_set():
             return None
-        if self._subscription is None:
-            tracks = {OUTPUT, AAC} if self._settings.sound else {OUTPUT}
-            self._subscription = self._hub.subscribe(tracks, QUEUED)
+        if self._backlog is None:
+            self._backlog = self._subscribed()
+        elif not self._backlog.keeps:
+            self._hub.request_keyframe()  # what is queued may begin anywhere
+        backlog = self._backlog
         try:
             link = self._link = await PublisherProcess.start(self._job())
         except OSError as error:
             return f"no process: {error.strerror}"
-        pump = asyncio.create_task(self._pump(link, self._subscription), name="publisher pump")
         try:
             if self._stopping.is_set():  # while the process was being made
                 return None
-            return await self._listen(link, backoff)
+            return await self._fed(link, backlog, backoff)
         finally:
             self._link = None
-            pump.cancel()
             await link.end()
-            await asyncio.gather(pump, return_exceptions=True)
-            self._lost += link.underway
-            if isinstance(self._settings, PublishSettings):
-                self._unsubscribe()  # a server wants what is live, a disk what it missed
+            self._close_books(link, backlog)
 
-    async def _pump(self, link: PublisherProcess, subscription: Subscription) -> None:
+    async def _fed(self, link: PublisherProcess, backlog: Backlog, backoff: Backoff) -> str | None:
+        """Feed the process and hear it, until it ends or either fails."""
+        pump = asyncio.create_task(self._pump(link, backlog), name="publisher pump")
+        ears = asyncio.create_task(self._listen(link, backoff), name="publisher ears")
+        try:
+            await asyncio.wait({pump, ears}, return_when=asyncio.FIRST_COMPLETED)
+            if pump.done():
+                pump.result()
+            return await ears
+        finally:
+            pump.cancel()
+            ears.cancel()
+            await asyncio.gather(pump, ears, return_exceptions=True)
+
+    async def _pump(self, link: PublisherProcess, backlog: Backlog) -> None:
         """Hand packets on, as many as the process takes."""
         told = None
         try:
             while True:
-                packet = await subscription.receive()
-                facts = await self._facts(told)
-                if facts != told:
-                    link.send(encode(Kind.FACTS, facts))
-                    told = facts
-                await link.send_packet(encode_packet(packet))
+                packet = await backlog.receive()
+                begins = told is None and backlog.keeps
+                try:
+                    told = await self._hand_on(packet, link, told)
+                except BaseException:  # the packet in hand is lost, cancelled or not
+                    self._lost += not backlog.keeps
+                    raise
+                if begins:
+                    await link.all_taken()
+                    backlog.keep_pace()
         except EndOfStream:
             link.finish()
+
+    async def _hand_on(
+        self, packet: Packet, link: PublisherProcess, told: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Send a packet, and before it what is true of the stream, unless that was told."""
+        self._arrival.begin()
+        facts = await self._facts(told)
+        if facts != told:
+            link.send(encode(Kind.FACTS, facts))
+        await link.send_packet(encode_packet(packet))
+        return facts
 
     async def _listen(self, link: PublisherProcess, backoff: Backoff) -> str | None:
         """Follow what the process says until it ends."""
@@ -187,7 +243,7 @@ class Publisher:
                 return None if link.finishing or self._stopping.is_set() else "its process ended"
             kind, body = message
             if kind is Kind.FAILURE:
-                return None if self._stopping.is_set() else str(body["reason"])
+                return self._last_words(str(body["reason"]))
             if kind is Kind.EVENT:
                 self._tell(Code(body["code"]), body["message"])
             elif kind is Kind.PROGRESS:
@@ -195,17 +251,40 @@ class Publisher:
                 self._note(body["state"], backoff)
             patience_s = SILENT_S
 
+    def _last_words(self, reason: str) -> str | None:
+        """Why it failed, or None where it was to end anyhow: then it just is not complete."""
+        if not self._stopping.is_set():
+            return reason
+        self._told = reason
+        return None
+
     def _note(self, state: str, backoff: Backoff) -> None:
         if state == "up" and self.state != "up":
             backoff.succeeded()
             self._told = ""
             self._tell(Code.OUT_UP, f"{self.name} {self.target}: up")
-        if state != "starting":  # until it is up again, it is what it was
+        self._arrival.heard(state)
+        if self._arrival.reached and self._backlog is not None:
+            self._backlog.release()
+        if state not in ("starting", "ended"):  # until it is up again, it is what it was
             self.state = state
+
+    def _give_up(self) -> None:
+        self._stopping.set()
+        if self._link is not None:
+            self._link.kill()
+
+    def _verdict(self) -> StreamsrError | None:
+        missing = self._arrival.missing(self.dropped)
+        if not missing:
+            return None
+        reason = f" ({self._told})" if self._told else ""
+        return StreamsrError(f"{self.name} {self.target}: {missing}{reason}")
 
     async def _pause(self, reason: str, delay_s: float) -> None:
         """Be down for a while; said once for each reason, for peers may be away for days."""
         self.state = "down"
+        self._arrival.went_down()
         if reason != self._told:
             self._told = reason
             message = f"{self.name} {self.target}: {reason}; trying again until it is back"
@@ -241,11 +320,26 @@ class Publisher:
             "parent": os.getpid(),
         }
 
+    def _subscribed(self) -> Backlog:
+        tracks = {OUTPUT, AAC} if self._settings.sound else {OUTPUT}
+        arrival = self._arrival
+        subscription = self._hub.subscribe(tracks, QUEUED_ALL if arrival.demanded else QUEUED)
+        return Backlog(subscription, keep=arrival.demanded and not arrival.reached)
+
+    def _close_books(self, link: PublisherProcess, backlog: Backlog) -> None:
+        """Count what a process had and did not take, unless the next one gets it again."""
+        if backlog.keeps:
+            backlog.rewind()
+            return
+        self._lost += link.underway
+        if isinstance(self._settings, PublishSettings):
+            self._unsubscribe()  # a server wants what is live, a disk what it missed
+
     def _unsubscribe(self) -> None:
-        subscription, self._subscription = self._subscription, None
-        if subscription is not None:
-            self._hub.unsubscribe(subscription)
-            self._lost += subscription.dropped
+        backlog, self._backlog = self._backlog, None
+        if backlog is not None:
+            self._hub.unsubscribe(backlog.subscription)
+            self._lost += backlog.dropped + backlog.held
 
     def _remove_folder(self) -> None:
         if self._temporary and self.folder is not None:

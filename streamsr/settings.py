@@ -80,6 +80,7 @@ class PublishSettings(Settings):
     url: Url  # rtsp:// rtsps:// rtmp:// rtmps://
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
     sound: bool = True
+    give_up_s: float | None = Field(default=None, gt=0, le=60)  # all is to arrive, or it fails
 
     @field_validator("url")
     @classmethod

@@ -1,11 +1,10 @@
 """Keeping one worker process alive: start it, listen to it, and start it again when it is gone."""
 
 import asyncio
-import socket
-import sys
 from contextlib import suppress
 
 from streamsr.backoff import Backoff
+from streamsr.child import Child
 from streamsr.events import Code, Emit, Event
 from streamsr.redact import redact
 from streamsr.remote import RemoteStream
@@ -30,8 +29,7 @@ class Supervisor:
         self.restarts = 0
         self.streams: dict[str, RemoteStream] = {}  # whoever runs a stream puts it here
         self._emit = emit
-        self._process: asyncio.subprocess.Process | None = None
-        self._writer: asyncio.StreamWriter | None = None
+        self._child: Child | None = None
         self._there = asyncio.Event()  # a worker that can be spoken to
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
@@ -39,7 +37,7 @@ class Supervisor:
     @property
     def pid(self) -> int | None:
         """Of the worker there is."""
-        return self._process.pid if self._process is not None else None
+        return self._child.pid if self._child is not None else None
 
     async def ready(self) -> None:
         """Wait until there is a worker."""
@@ -47,8 +45,8 @@ class Supervisor:
 
     def send(self, message: Message) -> None:
         """Tell the worker; without one nothing is sent."""
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(encode(message))
+        if self._child is not None:
+            self._child.send(encode(message))
 
     def begin(self) -> None:
         """Keep a worker running from now on."""
@@ -81,65 +79,44 @@ class Supervisor:
 
     async def _life(self, backoff: Backoff) -> str:
         """One worker from start to end; why it ended."""
+        child = self._child = await Child.start("streamsr.worker", self.device)
+        if self._stopping.is_set():  # while the process was being made
+            self.send(Message(Kind.QUIT))
+        self._there.set()
         try:
-            reader = await self._start()
-            patience_s = START_S
-            while True:
-                try:
-                    async with asyncio.timeout(patience_s):
-                        message = await read(reader)
-                except TimeoutError:
-                    return f"it said nothing for {patience_s:.0f} s"
-                if message is None:
-                    return "it ended"
-                if patience_s == START_S and self.restarts:
-                    self._tell(Code.WORKER_UP, "another one took its place")
-                self._take(message)
-                if message.kind is Kind.STATUS:
-                    if message.body.state == "live":
-                        backoff.succeeded()
-                    if message.body.stalled_s > STALLED_S:
-                        return f"{message.body.name}: no frame finished for {STALLED_S:.0f} s"
-                patience_s = SILENT_S
+            return await self._listen(child.reader, backoff)
         finally:
             self._there.clear()
-            await self._kill()
+            self._child = None
+            await child.end()
             for stream in self.streams.values():
                 stream.lost()
+
+    async def _listen(self, reader: asyncio.StreamReader, backoff: Backoff) -> str:
+        """Hand on what the worker says, to its end; why that came."""
+        patience_s = START_S
+        while True:
+            try:
+                async with asyncio.timeout(patience_s):
+                    message = await read(reader)
+            except TimeoutError:
+                return f"it said nothing for {patience_s:.0f} s"
+            if message is None:
+                return "it ended"
+            if patience_s == START_S and self.restarts:
+                self._tell(Code.WORKER_UP, "another one took its place")
+            self._take(message)
+            if message.kind is Kind.STATUS:
+                if message.body.state == "live":
+                    backoff.succeeded()
+                if message.body.stalled_s > STALLED_S:
+                    return f"{message.body.name}: no frame finished for {STALLED_S:.0f} s"
+            patience_s = SILENT_S
 
     def _take(self, message: Message) -> None:
         stream = self.streams.get(message.stream.partition(":")[0])
         if stream is not None:
             stream.take(message)
-
-    async def _start(self) -> asyncio.StreamReader:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "streamsr.worker",
-                str(theirs.fileno()),
-                self.device,
-                pass_fds=[theirs.fileno()],
-                stdin=asyncio.subprocess.DEVNULL,
-            )
-            kept = ours.dup()
-        reader, self._writer = await asyncio.open_connection(sock=kept, limit=2**22)
-        if self._stopping.is_set():  # while the process was being made
-            self.send(Message(Kind.QUIT))
-        self._there.set()
-        return reader
-
-    async def _kill(self) -> None:
-        process, writer = self._process, self._writer
-        self._process = self._writer = None
-        if writer is not None:
-            writer.close()
-        if process is not None and process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
 
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, "", f"worker of {self.device}: {message}"))

@@ -10,9 +10,8 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
-from streamsr.errors import StreamsrError
 from streamsr.events import Code, Event
-from streamsr.framing import MAX_BYTES, framed, packet_of, packet_parts
+from streamsr.framing import framed, packet_of, packet_parts, read_frame
 from streamsr.packet import Packet
 from streamsr.status import StreamStatus
 
@@ -75,13 +74,8 @@ def decode(frame: bytes) -> Message:
 
 async def read(reader: asyncio.StreamReader) -> Message | None:
     """Read the next message; None at the end. Raises StreamsrError for one that is too long."""
-    try:
-        length = int.from_bytes(await reader.readexactly(4), "big")
-        if length > MAX_BYTES:
-            raise StreamsrError(f"message: got {length} bytes, allowed are {MAX_BYTES}")
-        return decode(await reader.readexactly(length))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        return None
+    frame = await read_frame(reader)
+    return None if frame is None else decode(frame)
 
 
 def _framed(kind: Kind, stream: str, *parts: bytes) -> bytes:

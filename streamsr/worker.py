@@ -255,7 +255,7 @@ async def _serve(connection: socket.socket, device: torch.device) -> None:
 
 def main() -> None:
     """Run the worker of the device in ``sys.argv[2]`` on the file descriptor in ``sys.argv[1]``."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the main process's to act on
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the main process's to act on
         signal.signal(number, signal.SIG_IGN)
     asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1])), torch.device(sys.argv[2])))
 

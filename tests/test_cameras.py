@@ -166,7 +166,18 @@ async def test_streams_are_switched_off_and_on_and_change_their_models(
         assert jpeg.startswith(b"\xff\xd8")
 
 
-async def test_a_changed_file_changes_only_what_it_must(tmp_path: Path) -> None:
+async def test_the_only_stream_may_change() -> None:
+    async with running({"name": "only", "input": {"url": "demo"}}) as (node, log):
+        settings = node.settings
+        stream = settings.streams[0]
+        encoder = stream.encoder.model_copy(update={"crf": 30})
+        changed = stream.model_copy(update={"encoder": encoder})
+        await node.reload(settings.model_copy(update={"streams": (changed,)}))
+        await Watcher(node, "only").more(5, 20)
+        assert log.counts[Code.CONFIG_RELOADED] == 1
+
+
+async def test_a_changed_file_changes_only_what_it_must() -> None:
     streams = [{"name": name, "input": {"url": "demo"}} for name in ("kept", "changed", "gone")]
     async with running(*streams) as (node, log):
         kept = Watcher(node, "kept")

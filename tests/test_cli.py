@@ -13,7 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from peers import MuteServer, RtspCamera, read_number
+from peers import MuteServer, RtspCamera, RtspServer, read_number, seen
 
 from streamsr.media.files import file_frames
 from streamsr.media.images import image_frames, image_names
@@ -122,7 +122,7 @@ def test_an_interrupted_recording_plays(tmp_path: Path, sent: signal.Signals) ->
 
 
 @pytest.fixture
-def pitfalls(tmp_path: Path) -> Iterator[dict[str, str]]:
+def pitfalls(clip: Callable[..., Path], tmp_path: Path) -> Iterator[dict[str, str]]:
     """Addresses and files that cannot be used, by name."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(30_000))
@@ -130,7 +130,11 @@ def pitfalls(tmp_path: Path) -> Iterator[dict[str, str]]:
     (tmp_path / "broken.toml").write_text("[input\n")
     (tmp_path / "idle.toml").write_text('[input]\nurl = "demo"\n')
     with MuteServer() as mute:
-        yield {"tmp": str(tmp_path), "mute": f"rtsp://u:canary%231@127.0.0.1:{mute.port}/x"}
+        yield {
+            "tmp": str(tmp_path),
+            "clip": str(clip()),
+            "mute": f"rtsp://u:canary%231@127.0.0.1:{mute.port}/x",
+        }
 
 
 @pytest.mark.parametrize(
@@ -147,6 +151,7 @@ def pitfalls(tmp_path: Path) -> Iterator[dict[str, str]]:
         ("upscale gopher://x {tmp}/o.mp4", 2, "scheme 'gopher'"),
         ("upscale rtsp://u:canary%231@127.0.0.1:1/x {tmp}/o.mp4", 1, "refused"),
         ("upscale {mute} {tmp}/o.mp4", 1, "input rtsp://***@"),
+        ("upscale {clip} {mute} --model bicubic --device cpu", 1, "nothing was delivered"),
         ("probe rtsp://u:canary%231@127.0.0.1:1/x", 1, "refused"),
         ("probe {tmp}/no.mp4", 2, "there is no such file"),
         ("run {tmp}/typo.toml", 2, "did you mean 'transport'"),
@@ -200,6 +205,43 @@ def test_a_live_camera_becomes_one_continuous_recording(
     assert len(times) == summary["frames_out"] + summary["frames_held"]
     assert times[-1] - times[0] == pytest.approx(10, abs=1)
     assert max(b - a for a, b in itertools.pairwise(times)) < 1.0
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_file_reaches_a_server_whole(
+    clip: Callable[..., Path], rtsp_server: RtspServer, late: bool
+) -> None:
+    """A server that comes while the file plays already misses nothing of it either."""
+    if late:
+        rtsp_server.kill()
+    args = ["upscale", str(clip()), rtsp_server.url(), "--model", "bicubic", "--device", "cpu"]
+    with subprocess.Popen([*CLI, *args], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        if late:
+            assert "OUT_DOWN" in process.stderr.readline()
+            rtsp_server.start()
+        _, stderr = process.communicate(timeout=40)
+    assert process.returncode == 0, stderr
+    (file,) = rtsp_server.files()
+    numbers = seen(file).numbers
+    assert numbers[:75] == list(range(75)), "the server may keep its last second to itself"
+
+
+def test_a_hang_up_is_no_end_while_a_node_starts(tmp_path: Path) -> None:
+    """It reloads the settings; it came while torch was imported, say, and killed the node."""
+    args = ["run", "demo-node.toml", "--seconds", "1"]
+    (tmp_path / "demo-node.toml").write_text(
+        '[input]\nurl = "demo"\n[model]\nname = "bicubic"\n[serve]\nlisten = "127.0.0.1:0"\n'
+    )
+    with subprocess.Popen([*CLI, *args], cwd=tmp_path, stderr=subprocess.PIPE) as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        deadline = monotonic() + 30
+        while "libtorch" not in maps.read_text() and monotonic() < deadline:
+            sleep(0.01)
+        process.send_signal(signal.SIGHUP)
+        _, stderr = process.communicate(timeout=40)
+    assert process.returncode == 0, stderr
+    assert b"Watch it" in stderr
 
 
 def test_help_names_every_command() -> None:

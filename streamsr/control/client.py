@@ -16,6 +16,7 @@ from streamsr.control.controlled import Controlled
 from streamsr.control.messages import OFFLINE
 from streamsr.control.publisher import Publisher
 from streamsr.control.runner import Runner
+from streamsr.control.sight import Sight
 from streamsr.control.topics import About, Topics
 from streamsr.events import Code, Emit, Event, EventLog
 from streamsr.settings import MqttSettings
@@ -46,8 +47,9 @@ class Mqtt:
         self._topics = Topics(settings.prefix, node, settings.discovery_prefix)
         self._log = EventLog(monotonic)
         self._emit = emit or self._log_and_tell
-        self._runner = Runner(target, self._refuse, self.changed)
-        self._publisher = Publisher(settings, self._topics, target, self._runner.snapshots)
+        sight = Sight(target, self._report_blind)
+        self._runner = Runner(target, sight, self._refuse, self.changed)
+        self._publisher = Publisher(settings, self._topics, sight, self._runner.snapshots)
         self._said: tuple[Code, str] | None = None  # of the broker, last
 
     def event(self, event: Event) -> None:
@@ -127,6 +129,9 @@ class Mqtt:
 
     def _refuse(self, camera: str | None, message: str) -> None:
         self._emit(Event(Code.CMD_REFUSED, camera or OURS, message))
+
+    def _report_blind(self, message: str) -> None:
+        self._emit(Event(Code.MODEL_FAILED, OURS, message))
 
     def _report(self, code: Code, message: str) -> None:
         """Say how it stands with the broker, once for each change."""

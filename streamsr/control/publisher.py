@@ -5,17 +5,17 @@ not sent later.
 """
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
 
 from streamsr.control.board import Board
-from streamsr.control.controlled import Camera, Controlled
+from streamsr.control.controlled import Camera
 from streamsr.control.discovery import device_config
 from streamsr.control.messages import ONLINE, event_json, metrics_json, state_json
 from streamsr.control.notices import Notices
+from streamsr.control.sight import Sight
 from streamsr.control.topics import About, Heard, Topics
 from streamsr.events import Event
 from streamsr.settings import MqttSettings
@@ -35,21 +35,20 @@ class Sender(Protocol):
 
 
 class Publisher:
-    """Publishes what ``target`` does: ``begin`` a connection, then ``run`` as long as it lasts."""
+    """Publishes what is in ``sight``: ``begin`` a connection, then ``run`` as long as it lasts."""
 
     def __init__(
         self,
         settings: MqttSettings,
         topics: Topics,
-        target: Controlled,
+        sight: Sight,
         snapshots: dict[str, bytes],
     ) -> None:
         """``snapshots`` holds each camera's newest JPEG, put there by another."""
         self._settings = settings
         self._topics = topics
-        self._target = target
+        self._sight = sight
         self._snapshots = snapshots
-        self._cameras: Mapping[str, Camera] = {}  # as last looked at
         self._board = Board()
         self._notices = Notices()
         self._changed = asyncio.Event()
@@ -67,7 +66,7 @@ class Publisher:
 
     def begin(self) -> None:
         """A new connection, on which nothing has been sent or heard."""
-        self._cameras = self._target.cameras()
+        self._sight.look()
         self._board.forget()
 
     def heard(self, heard: Heard, topic: str, payload: bytes, retained: bool) -> None:
@@ -76,7 +75,7 @@ class Publisher:
             self._reborn = self._reborn or payload == ONLINE
         elif not retained:
             self._board.keeps(topic, payload)  # our own messages come back too
-        elif heard.about is About.STATE and heard.camera not in self._cameras:
+        elif heard.about is About.STATE and heard.camera not in self._sight.cameras:
             self._board.found(self._topics.retained(heard.camera))
 
     async def run(self, sender: Sender) -> None:
@@ -84,7 +83,7 @@ class Publisher:
         measure_s = monotonic()
         while True:
             self._changed.clear()
-            self._cameras = self._target.cameras()
+            self._sight.look()
             await self._settle(sender)
             await self._tell(sender)
             if monotonic() >= measure_s:
@@ -99,19 +98,18 @@ class Publisher:
         """Have the broker keep what is true."""
         if self._reborn and monotonic() - self._discovered_s >= DISCOVER_S:
             self._reborn, self._discovered_s = False, monotonic()
-            self._board.doubt(self._topics.discovery(name) for name in self._cameras)
+            self._board.doubt(self._topics.discovery(name) for name in self._sight.cameras)
         for topic, payload in self._board.differences(self._truth()):
             await sender.publish(topic, payload, qos=1, retain=True)
             self._board.keeps(topic, payload)
 
     def _truth(self) -> dict[str, bytes]:
         """What the broker should keep, by topic: availability after what it promises."""
-        topics, cameras = self._topics, self._cameras
+        topics, cameras = self._topics, self._sight.cameras
         truth = {topics.state(name): state_json(camera) for name, camera in cameras.items()}
         if self._settings.discovery:
-            models = tuple(self._target.models())
             for name, camera in cameras.items():
-                truth[topics.discovery(name)] = _discovery(topics, name, camera, models)
+                truth[topics.discovery(name)] = _discovery(topics, name, camera, self._sight.models)
         truth[topics.availability] = ONLINE
         for name in self._snapshots.keys() - cameras.keys():
             del self._snapshots[name]
@@ -121,12 +119,14 @@ class Publisher:
         """Send the events that wait. One whose arrival is unknown is sent again."""
         while (notice := self._notices.first()) is not None:
             event = notice.event
-            topic = self._topics.event(event.stream if event.stream in self._cameras else None)
+            topic = self._topics.event(
+                event.stream if event.stream in self._sight.cameras else None
+            )
             await sender.publish(topic, event_json(event, notice.when), qos=1, retain=False)
             self._notices.done(notice)
 
     async def _measure(self, sender: Sender) -> None:
-        for name, camera in self._cameras.items():
+        for name, camera in self._sight.cameras.items():
             payload = metrics_json(camera.status)
             await sender.publish(self._topics.metrics(name), payload, qos=0, retain=False)
 

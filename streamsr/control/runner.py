@@ -5,13 +5,14 @@ Needs no broker: what was asked for is done even if the broker goes away meanwhi
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 
 from streamsr.control.commands import ON, Command, Mailbox, Verb
 from streamsr.control.controlled import Controlled
 from streamsr.control.messages import RefusedError, command_of
+from streamsr.control.sight import Sight
 from streamsr.control.topics import Heard
 from streamsr.errors import StreamsrError
 
@@ -29,24 +30,26 @@ Refuse = Callable[[str | None, str], None]  # the camera, if there is such a one
 class Runner:
     """Has ``target`` do what is asked for. ``await run()`` it; ``done`` is called after each."""
 
-    def __init__(self, target: Controlled, refuse: Refuse, done: Callable[[], None]) -> None:
+    def __init__(
+        self, target: Controlled, sight: Sight, refuse: Refuse, done: Callable[[], None]
+    ) -> None:
         self.snapshots: dict[str, bytes] = {}  # JPEG: the newest of each camera
         self._target = target
+        self._sight = sight
         self._refuse = refuse
         self._done = done
         self._mailbox = Mailbox()
         self._asked = asyncio.Event()
-        self._cameras: Collection[str] = ()
-        self._models: tuple[str, ...] = ()
-        self._looked_s = float("-inf")  # when the node was asked for these
+        self._looked_s = float("-inf")  # when the node was looked at for a command
 
     def ask(self, heard: Heard, payload: bytes) -> None:
         """Queue what a message asks for, if it can be asked for."""
         self._look()
+        cameras = self._sight.cameras
         try:
-            self._mailbox.put(command_of(heard, payload, self._cameras, self._models))
+            self._mailbox.put(command_of(heard, payload, cameras, self._sight.models))
         except RefusedError as error:
-            self._refuse(heard.camera if heard.camera in self._cameras else None, str(error))
+            self._refuse(heard.camera if heard.camera in cameras else None, str(error))
         else:
             self._asked.set()
 
@@ -66,7 +69,7 @@ class Runner:
     def _look(self) -> None:
         """Know the names there are; a thousand commands a second are not to ask for them all."""
         if monotonic() - self._looked_s >= FRESH_S:
-            self._cameras, self._models = set(self._target.cameras()), tuple(self._target.models())
+            self._sight.look()
             self._looked_s = monotonic()
 
     async def _carry_out(self, command: Command) -> None:

@@ -10,7 +10,7 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from streamsr.errors import StreamsrError
 from streamsr.frame import ColourTags
-from streamsr.hub import Hub
+from streamsr.hub import EndOfStream, Hub
 from streamsr.media.pixels import from_av
 from streamsr.packet import OUTPUT, Packet
 
@@ -26,12 +26,14 @@ MATRICES = (1, 4, 5, 6, 7, 9)  # that the scaler knows; BT.601 stands for the ot
 async def snapshot(hub: Hub, timeout_s: float = TIMEOUT_S, quality: int = QUALITY) -> bytes:
     """The next picture of a stream as JPEG; a keyframe is asked for.
 
-    Raises TimeoutError where none comes, EndOfStream, or StreamsrError where it is no picture.
+    Raises TimeoutError where none comes, StreamsrError where it is no picture or none will come.
     """
     subscription = hub.subscribe({OUTPUT})
     try:
         async with asyncio.timeout(timeout_s):
             keyframe = await subscription.receive()
+    except EndOfStream:
+        raise StreamsrError("there is no picture: the stream has ended") from None
     finally:
         hub.unsubscribe(subscription)
     return await asyncio.to_thread(jpeg_of, keyframe, quality)

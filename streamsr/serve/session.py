@@ -36,7 +36,7 @@ class Served:
 
     hub: Hub
     status: Callable[[], StreamStatus]
-    # A picture as JPEG; raises TimeoutError, EndOfStream or StreamsrError where there is none
+    # A picture as JPEG; raises TimeoutError or StreamsrError in a few seconds where there is none
     snapshot: Callable[[], Awaitable[bytes]] | None = None
     hls: Path | None = None  # the folder of index.m3u8, which another process fills
     outputs: Callable[[], Sequence[OutputStatus]] = tuple

@@ -6,13 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from streamsr.errors import StreamsrError
-from streamsr.hub import EndOfStream
 from streamsr.serve.session import Served
 
 __all__ = ["Snapshots"]
 
 FRESH_S = 1.0  # a picture of this age is as good as a new one, whose keyframe viewers pay for
-WAIT_S = 3.0  # for a picture
 RETRY_S = 2  # when there was none, ask again
 
 Take = Callable[[], Awaitable[bytes]]
@@ -36,7 +34,7 @@ class Snapshots:
             raise web.HTTPNotFound(text="no such picture")
         try:
             body = await self._of(name, served.snapshot).get()
-        except (TimeoutError, EndOfStream, StreamsrError):
+        except (TimeoutError, StreamsrError):
             raise web.HTTPServiceUnavailable(
                 text="there is no picture now", headers={"Retry-After": str(RETRY_S)}
             ) from None
@@ -70,7 +68,7 @@ class _Newest:
         now_s = asyncio.get_running_loop().time()
         if self._taking is None or (self._taking.done() and now_s - self._begun_s >= FRESH_S):
             self._begun_s = now_s
-            self._taking = asyncio.create_task(self._take(), name="snapshot")
+            self._taking = asyncio.create_task(_taken(self.take), name="snapshot")
             self._taking.add_done_callback(_noted)
         return await asyncio.shield(self._taking)  # who leaves does not take it from the others
 
@@ -78,9 +76,10 @@ class _Newest:
         if self._taking is not None:
             self._taking.cancel()
 
-    async def _take(self) -> bytes:
-        async with asyncio.timeout(WAIT_S):
-            return await self.take()
+
+async def _taken(take: Take) -> bytes:
+    """A coroutine, which a task wants, of whatever can be awaited."""
+    return await take()
 
 
 def _noted(task: asyncio.Task[bytes]) -> None:

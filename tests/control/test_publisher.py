@@ -8,7 +8,9 @@ from village import JPEG, Village, a_camera
 from watcher import until
 
 from streamsr.control.publisher import Publisher
+from streamsr.control.sight import Sight
 from streamsr.control.topics import About, Heard, Topics
+from streamsr.errors import ModelError
 from streamsr.events import Code, Event
 from streamsr.settings import MqttSettings
 
@@ -34,7 +36,8 @@ class Post:
 
 def publisher(node: Village, snapshots: dict[str, bytes] | None = None) -> Publisher:
     settings = MqttSettings(host="x", interval_s=1.0)
-    return Publisher(settings, TOPICS, node, {} if snapshots is None else snapshots)
+    sight = Sight(node, lambda message: None)
+    return Publisher(settings, TOPICS, sight, {} if snapshots is None else snapshots)
 
 
 @asynccontextmanager
@@ -74,7 +77,7 @@ async def test_a_broker_that_takes_nothing_costs_nothing() -> None:
         before = len(post.sent)
         for number in range(10_000):
             node.present["yard"] = a_camera(input=f"{number}x180")
-            says.event(Event(Code.SRC_FORMAT, f"camera{number}", "other"))
+            says.event(Event(Code.SRC_TIME, f"camera{number}", "other"))
             says.changed()
             await asyncio.sleep(0)
         post.open.set()
@@ -117,3 +120,21 @@ async def test_a_camera_s_own_retained_state_is_left_as_it_is() -> None:
         await until(lambda: post.count(TOPICS.snapshot("gone")))
         cleared = {topic for topic, payload, _, _ in post.sent if payload == b""}
         assert cleared == set(TOPICS.retained("gone"))
+
+
+async def test_models_that_cannot_be_listed_take_nothing_away() -> None:
+    class Damaged(Village):
+        def models(self) -> list[str]:
+            if self.looks > 1:
+                raise ModelError("model x: its card is damaged")
+            return ["fast"]
+
+    post, node = Post(), Damaged()
+    says = publisher(node)
+    async with visiting(says, post):
+        await until(lambda: post.count(STATE))
+        node.present["yard"] = a_camera(input="640x360")
+        says.changed()
+        await until(lambda: post.count(STATE) == 2)
+        assert node.looks > 1
+    assert post.count(TOPICS.discovery("yard")) == 1, "it stays as it was"

@@ -1,7 +1,7 @@
 """Commands are carried out one by one, whatever becomes of each."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -11,7 +11,9 @@ from watcher import until
 
 from streamsr.control import runner as module
 from streamsr.control.runner import Runner
+from streamsr.control.sight import Sight
 from streamsr.control.topics import About, Heard
+from streamsr.errors import ModelError
 
 
 class Odd(Village):
@@ -23,13 +25,26 @@ class Odd(Village):
         await super().use_model(camera, model)
 
 
+class Damaged(Village):
+    """Its folder of models may be."""
+
+    damage = ""
+
+    def models(self) -> Sequence[str]:
+        if self.damage:
+            raise ModelError(self.damage)
+        return super().models()
+
+
 class Bench:
     """A runner, what it refused, and how often it was done."""
 
     def __init__(self, node: Village) -> None:
         self.refused: list[tuple[str | None, str]] = []
+        self.blind: list[str] = []  # why the node could not be looked at
         self.done = 0
-        self.runner = Runner(node, lambda *why: self.refused.append(why), self._count)
+        sight = Sight(node, self.blind.append)
+        self.runner = Runner(node, sight, lambda *why: self.refused.append(why), self._count)
 
     def ask(self, word: str, payload: str, camera: str = "yard") -> None:
         self.runner.ask(Heard(About.COMMAND, camera, word), payload.encode())
@@ -115,3 +130,29 @@ async def test_the_node_is_not_asked_for_its_names_each_time() -> None:
     for _ in range(10_000):
         at.ask("enable", "ON")
     assert node.looks < 100
+
+
+async def test_names_that_cannot_be_had_leave_the_last_ones() -> None:
+    """A damaged card in a folder of models, say: commands are still carried out."""
+    node = Damaged()
+    async with bench(node) as at:
+        at.ask("model", "fast")
+        await until(lambda: at.done == 1)
+        for look in range(3):
+            node.damage = "model x: its card is damaged"
+            at.runner._looked_s = float("-inf")
+            at.ask("enable", "ON" if look % 2 else "OFF")
+        at.runner._looked_s = float("-inf")
+        at.ask("model", "edvr-m")
+        await until(lambda: ("yard", "model", "edvr-m") in node.orders)
+        assert at.refused == []
+        assert at.blind == [
+            "models cannot be listed, the last list is kept: model x: its card is damaged"
+        ]
+        node.damage = ""
+        at.runner._looked_s = float("-inf")
+        at.ask("enable", "ON")
+        node.damage = "model y: it is worse"
+        at.runner._looked_s = float("-inf")
+        at.ask("enable", "ON")
+        assert len(at.blind) == 2

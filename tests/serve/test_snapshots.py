@@ -12,7 +12,7 @@ from broadcast import OUTPUT_SIZE, Broadcast
 from peers import number_in
 
 from streamsr.errors import StreamsrError
-from streamsr.hub import EndOfStream, Hub
+from streamsr.hub import Hub
 from streamsr.media.snapshot import snapshot
 from streamsr.serve import Served, Server, snapshots
 
@@ -112,9 +112,7 @@ async def test_who_leaves_does_not_take_the_picture_along() -> None:
     assert await staying == b"picture"
 
 
-@pytest.mark.parametrize(
-    "error", [TimeoutError(), EndOfStream(), StreamsrError("it holds none")], ids=repr
-)
+@pytest.mark.parametrize("error", [TimeoutError(), StreamsrError("it holds none")], ids=repr)
 async def test_there_is_none(http: aiohttp.ClientSession, error: Exception) -> None:
     async def take() -> bytes:
         raise error
@@ -127,13 +125,14 @@ async def test_there_is_none(http: aiohttp.ClientSession, error: Exception) -> N
         assert int(response.headers["Retry-After"]) > 0
 
 
-async def test_none_comes_in_time(
-    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(snapshots, "WAIT_S", 0.2)
+@pytest.mark.parametrize("ended", [False, True])
+async def test_none_comes(http: aiohttp.ClientSession, ended: bool) -> None:
     silent = Broadcast()  # never on the air
+    if ended:
+        silent.hub.close()
+    served = replace(silent.served, snapshot=lambda: snapshot(silent.hub, timeout_s=0.2))
     async with (
-        Server({"camera": pictured(silent)}) as server,
+        Server({"camera": served}) as server,
         http.get(f"{server.url}snapshot/camera.jpg") as response,
     ):
         assert response.status == 503
