@@ -11,11 +11,12 @@ from streamsr.engine.engines import Engines, pick_device
 from streamsr.errors import OutputError
 from streamsr.events import Emit, Event
 from streamsr.frame import Frame
+from streamsr.intake import Limits
 from streamsr.media.images import ImageWriter
 from streamsr.media.muxing import FileWriter
 from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
-from streamsr.pipeline import Limits, Pipeline
+from streamsr.pipeline import Pipeline
 from streamsr.settings import ModelSettings, StreamSettings
 from streamsr.turn import Step
 from streamsr.zoo.registry import choose, find

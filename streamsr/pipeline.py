@@ -5,9 +5,7 @@ knows what a network, a container or a browser is.
 """
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
@@ -15,34 +13,24 @@ from streamsr.budget import Budget
 from streamsr.channel import Channel, Closed, Overflow
 from streamsr.delivery import Delivery, FrameSink, PacketSink
 from streamsr.events import Code, Emit, Event
-from streamsr.frame import Frame
+from streamsr.intake import Intake, Limits
 from streamsr.ladder import Ladder
-from streamsr.media.source import Item, Sound, Source, SourceInfo
+from streamsr.media.source import Source, SourceInfo
 from streamsr.metrics import Meter, Summary
 from streamsr.settings import EncoderSettings
 from streamsr.status import StreamStatus
 from streamsr.threads import in_thread
 from streamsr.turn import Pair, Step, Turn
 
-__all__ = ["Limits", "Pipeline"]
+__all__ = ["Pipeline"]
 
 STOP_S = 1.5  # for a source to notice that it is to stop; then it is left behind
 DRAIN_S = 2.0  # to deliver what was read, from being asked to stop
 HOLD_AFTER_S = 0.5  # without a picture, or three pictures' time: the last one is shown again
 HOLD_RATE = 30  # pictures a second at most
-QUEUE_FILE, QUEUE_LIVE = 8, 25  # frames waiting for the engine
 BUDGET_S = 0.5  # of latency, beside what the model's lookahead takes
 CAUSES = ("late", "full", "lost")  # of drops: too old, no room, under way when something failed
 OBSERVE_S = 0.5  # between two looks at whether the device keeps pace
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When to stop by itself. A live source's seconds count from its first picture, and until
-    there is one, from the start."""
-
-    frames: int | None = None
-    seconds: float | None = None
 
 
 class Pipeline:
@@ -65,7 +53,6 @@ class Pipeline:
         """``steps``: the model that is wanted, then those to fall back on, the cheapest last."""
         self.name = name
         self.meter = Meter()
-        self.info: SourceInfo | None = None  # of the source; None until it is open
         self._source = source
         self._steps = tuple(steps)
         self._ladder = Ladder(len(steps))
@@ -80,18 +67,18 @@ class Pipeline:
             failed=lambda error: self._tell(Code.OUT_FAILED, str(error)),
         )
         self._limits = limits or Limits()
-        self._paced = paced and not source.live  # a file at its own pace, as viewers want it
-        live = source.live
-        self._frames: Channel[Frame] = Channel(
-            QUEUE_LIVE if live else QUEUE_FILE, Overflow.DROP_OLDEST if live else Overflow.WAIT
+        self._intake = Intake(
+            source,
+            self.meter,
+            self._limits,
+            sound=self._delivery.sound,
+            coming=self._expect,
+            paced=paced,
         )
         self._pairs: Channel[Pair] = Channel(steps[0].engine.workers, Overflow.WAIT)
-        self._stop = threading.Event()  # seen by the source's thread
-        self._stopping = asyncio.Event()  # the same, for the loop
+        self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None  # of run()
         self._timer: asyncio.TimerHandle | None = None  # of the limit in seconds
-        self._started = 0.0  # monotonic: second 0 of a paced file
-        self._gaps = 0  # frames dropped before the newest one that was admitted
         self._progress = 0.0  # monotonic: a frame was finished, or came where none was
         self._state = "starting"  # then "live", or "down" while a picture is held; "ended"
 
@@ -120,10 +107,10 @@ class Pipeline:
     def stop(self) -> None:
         """Ask the pipeline to end: what was read is delivered, if it takes no longer than
         DRAIN_S. Call it in the loop."""
-        self._stop.set()
+        self._intake.stop.set()
         self._stopping.set()
         if self._loop is not None:
-            self._loop.call_later(DRAIN_S, self._frames.abort)
+            self._loop.call_later(DRAIN_S, self._intake.abort)
 
     def request_keyframe(self) -> None:
         """Make the next picture of every rendition a keyframe. Any thread may call it."""
@@ -169,8 +156,7 @@ class Pipeline:
         while self._source.live:
             await asyncio.sleep(OBSERVE_S)
             before, ladder = self.step, self._ladder
-            dropped = self.meter["late"] + self._frames.dropped
-            reason = ladder.observe(self.meter["in"], dropped, monotonic())
+            reason = ladder.observe(self.meter["in"], self._intake.left_out, monotonic())
             if reason is not None:
                 self.step = self._steps[ladder.step]
                 down = self._steps.index(before) < ladder.step
@@ -193,11 +179,11 @@ class Pipeline:
     @property
     def _waiting(self) -> int:
         """How many frames are on their way."""
-        return len(self._frames) + len(self._pairs)
+        return len(self._intake) + len(self._pairs)
 
     async def _reading(self) -> None:
         """Run the source's thread; one that does not stop in time is left behind."""
-        reading = in_thread(f"source-{self.name}", self._read)
+        reading = in_thread(f"source-{self.name}", self._intake.read)
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             both: set[asyncio.Future[Any]] = {reading, stopping}
@@ -205,8 +191,8 @@ class Pipeline:
             await asyncio.wait({reading}, timeout=STOP_S)
         finally:
             stopping.cancel()
-            self._stop.set()
-            self._frames.close()
+            self._intake.stop.set()
+            self._intake.close()
         if reading.done():
             reading.result()
 
@@ -217,64 +203,20 @@ class Pipeline:
             await asyncio.shield(running)
         except BaseException:
             self.stop()
-            self._frames.abort()
+            self._intake.abort()
             self._pairs.abort()
             await asyncio.wait({running})
             raise
 
-    def _read(self) -> None:
-        """The source's thread: everything it gives, into the channels."""
-        reconnects = 0
-        try:
-            for item in self._decoded():
-                if isinstance(item, SourceInfo):
-                    self.info = item
-                    self.meter.input = item.size
-                elif isinstance(item, Sound):
-                    self._delivery.sound(item)
-                elif self._reached_limit(item):
-                    return
-                else:
-                    self._accept(item)
-                if self._source.reconnects != reconnects:
-                    self.meter.count("reconnects", self._source.reconnects - reconnects)
-                    reconnects = self._source.reconnects
-        except Closed:
-            return  # a later stage has failed and says so itself
-        finally:
-            self._frames.close()
-
-    def _decoded(self) -> Iterator[Item]:
-        items = self._source.items(self._stop)
-        while True:
-            with self.meter.stage("decode"):
-                item = next(items, None)
-            if item is None:
-                return
-            yield item
-
-    def _reached_limit(self, frame: Frame) -> bool:
-        frames, seconds = self._limits.frames, self._limits.seconds
-        if frames is not None and self.meter["in"] >= frames:
-            return True
-        return seconds is not None and not self._source.live and frame.time_s >= seconds
-
-    def _accept(self, frame: Frame) -> None:
+    def _expect(self) -> None:
+        """A frame is about to come: the source's thread says so."""
         if self.meter["in"] == 0 and self._loop is not None:
             self._loop.call_soon_threadsafe(self._time_limit)
-        if self._paced:
-            self._started = self._started or monotonic() - frame.time_s
-            self._stop.wait(self._started + frame.time_s - monotonic())
-        self.meter.count("in")
         if not self._waiting:
             self._progress = monotonic()
-        if not frame.arrived:
-            frame = replace(frame, arrived=monotonic())
-        try:
-            self._frames.send(frame)
-        except Closed:
-            self.meter.count("lost")
-            raise
+
+    def _late(self) -> None:
+        self._tell(Code.OVERLOAD, "the device is slower than the source: frames dropped")
 
     def _upscale(self) -> None:
         """The engine's thread: frames into windows, windows into the pool, in order."""
@@ -284,7 +226,7 @@ class Pipeline:
                 if turn.step is not self.step:
                     turn.flush()
                     turn = self._begin(self.step)
-                if (frame := self._next_frame(turn.budget)) is None:
+                if (frame := self._intake.next(turn.budget, self._late)) is None:
                     break
                 turn.push(frame)
             turn.flush()
@@ -300,28 +242,6 @@ class Pipeline:
         budget = Budget(self._budget_s + step.engine.model.facts.lookahead / rate)
         stream = step.engine.stream(self.name, self.meter, self._emit)
         return Turn(step, stream, budget, self._pairs)
-
-    def _next_frame(self, budget: Budget) -> Frame | None:
-        """The next frame that is worth its time; None at the end.
-
-        A late one is left out while there is a newer one. What follows a gap says so, since no
-        window may reach across it.
-        """
-        try:
-            while True:
-                frame = self._frames.receive()
-                late = self._source.live and not budget.admits(monotonic() - frame.arrived)
-                if not late or not len(self._frames):
-                    break
-                self.meter.count("late")
-                self._tell(Code.OVERLOAD, "the device is slower than the source: frames dropped")
-        except Closed:
-            return None
-        gaps = self._frames.dropped + self.meter["late"]
-        if gaps != self._gaps:
-            self._gaps = gaps
-            return replace(frame, discontinuous=True)
-        return frame
 
     def _encode(self) -> None:
         """The encoder's thread: upscaled frames out, and the last one again when none come."""
@@ -361,13 +281,18 @@ class Pipeline:
         return max(HOLD_AFTER_S, 3 * usual_s)
 
     @property
+    def info(self) -> SourceInfo | None:
+        """What the source turned out to be; None until it is open."""
+        return self._intake.info
+
+    @property
     def _known(self) -> SourceInfo:
         assert self.info is not None  # a source describes itself before its first frame
         return self.info
 
     def _settle_counts(self) -> None:
         """Gather the drops that the channels counted."""
-        full = self._frames.dropped + self._pairs.dropped
+        full = self._intake.overflowed + self._pairs.dropped
         self.meter.count("full", full - self.meter["full"])
         dropped = sum(self.meter[cause] for cause in CAUSES)
         self.meter.count("dropped", dropped - self.meter["dropped"])

@@ -19,7 +19,7 @@ FLOORS = [  # from the ground up; a module may import its own floor's room and w
     {"networks"},
     {"zoo"},
     {"engine", "media", "serve", "control"},
-    {"delivery", "feed", "feeding", "turn", "wire"},
+    {"delivery", "feed", "feeding", "intake", "turn", "wire"},
     {"pipeline"},
     {"building"},
     {"supervisor", "remote", "worker", "publisher", "publishing", "library", "probing", "benching"},

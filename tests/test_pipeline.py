@@ -19,6 +19,7 @@ from streamsr.engine.engines import Engines
 from streamsr.errors import InputError, OutputError
 from streamsr.events import Code, Event
 from streamsr.frame import Frame
+from streamsr.intake import Limits
 from streamsr.media.demo import DemoSource
 from streamsr.media.files import FileSource
 from streamsr.media.source import Item, Sound, Source, SourceInfo
@@ -27,7 +28,7 @@ from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.packet import INPUT, OUTPUT, Packet
-from streamsr.pipeline import Limits, Pipeline
+from streamsr.pipeline import Pipeline
 from streamsr.turn import Step
 
 CPU = torch.device("cpu")

@@ -51,7 +51,11 @@ class Fast(nn.Module):
         for conv in self.body[:-1]:
             features = _conv_relu(conv, features)
         detail = self.body[-1](features).float()
-        return unshuffled(detail + enlarged(frame.float(), self.scale), self.scale)
+        # under autocast the skip's weights would be rounded and not sum to 1: training would make
+        # up for that, and shift every picture by a third of a level where the skip is exact
+        with torch.autocast(frame.device.type, enabled=False):
+            skip = enlarged(frame.float(), self.scale)
+        return unshuffled(detail + skip, self.scale)
 
 
 def _initialise(convs: list[nn.Conv2d]) -> None:

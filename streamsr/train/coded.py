@@ -6,13 +6,16 @@ that a run sees the same pictures again wherever the cache was lost.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
+import torch
 
+from streamsr.engine.colour import network_output
 from streamsr.errors import InputError
-from streamsr.frame import Frame
+from streamsr.frame import ColourTags, Frame
 from streamsr.media.files import file_frames
 from streamsr.networks.contract import Colour
 from streamsr.train.data import Clip, Pixels, cached, clip_paths, pixels_of
@@ -22,6 +25,7 @@ from streamsr.train.stills import Motion, moving, still_paths
 
 __all__ = ["CAMERA_RATES", "Coder", "fitted"]
 
+BT601 = ColourTags(matrix=ColourTags.BT601_525, primaries=6, transfer=6)
 CAMERA_RATES = (96.0, 192.0, 384.0)  # kbit/s at 320x180: what a validation looks at
 VALID_STILLS = 60  # one photograph in so many is never trained on
 
@@ -34,6 +38,7 @@ class Coder:
     colour: Colour
     scale: int
     seed: int = 0
+    clip_frames: int | None = None  # at most so many of each clip
     report: Callable[[str], None] = lambda name: None  # told of each clip that is ready
 
     def clips(self, folder: Path, settings: DegradeSettings) -> list[Clip]:
@@ -74,7 +79,9 @@ class Coder:
         frames: list[Frame] = []  # read once, and only where something is missing
 
         def read() -> list[Frame]:
-            frames.extend([] if frames else moving(path, motion) if motion else file_frames(path))
+            if not frames:
+                scene = moving(path, motion) if motion else file_frames(path)
+                frames.extend(islice(scene, self.clip_frames))
             if not frames:
                 raise InputError(f"{path}: there is no frame in it")
             return frames
@@ -87,6 +94,8 @@ class Coder:
             return np.stack([self._shown(fit, recipe) for recipe in recipes])
 
         kind = f"{motion}|{self.colour}" if motion else str(self.colour)
+        if self.clip_frames is not None:
+            kind += f"|{self.clip_frames} frames"
         pixels = cached(path, self.cache, kind, truth)
         low = cached(path, self.cache, f"{kind}|x{self.scale}|{list(recipes)}", codings)
         height, width = (self.scale * side for side in low.shape[3:])
@@ -99,8 +108,21 @@ class Coder:
 
 
 def fitted(frame: Frame, multiple: int) -> Frame:
-    """The frame, 4:2:0, without what its sides have above a ``multiple``, an even number."""
+    """The frame in 4:2:0, without what its sides have above a ``multiple``, an even number.
+
+    R'G'B' becomes BT.601, whose luma is the papers'.
+    """
     height, width = (side - side % multiple for side in (frame.height, frame.width))
+    if frame.is_rgb:
+        return _yuv(replace(frame, planes=(frame.planes[0][:height, :width],)))
     luma, *chroma = frame.planes
     halved = [plane[: height // 2, : width // 2] for plane in chroma]
     return replace(frame, planes=(luma[:height, :width], *halved))
+
+
+def _yuv(frame: Frame) -> Frame:
+    rgb = torch.from_numpy(frame.planes[0].copy()).permute(2, 0, 1) / 255
+    grey = np.zeros((frame.height // 2, frame.width // 2), np.uint8)
+    planes = (np.zeros((frame.height, frame.width), np.uint8), grey, grey)
+    empty = replace(frame, planes=planes, colour=BT601)  # what the result is to be like
+    return replace(empty, planes=network_output(rgb, empty, Colour.RGB, 1))

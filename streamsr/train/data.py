@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -61,14 +62,14 @@ def clip_paths(folder: Path) -> list[Path]:
     return paths
 
 
-def load_clips(folder: Path, cache: Path, colour: Colour) -> list[Clip]:
+def load_clips(folder: Path, cache: Path, colour: Colour, most: int | None = None) -> list[Clip]:
     """Give every clip of ``folder``, decoding into ``cache`` those that are not there yet.
 
-    Raises InputError where the folder holds no clip.
+    Of each clip at ``most`` so many frames. Raises InputError where the folder holds no clip.
     """
-
+    kind = str(colour) if most is None else f"{colour}|{most} frames"
     return [
-        Clip(path.stem, cached(path, cache, str(colour), partial(_decoded, path, colour)))
+        Clip(path.stem, cached(path, cache, kind, partial(_decoded, path, colour, most)))
         for path in clip_paths(folder)
     ]
 
@@ -177,8 +178,8 @@ class Crops:
         return int(min(round(self.side / random.uniform(*self.shrink)), *clip.pixels.shape[2:]))
 
 
-def _decoded(path: Path, colour: Colour) -> Pixels:
-    frames = [pixels_of(frame, colour) for frame in file_frames(path)]
+def _decoded(path: Path, colour: Colour, most: int | None) -> Pixels:
+    frames = [pixels_of(frame, colour) for frame in islice(file_frames(path), most)]
     if not frames:
         raise InputError(f"{path}: there is no frame in it")
     return np.stack(frames)

@@ -4,9 +4,10 @@ Each ``Recipe`` is drawn from the ``[data.degrade]`` of a training file, by a se
 the same clip under the same number is degraded in the same way on every machine.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from streamsr.train.settings import DegradeSettings, Scaler
 __all__ = ["Recipe", "camera_recipe", "degraded", "drawn"]
 
 SUB_STREAM = 320 * 180  # pixels that a rate in kbit/s is stated for
+LEAST_KBIT_S = 8.0  # below, encoders refuse
 CHUNK = 8  # frames that are shrunk at once: bounds the memory
 
 
@@ -68,22 +70,22 @@ def camera_recipe(kbit_s: float) -> Recipe:
     return Recipe(CameraCoding(kbit_s=kbit_s))
 
 
-def degraded(frames: Sequence[Frame], scale: int, recipe: Recipe) -> Iterator[Frame]:
+def degraded(frames: Iterable[Frame], scale: int, recipe: Recipe) -> Iterator[Frame]:
     """What a camera shows of ``frames``, 4:2:0 whose sides are multiples of 2 * ``scale``.
 
     Frame ``t`` of the result shows frame ``t`` of the scene, ``scale`` times smaller.
     """
+    arriving = iter(frames)
+    for first in islice(arriving, 1):
+        share = first.width * first.height / scale**2 / SUB_STREAM
+        rate = max(recipe.coding.kbit_s * share, LEAST_KBIT_S)
+        coding = replace(recipe.coding, kbit_s=rate)
+        yield from coded(_shrunk(chain([first], arriving), scale, recipe), coding)
+
+
+def _shrunk(frames: Iterator[Frame], scale: int, recipe: Recipe) -> Iterator[Frame]:
     random = np.random.default_rng(recipe.seed)
-    share = frames[0].width * frames[0].height / scale**2 / SUB_STREAM
-    coding = replace(recipe.coding, kbit_s=recipe.coding.kbit_s * share)
-    return coded(_shrunk(frames, scale, recipe, random), coding)
-
-
-def _shrunk(
-    frames: Sequence[Frame], scale: int, recipe: Recipe, random: np.random.Generator
-) -> Iterator[Frame]:
-    for start in range(0, len(frames), CHUNK):
-        some = frames[start : start + CHUNK]
+    while some := list(islice(frames, CHUNK)):
         stacks = [
             _scaled(torch.from_numpy(np.stack(planes)).float(), scale, recipe)
             for planes in zip(*(frame.planes for frame in some), strict=True)

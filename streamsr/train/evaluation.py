@@ -1,23 +1,22 @@
-"""Scoring a model on ground truth as the super-resolution papers do, always beside bicubic.
+"""Scoring models on ground truth as the super-resolution papers do, always beside bicubic.
 
 A picture is 8-bit R'G'B', shrunk by antialiased bicubic, quantised, upscaled frame by frame on the
-path that ``upscale`` takes, and compared in BT.601 luma with no border left out. Only the frames
-that a window holds are in memory.
+path that ``upscale`` takes, and compared in BT.601 luma with no border left out. Under ``camera``
+it is 4:2:0, shrunk and coded in H.264 at several rates, and compared in the clip's own luma. Only
+the frames that a window holds, and those an encoder waits for, are in memory.
 """
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from math import lcm
 from pathlib import Path
-from statistics import fmean, median
 from threading import Event as Flag
-from time import perf_counter
-from typing import Any
 
 import torch
-from torch import Tensor
 
-from streamsr.engine.colour import luma_of_rgb, network_input, network_output
+from streamsr.engine.colour import network_input
 from streamsr.errors import InputError, ModelError
 from streamsr.events import Event
 from streamsr.frame import ColourTags, Frame, Plane
@@ -25,14 +24,18 @@ from streamsr.media.files import FileSource, FolderSource
 from streamsr.media.source import SourceInfo
 from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.resample import Resample
-from streamsr.networks.sliding import Ready, SlidingWindow
+from streamsr.networks.sliding import SlidingWindow
+from streamsr.train.coded import CAMERA_RATES, fitted
+from streamsr.train.cost import cost_of
 from streamsr.train.data import CLIP_SUFFIXES, degrade_bicubic
-from streamsr.train.results import ClipScores, Evaluation, Scores, mean_of
-from streamsr.train.scores import psnr, ssim
+from streamsr.train.degrade import camera_recipe, degraded
+from streamsr.train.results import ClipScores, Evaluation
+from streamsr.train.scoring import Run, Truth
 from streamsr.zoo.registry import Entry, load_model
 
-__all__ = ["Scored", "evaluate"]
+__all__ = ["DEGRADATIONS", "Scored", "evaluate"]
 
+DEGRADATIONS = ("bicubic", "camera")
 SSIM_SIDE = 11  # pixels: the window of the structural similarity
 SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 
@@ -47,37 +50,140 @@ class Scored:
     done: bool = False  # this was its last
 
 
+Report = Callable[[Scored], None]
+Pair = tuple[Frame, Truth]
+"""What a model sees, and what it is compared with."""
+
+
 def evaluate(
     target: Path,
     entry: Entry,
     device: torch.device,
     *,
+    against: Sequence[Entry] = (),
+    degrade: str = "bicubic",
     max_frames: int | None = None,
-    report: Callable[[Scored], None] | None = None,
+    report: Report = lambda scored: None,
 ) -> Evaluation:
     """Score the model of ``entry`` on ``target``: a clip, a folder of clips, a folder of PNG
     frames or a folder of such folders; of each clip at most the first ``max_frames``.
 
-    Raises InputError where there is nothing to score or it cannot be read, and ModelError where
-    the model cannot be loaded, does not enlarge, or gives values that are not finite.
+    ``against`` are models scored beside it. Raises InputError where there is nothing to score or
+    it cannot be read, and ModelError where a model cannot be loaded, does not enlarge, enlarges
+    otherwise than the first one, or gives values that are not finite.
     """
-    if entry.facts.scale < 2:
+    scale = entry.facts.scale
+    if scale < 2:
         raise ModelError(f"model {entry.name!r}: its scale is 1, allowed is 2 or more")
-    places = _clips_of(target)
-    ours = load_model(entry, device)
-    plain = _bicubic(entry.facts.scale)
-    clips = tuple(
-        _score(place, ours, plain, device, max_frames, report or (lambda step: None))
-        for place in places
-    )
+    for other in against:
+        if other.facts.scale != scale:
+            raise ModelError(
+                f"model {other.name!r}: its scale is {other.facts.scale}, allowed is {scale}, "
+                f"that of {entry.name!r}"
+            )
+    places = _clips_of(target)  # before a model is loaded: a wrong path is said at once
+    models = {one.name: load_model(one, device) for one in (entry, *against)}
+    plain = SlidingWindow(Resample("bicubic", scale), Facts(scale, 1, 0, Colour.RGB))
+    contest = _Contest(models, plain, device, degrade, max_frames, report)
+    costs = {"bicubic": plain, **models}.items()
     return Evaluation(
         model=entry.name,
         device=str(device),
-        scale=entry.facts.scale,
-        clips=clips,
-        ours=mean_of([clip.ours for clip in clips]),
-        bicubic=mean_of([clip.bicubic for clip in clips]),
+        scale=scale,
+        degrade=degrade,
+        clips=tuple(clip for place in places for clip in contest.clips(place)),
+        costs={name: cost_of(model.network, model.facts) for name, model in costs},
     )
+
+
+class _Contest:
+    """Sends clips through all models at once, so that each frame is made and coded once."""
+
+    def __init__(
+        self,
+        models: dict[str, SlidingWindow],  # the one in question first
+        plain: SlidingWindow,
+        device: torch.device,
+        degrade: str,
+        max_frames: int | None,
+        report: Report,
+    ) -> None:
+        self._models = models
+        self._plain = plain
+        self._device = device
+        self._degrade = degrade
+        self._max_frames = max_frames
+        self._report = report
+        facts = [model.facts for model in models.values()]
+        self._scale = facts[0].scale
+        self._side = self._scale * lcm(*(f.multiple for f in facts))
+
+    def clips(self, place: Path) -> Iterator[ClipScores]:
+        """The clip's scores: once, or once for every rate of the camera."""
+        rates = CAMERA_RATES if self._degrade == "camera" else (None,)
+        for rate in rates:
+            yield self._clip(place, rate)
+
+    def _clip(self, place: Path, kbit_s: float | None) -> ClipScores:
+        name = place.name if place.is_dir() else place.stem
+        shown = name if kbit_s is None else f"{name} at {kbit_s:g}"
+        runs = [Run(name, model, self._device) for model in (*self._models.values(), self._plain)]
+        frames = _Frames(place, self._max_frames)
+        count, size = 0, ""
+        for low, truth in self._pairs(place, frames, kbit_s):
+            picture = f"{truth.luma.shape[1]}x{truth.luma.shape[0]}"
+            if count and picture != size:
+                raise InputError(f"clip {place}: its size changes from {size} to {picture}")
+            size = picture
+            for run in runs:
+                run.push(low, truth)
+            count += 1
+            if count != frames.expected:  # of the last one it is told when its scores are there
+                self._report(Scored(shown, count, frames.expected))
+        if not count:
+            raise InputError(f"clip {place}: there is no frame in it")
+        ours, *others, bicubic = [run.finish() for run in runs]
+        self._report(Scored(shown, count, count, done=True))
+        named = dict(zip(list(self._models)[1:], others, strict=True))
+        return ClipScores(name, count, size, kbit_s, ours, bicubic, named)
+
+    def _pairs(self, place: Path, frames: "_Frames", kbit_s: float | None) -> Iterator[Pair]:
+        if kbit_s is None:
+            for frame in frames:
+                truth = _cropped(_rgb(frame), self._side, place)
+                low = Frame((_shrunk(truth, self._scale),), SRGB, frame.pts, frame.time_base)
+                yield low, Truth.of(Frame((truth,), SRGB, frame.pts, frame.time_base))
+            return
+        waiting: deque[Frame] = deque()  # for what the camera shows of them
+
+        def scene() -> Iterator[Frame]:
+            for frame in frames:
+                waiting.append(fitted(frame, lcm(self._side, 2 * self._scale)))
+                _check_size(waiting[-1].height, waiting[-1].width, self._side, place)
+                yield waiting[-1]
+
+        for low in degraded(scene(), self._scale, camera_recipe(kbit_s)):
+            yield low, Truth.of(waiting.popleft())
+
+
+class _Frames:
+    """The frames of a clip, numbered, up to a limit."""
+
+    def __init__(self, place: Path, limit: int | None) -> None:
+        self._place = place
+        self._limit = limit
+        self.expected: int | None = None  # how many there will be, as far as known
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, frame in enumerate(islice(self._frames(), self._limit)):
+            yield replace(frame, pts=number)
+
+    def _frames(self) -> Iterator[Frame]:
+        for item in _source(self._place).items(Flag()):
+            if isinstance(item, SourceInfo) and item.frames:
+                self.expected = min(item.frames, self._limit or item.frames)
+            elif isinstance(item, Frame):
+                yield item
 
 
 def _clips_of(target: Path) -> list[Path]:
@@ -104,101 +210,6 @@ def _holds_images(place: Path) -> bool:
     return place.is_dir() and any(p.suffix.lower() == ".png" for p in place.iterdir())
 
 
-def _bicubic(scale: int) -> SlidingWindow:
-    return SlidingWindow(Resample("bicubic", scale), Facts(scale, 1, 0, Colour.RGB))
-
-
-def _score(
-    place: Path,
-    ours: SlidingWindow,
-    plain: SlidingWindow,
-    device: torch.device,
-    max_frames: int | None,
-    report: Callable[[Scored], None],
-) -> ClipScores:
-    """Send a clip through both models, a frame at a time."""
-    name = place.name if place.is_dir() else place.stem
-    scale, side = ours.facts.scale, ours.facts.scale * ours.facts.multiple
-    runs = [_Run(name, model, device) for model in (ours, plain)]
-    frames: int | None = None
-    count, size = 0, ""
-    for item in _source(place).items(Flag()):
-        if isinstance(item, SourceInfo):
-            frames = item.frames
-        if not isinstance(item, Frame):
-            continue
-        truth = _cropped(_rgb(item), side, place)
-        picture = f"{truth.shape[1]}x{truth.shape[0]}"
-        if count and picture != size:
-            raise InputError(f"clip {place}: its size changes from {size} to {picture}")
-        size = picture
-        luma = _luma(truth)
-        low = Frame((_shrunk(truth, scale),), SRGB, count, item.time_base)
-        for run in runs:
-            run.push(low, luma)
-        count += 1
-        if count == max_frames:
-            break
-        report(Scored(name, count, frames and min(frames, max_frames or frames)))
-    if not count:
-        raise InputError(f"clip {place}: there is no frame in it")
-    scores = [run.finish() for run in runs]
-    report(Scored(name, count, count, done=True))
-    return ClipScores(name, count, size, *scores)
-
-
-class _Run:
-    """One model on its way through one clip."""
-
-    def __init__(self, clip: str, model: SlidingWindow, device: torch.device) -> None:
-        self._clip = clip
-        self._model = model
-        self._device = device
-        self._state: Any = None  # of the model; made with the first frame
-        self._pending: deque[tuple[Frame, Tensor]] = deque()  # their window is not complete
-        self._psnr: list[float] = []
-        self._ssim: list[float] = []
-        self._ms: list[float] = []
-
-    def push(self, low: Frame, truth: Tensor) -> None:
-        """Take a frame, and the luma that it was made from; score what that completes."""
-        with torch.inference_mode():
-            pixels = network_input(low, self._model.facts.colour, self._device)
-            if self._state is None:
-                self._state = self._model.start(1, *pixels.shape[1:])
-            self._pending.append((low, truth))
-            self._score(self._model.push(pixels[None], self._state))
-
-    def finish(self) -> Scores:
-        """Score the last frames, and give the means of all."""
-        with torch.inference_mode():
-            self._score(self._model.drain(self._state, 0))
-        return Scores(fmean(self._psnr), fmean(self._ssim), median(self._ms))
-
-    def _score(self, ready: list[Ready]) -> None:
-        facts = self._model.facts
-        for window in ready:
-            low, truth = self._pending.popleft()
-            output = self._timed(window).float()
-            if not bool(torch.isfinite(output.sum())):
-                raise ModelError(
-                    f"clip {self._clip}, frame {low.pts}: the network gave values that are not "
-                    "finite"
-                )
-            (upscaled,) = network_output(output, low, facts.colour, facts.scale)
-            luma = _luma(upscaled)
-            self._psnr.append(psnr(luma, truth))
-            self._ssim.append(ssim(luma, truth))
-
-    def _timed(self, window: Ready) -> Tensor:
-        start = perf_counter()
-        ((_, output),) = self._model.run([window])
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        self._ms.append((perf_counter() - start) * 1e3)
-        return output
-
-
 def _source(place: Path) -> FileSource | FolderSource:
     def refuse(event: Event) -> None:
         raise InputError(f"clip {place}: {event.message}")
@@ -216,12 +227,19 @@ def _rgb(frame: Frame) -> Plane:
 def _cropped(picture: Plane, side: int, place: Path) -> Plane:
     """Cut the right and the bottom off, down to multiples of ``side``."""
     height, width = (extent - extent % side for extent in picture.shape[:2])
-    if min(height, width) < max(side, SSIM_SIDE):
-        raise InputError(
-            f"clip {place}: got {picture.shape[1]}x{picture.shape[0]} pixels, allowed are "
-            f"{max(side, SSIM_SIDE)} and more a side"
-        )
+    _check_size(height, width, side, place, picture.shape)
     return picture[:height, :width]
+
+
+def _check_size(
+    height: int, width: int, side: int, place: Path, given: Sequence[int] | None = None
+) -> None:
+    if min(height, width) < max(side, SSIM_SIDE):
+        height, width = (given or (height, width))[:2]
+        raise InputError(
+            f"clip {place}: got {width}x{height} pixels, allowed are {max(side, SSIM_SIDE)} and "
+            "more a side"
+        )
 
 
 def _shrunk(picture: Plane, scale: int) -> Plane:
@@ -229,8 +247,3 @@ def _shrunk(picture: Plane, scale: int) -> Plane:
     low = degrade_bicubic(torch.tensor(picture).permute(2, 0, 1) / 255, scale)
     levels: Plane = (low * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return levels
-
-
-def _luma(picture: Plane) -> Tensor:
-    """(h, w) luma in levels, not rounded, of (h, w, 3) uint8, as MATLAB's ``rgb2ycbcr`` has it."""
-    return luma_of_rgb(torch.tensor(picture).permute(2, 0, 1).double() / 255)[0] * 255

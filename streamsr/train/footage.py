@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from streamsr.errors import InputError
 from streamsr.networks.contract import Facts
@@ -24,14 +25,16 @@ class Footage:
     ) -> None:
         self.settings = settings
         self.facts = facts
-        self._coder = Coder(settings.cache, facts.colour, facts.scale, seed, report)
+        self._coder = Coder(
+            settings.cache, facts.colour, facts.scale, seed, settings.clip_frames, report
+        )
 
     def train(self) -> list[Clip]:
         """What crops are cut from; the stills get the share that the settings give them."""
         settings, degrade = self.settings, self.settings.degrade
         if degrade is None:
-            return load_clips(settings.train, settings.cache, self.facts.colour)
-        clips = self._coder.clips(settings.train, degrade)
+            return [self._begun(clip) for clip in self._plain(settings.train)]
+        clips = [self._begun(clip) for clip in self._coder.clips(settings.train, degrade)]
         if settings.stills is None:
             return clips
         stills = self._coder.stills(settings.stills, degrade)
@@ -42,12 +45,13 @@ class Footage:
     def valid(self) -> list[Clip]:
         """What is scored: all of the folder, each long and large enough, and some stills."""
         settings = self.settings
-        if settings.degrade is None:
-            clips = load_clips(settings.valid, settings.cache, self.facts.colour)
-        else:
-            clips = self._coder.valid_clips(settings.valid)
-            if settings.stills is not None:
-                clips += self._coder.valid_stills(settings.stills)
+        folder = settings.train if settings.valid is None else settings.valid
+        coded = settings.degrade is not None
+        clips = self._coder.valid_clips(folder) if coded else self._plain(folder)
+        if settings.valid is None:
+            clips = [_part(clip, slice(self._end(clip), None)) for clip in clips]
+        if coded and settings.stills is not None:
+            clips += self._coder.valid_stills(settings.stills)
         side = self.facts.scale * self.facts.multiple
         for clip in clips:
             frames, _, height, width = clip.pixels.shape
@@ -57,6 +61,25 @@ class Footage:
                     f"allowed are {self.facts.window} and more of {side}x{side} and more"
                 )
         return clips
+
+    def _plain(self, folder: Path) -> list[Clip]:
+        settings = self.settings
+        return load_clips(folder, settings.cache, self.facts.colour, settings.clip_frames)
+
+    def _begun(self, clip: Clip) -> Clip:
+        """The clip without the end that is held out."""
+        return _part(clip, slice(self._end(clip))) if self.settings.held_out else clip
+
+    def _end(self, clip: Clip) -> int:
+        """The first frame that is held out."""
+        return round(len(clip.pixels) * (1 - self.settings.held_out))
+
+
+def _part(clip: Clip, frames: slice) -> Clip:
+    shown = clip.codings
+    return replace(
+        clip, pixels=clip.pixels[frames], codings=None if shown is None else shown[:, frames]
+    )
 
 
 def _roots(clips: list[Clip]) -> float:

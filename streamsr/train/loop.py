@@ -9,25 +9,29 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from streamsr.engine.engines import pick_device
 from streamsr.errors import UserError
-from streamsr.networks.resample import resize
-from streamsr.train.data import Clip, Crops, Pixels, degrade_bicubic
+from streamsr.train.ahead import Ahead
+from streamsr.train.chart import Series, chart, write_picture
+from streamsr.train.data import Crops
 from streamsr.train.footage import Footage
-from streamsr.train.scores import psnr
 from streamsr.train.settings import TrainSettings
 from streamsr.train.start import start_from
+from streamsr.train.validation import Validator
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Weights, write_card
 from streamsr.zoo.registry import find, in_channels_last, make_network
 from streamsr.zoo.weights import write_weights
 
-__all__ = ["Progress", "Trainer", "charbonnier"]
+__all__ = ["Progress", "Trainer", "charbonnier", "flicker"]
 
+CONFIG_NAME = "config.json"
 LOG_NAME = "log.jsonl"
 VALIDATED = ("psnr_db", "gain_db", "worst_db")
 
@@ -48,6 +52,22 @@ def charbonnier(output: Tensor, truth: Tensor) -> Tensor:
     return torch.sqrt((output - truth) ** 2 + 1e-6).mean()
 
 
+def squared(output: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error: what PSNR measures."""
+    return F.mse_loss(output, truth)
+
+
+def flicker(change: Tensor, wanted: Tensor) -> Tensor:
+    """Mean over the batch of the logarithm of the squared error of what changes between frames.
+
+    A still camera's flicker, small as it is, counts as much as what a moving one gets wrong.
+    """
+    return torch.log(((change - wanted) ** 2).mean((-3, -2, -1)) + 1e-6).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"charbonnier": charbonnier, "l2": squared}
+
+
 class Trainer:
     """One run. ``run()`` goes on from the last checkpoint of its folder, or starts."""
 
@@ -63,16 +83,24 @@ class Trainer:
             raise UserError(f"runs {self.folder}: cannot be written: {error.strerror}") from None
         self.step = 0
         torch.manual_seed(settings.seed)
+        self.device = pick_device(settings.device)
         self.network = in_channels_last(make_network(settings.model))
         if settings.init is not None:
             start_from(self.network, find(settings.init))
+        self.network.to(self.device)
         self.average = AveragedModel(
             self.network,
             multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call]
         )
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         footage = Footage(settings.data, self.facts, settings.seed, prepared)
-        self.valid = footage.valid()
+        self.validator = Validator(
+            footage.valid(),
+            self.facts,
+            settings.data.valid_frames,
+            self.device,
+            bfloat16=settings.precision == "bfloat16",
+        )
         self.crops = Crops(
             footage.train(),
             side=settings.data.patch * self.facts.scale,
@@ -83,13 +111,23 @@ class Trainer:
             shrink=settings.data.shrink,
         )
         self._resume()
+        text = settings.model_dump_json(indent=1, exclude_none=True)
+        (self.folder / CONFIG_NAME).write_text(text, encoding="utf-8")
 
     def run(self, report: Callable[[Progress], None]) -> Path:
         """Train to the last step and give the folder of the finished model."""
         settings = self.settings
+        if self.step == 0 and settings.init is not None:  # what it starts from can do something
+            self._log(self._validated(math.nan))
+        with Ahead(self.crops, settings.workers) as batches:
+            self._train(batches, report)
+        return self.export()
+
+    def _train(self, batches: Ahead, report: Callable[[Progress], None]) -> None:
+        settings = self.settings
         losses: list[float] = []
         while self.step < settings.steps:
-            losses.append(self._step())
+            losses.append(self.advance(*batches.at(self.step)))
             done = self.step == settings.steps
             if done or self.step % settings.valid_every == 0:
                 progress = self._validated(sum(losses) / len(losses))
@@ -99,16 +137,19 @@ class Trainer:
                 progress = Progress(self.step, losses[-1])
             if done or self.step % settings.save_every == 0:
                 self._save()
+                self.export()
             report(progress)
-        return self.export()
 
     def last_validation(self) -> Progress | None:
         """What the run's log ends with."""
-        log = self.folder / LOG_NAME
-        if not log.exists():
-            return None
-        line = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
-        return Progress(line["step"], line["loss"], *(line.get(key) for key in VALIDATED))
+        return next(reversed(self.validations()), None)
+
+    def validations(self) -> list[Progress]:
+        """Every line of the run's log."""
+        return [
+            Progress(line["step"], line["loss"], *(line.get(key) for key in VALIDATED))
+            for line in self._lines()
+        ]
 
     def export(self) -> Path:
         """Write the averaged network as a model folder."""
@@ -119,12 +160,12 @@ class Trainer:
         write_card(card, folder / CARD_NAME)
         return folder
 
-    def _step(self) -> float:
+    def advance(self, low: Tensor, truth: Tensor) -> float:
+        """Take one step on a batch of ``crops``; give its loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        low, truth = self.crops.at(self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(low, truth)
+        loss = self._loss(low.to(self.device), truth.to(self.device))
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         self.average.update_parameters(self.network)
@@ -139,10 +180,11 @@ class Trainer:
             output = self.network(torch.cat(windows)).float()
         reference = window - 1 - self.facts.lookahead
         wanted = truth[:, reference : reference + len(windows)].transpose(0, 1)
-        loss = charbonnier(output, wanted.flatten(0, 1))
+        distance = LOSSES[self.settings.loss]
+        loss = distance(output, wanted.flatten(0, 1))
         if temporal:
             before, after = output.chunk(2)
-            loss = loss + temporal * charbonnier(after - before, wanted[1] - wanted[0])
+            loss = loss + temporal * flicker(after - before, wanted[1] - wanted[0])
         return loss
 
     def _learning_rate(self) -> float:
@@ -152,47 +194,17 @@ class Trainer:
         return (last + (first - last) * cosine) * min(1.0, (self.step + 1) / 200)
 
     def _validated(self, loss: float) -> Progress:
-        scores = [score for clip in self.valid for score in self._scores(clip)]
-        ours, plain = (sum(column) / len(scores) for column in zip(*scores, strict=True))
-        worst = min(score - bicubic for score, bicubic in scores)
-        return Progress(self.step, loss, ours, ours - plain, worst)
-
-    def _scores(self, clip: Clip) -> list[tuple[float, float]]:
-        """PSNR of the averaged network and of bicubic, for each of the clip's codings."""
-        if clip.codings is None:
-            return [self._score(clip, None)]
-        return [self._score(clip, shown) for shown in clip.codings]
-
-    def _score(self, clip: Clip, shown: Pixels | None) -> tuple[float, float]:
-        """Their means over some frames of a clip; what the network sees is ``shown``, or
-        bicubic's."""
-        facts, network = self.facts, self.average.module
-        before = facts.window - 1 - facts.lookahead
-        last = len(clip.pixels) - facts.lookahead - 1
-        places = torch.linspace(before, last, self.settings.data.valid_frames).long()
-        height, width = (s - s % (facts.scale * facts.multiple) for s in clip.pixels.shape[2:])
-        ours, plain = [], []
-        for centre in sorted(set(places.tolist())):
-            window = slice(centre - before, centre + facts.lookahead + 1)
-            truth = _floats(clip.pixels[window, :, :height, :width])
-            if shown is None:
-                low = degrade_bicubic(truth, facts.scale)
-            else:
-                low = _floats(shown[window, :, : height // facts.scale, : width // facts.scale])
-            with torch.inference_mode(), self._precision():
-                output = network(low[None])[0]
-            target = truth[before] * 255
-            ours.append(psnr(_quantised(output.float()), target))
-            plain.append(psnr(_quantised(resize(low[before], facts.scale)), target))
-        return sum(ours) / len(ours), sum(plain) / len(plain)
+        gains = self.validator.gains(self.average.module)
+        return Progress(self.step, loss, gains.psnr, gains.gain, gains.worst)
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.settings.precision == "bfloat16")
+        half = self.settings.precision == "bfloat16"
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
 
     def _log(self, progress: Progress) -> None:
         line = {
             "step": progress.step,
-            "loss": progress.loss,
+            "loss": None if math.isnan(progress.loss) else progress.loss,
             "psnr_db": progress.psnr,
             "gain_db": progress.gain,
             "worst_db": progress.worst,
@@ -200,6 +212,28 @@ class Trainer:
         }
         with (self.folder / LOG_NAME).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+        self._draw()
+
+    def _lines(self) -> list[dict[str, Any]]:
+        log = self.folder / LOG_NAME
+        if not log.exists():
+            return []
+        return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+
+    def _draw(self) -> None:
+        """Pictures of where the run stands: its curves, and crops of what it is scored on."""
+        lines = self.validations()
+        curves = [
+            Series(name, [(line.step, value) for line, value in zip(lines, values, strict=True)])
+            for name, values in (
+                ("mean", [line.gain or 0 for line in lines]),
+                ("worst clip", [line.worst or 0 for line in lines]),
+            )
+        ]
+        title = f"{self.settings.name}: gain over bicubic"
+        write_picture(self.folder / "curves.png", chart(curves, title, "step", "dB"))
+        crops = self.validator.sheet(self.average.module, self.settings.name)
+        write_picture(self.folder / "crops.png", crops)
 
     @property
     def _checkpoint(self) -> Path:
@@ -220,11 +254,13 @@ class Trainer:
     def _resume(self) -> None:
         if not self._checkpoint.exists():
             return
-        state = torch.load(self._checkpoint, weights_only=True)
-        then, now = (
-            json.loads(text) for text in (state["settings"], self.settings.model_dump_json())
-        )
-        changed = [key for key in now if then.get(key) != now[key]]
+        state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
+        then = TrainSettings.model_validate_json(state["settings"])  # settings it lacks: as ever
+        changed = [
+            key
+            for key in TrainSettings.model_fields
+            if getattr(then, key) != getattr(self.settings, key)
+        ]
         if changed:
             raise UserError(
                 f"run {str(self.folder)!r} was started with other settings ({', '.join(changed)}); "
@@ -234,11 +270,3 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
-
-
-def _floats(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(np.array(pixels)).float() / 255
-
-
-def _quantised(picture: Tensor) -> Tensor:
-    return (picture * 255).round().clamp(0, 255)

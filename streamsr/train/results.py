@@ -1,4 +1,4 @@
-"""What an evaluation found: the scores, as JSON and as a table. Pure: no picture, no network."""
+"""What an evaluation found: the scores, as JSON and as tables. Pure: no picture, no network."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -8,85 +8,204 @@ from typing import Any
 
 from rich.table import Table
 
-__all__ = ["ClipScores", "Evaluation", "Scores", "evaluation_table", "mean_of"]
+__all__ = [
+    "ClipScores",
+    "Cost",
+    "Evaluation",
+    "Scores",
+    "evaluation_tables",
+    "markdown",
+    "mean_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
     """What one model reached: on a clip the mean of its frames, on a set the mean of its clips."""
 
-    psnr_db: float  # of BT.601 luma; infinite where a picture came out as it was
+    psnr_db: float  # of luma; infinite where a picture came out as it was
     ssim: float
+    temporal_db: float | None  # of what changes from frame to frame, all of it; None: one frame
+    rgb_db: float | None  # of R'G'B'; None where what was seen is 4:2:0
+    shift: float  # how far a plane's mean is off the input's, in levels: the worst plane
     ms: float  # median a frame, the network alone
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What a model takes."""
+
+    parameters: int
+    macs: float  # multiply-adds a pixel of the input, of one output
+
+
+@dataclass(frozen=True, slots=True)
 class ClipScores:
-    """One clip's scores."""
+    """One clip's scores, under one coding."""
 
     name: str
     frames: int
     size: str  # of the ground truth as it was cropped, "640x360"
+    kbit_s: float | None  # at 320x180, of what the camera showed; None: bicubic, as the papers do
     ours: Scores
     bicubic: Scores
+    others: dict[str, Scores]  # by model
+
+    @property
+    def gain_db(self) -> float:
+        return _gain(self.ours, self.bicubic)
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The scores of a model on a set of clips."""
+    """The scores of a model on a set of clips, beside bicubic and perhaps others."""
 
     model: str
     device: str
     scale: int
+    degrade: str  # "bicubic" or "camera"
     clips: tuple[ClipScores, ...]
-    ours: Scores
-    bicubic: Scores
+    costs: dict[str, Cost]  # by model
+
+    @property
+    def ours(self) -> Scores:
+        return mean_of([clip.ours for clip in self.clips])
+
+    @property
+    def bicubic(self) -> Scores:
+        return mean_of([clip.bicubic for clip in self.clips])
+
+    @property
+    def others(self) -> dict[str, Scores]:
+        names = self.clips[0].others
+        return {name: mean_of([clip.others[name] for clip in self.clips]) for name in names}
 
     @property
     def gain_db(self) -> float:
         """How far the model is above bicubic; 0 where both are exact."""
         return _gain(self.ours, self.bicubic)
 
+    @property
+    def least_gain_db(self) -> float:
+        """The gain of the clip where it is least."""
+        return min(clip.gain_db for clip in self.clips)
+
+    def by_model(self) -> dict[str, Scores]:
+        """The means of every model, the one in question first, bicubic last."""
+        return {self.model: self.ours, **self.others, "bicubic": self.bicubic}
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; a PSNR that is infinite is None, since JSON has no such number."""
-        return _json({**asdict(self), "gain_db": self.gain_db})  # type: ignore[no-any-return]
+        means = {
+            "ours": asdict(self.ours),
+            "bicubic": asdict(self.bicubic),
+            "others": {name: asdict(scores) for name, scores in self.others.items()},
+            "gain_db": self.gain_db,
+            "least_gain_db": self.least_gain_db,
+        }
+        return _json({**asdict(self), **means})  # type: ignore[no-any-return]
 
 
 def mean_of(scores: Sequence[Scores]) -> Scores:
-    """The mean of clips' scores, each clip counting alike."""
+    """The mean of clips' scores, each clip counting alike; of the shifts the worst."""
     return Scores(
         fmean(s.psnr_db for s in scores),
         fmean(s.ssim for s in scores),
+        _known_mean([s.temporal_db for s in scores]),
+        _known_mean([s.rgb_db for s in scores]),
+        max(s.shift for s in scores),
         fmean(s.ms for s in scores),
     )
 
 
-def evaluation_table(result: Evaluation) -> Table:
-    """One line a clip and one for their mean."""
-    title = f"x{result.scale} on {result.device}: luma PSNR and SSIM"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("clip", no_wrap=True)
-    for column in ("frames", "bicubic dB", "SSIM", f"{result.model} dB", "SSIM", "gain"):
-        table.add_column(column, justify="right")
-    table.add_column("ms", justify="right")
-    for clip in result.clips:
-        table.add_row(clip.name, str(clip.frames), *_cells(clip.ours, clip.bicubic))
-    frames = str(sum(clip.frames for clip in result.clips))
-    table.add_row("mean", frames, *_cells(result.ours, result.bicubic))
+HEADERS = ("n", "bicubic dB", "SSIM", "temp", "{} dB", "SSIM", "temp", "gain")
+
+
+def evaluation_tables(result: Evaluation) -> list[Table]:
+    """One line a clip and one for their mean; then one line a model."""
+    shown = "as cameras code it" if result.degrade == "camera" else "bicubic"
+    title = f"x{result.scale} on {result.device}, input {shown}: luma PSNR, SSIM, temporal PSNR"
+    clips = ("clip", *(header.format(result.model) for header in HEADERS))
+    return [
+        _table(title, clips, _clip_rows(result)),
+        _table("", MODEL_HEADERS, _model_rows(result)),
+    ]
+
+
+def _table(title: str, headers: Sequence[str], rows: Iterator[Sequence[str]]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for number, header in enumerate(headers):
+        table.add_column(header, justify="right" if number else "left", no_wrap=True)
+    for cells in rows:
+        table.add_row(*cells)
     return table
+
+
+MODEL_HEADERS = (
+    "model", "dB", "gain", "least", "SSIM", "temp", "RGB", "shift", "ms", "weights", "MAC/px",
+)  # fmt: skip
+
+
+def markdown(result: Evaluation) -> str:
+    """Both tables as Markdown."""
+    clips = ("clip", *(header.format(result.model) for header in HEADERS))
+    parts = (_markdown(clips, _clip_rows(result)), _markdown(MODEL_HEADERS, _model_rows(result)))
+    return "\n".join(parts)
+
+
+def _markdown(headers: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _clip_rows(result: Evaluation) -> Iterator[Sequence[str]]:
+    for clip in result.clips:
+        rate = "" if clip.kbit_s is None else f"@{clip.kbit_s:g}"
+        yield (clip.name + rate, str(clip.frames), *_cells(clip.ours, clip.bicubic))
+    frames = str(sum(clip.frames for clip in result.clips))
+    yield ("mean", frames, *_cells(result.ours, result.bicubic))
+
+
+def _cells(ours: Scores, bicubic: Scores) -> Iterator[str]:
+    for scores in (bicubic, ours):
+        yield f"{scores.psnr_db:.2f}"
+        yield f"{scores.ssim:.4f}"
+        yield _decibels(scores.temporal_db)
+    yield f"{_gain(ours, bicubic):+.2f}"
+
+
+def _model_rows(result: Evaluation) -> Iterator[Sequence[str]]:
+    means = result.by_model()
+    for name, mean in means.items():
+        every = [{result.model: c.ours, "bicubic": c.bicubic, **c.others} for c in result.clips]
+        least = min(_gain(clip[name], clip["bicubic"]) for clip in every)
+        cost = result.costs[name]
+        yield (
+            name,
+            f"{mean.psnr_db:.2f}",
+            f"{_gain(mean, means['bicubic']):+.2f}",
+            f"{least:+.2f}",
+            f"{mean.ssim:.4f}",
+            _decibels(mean.temporal_db),
+            _decibels(mean.rgb_db),
+            f"{mean.shift:.2f}",
+            f"{mean.ms:.2f}",
+            f"{cost.parameters:,}",
+            f"{cost.macs:,.0f}",
+        )
+
+
+def _decibels(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _gain(ours: Scores, bicubic: Scores) -> float:
     return 0.0 if ours.psnr_db == bicubic.psnr_db else ours.psnr_db - bicubic.psnr_db
 
 
-def _cells(ours: Scores, bicubic: Scores) -> Iterator[str]:
-    yield f"{bicubic.psnr_db:.2f}"
-    yield f"{bicubic.ssim:.4f}"
-    yield f"{ours.psnr_db:.2f}"
-    yield f"{ours.ssim:.4f}"
-    yield f"{_gain(ours, bicubic):+.2f}"
-    yield f"{ours.ms:.2f}"
+def _known_mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
 
 
 def _json(value: Any) -> Any:

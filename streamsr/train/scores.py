@@ -6,12 +6,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["psnr", "ssim"]
+__all__ = ["decibels", "psnr", "squared_error", "ssim"]
 
 
 def psnr(picture: Tensor, truth: Tensor) -> float:
     """Peak signal-to-noise ratio in dB of two pictures of 8-bit levels, any shape; inf if equal."""
-    error = F.mse_loss(picture.double(), truth.double()).item()
+    return decibels(squared_error(picture, truth))
+
+
+def squared_error(picture: Tensor, truth: Tensor) -> float:
+    """Mean squared error of two pictures of levels, any shape."""
+    return F.mse_loss(picture.double(), truth.double()).item()
+
+
+def decibels(error: float) -> float:
+    """A mean squared error of 8-bit levels as peak signal-to-noise ratio; inf for 0."""
     return float("inf") if error == 0 else 10 * math.log10(255.0**2 / error)
 
 

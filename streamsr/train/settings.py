@@ -58,7 +58,9 @@ class DataSettings(Settings):
     """Where the ground truth lies, and what is cut out of it."""
 
     train: Path  # a folder of HR clips
-    valid: Path  # a folder of HR clips that training never sees
+    valid: Path | None = None  # a folder of HR clips that training never sees
+    held_out: float = Field(default=0.0, ge=0, le=0.5)  # without valid: so much of each clip's end
+    clip_frames: int | None = Field(default=None, ge=8)  # at most so many of each clip
     cache: Path = Path("runs/cache")  # decoded clips are kept here: luma or RGB planes
     patch: int = Field(default=48, ge=16, le=256)  # LR pixels a side
     valid_frames: int = Field(default=8, ge=1)  # frames a clip that a validation looks at
@@ -66,6 +68,12 @@ class DataSettings(Settings):
     still_share: float = Field(default=0.3, gt=0, lt=1)  # of the crops, where there are stills
     degrade: DegradeSettings | None = None  # as a camera does; None: bicubic, as the papers do
     shrink: Span = (1.0, 1.0)  # HR crops are cut larger and shrunk by this: without degrade alone
+
+    @model_validator(mode="after")
+    def _validated(self) -> Self:
+        if (self.valid is None) == (self.held_out == 0):
+            raise ValueError("valid, held_out: allowed is one of the two, a folder or a share")
+        return self
 
 
 class TrainSettings(Settings):
@@ -76,6 +84,8 @@ class TrainSettings(Settings):
     model: Card  # what is trained; the finished card gets its weights and figures
     data: DataSettings
     init: str | None = None  # a model, or its folder, whose weights it starts from
+    # l2 is what PSNR measures: it keeps a network cautious where a camera has lost the detail
+    loss: Literal["charbonnier", "l2"] = "charbonnier"
     temporal: float = Field(default=0.0, ge=0, le=10)  # weight of the change from frame to frame
     steps: int = Field(ge=1)
     batch: int = Field(default=16, ge=1)
@@ -83,6 +93,8 @@ class TrainSettings(Settings):
     final_learning_rate: float = Field(default=1e-6, gt=0, le=0.1)  # the cosine ends here
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     precision: str = Field(default="bfloat16", pattern="^(float32|bfloat16)$")
+    device: str = "cpu"  # auto, cpu or cuda:N; to the bit it goes on only on a CPU
+    workers: int = Field(default=0, ge=0, le=64)  # threads that make batches ahead, for a GPU
     seed: int = 0
     valid_every: int = Field(default=1000, ge=1)  # steps
     save_every: int = Field(default=500, ge=1)  # steps

@@ -103,3 +103,23 @@ def test_fresh_it_is_near_bicubic_and_has_gradients() -> None:
     assert (output - plain).pow(2).mean() < plain.var() / 4
     (output - torch.rand_like(output)).pow(2).mean().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in made.parameters())
+
+
+def test_the_skip_is_exact_where_training_runs_in_half_precision() -> None:
+    """Rounded, its weights would not sum to 1, and training would make up for it for ever."""
+    network = Fast(features=8, layers=3, scale=4)
+    network.body[-1].weight.data.zero_()
+    frame = torch.rand(1, 1, 1, 12, 16, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(frame)
+    torch.testing.assert_close(output, resize(frame[:, 0], 4))
+
+
+def test_a_window_gives_the_picture_of_its_reference() -> None:
+    frames = torch.rand(1, 3, 1, 12, 16, generator=torch.Generator().manual_seed(0))
+    for lookahead in range(3):
+        network = Fast(features=8, layers=3, window=3, lookahead=lookahead)
+        network.body[-1].weight.data.zero_()
+        torch.testing.assert_close(network(frames), resize(frames[:, 2 - lookahead], 4))
+    with pytest.raises(ValueError, match="lookahead: got 3, allowed is 0 to 2"):
+        Fast(window=3, lookahead=3)

@@ -13,6 +13,7 @@ from streamsr.errors import InputError
 from streamsr.networks.contract import Colour
 from streamsr.networks.resample import resize
 from streamsr.train import data as module
+from streamsr.train.ahead import Ahead
 from streamsr.train.data import Clip, Crops, degrade_bicubic, load_clips
 
 
@@ -143,3 +144,15 @@ def test_clips_that_are_too_short_or_small_are_left_out(tmp_path: Path) -> None:
     assert [clip.name for clip in crops.clips] == ["a"]
     with pytest.raises(InputError, match="no clip holds 5 frames of 32x32 pixels"):
         Crops([short, small], side=32, window=5, batch=2, seed=0, scale=4)
+
+
+def test_batches_made_ahead_are_the_same(tmp_path: Path) -> None:
+    crops = Crops(
+        [marked(tmp_path, "a", 9, 40, 60, 0)], side=16, window=3, batch=4, seed=1, scale=4
+    )
+    for workers in (0, 1, 3):
+        with Ahead(crops, workers) as batches:
+            for step in (5, 6, 7, 8):
+                low, truth = batches.at(step)
+                assert torch.equal(low, crops.at(step)[0])
+                assert torch.equal(truth, crops.at(step)[1])

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from peers import camera_clip, scene
 from rich.console import Console
 
-from streamsr.errors import InputError, ModelError
+from streamsr.errors import InputError, ModelError, UserError
 from streamsr.frame import ColourTags, Frame
-from streamsr.media.images import ImageWriter
-from streamsr.networks.contract import Colour
+from streamsr.media.images import ImageWriter, read_image
+from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.edvr import EDVR
 from streamsr.networks.resample import resize
 from streamsr.train.command import run_evaluation
+from streamsr.train.cost import cost_of
 from streamsr.train.evaluation import Scored, evaluate
-from streamsr.train.results import evaluation_table
+from streamsr.train.results import evaluation_tables, markdown
 from streamsr.train.scores import ssim
 from streamsr.zoo.card import Card, FactsCard, Weights, write_card
 from streamsr.zoo.registry import Entry, find, make_network
@@ -167,7 +169,8 @@ def test_an_exact_picture_is_infinite_and_valid_json(tmp_path: Path) -> None:
     data = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert data["ours"]["psnr_db"] is None
     assert data["clips"][0]["name"] == "flat"
-    assert set(data) == {"model", "device", "scale", "clips", "ours", "bicubic", "gain_db"}
+    assert data["ours"]["temporal_db"] is None  # nothing changes, and nothing flickers
+    assert {"model", "device", "scale", "clips", "ours", "bicubic", "gain_db"} <= set(data)
 
 
 def test_the_command_gives_json_and_a_table(tmp_path: Path) -> None:
@@ -216,8 +219,82 @@ def test_values_that_are_not_finite_are_no_score(tmp_path: Path) -> None:
         evaluate(tmp_path / "clip", entry, CPU)
 
 
-def test_the_table_names_the_model(tmp_path: Path) -> None:
+def test_the_tables_name_the_models(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clip", pictures(2))
+    result = evaluate(tmp_path / "clip", find("lanczos"), CPU, against=[find("fast")])
+    clips, models = evaluation_tables(result)
+    assert "lanczos dB" in [str(column.header) for column in clips.columns]
+    assert list(models.columns[0].cells) == ["lanczos", "fast", "bicubic"]
+    lines = markdown(result).splitlines()
+    assert lines[0].startswith("| clip | n | bicubic dB")
+    assert [line.split()[1] for line in lines[-3:]] == ["lanczos", "fast", "bicubic"]
+
+
+def test_models_are_scored_side_by_side(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clip", pictures(3))
+    both = evaluate(tmp_path / "clip", find("lanczos"), CPU, against=[find("fast")])
+    alone = evaluate(tmp_path / "clip", find("fast"), CPU)
+    for name in ("psnr_db", "ssim", "temporal_db", "rgb_db", "shift"):
+        assert getattr(both.others["fast"], name) == getattr(alone.ours, name)
+    with pytest.raises(ModelError, match="its scale is 1, allowed is 4"):
+        evaluate(tmp_path / "clip", find("fast"), CPU, against=[find("none")])
+
+
+def test_the_other_scores_are_what_they_are_called(tmp_path: Path) -> None:
+    rgb = pictures(4)
+    result = evaluate(write_folder(tmp_path / "clip", rgb), find("bicubic"), CPU)
+    truth = rgb[:, :48, :68].astype(float)
+    planes = torch.from_numpy(truth.transpose(0, 3, 1, 2))
+    low = resize(planes, Fraction(1, 4)).round().clamp(0, 255)
+    high = resize(low, 4).round().clamp(0, 255).numpy().transpose(0, 2, 3, 1)
+    errors = ((high - truth) ** 2).mean((1, 2, 3))
+    wanted = float(np.mean(10 * np.log10(255**2 / errors)))
+    assert result.bicubic.rgb_db == pytest.approx(wanted, abs=0.01)
+    changes = np.diff(luma(high), axis=0) - np.diff(luma(truth), axis=0)
+    wanted = 10 * np.log10(255**2 / (changes**2).mean())
+    assert result.bicubic.temporal_db == pytest.approx(wanted, abs=0.01)
+    shifts = np.abs((high.mean((1, 2)) - low.numpy().mean((2, 3))).mean(0))
+    assert result.bicubic.shift == pytest.approx(shifts.max(), abs=0.01)
+
+
+def test_what_a_model_takes_is_counted(tmp_path: Path) -> None:
     write_folder(tmp_path / "clip", pictures(1))
-    result = evaluate(tmp_path / "clip", find("lanczos"), CPU)
-    headers = [str(column.header) for column in evaluation_table(result).columns]
-    assert "lanczos dB" in headers
+    costs = evaluate(tmp_path / "clip", find("fast"), CPU, against=[find("fast-amx")]).costs
+    weights = 9 * (1 * 32 + 8 * 32 * 32 + 32 * 16)
+    assert costs["fast"].parameters == weights + 9 * 32 + 16
+    assert (costs["bicubic"].parameters, costs["bicubic"].macs > 0) == (0, True)
+    assert 0 < costs["fast"].macs - weights < 1000  # the bicubic skip
+    assert costs["fast-amx"].macs > 3.5 * costs["fast"].macs
+
+
+def test_edvr_takes_what_is_published() -> None:
+    """8.45 M multiply-adds a pixel of the input, less what our form of it computes once."""
+    facts = Facts(4, 5, 2, Colour.RGB, 4)
+    cost = cost_of(EDVR(), facts)
+    assert cost.parameters == pytest.approx(3.3e6, rel=0.02)
+    assert cost.macs == pytest.approx(8.45e6, rel=0.05)
+
+
+def test_a_camera_is_scored_at_three_rates(tmp_path: Path) -> None:
+    camera_clip(tmp_path / "one.mkv", width=192, height=128, seconds=0.4, audio=False)
+    data, _ = run_evaluation(
+        tmp_path / "one.mkv", "fast", [], "cpu", 8, degrade="camera", report=tmp_path / "report"
+    )
+    assert [clip["kbit_s"] for clip in data["clips"]] == [96, 192, 384]
+    scores = [clip["bicubic"]["psnr_db"] for clip in data["clips"]]
+    assert scores == sorted(scores)
+    assert scores[0] < evaluate(tmp_path / "one.mkv", find("bicubic"), CPU).bicubic.psnr_db
+    assert data["least_gain_db"] <= data["gain_db"]
+    assert data["ours"]["rgb_db"] is None
+    assert json.loads((tmp_path / "report" / "eval.json").read_text()) == data
+    assert "one@96" in (tmp_path / "report" / "eval.md").read_text()
+    assert read_image(tmp_path / "report" / "eval.png").width > 300
+    with pytest.raises(UserError, match="got 'jpeg', allowed are bicubic and camera"):
+        run_evaluation(tmp_path / "one.mkv", "fast", [], "cpu", 8, degrade="jpeg")
+
+
+def test_coded_pictures_of_a_folder_are_scored_too(tmp_path: Path) -> None:
+    write_folder(tmp_path / "clip", pictures(3, 67, 101))
+    result = evaluate(tmp_path / "clip", find("bicubic"), CPU, degrade="camera")
+    assert {clip.size for clip in result.clips} == {"96x64"}
+    assert result.ours.psnr_db == pytest.approx(result.bicubic.psnr_db, abs=0.01)

@@ -10,10 +10,11 @@ from synthetic import texture, write_clip
 from torch import Tensor, nn
 
 from streamsr.config import parse
-from streamsr.errors import InputError, UserError
+from streamsr.errors import InputError, ModelError, UserError
+from streamsr.media.images import read_image
 from streamsr.networks.resample import resize
 from streamsr.train.loop import Progress, Trainer, charbonnier
-from streamsr.train.settings import TrainSettings
+from streamsr.train.settings import DegradeSettings, TrainSettings
 from streamsr.zoo.registry import NETWORKS, find, load_model
 
 FAST = {
@@ -98,6 +99,106 @@ def test_a_run_goes_on_to_the_bit(clips: Path, tmp_path: Path, precision: str, s
     ).read_bytes()
     lines = [logged(tmp_path / "runs" / name)[-1] for name in ("whole", "parts")]
     assert lines[0] == lines[1]
+
+
+def test_two_hundred_steps_are_a_hundred_and_a_hundred(clips: Path, tmp_path: Path) -> None:
+    """Of a window of coded frames, with the temporal term: everything a run can hold."""
+    facts = {"scale": 2, "window": 3, "lookahead": 1, "colour": "luma"}
+    options = {"features": 8, "layers": 3, "scale": 2, "window": 3, "lookahead": 1}
+    changes: dict[str, Any] = {
+        "model": FAST | {"facts": facts, "options": options},
+        "steps": 200,
+        "save_every": 100,
+        "valid_every": 100,
+        "loss": "l2",
+        "temporal": 0.5,
+        "precision": "bfloat16",
+        "learning_rate": 1e-3,
+    }
+    whole, parts = (
+        coded(settings(clips, tmp_path, name=name, **changes)) for name in ("whole", "parts")
+    )
+    expected = Trainer(whole).run(ignore)
+    with pytest.raises(PowerCutError):
+        Trainer(parts).run(stop_at(131))
+    torch.rand(7)
+    resumed = Trainer(parts)
+    assert resumed.step == 100
+    folder = resumed.run(ignore)
+    assert (folder / "weights.safetensors").read_bytes() == (
+        expected / "weights.safetensors"
+    ).read_bytes()
+    lines = [logged(tmp_path / "runs" / name) for name in ("whole", "parts")]
+    assert lines[0] == lines[1]
+
+
+def coded(run: TrainSettings) -> TrainSettings:
+    """The run on coded clips."""
+    degrade = DegradeSettings(codings=2, codecs=("h264",), kbit_s=(500.0, 4000.0))
+    return run.model_copy(update={"data": run.data.model_copy(update={"degrade": degrade})})
+
+
+def test_a_run_leaves_pictures_of_itself(clips: Path, tmp_path: Path) -> None:
+    Trainer(coded(settings(clips, tmp_path, steps=4, valid_every=2))).run(ignore)
+    folder = tmp_path / "runs" / "tiny"
+    assert json.loads((folder / "config.json").read_text())["batch"] == 2
+    assert read_image(folder / "curves.png").width > 500
+    assert read_image(folder / "crops.png").width == 3 * (80 + 6)
+    lines = logged(folder)
+    assert all(line["worst_db"] <= line["gain_db"] for line in lines)
+
+
+def test_a_steady_output_costs_less(clips: Path, tmp_path: Path) -> None:
+    """The temporal term looks at what changes, and at nothing else."""
+    trainer = Trainer(settings(clips, tmp_path, temporal=1.0))
+    low, truth = trainer.crops.at(0)
+    assert low.shape[1] == truth.shape[1] == 2
+
+    class Off(nn.Module):
+        """Bicubic and an error: of the same size in every frame, with the same sign or not."""
+
+        def __init__(self, steady: bool) -> None:
+            super().__init__()
+            self.steady = steady
+
+        def forward(self, x: Tensor) -> Tensor:
+            error = torch.full((len(x), 1, 1, 1), 0.1)
+            if not self.steady:
+                error[len(x) // 2 :] *= -1
+            return resize(x[:, 0], 2) + error
+
+    losses = []
+    for steady in (True, False):
+        trainer.network = Off(steady)
+        losses.append(float(trainer._loss(low, truth)))
+    assert losses[1] > losses[0] + 0.1
+
+
+def test_a_run_may_start_from_a_model(clips: Path, tmp_path: Path) -> None:
+    first = Trainer(settings(clips, tmp_path, name="first", steps=60)).run(ignore)
+    again = settings(clips, tmp_path, name="again", steps=1, init=str(first), learning_rate=1e-9)
+    Trainer(again).run(ignore)
+    reached = logged(tmp_path / "runs" / "first")[-1]["gain_db"]
+    lines = logged(tmp_path / "runs" / "again")
+    assert [(line["step"], line["loss"] is None) for line in lines] == [(0, True), (1, False)]
+    assert lines[0]["gain_db"] == pytest.approx(reached, abs=0.02)
+
+
+def test_a_wider_window_starts_where_the_narrow_one_was(clips: Path, tmp_path: Path) -> None:
+    first = Trainer(settings(clips, tmp_path, name="first", steps=20)).run(ignore)
+    facts = {"scale": 2, "window": 3, "lookahead": 1, "colour": "luma"}
+    options = FAST["options"] | {"window": 3, "lookahead": 1}  # type: ignore[operator]
+    model = FAST | {"facts": facts, "options": options}
+    wide = Trainer(settings(clips, tmp_path, name="wide", model=model, init=str(first)))
+    entry = find(str(first))
+    narrow = load_model(entry, torch.device("cpu")).network
+    window = torch.rand(1, 3, 1, 12, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        torch.testing.assert_close(wide.network(window), narrow(window[:, 1:2]))
+    with pytest.raises(ModelError, match="'first': the model's network is another"):
+        Trainer(settings(clips, tmp_path, name="x", init=str(first), model=FAST | {"options": {}}))
+    with pytest.raises(ModelError, match="no weights to start from"):
+        Trainer(settings(clips, tmp_path, name="x", init="bicubic"))
 
 
 def test_a_finished_run_only_exports_again(clips: Path, tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""A model made better for footage of one's own: settings that fit, and a time instead of steps."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+from streamsr.config import load
+from streamsr.train.loop import CONFIG_NAME, Progress, Trainer
+from streamsr.train.settings import DataSettings, DegradeSettings, TrainSettings
+from streamsr.zoo.registry import Entry
+
+__all__ = ["finetune"]
+
+HELD_OUT = 0.2  # of every clip, its end: what the result is measured on
+CLIP_FRAMES = 250  # of each clip: more would neither fit the time nor the memory
+CODINGS = 4  # of each clip
+TIMED_STEPS = 30  # that show how long a step takes
+MARGIN = 0.9  # of the time: the rest is for validation
+
+
+def finetune(
+    entry: Entry,
+    footage: Path,
+    *,
+    minutes: float,
+    name: str,
+    runs: Path,
+    prepared: Callable[[str], None] = lambda clip: None,
+    report: Callable[[Progress, int], None] = lambda progress, steps: None,
+) -> tuple[Path, Progress, Progress]:
+    """Train ``entry`` on the clips of ``footage`` for so long, the time to read them included.
+
+    Gives the folder of the new model, and how it did on the held-out end of the clips before and
+    after. Goes on where the same run was interrupted.
+    """
+    start = monotonic()
+    settings = _settings(entry, footage, name, runs)
+    steps = _steps_begun(runs / name)
+    if steps is None:
+        step_s = _step_s(settings, prepared)
+        left_s = minutes * 60 - (monotonic() - start)
+        steps = max(TIMED_STEPS, int(left_s * MARGIN / step_s))
+    trainer = Trainer(settings.model_copy(update={"steps": steps, "valid_every": steps}), prepared)
+    folder = trainer.run(lambda progress: report(progress, steps))
+    before, after = trainer.validations()[0], trainer.validations()[-1]
+    return folder, before, after
+
+
+def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettings:
+    """As the model was trained, where that is known; gently, since it can do most already."""
+    origin = entry.card.origin
+    card = entry.card.model_copy(
+        update={
+            "weights": None,
+            "on_amx": None,
+            "figures": {},
+            "origin": origin.model_copy(
+                update={"training": f"{entry.name}, trained further on clips of {footage.name}"}
+            ),
+        }
+    )
+    return TrainSettings(
+        name=name,
+        runs=runs,
+        model=card,
+        init=str(entry.folder.resolve()),
+        loss="l2",
+        learning_rate=2e-4,
+        steps=1,
+        data=DataSettings(
+            train=footage,
+            held_out=HELD_OUT,
+            clip_frames=CLIP_FRAMES,
+            cache=runs / "cache",
+            degrade=_degradation(entry),
+        ),
+    )
+
+
+def _degradation(entry: Entry) -> DegradeSettings | None:
+    """The degradation the model was trained under: clean where its training file has none."""
+    training = entry.folder / "train.toml"
+    degrade = load(training, TrainSettings).data.degrade if training.exists() else DegradeSettings()
+    return degrade and degrade.model_copy(update={"codings": CODINGS})
+
+
+def _steps_begun(run: Path) -> int | None:
+    """How many steps a run was to have that was interrupted."""
+    config = run / CONFIG_NAME
+    return json.loads(config.read_text(encoding="utf-8"))["steps"] if config.exists() else None
+
+
+def _step_s(settings: TrainSettings, prepared: Callable[[str], None]) -> float:
+    """How long a step takes here, the clips read and coded on the way."""
+    with TemporaryDirectory() as folder:
+        probe = Trainer(settings.model_copy(update={"runs": Path(folder)}), prepared)
+        start = monotonic()
+        for step in range(TIMED_STEPS):
+            probe.advance(*probe.crops.at(step))
+        return (monotonic() - start) / TIMED_STEPS

@@ -1,0 +1,129 @@
+"""How a network in training does on clips that it is not trained on: figures, and crops to see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from streamsr.frame import Plane
+from streamsr.networks.contract import Facts
+from streamsr.networks.resample import resize
+from streamsr.train.chart import sheet
+from streamsr.train.data import Clip, Pixels, degrade_bicubic
+from streamsr.train.scores import psnr
+
+__all__ = ["Gains", "Validator"]
+
+SHEET_SIDE = 160  # pixels of a crop
+SHEET_ROWS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Gains:
+    """Means over clips and their codings."""
+
+    psnr: float  # luma or RGB dB
+    gain: float  # of it over bicubic
+    worst: float  # where the gain is least
+
+
+class Validator:
+    """Scores windows of each clip: a few frames, as the network would be given them in a stream."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        facts: Facts,
+        frames: int,
+        device: torch.device,
+        *,
+        bfloat16: bool,
+    ) -> None:
+        self.clips = clips
+        self._facts = facts
+        self._frames = frames  # of a clip that are scored
+        self._device = device
+        self._bfloat16 = bfloat16
+
+    def gains(self, network: nn.Module) -> Gains:
+        """Score ``network`` on every clip under every coding."""
+        pairs = [
+            self._score(network, clip, shown) for clip in self.clips for shown in codings(clip)
+        ]
+        ours, plain = (sum(column) / len(pairs) for column in zip(*pairs, strict=True))
+        return Gains(ours, ours - plain, min(score - bicubic for score, bicubic in pairs))
+
+    def sheet(self, network: nn.Module, name: str) -> Plane:
+        """Crops of some clips: bicubic, ours, the truth. (h, w, 3)."""
+        rows = []
+        chosen = np.linspace(0, len(self.clips) - 1, min(SHEET_ROWS, len(self.clips))).astype(int)
+        for number, index in enumerate(chosen):
+            clip = self.clips[index]
+            shown = codings(clip)
+            window = self._window(clip, shown[number % len(shown)], len(clip.pixels) // 2)
+            pictures = zip(("bicubic", name, "truth"), self._pictures(network, window), strict=True)
+            rows.append((clip.name, [(title, _middle(picture)) for title, picture in pictures]))
+        return sheet(rows)
+
+    def _score(self, network: nn.Module, clip: Clip, shown: Pixels | None) -> tuple[float, float]:
+        """Mean PSNR of the network and of bicubic."""
+        facts = self._facts
+        first, last = facts.window - 1 - facts.lookahead, len(clip.pixels) - facts.lookahead - 1
+        places = torch.linspace(first, last, self._frames).long()
+        ours, plain = [], []
+        for centre in sorted(set(places.tolist())):
+            bicubic, output, truth = self._pictures(network, self._window(clip, shown, centre))
+            ours.append(psnr(output, truth))
+            plain.append(psnr(bicubic, truth))
+        return sum(ours) / len(ours), sum(plain) / len(plain)
+
+    def _window(self, clip: Clip, shown: Pixels | None, centre: int) -> tuple[Tensor, Tensor]:
+        """What the network sees around a frame, and the truth of those frames."""
+        facts = self._facts
+        centre = max(facts.window - 1 - facts.lookahead, centre)
+        first = min(centre + facts.lookahead + 1, len(clip.pixels)) - facts.window
+        frames = slice(first, first + facts.window)
+        side = facts.scale * facts.multiple
+        height, width = (s - s % side for s in clip.pixels.shape[2:])
+        truth = _floats(clip.pixels[frames, :, :height, :width])
+        if shown is None:
+            return degrade_bicubic(truth, facts.scale), truth
+        rows, columns = height // facts.scale, width // facts.scale
+        return _floats(shown[frames, :, :rows, :columns]), truth
+
+    def _pictures(
+        self, network: nn.Module, window: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Bicubic, the network's picture and the truth, in whole levels."""
+        low, truth = window
+        reference = self._facts.window - 1 - self._facts.lookahead
+        half = torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
+        with torch.inference_mode(), half:
+            output = network(low[None].to(self._device))[0].cpu()
+        bicubic = resize(low[reference], self._facts.scale)
+        return _quantised(bicubic), _quantised(output.float()), _quantised(truth[reference])
+
+
+def codings(clip: Clip) -> Sequence[Pixels | None]:
+    """Each way in which cameras show the clip; None where it is only shrunk."""
+    return [None] if clip.codings is None else list(clip.codings)
+
+
+def _floats(pixels: Pixels) -> Tensor:
+    return torch.from_numpy(np.array(pixels)).float() / 255
+
+
+def _quantised(picture: Tensor) -> Tensor:
+    return (picture * 255).round().clamp(0, 255)
+
+
+def _middle(picture: Tensor) -> Plane:
+    """The middle of (1 or 3, h, w) levels as (h, w, 3) R'G'B'; luma becomes grey."""
+    top, left = ((side - min(side, SHEET_SIDE)) // 2 for side in picture.shape[1:])
+    crop = picture[:, top : top + SHEET_SIDE, left : left + SHEET_SIDE]
+    if len(crop) == 1:
+        crop = ((crop - 16) * (255 / 219)).clamp(0, 255).expand(3, -1, -1)
+    view: Plane = crop.permute(1, 2, 0).round().to(torch.uint8).contiguous().numpy()
+    return view

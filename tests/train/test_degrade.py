@@ -1,0 +1,129 @@
+"""Degradations: what a seed draws stays the same, and what is shown lies where the truth does."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from synthetic import texture, write_clip
+
+from streamsr.config import parse
+from streamsr.errors import ConfigError, InputError
+from streamsr.frame import ColourTags, Frame, Plane
+from streamsr.media.camera import CameraCoding, coded
+from streamsr.media.images import read_image
+from streamsr.networks.resample import resize
+from streamsr.train.command import run_degradation
+from streamsr.train.degrade import Recipe, camera_recipe, degraded, drawn
+from streamsr.train.settings import DegradeSettings
+
+CLEAN = CameraCoding(kbit_s=100_000, preset="medium")
+
+
+def frames(luma: Plane) -> list[Frame]:
+    """(n, h, w) luma as colourless 4:2:0."""
+    grey = np.full((luma.shape[1] // 2, luma.shape[2] // 2), 128, np.uint8)
+    return [
+        Frame((plane, grey, grey), ColourTags(1, 1, 1), n, Fraction(1, 25))
+        for n, plane in enumerate(luma)
+    ]
+
+
+def psnr(one: Plane, other: Plane) -> float:
+    return float(10 * np.log10(255**2 / ((one.astype(float) - other) ** 2).mean()))
+
+
+def test_a_recipe_is_drawn_by_its_seed_out_of_the_settings() -> None:
+    settings = DegradeSettings(
+        scalers=("area", "lanczos"), blur_px=(0.0, 1.0), noise=(1.0, 2.0), kbit_s=(50.0, 60.0)
+    )
+    recipes = [drawn(settings, (7, n)) for n in range(40)]
+    assert recipes == [drawn(settings, (7, n)) for n in range(40)]
+    assert recipes[0] != drawn(settings, (8, 0))
+    assert {r.scaler for r in recipes} == {"area", "lanczos"}
+    assert {r.blur_px for r in recipes} == {0.0, 1.0}
+    assert {r.coding.codec for r in recipes} == {"h264", "h265"}
+    assert {r.coding.full_range for r in recipes} == {True, False}
+    for recipe in recipes:
+        assert 1 <= recipe.noise <= 2
+        assert 50 <= recipe.coding.kbit_s <= 60
+        assert 25 <= recipe.coding.gop <= 100
+
+
+@pytest.mark.parametrize("scaler", ["bicubic", "bilinear", "area", "lanczos"])
+def test_what_is_shown_lies_where_the_truth_does(scaler: str) -> None:
+    """Enlarged again, it is nearer to the truth than to the truth moved by one pixel."""
+    luma = texture(4, 96, 128, speed=3)[..., 1].clip(16, 235)
+    recipe = replace(Recipe(CLEAN), scaler=scaler)  # type: ignore[arg-type]
+    for shown, truth in zip(degraded(frames(luma), 4, recipe), luma, strict=True):
+        assert shown.planes[0].shape == (24, 32)
+        high = resize(torch.from_numpy(shown.planes[0]).float(), 4).numpy()
+        inside = np.s_[8:-8, 8:-8]
+        fits = psnr(high[inside], truth[inside])
+        for axis in (0, 1):
+            for step in (-1, 1):
+                assert fits > psnr(high[inside], np.roll(truth, step, axis)[inside])
+
+
+def test_blur_and_noise_do_what_they_say() -> None:
+    luma = texture(3, 96, 128)[..., 1].clip(16, 235)
+    plain, blurred = (
+        [f.planes[0] for f in degraded(frames(luma), 4, replace(Recipe(CLEAN), blur_px=blur))]
+        for blur in (0.0, 2.0)
+    )
+    assert np.mean([f.std() for f in blurred]) < np.mean([f.std() for f in plain])
+    flat = np.full((3, 96, 128), 100, np.uint8)
+    noisy = [f.planes[0] for f in degraded(frames(flat), 4, replace(Recipe(CLEAN), noise=4.0))]
+    assert np.std(noisy[0]) == pytest.approx(4, rel=0.15)
+    assert np.corrcoef(noisy[0].ravel(), noisy[1].ravel())[0, 1] < 0.3  # new in every frame
+
+
+def test_a_rate_is_meant_for_a_sub_stream() -> None:
+    """A picture of other size than 320x180 gets its share of the bits."""
+    luma = texture(12, 256, 256)[..., 1].clip(16, 235)
+    low = resize(torch.from_numpy(luma).float(), Fraction(1, 4)).round().clamp(0, 255)
+    share = 64 * 64 / (320 * 180)
+    wanted = coded(frames(low.to(torch.uint8).numpy()), CameraCoding(kbit_s=400 * share))
+    for shown, same in zip(degraded(frames(luma), 4, camera_recipe(400)), wanted, strict=True):
+        np.testing.assert_array_equal(shown.planes[0], same.planes[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"kbit_s": [0, 10]}, "rates from 1"),
+        ({"kbit_s": [20, 10]}, "the smaller first"),
+        ({"gop": [30, 20]}, "gop"),
+        ({"codecs": ["av1"]}, "codecs"),
+        ({"presets": []}, "presets"),
+    ],
+)
+def test_settings_that_cannot_be_meant(given: dict[str, object], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        parse(given, DegradeSettings, "test")
+
+
+def test_the_command_shows_before_and_after(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    write_clip(clips / "a.mkv", texture(6, 96, 128)[..., 1].clip(16, 235))
+    config = tmp_path / "train.toml"
+    config.write_text(
+        f'name = "x"\nsteps = 1\n[data]\ntrain = "{clips}"\nvalid = "{clips}"\n[data.degrade]\n'
+        '[model]\ndescription = "x"\nnetwork = "fast"\n'
+        'facts = { scale = 4, window = 1, lookahead = 0, colour = "luma" }\n'
+    )
+    run_degradation(config, [], 2, tmp_path / "sheet.png")
+    picture = read_image(tmp_path / "sheet.png")
+    assert picture.width == 3 * (128 + 6)
+    assert picture.height == 2 * (96 + 2 * 14)
+    config.write_text(config.read_text().replace("[data.degrade]\n", ""))
+    with pytest.raises(ConfigError, match="allowed is a file that has one"):
+        run_degradation(config, [], 2, tmp_path / "sheet.png")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="no clip here"):
+        run_degradation(
+            Path("models/fast-camera/train.toml"), [f"data.train={tmp_path / 'none'}"], 1, config
+        )

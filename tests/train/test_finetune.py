@@ -1,0 +1,62 @@
+"""Fine-tuning: in the time it is given, better on footage it was not trained on, and it says so."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from synthetic import texture, write_clip
+
+from streamsr.errors import InputError
+from streamsr.train.command import run_finetuning
+from streamsr.train.finetune import finetune
+from streamsr.zoo.card import Card, FactsCard, Weights, write_card
+from streamsr.zoo.registry import find, load_model, make_network
+from streamsr.zoo.weights import write_weights
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The folder of a fast network with fresh weights."""
+    torch.manual_seed(3)
+    facts = FactsCard(scale=4, window=1, lookahead=0, colour="luma")  # type: ignore[arg-type]
+    options: dict[str, bool | int | str] = {"features": 8, "layers": 3}
+    card = Card(description="tiny", network="fast", options=options, facts=facts)
+    folder = tmp_path / "models" / "tiny"
+    folder.mkdir(parents=True)
+    weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
+    write_card(card.model_copy(update={"weights": weights}), folder / "card.toml")
+    return folder
+
+
+@pytest.fixture
+def footage(tmp_path: Path) -> Path:
+    folder = tmp_path / "garden"
+    folder.mkdir()
+    luma = texture(20, 208, 240, speed=4)[..., 1].clip(16, 235)
+    write_clip(folder / "gate.mkv", luma)
+    return folder
+
+
+def test_it_gets_better_on_what_was_held_out(
+    model: Path, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result: dict[str, Any] = run_finetuning(str(model), footage, 0.05, None, [], 1)
+    assert result["improvement_db"] > 0
+    assert result["improvement_db"] == result["gain_db"] - result["gain_before_db"]
+    entry = find(result["model"] if "/" in result["model"] else f"./{result['model']}")
+    assert entry.name == "tiny-garden"
+    assert "trained further on clips of garden" in entry.card.origin.training
+    load_model(entry, torch.device("cpu"))
+    steps = result["steps"]
+    again, _, after = finetune(
+        find(str(model)), footage, minutes=9, name="tiny-garden", runs=Path("runs")
+    )
+    assert (after.step, Path(result["model"])) == (steps, again)  # it is done already
+
+
+def test_a_folder_without_clips_is_refused(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    with pytest.raises(InputError, match="there is no clip here"):
+        finetune(find(str(model)), tmp_path / "none", minutes=1, name="x", runs=tmp_path)
