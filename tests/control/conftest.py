@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority
+from peers.certificates import Authority
 from peers.mosquitto import MOSQUITTO_INSTALL, Mosquitto, mosquitto_path
 
 from streamsr import redact

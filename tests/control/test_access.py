@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Authority
+from peers.certificates import Authority
 
 from streamsr.control import check_mqtt
 from streamsr.control.access import read_access

@@ -11,7 +11,7 @@ from time import monotonic, process_time
 from typing import Any
 
 import pytest
-from certificates import Authority
+from peers.certificates import Authority
 from peers.mosquitto import HOST, Mosquitto, free_port
 from village import JPEG, Village, a_camera
 from watcher import Watcher, until

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from certificates import make_certificate
+from peers.certificates import make_certificate
 
 from streamsr.errors import ConfigError
 from streamsr.redact import redact

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
-from certificates import make_certificate
+from peers.certificates import make_certificate
 from playwright.async_api import Page
 from viewer import until
 

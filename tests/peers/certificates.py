@@ -1,4 +1,4 @@
-"""A certificate authority of one's own, for brokers on loopback."""
+"""Certificates for servers on loopback: of an authority of one's own, and self-signed."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -9,7 +9,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-__all__ = ["Authority"]
+from streamsr.settings import ServeSettings
+
+__all__ = ["Authority", "make_certificate"]
 
 
 class Authority:
@@ -44,6 +46,27 @@ class Authority:
             )
         )
         return certificate, key_file
+
+
+def make_certificate(
+    folder: Path, name: str = "server", password: bytes | None = None
+) -> ServeSettings:
+    """Write a self-signed certificate for 127.0.0.1 and its key; give the settings that name
+    them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    alternatives = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    builder = _builder(_named(name), _named(name), key.public_key())
+    certificate = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
+    paths = folder / f"{name}.pem", folder / f"{name}.key"
+    paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    lock = (
+        serialization.BestAvailableEncryption(password)
+        if password
+        else serialization.NoEncryption()
+    )
+    form = serialization.PrivateFormat.PKCS8
+    paths[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, form, lock))
+    return ServeSettings(tls_certificate=paths[0], tls_key=paths[1])
 
 
 def _named(name: str) -> x509.Name:
