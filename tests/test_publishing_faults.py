@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from urllib.parse import quote
 
@@ -172,7 +173,8 @@ async def test_a_server_that_comes_back_is_soon_published_to(rtmp_server: RtmpSe
             await until(lambda: publisher.state == "up", BACK_S)
             took.append(time.monotonic() - begun_s)
     assert max(took) < 5
-    assert outputs.codes() == [Code.OUT_UP, *[Code.OUT_DOWN, Code.OUT_UP] * 3]
+    codes = [code for code, _ in groupby(outputs.codes())]  # it may be down for two reasons
+    assert codes == [Code.OUT_UP, *[Code.OUT_DOWN, Code.OUT_UP] * 3]
 
 
 async def test_no_password_gets_out(
