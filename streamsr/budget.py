@@ -6,8 +6,8 @@ __all__ = ["Budget"]
 
 REMEMBERED = 16  # frames: their slowest is what the next one is expected to take
 SHARE = 0.85  # of the budget is planned with: the rest is for what cannot be foreseen
+CROWDED = 0.5  # of the budget
 EARNED = 1 / 200  # of a late frame is granted for each in time: one in a hundred is the promise
-GRANTED = 3.0  # late frames at the start
 MOST = 12.0  # in a row: a stall of the machine costs no frame, lasting overload does
 
 
@@ -23,16 +23,16 @@ class Budget:
             raise ValueError(f"budget_s: got {budget_s}, allowed is above 0")
         self.budget_s = budget_s
         self._took_s: deque[float] = deque(maxlen=REMEMBERED)
-        self._granted = GRANTED
+        self._granted = 0.0
 
     def served(self, took_s: float) -> None:
         """Note how long a frame was on its way, from being admitted to its departure."""
         self._took_s.append(took_s)
 
     @property
-    def exceeded(self) -> bool:
-        """Whether the way alone takes longer than a frame may: then no queue may form on it."""
-        return max(self._took_s, default=0.0) > self.budget_s
+    def crowded(self) -> bool:
+        """Whether the way alone takes much of what a frame may: then no queue may form on it."""
+        return max(self._took_s, default=0.0) > CROWDED * self.budget_s
 
     def admits(self, age_s: float) -> bool:
         """Whether a frame that arrived ``age_s`` ago is to be run."""

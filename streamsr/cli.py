@@ -82,7 +82,7 @@ def demo(
 @command
 def serve(
     url: Annotated[str, typer.Argument(help="A live address, as in rtsp://camera/stream.")],
-    model: Model = "fast",
+    model: Model = "fast-camera",
     models: Models = None,
     device: Device = "auto",
     listen: Listen = DEFAULT_LISTEN,

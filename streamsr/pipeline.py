@@ -58,6 +58,7 @@ class Pipeline:
         self._ladder = Ladder(len(steps))
         self.step = steps[0]  # what runs from the next frame on; set in the loop
         self._budget_s = budget_s
+        self._budgets: dict[Step, Budget] = {}  # of the steps that have had a turn
         self._emit = emit
         self._delivery = Delivery(
             encoder or EncoderSettings(),
@@ -238,10 +239,12 @@ class Pipeline:
 
     def _begin(self, step: Step) -> Turn:
         """Let a model have its turn. What its lookahead waits for is no part of the budget."""
-        rate = float(self.info.rate) if self.info else 25.0
-        budget = Budget(self._budget_s + step.engine.model.facts.lookahead / rate)
+        if step not in self._budgets:  # what a model took is remembered for its next turn
+            rate = float(self.info.rate) if self.info else 25.0
+            wait_s = step.engine.model.facts.lookahead / rate
+            self._budgets[step] = Budget(self._budget_s + wait_s)
         stream = step.engine.stream(self.name, self.meter, self._emit)
-        return Turn(step, stream, budget, self._pairs)
+        return Turn(step, stream, self._budgets[step], self._pairs)
 
     def _encode(self) -> None:
         """The encoder's thread: upscaled frames out, and the last one again when none come."""

@@ -57,7 +57,7 @@ class Turn:
 
     def push(self, frame: Frame) -> None:
         """Run a frame. With a lookahead it comes out only after those that follow it."""
-        if self.budget.exceeded:
+        if self.budget.crowded:
             self._make_room(self.step.engine.workers)
         self.waiting.append(Admitted(frame, monotonic(), self.budget))
         self._pass_on(self._stream.push(frame))

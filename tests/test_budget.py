@@ -2,17 +2,13 @@
 
 import pytest
 
-from streamsr.budget import EARNED, GRANTED, MOST, REMEMBERED, SHARE, Budget
+from streamsr.budget import EARNED, MOST, REMEMBERED, SHARE, Budget
 from streamsr.metrics import quantile
 
 
 @pytest.fixture
 def budget() -> Budget:
-    """One that has granted all the late frames it had to grant."""
-    budget = Budget(0.5)
-    while budget.admits(10):
-        pass
-    return budget
+    return Budget(0.5)
 
 
 def test_without_experience_any_frame_within_the_budget_is_worth_it(budget: Budget) -> None:
@@ -37,7 +33,7 @@ def test_the_slowest_of_the_newest_frames_counts_and_is_forgotten(budget: Budget
 
 def test_a_stall_costs_no_frame_and_lasting_overload_does() -> None:
     budget = Budget(0.5)
-    assert [budget.admits(10) for _ in range(5)] == [True] * int(GRANTED) + [False] * 2
+    assert not budget.admits(10)
     for _ in range(round(2 * MOST / EARNED)):
         assert budget.admits(0)
     assert [budget.admits(10) for _ in range(15)].count(True) == MOST
@@ -64,7 +60,7 @@ def test_in_simulation_frames_leave_within_the_budget(took_s: float) -> None:
             free_s = now_s + took_s
             budget.served(took_s)
             latencies.append(free_s - arrived_s)
-    p96 = quantile(latencies, 0.96)  # of so few frames, those granted at the start weigh more
-    assert p96 is not None
-    assert p96 <= 0.5
+    p99 = quantile(latencies, 0.99)
+    assert p99 is not None
+    assert p99 <= 0.5
     assert len(latencies) >= 0.9 * min(1000, 40 / (took_s + 0.01))

@@ -26,6 +26,7 @@ from streamsr.packet import SOUND, Packet
 
 __all__ = ["Recorder"]
 
+PARTIAL = ".partial"  # the ending of a file's name until it plays
 CHECK_S = 5.0  # between looks at room and age
 CHECK_FULL_S = 1.0  # likewise while there is no room
 MARGIN_BYTES = 8_000_000  # that must be free on top before recording goes on
@@ -179,7 +180,7 @@ class Recorder:
     def _hidden(self) -> Path:
         """The newest file before it has its name: killed in its first moments it must not be one
         of the recordings, as there is nothing in it."""
-        return self._folder / f".{self._newest}"
+        return self._folder / f".{self._newest}{PARTIAL}"
 
     def _reveal(self, *, whole: bool = False) -> None:
         """Give the newest file its name, once a fragment of it is written, or it is ``whole``."""
@@ -193,8 +194,8 @@ class Recorder:
         """Put what a recorder that was killed has left in order."""
         for last in sorted(self._recordings())[-1:]:
             self._mend(last.name)
-        for path in self._folder.glob(".*.mp4"):
-            if recording_of(self._stream, path.name[1:], 0) is not None:
+        for path in self._folder.glob(f".*{PARTIAL}"):
+            if recording_of(self._stream, path.name[1:].removesuffix(PARTIAL)) is not None:
                 path.unlink(missing_ok=True)
 
     def _close_before(self) -> None:

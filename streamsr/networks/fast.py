@@ -19,7 +19,9 @@ __all__ = ["Fast"]
 class Fast(nn.Module):
     """(b, window, 1, h, w) luma in [0, 1] to (b, 1, scale*h, scale*w).
 
-    What comes out belongs to the frame that ``lookahead`` others follow in the window.
+    What comes out belongs to the frame that ``lookahead`` others follow in the window. With
+    ``keep_mean`` its mean is that of plain scaling, whatever the network believes a camera's
+    encoder to have done to it.
 
     The convolutions run in the dtype and memory format of their weights (bfloat16 in
     ``channels_last`` is the fast form on a CPU); the skip is always float32, since bfloat16 holds
@@ -33,11 +35,13 @@ class Fast(nn.Module):
         scale: int = 4,
         window: int = 1,
         lookahead: int = 0,
+        keep_mean: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= lookahead < window:
             raise ValueError(f"lookahead: got {lookahead}, allowed is 0 to {window - 1}")
         self.scale = scale
+        self.keep_mean = keep_mean
         self.reference = window - 1 - lookahead
         widths = [window, *[features] * (layers - 1), scale * scale]
         convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
@@ -51,6 +55,8 @@ class Fast(nn.Module):
         for conv in self.body[:-1]:
             features = _conv_relu(conv, features)
         detail = self.body[-1](features).float()
+        if self.keep_mean:
+            detail = detail - detail.mean((1, 2, 3), keepdim=True)
         # under autocast the skip's weights would be rounded and not sum to 1: training would make
         # up for that, and shift every picture by a third of a level where the skip is exact
         with torch.autocast(frame.device.type, enabled=False):

@@ -82,7 +82,10 @@ def evaluate(
                 f"that of {entry.name!r}"
             )
     places = _clips_of(target)  # before a model is loaded: a wrong path is said at once
-    models = {one.name: load_model(one, device) for one in (entry, *against)}
+    models = {entry.name: load_model(entry, device)}
+    for other in against:  # two folders may have one name
+        name = str(other.folder) if other.name in models else other.name
+        models[name] = load_model(other, device)
     plain = SlidingWindow(Resample("bicubic", scale), Facts(scale, 1, 0, Colour.RGB))
     contest = _Contest(models, plain, device, degrade, max_frames, report)
     costs = {"bicubic": plain, **models}.items()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from time import monotonic
 
@@ -96,7 +97,9 @@ def _step_s(settings: TrainSettings, prepared: Callable[[str], None]) -> float:
     """How long a step takes here, the clips read and coded on the way."""
     with TemporaryDirectory() as folder:
         probe = Trainer(settings.model_copy(update={"runs": Path(folder)}), prepared)
-        start = monotonic()
+        times = []
         for step in range(TIMED_STEPS):
+            start = monotonic()
             probe.advance(*probe.crops.at(step))
-        return (monotonic() - start) / TIMED_STEPS
+            times.append(monotonic() - start)
+        return median(times)  # the first ones take long

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from rich.table import Table
 
@@ -133,9 +133,11 @@ def evaluation_tables(result: Evaluation) -> list[Table]:
 
 
 def _table(title: str, headers: Sequence[str], rows: Iterator[Sequence[str]]) -> Table:
+    """A table of narrow columns: a header of two words takes two lines."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for number, header in enumerate(headers):
-        table.add_column(header, justify="right" if number else "left", no_wrap=True)
+        justify: Literal["right", "left"] = "right" if number else "left"
+        table.add_column(header.replace(" ", "\n"), justify=justify, no_wrap=True)
     for cells in rows:
         table.add_row(*cells)
     return table
@@ -169,7 +171,7 @@ def _clip_rows(result: Evaluation) -> Iterator[Sequence[str]]:
 def _cells(ours: Scores, bicubic: Scores) -> Iterator[str]:
     for scores in (bicubic, ours):
         yield f"{scores.psnr_db:.2f}"
-        yield f"{scores.ssim:.4f}"
+        yield f"{scores.ssim:.4f}".lstrip("0")  # a terminal is 80 columns wide
         yield _decibels(scores.temporal_db)
     yield f"{_gain(ours, bicubic):+.2f}"
 

@@ -276,11 +276,11 @@ def test_a_file_has_its_name_only_once_it_plays(tmp_path: Path) -> None:
     killed = Recording(tmp_path, 600)
     killed.go_on(3)
     assert [path.name[0] for path in tmp_path.iterdir()] == ["."]
-    other = tmp_path / ".other-20261124T120000Z.mp4"
+    other = tmp_path / ".other-20261124T120000Z.mp4.partial"
     other.touch()
     later = Recording(tmp_path, 600)
     later.go_on(12)
-    (path,) = tmp_path.glob("[!.]*.mp4")
+    (path,) = tmp_path.glob("*.mp4")
     written = seen(path).numbers
     assert written == list(range(len(written)))
     assert len(written) >= 6, "while it is being written"

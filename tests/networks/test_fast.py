@@ -123,3 +123,14 @@ def test_a_window_gives_the_picture_of_its_reference() -> None:
         torch.testing.assert_close(network(frames), resize(frames[:, 2 - lookahead], 4))
     with pytest.raises(ValueError, match="lookahead: got 3, allowed is 0 to 2"):
         Fast(window=3, lookahead=3)
+
+
+def test_the_mean_of_a_picture_is_kept() -> None:
+    frame = torch.rand(2, 1, 1, 12, 16, generator=torch.Generator().manual_seed(0))
+    plain = resize(frame[:, 0], 4).mean((1, 2, 3))
+    for keep in (False, True):
+        torch.manual_seed(5)
+        made = Fast(features=8, layers=3, keep_mean=keep)
+        made.body[-1].bias.data.fill_(0.1)
+        kept = torch.allclose(made(frame).mean((1, 2, 3)), plain, atol=1e-5)
+        assert kept == keep
