@@ -5,7 +5,7 @@ from collections import deque
 __all__ = ["Budget"]
 
 REMEMBERED = 16  # frames: their slowest is what the next one is expected to take
-SHARE = 0.85  # of the budget is planned with: the rest is for what cannot be foreseen
+SHARE = 0.75  # of the budget is planned with: the rest is for what cannot be foreseen
 CROWDED = 0.5  # of the budget
 EARNED = 1 / 200  # of a late frame is granted for each in time: one in a hundred is the promise
 MOST = 12.0  # in a row: a stall of the machine costs no frame, lasting overload does

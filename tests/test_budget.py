@@ -18,12 +18,12 @@ def test_without_experience_any_frame_within_the_budget_is_worth_it(budget: Budg
 
 def test_what_the_way_takes_is_left_out_of_what_a_frame_may_have_waited(budget: Budget) -> None:
     budget.served(0.3)
-    assert budget.admits(0.12)
-    assert not budget.admits(0.13)
+    assert budget.admits(0.5 * SHARE - 0.301)
+    assert not budget.admits(0.5 * SHARE - 0.299)
 
 
 def test_the_slowest_of_the_newest_frames_counts_and_is_forgotten(budget: Budget) -> None:
-    budget.served(0.4)
+    budget.served(0.3)
     for _ in range(REMEMBERED - 1):
         budget.served(0.01)
     assert not budget.admits(0.1)
