@@ -5,13 +5,12 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamsr import building
+from streamsr.closing import Closing
 from streamsr.config import parse
 from streamsr.engine.engines import Engines, pick_device
 from streamsr.events import Emit, Event
@@ -28,7 +27,7 @@ RGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)  # sRGB
 Picture = NDArray[np.uint8]
 
 
-class Upscaler:
+class Upscaler(Closing):
     """A loaded model for the frames of one stream.
 
     Pictures are (h, w, 3) uint8 R'G'B'; each comes out once, in order, as (scale*h, scale*w, 3).
@@ -76,17 +75,6 @@ class Upscaler:
     def close(self) -> None:
         """End the engine's threads."""
         self._engines.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @asynccontextmanager

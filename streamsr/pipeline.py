@@ -146,7 +146,7 @@ class Pipeline:
             latency_p50_ms=latency["p50"],
             latency_p99_ms=latency["p99"],
             reconnects=self.meter["reconnects"],
-            stalled_s=self._stalled_s(),
+            stalled_s=self._stalled_s(latency["p99"]),
             rate=float(info.rate) if info else 0.0,
             sound=bool(info and info.audio_codec),
             aspect=float(info.width / info.height * info.sample_aspect) if info else 0.0,
@@ -171,11 +171,10 @@ class Pipeline:
         if self._loop is not None and self._limits.seconds is not None and self._source.live:
             self._timer = self._loop.call_later(self._limits.seconds, self.stop)
 
-    def _stalled_s(self) -> float:
+    def _stalled_s(self, usual_ms: float | None) -> float:
         """Since a frame was finished, while others wait: far longer than any has taken."""
         stalled_s = monotonic() - self._progress if self._waiting else 0.0
-        usual_s = (self.meter.latency_ms()["p99"] or 0.0) / 1e3
-        return stalled_s if stalled_s > 4 * usual_s else 0.0
+        return stalled_s if stalled_s > 4 * (usual_ms or 0.0) / 1e3 else 0.0
 
     @property
     def _waiting(self) -> int:

@@ -29,7 +29,7 @@ class StreamStatus:
     sound: bool = False  # whether the source has any
     wanted: str = ""  # the model that was asked for
     aspect: float = 0.0  # display width / height; 0 before the first frame
-    message: str = ""  # the newest event, for people
+    message: str = ""  # why it has ended with a failure, for people
 
 
 @dataclass(frozen=True, slots=True)

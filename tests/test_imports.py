@@ -10,9 +10,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "streamsr"
 
 GROUND = {
-    "arrival", "backlog", "backoff", "budget", "channel", "child", "config", "errors", "events",
-    "frame", "framing", "hub", "ladder", "metrics", "packet", "redact", "settings", "shipped",
-    "status", "threads", "timeline", "window",
+    "arrival", "backlog", "backoff", "budget", "channel", "child", "closing", "config", "errors",
+    "events", "frame", "framing", "hub", "ladder", "metrics", "packet", "redact", "settings",
+    "shipped", "status", "threads", "timeline", "window",
 }  # fmt: skip
 FLOORS = [  # from the ground up; a module may import its own floor's room and what lies below
     GROUND,

@@ -14,12 +14,11 @@ from contextlib import suppress
 from dataclasses import replace
 from queue import SimpleQueue
 from time import monotonic, thread_time
-from types import TracebackType
-from typing import Self
 from weakref import WeakSet
 
 import torch
 
+from streamsr.closing import Closing
 from streamsr.engine.batch import Batcher
 from streamsr.engine.breaks import Breaks
 from streamsr.engine.compute import Arrival, Compute, Job
@@ -36,7 +35,7 @@ from streamsr.window import Window
 __all__ = ["CudaEngine", "CudaEngineStream"]
 
 
-class CudaEngine:
+class CudaEngine(Closing):
     """A device and a loaded model. ``with`` it: leaving ends its threads.
 
     ``slots`` frames of a stream may be under way at once, beside those whose window is not whole
@@ -91,17 +90,6 @@ class CudaEngine:
             self._freed.notify_all()
         for thread in self._threads:
             thread.join()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def track(self, layout: Layout) -> Track:
         """Allocate what a stream needs for frames of ``layout``."""

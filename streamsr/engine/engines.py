@@ -4,11 +4,10 @@ import os
 import threading
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import torch
 
+from streamsr.closing import Closing
 from streamsr.engine.batch import Batcher
 from streamsr.engine.cpu import CpuEngine
 from streamsr.engine.cuda import CudaEngine
@@ -46,7 +45,7 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else CPU
 
 
-class Engines:
+class Engines(Closing):
     """The engines of one device. ``with`` it: leaving ends their threads. Any thread may load.
 
     On a CPU a window is a batch of its own: two in one thread would leave another thread idle.
@@ -82,17 +81,6 @@ class Engines:
     def close(self) -> None:
         """End the threads; what is under way is finished."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _cores() -> int:

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from streamsr.engine.kernel_source import KERNELS, kernel_source
-from streamsr.engine.planes import Converter, Planes, TorchConverter, chroma_is_left, spans
+from streamsr.engine.planes import (
+    Converter,
+    Planes,
+    TorchConverter,
+    chroma_is_left,
+    chroma_shift,
+    spans,
+)
 from streamsr.frame import ColourTags
 from streamsr.networks.contract import Colour
 
@@ -72,7 +79,7 @@ class KernelConverter:
 
     def _chroma_scaled(self, source: Planes, tags: ColourTags, out: Planes) -> None:
         rows, columns = out[1].shape
-        shift = chroma_is_left(tags) * (0.25 - 0.25 / self._scale)
+        shift = chroma_shift(tags, self._scale)
         before = (*map(_address, source[1:]), *_ints(*source[1].shape))
         after = (*map(_address, out[1:]), *_ints(rows, columns, self._scale))
         self._launch("chroma_scaled", (columns, rows, 2), (*before, *after, *_floats(shift)))

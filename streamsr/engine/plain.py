@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from streamsr.engine.job import Job
+from streamsr.engine.planes import chroma_shift
 from streamsr.engine.pool import Pool
 from streamsr.events import Emit
-from streamsr.frame import ColourTags, Frame, Plane
+from streamsr.frame import Frame, Plane
 from streamsr.metrics import Meter
 from streamsr.networks.resample import Resample, resized_plane
 from streamsr.networks.sliding import SlidingWindow
@@ -77,10 +78,9 @@ def scaled_plainly(frame: Frame, scale: int, kernel: str = "bicubic") -> Frame:
 
 def plain_chroma(frame: Frame, scale: int, kernel: str = "bicubic") -> tuple[Plane, Plane]:
     """The chroma of a 4:2:0 frame enlarged, where it is sited."""
-    left = frame.colour.chroma == ColourTags.CHROMA_LEFT
     height, width = (-(-scale * side // 2) for side in (frame.height, frame.width))
     blue, red = (
-        _resized(plane, scale, kernel, left * (0.25 - 0.25 / scale))[:height, :width]
+        _resized(plane, scale, kernel, chroma_shift(frame.colour, scale))[:height, :width]
         for plane in frame.planes[1:]
     )
     return blue, red

@@ -20,6 +20,7 @@ __all__ = [
     "Planes",
     "TorchConverter",
     "chroma_is_left",
+    "chroma_shift",
     "luma_levels",
     "luma_of_rgb",
     "network_pixels",
@@ -100,7 +101,7 @@ def picture_levels(
     if colour is Colour.RGB:
         return _yuv420(output, tags)
     luma = luma_levels(output, tags)
-    shift = chroma_is_left(tags) * (0.25 - 0.25 / scale)
+    shift = chroma_shift(tags, scale)
     height, width = (-(-side // 2) for side in luma.shape)
     chroma = resize(torch.stack(source[1:]).float(), scale, shift_x=shift)
     return luma, *chroma[:, :height, :width].unbind()
@@ -126,6 +127,12 @@ def spans(tags: ColourTags) -> tuple[float, float, float]:
 def chroma_is_left(tags: ColourTags) -> bool:
     """Whether chroma is sited level with the left of each pair of luma columns."""
     return tags.chroma == ColourTags.CHROMA_LEFT
+
+
+def chroma_shift(tags: ColourTags, scale: int) -> float:
+    """How far to the right chroma is sampled to be sited as before once it is ``scale`` times as
+    large, in its own pixels."""
+    return chroma_is_left(tags) * (0.25 - 0.25 / scale)
 
 
 def _packed_levels(output: Tensor, source: Tensor, colour: Colour, scale: int) -> Tensor:

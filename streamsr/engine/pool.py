@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Callable, Hashable
 from time import monotonic
-from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
+from streamsr.closing import Closing
 from streamsr.engine.batch import Batcher
 
 __all__ = ["Pool"]
@@ -13,7 +13,7 @@ __all__ = ["Pool"]
 T = TypeVar("T")
 
 
-class Pool(Generic[T]):
+class Pool(Closing, Generic[T]):
     """``workers`` threads, each with one batch at a time in ``run``, which must not raise.
 
     ``with`` it: leaving ends the threads, what is under way finished; what still waits is given
@@ -58,17 +58,6 @@ class Pool(Generic[T]):
         while waiting := self._batcher.take(float("inf")):
             for _, item in waiting:
                 self._abandon(item)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _work(self) -> None:
         while (batch := self._next()) is not None:
