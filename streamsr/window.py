@@ -7,19 +7,20 @@ a tensor: it names ring positions, and the caller holds the ring.
 __all__ = ["Window", "mirrored_indices"]
 
 
-def mirrored_indices(centre: int, size: int, count: int) -> tuple[int, ...]:
-    """Give the frames of the window around ``centre`` in a clip of ``count`` frames.
+def mirrored_indices(centre: int, size: int, count: int, lookahead: int) -> tuple[int, ...]:
+    """Give the frames of the window of ``centre`` in a clip of ``count`` frames.
 
     Frames missing at the ends are mirrored around the centre, as the evaluation of EDVR does
     (``reflection_circle``): with ``size`` 5 the first window is (4, 3, 0, 1, 2) and the last
-    (n-3, n-2, n-1, n-4, n-5). A clip shorter than the window repeats its border frames instead.
+    (n-3, n-2, n-1, n-4, n-5). A clip shorter than the window repeats its border frames instead, and
+    so does a window without lookahead, whose first frames have nothing to mirror.
     """
-    reach = size // 2
+    reach = size - 1 - lookahead
     last = count - 1
     window = []
-    for place in range(centre - reach, centre + reach + 1):
+    for place in range(centre - reach, centre + lookahead + 1):
         if place < 0:
-            index = centre + reach - place
+            index = centre + lookahead - place if lookahead else 0
         elif place > last:
             index = centre - reach - (place - last)
         else:
@@ -29,23 +30,27 @@ def mirrored_indices(centre: int, size: int, count: int) -> tuple[int, ...]:
 
 
 class Window:
-    """A stream's ring of the last ``size`` frames, a centred reference, ``lookahead = size // 2``.
+    """A stream's ring of the last ``size`` frames, the reference in its centre or its last one.
 
-    The first window needs every position of the ring (its past is mirrored out of its future),
-    so nothing is ready before ``size`` frames are there; then ``lookahead + 1`` windows are at
-    once, and one per frame from there on.
+    The first centred window needs every position of the ring (its past is mirrored out of its
+    future), so nothing is ready before ``size`` frames are there; then ``lookahead + 1`` windows
+    are at once, and one per frame from there on. Without ``lookahead`` each frame has its window
+    at once.
     """
 
-    def __init__(self, size: int) -> None:
-        if size < 1 or size % 2 == 0:
-            raise ValueError(f"window size: got {size}, allowed is an odd number from 1")
+    def __init__(self, size: int, lookahead: int | None = None) -> None:
+        lookahead = size // 2 if lookahead is None else lookahead
+        if size < 1:
+            raise ValueError(f"window size: got {size}, allowed is 1 or more")
+        if lookahead and size != 2 * lookahead + 1:
+            raise ValueError(
+                f"lookahead of a window of {size} frames: got {lookahead}, allowed is 0, and half "
+                "of an odd number of frames"
+            )
         self.size = size
+        self.lookahead = lookahead
         self._pushed = 0  # frames since the last reset
         self._finished = 0  # windows given out since the last reset
-
-    @property
-    def lookahead(self) -> int:
-        return self.size // 2
 
     @property
     def pending(self) -> int:
@@ -56,7 +61,7 @@ class Window:
         """Take one frame: give the ring position to write it to and the windows it completes."""
         position = self._pushed % self.size
         self._pushed += 1
-        if self._pushed < self.size:
+        if self.lookahead and self._pushed < self.size:
             return position, []
         return position, self._windows_until(self._pushed - self.lookahead)
 
@@ -73,7 +78,7 @@ class Window:
     def _windows_until(self, end: int) -> list[tuple[int, ...]]:
         centres = range(self._finished, end)
         self._finished = end
-        return [
-            tuple(i % self.size for i in mirrored_indices(centre, self.size, self._pushed))
-            for centre in centres
-        ]
+        windows = (
+            mirrored_indices(centre, self.size, self._pushed, self.lookahead) for centre in centres
+        )
+        return [tuple(index % self.size for index in window) for window in windows]

@@ -49,7 +49,7 @@ def test_clips_no_longer_than_a_window(count: int, windows: list[tuple[int, ...]
 @pytest.mark.parametrize("size", [1, 3, 5, 7])
 @pytest.mark.parametrize("count", range(1, 18))
 def test_streaming_is_the_whole_clip(size: int, count: int) -> None:
-    clip = [mirrored_indices(centre, size, count) for centre in range(count)]
+    clip = [mirrored_indices(centre, size, count, size // 2) for centre in range(count)]
     assert streamed(Window(size), count) == clip
     for centre, indices in enumerate(clip):
         assert indices[size // 2] == centre
@@ -84,7 +84,25 @@ def test_after_a_reset_or_a_flush_a_stream_is_new(before: int) -> None:
     assert streamed(reset, 9) == streamed(flushed, 9) == streamed(Window(5), 9)
 
 
-@pytest.mark.parametrize("size", [0, -1, 2, 4])
-def test_a_window_has_a_centre(size: int) -> None:
-    with pytest.raises(ValueError, match=f"got {size}, allowed is an odd number from 1"):
+def test_a_window_without_lookahead_repeats_the_first_frame_and_waits_for_none() -> None:
+    window = Window(3, 0)
+    assert [window.push()[1] for _ in range(4)] == [
+        [(0, 0, 0)],
+        [(0, 0, 1)],
+        [(0, 1, 2)],
+        [(1, 2, 0)],
+    ]
+    assert window.flush() == []
+    assert window.push() == (0, [(0, 0, 0)])
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_window_has_a_frame(size: int) -> None:
+    with pytest.raises(ValueError, match=f"got {size}, allowed is 1 or more"):
         Window(size)
+
+
+@pytest.mark.parametrize(("size", "lookahead"), [(2, 1), (4, 2), (5, 1), (3, 2), (3, -1)])
+def test_a_window_is_centred_or_looks_back(size: int, lookahead: int) -> None:
+    with pytest.raises(ValueError, match=f"of {size} frames: got {lookahead}, allowed is 0"):
+        Window(size, lookahead)

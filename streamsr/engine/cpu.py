@@ -48,7 +48,7 @@ class CpuEngine:
         return CpuEngineStream(self, name, meter, emit)
 
     def submit(self, stream: object, job: WindowJob) -> None:
-        shape = tuple(job.window[1].shape)
+        shape = tuple(job.window.window.shape)
         self._pool.submit(stream, (self, shape), job)
 
     def run(self, jobs: Sequence[WindowJob]) -> None:
@@ -58,8 +58,12 @@ class CpuEngine:
         spent = (thread_time() - started) / len(jobs)
         for job, output in zip(jobs, outputs, strict=True):
             job.meter.charge("network", spent)
-            with job.meter.stage("finish"):
-                job.upscaled.set_result(self._finished(job, output))
+            self.settle(job, output)
+
+    def settle(self, job: WindowJob, output: Tensor | None) -> None:
+        """Give a job its frame, made of the network's output; None: there is none."""
+        with job.meter.stage("finish"):
+            job.upscaled.set_result(self._finished(job, output))
 
     def _outputs(self, jobs: Sequence[WindowJob]) -> Sequence[Tensor | None]:
         try:

@@ -9,6 +9,7 @@ import torch
 
 from streamsr.closing import Closing
 from streamsr.engine.batch import Batcher
+from streamsr.engine.chained import ChainedEngine
 from streamsr.engine.cpu import CpuEngine
 from streamsr.engine.cuda import CudaEngine
 from streamsr.engine.device import CudaDevice
@@ -17,7 +18,7 @@ from streamsr.engine.job import Job, run_jobs
 from streamsr.engine.plain import PlainEngine
 from streamsr.engine.pool import Pool
 from streamsr.errors import UserError
-from streamsr.networks.contract import Colour
+from streamsr.networks.contract import Colour, RecurrentNetwork
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import Entry, load_model
@@ -66,9 +67,7 @@ class Engines(Closing):
     def of(self, model: SlidingWindow) -> Engine:
         """An engine for a model that is loaded already."""
         if self._pool is not None:
-            plain = type(model.network) is Resample and model.facts.colour is Colour.LUMA
-            kind = PlainEngine if plain else CpuEngine
-            return kind(model, self.device, self._pool)
+            return _cpu_kind(model)(model, self.device, self._pool)
         return self._stack.enter_context(CudaEngine(model, CudaDevice(self.device)))
 
     def load(self, entry: Entry) -> Engine:
@@ -81,6 +80,13 @@ class Engines(Closing):
     def close(self) -> None:
         """End the threads; what is under way is finished."""
         self._stack.close()
+
+
+def _cpu_kind(model: SlidingWindow) -> type[PlainEngine] | type[CpuEngine]:
+    if isinstance(model.network, RecurrentNetwork):
+        return ChainedEngine
+    plain = type(model.network) is Resample and model.facts.colour is Colour.LUMA
+    return PlainEngine if plain else CpuEngine
 
 
 def _cores() -> int:

@@ -1,13 +1,14 @@
 """How every network is driven: the facts of a model, and one face to feed it a frame at a time."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["Colour", "Facts", "Finished", "State", "StreamingModel"]
+__all__ = ["Colour", "Facts", "Finished", "Memory", "RecurrentNetwork", "State", "StreamingModel"]
 
 
 class Colour(StrEnum):
@@ -43,6 +44,34 @@ class Facts:
 
 Finished = tuple[int, Tensor]
 """The slot an output belongs to, and the output: (c, scale*h, scale*w), float32, about [0, 1]."""
+
+
+Memory = tuple[Tensor, ...]
+"""What one frame of a stream leaves to the next: tensors with a row a stream; zeros before one."""
+
+A = TypeVar("A")
+
+
+class RecurrentNetwork(nn.Module, ABC, Generic[A]):
+    """A network that maps a window and a memory to an output and the next memory.
+
+    Its work on a window comes in two parts, so that the first may be done ahead of its turn.
+    """
+
+    @abstractmethod
+    def fresh(self, batch: int, height: int, width: int) -> Memory:
+        """The memory before a stream's first frame: zeros, for input of ``height`` x ``width``."""
+
+    @abstractmethod
+    def align(self, window: Tensor) -> A:
+        """All that needs no memory of (b, window, c, h, w): a stream's windows in any order."""
+
+    @abstractmethod
+    def advance(self, aligned: A, memory: Memory) -> tuple[Tensor, Memory]:
+        """The output, (b, c, scale*h, scale*w), and what it leaves to the stream's next frame."""
+
+    def forward(self, window: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        return self.advance(self.align(window), memory)
 
 
 class State(Protocol):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from streamsr.networks.resample import enlarged, unshuffled
 
-__all__ = ["Fast"]
+__all__ = ["Fast", "conv_relu", "initialise"]
 
 
 class Fast(nn.Module):
@@ -45,7 +45,7 @@ class Fast(nn.Module):
         self.reference = window - 1 - lookahead
         widths = [window, *[features] * (layers - 1), scale * scale]
         convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
-        _initialise(convs)
+        initialise(convs)
         self.body = nn.ModuleList(convs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class Fast(nn.Module):
         dtype = next(self.body.parameters()).dtype
         features = x[:, :, 0].to(dtype).contiguous(memory_format=torch.channels_last)
         for conv in self.body[:-1]:
-            features = _conv_relu(conv, features)
+            features = conv_relu(conv, features)
         detail = self.body[-1](features).float()
         if self.keep_mean:
             detail = detail - detail.mean((1, 2, 3), keepdim=True)
@@ -64,7 +64,7 @@ class Fast(nn.Module):
         return unshuffled(detail + skip, self.scale)
 
 
-def _initialise(convs: list[nn.Conv2d]) -> None:
+def initialise(convs: list[nn.Conv2d]) -> None:
     """Start near the identity, which trains plain deep stacks as skips would, for free."""
     for conv in convs:
         nn.init.zeros_(conv.bias)  # type: ignore[arg-type] # they all have one
@@ -74,7 +74,7 @@ def _initialise(convs: list[nn.Conv2d]) -> None:
     convs[-1].weight.data *= 0.1
 
 
-def _conv_relu(conv: nn.Module, x: Tensor) -> Tensor:
+def conv_relu(conv: nn.Module, x: Tensor) -> Tensor:
     """Convolution and ReLU; on a CPU in one pass, which saves a fifth of the network's time."""
     if torch.is_inference_mode_enabled() and x.device.type == "cpu" and _FUSED is not None:
         same = [1, 1]  # padding, stride and dilation alike

@@ -6,13 +6,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from streamsr.networks.contract import Facts, Finished
+from streamsr.networks.chain import Link
+from streamsr.networks.contract import Facts, Finished, RecurrentNetwork
 from streamsr.window import Window
 
 __all__ = ["Ready", "SlidingWindow", "WindowState"]
 
-Ready = tuple[int, Tensor]
-"""A slot and a window of it to be run, (window, c, h, w)."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ready:
+    """A window to be run."""
+
+    slot: int
+    window: Tensor  # (window, c, h, w)
+    link: Link | None = None  # of a recurrent network
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +28,11 @@ class WindowState:
 
     ring: Tensor  # (batch, window, c, h, w)
     windows: tuple[Window, ...]  # one a slot: which ring positions form its next windows
+    links: list[Link | None]  # one a slot: the newest window's, None before a stream's first
 
     def reset(self, slot: int) -> None:
         self.windows[slot].reset()
+        self.links[slot] = None
 
 
 class SlidingWindow:
@@ -31,15 +40,11 @@ class SlidingWindow:
 
     Feeding frames one by one gives what the network gives on the windows of the whole clip,
     borders mirrored as ``streamsr.window`` states. All windows that one step completes, of all
-    its streams, run as one batch.
+    its streams, run as one batch; those of a recurrent network one after the other.
     """
 
     def __init__(self, network: nn.Module, facts: Facts) -> None:
-        if facts.lookahead != facts.window // 2:
-            raise ValueError(
-                f"lookahead of a sliding window of {facts.window} frames: "
-                f"got {facts.lookahead}, allowed is {facts.window // 2} (its reference is centred)"
-            )
+        Window(facts.window, facts.lookahead)  # raises ValueError for what there cannot be
         self.network = network
         self.facts = facts
 
@@ -54,7 +59,8 @@ class SlidingWindow:
         shape = (batch, self.facts.window, self.facts.colour.channels, height, width)
         return WindowState(
             ring=torch.zeros(shape, dtype=torch.float32, device=like.device),
-            windows=tuple(Window(self.facts.window) for _ in range(batch)),
+            windows=tuple(Window(self.facts.window, self.facts.lookahead) for _ in range(batch)),
+            links=[None] * batch,
         )
 
     def push(
@@ -68,20 +74,36 @@ class SlidingWindow:
         for slot, pixels in zip(slots, frame, strict=True):
             position, windows = state.windows[slot].push()
             state.ring[slot, position].copy_(pixels)
-            ready += [(slot, state.ring[slot, list(window)]) for window in windows]
+            ready += [self._ready(state, slot, window) for window in windows]
         return ready
 
     def drain(self, state: WindowState, slot: int) -> list[Ready]:
         """End the slot's stream: give the windows of the frames that still wait for theirs."""
-        return [(slot, state.ring[slot, list(w)]) for w in state.windows[slot].flush()]
+        ready = [self._ready(state, slot, window) for window in state.windows[slot].flush()]
+        state.links[slot] = None
+        return ready
 
     def run(self, ready: Sequence[Ready]) -> list[Finished]:
-        """Run windows as one batch. Any thread may call it: the state is not touched."""
-        if not ready:
-            return []
+        """Run windows, as one batch unless they are links of a chain. Any thread may call it: the
+        state is not touched. A chain's windows must be run in order."""
         with torch.inference_mode():
-            outputs = self.network(torch.stack([window for _, window in ready]))
-        return [(slot, output) for (slot, _), output in zip(ready, outputs, strict=True)]
+            if isinstance(self.network, RecurrentNetwork):
+                return [_run_link(one) for one in ready]
+            if not ready:
+                return []
+            outputs = self.network(torch.stack([one.window for one in ready]))
+        return [(one.slot, output) for one, output in zip(ready, outputs, strict=True)]
+
+    def _ready(self, state: WindowState, slot: int, window: tuple[int, ...]) -> Ready:
+        """A copy of a window, the link of its chain with it."""
+        pixels = state.ring[slot, list(window)]
+        if not isinstance(self.network, RecurrentNetwork):
+            return Ready(slot, pixels)
+        last = state.links[slot]
+        height, width = pixels.shape[2:]
+        link = last.next() if last else Link.first(self.network, (height, width))
+        state.links[slot] = link
+        return Ready(slot, pixels, link)
 
     def step(
         self, frame: Tensor, state: WindowState, slots: Sequence[int] | None = None
@@ -92,3 +114,8 @@ class SlidingWindow:
     def flush(self, state: WindowState, slot: int) -> list[Finished]:
         """Give the outputs the slot's stream still owes."""
         return self.run(self.drain(state, slot))
+
+
+def _run_link(ready: Ready) -> Finished:
+    assert ready.link is not None  # every window of a recurrent network has one
+    return ready.slot, ready.link.advance(ready.link.align(ready.window))

@@ -6,6 +6,7 @@ that a run sees the same pictures again wherever the cache was lost.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from zlib import crc32
@@ -48,13 +49,13 @@ class Coder:
             for path in clip_paths(folder)
         ]
 
-    def stills(self, folder: Path, settings: DegradeSettings) -> list[Clip]:
+    def stills(self, folder: Path, hanging: float, settings: DegradeSettings | None) -> list[Clip]:
         """What a camera that hangs still, trembles, pans or zooms shows of each photograph."""
         return [
             self._clip(
                 path,
-                Motion.drawn((self.seed, crc32(path.name.encode()))),
-                self._drawn(path, settings.still_codings, settings),
+                Motion.drawn((self.seed, crc32(path.name.encode())), hanging),
+                None if settings is None else self._drawn(path, settings.still_codings, settings),
             )
             for number, path in enumerate(still_paths(folder))
             if number % VALID_STILLS
@@ -74,8 +75,8 @@ class Coder:
         name = crc32(path.name.encode())
         return [drawn(settings, (self.seed, name, number)) for number in range(count)]
 
-    def _clip(self, path: Path, motion: Motion | None, recipes: Sequence[Recipe]) -> Clip:
-        """The clip at ``path``, or with a motion the still there."""
+    def _clip(self, path: Path, motion: Motion | None, recipes: Sequence[Recipe] | None) -> Clip:
+        """The clip at ``path``, or with a motion the still there; None: no camera codes it."""
         frames: list[Frame] = []  # read once, and only where something is missing
 
         def read() -> list[Frame]:
@@ -89,7 +90,7 @@ class Coder:
         def truth() -> Pixels:
             return np.stack([pixels_of(frame, self.colour) for frame in read()])
 
-        def codings() -> Pixels:
+        def codings(recipes: Sequence[Recipe]) -> Pixels:
             fit = [fitted(frame, 2 * self.scale) for frame in read()]
             return np.stack([self._shown(fit, recipe) for recipe in recipes])
 
@@ -97,7 +98,11 @@ class Coder:
         if self.clip_frames is not None:
             kind += f"|{self.clip_frames} frames"
         pixels = cached(path, self.cache, kind, truth)
-        low = cached(path, self.cache, f"{kind}|x{self.scale}|{list(recipes)}", codings)
+        if recipes is None:
+            self.report(path.stem)
+            return Clip(path.stem, pixels)
+        coding = f"{kind}|x{self.scale}|{list(recipes)}"
+        low = cached(path, self.cache, coding, partial(codings, recipes))
         height, width = (self.scale * side for side in low.shape[3:])
         self.report(path.stem)
         return Clip(path.stem, pixels[:, :, :height, :width], low)

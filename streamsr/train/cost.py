@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from streamsr.networks.contract import Facts
+from streamsr.networks.contract import Facts, RecurrentNetwork
 from streamsr.train.results import Cost
 
 __all__ = ["cost_of"]
@@ -19,6 +19,9 @@ def cost_of(network: nn.Module, facts: Facts) -> Cost:
     window = torch.zeros(1, facts.window, facts.colour.channels, side, side, device=like.device)
     # with gradients off, yet not in inference mode, where a fused operator is not counted
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(window)
+        if isinstance(network, RecurrentNetwork):
+            network(window, network.fresh(1, side, side))
+        else:
+            network(window)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Cost(parameters, counter.get_total_flops() / 2 / side**2)

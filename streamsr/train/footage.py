@@ -32,12 +32,12 @@ class Footage:
     def train(self) -> list[Clip]:
         """What crops are cut from; the stills get the share that the settings give them."""
         settings, degrade = self.settings, self.settings.degrade
-        if degrade is None:
-            return [self._begun(clip) for clip in self._plain(settings.train)]
-        clips = [self._begun(clip) for clip in self._coder.clips(settings.train, degrade)]
+        coder, folder = self._coder, settings.train
+        whole = self._plain(folder) if degrade is None else coder.clips(folder, degrade)
+        clips = [self._begun(clip) for clip in whole]
         if settings.stills is None:
             return clips
-        stills = self._coder.stills(settings.stills, degrade)
+        stills = coder.stills(settings.stills, settings.hanging, degrade)
         share = settings.still_share / (1 - settings.still_share)
         weight = share * _roots(clips) / _roots(stills)
         return [*clips, *(replace(still, weight=weight) for still in stills)]

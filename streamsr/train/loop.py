@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from streamsr.engine.engines import pick_device
 from streamsr.errors import UserError
@@ -24,6 +24,7 @@ from streamsr.train.data import Crops
 from streamsr.train.footage import Footage
 from streamsr.train.settings import TrainSettings
 from streamsr.train.start import start_from
+from streamsr.train.unrolled import Unrolled
 from streamsr.train.validation import Validator
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Weights, write_card
 from streamsr.zoo.registry import find, in_channels_last, make_network
@@ -68,6 +69,16 @@ def flicker(change: Tensor, wanted: Tensor) -> Tensor:
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"charbonnier": charbonnier, "l2": squared}
 
 
+def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """An exponential moving average that forgets the start sooner while it is near."""
+
+    def average(mean: Tensor, value: Tensor, count: Tensor) -> Tensor:
+        steps = float(count)
+        return mean.lerp(value, 1 - min(decay, (1 + steps) / (10 + steps)))
+
+    return average
+
+
 class Trainer:
     """One run. ``run()`` goes on from the last checkpoint of its folder, or starts."""
 
@@ -90,7 +101,7 @@ class Trainer:
         self.network.to(self.device)
         self.average = AveragedModel(
             self.network,
-            multi_avg_fn=get_ema_multi_avg_fn(settings.ema_decay),  # type: ignore[no-untyped-call]
+            avg_fn=_warming_average(settings.ema_decay),
         )
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         footage = Footage(settings.data, self.facts, settings.seed, prepared)
@@ -104,7 +115,7 @@ class Trainer:
         self.crops = Crops(
             footage.train(),
             side=settings.data.patch * self.facts.scale,
-            window=self.facts.window + (settings.temporal > 0),
+            window=self.facts.window - 1 + max(settings.sequence, 1 + (settings.temporal > 0)),
             batch=settings.batch,
             seed=settings.seed,
             scale=self.facts.scale,
@@ -165,26 +176,33 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self._loss(low.to(self.device), truth.to(self.device))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._learnt(low.to(self.device), truth.to(self.device))
+        if self.settings.gradient_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm)
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return float(loss.detach())
+        return loss
 
-    def _loss(self, low: Tensor, truth: Tensor) -> Tensor:
-        """Of one window, or of two in a row and what changes between them."""
-        window, temporal = self.facts.window, self.settings.temporal
-        windows = [low[:, first : first + window] for first in range(low.shape[1] - window + 1)]
-        with self._precision():
-            output = self.network(torch.cat(windows)).float()
-        reference = window - 1 - self.facts.lookahead
-        wanted = truth[:, reference : reference + len(windows)].transpose(0, 1)
-        distance = LOSSES[self.settings.loss]
-        loss = distance(output, wanted.flatten(0, 1))
-        if temporal:
-            before, after = output.chunk(2)
-            loss = loss + temporal * flicker(after - before, wanted[1] - wanted[0])
+    def _learnt(self, low: Tensor, truth: Tensor) -> float:
+        """Leave the gradients of a sequence in the network; give its loss."""
+        facts = self.facts
+        count = low.shape[1] - facts.window + 1
+        first = facts.window - 1 - facts.lookahead
+        wanted = truth[:, first : first + count]
+        unrolled = Unrolled(self.network, facts, self.settings.truncate)
+        total = 0.0
+        for outputs, span in unrolled.parts(low, self._precision):
+            loss = self._loss(outputs, wanted[:, span]) * (outputs.shape[1] / count)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
+        return total
+
+    def _loss(self, outputs: Tensor, wanted: Tensor) -> Tensor:
+        """Of frames in a row, (b, frames, c, h, w), and of what changes between them."""
+        loss = LOSSES[self.settings.loss](outputs, wanted)
+        if self.settings.temporal and outputs.shape[1] > 1:
+            loss = loss + self.settings.temporal * flicker(outputs.diff(dim=1), wanted.diff(dim=1))
         return loss
 
     def _learning_rate(self) -> float:

@@ -66,6 +66,7 @@ class DataSettings(Settings):
     valid_frames: int = Field(default=8, ge=1)  # frames a clip that a validation looks at
     stills: Path | None = None  # a folder of photographs, for still cameras and slow motion
     still_share: float = Field(default=0.3, gt=0, lt=1)  # of the crops, where there are stills
+    hanging: float = Field(default=0.55, ge=0, le=1)  # of the stills: the camera does not move
     degrade: DegradeSettings | None = None  # as a camera does; None: bicubic, as the papers do
     shrink: Span = (1.0, 1.0)  # HR crops are cut larger and shrunk by this: without degrade alone
 
@@ -87,10 +88,14 @@ class TrainSettings(Settings):
     # l2 is what PSNR measures: it keeps a network cautious where a camera has lost the detail
     loss: Literal["charbonnier", "l2"] = "charbonnier"
     temporal: float = Field(default=0.0, ge=0, le=10)  # weight of the change from frame to frame
+    sequence: int = Field(default=1, ge=1, le=256)  # frames that a crop is made of, one loss each
+    truncate: int = Field(default=16, ge=1, le=256)  # frames that a recurrent gradient goes back
     steps: int = Field(ge=1)
     batch: int = Field(default=16, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0, le=0.1)
     final_learning_rate: float = Field(default=1e-6, gt=0, le=0.1)  # the cosine ends here
+    # gradients are scaled down to this norm where theirs is larger; None: as they are
+    gradient_norm: float | None = Field(default=None, gt=0)
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     precision: str = Field(default="bfloat16", pattern="^(float32|bfloat16)$")
     device: str = "cpu"  # auto, cpu or cuda:N; to the bit it goes on only on a CPU

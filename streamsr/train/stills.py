@@ -23,7 +23,6 @@ STILL_SUFFIXES = {".jpeg", ".jpg", ".png"}
 WIDTH, HEIGHT = 448, 256  # of a view; smaller stills give less
 FRAMES = 24
 MARGIN = 0.9  # of the still is seen at once, so that there is room to move
-STATIC_SHARE = 0.55
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +37,20 @@ class Motion:
     seed: int = 0  # of the trembling
 
     @classmethod
-    def drawn(cls, seed: tuple[int, ...]) -> Self:
-        """The motion that ``seed`` stands for: more than half of them do not move."""
+    def drawn(cls, seed: tuple[int, ...], hanging: float) -> Self:
+        """The motion that ``seed`` stands for: none for a share of them, ``hanging``."""
         random = np.random.default_rng(seed)
         still = cls(
             zoom=float(random.uniform(1.0, 1.6)),
             start=(float(random.random()), float(random.random())),
             seed=int(random.integers(1 << 31)),
         )
-        kind = random.random()
-        if kind < STATIC_SHARE:
+        kind = (random.random() - hanging) / max(1 - hanging, 1e-9)
+        if kind < 0:
             return still
-        if kind < STATIC_SHARE + 0.15:
+        if kind < 1 / 3:
             return replace(still, shake_px=float(random.uniform(0.1, 1.0)))
-        if kind < STATIC_SHARE + 0.3:
+        if kind < 2 / 3:
             return replace(still, closing=float(random.uniform(-0.004, 0.004)))
         down, across = random.uniform(-0.5, 0.5), random.uniform(-2.5, 2.5)
         return replace(still, pan_px=(float(down), float(across)))

@@ -1,6 +1,6 @@
 """How a network in training does on clips that it is not trained on: figures, and crops to see."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,16 @@ from streamsr.networks.resample import resize
 from streamsr.train.chart import sheet
 from streamsr.train.data import Clip, Pixels, degrade_bicubic
 from streamsr.train.scores import psnr
+from streamsr.train.unrolled import Unrolled
 
 __all__ = ["Gains", "Validator"]
 
 SHEET_SIDE = 160  # pixels of a crop
 SHEET_ROWS = 6
+
+
+Pictures = tuple[Tensor, Tensor, Tensor]
+"""Bicubic, the network's picture and the truth, (c, h, w) each, in whole levels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Gains:
 
 
 class Validator:
-    """Scores windows of each clip: a few frames, as the network would be given them in a stream."""
+    """Scores a few frames in a row of each clip, as the network would be given them in a stream."""
 
     def __init__(
         self,
@@ -62,29 +67,41 @@ class Validator:
         for number, index in enumerate(chosen):
             clip = self.clips[index]
             shown = codings(clip)
-            window = self._window(clip, shown[number % len(shown)], len(clip.pixels) // 2)
-            pictures = zip(("bicubic", name, "truth"), self._pictures(network, window), strict=True)
+            *_, last = self._pictures(network, clip, shown[number % len(shown)])
+            pictures = zip(("bicubic", name, "truth"), last, strict=True)
             rows.append((clip.name, [(title, _middle(picture)) for title, picture in pictures]))
         return sheet(rows)
 
     def _score(self, network: nn.Module, clip: Clip, shown: Pixels | None) -> tuple[float, float]:
         """Mean PSNR of the network and of bicubic."""
-        facts = self._facts
-        first, last = facts.window - 1 - facts.lookahead, len(clip.pixels) - facts.lookahead - 1
-        places = torch.linspace(first, last, self._frames).long()
-        ours, plain = [], []
-        for centre in sorted(set(places.tolist())):
-            bicubic, output, truth = self._pictures(network, self._window(clip, shown, centre))
-            ours.append(psnr(output, truth))
-            plain.append(psnr(bicubic, truth))
-        return sum(ours) / len(ours), sum(plain) / len(plain)
+        scores = [
+            (psnr(output, truth), psnr(bicubic, truth))
+            for bicubic, output, truth in self._pictures(network, clip, shown)
+        ]
+        ours, plain = (sum(column) / len(scores) for column in zip(*scores, strict=True))
+        return ours, plain
 
-    def _window(self, clip: Clip, shown: Pixels | None, centre: int) -> tuple[Tensor, Tensor]:
-        """What the network sees around a frame, and the truth of those frames."""
+    def _pictures(self, network: nn.Module, clip: Clip, shown: Pixels | None) -> Iterator[Pictures]:
         facts = self._facts
-        centre = max(facts.window - 1 - facts.lookahead, centre)
-        first = min(centre + facts.lookahead + 1, len(clip.pixels)) - facts.window
-        frames = slice(first, first + facts.window)
+        low, truth = self._frames_of(clip, shown)
+        first = facts.window - 1 - facts.lookahead
+        unrolled = Unrolled(network, facts, truncate=1)
+        with torch.inference_mode():
+            for output, span in unrolled.parts(low[None].to(self._device), self._precision):
+                frame = first + span.start
+                bicubic = resize(low[frame], facts.scale)
+                picture = _quantised(output[0, 0].cpu())
+                yield _quantised(bicubic), picture, _quantised(truth[frame])
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
+
+    def _frames_of(self, clip: Clip, shown: Pixels | None) -> tuple[Tensor, Tensor]:
+        """What the network sees of a clip's middle, and the truth of it."""
+        facts = self._facts
+        count = min(len(clip.pixels), self._frames + facts.window - 1)
+        first = (len(clip.pixels) - count) // 2
+        frames = slice(first, first + count)
         side = facts.scale * facts.multiple
         height, width = (s - s % side for s in clip.pixels.shape[2:])
         truth = _floats(clip.pixels[frames, :, :height, :width])
@@ -92,18 +109,6 @@ class Validator:
             return degrade_bicubic(truth, facts.scale), truth
         rows, columns = height // facts.scale, width // facts.scale
         return _floats(shown[frames, :, :rows, :columns]), truth
-
-    def _pictures(
-        self, network: nn.Module, window: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Bicubic, the network's picture and the truth, in whole levels."""
-        low, truth = window
-        reference = self._facts.window - 1 - self._facts.lookahead
-        half = torch.autocast(self._device.type, torch.bfloat16, enabled=self._bfloat16)
-        with torch.inference_mode(), half:
-            output = network(low[None].to(self._device))[0].cpu()
-        bicubic = resize(low[reference], self._facts.scale)
-        return _quantised(bicubic), _quantised(output.float()), _quantised(truth[reference])
 
 
 def codings(clip: Clip) -> Sequence[Pixels | None]:

@@ -17,6 +17,7 @@ from streamsr.errors import ConfigError, ModelError
 from streamsr.networks.contract import Facts
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast
+from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.redact import redact
@@ -38,6 +39,7 @@ __all__ = [
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "edvr": EDVR,
     "fast": Fast,
+    "recurrent": Recurrent,
     "resample": Resample,
 }
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -128,8 +130,9 @@ def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
     network.to(device=device, dtype=_precision(entry.card, device))
     network = in_channels_last(network)
     try:
-        _try_facts(network, entry.facts, device)
-        return SlidingWindow(network, entry.facts)
+        model = SlidingWindow(network, entry.facts)
+        _try_facts(model, device)
+        return model
     except (IndexError, RuntimeError, ValueError) as error:
         raise ModelError(f"model {entry.name!r}: its card does not fit it: {error}") from None
 
@@ -147,16 +150,19 @@ def _precision(card: Card, device: torch.device) -> torch.dtype:
     return PRECISIONS[card.precision]
 
 
-def _try_facts(network: nn.Module, facts: Facts, device: torch.device) -> None:
-    """Run the smallest window there can be. Raises ValueError where its output has another shape.
+def _try_facts(model: SlidingWindow, device: torch.device) -> None:
+    """Run the smallest stream there can be. Raises ValueError where its output has another shape.
 
     A card that is wrong about its network would else show as garbage, in the middle of a stream.
     """
+    facts = model.facts
     side = facts.multiple * -(-16 // facts.multiple)
     channels = facts.colour.channels
-    with torch.inference_mode():
-        output = network(torch.zeros(1, facts.window, channels, side, side, device=device))
-    wanted = (1, channels, facts.scale * side, facts.scale * side)
+    finished, state = model.step(
+        torch.zeros(1, channels, side, side, device=device), model.start(1, side, side)
+    )
+    ((_, output),) = [*finished, *model.flush(state, 0)]
+    wanted = (channels, facts.scale * side, facts.scale * side)
     if tuple(output.shape) != wanted:
         raise ValueError(f"got an output of {tuple(output.shape)}, its facts state {wanted}")
 

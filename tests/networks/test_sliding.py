@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamsr.networks.contract import Colour, Facts, Finished
+from streamsr.networks.contract import Colour, Facts, Finished, RecurrentNetwork
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast
+from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow, WindowState
 from streamsr.window import mirrored_indices
@@ -37,6 +38,13 @@ def fast() -> SlidingWindow:
     return SlidingWindow(network, Facts(4, 1, 0, Colour.LUMA))
 
 
+def recurrent() -> SlidingWindow:
+    torch.manual_seed(1)
+    network = Recurrent(features=8, layers=3, kept=4).requires_grad_(False)
+    network.body[-1].weight.mul_(10)
+    return SlidingWindow(network, Facts(4, 2, 0, Colour.LUMA))
+
+
 def resample() -> SlidingWindow:
     return SlidingWindow(Resample("lanczos", 2), Facts(2, 1, 0, Colour.RGB))
 
@@ -45,6 +53,7 @@ MODELS = {
     "edvr-5": lambda: edvr(5),
     "edvr-3": lambda: edvr(3),
     "fast": fast,
+    "recurrent": recurrent,
     "resample": resample,
 }
 
@@ -62,8 +71,17 @@ def clip(model: SlidingWindow, count: int, seed: int = 0) -> Tensor:
 
 def whole(model: SlidingWindow, frames: Tensor) -> list[Tensor]:
     """What the plain network gives, a window at a time."""
-    windows = (mirrored_indices(i, model.facts.window, len(frames)) for i in range(len(frames)))
-    return [model.network(frames[list(window)][None])[0] for window in windows]
+    size, lookahead = model.facts.window, model.facts.lookahead
+    outputs, memory = [], None
+    for centre in range(len(frames)):
+        window = frames[list(mirrored_indices(centre, size, len(frames), lookahead))][None]
+        if isinstance(model.network, RecurrentNetwork):
+            memory = memory or model.network.fresh(1, *frames.shape[2:])
+            output, memory = model.network(window, memory)
+        else:
+            output = model.network(window)
+        outputs.append(output[0])
+    return outputs
 
 
 def started(model: SlidingWindow, batch: int = 1) -> WindowState:
@@ -124,7 +142,9 @@ def test_outputs_come_lookahead_frames_late(model: SlidingWindow) -> None:
     window, lookahead = model.facts.window, model.facts.lookahead
     frames, state = clip(model, window + 3), started(model)
     counts = [len(model.step(frame[None], state)[0]) for frame in frames]
-    assert counts == [0] * (window - 1) + [lookahead + 1] + [1] * 3
+    waiting = window - 1 if lookahead else 0
+    first = [0] * waiting + [lookahead + 1]
+    assert counts == first + [1] * (len(frames) - len(first))
     assert len(model.flush(state, 0)) == lookahead
 
 
@@ -208,5 +228,5 @@ def test_sides_are_multiples(height: int, width: int, name: str) -> None:
 
 
 def test_a_sliding_window_is_centred() -> None:
-    with pytest.raises(ValueError, match="got 1, allowed is 2"):
+    with pytest.raises(ValueError, match="got 1, allowed is 0, and half"):
         SlidingWindow(nn.Identity(), Facts(4, 5, 1, Colour.RGB))

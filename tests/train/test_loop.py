@@ -1,6 +1,7 @@
 """The training loop: it learns, goes on to the bit where it stopped, and leaves a model behind."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from streamsr.media.images import read_image
 from streamsr.networks.resample import resize
 from streamsr.train.loop import Progress, Trainer, charbonnier
 from streamsr.train.settings import DegradeSettings, TrainSettings
+from streamsr.train.unrolled import Unrolled
 from streamsr.zoo.registry import NETWORKS, find, load_model
 
 FAST = {
@@ -101,12 +103,27 @@ def test_a_run_goes_on_to_the_bit(clips: Path, tmp_path: Path, precision: str, s
     assert lines[0] == lines[1]
 
 
-def test_two_hundred_steps_are_a_hundred_and_a_hundred(clips: Path, tmp_path: Path) -> None:
-    """Of a window of coded frames, with the temporal term: everything a run can hold."""
-    facts = {"scale": 2, "window": 3, "lookahead": 1, "colour": "luma"}
-    options = {"features": 8, "layers": 3, "scale": 2, "window": 3, "lookahead": 1}
+WINDOWED = {
+    "facts": {"scale": 2, "window": 3, "lookahead": 1, "colour": "luma"},
+    "options": {"features": 8, "layers": 3, "scale": 2, "window": 3, "lookahead": 1},
+}
+RECURRENT = {
+    "network": "recurrent",
+    "facts": {"scale": 2, "window": 2, "lookahead": 0, "colour": "luma"},
+    "options": {"features": 8, "layers": 3, "scale": 2, "kept": 4},
+}
+
+
+@pytest.mark.parametrize("network", [WINDOWED, RECURRENT], ids=["windowed", "recurrent"])
+def test_two_hundred_steps_are_a_hundred_and_a_hundred(
+    clips: Path, tmp_path: Path, network: dict[str, Any]
+) -> None:
+    """Of coded frames in a row, with the temporal term: everything a run can hold."""
     changes: dict[str, Any] = {
-        "model": FAST | {"facts": facts, "options": options},
+        "model": FAST | network,
+        "sequence": 5,
+        "truncate": 2,
+        "gradient_norm": 0.1,
         "steps": 200,
         "save_every": 100,
         "valid_every": 100,
@@ -169,8 +186,8 @@ def test_a_steady_output_costs_less(clips: Path, tmp_path: Path) -> None:
 
     losses = []
     for steady in (True, False):
-        trainer.network = Off(steady)
-        losses.append(float(trainer._loss(low, truth)))
+        ((outputs, _),) = Unrolled(Off(steady), trainer.facts, 2).parts(low, nullcontext)
+        losses.append(float(trainer._loss(outputs, truth)))
     assert losses[1] > losses[0] + 0.1
 
 
@@ -289,6 +306,26 @@ def test_the_middle_of_a_window_is_what_counts(
     else:
         assert seen[0].gain < -1
         assert seen[0].loss > 0.08
+
+
+def test_a_recurrent_network_learns_and_is_a_model(clips: Path, tmp_path: Path) -> None:
+    options = {"options": RECURRENT["options"] | {"features": 16}}
+    run = settings(
+        clips,
+        tmp_path,
+        model=FAST | RECURRENT | options,
+        steps=200,
+        sequence=3,
+        learning_rate=1e-2,
+        gradient_norm=0.1,
+        valid_every=100,
+    )
+    folder = Trainer(run).run(ignore)
+    lines = logged(tmp_path / "runs" / "tiny")
+    assert lines[-1]["gain_db"] > max(0.8, lines[0]["gain_db"])
+    model = load_model(find(str(folder)), torch.device("cpu"))
+    state = model.start(1, 16, 16)
+    assert [len(model.step(torch.rand(1, 1, 16, 16), state)[0]) for _ in range(3)] == [1, 1, 1]
 
 
 def test_windows_train_edvr(clips: Path, tmp_path: Path) -> None:

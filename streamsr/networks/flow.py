@@ -1,0 +1,133 @@
+"""Optical flow without a network: pyramidal Lucas-Kanade, dense, on any device.
+
+Each level of a pyramid refines what the coarser one found, by least squares over a window of
+brightness differences (Lucas and Kanade, An Iterative Image Registration Technique, 1981; Bouguet,
+Pyramidal Implementation of the Lucas Kanade Feature Tracker, 2001). What it finds is smoothed, and
+dropped where standing still explains the picture as well: a fixed camera's noise is no motion.
+"""
+
+from itertools import accumulate, repeat
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+__all__ = ["optical_flow", "sampling_grid", "warped"]
+
+LEVELS = 5
+SMALLEST = 12  # pixels a side: of the coarsest level
+ROUNDS = 3  # refinements a level
+STEP = 1.0  # pixels of a level that one refinement may move at most
+DAMPING = 5e-5  # of the least squares, in squared gradients of pictures in [0, 1]
+GAIN_OF_MOVING = 0.9  # the squared error must fall below this share of standing still's
+NOISE = 1e-6  # squared errors that are none
+
+
+def optical_flow(picture: Tensor, other: Tensor) -> Tensor:
+    """Where in ``other`` each pixel of ``picture`` lies: (b, 2, h, w) pixels across and down.
+
+    Both are (b, 1, h, w) float32 in [0, 1]. No gradient flows through it. A picture compared with
+    itself gives zeros.
+    """
+    with torch.no_grad(), torch.autocast(picture.device.type, enabled=False):
+        flow: Tensor | None = None
+        for level in reversed(list(zip(_pyramid(picture), _pyramid(other), strict=True))):
+            flow = _refined(*level, flow)
+        assert flow is not None  # there is a level
+        return _resized(_steady(flow, _even(picture), _even(other)), picture)
+
+
+def warped(x: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
+    """``x``, (b, c, h, w), sampled where ``flow`` points, (b, 2, h, w) pixels; edges repeat."""
+    return F.grid_sample(
+        x, sampling_grid(flow), mode=mode, padding_mode="border", align_corners=False
+    )
+
+
+def sampling_grid(flow: Tensor, scale: int = 1) -> Tensor:
+    """The grid with which ``grid_sample`` follows ``flow``, (b, 2, h, w) pixels, in a picture that
+    is ``scale`` times as large: (b, scale*h, scale*w, 2)."""
+    height, width = flow.shape[2:]
+    offsets = torch.stack((flow[:, 0] * (2 / width), flow[:, 1] * (2 / height)), 1)
+    if scale != 1:
+        size = [height * scale, width * scale]
+        offsets = F.interpolate(offsets, size, mode="bilinear", align_corners=False)
+    down, across = (
+        (torch.arange(side * scale, device=flow.device) * 2 + 1) / (side * scale) - 1
+        for side in (height, width)
+    )
+    return torch.stack((offsets[:, 0] + across, offsets[:, 1] + down[:, None]), -1)
+
+
+def _pyramid(x: Tensor) -> list[Tensor]:
+    """The picture and its halves down to the smallest, all of them with even sides."""
+    steps = accumulate(repeat(None, LEVELS - 1), lambda level, _: _half(level), initial=_even(x))
+    return [level for n, level in enumerate(steps) if n == 0 or min(level.shape[2:]) >= SMALLEST]
+
+
+def _refined(picture: Tensor, other: Tensor, coarse: Tensor | None) -> Tensor:
+    """Flow at half the size of ``picture``, in its pixels; windows of about eight of them."""
+    batch, _, height, width = picture.shape
+    if coarse is None:
+        flow = picture.new_zeros(batch, 2, height // 2, width // 2)
+    else:
+        size = [height // 2, width // 2]
+        flow = 2 * F.interpolate(coarse, size, mode="bilinear", align_corners=False)
+    across, down = _gradients(picture)
+    products = torch.cat((across * across, down * down, across * down), 1)
+    xx, yy, xy = _blurred(_halved(products), 2).tensor_split(3, 1)
+    xx, yy = xx + DAMPING, yy + DAMPING
+    scale = 1 / (xx * yy - xy * xy)
+    for _ in range(ROUNDS):
+        error = warped(other, _resized(flow, picture)) - picture
+        x, y = _blurred(_halved(torch.cat((across * error, down * error), 1)), 2).tensor_split(2, 1)
+        step = torch.cat((xy * y - yy * x, xy * x - xx * y), 1) * scale
+        flow = _blurred(flow + step.clamp(-STEP, STEP), 1)
+    return flow
+
+
+def _steady(flow: Tensor, picture: Tensor, other: Tensor) -> Tensor:
+    """The flow, zero where it explains no more than standing still."""
+    moved = warped(other, _resized(flow, picture))
+    errors = torch.cat(((other - picture) ** 2, (moved - picture) ** 2), 1)
+    still, moving = _blurred(_halved(errors), 2).tensor_split(2, 1)
+    return flow * _blurred((still * GAIN_OF_MOVING > moving + NOISE).to(flow.dtype), 1)
+
+
+def _resized(flow: Tensor, picture: Tensor) -> Tensor:
+    """Flow at half the size of a picture, for each pixel of it."""
+    height, width = picture.shape[2:]
+    size = [height + height % 2, width + width % 2]
+    full = F.interpolate(flow, size, mode="bilinear", align_corners=False)
+    return full[:, :, :height, :width]
+
+
+def _gradients(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Central differences, (b, 1, h, w) each: across and down."""
+    wide = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    across = (wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2]) / 2
+    down = (wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1]) / 2
+    return across, down
+
+
+def _blurred(x: Tensor, rounds: int) -> Tensor:
+    """A binomial filter of 3x3, so many times."""
+    for _ in range(rounds):
+        wide = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        rows = wide[..., :-2] + 2 * wide[..., 1:-1] + wide[..., 2:]
+        x = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 16
+    return x
+
+
+def _halved(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 2)
+
+
+def _half(x: Tensor) -> Tensor:
+    return _even(_halved(x))
+
+
+def _even(x: Tensor) -> Tensor:
+    """The picture with an even height and width, its last row or column repeated."""
+    down, across = (side % 2 for side in x.shape[2:])
+    return F.pad(x, (0, across, 0, down), mode="replicate") if down or across else x

@@ -1,0 +1,90 @@
+"""``recurrent``: luma super-resolution that builds on its own last picture, for a CPU and a GPU.
+
+The last output and some features are moved along the optical flow to where they belong now, and
+plain convolutions at the input's size make the next output of them and of the new frame (Sajjadi
+et al., Frame-Recurrent Video Super-Resolution, 2018). What frames show between one another's
+pixels so adds up, at the cost of one frame.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from streamsr.networks.contract import Memory, RecurrentNetwork
+from streamsr.networks.fast import conv_relu, initialise
+from streamsr.networks.flow import optical_flow, sampling_grid, warped
+from streamsr.networks.resample import enlarged, unshuffled
+
+__all__ = ["Aligned", "Recurrent"]
+
+
+class Aligned(NamedTuple):
+    """What the frames of a window say without any memory: as much as can be made ahead of it."""
+
+    frames: Tensor  # (b, 2, h, w): the frame, and how the last one differs, moved to fit
+    plain: Tensor  # (b, scale², h, w): plain scaling of it
+    grid: Tensor  # (b, h, w, 2): where the last frame's features lie
+    picture_grid: Tensor  # (b, scale*h, scale*w, 2): where its output lies
+
+
+class Recurrent(RecurrentNetwork[Aligned]):
+    """(b, 2, 1, h, w) luma in [0, 1] and a memory to (b, 1, scale*h, scale*w) and the next memory:
+    the output, (b, kept, h, w) features and whether there was a frame.
+
+    The window is the last frame and the frame. The mean of the output is that of plain scaling, so
+    that nothing it feeds back can drift.
+    """
+
+    def __init__(self, features: int = 64, layers: int = 6, kept: int = 16, scale: int = 4) -> None:
+        super().__init__()
+        if not 1 <= kept <= features:
+            raise ValueError(f"kept: got {kept}, allowed is 1 to {features}, the features")
+        self.scale = scale
+        self.kept = kept
+        inputs = 2 + scale * scale + kept
+        widths = [inputs, *[features] * (layers - 1), scale * scale]
+        convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
+        initialise(convs)
+        self.body = nn.ModuleList(convs)
+
+    def fresh(self, batch: int, height: int, width: int) -> Memory:
+        device, scale = next(self.parameters()).device, self.scale
+        return (
+            torch.zeros(batch, 1, scale * height, scale * width, device=device),
+            torch.zeros(batch, self.kept, height, width, device=device),
+            torch.zeros(batch, 1, 1, 1, device=device),
+        )
+
+    def align(self, window: Tensor) -> Aligned:
+        before, frame = window.float().unbind(1)
+        flow = optical_flow(frame, before)
+        with torch.autocast(frame.device.type, enabled=False):
+            frames = torch.cat((frame - 0.5, warped(before, flow, "bicubic") - frame), 1)
+            plain = enlarged(frame, self.scale)
+            return Aligned(frames, plain, sampling_grid(flow), sampling_grid(flow, self.scale))
+
+    def advance(self, aligned: Aligned, memory: Memory) -> tuple[Tensor, Memory]:
+        features = torch.cat((aligned.frames, *self._remembered(aligned, memory)), 1)
+        dtype = next(self.parameters()).dtype
+        features = features.to(dtype).contiguous(memory_format=torch.channels_last)
+        for conv in self.body[:-1]:
+            features = conv_relu(conv, features)
+        detail = self.body[-1](features).float()
+        detail = detail - detail.mean((1, 2, 3), keepdim=True)
+        picture = unshuffled(detail + aligned.plain, self.scale)
+        kept = features[:, : self.kept].float()
+        return picture, (picture, kept, torch.ones_like(memory[2]))
+
+    def _remembered(self, aligned: Aligned, memory: Memory) -> tuple[Tensor, Tensor]:
+        """The last picture beside plain scaling, and the last features, where they belong now."""
+        picture, features, seen = memory
+        with torch.autocast(picture.device.type, enabled=False):
+            there = F.pixel_unshuffle(_sampled(picture, aligned.picture_grid), self.scale)
+            return (there - aligned.plain) * seen, _sampled(features, aligned.grid)
+
+
+def _sampled(x: Tensor, grid: Tensor) -> Tensor:
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)

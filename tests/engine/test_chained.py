@@ -1,0 +1,183 @@
+"""Recurrent networks on the CPU engine: in order, two frames at once, and afresh where they must."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from streamsr.engine.engines import Engines
+from streamsr.engine.face import Engine
+from streamsr.events import Code, Event
+from streamsr.frame import ColourTags, Frame
+from streamsr.metrics import Meter
+from streamsr.networks.contract import Colour, Facts, Memory, RecurrentNetwork
+from streamsr.networks.sliding import SlidingWindow
+
+CPU = torch.device("cpu")
+WAIT_S = 30.0
+
+
+class Counter(RecurrentNetwork[Tensor]):
+    """Gives flat pictures: 16 levels and one for each frame since the chain began."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hold = threading.Event()  # what a level of 50 waits for before it advances
+        self.aligned: list[int] = []
+
+    def fresh(self, batch: int, height: int, width: int) -> Memory:
+        return (torch.zeros(batch, 1, 1, 1),)
+
+    def align(self, window: Tensor) -> Tensor:
+        level = round(float(window[0, -1].mean()) * 255)
+        self.aligned.append(level)
+        if level == 230:
+            raise RuntimeError("it cannot be aligned")
+        return window[:, -1]
+
+    def advance(self, aligned: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        level = round(float(aligned.mean()) * 255)
+        if level == 50:
+            self.hold.wait(WAIT_S)
+        if level == 220:
+            raise RuntimeError("it cannot be advanced")
+        count = memory[0] + 1
+        if level == 210:
+            count = count * float("nan")
+        shape = (1, 1, aligned.shape[2] * 2, aligned.shape[3] * 2)
+        return ((16 + count) / 255).expand(shape), (count,)
+
+
+def flat(level: int, pts: int, *, discontinuous: bool = False) -> Frame:
+    chroma = np.full((5, 8), 128, np.uint8)
+    planes = (np.full((10, 16), level, np.uint8), chroma, chroma)
+    return Frame(planes, ColourTags(1, 1, 1), pts, Fraction(1, 25), 0.0, discontinuous)
+
+
+class Bench:
+    """A stream of an engine, and what came of it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.events: list[Event] = []
+        self.meter = Meter()
+        self.stream = engine.stream("cam", self.meter, self.events.append)
+        self.futures: list[Future[Frame]] = []
+
+    def push(self, *levels: int, start: int = 0, discontinuous: bool = False) -> None:
+        for number, level in enumerate(levels):
+            frame = flat(level, start + number, discontinuous=discontinuous)
+            self.futures += self.stream.push(frame)
+
+    def counts(self) -> list[int]:
+        """How many frames each output's chain had, by the outputs themselves."""
+        return [int(f.result(WAIT_S).planes[0][0, 0]) - 16 for f in self.futures]
+
+
+@pytest.fixture
+def network() -> Counter:
+    return Counter()
+
+
+def model(network: Counter) -> SlidingWindow:
+    return SlidingWindow(network, Facts(2, 2, 0, Colour.LUMA))
+
+
+def test_each_frame_sees_the_memory_of_the_one_before(network: Counter) -> None:
+    with Engines(CPU) as engines:
+        bench = Bench(engines.of(model(network)))
+        bench.push(*[60] * 12)
+        assert bench.counts() == list(range(1, 13))
+
+
+def test_a_frame_is_aligned_while_the_one_before_it_runs(network: Counter) -> None:
+    with Engines(CPU) as engines:
+        engine = engines.of(model(network))
+        if engine.workers < 2:
+            pytest.skip("this machine has one core")
+        bench = Bench(engine)
+        bench.push(50, 60)
+        deadline = threading.Event()
+        while 60 not in network.aligned and not deadline.wait(0.01):
+            pass
+        assert not any(future.done() for future in bench.futures)
+        network.hold.set()
+        assert bench.counts() == [1, 2]
+
+
+def test_a_stream_that_waits_for_itself_keeps_no_thread_from_others(network: Counter) -> None:
+    with Engines(CPU) as engines:
+        engine = engines.of(model(network))
+        if engine.workers < 2:
+            pytest.skip("this machine has one core")
+        slow, quick = Bench(engine), Bench(engine)
+        slow.push(50, *[60] * 6)
+        quick.push(*[70] * 4)
+        assert quick.counts() == [1, 2, 3, 4]
+        network.hold.set()
+        assert slow.counts() == list(range(1, 8))
+
+
+@pytest.mark.parametrize("reset", ["discontinuous", "flush"])
+def test_a_chain_ends_where_frames_have_nothing_in_common(network: Counter, reset: str) -> None:
+    with Engines(CPU) as engines:
+        bench = Bench(engines.of(model(network)))
+        bench.push(60, 60, 60)
+        if reset == "flush":
+            bench.futures += bench.stream.flush()
+        bench.push(60, start=3, discontinuous=reset == "discontinuous")
+        bench.push(60, start=4)
+        assert bench.counts() == [1, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("level", "reason"),
+    [
+        (230, "the network failed: it cannot be aligned"),
+        (220, "the network failed: it cannot be advanced"),
+        (210, "the network gave values that are not finite"),
+    ],
+)
+def test_a_failure_costs_one_frame_and_the_memory(
+    network: Counter, level: int, reason: str
+) -> None:
+    with Engines(CPU) as engines:
+        bench = Bench(engines.of(model(network)))
+        bench.push(60, 60, level, 60, 60)
+        counts = bench.counts()
+    assert counts[:2] == [1, 2]
+    assert counts[2] + 16 == level  # scaled plainly
+    assert counts[3:] == [1, 2]
+    assert [event.code for event in bench.events] == [Code.SR_FAILED]
+    assert reason in bench.events[0].message
+
+
+def test_closing_ends_what_waits_for_its_turn(network: Counter) -> None:
+    engines = Engines(CPU)
+    bench = Bench(engines.of(model(network)))
+    bench.push(50, *[60] * 4)
+    closing = threading.Thread(target=engines.close)
+    closing.start()
+    network.hold.set()
+    closing.join(WAIT_S)
+    assert not closing.is_alive()
+    assert all(_ends(future) for future in bench.futures)
+
+
+def _ends(future: Future[Frame]) -> bool:
+    """Whether it is done, or never will be and says so."""
+    return future.cancelled() or future.result(1.0) is not None
+
+
+def test_streams_do_not_share_a_memory(network: Counter) -> None:
+    with Engines(CPU) as engines:
+        engine = engines.of(model(network))
+        benches: Sequence[Bench] = [Bench(engine) for _ in range(3)]
+        for number in range(5):
+            for bench in benches:
+                bench.push(60, start=number)
+        assert [bench.counts() for bench in benches] == [[1, 2, 3, 4, 5]] * 3

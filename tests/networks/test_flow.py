@@ -1,0 +1,84 @@
+"""Optical flow finds what moved, by how much, and that nothing did."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from streamsr.networks.flow import optical_flow, sampling_grid, warped
+
+SIZES = [(48, 64), (45, 63), (180, 320), (12, 13), (5, 7), (1, 1)]
+
+
+def scene(height: int, width: int, across: float = 0.0, down: float = 0.0) -> Tensor:
+    """(1, 1, h, w): waves of many directions, seen ``across`` and ``down`` pixels further on."""
+    generator = torch.Generator().manual_seed(3)
+    rows, columns = torch.meshgrid(
+        torch.arange(height) + down, torch.arange(width) + across, indexing="ij"
+    )
+    picture = torch.zeros(height, width)
+    for angle, phase, length in torch.rand(24, 3, generator=generator).tolist():
+        turn = 2 * math.pi / (5 + 40 * length)
+        x, y = math.cos(math.pi * angle), math.sin(math.pi * angle)
+        picture += torch.sin(turn * (columns * x + rows * y) + 2 * math.pi * phase)
+    return (0.5 + picture / 24)[None, None]
+
+
+@pytest.mark.parametrize("motion", [(0.25, 0.0), (0.0, -0.5), (1.3, 0.7), (-3.4, 2.2), (9.0, -6.5)])
+def test_it_finds_how_far_everything_moved(motion: tuple[float, float]) -> None:
+    across, down = motion
+    flow = optical_flow(scene(90, 160, across, down), scene(90, 160))
+    inside = flow[:, :, 16:-16, 16:-16]
+    error = inside - torch.tensor(motion)[:, None, None]
+    assert error.norm(dim=1).median() < 0.05
+
+
+def test_what_is_warped_fits() -> None:
+    picture, other = scene(90, 160, 2.3, -1.2), scene(90, 160)
+    fitted = warped(other, optical_flow(picture, other), "bicubic")
+    before = ((other - picture) ** 2)[..., 8:-8, 8:-8].mean()
+    after = ((fitted - picture) ** 2)[..., 8:-8, 8:-8].mean()
+    assert after < before / 500
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_picture_does_not_move_against_itself(size: tuple[int, int]) -> None:
+    picture = scene(*size)
+    flow = optical_flow(picture, picture)
+    assert flow.shape == (1, 2, *size)
+    assert not flow.any()
+
+
+def test_noise_is_no_motion() -> None:
+    generator = torch.Generator().manual_seed(1)
+    picture = scene(90, 160)
+    noisy = (picture + torch.randn(picture.shape, generator=generator) * 0.004 for _ in range(2))
+    flow = optical_flow(*noisy).norm(dim=1)
+    assert flow.median() < 0.02
+    assert flow.mean() < 0.08
+
+
+def test_each_picture_of_a_batch_moves_by_itself() -> None:
+    pictures = torch.cat((scene(45, 63), scene(45, 63, 1.5), scene(45, 63, 0.0, 2.0)))
+    others = scene(45, 63).expand(3, -1, -1, -1)
+    flow = optical_flow(pictures, others)
+    for number in range(3):
+        alone = optical_flow(pictures[number : number + 1], others[:1])
+        torch.testing.assert_close(flow[number : number + 1], alone)
+
+
+def test_a_grid_follows_the_flow_in_a_larger_picture() -> None:
+    flow = torch.full((1, 2, 6, 8), 0.5)
+    large = torch.arange(32.0).expand(1, 1, 24, 32)
+    moved = torch.nn.functional.grid_sample(
+        large, sampling_grid(flow, 4), padding_mode="border", align_corners=False
+    )
+    torch.testing.assert_close(moved[0, 0, 4], torch.arange(2.0, 34.0).clamp(max=31.0))
+
+
+def test_wild_pictures_give_finite_flow() -> None:
+    generator = torch.Generator().manual_seed(5)
+    one, other = (torch.rand(2, 1, 37, 51, generator=generator) for _ in range(2))
+    assert optical_flow(one, other).isfinite().all()
+    assert optical_flow(torch.zeros_like(one), torch.ones_like(other)).isfinite().all()
