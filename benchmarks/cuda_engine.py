@@ -112,6 +112,7 @@ def stage_rates(model: SlidingWindow, frame: Frame) -> dict[str, float]:
     stream = device.stream()
     compute = Compute(model, device, stream, 1)
     track = Track(device, Layout.of(frame), model.facts, compute.pixels, SLOTS)
+    stream.do(lambda: compute.prepare(track))
     window = model.facts.window
     jobs = [
         Job(
@@ -120,8 +121,9 @@ def stage_rates(model: SlidingWindow, frame: Frame) -> dict[str, float]:
             frame,
             (Arrival(slot, slot % window, frame.colour),),
             tuple(range(window)),
-            Meter(),
-            sys.stderr.write,
+            first=False,
+            meter=Meter(),
+            failed=sys.stderr.write,
         )
         for slot in range(len(track.memory))
     ]

@@ -67,6 +67,7 @@ def open_pipeline(
             limits=Limits(settings.limits.frames, settings.limits.seconds),
             budget_s=settings.model.budget_ms / 1e3,
             paced=paced,
+            self_check_s=settings.model.self_check_s if in_haste else 0.0,
         )
 
 

@@ -27,6 +27,8 @@ class Code(StrEnum):
     WORKER_DOWN = "WORKER_DOWN"  # a worker process ended; it is started again
     WORKER_UP = "WORKER_UP"  # a worker process took the place of one that ended
     SR_FAILED = "SR_FAILED"  # the network gave no usable picture; scaled plainly instead
+    SR_LOSES = "SR_LOSES"  # by the self-checks the network has been worse than bicubic for long
+    SR_WINS = "SR_WINS"  # it has been better again for as long
     OVERLOAD = "OVERLOAD"  # frames are dropped, since the device is too slow
     STEP_DOWN = "STEP_DOWN"  # the device is too slow for long: a cheaper model runs
     STEP_UP = "STEP_UP"  # it is not any more: a better model runs again

@@ -17,6 +17,7 @@ from streamsr.intake import Intake, Limits
 from streamsr.ladder import Ladder
 from streamsr.media.source import Source, SourceInfo
 from streamsr.metrics import Meter, Summary
+from streamsr.selfcheck import SelfCheck
 from streamsr.settings import EncoderSettings
 from streamsr.status import StreamStatus
 from streamsr.threads import in_thread
@@ -49,8 +50,12 @@ class Pipeline:
         limits: Limits | None = None,
         budget_s: float = BUDGET_S,
         paced: bool = False,
+        self_check_s: float = 0.0,
     ) -> None:
-        """``steps``: the model that is wanted, then those to fall back on, the cheapest last."""
+        """``steps``: the model that is wanted, then those to fall back on, the cheapest last.
+
+        ``self_check_s``: between two self-checks; 0 for none.
+        """
         self.name = name
         self.meter = Meter()
         self._source = source
@@ -77,6 +82,7 @@ class Pipeline:
             paced=paced,
         )
         self._pairs: Channel[Pair] = Channel(steps[0].engine.workers, Overflow.WAIT)
+        self._check = SelfCheck(name, self_check_s, emit)
         self._stopping = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None  # of run()
         self._timer: asyncio.TimerHandle | None = None  # of the limit in seconds
@@ -96,6 +102,8 @@ class Pipeline:
                 group.create_task(self._reading(), name=f"{self.name}-source")
                 group.create_task(self._stage("engine", self._upscale))
                 group.create_task(self._stage("encoder", self._encode))
+                if self._check.on:
+                    group.create_task(self._stage("self-check", self._check.run))
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
         finally:
@@ -130,6 +138,7 @@ class Pipeline:
     def status(self) -> StreamStatus:
         self._settle_counts()
         latency, info, step = self.meter.latency_ms(), self.info, self.step
+        contest = self._check.contest(step)
         return StreamStatus(
             name=self.name,
             state="down" if self._state == "starting" and self._source.down else self._state,
@@ -150,6 +159,9 @@ class Pipeline:
             rate=float(info.rate) if info else 0.0,
             sound=bool(info and info.audio_codec),
             aspect=float(info.width / info.height * info.sample_aspect) if info else 0.0,
+            self_check_gain_db=contest.newest_db,
+            self_check_loses=contest.loses,
+            self_checks=dict(self._check.counts),
         )
 
     async def _keep_pace(self) -> None:
@@ -205,6 +217,7 @@ class Pipeline:
             self.stop()
             self._intake.abort()
             self._pairs.abort()
+            self._check.close()
             await asyncio.wait({running})
             raise
 
@@ -229,12 +242,14 @@ class Pipeline:
                 if (frame := self._intake.next(turn.budget, self._late)) is None:
                     break
                 turn.push(frame)
+                self._check.see(turn.step, frame)
             turn.flush()
         except Closed:
             pass  # the encoder has failed and says so itself
         finally:
             self.meter.count("lost", len(turn.waiting))
             self._pairs.close()
+            self._check.close()
 
     def _begin(self, step: Step) -> Turn:
         """Let a model have its turn. What its lookahead waits for is no part of the budget."""

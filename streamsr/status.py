@@ -29,6 +29,9 @@ class StreamStatus:
     sound: bool = False  # whether the source has any
     wanted: str = ""  # the model that was asked for
     aspect: float = 0.0  # display width / height; 0 before the first frame
+    self_check_gain_db: float | None = None  # over bicubic, by the last check; None: it gave none
+    self_check_loses: bool = False  # the network has been worse than bicubic for long
+    self_checks: Mapping[str, int] = field(default_factory=dict)  # "made", "skipped", "failed"
     message: str = ""  # why it has ended with a failure, for people
 
 

@@ -10,8 +10,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "streamsr"
 
 GROUND = {
-    "arrival", "backlog", "backoff", "budget", "channel", "child", "closing", "config", "errors",
-    "events", "frame", "framing", "hub", "ladder", "metrics", "packet", "redact", "settings",
+    "arrival", "backlog", "backoff", "budget", "channel", "child", "closing", "config", "contest",
+    "errors", "events", "frame", "framing", "hub", "ladder", "metrics", "packet", "redact", "settings",
     "shipped", "status", "threads", "timeline", "window",
 }  # fmt: skip
 FLOORS = [  # from the ground up; a module may import its own floor's room and what lies below
@@ -19,7 +19,7 @@ FLOORS = [  # from the ground up; a module may import its own floor's room and w
     {"networks"},
     {"zoo"},
     {"engine", "media", "serve", "control"},
-    {"delivery", "feed", "feeding", "intake", "turn", "wire"},
+    {"delivery", "feed", "feeding", "intake", "selfcheck", "turn", "wire"},
     {"pipeline"},
     {"building"},
     {"supervisor", "remote", "worker", "publisher", "publishing", "library", "probing", "benching"},

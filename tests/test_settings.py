@@ -141,6 +141,8 @@ def test_secrets_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
         ("name=a b", "name: got 'a b'"),
         ("model.nmae=x", "did you mean 'name'"),
         ("model.budget_ms=10", "model.budget_ms: got 10"),
+        ("model.self_check_s=-1", "model.self_check_s: got -1"),
+        ("model.self_check_s=1e9", "model.self_check_s: got 1000000000"),
         ("record.segment_s=0", "record.segment_s: got 0"),
         ("hls.segments=1", "hls.segments: got 1"),
         ("mqtt.port=0", "mqtt.port: got 0"),

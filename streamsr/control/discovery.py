@@ -93,6 +93,7 @@ def _readings(topics: Topics, camera: str) -> dict[str, Entity]:
 
     measured = {"state_class": "measurement", "suggested_display_precision": 1}
     latency = {"device_class": "duration", "unit_of_measurement": "ms"} | measured
+    gain = {"unit_of_measurement": "dB", "entity_category": "diagnostic"} | measured
     shown = {"entity_category": "diagnostic"}
     return {
         "live": {
@@ -106,6 +107,15 @@ def _readings(topics: Topics, camera: str) -> dict[str, Entity]:
         "latency_p99": sensor("Latency p99", metrics, "latency_ms.p99", **latency),
         "dropped": count("Dropped frames", "frames_dropped"),
         "reconnects": count("Reconnects", "reconnects"),
+        "gain": sensor("Gain over bicubic", metrics, "self_check_gain_db", **gain),
+        "loses": {
+            "platform": "binary_sensor",
+            "name": "Worse than bicubic",
+            "device_class": "problem",
+            "state_topic": state,
+            "value_template": _template(f"'{ON}' if value_json.loses else '{OFF}'"),
+        }
+        | shown,
         "running_model": sensor("Running model", state, "model", **shown),
         "input_size": sensor("Input size", state, "input", **shown),
         "output_size": sensor("Output size", state, "output", **shown),

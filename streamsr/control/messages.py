@@ -45,6 +45,7 @@ def state_json(camera: Camera) -> bytes:
             "wanted": status.wanted or status.model or None,
             "input": status.input or None,
             "output": status.output or None,
+            "loses": status.self_check_loses,
             "recording": camera.recording,
             "outputs": camera.outputs,
         }
@@ -52,7 +53,7 @@ def state_json(camera: Camera) -> bytes:
 
 
 def metrics_json(status: StreamStatus) -> bytes:
-    """How well a camera does: frames a second, milliseconds, and counts since the start."""
+    """How well a camera does: frames a second, milliseconds, decibels, and counts since the start."""
     return _json(
         {
             "fps": status.fps,
@@ -62,6 +63,7 @@ def metrics_json(status: StreamStatus) -> bytes:
             "frames_dropped": status.frames_dropped,
             "dropped_by": status.dropped_by,
             "reconnects": status.reconnects,
+            "self_check_gain_db": status.self_check_gain_db,
         }
     )
 

@@ -93,7 +93,9 @@ class CudaEngine(Closing):
 
     def track(self, layout: Layout) -> Track:
         """Allocate what a stream needs for frames of ``layout``."""
-        return Track(self._on, layout, self.model.facts, self._compute.pixels, self.workers)
+        track = Track(self._on, layout, self.model.facts, self._compute.pixels, self.workers)
+        self._lanes[Lane.COMPUTE].do(lambda: self._compute.prepare(track))
+        return track
 
     def upload(self, track: Track, frame: Frame) -> int:
         """Have a frame copied in; give its slot, as soon as one is free."""
@@ -221,10 +223,11 @@ class CudaEngineStream:
         self._emit = emit
         facts = engine.model.facts
         self._breaks = Breaks(facts.window)
-        self._window = Window(facts.window)
+        self._window = Window(facts.window, facts.lookahead)
         self._track: Track | None = None  # of the size of the frame pushed last
         self._arrivals: list[Arrival] = []  # uploaded, and no job's yet
         self._pending: deque[tuple[int, Frame]] = deque()  # slots whose window is not whole
+        self._first = True  # the next window: it has nothing to do with those before it
 
     def push(self, frame: Frame) -> list[Future[Frame]]:
         """Take a frame; give what it completes, each done when its future is.
@@ -247,7 +250,9 @@ class CudaEngineStream:
 
     def flush(self) -> list[Future[Frame]]:
         """End what was pushed so far: give every frame still pending."""
-        return self._submit(self._window.flush())
+        done = self._submit(self._window.flush())
+        self._first = True
+        return done
 
     def _track_of(self, layout: Layout) -> Track | None:
         """The stream's track, another one where the layout is; None where there is no room."""
@@ -264,7 +269,10 @@ class CudaEngineStream:
         assert self._track is not None  # a window is of frames, and they are in a track
         slot, frame = self._pending.popleft()
         arrivals, self._arrivals = tuple(self._arrivals), []
-        job = Job(self._track, slot, frame, arrivals, window, self._meter, self._failed)
+        job = Job(
+            self._track, slot, frame, arrivals, window, self._first, self._meter, self._failed
+        )
+        self._first = False
         job.upscaled.set_running_or_notify_cancel()  # nobody may cancel it: it holds a slot
         self._engine.submit(self, job)
         return job.upscaled

@@ -13,14 +13,17 @@ from torch import Tensor
 
 from streamsr.engine.kernels import converter_on
 from streamsr.engine.planes import Converter
-from streamsr.networks.contract import Facts
+from streamsr.networks.contract import Facts, Memory
 
 __all__ = ["CudaDevice", "Device", "Event", "Forward", "Stream"]
 
 logger = logging.getLogger("streamsr")
 
-Forward = Callable[[], Tensor]
-"""Runs a network from static memory; gives its output, which holds until the next run."""
+Forward = Callable[[], tuple[Tensor, Memory]]
+"""Runs a network from static memory; gives its output, and what that leaves to the next frames.
+
+Both hold until the next run, of this or any other graph.
+"""
 
 WARM_UPS = 2  # runs before a capture: cuDNN chooses, kernels load, and neither can be captured
 
@@ -101,7 +104,7 @@ class CudaDevice:
     """A CUDA device. ``graphs`` False runs networks eagerly, to compare.
 
     All graphs share one pool of memory. They are replayed one after the other in one stream, and
-    each one's output is read before the next is replayed, so that none may mind what another
+    what each one gives is read before the next is replayed, so that none may mind what another
     does to the memory between.
     """
 
@@ -138,7 +141,7 @@ class CudaDevice:
                 stream=self._capturing.cuda,
                 capture_error_mode="thread_local",  # other threads copy and allocate meanwhile
             ):
-                output = forward()
+                given = forward()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
@@ -147,9 +150,9 @@ class CudaDevice:
             logger.warning("the network runs without CUDA graphs, more slowly: %s", reason)
             return forward
 
-        def replay() -> Tensor:
+        def replay() -> tuple[Tensor, Memory]:
             graph.replay()
-            return output
+            return given
 
         return replay
 

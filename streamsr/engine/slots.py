@@ -55,7 +55,8 @@ class Slots:
 
     Any two steps that touch one piece of a slot's device memory are in one lane, or the later
     waits for the earlier. Its pinned memory is the host's while the slot is FREE or UPLOADING.
-    What a stream keeps on the device besides (the ring of its windows) belongs to COMPUTE alone.
+    What a stream keeps on the device besides (the ring of its windows, the network's memory of it)
+    belongs to COMPUTE alone.
     """
 
     def __init__(self, count: int) -> None:

@@ -1,8 +1,8 @@
-"""A stream's memory on a device while its pictures have one size: slots, and a ring of pixels.
+"""A stream's memory on a device while its pictures have one size: slots, a ring of pixels, a state.
 
-Owns where a frame's planes lie, on the host and on the device; nothing here runs a network or
-decides an order. A stream whose pictures change gets a new track, and the old one goes when its
-last frame has come out.
+Owns where a frame's planes lie, on the host and on the device, and what the network remembers of
+the stream; nothing here runs a network or decides an order. A stream whose pictures change gets a
+new track, and the old one goes when its last frame has come out.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from streamsr.engine.device import Device, Event
 from streamsr.engine.planes import Planes
 from streamsr.engine.slots import Lane, Slots
 from streamsr.frame import Frame, Plane
-from streamsr.networks.contract import Facts
+from streamsr.networks.contract import Facts, Memory
 
 __all__ = ["Layout", "SlotMemory", "Track"]
 
@@ -109,10 +109,21 @@ class Track:
     def __init__(
         self, device: Device, layout: Layout, facts: Facts, pixels: torch.dtype, ahead: int
     ) -> None:
-        count = facts.window - 1 + ahead
+        count = 2 * facts.lookahead + ahead  # a stream's first window waits for so many frames
         self.layout = layout
         self.pixels = (facts.colour.channels, *layout.padded(facts.multiple))
         self.slots = Slots(count)
         after = layout.enlarged(facts.scale)
         self.memory = [SlotMemory(device, layout, after) for _ in range(count)]
         self.ring = device.empty((facts.window, *self.pixels), pixels)
+        self.state: Memory = ()  # what the newest window left to the next; see Compute.prepare
+
+    def remember(self, memory: Memory, row: int) -> None:
+        """Keep what a window of the stream left: its row of a batch's."""
+        for kept, left in zip(self.state, memory, strict=True):
+            kept[0].copy_(left[row])
+
+    def forget(self) -> None:
+        """Let the stream's next window begin a chain."""
+        for kept in self.state:
+            kept.zero_()

@@ -46,17 +46,43 @@ def warped(x: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
 
 def sampling_grid(flow: Tensor, scale: int = 1) -> Tensor:
     """The grid with which ``grid_sample`` follows ``flow``, (b, 2, h, w) pixels, in a picture that
-    is ``scale`` times as large: (b, scale*h, scale*w, 2)."""
-    height, width = flow.shape[2:]
-    offsets = torch.stack((flow[:, 0] * (2 / width), flow[:, 1] * (2 / height)), 1)
-    if scale != 1:
-        size = [height * scale, width * scale]
-        offsets = F.interpolate(offsets, size, mode="bilinear", align_corners=False)
-    down, across = (
-        (torch.arange(side * scale, device=flow.device) * 2 + 1) / (side * scale) - 1
-        for side in (height, width)
-    )
-    return torch.stack((offsets[:, 0] + across, offsets[:, 1] + down[:, None]), -1)
+    is ``scale`` times as large: (b, scale² * h, w, 2).
+
+    What it samples is laid out as a pixel unshuffle would: (b, c, scale² * h, w) are the scale²
+    places within a pixel, each a picture of (h, w), rows of places first.
+    """
+    batch, _, height, width = flow.shape
+    offsets = torch.stack((flow[:, 0] * (2 / width), flow[:, 1] * (2 / height)), 1).detach()
+    down, across = (_places(side, scale, flow.device) for side in (height, width))
+    grid = _between(offsets, scale)
+    grid[:, 0] += across[:, None]
+    grid[:, 1] += down[:, None, :, None]
+    return grid.view(batch, 2, -1, width).permute(0, 2, 3, 1)
+
+
+def _places(side: int, scale: int, device: torch.device) -> Tensor:
+    """(scale, side): where each place of each pixel lies on an axis from -1 to 1."""
+    places = torch.arange(side * scale, device=device) * 2 + 1
+    return (places / (side * scale) - 1).view(side, scale).t()
+
+
+def _between(x: Tensor, scale: int) -> Tensor:
+    """Bilinear interpolation of (b, c, h, w) at each place of each pixel: (b, c, s, s, h, w)."""
+    batch, channels, height, width = x.shape
+    places = x.new_empty(batch, channels, scale, scale, height, width)
+    wide = F.pad(x, (1, 1, 1, 1), mode="replicate")
+    taps = [divmod((place + 0.5) / scale + 0.5, 1) for place in range(scale)]
+    for row, (above, down) in enumerate(taps):
+        line = torch.lerp(*_neighbours(wide, 2, int(above)), down)
+        for column, (left, across) in enumerate(taps):
+            torch.lerp(*_neighbours(line, 3, int(left)), across, out=places[:, :, row, column])
+    return places
+
+
+def _neighbours(x: Tensor, axis: int, first: int) -> tuple[Tensor, Tensor]:
+    """``x`` without its margins on an axis, from ``first`` on and from the pixel after it on."""
+    length = x.shape[axis] - 2
+    return x.narrow(axis, first, length), x.narrow(axis, first + 1, length)
 
 
 def _pyramid(x: Tensor) -> list[Tensor]:

@@ -27,7 +27,7 @@ class Aligned(NamedTuple):
     frames: Tensor  # (b, 2, h, w): the frame, and how the last one differs, moved to fit
     plain: Tensor  # (b, scale², h, w): plain scaling of it
     grid: Tensor  # (b, h, w, 2): where the last frame's features lie
-    picture_grid: Tensor  # (b, scale*h, scale*w, 2): where its output lies
+    picture_grid: Tensor  # (b, scale² * h, w, 2): where its output lies, place by place
 
 
 class Recurrent(RecurrentNetwork[Aligned]):
@@ -73,8 +73,8 @@ class Recurrent(RecurrentNetwork[Aligned]):
         for conv in self.body[:-1]:
             features = conv_relu(conv, features)
         detail = self.body[-1](features).float()
-        detail = detail - detail.mean((1, 2, 3), keepdim=True)
-        picture = unshuffled(detail + aligned.plain, self.scale)
+        detail -= detail.mean((1, 2, 3), keepdim=True)
+        picture = unshuffled(detail.add_(aligned.plain), self.scale)
         kept = features[:, : self.kept].float()
         return picture, (picture, kept, torch.ones_like(memory[2]))
 
@@ -82,7 +82,7 @@ class Recurrent(RecurrentNetwork[Aligned]):
         """The last picture beside plain scaling, and the last features, where they belong now."""
         picture, features, seen = memory
         with torch.autocast(picture.device.type, enabled=False):
-            there = F.pixel_unshuffle(_sampled(picture, aligned.picture_grid), self.scale)
+            there = _sampled(picture, aligned.picture_grid).view_as(aligned.plain)
             return (there - aligned.plain) * seen, _sampled(features, aligned.grid)
 
 

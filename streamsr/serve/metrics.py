@@ -54,6 +54,7 @@ class _Streams(Collector):
         events = [((code.value,), count) for code, count in self._events().items()]
         yield from _counts(statuses)
         yield from _measures(statuses)
+        yield from _self_checks(statuses)
         yield from _outputs(outputs)
         yield _gauge("viewers", "WebRTC sessions now", ["stream"], viewers)
         yield _counter("events", "What happened, by the code in the log", ["code"], events)
@@ -96,6 +97,26 @@ def _measures(statuses: Mapping[str, StreamStatus]) -> Iterator[Metric]:
     help_text = "From a frame's last packet in to its encoded packet out"
     yield _gauge("latency_seconds", help_text, ["stream", "quantile"], latencies)
     yield _gauge("stream_info", "1, with what runs now as labels", kinds, facts)
+
+
+def _self_checks(statuses: Mapping[str, StreamStatus]) -> Iterator[Metric]:
+    """What the network is worth on the stream. A gain is a live stream's: others have none."""
+    gains = [
+        ((name,), status.self_check_gain_db)
+        for name, status in statuses.items()
+        if status.self_check_gain_db is not None and status.state == "live"
+    ]
+    loses = [((n,), float(s.self_check_loses)) for n, s in statuses.items() if s.self_checks]
+    checks = [
+        ((name, result), count)
+        for name, status in statuses.items()
+        for result, count in status.self_checks.items()
+    ]
+    label = ["stream"]
+    text = "Luma PSNR over bicubic's on a frame shrunk and upscaled again"
+    yield _gauge("self_check_gain_db", text, label, gains)
+    yield _gauge("self_check_loses", "1 while worse than bicubic for long", label, loses)
+    yield _counter("self_checks", "Self-checks by how they ended", ["stream", "result"], checks)
 
 
 def _outputs(outputs: Sequence[tuple[str, OutputStatus]]) -> Iterator[Metric]:

@@ -69,10 +69,10 @@ def flicker(change: Tensor, wanted: Tensor) -> Tensor:
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"charbonnier": charbonnier, "l2": squared}
 
 
-def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """An exponential moving average that forgets the start sooner while it is near."""
 
-    def average(mean: Tensor, value: Tensor, count: Tensor) -> Tensor:
+    def average(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
         steps = float(count)
         return mean.lerp(value, 1 - min(decay, (1 + steps) / (10 + steps)))
 

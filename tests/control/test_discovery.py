@@ -42,6 +42,8 @@ def test_the_entities() -> None:
         "latency_p99": "sensor",
         "dropped": "sensor",
         "reconnects": "sensor",
+        "gain": "sensor",
+        "loses": "binary_sensor",
         "running_model": "sensor",
         "input_size": "sensor",
         "output_size": "sensor",
@@ -74,7 +76,11 @@ def test_every_command_topic_takes_what_its_entity_sends() -> None:
     assert verbs == set(Verb)
 
 
-@pytest.mark.parametrize("changes", [{}, {"state": "down", "latency_p99_ms": None, "input": ""}])
+AWAY = {"state": "down", "latency_p99_ms": None, "input": ""}
+LOSING = {"self_check_gain_db": -0.5, "self_check_loses": True}
+
+
+@pytest.mark.parametrize("changes", [{}, AWAY, LOSING])
 def test_every_template_finds_its_value(changes: dict[str, Any]) -> None:
     said = {
         TOPICS.state("yard"): json.loads(state_json(a_camera(**changes))),
@@ -91,7 +97,8 @@ def test_every_template_finds_its_value(changes: dict[str, Any]) -> None:
     assert found["model"] in MODELS
     assert found["live"] == changes.get("state", "live")
     assert found["latency_p99"] == changes.get("latency_p99_ms", 120.5)
-    assert len(found) == 11
+    assert (found["gain"], found["loses"]) == ((-0.5, True) if changes is LOSING else (None, False))
+    assert len(found) == 13
 
 
 def test_templates_say_what_switches_understand() -> None:

@@ -95,6 +95,7 @@ def test_a_state_before_the_first_frame() -> None:
         "wanted": None,
         "input": None,
         "output": None,
+        "loses": False,
         "recording": None,
         "outputs": {},
     }
@@ -106,6 +107,13 @@ def test_numbers_that_json_does_not_have_are_null(odd: float | None) -> None:
     said = json.loads(metrics_json(status), parse_constant=pytest.fail)
     assert said["fps"] is None
     assert said["latency_ms"] == {"p50": None, "p99": None}
+
+
+def test_the_self_check_is_told() -> None:
+    camera = a_camera(self_check_gain_db=-0.2501, self_check_loses=True)
+    assert json.loads(state_json(camera))["loses"] is True
+    assert json.loads(metrics_json(camera.status))["self_check_gain_db"] == -0.25
+    assert json.loads(metrics_json(a_status()))["self_check_gain_db"] is None
 
 
 def test_numbers_are_short() -> None:

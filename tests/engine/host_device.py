@@ -2,11 +2,12 @@
 
 Its streams run at once, or, with ``tarry_s``, each in a thread of its own that tarries so long
 before every piece of work: then work overlaps as on a GPU, and what is missing a wait reads what
-is not there yet. Memory comes poisoned, and a graph keeps its one output.
+is not there yet. Memory comes poisoned, and what a graph gives is spoilt by the next one.
 """
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import chain
 from queue import SimpleQueue
 from time import sleep
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from streamsr.engine.device import Event, Forward, Stream
 from streamsr.engine.kernels import KernelConverter, Launch
 from streamsr.engine.planes import Converter, TorchConverter
-from streamsr.networks.contract import Facts
+from streamsr.networks.contract import Facts, Memory
 
 __all__ = ["HostDevice", "MakeDevice"]
 
@@ -99,6 +100,7 @@ class HostDevice:
         self._tarry_s = tarry_s
         self._launch = launch
         self._streams: list[HostStream] = []
+        self._given: list[tuple[Tensor, ...]] = []  # by each graph
 
     def stream(self) -> Stream:
         self._streams.append(HostStream(self, self._tarry_s))
@@ -120,10 +122,17 @@ class HostDevice:
 
     def graph(self, forward: Forward) -> Forward:
         self.graphs += 1
-        output = forward().clone()
+        output, memory = forward()
+        given = tuple(made.clone() for made in (output, *memory))
+        self._given.append(given)
 
-        def replay() -> Tensor:
-            return output.copy_(forward())
+        def replay() -> tuple[Tensor, Memory]:
+            output, memory = forward()
+            for kept in chain.from_iterable(self._given):
+                kept.fill_(float("nan"))
+            for kept, made in zip(given, (output, *memory), strict=True):
+                kept.copy_(made)
+            return given[0], given[1:]
 
         return replay
 

@@ -13,9 +13,10 @@ from streamsr.engine.engines import Engines
 from streamsr.events import Event
 from streamsr.frame import ColourTags, Frame
 from streamsr.metrics import Meter
-from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.contract import Colour, Facts, Memory, RecurrentNetwork
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast
+from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import in_channels_last
@@ -25,13 +26,16 @@ __all__ = [
     "TAGS",
     "Bench",
     "Centre",
+    "Counting",
     "assert_same",
     "centre_model",
     "clip",
+    "counting_model",
     "flat",
     "of_cpu",
     "small_edvr",
     "small_fast",
+    "small_recurrent",
 ]
 
 TAGS = [ColourTags(6, 6, 6), ColourTags(1, 1, 1, False, 2), ColourTags(1, 1, 1, True)]
@@ -54,6 +58,13 @@ def small_fast() -> SlidingWindow:
     return SlidingWindow(in_channels_last(network), Facts(4, 1, 0, Colour.LUMA))
 
 
+def small_recurrent() -> SlidingWindow:
+    torch.manual_seed(3)
+    network = Recurrent(features=8, layers=3, kept=4).requires_grad_(False).eval()
+    network.body[-1].weight.mul_(10)  # so that what it remembers shows
+    return SlidingWindow(in_channels_last(network), Facts(4, 2, 0, Colour.LUMA))
+
+
 def bicubic(colour: Colour, scale: int = 2) -> SlidingWindow:
     return SlidingWindow(Resample(scale=scale), Facts(scale, 1, 0, colour))
 
@@ -61,6 +72,7 @@ def bicubic(colour: Colour, scale: int = 2) -> SlidingWindow:
 MODELS: dict[str, Callable[[], SlidingWindow]] = {
     "edvr": small_edvr,
     "fast": small_fast,
+    "recurrent": small_recurrent,
     "bicubic-luma": lambda: bicubic(Colour.LUMA),
     "bicubic-rgb": lambda: bicubic(Colour.RGB, 3),
 }
@@ -85,6 +97,41 @@ def centre_model(network: nn.Module, window: int = 3) -> SlidingWindow:
     return SlidingWindow(network, Facts(2, window, window // 2, Colour.LUMA))
 
 
+class Counting(RecurrentNetwork[Tensor]):
+    """Gives the newest frame, doubled, and a level brighter for each frame before it in its chain.
+
+    Where it remembers another frame than the one before in the window, the picture is brighter by
+    their difference. Levels of 200 and above are not finite to it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("level", torch.tensor(1 / 255))
+        self.batches: list[int] = []
+        self.chains = 0  # memories that it was asked for
+
+    def fresh(self, batch: int, height: int, width: int) -> Memory:
+        self.chains += 1
+        device = self.level.device
+        return torch.zeros(batch, device=device), torch.zeros(batch, height, width, device=device)
+
+    def align(self, window: Tensor) -> Tensor:
+        return window[:, :, 0]
+
+    def advance(self, aligned: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        self.batches.append(len(aligned))
+        (before, frame), (count, last) = aligned.unbind(1), memory
+        frame = frame.masked_fill(frame >= 200 * self.level, float("nan"))
+        many = count[:, None, None]
+        picture = frame + many * self.level + (last - before).abs() * (many > 0)
+        doubled = picture.repeat_interleave(2, 1).repeat_interleave(2, 2)
+        return doubled[:, None], (count + 1, frame)
+
+
+def counting_model(network: nn.Module) -> SlidingWindow:
+    return SlidingWindow(network, Facts(2, 2, 0, Colour.LUMA))
+
+
 class Bench:
     """A stream of an engine, and what came of it."""
 
@@ -101,9 +148,11 @@ class Bench:
         return [future.result(timeout=60) for future in done]
 
 
-def flat(level: int, pts: int, *, discontinuous: bool = False) -> Frame:
-    chroma = np.full((9, 16), 128, np.uint8)
-    planes = (np.full((18, 32), level, np.uint8), chroma, chroma)
+def flat(
+    level: int, pts: int, *, size: tuple[int, int] = (18, 32), discontinuous: bool = False
+) -> Frame:
+    chroma = np.full((-(-size[0] // 2), -(-size[1] // 2)), 128, np.uint8)
+    planes = (np.full(size, level, np.uint8), chroma, chroma)
     return Frame(planes, ColourTags(1, 1, 1), pts, Fraction(1, 25), 0.0, discontinuous)
 
 

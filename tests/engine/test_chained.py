@@ -1,4 +1,4 @@
-"""Recurrent networks on the CPU engine: in order, two frames at once, and afresh where they must."""
+"""Recurrent networks on the CPU engine: in order, two frames at once, afresh where they must be."""
 
 import threading
 from collections.abc import Sequence

@@ -21,15 +21,15 @@ from streams import (
     TAGS,
     Bench,
     Centre,
+    Counting,
     assert_same,
     centre_model,
     clip,
+    counting_model,
     flat,
     of_cpu,
-    small_edvr,
     small_fast,
 )
-from torch import Tensor
 
 from streamsr.engine.cuda import CudaEngine
 from streamsr.frame import ColourTags, Frame
@@ -71,10 +71,11 @@ def test_pictures_by_the_kernels_are_within_a_level(
     assert_same(made, of_cpu(model, frames), tolerance=1)
 
 
+@pytest.mark.parametrize("name", ["edvr", "recurrent"])
 def test_streams_of_one_size_run_as_batches_and_keep_their_pictures(
-    host_device: MakeDevice,
+    host_device: MakeDevice, name: str
 ) -> None:
-    model = small_edvr()
+    model = MODELS[name]()
     clips = [clip(14, (18, 20), TAGS[n % 3], seed=n) for n in range(4)]
     clips.append(clip(14, (22, 16), TAGS[0], seed=9))
     device = host_device(3)
@@ -114,8 +115,9 @@ def test_a_stream_alone_waits_for_nobody(host_device: MakeDevice) -> None:
 
 
 @pytest.mark.parametrize("delays", [None, 5])
+@pytest.mark.parametrize("name", ["edvr", "recurrent"])
 def test_breaks_changes_of_size_and_short_streams(
-    host_device: MakeDevice, delays: int | None
+    host_device: MakeDevice, name: str, delays: int | None
 ) -> None:
     """As the CPU engine, window by window: the same breaks, in the same places."""
     random = np.random.default_rng(8)
@@ -132,7 +134,7 @@ def test_breaks_changes_of_size_and_short_streams(
                     discontinuous=bool(random.random() < 0.1),
                 )
             )
-    model = small_edvr()
+    model = MODELS[name]()
     device = host_device(delays)
     with CudaEngine(model, device) as engine:
         made = Bench(engine).run(frames)
@@ -152,18 +154,20 @@ def test_the_lanes_overlap() -> None:
     assert spent < frames * 0.02  # 0.01 at best; the machine may be busy
 
 
-def test_pushing_blocks_while_all_slots_are_under_way(host_device: MakeDevice) -> None:
+@pytest.mark.parametrize("model", [centre_model(Centre(), 1), counting_model(Counting())])
+def test_pushing_blocks_while_all_slots_are_under_way(
+    host_device: MakeDevice, model: SlidingWindow
+) -> None:
     go = threading.Event()
 
-    class Held(Centre):
-        def forward(self, x: Tensor) -> Tensor:
-            assert go.wait(60)
-            return super().forward(x)
+    def hold(*_: object) -> None:
+        assert go.wait(60)
 
+    model.network.register_forward_pre_hook(hold)
     device = host_device(0)
     pushed: list[int] = []
     futures: list[Future[Frame]] = []
-    with CudaEngine(centre_model(Held(), 1), device, slots=3) as engine:
+    with CudaEngine(model, device, slots=3) as engine:
         stream = Bench(engine).stream
         blocked = threading.Event()
 
@@ -171,7 +175,7 @@ def test_pushing_blocks_while_all_slots_are_under_way(host_device: MakeDevice) -
             for number in range(8):
                 if number == 3:
                     blocked.set()
-                futures.extend(stream.push(flat(220, number)))
+                futures.extend(stream.push(flat(120, number)))
                 pushed.append(number)
 
         thread = threading.Thread(target=push)
@@ -191,13 +195,14 @@ def test_a_frame_kept_does_not_keep_its_slot(host_device: MakeDevice) -> None:
     assert [int(frame.planes[0][0, 0]) for frame in kept] == [60 + n for n in range(40)]
 
 
-def test_nothing_is_allocated_for_a_frame_and_one_thread_waits(host_device: MakeDevice) -> None:
+@pytest.mark.parametrize("name", ["edvr", "recurrent"])
+def test_nothing_is_allocated_for_a_frame_and_one_thread_waits(
+    host_device: MakeDevice, name: str
+) -> None:
     device = host_device(1)
-    with CudaEngine(small_edvr(), device, max_batch=1) as engine:
+    with CudaEngine(MODELS[name](), device, max_batch=1) as engine:
         bench = Bench(engine)
-        for frame in clip(6, (16, 16), TAGS[0]):
-            bench.stream.push(frame)
-        bench.run([])
+        bench.run(clip(6, (16, 16), TAGS[0]))
         before, graphs = device.allocations, device.graphs
         bench.run(clip(30, (16, 16), TAGS[0]))
         assert (device.allocations, device.graphs) == (before, graphs)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from streamsr.networks.flow import optical_flow, sampling_grid, warped
@@ -68,13 +69,17 @@ def test_each_picture_of_a_batch_moves_by_itself() -> None:
         torch.testing.assert_close(flow[number : number + 1], alone)
 
 
-def test_a_grid_follows_the_flow_in_a_larger_picture() -> None:
-    flow = torch.full((1, 2, 6, 8), 0.5)
-    large = torch.arange(32.0).expand(1, 1, 24, 32)
-    moved = torch.nn.functional.grid_sample(
-        large, sampling_grid(flow, 4), padding_mode="border", align_corners=False
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_a_grid_follows_the_flow_in_a_larger_picture(scale: int) -> None:
+    generator = torch.Generator().manual_seed(7)
+    flow = torch.randn(2, 2, 6, 9, generator=generator)
+    large = torch.rand(2, 1, 6 * scale, 9 * scale, generator=generator)
+    moved = F.grid_sample(
+        large, sampling_grid(flow, scale), padding_mode="border", align_corners=False
     )
-    torch.testing.assert_close(moved[0, 0, 4], torch.arange(2.0, 34.0).clamp(max=31.0))
+    fine = scale * F.interpolate(flow, scale_factor=scale, mode="bilinear", align_corners=False)
+    expected = F.pixel_unshuffle(warped(large, fine), scale)
+    torch.testing.assert_close(moved.view_as(expected), expected, atol=1e-4, rtol=0)
 
 
 def test_wild_pictures_give_finite_flow() -> None:

@@ -1,4 +1,4 @@
-"""The recurrent network: what it keeps, what it forgets, and that its mean stays plain scaling's."""
+"""The recurrent network: what it keeps, what it forgets, and whose mean its output has."""
 
 import pytest
 import torch

@@ -32,6 +32,9 @@ LIVE = StreamStatus(
     latency_p99_ms=250.0,
     reconnects=3,
     wanted="fast",
+    self_check_gain_db=-0.35,
+    self_check_loses=True,
+    self_checks={"made": 40, "failed": 2},
 )
 OUTPUTS = (
     OutputStatus("rtsp-1", "rtsp://***@server/x", "up", 7, 2),
@@ -50,6 +53,10 @@ VALUES = {
     'streamsr_stream_up{stream="camera"}': 1,
     'streamsr_stream_info{device="cpu",input="320x180",model="bicubic",output="1280x720",'
     'stream="camera",wanted="fast"}': 1,
+    'streamsr_self_check_gain_db{stream="camera"}': -0.35,
+    'streamsr_self_check_loses{stream="camera"}': 1,
+    'streamsr_self_checks_total{result="made",stream="camera"}': 40,
+    'streamsr_self_checks_total{result="failed",stream="camera"}': 2,
     'streamsr_viewers{stream="camera"}': 0,
     'streamsr_events_total{code="SRC_DOWN"}': 12,
     'streamsr_output_up{output="rtsp-1",stream="camera"}': 1,
@@ -101,7 +108,17 @@ async def test_a_stream_that_is_away_has_no_stale_measures(http: aiohttp.ClientS
         samples = await scrape(http, server)
     assert samples['streamsr_stream_up{stream="camera"}'] == 0
     assert samples['streamsr_frames_per_second{stream="camera"}'] == 0
-    assert not [key for key in samples if key.startswith("streamsr_latency_seconds")]
+    stale = ("streamsr_latency_seconds", "streamsr_self_check_gain_db")
+    assert not [key for key in samples if key.startswith(stale)]
+
+
+async def test_a_stream_without_self_checks_has_no_figures_of_them(
+    http: aiohttp.ClientSession,
+) -> None:
+    unchecked = replace(LIVE, self_check_gain_db=None, self_check_loses=False, self_checks={})
+    async with Server({"camera": served(unchecked)}) as server:
+        samples = await scrape(http, server)
+    assert not [key for key in samples if key.startswith("streamsr_self_check")]
 
 
 async def test_odd_statuses(http: aiohttp.ClientSession) -> None:
