@@ -112,11 +112,11 @@ class Counting(RecurrentNetwork[Tensor]):
 
     def fresh(self, batch: int, height: int, width: int) -> Memory:
         self.chains += 1
-        device = self.level.device
-        return torch.zeros(batch, device=device), torch.zeros(batch, height, width, device=device)
+        size, device = (2 * height, 2 * width), self.level.device
+        return torch.zeros(batch, device=device), torch.zeros(batch, *size, device=device)
 
     def align(self, window: Tensor) -> Tensor:
-        return window[:, :, 0]
+        return window[:, :, 0].repeat_interleave(2, 2).repeat_interleave(2, 3)
 
     def advance(self, aligned: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         self.batches.append(len(aligned))
@@ -124,8 +124,7 @@ class Counting(RecurrentNetwork[Tensor]):
         frame = frame.masked_fill(frame >= 200 * self.level, float("nan"))
         many = count[:, None, None]
         picture = frame + many * self.level + (last - before).abs() * (many > 0)
-        doubled = picture.repeat_interleave(2, 1).repeat_interleave(2, 2)
-        return doubled[:, None], (count + 1, frame)
+        return picture[:, None], (count + 1, frame)
 
 
 def counting_model(network: nn.Module) -> SlidingWindow:

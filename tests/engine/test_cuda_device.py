@@ -13,7 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from streams import MODELS, TAGS, Bench, assert_same, clip, of_cpu, small_edvr
+from streams import (
+    MODELS,
+    TAGS,
+    Bench,
+    Counting,
+    assert_same,
+    clip,
+    counting_model,
+    flat,
+    of_cpu,
+    small_edvr,
+    small_recurrent,
+)
 from test_kernels import noise, read, written
 from torch import Tensor, nn
 
@@ -108,9 +120,46 @@ def test_nothing_is_allocated_or_waited_for_by_frame(cuda_kernels: torch.device,
 
 
 @pytest.mark.cuda
-def test_device_memory_does_not_grow(cuda: torch.device) -> None:
+def test_a_recurrent_network_is_captured(
+    cuda: torch.device, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = clip(6, (37, 61), TAGS[0])
+    with CudaEngine(on(cuda, small_recurrent()), CudaDevice(cuda)) as engine:
+        made = Bench(engine).run(frames)
+    assert_same(made, of_cpu(small_recurrent(), frames), tolerance=1)
+    assert "runs without CUDA graphs" not in caplog.text
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("graphs", [True, False])
+def test_recurrent_streams_keep_to_their_own_memory(cuda: torch.device, graphs: bool) -> None:
+    """Together in batches; across a cut, a picture that is not finite, and changes of size."""
+    changing = [flat(60, n, discontinuous=n == 4, size=(18 + 2 * (n > 7), 32)) for n in range(12)]
+    clips = [
+        changing,
+        [flat(220 if n == 3 else 120, n) for n in range(12)],
+        [flat(90 + n, n) for n in range(12)],
+    ]
+    network = Counting()
+    model = on(cuda, counting_model(network))
+    with CudaEngine(model, CudaDevice(cuda, graphs=graphs), patience_s=0.02) as engine:
+        benches = [Bench(engine) for _ in clips]
+        futures = [
+            [bench.stream.push(frame)[0] for bench, frame in zip(benches, together, strict=True)]
+            for together in zip(*clips, strict=True)
+        ]
+        made = [[future.result(60) for future in stream] for stream in zip(*futures, strict=True)]
+    assert max(network.batches) > 1
+    assert [bench.meter["failed"] for bench in benches] == [0, 1, 0]
+    for frames, pictures in zip(clips, made, strict=True):
+        assert_same(pictures, of_cpu(counting_model(Counting()), frames))
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("name", ["edvr", "recurrent"])
+def test_device_memory_does_not_grow(cuda: torch.device, name: str) -> None:
     frames = clip(25, (40, 64), TAGS[0])
-    with CudaEngine(on(cuda, small_edvr()), CudaDevice(cuda)) as engine:
+    with CudaEngine(on(cuda, MODELS[name]()), CudaDevice(cuda)) as engine:
         benches = [Bench(engine) for _ in range(2)]
         used = []
         for _ in range(100):  # 5,000 frames
