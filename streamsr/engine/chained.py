@@ -78,8 +78,10 @@ class ChainedEngine(CpuEngine):
 
     def _continuing(self, job: _ChainedJob) -> Callable[[Future[Memory]], None]:
         """What lets a job go on when the window before it has been run."""
+        waiting = [job]  # once: a future keeps its callbacks for as long as it is kept itself
 
         def go_on(before: Future[Memory]) -> None:
+            job = waiting.pop()
             if before.cancelled():
                 job.abandon()
                 return

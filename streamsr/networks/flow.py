@@ -16,7 +16,7 @@ __all__ = ["optical_flow", "sampling_grid", "warped"]
 
 LEVELS = 5
 SMALLEST = 12  # pixels a side: of the coarsest level
-ROUNDS = 3  # refinements a level
+ROUNDS = 2  # refinements a level
 STEP = 1.0  # pixels of a level that one refinement may move at most
 DAMPING = 5e-5  # of the least squares, in squared gradients of pictures in [0, 1]
 GAIN_OF_MOVING = 0.9  # the squared error must fall below this share of standing still's
@@ -54,7 +54,7 @@ def sampling_grid(flow: Tensor, scale: int = 1) -> Tensor:
     batch, _, height, width = flow.shape
     offsets = torch.stack((flow[:, 0] * (2 / width), flow[:, 1] * (2 / height)), 1).detach()
     down, across = (_places(side, scale, flow.device) for side in (height, width))
-    grid = _between(offsets, scale)
+    grid = _between(offsets, scale) if scale > 1 else offsets[:, :, None, None]
     grid[:, 0] += across[:, None]
     grid[:, 1] += down[:, None, :, None]
     return grid.view(batch, 2, -1, width).permute(0, 2, 3, 1)
@@ -105,7 +105,7 @@ def _refined(picture: Tensor, other: Tensor, coarse: Tensor | None) -> Tensor:
     xx, yy = xx + DAMPING, yy + DAMPING
     scale = 1 / (xx * yy - xy * xy)
     for _ in range(ROUNDS):
-        error = warped(other, _resized(flow, picture)) - picture
+        error = warped(other, _resized(flow, picture)).sub_(picture)
         x, y = _blurred(_halved(torch.cat((across * error, down * error), 1)), 2).tensor_split(2, 1)
         step = torch.cat((xy * y - yy * x, xy * x - xx * y), 1) * scale
         flow = _blurred(flow + step.clamp(-STEP, STEP), 1)

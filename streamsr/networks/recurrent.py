@@ -83,7 +83,7 @@ class Recurrent(RecurrentNetwork[Aligned]):
         picture, features, seen = memory
         with torch.autocast(picture.device.type, enabled=False):
             there = _sampled(picture, aligned.picture_grid).view_as(aligned.plain)
-            return (there - aligned.plain) * seen, _sampled(features, aligned.grid)
+            return there.sub_(aligned.plain).mul_(seen), _sampled(features, aligned.grid)
 
 
 def _sampled(x: Tensor, grid: Tensor) -> Tensor:

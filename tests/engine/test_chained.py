@@ -1,5 +1,6 @@
 """Recurrent networks on the CPU engine: in order, two frames at once, afresh where they must be."""
 
+import gc
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -181,3 +182,26 @@ def test_streams_do_not_share_a_memory(network: Counter) -> None:
             for bench in benches:
                 bench.push(60, start=number)
         assert [bench.counts() for bench in benches] == [[1, 2, 3, 4, 5]] * 3
+
+
+def test_nothing_of_a_frame_is_kept_when_it_is_done(network: Counter) -> None:
+    """By counting references, since waiting for the garbage collector holds a frame's memory."""
+    with Engines(CPU) as engines:
+        bench = Bench(engines.of(model(network)))
+        gc.collect()
+        gc.disable()
+        try:
+            bench.push(60, 60)
+            bench.counts()
+            bench.futures.clear()  # a frame holds the tensors that its planes are views of
+            few = _tensors()
+            bench.push(*[60] * 40, start=2)
+            bench.counts()
+            bench.futures.clear()
+            assert _tensors() < few + 20
+        finally:
+            gc.enable()
+
+
+def _tensors() -> int:
+    return sum(type(thing) is Tensor for thing in gc.get_objects())
