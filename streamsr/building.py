@@ -72,20 +72,18 @@ def open_pipeline(
 
 
 def ladder_of(model: ModelSettings, engines: Engines, *, in_haste: bool = True) -> list[Step]:
-    """The models a stream may run, loaded. A file, which can wait, needs no more than one.
-
-    A stream in haste keeps its cores free for what else must not be late, so it takes the name as
-    it is. Raises ModelError.
+    """The models a stream may run, loaded: its own, the lighter one of that one's card, and those of
+    its ladder. A file, which can wait, needs no more than the first. Raises ModelError.
     """
+    first = choose(engines.device, model.name, model.folders)
     if not in_haste:
-        entry = choose(engines.device, model.name, model.folders)
-        return [Step(entry.name, engines.load(entry))]
-    entries = [find(name, model.folders) for name in (model.name, *model.ladder)]
-    first = entries[0].facts.scale
+        return [Step(first.name, engines.load(first))]
+    lighter = [] if first.card.lighter is None else [first.card.lighter]
+    others = [find(name, model.folders) for name in (*lighter, *model.ladder)]
+    entries = {entry.folder: entry for entry in (first, *others)}.values()
+    scale = first.facts.scale
     return [
-        Step(entry.name, engines.load(entry))
-        for number, entry in enumerate(entries)
-        if entry.facts.scale == first and entry.folder not in [e.folder for e in entries[:number]]
+        Step(entry.name, engines.load(entry)) for entry in entries if entry.facts.scale == scale
     ]
 
 

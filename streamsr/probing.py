@@ -31,7 +31,7 @@ def describe(settings: PipelineSettings) -> dict[str, Any]:
     info, frame, live = _first_frame(settings)
     folders = settings.model.folders
     name = settings.model.name
-    entry = find(name, folders) if live else choose(device, name, folders)
+    entry = choose(device, name, folders)
     scale = entry.facts.scale
     return {
         "input": redact(settings.input.url),

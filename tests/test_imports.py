@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).parents[1] / "streamsr"
 
 GROUND = {
     "arrival", "backlog", "backoff", "budget", "channel", "child", "closing", "config", "contest",
-    "errors", "events", "frame", "framing", "hub", "ladder", "metrics", "packet", "redact", "settings",
-    "shipped", "status", "threads", "timeline", "window",
+    "errors", "events", "frame", "framing", "hub", "ladder", "metrics", "packet", "redact",
+    "settings", "shipped", "status", "threads", "timeline", "window",
 }  # fmt: skip
 FLOORS = [  # from the ground up; a module may import its own floor's room and what lies below
     GROUND,

@@ -95,6 +95,16 @@ async def test_a_keyframe_comes_on_request() -> None:
         assert monotonic() - asked < 1
 
 
+async def test_what_a_self_check_found_is_in_the_status() -> None:
+    async with supervised(model={"device": "cpu", "self_check_s": 0.2}) as run, asyncio.timeout(30):
+        subscription = run.hub.subscribe({OUTPUT}, capacity=1000)
+        while run.stream.status.self_check_gain_db is None:
+            await next_of(subscription, OUTPUT)
+        assert run.stream.status.self_check_gain_db > 0
+        assert run.stream.status.self_checks["made"] >= 1
+        assert not run.stream.status.self_check_loses
+
+
 async def test_a_killed_worker_is_replaced_and_time_goes_on() -> None:
     async with supervised() as run:
         subscription = run.hub.subscribe({OUTPUT}, capacity=1000)

@@ -53,7 +53,7 @@ def state_json(camera: Camera) -> bytes:
 
 
 def metrics_json(status: StreamStatus) -> bytes:
-    """How well a camera does: frames a second, milliseconds, decibels, and counts since the start."""
+    """How well a camera does: frames a second, ms, dB, and counts since the start."""
     return _json(
         {
             "fps": status.fps,

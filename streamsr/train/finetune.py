@@ -55,7 +55,7 @@ def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettin
     card = entry.card.model_copy(
         update={
             "weights": None,
-            "on_amx": None,
+            "lighter": None,
             "figures": {},
             "origin": origin.model_copy(
                 update={"training": f"{entry.name}, trained further on clips of {footage.name}"}

@@ -51,9 +51,9 @@ class Card(Settings):
     description: str
     network: str  # a key of streamsr.zoo.registry.NETWORKS
     options: dict[str, bool | int | str] = Field(default_factory=dict)  # of its constructor
-    # a model that runs instead of this one, asked for by name, on a CPU with bfloat16 matrix units
-    # (Intel AMX), where a wider network is as quick as this one is elsewhere
-    on_amx: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
+    # a model that takes a fraction of the time: live streams step down to it, and it runs instead of
+    # this one, asked for by name, on a CPU without bfloat16 matrix units (Intel AMX)
+    lighter: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
     precision: Literal["float32", "bfloat16"] = "float32"  # what a CPU runs it in
     facts: FactsCard
     weights: Weights | None = None

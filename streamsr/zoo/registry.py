@@ -87,19 +87,20 @@ def find(name: str, folders: Sequence[Path] = ()) -> Entry:
 
 
 def choose(device: torch.device, name: str, folders: Sequence[Path] = ()) -> Entry:
-    """Give the model to run for ``name`` on ``device``: itself, or the one its card prefers there.
+    """Give the model to run for ``name`` on ``device``: itself, or the lighter one of its card on a
+    CPU that has not the means for it.
 
     A folder's path is taken as it is. Raises ModelError as ``find`` does.
     """
     entry = find(name, folders)
-    if entry.card.on_amx is None or os.sep in name or not has_amx(device):
+    if entry.card.lighter is None or os.sep in name or device.type != "cpu" or has_amx():
         return entry
-    return find(entry.card.on_amx, folders)
+    return find(entry.card.lighter, folders)
 
 
-def has_amx(device: torch.device) -> bool:
-    """Whether ``device`` is a CPU that multiplies bfloat16 in matrix units."""
-    return device.type == "cpu" and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+def has_amx() -> bool:
+    """Whether this machine's CPU multiplies bfloat16 in matrix units."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def make_network(card: Card) -> nn.Module:
