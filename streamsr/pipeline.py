@@ -242,7 +242,7 @@ class Pipeline:
                 if (frame := self._intake.next(turn.budget, self._late)) is None:
                     break
                 turn.push(frame)
-                self._check.see(turn.step, frame)
+                self._check.see(turn.step, turn.stream, frame)
             turn.flush()
         except Closed:
             pass  # the encoder has failed and says so itself

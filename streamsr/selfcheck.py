@@ -13,6 +13,7 @@ from time import monotonic
 
 from streamsr.channel import Channel, Closed, Overflow
 from streamsr.contest import CHECKS, Contest
+from streamsr.engine.face import EngineStream
 from streamsr.engine.trial import ahead_db, cropped, shrunk
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
@@ -49,13 +50,13 @@ class SelfCheck:
         self._clip: list[Frame] = []  # what the next check has of its frames
         self._step: Step | None = None  # that ran them
         self._frames = 0  # that a check of it takes; 0: there is nothing to check
-        self._clips: Channel[tuple[Step, Sequence[Frame]]] = Channel(1, Overflow.WAIT)
+        self._clips: Channel[tuple[Step, EngineStream, Sequence[Frame]]] = Channel(1, Overflow.WAIT)
         self._busy = False  # from the handing over of a clip until its check is done
         self._closing = threading.Event()
         self._said: set[str] = set()  # reasons for a check that was skipped
 
-    def see(self, step: Step, frame: Frame) -> None:
-        """Take a frame that the stream runs by ``step``: part of a check, if one is due. Never
+    def see(self, step: Step, stream: EngineStream, frame: Frame) -> None:
+        """Take a frame that ``stream`` runs by ``step``: part of a check, if one is due. Never
         waits."""
         if self._busy or monotonic() < self._due_s:
             return
@@ -68,7 +69,7 @@ class SelfCheck:
             return
         self._clip.append(frame)
         if len(self._clip) == self._frames:
-            self._hand_over(step)
+            self._hand_over(step, stream)
 
     def contest(self, step: Step) -> Contest:
         """How the network of a step stands against bicubic on this stream."""
@@ -86,16 +87,16 @@ class SelfCheck:
         self._closing.set()
         self._clips.abort()
 
-    def _hand_over(self, step: Step) -> None:
+    def _hand_over(self, step: Step, stream: EngineStream) -> None:
         self._busy, self._due_s = True, monotonic() + self._every_s
         clip, self._clip = self._clip, []
         with suppress(Closed):  # the stream ends
-            self._clips.send((step, clip))
+            self._clips.send((step, stream, clip))
 
-    def _check(self, step: Step, clip: Sequence[Frame]) -> None:
+    def _check(self, step: Step, beside: EngineStream, clip: Sequence[Frame]) -> None:
         contest = self.contest(step)
         try:
-            gain_db = self._gain_db(step, clip)
+            gain_db = self._gain_db(step, beside, clip)
         except _SkippedError as reason:
             contest.miss()
             self._skipped(str(reason))
@@ -107,7 +108,7 @@ class SelfCheck:
             self.counts["made"] += 1
             self._judge(step, contest, gain_db)
 
-    def _gain_db(self, step: Step, clip: Sequence[Frame]) -> float:
+    def _gain_db(self, step: Step, beside: EngineStream, clip: Sequence[Frame]) -> float:
         """Run a clip, shrunk; give by how much its last frame that has all it looks at is above
         bicubic. Raises _SkippedError, and what the engine raises."""
         facts = step.engine.model.facts
@@ -116,7 +117,7 @@ class SelfCheck:
                 f"a frame of {clip[-1].width}x{clip[-1].height} is too small for it: allowed are "
                 f"sides from {SMALLEST * facts.scale} on"
             )
-        upscaled = self._upscaled(step, clip)
+        upscaled = self._upscaled(step, beside, clip)
         newest = len(clip) - 1 - facts.lookahead
         if len(upscaled) <= newest:
             raise _SkippedError("the scene was cut")
@@ -126,11 +127,12 @@ class SelfCheck:
             raise _SkippedError("the picture is flat: there is nothing to be won")
         return gain_db
 
-    def _upscaled(self, step: Step, clip: Sequence[Frame]) -> list[Frame]:
+    def _upscaled(self, step: Step, beside: EngineStream, clip: Sequence[Frame]) -> list[Frame]:
         """What a clip, shrunk, completes as a stream of its own, one frame after the other."""
         scale = step.engine.model.facts.scale
         troubles: list[Event] = []
-        stream = step.engine.stream(f"{self._name} self-check", Meter(), troubles.append)
+        name, meter = f"{self._name} self-check", Meter()
+        stream = step.engine.stream(name, meter, troubles.append, beside=beside)
         done: list[Frame] = []
         for frame in clip:
             if self._closing.is_set():

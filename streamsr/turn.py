@@ -51,7 +51,7 @@ class Turn:
         self.step = step
         self.budget = budget
         self.waiting: deque[Admitted] = deque()  # their upscaled frame is not yet under way
-        self._stream = stream
+        self.stream = stream
         self._pairs = pairs
         self._under_way: deque[Future[Frame]] = deque()
 
@@ -60,11 +60,11 @@ class Turn:
         if self.budget.crowded:
             self._make_room(self.step.engine.workers)
         self.waiting.append(Admitted(frame, monotonic(), self.budget))
-        self._pass_on(self._stream.push(frame))
+        self._pass_on(self.stream.push(frame))
 
     def flush(self) -> None:
         """End the turn: every frame pushed comes out."""
-        self._pass_on(self._stream.flush())
+        self._pass_on(self.stream.flush())
 
     def _pass_on(self, finished: Sequence[Future[Frame]]) -> None:
         for upscaled in finished:

@@ -28,6 +28,7 @@ from streamsr.events import Code, Event
 from streamsr.frame import ColourTags, Frame
 from streamsr.media.scene import Scene
 from streamsr.media.source import Item, SourceInfo
+from streamsr.metrics import Meter
 from streamsr.networks.contract import Colour, Facts, Memory, RecurrentNetwork
 from streamsr.networks.resample import Resample, resize
 from streamsr.networks.sliding import SlidingWindow
@@ -405,8 +406,9 @@ def checked(model: SlidingWindow, frames: Sequence[Frame]) -> SelfCheck:
     assert not never.wait(10 * OFTEN_S)
     with Engines(CPU) as engines:
         step = Step("model", engines.of(model))
+        stream = step.engine.stream("yard", Meter(), lambda event: None)
         for frame in frames:
-            check.see(step, frame)
+            check.see(step, stream, frame)
         while not check.counts:
             assert not never.wait(0.01)
         check.close()

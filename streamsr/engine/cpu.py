@@ -5,7 +5,7 @@ wait for each other at every layer, and on a busy machine that costs more than t
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from time import thread_time
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from streamsr.engine.breaks import Breaks
 from streamsr.engine.colour import network_input, network_output
+from streamsr.engine.face import EngineStream
 from streamsr.engine.job import Job
 from streamsr.engine.plain import scaled_plainly
 from streamsr.engine.pool import Pool
@@ -44,8 +45,10 @@ class CpuEngine:
         self.workers = pool.workers
         self._pool = pool
 
-    def stream(self, name: str, meter: Meter, emit: Emit) -> "CpuEngineStream":
-        return CpuEngineStream(self, name, meter, emit)
+    def stream(
+        self, name: str, meter: Meter, emit: Emit, *, beside: EngineStream | None = None
+    ) -> "CpuEngineStream":
+        return CpuEngineStream(self, name, meter, emit, beside)
 
     def submit(self, stream: object, job: WindowJob) -> None:
         shape = tuple(job.window.window.shape)
@@ -95,7 +98,15 @@ class CpuEngineStream:
     reset the state, so that no window reaches across. One thread may push.
     """
 
-    def __init__(self, engine: CpuEngine, name: str, meter: Meter, emit: Emit) -> None:
+    def __init__(
+        self,
+        engine: CpuEngine,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        beside: EngineStream | None = None,
+    ) -> None:
+        self._beside = beside
         self._engine = engine
         self._name = name
         self._meter = meter
@@ -104,6 +115,10 @@ class CpuEngineStream:
         self._pending: deque[Frame] = deque()  # pushed, but their window is not complete
         self._state: WindowState | None = None
         self._size = (0, 0)
+
+    @property
+    def account(self) -> Hashable:
+        return self if self._beside is None else self._beside.account
 
     def push(self, frame: Frame) -> list[Future[Frame]]:
         """Take a frame; give what it completes, each done when its future is."""
@@ -132,7 +147,7 @@ class CpuEngineStream:
         upscaled: Future[Frame] = Future()
         frame = self._pending.popleft()
         job = WindowJob(self._engine, frame, self._meter, upscaled, window, self._failed)
-        self._engine.submit(self, job)
+        self._engine.submit(self.account, job)
         return upscaled
 
     def _failed(self, reason: str) -> None:

@@ -8,7 +8,7 @@ for it, but for a slot, and nothing is allocated for a frame.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +23,7 @@ from streamsr.engine.batch import Batcher
 from streamsr.engine.breaks import Breaks
 from streamsr.engine.compute import Arrival, Compute, Job
 from streamsr.engine.device import Device
+from streamsr.engine.face import EngineStream
 from streamsr.engine.plain import scaled_plainly
 from streamsr.engine.slots import BATCHES_AHEAD, Lane, Step
 from streamsr.engine.track import Layout, Track
@@ -75,8 +76,12 @@ class CudaEngine(Closing):
         for thread in self._threads:
             thread.start()
 
-    def stream(self, name: str, meter: Meter, emit: Emit) -> "CudaEngineStream":
-        stream = CudaEngineStream(self, name, meter, emit)
+    def stream(
+        self, name: str, meter: Meter, emit: Emit, *, beside: EngineStream | None = None
+    ) -> "CudaEngineStream":
+        stream = CudaEngineStream(self, name, meter, emit, beside)
+        if beside is not None:
+            return stream
         with self._books:
             self._streams.add(stream)
             self._batcher.patience_s = self._patience_s if len(self._streams) > 1 else 0.0
@@ -114,7 +119,7 @@ class CudaEngine(Closing):
         """Let a window wait for its batch."""
         with self._books:
             self._check()
-            self._batcher.add(stream, job.track.pixels, job, monotonic())
+            self._batcher.add(stream.account, job.track.pixels, job, monotonic())
             self._work.notify()
 
     def _check(self) -> None:
@@ -216,7 +221,15 @@ class CudaEngineStream:
     that no window reaches across. One thread may push.
     """
 
-    def __init__(self, engine: CudaEngine, name: str, meter: Meter, emit: Emit) -> None:
+    def __init__(
+        self,
+        engine: CudaEngine,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        beside: EngineStream | None = None,
+    ) -> None:
+        self._beside = beside
         self._engine = engine
         self._name = name
         self._meter = meter
@@ -228,6 +241,10 @@ class CudaEngineStream:
         self._arrivals: list[Arrival] = []  # uploaded, and no job's yet
         self._pending: deque[tuple[int, Frame]] = deque()  # slots whose window is not whole
         self._first = True  # the next window: it has nothing to do with those before it
+
+    @property
+    def account(self) -> Hashable:
+        return self if self._beside is None else self._beside.account
 
     def push(self, frame: Frame) -> list[Future[Frame]]:
         """Take a frame; give what it completes, each done when its future is.

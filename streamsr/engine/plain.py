@@ -4,13 +4,14 @@ becomes where a network has no picture for it, and the colour beside a network o
 Always on the CPU: it may stand in for a device that is full or broken.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
 import torch
 
+from streamsr.engine.face import EngineStream
 from streamsr.engine.job import Job
 from streamsr.engine.planes import chroma_shift
 from streamsr.engine.pool import Pool
@@ -35,8 +36,10 @@ class PlainEngine:
         self._kernel = model.network.kernel
         self._pool = pool
 
-    def stream(self, name: str, meter: Meter, emit: Emit) -> "PlainStream":
-        return PlainStream(self, meter)
+    def stream(
+        self, name: str, meter: Meter, emit: Emit, *, beside: EngineStream | None = None
+    ) -> "PlainStream":
+        return PlainStream(self, meter, beside)
 
     def submit(self, stream: object, job: Job) -> None:
         self._pool.submit(stream, self, job)
@@ -52,14 +55,21 @@ class PlainEngine:
 class PlainStream:
     """One stream through the engine: no frame has to do with another."""
 
-    def __init__(self, engine: PlainEngine, meter: Meter) -> None:
+    def __init__(
+        self, engine: PlainEngine, meter: Meter, beside: EngineStream | None = None
+    ) -> None:
+        self._beside = beside
         self._engine = engine
         self._meter = meter
+
+    @property
+    def account(self) -> Hashable:
+        return self if self._beside is None else self._beside.account
 
     def push(self, frame: Frame) -> list[Future[Frame]]:
         """Take a frame; give the future of it."""
         upscaled: Future[Frame] = Future()
-        self._engine.submit(self, Job(self._engine, frame, self._meter, upscaled))
+        self._engine.submit(self.account, Job(self._engine, frame, self._meter, upscaled))
         return [upscaled]
 
     def flush(self) -> list[Future[Frame]]:

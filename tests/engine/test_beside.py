@@ -1,0 +1,70 @@
+"""A stream beside another, as a self-check is, costs that one its turns and nothing else."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+from host_device import MakeDevice
+from streams import Centre, centre_model, flat
+from torch import Tensor, nn
+
+from streamsr.engine.batch import LONG_S, Batcher
+from streamsr.engine.cpu import CpuEngine
+from streamsr.engine.cuda import CudaEngine
+from streamsr.engine.job import Job, run_jobs
+from streamsr.engine.pool import Pool
+from streamsr.frame import Frame
+from streamsr.metrics import Meter
+from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.sliding import SlidingWindow
+
+WAIT_S = 30.0
+
+
+class Slow(nn.Module):
+    """Takes long for a level of 60, and waits for another window at a level of 70."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = threading.Barrier(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        level = round(float(x.mean()) * 255)
+        if level == 60:
+            threading.Event().wait(1.5 * LONG_S)
+        elif level == 70:
+            self.both.wait(3)
+        return x[:, 0].repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+def small() -> Frame:
+    frame = flat(90, 0)
+    luma, *chroma = frame.planes
+    return replace(frame, planes=(luma[:8, :8], *(plane[:4, :4] for plane in chroma)))
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_no_thread_is_left_to_it(beside: bool) -> None:
+    model = SlidingWindow(Slow(), Facts(2, 1, 0, Colour.LUMA))
+    with Pool[Job](2, Batcher(1, 0.0), run_jobs, Job.abandon) as pool:
+        engine = CpuEngine(model, torch.device("cpu"), pool)
+        stream = engine.stream("cam", Meter(), lambda event: None)
+        check = engine.stream(
+            "check", Meter(), lambda event: None, beside=stream if beside else None
+        )
+        check.push(small())[0].result(WAIT_S)
+        stream.push(flat(60, 0))[0].result(WAIT_S)
+        together = [future for n in (1, 2) for future in stream.push(flat(70, n))]
+        for future in together:
+            future.exception(WAIT_S)
+        assert model.network.both.broken != beside, "another camera is left one of the threads"
+
+
+def test_no_window_waits_for_it(host_device: MakeDevice) -> None:
+    with CudaEngine(centre_model(Centre(), 1), host_device(), patience_s=20.0) as engine:
+        stream = engine.stream("cam", Meter(), lambda event: None)
+        check = engine.stream("check", Meter(), lambda event: None, beside=stream)
+        check.push(small())[0].result(5)
+        (upscaled,) = stream.push(flat(90, 0))
+        assert upscaled.result(5).planes[0][0, 0] == 90
