@@ -72,8 +72,8 @@ def open_pipeline(
 
 
 def ladder_of(model: ModelSettings, engines: Engines, *, in_haste: bool = True) -> list[Step]:
-    """The models a stream may run, loaded: its own, the lighter one of that one's card, and those of
-    its ladder. A file, which can wait, needs no more than the first. Raises ModelError.
+    """The models a stream may run, loaded: its own, the lighter one that its card names, and those
+    of its ladder. A file, which can wait, needs no more than the first. Raises ModelError.
     """
     first = choose(engines.device, model.name, model.folders)
     if not in_haste:

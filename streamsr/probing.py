@@ -14,7 +14,7 @@ from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.redact import redact
 from streamsr.settings import PipelineSettings
-from streamsr.zoo.registry import choose, find
+from streamsr.zoo.registry import choose
 
 __all__ = ["describe", "table"]
 

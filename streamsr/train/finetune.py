@@ -18,6 +18,8 @@ HELD_OUT = 0.2  # of every clip, its end: what the result is measured on
 CLIP_FRAMES = 250  # of each clip: more would neither fit the time nor the memory
 CODINGS = 4  # of each clip
 TIMED_STEPS = 30  # that show how long a step takes
+BATCHES = {"batch", "sequence", "truncate", "gradient_norm"}  # as the model was trained
+CROPS = {"patch", "valid_frames"}  # likewise
 MARGIN = 0.9  # of the time: the rest is for validation
 
 
@@ -51,7 +53,7 @@ def finetune(
 
 def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettings:
     """As the model was trained, where that is known; gently, since it can do most already."""
-    origin = entry.card.origin
+    origin, trained = entry.card.origin, _training(entry)
     card = entry.card.model_copy(
         update={
             "weights": None,
@@ -75,15 +77,22 @@ def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettin
             held_out=HELD_OUT,
             clip_frames=CLIP_FRAMES,
             cache=runs / "cache",
-            degrade=_degradation(entry),
+            degrade=_degradation(trained),
+            **({} if trained is None else trained.data.model_dump(include=CROPS)),
         ),
+        **({} if trained is None else trained.model_dump(include=BATCHES)),
     )
 
 
-def _degradation(entry: Entry) -> DegradeSettings | None:
-    """The degradation the model was trained under: clean where its training file has none."""
+def _training(entry: Entry) -> TrainSettings | None:
+    """The file that made the model's weights, where its folder has it."""
     training = entry.folder / "train.toml"
-    degrade = load(training, TrainSettings).data.degrade if training.exists() else DegradeSettings()
+    return load(training, TrainSettings) if training.exists() else None
+
+
+def _degradation(trained: TrainSettings | None) -> DegradeSettings | None:
+    """The degradation the model was trained under: clean where its training file has none."""
+    degrade = DegradeSettings() if trained is None else trained.data.degrade
     return degrade and degrade.model_copy(update={"codings": CODINGS})
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from streamsr.engine.colour import luma_of_rgb, network_input, network_output
+from streamsr.engine.cuts import CutDetector
 from streamsr.errors import ModelError
 from streamsr.frame import Frame, Plane
 from streamsr.networks.contract import Colour
@@ -46,6 +47,7 @@ class Run:
         self._model = model
         self._device = device
         self._state: Any = None  # of the model; made with the first frame
+        self._cuts = CutDetector()  # where a stream begins anew, and so do its scores
         self._pending: deque[tuple[Frame, Truth]] = deque()  # their window is not complete
         self._before: tuple[Tensor, Tensor] | None = None  # luma of the last frame, and its truth
         self._psnr: list[float] = []
@@ -61,6 +63,8 @@ class Run:
             pixels = network_input(low, self._model.facts.colour, self._device)
             if self._state is None:
                 self._state = self._model.start(1, *pixels.shape[1:])
+            if self._cuts.is_cut(low.planes[0][..., 1] if low.is_rgb else low.planes[0]):
+                self._score(self._model.drain(self._state, 0))
             self._pending.append((low, truth))
             self._score(self._model.push(pixels[None], self._state))
 

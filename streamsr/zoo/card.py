@@ -51,8 +51,8 @@ class Card(Settings):
     description: str
     network: str  # a key of streamsr.zoo.registry.NETWORKS
     options: dict[str, bool | int | str] = Field(default_factory=dict)  # of its constructor
-    # a model that takes a fraction of the time: live streams step down to it, and it runs instead of
-    # this one, asked for by name, on a CPU without bfloat16 matrix units (Intel AMX)
+    # a model that takes a fraction of the time: live streams step down to it, and it runs instead
+    # of this one, asked for by name, on a CPU without bfloat16 matrix units (Intel AMX)
     lighter: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
     precision: Literal["float32", "bfloat16"] = "float32"  # what a CPU runs it in
     facts: FactsCard

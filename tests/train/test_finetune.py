@@ -1,5 +1,6 @@
 """Fine-tuning: in the time it is given, better on footage it was not trained on, and it says so."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,23 @@ from streamsr.train.finetune import finetune
 from streamsr.zoo.card import Card, FactsCard, Weights, write_card
 from streamsr.zoo.registry import find, load_model, make_network
 from streamsr.zoo.weights import write_weights
+
+TRAINED = """
+name = "wide"
+steps = 1
+batch = 2
+sequence = 4
+truncate = 2
+[data]
+train = "clips"
+held_out = 0.2
+patch = 32
+[model]
+description = "tiny"
+network = "recurrent"
+options = { features = 8, layers = 3, kept = 4 }
+facts = { scale = 4, window = 2, lookahead = 0, colour = "luma" }
+"""
 
 
 @pytest.fixture
@@ -54,6 +72,28 @@ def test_it_gets_better_on_what_was_held_out(
         find(str(model)), footage, minutes=9, name="tiny-garden", runs=Path("runs")
     )
     assert (after.step, Path(result["model"])) == (steps, again)  # it is done already
+
+
+def test_a_recurrent_model_is_trained_as_it_was(
+    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On sequences as long, cut as often, where its folder says how that was."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(3)
+    facts = FactsCard(scale=4, window=2, lookahead=0, colour="luma")  # type: ignore[arg-type]
+    options: dict[str, bool | int | str] = {"features": 8, "layers": 3, "kept": 4}
+    card = Card(description="tiny", network="recurrent", options=options, facts=facts)
+    folder = tmp_path / "models" / "wide"
+    folder.mkdir(parents=True)
+    weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
+    write_card(card.model_copy(update={"weights": weights}), folder / "card.toml")
+    (folder / "train.toml").write_text(TRAINED, encoding="utf-8")
+    result = run_finetuning(str(folder), footage, 0.05, None, [], 1)
+    config = json.loads((tmp_path / "runs" / "wide-garden" / "config.json").read_text())
+    assert [config[key] for key in ("batch", "sequence", "truncate")] == [2, 4, 2]
+    assert config["data"]["patch"] == 32
+    assert "degrade" not in config["data"]
+    assert find(str(tmp_path / result["model"])).facts.window == 2
 
 
 def test_a_folder_without_clips_is_refused(model: Path, tmp_path: Path) -> None:
