@@ -9,11 +9,11 @@ from streamsr.building import check_settings
 from streamsr.control.access import check_mqtt
 from streamsr.control.client import Mqtt
 from streamsr.control.controlled import Camera
+from streamsr.destination import check_output
 from streamsr.engine.engines import pick_device
 from streamsr.errors import ConfigError, UserError
 from streamsr.events import Code, Event, EventLog
 from streamsr.member import Member
-from streamsr.publishing import check_output
 from streamsr.redact import redact
 from streamsr.serve.app import Server
 from streamsr.serve.credentials import make_tls, read_token

@@ -1,60 +1,32 @@
-"""Keeping one output alive: its process is fed with packets, killed when it hangs, started again.
-
-The stream goes on whatever an output does: a bounded queue lies between them, which goes on at a
-keyframe when it was full.
-"""
+"""Keeping one output alive: its process is fed and heard, killed when it hangs, started again."""
 
 import asyncio
 import logging
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from traceback import format_exc
-from typing import Any
 
 from streamsr.arrival import Arrival
 from streamsr.backlog import Backlog
 from streamsr.backoff import Backoff
-from streamsr.errors import OutputError, StreamsrError
+from streamsr.destination import Destination, Target
+from streamsr.errors import StreamsrError
 from streamsr.events import Code, Emit, Event
-from streamsr.feed import Kind, encode, encode_packet
+from streamsr.feed import Kind
 from streamsr.feeding import PublisherProcess
-from streamsr.hub import EndOfStream, Hub
-from streamsr.packet import AAC, OUTPUT, Packet
-from streamsr.redact import protect, redact
-from streamsr.settings import HlsSettings, PublishSettings, RecordSettings
+from streamsr.hub import Hub
+from streamsr.redact import redact
 from streamsr.status import StreamStatus
+from streamsr.supply import Supply
 
-__all__ = ["Publisher", "check_output"]
+__all__ = ["Publisher"]
 
 START_S = 15.0  # for a process's first word, on a machine that is busy
 SILENT_S = 4.0  # without a word from it, a peer holds it and it is killed
 STOP_S = 2.0  # to write what is queued and to finish
-FACTS_S = 2.0  # for the stream's rate to be known, once there are packets
-QUEUED = 256  # packets: three seconds of a stream with sound
-QUEUED_ALL = 4096  # the same where none may be lost
 FIRST_S, LAST_S = 0.5, 2.0  # before a process is started again: a peer is back within three
 
-Target = PublishSettings | HlsSettings | RecordSettings
-
 log = logging.getLogger(__name__)
-
-
-def check_output(settings: Target) -> None:
-    """Make the folder that ``settings`` name. Raises OutputError where it cannot be written."""
-    if isinstance(settings, PublishSettings) or settings.folder is None:
-        return
-    folder = settings.folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".streamsr-"):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"output {folder}: cannot be written: {reason}") from None
 
 
 class Publisher:
@@ -74,42 +46,31 @@ class Publisher:
         emit: Emit,
         give_up_s: float | None = None,
     ) -> None:
+        self._destination = Destination(settings)
         self.failure: StreamsrError | None = None  # once ``run`` has returned
-        self.name = _kind_of(settings)  # "rtsp", "rtmp", "hls" or "record"
-        self.folder: Path | None = None  # of HLS
+        self.name = self._destination.kind  # "rtsp", "rtmp", "hls" or "record"
+        self.folder = self._destination.folder  # of HLS
         self.state = "off"  # or "starting", "up" or "down"
         self.restarts = 0
         self._stream = stream
-        self._settings = settings
-        self._hub = hub
-        self._status = status
         self._emit = emit
-        self._temporary = False  # the folder is ours
         self._arrival = Arrival(give_up_s, self._give_up)
-        self._backlog: Backlog | None = None
-        self._lost = 0  # packets of subscriptions and processes that have ended
+        self._supply = Supply(settings, hub, status, self._arrival)
         self._link: PublisherProcess | None = None
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()
         self._running = False
         self._told = ""  # why it is down, as was said last
-        if isinstance(settings, PublishSettings):
-            protect(settings.url)
-        elif isinstance(settings, HlsSettings):
-            self._temporary = settings.folder is None
-            self.folder = settings.folder or Path(tempfile.mkdtemp(prefix="streamsr-hls-"))
 
     @property
     def target(self) -> str:
         """Where it goes, for people: an address without its secrets, or a folder."""
-        if isinstance(self._settings, PublishSettings):
-            return _without_key(redact(self._settings.url))
-        return str(self.folder or self._settings.folder)
+        return str(self._destination)
 
     @property
     def dropped(self) -> int:
         """Packets that were not delivered."""
-        return self._lost + (self._backlog.dropped if self._backlog else 0)
+        return self._supply.dropped
 
     @property
     def pid(self) -> int | None:
@@ -126,10 +87,10 @@ class Publisher:
                 self.restarts += 1
                 await self._pause(reason, backoff.next_s())
         finally:
-            self._unsubscribe()
+            self._supply.end()
             self.failure = self._verdict()
             self.state = "off"
-            self._remove_folder()
+            self._destination.remove_folder()
             self._arrival.over()
             self._ended.set()
 
@@ -144,10 +105,9 @@ class Publisher:
         """Write what is queued, finish within 2 s or be killed; ``run`` returns then."""
         self._stopping.set()
         if not self._running:
-            self._remove_folder()
+            self._destination.remove_folder()
             return
-        if self._backlog is not None:
-            self._hub.unsubscribe(self._backlog.subscription)
+        self._supply.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await self._ended.wait()
@@ -169,13 +129,9 @@ class Publisher:
         """One process from start to end: why it failed, or None where it was meant to end."""
         if self._stopping.is_set():
             return None
-        if self._backlog is None:
-            self._backlog = self._subscribed()
-        elif not self._backlog.keeps:
-            self._hub.request_keyframe()  # what is queued may begin anywhere
-        backlog = self._backlog
+        backlog = self._supply.begin()
         try:
-            link = self._link = await PublisherProcess.start(self._job())
+            link = self._link = await PublisherProcess.start(self._destination.job(self._stream))
         except OSError as error:
             return f"no process: {error.strerror}"
         try:
@@ -185,11 +141,11 @@ class Publisher:
         finally:
             self._link = None
             await link.end()
-            self._close_books(link, backlog)
+            self._supply.settle(link, backlog)
 
     async def _fed(self, link: PublisherProcess, backlog: Backlog, backoff: Backoff) -> str | None:
         """Feed the process and hear it, until it ends or either fails."""
-        pump = asyncio.create_task(self._pump(link, backlog), name="publisher pump")
+        pump = asyncio.create_task(self._supply.pump(link, backlog), name="publisher pump")
         ears = asyncio.create_task(self._listen(link, backoff), name="publisher ears")
         try:
             await asyncio.wait({pump, ears}, return_when=asyncio.FIRST_COMPLETED)
@@ -200,35 +156,6 @@ class Publisher:
             pump.cancel()
             ears.cancel()
             await asyncio.gather(pump, ears, return_exceptions=True)
-
-    async def _pump(self, link: PublisherProcess, backlog: Backlog) -> None:
-        """Hand packets on, as many as the process takes."""
-        told = None
-        try:
-            while True:
-                packet = await backlog.receive()
-                begins = told is None and backlog.keeps
-                try:
-                    told = await self._hand_on(packet, link, told)
-                except BaseException:  # the packet in hand is lost, cancelled or not
-                    self._lost += not backlog.keeps
-                    raise
-                if begins:
-                    await link.all_taken()
-                    backlog.keep_pace()
-        except EndOfStream:
-            link.finish()
-
-    async def _hand_on(
-        self, packet: Packet, link: PublisherProcess, told: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        """Send a packet, and before it what is true of the stream, unless that was told."""
-        self._arrival.begin()
-        facts = await self._facts(told)
-        if facts != told:
-            link.send(encode(Kind.FACTS, facts))
-        await link.send_packet(encode_packet(packet))
-        return facts
 
     async def _listen(self, link: PublisherProcess, backoff: Backoff) -> str | None:
         """Follow what the process says until it ends."""
@@ -264,8 +191,8 @@ class Publisher:
             self._told = ""
             self._tell(Code.OUT_UP, f"{self.name} {self.target}: up")
         self._arrival.heard(state)
-        if self._arrival.reached and self._backlog is not None:
-            self._backlog.release()
+        if self._arrival.reached:
+            self._supply.release()
         if state not in ("starting", "ended"):  # until it is up again, it is what it was
             self.state = state
 
@@ -293,73 +220,5 @@ class Publisher:
             async with asyncio.timeout(delay_s):
                 await self._stopping.wait()
 
-    async def _facts(self, told: dict[str, Any] | None) -> dict[str, Any]:
-        """What the process has to know of the stream: what is true now, or else what was.
-
-        Without a source there is no rate: before the first status, packets may be ahead of it, and
-        a worker that is being replaced says nothing of the sound that is coming back.
-        """
-        status = self._status()
-        deadline = asyncio.get_running_loop().time() + FACTS_S
-        while told is None and not status.rate and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.05)  # nothing tells us about it
-            status = self._status()
-        if told is not None and not status.rate:
-            return told
-        return {"rate": status.rate, "sound": self._settings.sound and status.sound}
-
-    def _job(self) -> dict[str, Any]:
-        settings = self._settings.model_dump(mode="json")
-        if self.folder is not None:
-            settings["folder"] = str(self.folder)
-        return {
-            "kind": self.name,
-            "stream": self._stream,
-            "settings": settings,
-            "temporary": self._temporary,
-            "parent": os.getpid(),
-        }
-
-    def _subscribed(self) -> Backlog:
-        tracks = {OUTPUT, AAC} if self._settings.sound else {OUTPUT}
-        arrival = self._arrival
-        subscription = self._hub.subscribe(tracks, QUEUED_ALL if arrival.demanded else QUEUED)
-        return Backlog(subscription, keep=arrival.demanded and not arrival.reached)
-
-    def _close_books(self, link: PublisherProcess, backlog: Backlog) -> None:
-        """Count what a process had and did not take, unless the next one gets it again."""
-        if backlog.keeps:
-            backlog.rewind()
-            return
-        self._lost += link.underway
-        if isinstance(self._settings, PublishSettings):
-            self._unsubscribe()  # a server wants what is live, a disk what it missed
-
-    def _unsubscribe(self) -> None:
-        backlog, self._backlog = self._backlog, None
-        if backlog is not None:
-            self._hub.unsubscribe(backlog.subscription)
-            self._lost += backlog.dropped + backlog.held
-
-    def _remove_folder(self) -> None:
-        if self._temporary and self.folder is not None:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self._stream, redact(message)))
-
-
-def _kind_of(settings: Target) -> str:
-    if isinstance(settings, HlsSettings):
-        return "hls"
-    if isinstance(settings, RecordSettings):
-        return "record"
-    return settings.url[:4].lower()
-
-
-def _without_key(url: str) -> str:
-    """An RTMP address without its last part, which is the key to somebody's channel."""
-    if not url.lower().startswith("rtmp"):
-        return url
-    head, slash, _ = url.rpartition("/")
-    return f"{head}{slash}***"

@@ -22,11 +22,13 @@ FLOORS = [  # from the ground up; a module may import its own floor's room and w
     {"delivery", "feed", "feeding", "intake", "selfcheck", "turn", "wire"},
     {"pipeline"},
     {"building"},
+    {"destination", "supply"},
     {"supervisor", "remote", "worker", "publisher", "publishing", "library", "probing", "benching"},
     {"member"},
     {"node"},
     {"terminal"},
-    {"train", "running"},
+    {"train", "running", "command"},
+    {"stream_commands", "train_commands", "model_commands"},
     {"cli"},
     {"__main__", "__init__"},
 ]
@@ -39,7 +41,7 @@ ROOMS = {
     "cupy": {"engine"},
     "prometheus_client": {"serve"},
     "torch": {"networks", "zoo", "engine", "train", "library", "worker"},
-    "typer": {"cli", "terminal"},
+    "typer": {"cli", "stream_commands", "train_commands", "model_commands", "command", "terminal"},
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

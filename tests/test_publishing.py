@@ -19,9 +19,9 @@ from peers import FPS, ROUND, RtmpServer, RtspServer, pictures, seen
 from peers.outputs import joined, record, recorded, sent, studio_outputs, until
 from playwright.async_api import async_playwright
 
+from streamsr.destination import check_output
 from streamsr.errors import OutputError
 from streamsr.events import Code
-from streamsr.publishing import check_output
 from streamsr.settings import HlsSettings, PublishSettings
 
 
