@@ -19,7 +19,7 @@ from streamsr.media.source import SourceInfo
 from streamsr.pipeline import Pipeline
 from streamsr.settings import ModelSettings, StreamSettings
 from streamsr.turn import Step
-from streamsr.zoo.registry import choose, find
+from streamsr.zoo.registry import choose, find, lighter_of
 
 __all__ = ["check_settings", "ladder_of", "open_pipeline"]
 
@@ -72,15 +72,16 @@ def open_pipeline(
 
 
 def ladder_of(model: ModelSettings, engines: Engines, *, in_haste: bool = True) -> list[Step]:
-    """The models a stream may run, loaded: its own, the lighter one that its card names, and those
-    of its ladder. A file, which can wait, needs no more than the first. Raises ModelError.
+    """The models a stream may run, loaded: its own, and where it has a ladder the lighter one that
+    its card names and those of the ladder. A file, which can wait, needs no more than the first.
+    Raises ModelError.
     """
     first = choose(engines.device, model.name, model.folders)
     if not in_haste:
         return [Step(first.name, engines.load(first))]
-    lighter = [] if first.card.lighter is None else [first.card.lighter]
-    others = [find(name, model.folders) for name in (*lighter, *model.ladder)]
-    entries = {entry.folder: entry for entry in (first, *others)}.values()
+    lighter = lighter_of(first, model.folders) if model.ladder else None
+    others = [find(name, model.folders) for name in model.ladder]
+    entries = {entry.folder: entry for entry in (first, lighter, *others) if entry}.values()
     scale = first.facts.scale
     return [
         Step(entry.name, engines.load(entry)) for entry in entries if entry.facts.scale == scale
@@ -93,7 +94,7 @@ def check_settings(settings: StreamSettings) -> None:
     open_source(url, lambda event: None, live=settings.input.live)
     pick_device(settings.model.device)
     for name in (settings.model.name, *settings.model.ladder):
-        find(name, settings.model.folders)
+        lighter_of(find(name, settings.model.folders), settings.model.folders)
     _sinks(settings)
 
 

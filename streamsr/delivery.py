@@ -88,7 +88,7 @@ class Delivery:
 
     def deliver(self, frame: Frame, upscaled: Frame, info: SourceInfo) -> None:
         """Send a frame on its way out, and note in the meter that it left."""
-        if self._last is not None and not upscaled.discontinuous:
+        if self._last is not None and not (upscaled.discontinuous or upscaled.after_gap):
             self.interval_s = upscaled.time_s - self._last.time_s
         self._last, self._sent = upscaled, monotonic()
         for frame_sink in list(self._frame_sinks):

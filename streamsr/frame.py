@@ -71,6 +71,7 @@ class Frame:
     time_base: Fraction  # seconds
     arrived: float = 0.0  # monotonic seconds: when its last packet was read
     discontinuous: bool = False  # nothing before this frame has to do with it
+    after_gap: bool = False  # frames of the same scene were left out before it
 
     def __post_init__(self) -> None:
         for plane in self.planes:

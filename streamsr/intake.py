@@ -98,7 +98,7 @@ class Intake:
         """The next frame that is worth its time; None at the end.
 
         A late one is left out while there is a newer one. What follows a gap says so, since no
-        window may reach across it.
+        window of neighbours may reach across it.
         """
         try:
             while True:
@@ -112,7 +112,7 @@ class Intake:
             return None
         if self.left_out != self._gaps:
             self._gaps = self.left_out
-            return replace(frame, discontinuous=True)
+            return replace(frame, after_gap=True)
         return frame
 
     def close(self) -> None:

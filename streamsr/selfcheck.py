@@ -13,12 +13,12 @@ from time import monotonic
 
 from streamsr.channel import Channel, Closed, Overflow
 from streamsr.contest import CHECKS, Contest
+from streamsr.engine.breaks import Breaks
 from streamsr.engine.face import EngineStream
 from streamsr.engine.trial import ahead_db, cropped, shrunk
 from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
 from streamsr.metrics import Meter
-from streamsr.networks.contract import RecurrentNetwork
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.redact import redact
@@ -50,6 +50,7 @@ class SelfCheck:
         self._clip: list[Frame] = []  # what the next check has of its frames
         self._step: Step | None = None  # that ran them
         self._frames = 0  # that a check of it takes; 0: there is nothing to check
+        self._breaks = Breaks(1)  # of the frames of a check
         self._clips: Channel[tuple[Step, EngineStream, Sequence[Frame]]] = Channel(1, Overflow.WAIT)
         self._busy = False  # from the handing over of a clip until its check is done
         self._closing = threading.Event()
@@ -61,12 +62,14 @@ class SelfCheck:
         if self._busy or monotonic() < self._due_s:
             return
         if step is not self._step:
-            self._step, self._frames = step, _frames(step.engine.model)
-            self._clip = []
-        if frame.discontinuous:
+            model = step.engine.model
+            self._step, self._frames = step, _frames(model)
+            self._breaks = Breaks(model.facts.window, recurrent=model.recurrent)
             self._clip = []
         if not self._frames:
             return
+        if self._breaks.starts_anew(frame):
+            self._clip = []
         self._clip.append(frame)
         if len(self._clip) == self._frames:
             self._hand_over(step, stream)
@@ -152,7 +155,7 @@ class SelfCheck:
         if contest.loses:
             message = (
                 f"{step.name} is below bicubic on this stream by {said}: fine-tune it on clips of "
-                f"this camera (streamsr train --init {step.name} --data FOLDER), or choose another "
+                f"this camera (streamsr train --init MODEL --data FOLDER), or choose another "
                 "model"
             )
         else:
@@ -184,5 +187,5 @@ def _frames(model: SlidingWindow) -> int:
     """How many frames a check of a model takes; 0 where there is nothing to check."""
     if isinstance(model.network, Resample) or model.facts.scale == 1:
         return 0
-    memories = MEMORIES if isinstance(model.network, RecurrentNetwork) else 0
+    memories = MEMORIES if model.recurrent else 0
     return model.facts.window + memories

@@ -32,6 +32,7 @@ def test_a_live_stream_steps_down_to_its_models_lighter_one_first(engines: Engin
         "lanczos",
     ]
     assert names(engines, amx=True, name="bicubic") == ["bicubic"]
+    assert names(engines, amx=True, name="fast", ladder=[]) == ["fast"]
 
 
 def test_a_cpu_without_matrix_units_starts_with_the_lighter_one(engines: Engines) -> None:

@@ -8,14 +8,19 @@ from streamsr.frame import Frame
 
 __all__ = ["Breaks"]
 
-GAP_S = 1.0  # between two frames: the second has nothing to do with the first
+GAP_S = 2.5  # between two frames: the second has nothing to do with the first
 
 
 class Breaks:
-    """Takes each frame of one stream, of which a network sees ``window`` at a time."""
+    """Takes each frame of one stream, of which a network sees ``window`` at a time.
 
-    def __init__(self, window: int) -> None:
-        self._window = window
+    A recurrent network goes on across frames that were left out: it looks for what it remembers
+    where that has moved to, however far.
+    """
+
+    def __init__(self, window: int, *, recurrent: bool = False) -> None:
+        self._alone = window == 1 and not recurrent
+        self._recurrent = recurrent
         self._cuts = CutDetector()
         self._size = (0, 0)  # of the frame before
         self._newest_s: float | None = None  # its time
@@ -26,9 +31,11 @@ class Breaks:
         resized = self._size != size
         apart = self._newest_s is not None and not 0 < frame.time_s - self._newest_s <= GAP_S
         self._size, self._newest_s = size, frame.time_s
-        if resized or apart or frame.discontinuous:
+        broken = resized or apart or frame.discontinuous
+        broken = broken or (frame.after_gap and not self._recurrent)
+        if broken:
             self._cuts.reset()
-        if self._window == 1:
+        if self._alone:
             return resized  # a window of one frame reaches across nothing
         luma = frame.planes[0][..., 1] if frame.is_rgb else frame.planes[0]
-        return self._cuts.is_cut(luma) or resized or apart or frame.discontinuous
+        return self._cuts.is_cut(luma) or broken

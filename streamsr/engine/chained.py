@@ -31,7 +31,7 @@ class _ChainedJob(WindowJob):
 
     def abandon(self) -> None:
         """It will not be done, and so none of those after it."""
-        self.upscaled.cancel()
+        WindowJob.abandon(self)
         self.link.abandon()
 
 
@@ -74,6 +74,9 @@ class ChainedEngine(CpuEngine):
                 job.link.restart()
                 self._settle_plainly(job, error)
                 return
+            except BaseException:
+                job.link.restart()
+                raise
         job.link.before.add_done_callback(self._continuing(replace(job, aligned=aligned)))
 
     def _continuing(self, job: _ChainedJob) -> Callable[[Future[Memory]], None]:
@@ -99,7 +102,7 @@ class ChainedEngine(CpuEngine):
             except RuntimeError as error:  # as above
                 self._settle_plainly(job, error)
                 return
-        self.settle(job, output)
+        self.settle(job, output.float())
 
     def _settle_plainly(self, job: _ChainedJob, error: RuntimeError) -> None:
         job.failed(f"the network failed: {str(error).splitlines()[0]}")

@@ -111,7 +111,7 @@ class CpuEngineStream:
         self._name = name
         self._meter = meter
         self._emit = emit
-        self._breaks = Breaks(engine.model.facts.window)
+        self._breaks = Breaks(engine.model.facts.window, recurrent=engine.model.recurrent)
         self._pending: deque[Frame] = deque()  # pushed, but their window is not complete
         self._state: WindowState | None = None
         self._size = (0, 0)

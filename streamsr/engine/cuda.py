@@ -235,7 +235,7 @@ class CudaEngineStream:
         self._meter = meter
         self._emit = emit
         facts = engine.model.facts
-        self._breaks = Breaks(facts.window)
+        self._breaks = Breaks(facts.window, recurrent=engine.model.recurrent)
         self._window = Window(facts.window, facts.lookahead)
         self._track: Track | None = None  # of the size of the frame pushed last
         self._arrivals: list[Arrival] = []  # uploaded, and no job's yet

@@ -61,7 +61,7 @@ class Engines(Closing):
         if device.type == "cpu":
             torch.set_num_threads(1)  # of the whole process: see cpu.py
             workers = min(MAX_WORKERS, _cores())
-            pool = Pool[Job](workers, Batcher(1, 0.0), run_jobs, Job.abandon)
+            pool = Pool[Job](workers, Batcher(1, 0.0), run_jobs, lambda job: job.abandon())
             self._pool = self._stack.enter_context(pool)
 
     def of(self, model: SlidingWindow) -> Engine:

@@ -29,7 +29,8 @@ class Job:
 
     def abandon(self) -> None:
         """It will not be done: the engine has been closed."""
-        self.upscaled.cancel()
+        if not self.upscaled.cancelled() and self.upscaled.cancel():
+            self.upscaled.set_running_or_notify_cancel()  # else who waits for it waits for ever
 
 
 def run_jobs(jobs: list[Job]) -> None:

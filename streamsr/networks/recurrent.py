@@ -40,6 +40,8 @@ class Recurrent(RecurrentNetwork[Aligned]):
 
     def __init__(self, features: int = 64, layers: int = 6, kept: int = 16, scale: int = 4) -> None:
         super().__init__()
+        if layers < 2 or scale < 1:
+            raise ValueError(f"layers, scale: got {layers}, {scale}, allowed are 2, 1 and more")
         if not 1 <= kept <= features:
             raise ValueError(f"kept: got {kept}, allowed is 1 to {features}, the features")
         self.scale = scale
@@ -75,7 +77,7 @@ class Recurrent(RecurrentNetwork[Aligned]):
         detail = self.body[-1](features).float()
         detail -= detail.mean((1, 2, 3), keepdim=True)
         picture = unshuffled(detail.add_(aligned.plain), self.scale)
-        kept = features[:, : self.kept].float()
+        kept = features[:, : self.kept].to(torch.float32, copy=True)  # of all, the rest may go
         return picture, (picture, kept, torch.ones_like(memory[2]))
 
     def _remembered(self, aligned: Aligned, memory: Memory) -> tuple[Tensor, Tensor]:

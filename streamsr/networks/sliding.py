@@ -47,6 +47,7 @@ class SlidingWindow:
         Window(facts.window, facts.lookahead)  # raises ValueError for what there cannot be
         self.network = network
         self.facts = facts
+        self.recurrent = isinstance(network, RecurrentNetwork)
 
     def start(self, batch: int, height: int, width: int) -> WindowState:
         """Allocate the rings, in the dtype and on the device of the network's parameters."""

@@ -6,7 +6,7 @@ unbroken one would have seen.
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Weights, write_card
 from streamsr.zoo.registry import find, in_channels_last, make_network
 from streamsr.zoo.weights import write_weights
 
-__all__ = ["Progress", "Trainer", "charbonnier", "flicker"]
+__all__ = ["Progress", "Trainer", "charbonnier", "flicker", "flicker_of"]
 
 CONFIG_NAME = "config.json"
 LOG_NAME = "log.jsonl"
@@ -66,15 +66,27 @@ def flicker(change: Tensor, wanted: Tensor) -> Tensor:
     return torch.log(((change - wanted) ** 2).mean((-3, -2, -1)) + 1e-6).mean()
 
 
+def flicker_of(outputs: Tensor, wanted: Tensor) -> Tensor:
+    """``flicker`` of frames in a row, (b, frames, c, h, w); 0 of a single one."""
+    if outputs.shape[1] < 2:
+        return outputs.new_zeros(())
+    return flicker(outputs.diff(dim=1), wanted.diff(dim=1))
+
+
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"charbonnier": charbonnier, "l2": squared}
 
 
-def _warming_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
+
+
+def _warming_average(decay: float) -> Average:
     """An exponential moving average that forgets the start sooner while it is near."""
 
-    def average(mean: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
+    def average(means: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
         steps = float(count)
-        return mean.lerp(value, 1 - min(decay, (1 + steps) / (10 + steps)))
+        share = 1 - min(decay, (1 + steps) / (10 + steps))
+        for mean, value in zip(means, values, strict=True):
+            mean.lerp_(value, share)
 
     return average
 
@@ -93,6 +105,7 @@ class Trainer:
         except OSError as error:
             raise UserError(f"runs {self.folder}: cannot be written: {error.strerror}") from None
         self.step = 0
+        self._losses: list[float] = []  # since the last validation
         torch.manual_seed(settings.seed)
         self.device = pick_device(settings.device)
         self.network = in_channels_last(make_network(settings.model))
@@ -101,7 +114,7 @@ class Trainer:
         self.network.to(self.device)
         self.average = AveragedModel(
             self.network,
-            avg_fn=_warming_average(settings.ema_decay),
+            multi_avg_fn=_warming_average(settings.ema_decay),
         )
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         footage = Footage(settings.data, self.facts, settings.seed, prepared)
@@ -115,7 +128,7 @@ class Trainer:
         self.crops = Crops(
             footage.train(),
             side=settings.data.patch * self.facts.scale,
-            window=self.facts.window - 1 + max(settings.sequence, 1 + (settings.temporal > 0)),
+            window=settings.crop_frames,
             batch=settings.batch,
             seed=settings.seed,
             scale=self.facts.scale,
@@ -136,7 +149,7 @@ class Trainer:
 
     def _train(self, batches: Ahead, report: Callable[[Progress], None]) -> None:
         settings = self.settings
-        losses: list[float] = []
+        losses = self._losses
         while self.step < settings.steps:
             losses.append(self.advance(*batches.at(self.step)))
             done = self.step == settings.steps
@@ -177,8 +190,14 @@ class Trainer:
             group["lr"] = self._learning_rate()
         self.optimizer.zero_grad(set_to_none=True)
         loss = self._learnt(low.to(self.device), truth.to(self.device))
-        if self.settings.gradient_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm)
+        most = math.inf if self.settings.gradient_norm is None else self.settings.gradient_norm
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), most)
+        if not math.isfinite(loss) or not bool(torch.isfinite(norm)):
+            raise UserError(
+                f"run {str(self.folder)!r}, step {self.step}: got a loss of {loss:g} and a "
+                f"gradient of norm {float(norm):g}: lower learning_rate, or set gradient_norm; "
+                "nothing of this step was kept"
+            )
         self.optimizer.step()
         self.average.update_parameters(self.network)
         self.step += 1
@@ -192,18 +211,18 @@ class Trainer:
         wanted = truth[:, first : first + count]
         unrolled = Unrolled(self.network, facts, self.settings.truncate)
         total = 0.0
+        before = wanted[:, :0]  # the last output of the part before
         for outputs, span in unrolled.parts(low, self._precision):
-            loss = self._loss(outputs, wanted[:, span]) * (outputs.shape[1] / count)
+            loss = LOSSES[self.settings.loss](outputs, wanted[:, span])
+            if self.settings.temporal:
+                changing = torch.cat((before, outputs), 1)
+                truths = wanted[:, span.stop - changing.shape[1] : span.stop]
+                loss = loss + self.settings.temporal * flicker_of(changing, truths)
+                before = outputs[:, -1:].detach()
+            loss = loss * (outputs.shape[1] / count)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         return total
-
-    def _loss(self, outputs: Tensor, wanted: Tensor) -> Tensor:
-        """Of frames in a row, (b, frames, c, h, w), and of what changes between them."""
-        loss = LOSSES[self.settings.loss](outputs, wanted)
-        if self.settings.temporal and outputs.shape[1] > 1:
-            loss = loss + self.settings.temporal * flicker(outputs.diff(dim=1), wanted.diff(dim=1))
-        return loss
 
     def _learning_rate(self) -> float:
         """A cosine from the first to the last rate, after a linear start of 200 steps."""
@@ -238,6 +257,12 @@ class Trainer:
             return []
         return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
 
+    def _forget_lines_after(self, step: int) -> None:
+        """Take out of the log what was not in the checkpoint: it will be done again."""
+        lines = [json.dumps(line) + "\n" for line in self._lines() if line["step"] <= step]
+        if lines:
+            (self.folder / LOG_NAME).write_text("".join(lines), encoding="utf-8")
+
     def _draw(self) -> None:
         """Pictures of where the run stands: its curves, and crops of what it is scored on."""
         lines = self.validations()
@@ -262,6 +287,7 @@ class Trainer:
         state = {
             "settings": self.settings.model_dump_json(),
             "step": self.step,
+            "losses": self._losses,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -288,3 +314,5 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        self._losses = state["losses"]
+        self._forget_lines_after(self.step)

@@ -65,6 +65,7 @@ class Run:
                 self._state = self._model.start(1, *pixels.shape[1:])
             if self._cuts.is_cut(low.planes[0][..., 1] if low.is_rgb else low.planes[0]):
                 self._score(self._model.drain(self._state, 0))
+                self._before = None
             self._pending.append((low, truth))
             self._score(self._model.push(pixels[None], self._state))
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from streamsr.config import Settings
+from streamsr.train.stills import STILL_FRAMES
 from streamsr.zoo.card import Card
 
 __all__ = ["DataSettings", "DegradeSettings", "Scaler", "TrainSettings"]
@@ -103,3 +104,18 @@ class TrainSettings(Settings):
     seed: int = 0
     valid_every: int = Field(default=1000, ge=1)  # steps
     save_every: int = Field(default=500, ge=1)  # steps
+
+    @property
+    def crop_frames(self) -> int:
+        """How many frames a crop holds."""
+        return self.model.facts.window - 1 + max(self.sequence, 1 + (self.temporal > 0))
+
+    @model_validator(mode="after")
+    def _stills_last(self) -> Self:
+        if self.data.stills is not None and self.crop_frames > STILL_FRAMES:
+            most = STILL_FRAMES - self.model.facts.window + 1
+            raise ValueError(
+                f"sequence: got {self.sequence}, allowed with stills is {most} at most: their "
+                f"clips have {STILL_FRAMES} frames"
+            )
+        return self

@@ -17,11 +17,11 @@ from streamsr.errors import InputError
 from streamsr.frame import Frame, Plane
 from streamsr.media.files import file_frames
 
-__all__ = ["Motion", "moving", "still_paths"]
+__all__ = ["STILL_FRAMES", "Motion", "moving", "still_paths"]
 
 STILL_SUFFIXES = {".jpeg", ".jpg", ".png"}
 WIDTH, HEIGHT = 448, 256  # of a view; smaller stills give less
-FRAMES = 24
+STILL_FRAMES = 24
 MARGIN = 0.9  # of the still is seen at once, so that there is room to move
 
 
@@ -123,7 +123,7 @@ def _places(
     room = np.array(extent) - view
     first = np.rint(np.array(motion.start) * room / 2) * 2  # whole chroma samples: nothing is lost
     places = []
-    for number in range(FRAMES):
+    for number in range(STILL_FRAMES):
         shake = random.normal(0, 1, 2) * motion.shake_px
         place = np.clip(first + np.array(motion.pan_px) * number + shake, 0, room)
         places.append((float(place[0]), float(place[1]), (1 + motion.closing) ** number))

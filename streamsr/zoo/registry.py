@@ -31,6 +31,7 @@ __all__ = [
     "choose",
     "find",
     "in_channels_last",
+    "lighter_of",
     "listing",
     "load_model",
     "make_network",
@@ -93,9 +94,26 @@ def choose(device: torch.device, name: str, folders: Sequence[Path] = ()) -> Ent
     A folder's path is taken as it is. Raises ModelError as ``find`` does.
     """
     entry = find(name, folders)
-    if entry.card.lighter is None or os.sep in name or device.type != "cpu" or has_amx():
+    if os.sep in name or device.type != "cpu" or has_amx():
         return entry
-    return find(entry.card.lighter, folders)
+    return lighter_of(entry, folders) or entry
+
+
+def lighter_of(entry: Entry, folders: Sequence[Path] = ()) -> Entry | None:
+    """The lighter model that a card names; None where it names none. Raises ModelError."""
+    if entry.card.lighter is None:
+        return None
+    where = f"{entry.folder / CARD_NAME}: lighter"
+    try:
+        lighter = find(entry.card.lighter, folders)
+    except ModelError as error:
+        raise ModelError(f"{where}: {error}") from None
+    if lighter.facts.scale != entry.facts.scale:
+        raise ModelError(
+            f"{where}: got {lighter.name!r} of scale {lighter.facts.scale}, allowed is a model of "
+            f"scale {entry.facts.scale}"
+        )
+    return lighter
 
 
 def has_amx() -> bool:

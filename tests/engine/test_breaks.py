@@ -23,8 +23,9 @@ BREAKS = {
     "another scene": (frame(1, scene=1), True),
     "another size": (frame(1, size=(20, 32)), True),
     "marked": (replace(frame(1), discontinuous=True), True),
-    "a second later": (frame(25), False),
-    "after a gap": (frame(26), True),
+    "two seconds later": (frame(50), False),
+    "three seconds later": (frame(75), True),
+    "after a gap": (replace(frame(2), after_gap=True), True),
     "at the same time": (frame(0), True),
     "back in time": (frame(-1), True),
 }
@@ -36,7 +37,7 @@ def test_a_frame_starts_anew(case: str) -> None:
     breaks = Breaks(window=3)
     assert breaks.starts_anew(frame(0))  # the first of all
     assert breaks.starts_anew(second) == anew
-    following = replace(second, pts=second.pts + 1, discontinuous=False)
+    following = replace(second, pts=second.pts + 1, discontinuous=False, after_gap=False)
     assert not breaks.starts_anew(following)
 
 
@@ -46,6 +47,15 @@ def test_a_window_of_one_frame_is_broken_by_another_size_alone(case: str) -> Non
     breaks = Breaks(window=1)
     assert breaks.starts_anew(frame(0))
     assert breaks.starts_anew(second) == (case == "another size")
+
+
+@pytest.mark.parametrize("case", BREAKS)
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_memory_bridges_a_gap_and_nothing_else(case: str, window: int) -> None:
+    second, anew = BREAKS[case]
+    breaks = Breaks(window, recurrent=True)
+    assert breaks.starts_anew(frame(0))
+    assert breaks.starts_anew(second) == (anew and case != "after a gap")
 
 
 def test_a_packed_picture_has_its_cuts_too() -> None:
