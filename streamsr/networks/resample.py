@@ -38,6 +38,7 @@ KERNELS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
 
 
 @cache
+@torch.inference_mode(False)  # what is kept must serve a gradient later, too
 def _phases(
     kernel: str, scale: Fraction, shift: float, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, int, int]:
@@ -153,6 +154,7 @@ def unshuffled(x: Tensor, scale: int) -> Tensor:
 
 
 @cache
+@torch.inference_mode(False)
 def _phase_kernels(
     kernel: str, scale: int, shift_x: float, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, tuple[int, int]]:

@@ -100,6 +100,7 @@ async def test_state_metrics_and_availability(broker: Brokers) -> None:
             "input": "320x180",
             "output": "1280x720",
             "recording": False,
+            "loses": False,
             "outputs": {"rtsp://***@10.0.0.2/yard": "up"},
         }
         assert watcher.json(f"{ROOT}/door/metrics") == {

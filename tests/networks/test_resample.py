@@ -10,7 +10,15 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from streamsr.networks.resample import Resample, enlarged, resize, resized_plane, unshuffled
+from streamsr.networks.resample import (
+    Resample,
+    _phase_kernels,
+    _phases,
+    enlarged,
+    resize,
+    resized_plane,
+    unshuffled,
+)
 
 Array = NDArray[np.float64]
 SCALES = [Fraction(4), Fraction(1, 4), Fraction(3, 4), Fraction(2), Fraction(1, 2), Fraction(3)]
@@ -163,3 +171,15 @@ def test_a_plane_is_resized_as_floats_are(size: tuple[int, int], kernel: str, sc
     off = (got - expected).abs()
     assert off.max() <= 1
     assert (off > 0).float().mean() < 1e-3, "only where a sample lies between two levels"
+
+
+def test_what_a_stream_left_behind_serves_a_gradient() -> None:
+    """The filters are kept: made in inference, they must not be tensors of inference."""
+    _phases.cache_clear()
+    _phase_kernels.cache_clear()
+    with torch.inference_mode():
+        enlarged(torch.rand(1, 1, 6, 7), 3)
+    picture = torch.rand(1, 1, 6, 7, requires_grad=True)
+    enlarged(picture, 3).square().sum().backward()
+    assert picture.grad is not None
+    assert picture.grad.ne(0).all()
