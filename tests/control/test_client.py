@@ -111,6 +111,7 @@ async def test_state_metrics_and_availability(broker: Brokers) -> None:
             "frames_dropped": 10,
             "dropped_by": {"late": 7, "full": 3},
             "reconnects": 2,
+            "self_check_gain_db": None,
         }
     async with Watcher(at) as late:
         await until(lambda: late.last.get(f"{ROOT}/availability") == b"offline")
