@@ -29,7 +29,7 @@ DEFAULT_LISTEN = "127.0.0.1:8080"
 
 @command
 def demo(
-    model: Model = "fast",
+    model: Model = "fast-small",  # a browser beside it wants its share of two cores
     models: Models = None,
     device: Device = "auto",
     listen: Listen = DEFAULT_LISTEN,
