@@ -18,7 +18,7 @@ from streamsr.engine.job import Job, run_jobs
 from streamsr.engine.plain import PlainEngine
 from streamsr.engine.pool import Pool
 from streamsr.errors import UserError
-from streamsr.networks.contract import Colour, RecurrentNetwork
+from streamsr.networks.contract import Colour
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import Entry, load_model
@@ -83,7 +83,7 @@ class Engines(Closing):
 
 
 def _cpu_kind(model: SlidingWindow) -> type[PlainEngine] | type[CpuEngine]:
-    if isinstance(model.network, RecurrentNetwork):
+    if model.recurrent:
         return ChainedEngine
     plain = type(model.network) is Resample and model.facts.colour is Colour.LUMA
     return PlainEngine if plain else CpuEngine

@@ -1,17 +1,16 @@
 """Batches made ahead of the steps that take them, in threads, so that a GPU need not wait."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
 from torch import Tensor
 
+from streamsr.closing import Closing
 from streamsr.train.data import Crops
 
 __all__ = ["Ahead"]
 
 
-class Ahead:
+class Ahead(Closing):
     """Gives the batches of ``crops`` step after step, ``workers`` of them under way; 0: none.
 
     A batch depends on its step alone, so that they are the same in any number of threads.
@@ -24,15 +23,8 @@ class Ahead:
         self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="crops")
         self._coming: dict[int, Future[tuple[Tensor, Tensor]]] = {}
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the threads; what they have not begun is not made."""
         self._pool.shutdown(cancel_futures=True)
 
     def at(self, step: int) -> tuple[Tensor, Tensor]:
