@@ -92,7 +92,7 @@ async def test_a_keyframe_comes_on_request() -> None:
         late = run.hub.subscribe({OUTPUT}, capacity=1000)
         asked = monotonic()
         assert (await next_of(late, OUTPUT)).keyframe
-        assert monotonic() - asked < 1
+        assert monotonic() - asked < 5
 
 
 async def test_what_a_self_check_found_is_in_the_status() -> None:

@@ -25,7 +25,7 @@ from streamsr.publishing import Publisher
 from streamsr.settings import PublishSettings
 
 BACK_S = 12.0  # for an output after its peer is well again
-LAG_S = 0.25  # that the event loop may be late
+LAG_S = 1.0  # a loop that waits for one of the peers is late by seconds
 CANARY = "p@ss/w%rd:#1"
 
 
@@ -136,7 +136,7 @@ async def test_peers_that_fail_disturb_nobody_and_are_found_again(
                 assert (recording.restarts, recording.dropped) == (0, 0)
                 begun_s = time.monotonic()
                 await outputs.stop()
-                assert time.monotonic() - begun_s < 3
+                assert time.monotonic() - begun_s < 5
         finally:
             later.stop()
             refused.stop()
@@ -156,7 +156,7 @@ async def test_a_frozen_server_does_not_keep_anybody_from_stopping(
         await until(lambda: other.pid is not None)
         begun_s = time.monotonic()
         await outputs.stop()
-        assert time.monotonic() - begun_s < 3
+        assert time.monotonic() - begun_s < 5
 
 
 async def test_a_server_that_comes_back_is_soon_published_to(rtmp_server: RtmpServer) -> None:

@@ -4,6 +4,8 @@ Each level of a pyramid refines what the coarser one found, by least squares ove
 brightness differences (Lucas and Kanade, An Iterative Image Registration Technique, 1981; Bouguet,
 Pyramidal Implementation of the Lucas Kanade Feature Tracker, 2001). What it finds is smoothed, and
 dropped where standing still explains the picture as well: a fixed camera's noise is no motion.
+What makes a whole window brighter or darker is mostly left out of the errors: lamps flicker, and
+cameras change their exposure.
 """
 
 from itertools import accumulate, repeat
@@ -19,6 +21,7 @@ SMALLEST = 12  # pixels a side: of the coarsest level
 ROUNDS = 2  # refinements a level
 STEP = 1.0  # pixels of a level that one refinement may move at most
 DAMPING = 5e-5  # of the least squares, in squared gradients of pictures in [0, 1]
+LIGHT = 0.8  # of what a window's brightness changes by as a whole is light, and no motion
 GAIN_OF_MOVING = 0.9  # the squared error must fall below this share of standing still's
 NOISE = 1e-6  # squared errors that are none
 
@@ -100,13 +103,17 @@ def _refined(picture: Tensor, other: Tensor, coarse: Tensor | None) -> Tensor:
         size = [height // 2, width // 2]
         flow = 2 * F.interpolate(coarse, size, mode="bilinear", align_corners=False)
     across, down = _gradients(picture)
-    products = torch.cat((across * across, down * down, across * down), 1)
-    xx, yy, xy = _blurred(_halved(products), 2).tensor_split(3, 1)
-    xx, yy = xx + DAMPING, yy + DAMPING
+    mean_x, mean_y, xx, yy, xy = _windowed(
+        across, down, across * across, down * down, across * down
+    )
+    light_x, light_y = LIGHT * mean_x, LIGHT * mean_y
+    xx, yy = xx - light_x * mean_x + DAMPING, yy - light_y * mean_y + DAMPING
+    xy = xy - light_x * mean_y
     scale = 1 / (xx * yy - xy * xy)
     for _ in range(ROUNDS):
         error = warped(other, _resized(flow, picture)).sub_(picture)
-        x, y = _blurred(_halved(torch.cat((across * error, down * error), 1)), 2).tensor_split(2, 1)
+        mean, x, y = _windowed(error, across * error, down * error)
+        x, y = x - light_x * mean, y - light_y * mean
         step = torch.cat((xy * y - yy * x, xy * x - xx * y), 1) * scale
         flow = _blurred(flow + step.clamp(-STEP, STEP), 1)
     return flow
@@ -114,10 +121,15 @@ def _refined(picture: Tensor, other: Tensor, coarse: Tensor | None) -> Tensor:
 
 def _steady(flow: Tensor, picture: Tensor, other: Tensor) -> Tensor:
     """The flow, zero where it explains no more than standing still."""
-    moved = warped(other, _resized(flow, picture))
-    errors = torch.cat(((other - picture) ** 2, (moved - picture) ** 2), 1)
-    still, moving = _blurred(_halved(errors), 2).tensor_split(2, 1)
+    differs, left = other - picture, warped(other, _resized(flow, picture)) - picture
+    mean_still, still, mean_moving, moving = _windowed(differs, differs**2, left, left**2)
+    still, moving = still - LIGHT * mean_still**2, moving - LIGHT * mean_moving**2
     return flow * _blurred((still * GAIN_OF_MOVING > moving + NOISE).to(flow.dtype), 1)
+
+
+def _windowed(*parts: Tensor) -> tuple[Tensor, ...]:
+    """The mean of each (b, 1, h, w) over a window around every pixel of half the size."""
+    return _blurred(_halved(torch.cat(parts, 1)), 2).tensor_split(len(parts), 1)
 
 
 def _resized(flow: Tensor, picture: Tensor) -> Tensor:

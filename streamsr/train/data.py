@@ -40,6 +40,9 @@ CLIP_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".ts", ".webm", ".y4m"}
 
 Pixels = NDArray[np.uint8]
 
+FLICKER_DEPTH = 0.1  # of the light, at most
+FLICKER_FRAMES = (2.0, 32.0)  # of one coming and going
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -123,6 +126,7 @@ class Crops:
         seed: int,
         scale: int,
         shrink: tuple[float, float] = (1.0, 1.0),
+        flicker: float = 0.0,
     ) -> None:
         self.side = side  # HR pixels, a multiple of the scale
         self.window = window
@@ -130,6 +134,7 @@ class Crops:
         self.seed = seed
         self.scale = scale
         self.shrink = shrink
+        self.flicker = flicker  # share of the crops
         long = [c for c in clips if len(c.pixels) >= window and min(c.pixels.shape[2:]) >= side]
         starts = [_starts(clip, window) for clip in long]
         self._starts = [s for s in starts if len(s)]
@@ -144,7 +149,7 @@ class Crops:
         """The batch of ``step``, in [0, 1]: what the network sees, (batch, window, c, side/scale,
         side/scale), and the truth, (batch, window, c, side, side)."""
         random = np.random.default_rng((self.seed, step))
-        pairs = [self._pair(random) for _ in range(self.batch)]
+        pairs = [self._lit(self._pair(random), random) for _ in range(self.batch)]
         low, truth = (torch.stack(column) for column in zip(*pairs, strict=True))
         return low, truth
 
@@ -170,6 +175,15 @@ class Crops:
             size = [self.side, self.side]
             truth = F.interpolate(truth, size, mode="bicubic", antialias=True).clamp(0, 1)
         return degrade_bicubic(truth, self.scale), truth
+
+    def _lit(self, pair: tuple[Tensor, Tensor], random: np.random.Generator) -> tuple[Tensor, ...]:
+        """A share of the pairs under light that comes and goes, as of a lamp or an exposure."""
+        if random.random() >= self.flicker:
+            return pair
+        depth, period = random.uniform(0, FLICKER_DEPTH), random.uniform(*FLICKER_FRAMES)
+        phase = np.arange(self.window) / period + random.random()
+        light = torch.from_numpy(1 - depth * (1 + np.sin(2 * np.pi * phase)) / 2).float()
+        return tuple(frames * light[:, None, None, None] for frames in pair)
 
     def _side(self, clip: Clip, random: np.random.Generator) -> int:
         """How much of a clip is cut out: more than ``side`` where that is shrunk first."""

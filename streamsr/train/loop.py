@@ -133,6 +133,7 @@ class Trainer:
             seed=settings.seed,
             scale=self.facts.scale,
             shrink=settings.data.shrink,
+            flicker=settings.data.flicker,
         )
         self._resume()
         text = settings.model_dump_json(indent=1, exclude_none=True)

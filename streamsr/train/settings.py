@@ -68,6 +68,7 @@ class DataSettings(Settings):
     stills: Path | None = None  # a folder of photographs, for still cameras and slow motion
     still_share: float = Field(default=0.3, gt=0, lt=1)  # of the crops, where there are stills
     hanging: float = Field(default=0.55, ge=0, le=1)  # of the stills: the camera does not move
+    flicker: float = Field(default=0.0, ge=0, le=1)  # of the crops: their light comes and goes
     degrade: DegradeSettings | None = None  # as a camera does; None: bicubic, as the papers do
     shrink: Span = (1.0, 1.0)  # HR crops are cut larger and shrunk by this: without degrade alone
 

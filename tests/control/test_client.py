@@ -25,11 +25,11 @@ ROOT = "streamsr/node"
 YARD = f"{ROOT}/yard"
 CONFIG = "homeassistant/device/streamsr_node_yard/config"
 CANARY = "p@ss/w%rd:#1"
-LAG_S = 0.25
+LAG_S = 1.0  # a loop that waits for a broker is late by seconds
 
 
 def settings_for(port: int, **changes: Any) -> MqttSettings:
-    return MqttSettings(host=HOST, port=port, interval_s=1.0, **changes)
+    return MqttSettings(host=HOST, port=port, **{"interval_s": 1.0, **changes})
 
 
 @asynccontextmanager
@@ -121,14 +121,14 @@ async def test_state_metrics_and_availability(broker: Brokers) -> None:
 
 async def test_state_is_sent_when_it_changes_and_only_then(broker: Brokers) -> None:
     at, node = broker(), Village()
-    async with running(at, node) as (mqtt, _), Watcher(at) as watcher:
+    async with running(at, node, interval_s=4) as (mqtt, _), Watcher(at) as watcher:
         await until(everything(watcher, "yard"))
-        await until(lambda: len(watcher.payloads(f"{YARD}/metrics")) >= 3)
+        await until(lambda: len(watcher.payloads(f"{YARD}/metrics")) >= 2)
         assert len(watcher.payloads(f"{YARD}/state")) <= 2  # live and kept, it may come twice
         node.present["yard"] = a_camera(state="down", fps=float("nan"), latency_p99_ms=None)
         mqtt.changed()
         took_s = await until(lambda: watcher.json(f"{YARD}/state")["state"] == "down")
-        assert took_s < 0.4  # not at the next look
+        assert took_s < 2  # not at the next look
         await until(lambda: watcher.json(f"{YARD}/metrics")["fps"] is None)
 
 
@@ -392,9 +392,9 @@ async def test_stopping_does_not_wait_for_a_frozen_broker(
             at.freeze()
         await asyncio.sleep(0.5)
         began_s = monotonic()
-    assert monotonic() - began_s < 1.5
+    assert monotonic() - began_s < 3
     await asyncio.get_running_loop().shutdown_default_executor()  # as asyncio.run does
-    assert monotonic() - began_s < 2
+    assert monotonic() - began_s < 4
 
 
 async def test_a_password(broker: Brokers, tmp_path: Path, caplog: Any) -> None:

@@ -69,6 +69,15 @@ def test_noise_is_no_motion() -> None:
     assert flow.mean() < 0.08
 
 
+@pytest.mark.parametrize("light", [0.98, 1.02])
+def test_light_is_no_motion(light: float) -> None:
+    still = optical_flow(scene(90, 160) * light, scene(90, 160))
+    assert still.norm(dim=1).mean() < 0.25
+    flow = optical_flow(scene(90, 160, 1.3, 0.7) * light, scene(90, 160))
+    error = (flow - torch.tensor((1.3, 0.7))[:, None, None])[:, :, 16:-16, 16:-16]
+    assert error.norm(dim=1).median() < 0.2
+
+
 def test_each_picture_of_a_batch_moves_by_itself() -> None:
     pictures = torch.cat((scene(45, 63), scene(45, 63, 1.5), scene(45, 63, 0.0, 2.0)))
     others = scene(45, 63).expand(3, -1, -1, -1)

@@ -247,7 +247,7 @@ async def test_garbage_offers_do_no_harm(
             async with http.post(f"{server.url}whep/camera", data=body, headers=SDP) as response:
                 statuses.add(response.status)
                 assert "Traceback" not in await response.text()
-            assert loop.time() - begun_s < 2
+            assert loop.time() - begun_s < 4
         assert {201, 400} <= statuses <= {201, 400, 406, 503}
         await until(lambda: server.viewers == 0)
         assert not [r for r in caplog.records if r.levelno >= logging.ERROR]

@@ -179,5 +179,5 @@ async def test_stopping_does_not_wait_for_a_picture() -> None:
             asking = asyncio.create_task(http.get(f"{server.url}snapshot/camera.jpg"))
             await asyncio.sleep(0.1)
             begun_s = loop.time()
-        assert loop.time() - begun_s < 2
+        assert loop.time() - begun_s < 4
         await asyncio.gather(asking, return_exceptions=True)

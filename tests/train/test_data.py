@@ -137,6 +137,18 @@ def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
     assert not torch.equal(one.at(7)[1], make(2).at(7)[1])
 
 
+def test_light_comes_and_goes_in_a_share_of_the_crops(tmp_path: Path) -> None:
+    clips = [marked(tmp_path, "a", 12, 40, 60, 0)]
+    crops = Crops(clips, side=16, window=8, batch=32, seed=5, scale=4, flicker=0.5)
+    low, truth = (frames[:, :, 1:].mean((2, 3, 4)) for frames in crops.at(0))  # they stand still
+    lit = truth.diff(dim=1).abs().amax(1) > 1e-6
+    assert 8 <= lit.sum() <= 24
+    torch.testing.assert_close(low, truth, atol=1e-3, rtol=0)  # both alike
+    brightest, darkest = truth.amax(1), truth.amin(1)
+    assert (darkest >= 0.89 * brightest).all()
+    assert (darkest <= 0.95 * brightest).any()
+
+
 def test_clips_that_are_too_short_or_small_are_left_out(tmp_path: Path) -> None:
     fine, short = marked(tmp_path, "a", 5, 32, 32, 0), marked(tmp_path, "b", 4, 32, 32, 0)
     small = marked(tmp_path, "c", 9, 31, 64, 0)
