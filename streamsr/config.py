@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import quote, urlsplit
 
+import tomli_w
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from streamsr.errors import ConfigError
@@ -24,6 +25,7 @@ __all__ = [
     "Settings",
     "Text",
     "Url",
+    "dump",
     "load",
     "nearest",
     "parse",
@@ -56,6 +58,12 @@ def load(path: Path, kind: type[S], overrides: Iterable[str] = ()) -> S:
     except (OSError, ValueError, RecursionError) as error:  # a number of 5000 digits, 1000 brackets
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
     return parse(with_overrides(data, overrides), kind, str(path))
+
+
+def dump(settings: Settings, path: Path) -> None:
+    """Write what is not as by default to a TOML file that ``load`` reads. Raises OSError."""
+    plain = settings.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    path.write_text(tomli_w.dumps(plain), encoding="utf-8")
 
 
 def parse(data: dict[str, Any], kind: type[S], where: str) -> S:

@@ -178,7 +178,7 @@ class Crops:
 
     def _lit(self, pair: tuple[Tensor, Tensor], random: np.random.Generator) -> tuple[Tensor, ...]:
         """A share of the pairs under light that comes and goes, as of a lamp or an exposure."""
-        if random.random() >= self.flicker:
+        if not self.flicker or random.random() >= self.flicker:
             return pair
         depth, period = random.uniform(0, FLICKER_DEPTH), random.uniform(*FLICKER_FRAMES)
         phase = np.arange(self.window) / period + random.random()

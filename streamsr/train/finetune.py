@@ -1,6 +1,5 @@
 """A model made better for footage of one's own: settings that fit, and a time instead of steps."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -8,8 +7,13 @@ from tempfile import TemporaryDirectory
 from time import monotonic
 
 from streamsr.config import load
-from streamsr.train.loop import CONFIG_NAME, Progress, Trainer
-from streamsr.train.settings import DataSettings, DegradeSettings, TrainSettings
+from streamsr.train.loop import Progress, Trainer
+from streamsr.train.settings import (
+    TRAINING_NAME,
+    DataSettings,
+    DegradeSettings,
+    TrainSettings,
+)
 from streamsr.zoo.registry import Entry
 
 __all__ = ["finetune"]
@@ -53,7 +57,7 @@ def finetune(
 
 def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettings:
     """As the model was trained, where that is known; gently, since it can do most already."""
-    origin, trained = entry.card.origin, _training(entry)
+    origin, trained = entry.card.origin, _training(entry.folder)
     card = entry.card.model_copy(
         update={
             "weights": None,
@@ -84,9 +88,9 @@ def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettin
     )
 
 
-def _training(entry: Entry) -> TrainSettings | None:
-    """The file that made the model's weights, where its folder has it."""
-    training = entry.folder / "train.toml"
+def _training(folder: Path) -> TrainSettings | None:
+    """The settings of a run, or those that made a model's weights, where its folder has them."""
+    training = folder / TRAINING_NAME
     return load(training, TrainSettings) if training.exists() else None
 
 
@@ -98,8 +102,8 @@ def _degradation(trained: TrainSettings | None) -> DegradeSettings | None:
 
 def _steps_begun(run: Path) -> int | None:
     """How many steps a run was to have that was interrupted."""
-    config = run / CONFIG_NAME
-    return json.loads(config.read_text(encoding="utf-8"))["steps"] if config.exists() else None
+    begun = _training(run)
+    return None if begun is None else begun.steps
 
 
 def _step_s(settings: TrainSettings, prepared: Callable[[str], None]) -> float:

@@ -16,23 +16,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from streamsr.config import dump
 from streamsr.engine.engines import pick_device
 from streamsr.errors import UserError
 from streamsr.train.ahead import Ahead
 from streamsr.train.chart import Series, chart, write_picture
 from streamsr.train.data import Crops
 from streamsr.train.footage import Footage
-from streamsr.train.settings import TrainSettings
+from streamsr.train.settings import TRAINING_NAME, TrainSettings
 from streamsr.train.start import start_from
 from streamsr.train.unrolled import Unrolled
 from streamsr.train.validation import Validator
-from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Weights, write_card
+from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Weights
 from streamsr.zoo.registry import find, in_channels_last, make_network
 from streamsr.zoo.weights import write_weights
 
 __all__ = ["Progress", "Trainer", "charbonnier", "flicker", "flicker_of"]
 
-CONFIG_NAME = "config.json"
 LOG_NAME = "log.jsonl"
 VALIDATED = ("psnr_db", "gain_db", "worst_db")
 
@@ -136,8 +136,7 @@ class Trainer:
             flicker=settings.data.flicker,
         )
         self._resume()
-        text = settings.model_dump_json(indent=1, exclude_none=True)
-        (self.folder / CONFIG_NAME).write_text(text, encoding="utf-8")
+        dump(settings, self.folder / TRAINING_NAME)
 
     def run(self, report: Callable[[Progress], None]) -> Path:
         """Train to the last step and give the folder of the finished model."""
@@ -177,12 +176,13 @@ class Trainer:
         ]
 
     def export(self) -> Path:
-        """Write the averaged network as a model folder."""
+        """Write the averaged network as a model folder, with the settings that made it."""
         folder = self.folder / self.settings.name
         folder.mkdir(exist_ok=True)
         sha256 = write_weights(folder / WEIGHTS_NAME, self.average.module)
         card = self.settings.model.model_copy(update={"weights": Weights(sha256=sha256)})
-        write_card(card, folder / CARD_NAME)
+        dump(card, folder / CARD_NAME)
+        dump(self.settings, folder / TRAINING_NAME)
         return folder
 
     def advance(self, low: Tensor, truth: Tensor) -> float:

@@ -9,7 +9,9 @@ from streamsr.config import Settings
 from streamsr.train.stills import STILL_FRAMES
 from streamsr.zoo.card import Card
 
-__all__ = ["DataSettings", "DegradeSettings", "Scaler", "TrainSettings"]
+__all__ = ["TRAINING_NAME", "DataSettings", "DegradeSettings", "Scaler", "TrainSettings"]
+
+TRAINING_NAME = "train.toml"  # in a model's folder: what made its weights
 
 Scaler = Literal["bicubic", "bilinear", "area", "lanczos"]
 Codec = Literal["h264", "h265"]

@@ -1,16 +1,13 @@
 """A model's card: what it is, what drives it, what it was trained on and how it measured."""
 
-import json
-import re
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from streamsr.config import Settings
 from streamsr.networks.contract import Colour, Facts
 
-__all__ = ["CARD_NAME", "WEIGHTS_NAME", "Card", "FactsCard", "Origin", "Weights", "write_card"]
+__all__ = ["CARD_NAME", "WEIGHTS_NAME", "Card", "FactsCard", "Origin", "Weights"]
 
 CARD_NAME = "card.toml"
 WEIGHTS_NAME = "weights.safetensors"
@@ -59,23 +56,3 @@ class Card(Settings):
     weights: Weights | None = None
     origin: Origin = Origin()
     figures: dict[str, str] = Field(default_factory=dict)  # what was measured: figure and command
-
-
-def write_card(card: Card, path: Path) -> None:
-    """Write ``card`` as TOML: plain keys first, then a table for each group. Raises OSError."""
-    groups = card.model_dump(mode="json", exclude_none=True)
-    lines = [_line(key, value) for key, value in groups.items() if not isinstance(value, dict)]
-    for name, group in groups.items():
-        if isinstance(group, dict) and group:
-            lines += ["", f"[{name}]", *(_line(key, value) for key, value in group.items())]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _line(key: str, value: Any) -> str:
-    bare = re.fullmatch(r"[A-Za-z0-9_-]+", key)
-    return f"{key if bare else _toml(key)} = {_toml(value)}"
-
-
-def _toml(value: Any) -> str:
-    """A scalar in TOML, which is as JSON writes it, save that TOML also escapes DEL."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -17,10 +17,11 @@ import torch
 from safetensors.torch import load as parse_safetensors
 from torch import Tensor, nn
 
+from streamsr.config import dump
 from streamsr.errors import ModelError
 from streamsr.networks.contract import Colour
 from streamsr.networks.edvr import EDVR
-from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Origin, Weights, write_card
+from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Origin, Weights
 from streamsr.zoo.weights import write_weights
 
 __all__ = ["import_checkpoint"]
@@ -261,7 +262,7 @@ def _write(folder: Path, network: nn.Module, card: Card) -> None:
             model = Path(scratch) / folder.name
             model.mkdir()
             weights = Weights(sha256=write_weights(model / WEIGHTS_NAME, network))
-            write_card(card.model_copy(update={"weights": weights}), model / CARD_NAME)
+            dump(card.model_copy(update={"weights": weights}), model / CARD_NAME)
             model.rename(folder)
     except OSError as error:
         raise ModelError(f"model folder {folder}: cannot be written: {error.strerror}") from None

@@ -16,9 +16,10 @@ import torch
 from peers.mosquitto import Mosquitto
 from watcher import Watcher, until
 
+from streamsr.config import dump
 from streamsr.networks.contract import Colour
 from streamsr.networks.fast import Fast
-from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Weights, write_card
+from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Weights
 from streamsr.zoo.weights import write_weights
 
 ROOT = Path(__file__).parents[2]
@@ -198,4 +199,4 @@ def slow_model(folder: Path) -> None:
         weights=Weights(sha256=sha256),
         precision="bfloat16",
     )
-    write_card(card, folder / CARD_NAME)
+    dump(card, folder / CARD_NAME)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from peers import camera_clip, scene
 from rich.console import Console
 
+from streamsr.config import dump
 from streamsr.errors import InputError, ModelError, UserError
 from streamsr.frame import ColourTags, Frame
 from streamsr.media.images import ImageWriter, read_image
@@ -22,7 +23,7 @@ from streamsr.train.cost import cost_of
 from streamsr.train.evaluation import Scored, evaluate
 from streamsr.train.results import evaluation_tables, markdown
 from streamsr.train.scores import ssim
-from streamsr.zoo.card import Card, FactsCard, Weights, write_card
+from streamsr.zoo.card import Card, FactsCard, Weights
 from streamsr.zoo.registry import Entry, find, make_network
 from streamsr.zoo.weights import write_weights
 
@@ -84,7 +85,7 @@ def edvr_model(folder: Path, colour: Colour = Colour.RGB) -> Entry:
     folder.mkdir()
     weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
     card = card.model_copy(update={"weights": weights})
-    write_card(card, folder / "card.toml")
+    dump(card, folder / "card.toml")
     return Entry(folder.name, folder, card)
 
 

@@ -1,6 +1,5 @@
 """Fine-tuning: in the time it is given, better on footage it was not trained on, and it says so."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,12 @@ import pytest
 import torch
 from synthetic import texture, write_clip
 
+from streamsr.config import dump, load
 from streamsr.errors import InputError
 from streamsr.train.command import run_finetuning
 from streamsr.train.finetune import finetune
-from streamsr.zoo.card import Card, FactsCard, Weights, write_card
+from streamsr.train.settings import TrainSettings
+from streamsr.zoo.card import Card, FactsCard, Weights
 from streamsr.zoo.registry import find, load_model, make_network
 from streamsr.zoo.weights import write_weights
 
@@ -43,7 +44,7 @@ def model(tmp_path: Path) -> Path:
     folder = tmp_path / "models" / "tiny"
     folder.mkdir(parents=True)
     weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
-    write_card(card.model_copy(update={"weights": weights}), folder / "card.toml")
+    dump(card.model_copy(update={"weights": weights}), folder / "card.toml")
     return folder
 
 
@@ -86,14 +87,16 @@ def test_a_recurrent_model_is_trained_as_it_was(
     folder = tmp_path / "models" / "wide"
     folder.mkdir(parents=True)
     weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
-    write_card(card.model_copy(update={"weights": weights}), folder / "card.toml")
+    dump(card.model_copy(update={"weights": weights}), folder / "card.toml")
     (folder / "train.toml").write_text(TRAINED, encoding="utf-8")
     result = run_finetuning(str(folder), footage, 0.05, None, [], 1)
-    config = json.loads((tmp_path / "runs" / "wide-garden" / "config.json").read_text())
-    assert [config[key] for key in ("batch", "sequence", "truncate")] == [2, 4, 2]
-    assert config["data"]["patch"] == 32
-    assert "degrade" not in config["data"]
-    assert find(str(tmp_path / result["model"])).facts.window == 2
+    tuned = tmp_path / result["model"]
+    assert find(str(tuned)).facts.window == 2
+    again = run_finetuning(str(tuned), footage, 0.05, None, [], 1)
+    for made in (tuned, tmp_path / again["model"]):
+        config = load(made / "train.toml", TrainSettings)
+        assert (config.batch, config.sequence, config.truncate) == (2, 4, 2)
+        assert (config.data.patch, config.data.degrade) == (32, None)
 
 
 def test_a_folder_without_clips_is_refused(model: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from synthetic import texture, write_clip
 from torch import Tensor, nn
 
-from streamsr.config import parse
+from streamsr.config import load, parse
 from streamsr.errors import ConfigError, InputError, ModelError, UserError
 from streamsr.media.images import read_image
 from streamsr.networks.resample import resize
@@ -156,9 +156,11 @@ def coded(run: TrainSettings) -> TrainSettings:
 
 
 def test_a_run_leaves_pictures_of_itself(clips: Path, tmp_path: Path) -> None:
-    Trainer(coded(settings(clips, tmp_path, steps=4, valid_every=2))).run(ignore)
+    trainer = Trainer(coded(settings(clips, tmp_path, steps=4, valid_every=2)))
+    trainer.run(ignore)
     folder = tmp_path / "runs" / "tiny"
-    assert json.loads((folder / "config.json").read_text())["batch"] == 2
+    for where in (folder, folder / "tiny"):
+        assert load(where / "train.toml", TrainSettings) == trainer.settings
     assert read_image(folder / "curves.png").width > 500
     assert read_image(folder / "crops.png").width == 3 * (80 + 6)
     lines = logged(folder)

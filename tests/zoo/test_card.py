@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from streamsr.config import load
+from streamsr.config import dump, load
 from streamsr.errors import ConfigError
 from streamsr.networks.contract import Colour, Facts
-from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Origin, Weights, write_card
+from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Origin, Weights
 from streamsr.zoo.registry import listing, make_network
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -31,7 +31,7 @@ PLAIN = Card(
 
 @pytest.mark.parametrize("card", [WHOLE, PLAIN], ids=["whole", "plain"])
 def test_a_card_is_read_as_it_was_written(tmp_path: Path, card: Card) -> None:
-    write_card(card, tmp_path / CARD_NAME)
+    dump(card, tmp_path / CARD_NAME)
     assert load(tmp_path / CARD_NAME, Card) == card
 
 
@@ -52,13 +52,13 @@ def test_its_facts_are_the_networks_contract() -> None:
         ('precision = "bfloat16"', 'precision = "int4"', "precision: got 'int4'"),
         (f'sha256 = "{SHA}"', f'sha256 = "{SHA[1:]}"', "weights.sha256: got"),
         (f'sha256 = "{SHA}"', f'sha256 = "{SHA.upper()}"', "weights.sha256: got"),
-        ('file = "weights.safetensors"', 'file = "../weights.safetensors"', "weights.file: got"),
-        ('file = "weights.safetensors"', 'file = "weights.pth"', "weights.file: got"),
+        ("[weights]", '[weights]\nfile = "../weights.safetensors"', "weights.file: got"),
+        ("[weights]", '[weights]\nfile = "weights.pth"', "weights.file: got"),
     ],
 )
 def test_a_fault_in_a_card_is_told(tmp_path: Path, line: str, wrong: str, said: str) -> None:
     path = tmp_path / CARD_NAME
-    write_card(WHOLE, path)
+    dump(WHOLE, path)
     text = path.read_text(encoding="utf-8")
     assert text.count(line) == 1
     path.write_text(text.replace(line, wrong), encoding="utf-8")

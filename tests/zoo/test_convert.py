@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from streamsr.config import load
+from streamsr.config import dump, load
 from streamsr.errors import ModelError
 from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.edvr import EDVR
-from streamsr.zoo.card import Card, FactsCard, Origin, Weights, write_card
+from streamsr.zoo.card import Card, FactsCard, Origin, Weights
 from streamsr.zoo.convert import import_checkpoint
 from streamsr.zoo.registry import find, load_model
 
@@ -426,5 +426,5 @@ def test_a_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
     )
     bare = Card(description="", network="resample", facts=card.facts)
     for original in (card, bare):
-        write_card(original, tmp_path / "card.toml")
+        dump(original, tmp_path / "card.toml")
         assert load(tmp_path / "card.toml", Card) == original

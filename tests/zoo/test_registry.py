@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from streamsr.config import dump
 from streamsr.errors import ModelError
 from streamsr.networks.contract import Colour
 from streamsr.networks.fast import Fast
-from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Weights, write_card
+from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Weights
 from streamsr.zoo.registry import Entry, find, listing, load_model, make_network
 from streamsr.zoo.weights import write_weights
 
@@ -31,7 +32,7 @@ def model(
     if network == "fast":
         sha256 = write_weights(folder / WEIGHTS_NAME, Fast(**options))  # type: ignore[arg-type]
         card = card.model_copy(update={"weights": Weights(sha256=sha256)})
-    write_card(card, folder / CARD_NAME)
+    dump(card, folder / CARD_NAME)
     return folder
 
 
