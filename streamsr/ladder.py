@@ -30,9 +30,11 @@ class Ladder:
         self._calm_s = CALM_S
 
     def observe(self, frames: int, dropped: int, now_s: float) -> str | None:
-        """Take the stream's counts of frames in and dropped; give the reason for a step, if any.
+        """Take how many frames no longer wait, and how many of them were dropped; give the reason
+        for a step, if any.
 
-        After a reason was given, ``step`` is the one to run.
+        After a reason was given, ``step`` is the one to run. While no frame leaves the queue
+        nothing is known: a device that takes a second a frame is overloaded in between, too.
         """
         before, self._seen = self._seen or (frames, dropped), (frames, dropped)
         came, lost = frames - before[0], dropped - before[1]
@@ -40,11 +42,11 @@ class Ladder:
             self._dropped_s = now_s
         if self._raised and now_s - self._stepped_s >= HELD_S:
             self._calm_s, self._raised = CALM_S, False
-        if now_s - self._stepped_s < SETTLE_S or lost <= OVERLOADED * came:
+        if now_s - self._stepped_s < SETTLE_S or (came and lost <= OVERLOADED * came):
             self._overloaded_s = None
-        elif self._overloaded_s is None:
+        elif lost and self._overloaded_s is None:
             self._overloaded_s = now_s
-        if self._is_too_slow(now_s):
+        if lost and self._is_too_slow(now_s):
             return self._down(f"{lost} of the last {came} frames came too late", now_s)
         if self.step > 0 and now_s - max(self._dropped_s, self._stepped_s) >= self._calm_s:
             return self._up(f"no frame was late for {self._calm_s:.0f} s", now_s)

@@ -169,7 +169,8 @@ class Pipeline:
         while self._source.live:
             await asyncio.sleep(OBSERVE_S)
             before, ladder = self.step, self._ladder
-            reason = ladder.observe(self.meter["in"], self._intake.left_out, monotonic())
+            decided = self.meter["in"] - len(self._intake)
+            reason = ladder.observe(decided, self._intake.left_out, monotonic())
             if reason is not None:
                 self.step = self._steps[ladder.step]
                 down = self._steps.index(before) < ladder.step

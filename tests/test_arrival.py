@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from peers import FPS, RtspServer, TcpProxy, seen
-from peers.outputs import Outputs, record, recorded, sent, studio_outputs, until
+from peers.outputs import Outputs, record, recorded, sent, studio_outputs
+from peers.waiting import until
 
 from streamsr.events import Code
 from streamsr.feeding import UNDERWAY

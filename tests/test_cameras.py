@@ -11,6 +11,7 @@ from typing import Any
 import av
 import pytest
 from peers import RtspCamera, read_number
+from peers.waiting import until
 
 from streamsr.errors import UserError
 from streamsr.events import Code, EventLog
@@ -73,15 +74,6 @@ async def running(*streams: dict[str, Any], **more: object) -> AsyncIterator[tup
         start = monotonic()
         await running
         assert monotonic() - start < 5
-
-
-async def until(met: Callable[[], bool], within_s: float = 20) -> None:
-    """Wait for what nothing tells of."""
-    for _ in range(round(within_s * 20)):
-        if met():
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"not within {within_s} s")
 
 
 def _all_live(node: Node) -> bool:

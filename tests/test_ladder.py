@@ -42,6 +42,20 @@ def test_three_times_too_slow_steps_down_within_seconds() -> None:
     assert stream.moves[0][0] <= 2.5
 
 
+def test_a_frame_that_takes_longer_than_a_look_steps_down_too() -> None:
+    ladder = Ladder(2)
+    decided = dropped = 0
+    for look in range(1, 17):
+        if look % 3 == 0:  # every 1.5 s it takes the newest frame, and drops those before it
+            decided, dropped = look * RATE // 2, look * RATE // 2 - look // 3
+        reason = ladder.observe(decided, dropped, look / 2)
+        if reason is not None:
+            break
+    assert ladder.step == 1
+    assert reason is not None
+    assert "of the last 38 frames" in reason
+
+
 def test_it_steps_down_as_far_as_it_must() -> None:
     stream = Stream([5, 10, 40])
     stream.run(10)

@@ -18,7 +18,8 @@ from urllib.parse import quote
 import av
 import pytest
 from peers import FPS, ROUND, MuteServer, RefusingServer, RtmpServer, RtspServer, TcpProxy, seen
-from peers.outputs import record, recorded, sent, studio_outputs, until
+from peers.outputs import record, recorded, sent, studio_outputs
+from peers.waiting import until
 
 from streamsr.events import Code, EventLog
 from streamsr.publishing import Publisher

@@ -1,11 +1,12 @@
 """A stream's lives, told by what passes between it and a worker that the test plays."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from peers.waiting import until
 
 from streamsr import remote
 from streamsr.backoff import Backoff
@@ -78,14 +79,6 @@ async def running(
             await task
     finally:
         task.cancel()
-
-
-async def until(met: Callable[[], object]) -> None:
-    for _ in range(1000):
-        if met():
-            return
-        await asyncio.sleep(0.002)
-    raise AssertionError("it never came to that")
 
 
 async def test_a_life_that_ends_by_itself_is_the_last() -> None:

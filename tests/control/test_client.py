@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from peers.certificates import Authority
 from peers.mosquitto import HOST, Mosquitto, free_port
+from peers.waiting import until
 from village import JPEG, Village, a_camera
-from watcher import Watcher, until
+from watcher import Watcher
 
 from streamsr.control import Mqtt
 from streamsr.events import Code, Event

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from peers import MuteServer, TcpProxy
 from peers.mosquitto import HOST, Mosquitto, free_port
-from watcher import until
+from peers.waiting import until
 
 from streamsr.control import connection as module
 from streamsr.control.access import Access

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from peers.waiting import until
 from village import JPEG, Village, a_camera
-from watcher import until
 
 from streamsr.control.publisher import Publisher
 from streamsr.control.sight import Sight

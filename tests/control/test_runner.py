@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+from peers.waiting import until
 from village import JPEG, Village
-from watcher import until
 
 from streamsr.control import runner as module
 from streamsr.control.runner import Runner

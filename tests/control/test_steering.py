@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from peers.mosquitto import Mosquitto
-from watcher import Watcher, until
+from peers.waiting import until
+from watcher import Watcher
 
 from streamsr.config import dump
 from streamsr.networks.contract import Colour
@@ -174,7 +175,7 @@ async def test_the_ladder_is_seen_from_afar(
     yard = "streamsr/house/yard"
     with node(tmp_path, server, slow) as started:
         async with Watcher(server) as watcher:
-            await until(lambda: watcher.events(f"{yard}/event", "STEP_DOWN"), 40)
+            await until(lambda: watcher.events(f"{yard}/event", "STEP_DOWN"), 80)
             (event, *_) = watcher.events(f"{yard}/event", "STEP_DOWN")
             assert "from slow to bicubic" in event["message"]
             await until(lambda: watcher.json(f"{yard}/state")["model"] == "bicubic")

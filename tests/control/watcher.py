@@ -2,25 +2,13 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from contextlib import suppress
-from time import monotonic
 from typing import Any, Self
 
 import aiomqtt
 from peers.mosquitto import HOST, Mosquitto
 
-__all__ = ["Watcher", "until"]
-
-
-async def until(condition: Callable[[], Any], within_s: float = 10.0) -> float:
-    """Wait until ``condition()`` holds, and give the seconds it took. Raises TimeoutError."""
-    began_s = monotonic()
-    while not condition():
-        if monotonic() - began_s > within_s:
-            raise TimeoutError(f"not within {within_s} s")
-        await asyncio.sleep(0.01)
-    return monotonic() - began_s
+__all__ = ["Watcher"]
 
 
 class Watcher:

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +14,9 @@ from streamsr.publishing import Publisher
 from streamsr.settings import HlsSettings, PublishSettings, RecordSettings
 
 from .studio import FPS, Seen, Studio, seen
+from .waiting import until
 
-__all__ = ["Outputs", "joined", "record", "recorded", "sent", "studio_outputs", "until"]
+__all__ = ["Outputs", "joined", "record", "recorded", "sent", "studio_outputs"]
 
 Settings = PublishSettings | HlsSettings | RecordSettings
 
@@ -56,13 +57,6 @@ async def studio_outputs(**studio: Any) -> AsyncIterator[Outputs]:
             yield outputs
         finally:
             await outputs.stop()
-
-
-async def until(condition: Callable[[], bool], within_s: float = 8.0) -> None:
-    """Wait for what nothing tells us about: it happens in another process."""
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
 
 
 async def sent(studio: Studio, count: int) -> None:

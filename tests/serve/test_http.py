@@ -10,7 +10,8 @@ from dataclasses import replace
 import aiohttp
 import pytest
 from broadcast import Broadcast
-from viewer import SDP, Viewer, make_offer, until
+from peers.waiting import until
+from viewer import SDP, Viewer, make_offer
 
 from streamsr.errors import ConfigError
 from streamsr.serve import Deadlines, Server, app

@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
+from peers.waiting import until
 from playlist import SIZE, make_playlist
 from playwright.async_api import Page
-from viewer import until
 
 from streamsr.media.snapshot import snapshot
 from streamsr.serve import Served, Server

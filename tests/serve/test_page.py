@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
 from peers.certificates import make_certificate
+from peers.waiting import until
 from playwright.async_api import Page
-from viewer import until
 
 from streamsr.serve import Server, make_tls
 from streamsr.status import OutputStatus

@@ -10,7 +10,8 @@ from aiortc.codecs.h264 import H264Encoder
 from aiortc.codecs.opus import OpusEncoder
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
 from peers import number_in
-from viewer import SDP, Viewer, make_offer, until
+from peers.waiting import until
+from viewer import SDP, Viewer, make_offer
 
 from streamsr.serve import Deadlines, Server
 

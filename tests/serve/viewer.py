@@ -1,7 +1,7 @@
 """A WHEP client on aiortc."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -10,7 +10,7 @@ import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 
-__all__ = ["BEFORE_AFTER", "SDP", "Viewer", "make_offer", "until"]
+__all__ = ["BEFORE_AFTER", "SDP", "Viewer", "make_offer"]
 
 SDP = {"Content-Type": "application/sdp"}
 BEFORE_AFTER = ("video", "video", "audio")
@@ -97,10 +97,3 @@ async def make_offer(*kinds: str) -> str:
     text = pc.localDescription.sdp
     await pc.close()
     return text
-
-
-async def until(condition: Callable[[], bool], within_s: float = 5) -> None:
-    """Wait for what nothing tells us about: it happens to the other side of a connection."""
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
