@@ -5,7 +5,7 @@ wait for each other at every layer, and on a busy machine that costs more than t
 """
 
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from time import thread_time
@@ -20,7 +20,7 @@ from streamsr.engine.face import EngineStream
 from streamsr.engine.job import Job
 from streamsr.engine.plain import scaled_plainly
 from streamsr.engine.pool import Pool
-from streamsr.events import Code, Emit, Event
+from streamsr.events import Emit
 from streamsr.frame import Frame
 from streamsr.metrics import Meter
 from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
@@ -91,12 +91,8 @@ class CpuEngine:
         return replace(frame, planes=planes)
 
 
-class CpuEngineStream:
-    """One stream through the engine: every frame pushed comes out once, in order.
-
-    A frame marked ``discontinuous``, a scene cut and a change of size flush what is pending and
-    reset the state, so that no window reaches across. One thread may push.
-    """
+class CpuEngineStream(EngineStream):
+    """One stream through the engine; what is pending waits for its window to be whole."""
 
     def __init__(
         self,
@@ -106,19 +102,12 @@ class CpuEngineStream:
         emit: Emit,
         beside: EngineStream | None = None,
     ) -> None:
-        self._beside = beside
+        super().__init__(name, meter, emit, beside)
         self._engine = engine
-        self._name = name
-        self._meter = meter
-        self._emit = emit
         self._breaks = Breaks(engine.model.facts.window, recurrent=engine.model.recurrent)
         self._pending: deque[Frame] = deque()  # pushed, but their window is not complete
         self._state: WindowState | None = None
         self._size = (0, 0)
-
-    @property
-    def account(self) -> Hashable:
-        return self if self._beside is None else self._beside.account
 
     def push(self, frame: Frame) -> list[Future[Frame]]:
         """Take a frame; give what it completes, each done when its future is."""
@@ -149,10 +138,6 @@ class CpuEngineStream:
         job = WindowJob(self._engine, frame, self._meter, upscaled, window, self._failed)
         self._engine.submit(self.account, job)
         return upscaled
-
-    def _failed(self, reason: str) -> None:
-        self._meter.count("failed")
-        self._emit(Event(Code.SR_FAILED, self._name, f"{reason}; the frame is scaled plainly"))
 
 
 def _padded(pixels: Tensor, multiple: int) -> Tensor:

@@ -8,7 +8,7 @@ for it, but for a slot, and nothing is allocated for a frame.
 
 import threading
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
@@ -27,7 +27,7 @@ from streamsr.engine.face import EngineStream
 from streamsr.engine.plain import scaled_plainly
 from streamsr.engine.slots import BATCHES_AHEAD, Lane, Step
 from streamsr.engine.track import Layout, Track
-from streamsr.events import Code, Emit, Event
+from streamsr.events import Emit
 from streamsr.frame import Frame
 from streamsr.metrics import Meter
 from streamsr.networks.sliding import SlidingWindow
@@ -214,12 +214,8 @@ class CudaEngine(Closing):
                 job.upscaled.set_exception(error)
 
 
-class CudaEngineStream:
-    """One stream through the engine: every frame pushed comes out once, in order.
-
-    A frame marked ``discontinuous``, a scene cut and a change of size flush what is pending, so
-    that no window reaches across. One thread may push.
-    """
+class CudaEngineStream(EngineStream):
+    """One stream through the engine; what is pending waits for its window to be whole."""
 
     def __init__(
         self,
@@ -229,11 +225,8 @@ class CudaEngineStream:
         emit: Emit,
         beside: EngineStream | None = None,
     ) -> None:
-        self._beside = beside
+        super().__init__(name, meter, emit, beside)
         self._engine = engine
-        self._name = name
-        self._meter = meter
-        self._emit = emit
         facts = engine.model.facts
         self._breaks = Breaks(facts.window, recurrent=engine.model.recurrent)
         self._window = Window(facts.window, facts.lookahead)
@@ -241,10 +234,6 @@ class CudaEngineStream:
         self._arrivals: list[Arrival] = []  # uploaded, and no job's yet
         self._pending: deque[tuple[int, Frame]] = deque()  # slots whose window is not whole
         self._first = True  # the next window: it has nothing to do with those before it
-
-    @property
-    def account(self) -> Hashable:
-        return self if self._beside is None else self._beside.account
 
     def push(self, frame: Frame) -> list[Future[Frame]]:
         """Take a frame; give what it completes, each done when its future is.
@@ -300,7 +289,3 @@ class CudaEngineStream:
         upscaled: Future[Frame] = Future()
         upscaled.set_result(scaled_plainly(frame, self._engine.model.facts.scale))
         return upscaled
-
-    def _failed(self, reason: str) -> None:
-        self._meter.count("failed")
-        self._emit(Event(Code.SR_FAILED, self._name, f"{reason}; the frame is scaled plainly"))

@@ -1,12 +1,13 @@
 """What both engines look like: the CPU's threads and the CUDA device behind one face."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
 import torch
 
-from streamsr.events import Emit
+from streamsr.events import Code, Emit, Event
 from streamsr.frame import Frame
 from streamsr.metrics import Meter
 from streamsr.networks.sliding import SlidingWindow
@@ -14,19 +15,37 @@ from streamsr.networks.sliding import SlidingWindow
 __all__ = ["Engine", "EngineStream"]
 
 
-class EngineStream(Protocol):
-    """One stream through an engine: every frame pushed comes out once, in order. A frame that has
-    nothing to do with those before it flushes them first. One thread may push."""
+class EngineStream(ABC):
+    """One stream through an engine: every frame pushed comes out once, in order.
+
+    A frame marked ``discontinuous``, a scene cut and a change of size flush what is pending, so
+    that no window reaches across. One thread may push.
+    """
+
+    def __init__(
+        self, name: str, meter: Meter, emit: Emit, beside: "EngineStream | None" = None
+    ) -> None:
+        self._name = name
+        self._meter = meter
+        self._emit = emit
+        self._beside = beside
 
     @property
     def account(self) -> Hashable:
         """Who its windows are charged to: itself, or the stream that it runs beside."""
+        return self if self._beside is None else self._beside.account
 
+    @abstractmethod
     def push(self, frame: Frame) -> Sequence[Future[Frame]]:
         """Take a frame; give what it completes, each done when its future is."""
 
+    @abstractmethod
     def flush(self) -> Sequence[Future[Frame]]:
         """End what was pushed so far: give every frame still pending."""
+
+    def _failed(self, reason: str) -> None:
+        self._meter.count("failed")
+        self._emit(Event(Code.SR_FAILED, self._name, f"{reason}; the frame is scaled plainly"))
 
 
 class Engine(Protocol):

@@ -4,7 +4,7 @@ becomes where a network has no picture for it, and the colour beside a network o
 Always on the CPU: it may stand in for a device that is full or broken.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
@@ -39,7 +39,7 @@ class PlainEngine:
     def stream(
         self, name: str, meter: Meter, emit: Emit, *, beside: EngineStream | None = None
     ) -> "PlainStream":
-        return PlainStream(self, meter, beside)
+        return PlainStream(self, name, meter, emit, beside)
 
     def submit(self, stream: object, job: Job) -> None:
         self._pool.submit(stream, self, job)
@@ -52,19 +52,19 @@ class PlainEngine:
             job.upscaled.set_result(upscaled)
 
 
-class PlainStream:
+class PlainStream(EngineStream):
     """One stream through the engine: no frame has to do with another."""
 
     def __init__(
-        self, engine: PlainEngine, meter: Meter, beside: EngineStream | None = None
+        self,
+        engine: PlainEngine,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        beside: EngineStream | None = None,
     ) -> None:
-        self._beside = beside
+        super().__init__(name, meter, emit, beside)
         self._engine = engine
-        self._meter = meter
-
-    @property
-    def account(self) -> Hashable:
-        return self if self._beside is None else self._beside.account
 
     def push(self, frame: Frame) -> list[Future[Frame]]:
         """Take a frame; give the future of it."""
