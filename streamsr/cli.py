@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import typer
 
+from streamsr.engine.allocator import keep_freed_memory
 from streamsr.model_commands import import_model, list_models, model_info
 from streamsr.stream_commands import bench, demo, node, probe, run, serve, upscale
 from streamsr.train_commands import degrade, evaluate, train
@@ -48,4 +49,5 @@ for name, function in MODEL_COMMANDS.items():
 
 def main() -> None:
     """Run the program."""
+    keep_freed_memory()
     app()

@@ -61,9 +61,11 @@ def load(path: Path, kind: type[S], overrides: Iterable[str] = ()) -> S:
 
 
 def dump(settings: Settings, path: Path) -> None:
-    """Write what is not as by default to a TOML file that ``load`` reads. Raises OSError."""
-    plain = settings.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
-    path.write_text(tomli_w.dumps(plain), encoding="utf-8")
+    """Write a TOML file that ``load`` reads, whole or not at all. Raises OSError, ValueError."""
+    text = tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True)).encode()
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(text)
+    partial.replace(path)
 
 
 def parse(data: dict[str, Any], kind: type[S], where: str) -> S:

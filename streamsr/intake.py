@@ -56,6 +56,7 @@ class Intake:
             QUEUE_LIVE if live else QUEUE_FILE, Overflow.DROP_OLDEST if live else Overflow.WAIT
         )
         self._started = 0.0  # monotonic: second 0 of a paced file
+        self._received = 0  # frames out of the queue, the late ones too
         self._gaps = 0  # frames left out before the newest one that was taken
 
     def __len__(self) -> int:
@@ -66,6 +67,11 @@ class Intake:
     def overflowed(self) -> int:
         """Frames for which there was no room."""
         return self._frames.dropped
+
+    @property
+    def decided(self) -> int:
+        """Frames that came and no longer wait."""
+        return self._received + self.overflowed
 
     @property
     def left_out(self) -> int:
@@ -103,6 +109,7 @@ class Intake:
         try:
             while True:
                 frame = self._frames.receive()
+                self._received += 1
                 in_time = not self._source.live or budget.admits(monotonic() - frame.arrived)
                 if in_time or not len(self._frames):
                     break

@@ -29,11 +29,11 @@ class Ladder:
         self._raised = False  # that was one up
         self._calm_s = CALM_S
 
-    def observe(self, frames: int, dropped: int, now_s: float) -> str | None:
-        """Take how many frames no longer wait, and how many of them were dropped; give the reason
-        for a step, if any.
+    def observe(self, frames: int, dropped: int, waiting: int, now_s: float) -> str | None:
+        """Take how many frames were taken or dropped so far, how many of them were dropped, and
+        how many wait; give the reason for a step, if any.
 
-        After a reason was given, ``step`` is the one to run. While no frame leaves the queue
+        After a reason was given, ``step`` is the one to run. While frames wait and none is taken
         nothing is known: a device that takes a second a frame is overloaded in between, too.
         """
         before, self._seen = self._seen or (frames, dropped), (frames, dropped)
@@ -42,7 +42,8 @@ class Ladder:
             self._dropped_s = now_s
         if self._raised and now_s - self._stepped_s >= HELD_S:
             self._calm_s, self._raised = CALM_S, False
-        if now_s - self._stepped_s < SETTLE_S or (came and lost <= OVERLOADED * came):
+        busy = waiting and not came
+        if now_s - self._stepped_s < SETTLE_S or (lost <= OVERLOADED * came and not busy):
             self._overloaded_s = None
         elif lost and self._overloaded_s is None:
             self._overloaded_s = now_s

@@ -169,8 +169,8 @@ class Pipeline:
         while self._source.live:
             await asyncio.sleep(OBSERVE_S)
             before, ladder = self.step, self._ladder
-            decided = self.meter["in"] - len(self._intake)
-            reason = ladder.observe(decided, self._intake.left_out, monotonic())
+            intake = self._intake
+            reason = ladder.observe(intake.decided, intake.left_out, len(intake), monotonic())
             if reason is not None:
                 self.step = self._steps[ladder.step]
                 down = self._steps.index(before) < ladder.step

@@ -18,6 +18,7 @@ from traceback import format_exc
 import torch
 
 from streamsr.building import ladder_of, open_pipeline
+from streamsr.engine.allocator import keep_freed_memory
 from streamsr.engine.engines import Engines
 from streamsr.errors import StreamsrError, UserError
 from streamsr.events import Code, Event
@@ -255,6 +256,7 @@ async def _serve(connection: socket.socket, device: torch.device) -> None:
 
 def main() -> None:
     """Run the worker of the device in ``sys.argv[2]`` on the file descriptor in ``sys.argv[1]``."""
+    keep_freed_memory()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the main process's to act on
         signal.signal(number, signal.SIG_IGN)
     asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1])), torch.device(sys.argv[2])))

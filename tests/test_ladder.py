@@ -24,7 +24,7 @@ class Stream:
             self.now_s += 0.5
             self.frames += RATE / 2
             self.dropped += max(0.0, RATE - self.capacity[self.ladder.step]) / 2
-            reason = self.ladder.observe(int(self.frames), int(self.dropped), self.now_s)
+            reason = self.ladder.observe(int(self.frames), int(self.dropped), 0, self.now_s)
             if reason is not None:
                 self.moves.append((self.now_s, self.ladder.step))
 
@@ -48,12 +48,19 @@ def test_a_frame_that_takes_longer_than_a_look_steps_down_too() -> None:
     for look in range(1, 17):
         if look % 3 == 0:  # every 1.5 s it takes the newest frame, and drops those before it
             decided, dropped = look * RATE // 2, look * RATE // 2 - look // 3
-        reason = ladder.observe(decided, dropped, look / 2)
+        reason = ladder.observe(decided, dropped, look % 3 * RATE // 2, look / 2)
         if reason is not None:
             break
     assert ladder.step == 1
     assert reason is not None
     assert "of the last 38 frames" in reason
+
+
+def test_a_source_that_comes_in_bursts_is_no_slow_device() -> None:
+    ladder = Ladder(2)
+    for look in range(1, 121):
+        bursts = (look + 3) // 4  # of 50 frames every two seconds: the queue holds half of one
+        assert ladder.observe(50 * bursts, 25 * bursts, 0, look / 2) is None
 
 
 def test_it_steps_down_as_far_as_it_must() -> None:

@@ -448,7 +448,7 @@ async def test_a_live_stream_is_checked_as_its_settings_say(tmp_path: Path) -> N
     }
     with open_pipeline(StreamSettings.model_validate(settings), print) as pipeline:
         running = asyncio.create_task(pipeline.run())
-        await until(lambda: pipeline.status().self_checks.get("made"), 60)
+        await until(lambda: running.done() or pipeline.status().self_check_gain_db is not None, 60)
         pipeline.stop()
         await running
     status = pipeline.status()

@@ -12,20 +12,23 @@ __all__ = ["keep_freed_memory"]
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8  # M_... of glibc's malloc.h
 SETTINGS = {
     ARENA_MAX: 1,
-    MMAP_THRESHOLD: 2**25,  # bytes: the most that every glibc takes
+    MMAP_THRESHOLD: 2**25,  # bytes: the most that every glibc of 64 bits takes
     TRIM_THRESHOLD: 2**30,
 }
 
 
-def keep_freed_memory() -> bool:
-    """Let the process keep freed memory, in one arena; whether its allocator obeyed.
+def keep_freed_memory() -> None:
+    """Let this process keep freed memory, in one arena: glibc's does (mallopt(3)).
 
-    glibc's does (mallopt(3)); others are left as they are.
+    For a process of our own, before it has threads: the arenas there are stay. Does nothing with
+    another C library, and where the environment has settings for malloc itself.
     """
+    if any(key.startswith("MALLOC_") or key == "GLIBC_TUNABLES" for key in os.environ):
+        return
     try:
-        if not os.confstr("CS_GNU_LIBC_VERSION"):
-            return False
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, ValueError):  # no such name: another C library
-        return False
-    return all(mallopt(name, value) == 1 for name, value in SETTINGS.items())
+        if os.confstr("CS_GNU_LIBC_VERSION"):
+            mallopt = ctypes.CDLL(None).mallopt
+            for name, value in SETTINGS.items():
+                mallopt(name, value)
+    except (AttributeError, OSError, ValueError):
+        """No such name: another C library."""

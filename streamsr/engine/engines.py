@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from streamsr.closing import Closing
-from streamsr.engine.allocator import keep_freed_memory
 from streamsr.engine.batch import Batcher
 from streamsr.engine.chained import ChainedEngine
 from streamsr.engine.cpu import CpuEngine
@@ -61,7 +60,6 @@ class Engines(Closing):
         self._pool: Pool[Job] | None = None
         if device.type == "cpu":
             torch.set_num_threads(1)  # of the whole process: see cpu.py
-            keep_freed_memory()
             workers = min(MAX_WORKERS, _cores())
             pool = Pool[Job](workers, Batcher(1, 0.0), run_jobs, lambda job: job.abandon())
             self._pool = self._stack.enter_context(pool)

@@ -100,7 +100,7 @@ def degrade_bicubic(truth: Tensor, scale: int) -> Tensor:
 
     (..., h, w) in [0, 1], sides multiples of ``scale``, to (..., h/scale, w/scale).
     """
-    return (resize(truth, Fraction(1, scale)) * 255).round().clamp(0, 255) / 255
+    return _in_levels(resize(truth, Fraction(1, scale)))
 
 
 def pixels_of(frame: Frame, colour: Colour) -> Plane:
@@ -149,11 +149,12 @@ class Crops:
         """The batch of ``step``, in [0, 1]: what the network sees, (batch, window, c, side/scale,
         side/scale), and the truth, (batch, window, c, side, side)."""
         random = np.random.default_rng((self.seed, step))
-        pairs = [self._lit(self._pair(random), random) for _ in range(self.batch)]
+        pairs = [self._pair(random) for _ in range(self.batch)]
         low, truth = (torch.stack(column) for column in zip(*pairs, strict=True))
         return low, truth
 
     def _pair(self, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        light = self._light(random)
         number = random.choice(len(self.clips), p=self._share)
         clip, starts = self.clips[number], self._starts[number]
         side = self._side(clip, random)
@@ -168,22 +169,28 @@ class Crops:
         if clip.codings is not None:
             shown = clip.codings[random.integers(0, len(clip.codings))]
             place = (top // grid, left // grid, side // grid)
-            return _cut(shown[first : first + self.window], *place, turn), truth
+            low = _cut(shown[first : first + self.window], *place, turn)
+            return (
+                (low, truth)
+                if light is None
+                else (_in_levels(_lit(low, light)), _lit(truth, light))
+            )
         if self.window > 1 and random.integers(0, 2):  # what is coded knows its direction of time
             truth = truth.flip(0)
         if side != self.side:
             size = [self.side, self.side]
             truth = F.interpolate(truth, size, mode="bicubic", antialias=True).clamp(0, 1)
+        truth = _lit(truth, light)
         return degrade_bicubic(truth, self.scale), truth
 
-    def _lit(self, pair: tuple[Tensor, Tensor], random: np.random.Generator) -> tuple[Tensor, ...]:
-        """A share of the pairs under light that comes and goes, as of a lamp or an exposure."""
+    def _light(self, random: np.random.Generator) -> Tensor | None:
+        """(window, 1, 1, 1): the light of each frame, for the share of crops under a lamp."""
         if not self.flicker or random.random() >= self.flicker:
-            return pair
+            return None
         depth, period = random.uniform(0, FLICKER_DEPTH), random.uniform(*FLICKER_FRAMES)
         phase = np.arange(self.window) / period + random.random()
-        light = torch.from_numpy(1 - depth * (1 + np.sin(2 * np.pi * phase)) / 2).float()
-        return tuple(frames * light[:, None, None, None] for frames in pair)
+        light = torch.from_numpy(1 - depth * (1 + np.sin(2 * np.pi * phase)) / 2)
+        return light.float()[:, None, None, None]
 
     def _side(self, clip: Clip, random: np.random.Generator) -> int:
         """How much of a clip is cut out: more than ``side`` where that is shrunk first."""
@@ -205,6 +212,18 @@ def _cut(pixels: Pixels, top: int, left: int, side: int, turn: NDArray[np.int64]
     crop = crop[:, :, :: 1 - 2 * flip_rows, :: 1 - 2 * flip_columns]
     crop = np.ascontiguousarray(crop.swapaxes(2, 3) if transpose else crop)
     return torch.from_numpy(crop).float().div(255)
+
+
+def _lit(frames: Tensor, light: Tensor | None) -> Tensor:
+    """Frames in another light; black stays black, which is level 16 of luma."""
+    if light is None:
+        return frames
+    black = 16 / 255 if frames.shape[1] == 1 else 0.0
+    return black + (frames - black) * light
+
+
+def _in_levels(x: Tensor) -> Tensor:
+    return (x * 255).round().clamp(0, 255) / 255
 
 
 def _starts(clip: Clip, window: int) -> list[int]:

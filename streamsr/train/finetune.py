@@ -23,7 +23,7 @@ CLIP_FRAMES = 250  # of each clip: more would neither fit the time nor the memor
 CODINGS = 4  # of each clip
 TIMED_STEPS = 30  # that show how long a step takes
 BATCHES = {"batch", "sequence", "truncate", "gradient_norm"}  # as the model was trained
-CROPS = {"patch", "valid_frames"}  # likewise
+CROPS = {"patch", "valid_frames", "flicker"}  # likewise
 MARGIN = 0.9  # of the time: the rest is for validation
 
 

@@ -136,7 +136,8 @@ class Trainer:
             flicker=settings.data.flicker,
         )
         self._resume()
-        dump(settings, self.folder / TRAINING_NAME)
+        if not (self.folder / TRAINING_NAME).exists():  # or it is the user's own
+            dump(settings, self.folder / TRAINING_NAME)
 
     def run(self, report: Callable[[Progress], None]) -> Path:
         """Train to the last step and give the folder of the finished model."""

@@ -52,8 +52,8 @@ def test_its_facts_are_the_networks_contract() -> None:
         ('precision = "bfloat16"', 'precision = "int4"', "precision: got 'int4'"),
         (f'sha256 = "{SHA}"', f'sha256 = "{SHA[1:]}"', "weights.sha256: got"),
         (f'sha256 = "{SHA}"', f'sha256 = "{SHA.upper()}"', "weights.sha256: got"),
-        ("[weights]", '[weights]\nfile = "../weights.safetensors"', "weights.file: got"),
-        ("[weights]", '[weights]\nfile = "weights.pth"', "weights.file: got"),
+        ('file = "weights.safetensors"', 'file = "../weights.safetensors"', "weights.file: got"),
+        ('file = "weights.safetensors"', 'file = "weights.pth"', "weights.file: got"),
     ],
 )
 def test_a_fault_in_a_card_is_told(tmp_path: Path, line: str, wrong: str, said: str) -> None:
