@@ -42,7 +42,7 @@ def train(
     if config is not None and init is None and data is None:
         result = run_training(config, set_ or [], threads or 1)
     elif config is None and init is not None and data is not None and not set_:
-        result = run_finetuning(init, data, minutes, name, models or [], threads or 2)
+        result = run_finetuning(init, data, minutes, name, models or [], threads or 1)
     else:
         raise ConfigError(
             "train: allowed are a training file (with --set), or --init MODEL --data FOLDER"

@@ -84,7 +84,7 @@ def run_finetuning(
             loss = f"loss {progress.loss:.5f}"
             bar.update(task, completed=progress.step, total=steps, fps=loss)
 
-        folder, before, after = finetune(
+        tuned = finetune(
             entry,
             footage,
             minutes=minutes,
@@ -93,22 +93,21 @@ def run_finetuning(
             prepared=lambda clip: bar.update(reading, description=f"reading {clip}"),
             report=report,
         )
-    assert before.gain is not None  # both are validations
-    assert after.gain is not None
-    better = after.gain - before.gain
+    before, after = tuned.before.gain, tuned.after.gain
+    stays, use = f"{entry.name} stays the better one", f"use it with --model {tuned.folder}"
     console.print(
-        f"on the held-out end of the clips: {before.gain:+.3f} dB over bicubic before, "
-        f"{after.gain:+.3f} dB after: {better:+.3f} dB\n"
-        + (f"use it with --model {folder}" if better > 0 else f"{entry.name} stays the better one"),
+        f"on the held-out end of the clips: {before:+.3f} dB over bicubic before, "
+        f"{after:+.3f} dB after: {after - before:+.3f} dB\n"
+        f"{use if after > before else stays}",
         markup=False,
         highlight=False,
     )
     return {
-        "model": str(folder),
-        "steps": after.step,
-        "gain_before_db": before.gain,
-        "gain_db": after.gain,
-        "improvement_db": better,
+        "model": str(tuned.folder),
+        "steps": tuned.steps,
+        "gain_before_db": before,
+        "gain_db": after,
+        "improvement_db": after - before,
     }
 
 

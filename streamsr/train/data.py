@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 from itertools import islice
@@ -52,6 +52,12 @@ class Clip:
     pixels: Pixels  # (frames, c, h, w)
     codings: Pixels | None = None  # (codings, frames, c, h / scale, w / scale); None: bicubic
     weight: float = 1.0  # how often it is cut from, beside what its size says
+
+    def part(self, frames: slice) -> "Clip":
+        """Some frames of it."""
+        shown = self.codings
+        codings = None if shown is None else shown[:, frames]
+        return replace(self, pixels=self.pixels[frames], codings=codings)
 
 
 def clip_paths(folder: Path) -> list[Path]:

@@ -1,10 +1,13 @@
 """A model made better for footage of one's own: settings that fit, and a time instead of steps."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import monotonic
+
+import torch
 
 from streamsr.config import load
 from streamsr.train.loop import Progress, Trainer
@@ -14,9 +17,11 @@ from streamsr.train.settings import (
     DegradeSettings,
     TrainSettings,
 )
-from streamsr.zoo.registry import Entry
+from streamsr.train.start import start_from
+from streamsr.train.validation import Gains
+from streamsr.zoo.registry import Entry, make_network
 
-__all__ = ["finetune"]
+__all__ = ["Tuned", "finetune"]
 
 HELD_OUT = 0.2  # of every clip, its end: what the result is measured on
 CLIP_FRAMES = 250  # of each clip: more would neither fit the time nor the memory
@@ -24,7 +29,18 @@ CODINGS = 4  # of each clip
 TIMED_STEPS = 30  # that show how long a step takes
 BATCHES = {"batch", "sequence", "truncate", "gradient_norm"}  # as the model was trained
 CROPS = {"patch", "valid_frames", "flicker"}  # likewise
+SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the way from the weights it had to those it came to
 MARGIN = 0.9  # of the time: the rest is for validation
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A model made better, or not, for the footage it was trained further on."""
+
+    folder: Path
+    steps: int
+    before: Gains  # on what was held out, and not looked at to choose
+    after: Gains
 
 
 def finetune(
@@ -36,11 +52,14 @@ def finetune(
     runs: Path,
     prepared: Callable[[str], None] = lambda clip: None,
     report: Callable[[Progress, int], None] = lambda progress, steps: None,
-) -> tuple[Path, Progress, Progress]:
+) -> Tuned:
     """Train ``entry`` on the clips of ``footage`` for so long, the time to read them included.
 
-    Gives the folder of the new model, and how it did on the held-out end of the clips before and
-    after. Goes on where the same run was interrupted.
+    What is kept lies between the weights it started from and those it came to, where that is best
+    on the first half of what is held out (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models,
+    2022): a camera that hangs still wants all of the way, clips of many scenes little of it.
+
+    How it does is said of the second half. Goes on where the same run was interrupted.
     """
     start = monotonic()
     settings = _settings(entry, footage, name, runs)
@@ -50,9 +69,26 @@ def finetune(
         left_s = minutes * 60 - (monotonic() - start)
         steps = max(TIMED_STEPS, int(left_s * MARGIN / step_s))
     trainer = Trainer(settings.model_copy(update={"steps": steps, "valid_every": steps}), prepared)
-    folder = trainer.run(lambda progress: report(progress, steps))
-    before, after = trainer.validations()[0], trainer.validations()[-1]
-    return folder, before, after
+    trainer.run(lambda progress: report(progress, steps))
+    return _kept(trainer, entry)
+
+
+def _kept(trainer: Trainer, entry: Entry) -> Tuned:
+    """Export the best mixture of what the training started from and what it came to."""
+    choosing, judging = trainer.validator.halves()
+    network = make_network(entry.card)
+    start_from(network, entry)
+    network.to(trainer.device)
+    start = {key: value.clone() for key, value in network.state_dict().items()}
+    end = trainer.average.module.state_dict()
+    before = judging.gains(network)
+
+    def mix(share: float) -> float:
+        network.load_state_dict({key: torch.lerp(start[key], end[key], share) for key in start})
+        return choosing.gains(network).gain
+
+    mix(max(SHARES, key=mix))
+    return Tuned(trainer.export(network), trainer.step, before, judging.gains(network))
 
 
 def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettings:

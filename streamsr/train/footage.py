@@ -49,7 +49,7 @@ class Footage:
         coded = settings.degrade is not None
         clips = self._coder.valid_clips(folder) if coded else self._plain(folder)
         if settings.valid is None:
-            clips = [_part(clip, slice(self._end(clip), None)) for clip in clips]
+            clips = [clip.part(slice(self._end(clip), None)) for clip in clips]
         if coded and settings.stills is not None:
             clips += self._coder.valid_stills(settings.stills)
         side = self.facts.scale * self.facts.multiple
@@ -68,18 +68,11 @@ class Footage:
 
     def _begun(self, clip: Clip) -> Clip:
         """The clip without the end that is held out."""
-        return _part(clip, slice(self._end(clip))) if self.settings.held_out else clip
+        return clip.part(slice(self._end(clip))) if self.settings.held_out else clip
 
     def _end(self, clip: Clip) -> int:
         """The first frame that is held out."""
         return round(len(clip.pixels) * (1 - self.settings.held_out))
-
-
-def _part(clip: Clip, frames: slice) -> Clip:
-    shown = clip.codings
-    return replace(
-        clip, pixels=clip.pixels[frames], codings=None if shown is None else shown[:, frames]
-    )
 
 
 def _roots(clips: list[Clip]) -> float:

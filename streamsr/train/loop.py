@@ -176,11 +176,12 @@ class Trainer:
             for line in self._lines()
         ]
 
-    def export(self) -> Path:
-        """Write the averaged network as a model folder, with the settings that made it."""
+    def export(self, network: nn.Module | None = None) -> Path:
+        """Write a network, by default the averaged one, as a model folder, with the settings that
+        made it."""
         folder = self.folder / self.settings.name
         folder.mkdir(exist_ok=True)
-        sha256 = write_weights(folder / WEIGHTS_NAME, self.average.module)
+        sha256 = write_weights(folder / WEIGHTS_NAME, network or self.average.module)
         card = self.settings.model.model_copy(update={"weights": Weights(sha256=sha256)})
         dump(card, folder / CARD_NAME)
         dump(self.settings, folder / TRAINING_NAME)

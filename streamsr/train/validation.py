@@ -52,6 +52,15 @@ class Validator:
         self._device = device
         self._bfloat16 = bfloat16
 
+    def halves(self) -> tuple["Validator", "Validator"]:
+        """The same for the first and for the second half of each clip that has two windows."""
+        firsts, seconds = zip(*(_halves(c, self._facts.window) for c in self.clips), strict=True)
+        return self._of(firsts), self._of(seconds)
+
+    def _of(self, clips: Sequence[Clip]) -> "Validator":
+        facts, frames, device = self._facts, self._frames, self._device
+        return Validator(clips, facts, frames, device, bfloat16=self._bfloat16)
+
     def gains(self, network: nn.Module) -> Gains:
         """Score ``network`` on every clip under every coding."""
         pairs = [
@@ -109,6 +118,13 @@ class Validator:
             return degrade_bicubic(truth, facts.scale), truth
         rows, columns = height // facts.scale, width // facts.scale
         return _floats(shown[frames, :, :rows, :columns]), truth
+
+
+def _halves(clip: Clip, window: int) -> tuple[Clip, Clip]:
+    middle = len(clip.pixels) // 2
+    if middle < window:
+        return clip, clip
+    return clip.part(slice(middle)), clip.part(slice(middle, None))
 
 
 def codings(clip: Clip) -> Sequence[Pixels | None]:

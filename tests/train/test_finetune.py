@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from synthetic import texture, write_clip
 
 from streamsr.config import dump, load
 from streamsr.errors import InputError
 from streamsr.train.command import run_finetuning
 from streamsr.train.finetune import finetune
+from streamsr.train.loop import Trainer
 from streamsr.train.settings import TrainSettings
 from streamsr.zoo.card import Card, FactsCard, Weights
 from streamsr.zoo.registry import find, load_model, make_network
@@ -69,10 +71,8 @@ def test_it_gets_better_on_what_was_held_out(
     assert "trained further on clips of garden" in entry.card.origin.training
     load_model(entry, torch.device("cpu"))
     steps = result["steps"]
-    again, _, after = finetune(
-        find(str(model)), footage, minutes=9, name="tiny-garden", runs=Path("runs")
-    )
-    assert (after.step, Path(result["model"])) == (steps, again)  # it is done already
+    again = finetune(find(str(model)), footage, minutes=9, name="tiny-garden", runs=Path("runs"))
+    assert (again.steps, Path(result["model"])) == (steps, again.folder)  # it is done already
 
 
 def test_a_recurrent_model_is_trained_as_it_was(
@@ -97,6 +97,24 @@ def test_a_recurrent_model_is_trained_as_it_was(
         config = load(made / "train.toml", TrainSettings)
         assert (config.batch, config.sequence, config.truncate) == (2, 4, 2)
         assert (config.data.patch, config.data.degrade) == (32, None)
+
+
+def test_what_is_kept_is_the_best_of_all_between(
+    model: Path, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where training went astray, up the gradient, little of it is kept."""
+    monkeypatch.setattr(Trainer, "_learning_rate", lambda trainer: -1e-3)
+    tuned = finetune(find(str(model)), footage, minutes=0.05, name="astray", runs=tmp_path)
+    state = torch.load(tmp_path / "astray" / "checkpoint.pt", weights_only=True)
+    kept, start, end = (
+        torch.cat([weights[f"{prefix}body.{n}.weight"].flatten() for n in range(3)])
+        for weights, prefix in (
+            (load_file(tuned.folder / "weights.safetensors"), ""),
+            (load_file(model / "weights.safetensors"), ""),
+            (state["average"], "module."),
+        )
+    )
+    assert (kept - start).norm() < 0.3 * (end - start).norm()
 
 
 def test_a_folder_without_clips_is_refused(model: Path, tmp_path: Path) -> None:
