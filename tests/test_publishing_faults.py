@@ -222,7 +222,8 @@ NODE = """
 import asyncio, sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
-from peers.outputs import *
+from peers.outputs import record, sent, studio_outputs
+from peers.waiting import until
 from streamsr.settings import PublishSettings
 async def main():
     async with studio_outputs() as outputs:
