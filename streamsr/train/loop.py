@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from streamsr.config import dump
+from streamsr.config import dump, load
 from streamsr.engine.engines import pick_device
 from streamsr.errors import UserError
 from streamsr.train.ahead import Ahead
@@ -136,8 +136,9 @@ class Trainer:
             flicker=settings.data.flicker,
         )
         self._resume()
-        if not (self.folder / TRAINING_NAME).exists():  # or it is the user's own
-            dump(settings, self.folder / TRAINING_NAME)
+        told = self.folder / TRAINING_NAME
+        if not told.exists() or load(told, TrainSettings) != settings:  # it may be the user's own
+            dump(settings, told)
 
     def run(self, report: Callable[[Progress], None]) -> Path:
         """Train to the last step and give the folder of the finished model."""

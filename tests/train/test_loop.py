@@ -155,6 +155,19 @@ def coded(run: TrainSettings) -> TrainSettings:
     return run.model_copy(update={"data": run.data.model_copy(update={"degrade": degrade})})
 
 
+def test_a_run_says_what_it_is_made_with_and_leaves_the_users_own_file(
+    clips: Path, tmp_path: Path
+) -> None:
+    Trainer(settings(clips, tmp_path, steps=4))  # interrupted before its first checkpoint
+    told = tmp_path / "runs" / "tiny" / "train.toml"
+    assert load(told, TrainSettings).steps == 4
+    Trainer(settings(clips, tmp_path, steps=6))
+    assert load(told, TrainSettings).steps == 6
+    told.write_text(text := "# mine\n" + told.read_text())
+    Trainer(settings(clips, tmp_path, steps=6))
+    assert told.read_text() == text
+
+
 def test_a_run_leaves_pictures_of_itself(clips: Path, tmp_path: Path) -> None:
     trainer = Trainer(coded(settings(clips, tmp_path, steps=4, valid_every=2)))
     trainer.run(ignore)
