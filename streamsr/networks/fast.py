@@ -5,15 +5,16 @@ and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Net
 bicubic skip, so that the network only learns what plain scaling misses.
 """
 
-from itertools import pairwise
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from streamsr.networks.convolutions import Convolutions
+from streamsr.networks.int8 import Int8Convolutions
 from streamsr.networks.resample import enlarged, unshuffled
 
-__all__ = ["Fast", "conv_relu", "initialise"]
+__all__ = ["Fast"]
 
 
 class Fast(nn.Module):
@@ -23,9 +24,7 @@ class Fast(nn.Module):
     ``keep_mean`` its mean is that of plain scaling, whatever the network believes a camera's
     encoder to have done to it.
 
-    The convolutions run in the dtype and memory format of their weights (bfloat16 in
-    ``channels_last`` is the fast form on a CPU); the skip is always float32, since bfloat16 holds
-    a luma level only to half a step.
+    The skip is always float32, since bfloat16 holds a luma level only to half a step.
     """
 
     def __init__(
@@ -43,18 +42,18 @@ class Fast(nn.Module):
         self.scale = scale
         self.keep_mean = keep_mean
         self.reference = window - 1 - lookahead
-        widths = [window, *[features] * (layers - 1), scale * scale]
-        convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
-        initialise(convs)
-        self.body = nn.ModuleList(convs)
+        self.body: Convolutions | Int8Convolutions = Convolutions.of(
+            [window, *[features] * (layers - 1), scale * scale]
+        )
+
+    def quantise(self, peaks: Sequence[float]) -> None:
+        """Convolve in 8-bit integers from now on, see ``Int8Convolutions``. Raises ValueError."""
+        assert isinstance(self.body, Convolutions)
+        self.body = Int8Convolutions(self.body, peaks)
 
     def forward(self, x: Tensor) -> Tensor:
         frame = x[:, self.reference]
-        dtype = next(self.body.parameters()).dtype
-        features = x[:, :, 0].to(dtype).contiguous(memory_format=torch.channels_last)
-        for conv in self.body[:-1]:
-            features = conv_relu(conv, features)
-        detail = self.body[-1](features).float()
+        detail: Tensor = self.body(x[:, :, 0])
         if self.keep_mean:
             detail = detail - detail.mean((1, 2, 3), keepdim=True)
         # under autocast the skip's weights would be rounded and not sum to 1: training would make
@@ -62,25 +61,3 @@ class Fast(nn.Module):
         with torch.autocast(frame.device.type, enabled=False):
             skip = enlarged(frame.float(), self.scale)
         return unshuffled(detail + skip, self.scale)
-
-
-def initialise(convs: list[nn.Conv2d]) -> None:
-    """Start near the identity, which trains plain deep stacks as skips would, for free."""
-    for conv in convs:
-        nn.init.zeros_(conv.bias)  # type: ignore[arg-type] # they all have one
-    for conv in convs[1:-1]:
-        nn.init.dirac_(conv.weight)
-        conv.weight.data += 0.5 * nn.init.kaiming_normal_(torch.empty_like(conv.weight))
-    convs[-1].weight.data *= 0.1
-
-
-def conv_relu(conv: nn.Module, x: Tensor) -> Tensor:
-    """Convolution and ReLU; on a CPU in one pass, which saves a fifth of the network's time."""
-    if torch.is_inference_mode_enabled() and x.device.type == "cpu" and _FUSED is not None:
-        same = [1, 1]  # padding, stride and dilation alike
-        fused: Tensor = _FUSED(x, conv.weight, conv.bias, same, same, same, 1, "relu", [], "")
-        return fused
-    return F.relu(conv(x), inplace=True)
-
-
-_FUSED = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)

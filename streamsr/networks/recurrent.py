@@ -6,15 +6,14 @@ et al., Frame-Recurrent Video Super-Resolution, 2018). What frames show between 
 pixels so adds up, at the cost of one frame.
 """
 
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from streamsr.networks.contract import Memory, RecurrentNetwork
-from streamsr.networks.fast import conv_relu, initialise
+from streamsr.networks.convolutions import Convolutions
 from streamsr.networks.flow import optical_flow, sampling_grid, warped
 from streamsr.networks.resample import enlarged, unshuffled
 
@@ -47,10 +46,7 @@ class Recurrent(RecurrentNetwork[Aligned]):
         self.scale = scale
         self.kept = kept
         inputs = 2 + scale * scale + kept
-        widths = [inputs, *[features] * (layers - 1), scale * scale]
-        convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
-        initialise(convs)
-        self.body = nn.ModuleList(convs)
+        self.body = Convolutions.of([inputs, *[features] * (layers - 1), scale * scale])
 
     def fresh(self, batch: int, height: int, width: int) -> Memory:
         device, scale = next(self.parameters()).device, self.scale
@@ -69,12 +65,9 @@ class Recurrent(RecurrentNetwork[Aligned]):
             return Aligned(frames, plain, sampling_grid(flow), sampling_grid(flow, self.scale))
 
     def advance(self, aligned: Aligned, memory: Memory) -> tuple[Tensor, Memory]:
-        features = torch.cat((aligned.frames, *self._remembered(aligned, memory)), 1)
-        dtype = next(self.parameters()).dtype
-        features = features.to(dtype).contiguous(memory_format=torch.channels_last)
-        for conv in self.body[:-1]:
-            features = conv_relu(conv, features)
-        detail = self.body[-1](features).float()
+        known = torch.cat((aligned.frames, *self._remembered(aligned, memory)), 1)
+        features = self.body.hidden(known)
+        detail = self.body.last(features)
         detail -= detail.mean((1, 2, 3), keepdim=True)
         picture = unshuffled(detail.add_(aligned.plain), self.scale)
         kept = features[:, : self.kept].to(torch.float32, copy=True)  # of all, the rest may go

@@ -31,7 +31,7 @@ from streamsr.train.data import CLIP_SUFFIXES, degrade_bicubic
 from streamsr.train.degrade import camera_recipe, degraded
 from streamsr.train.results import ClipScores, Evaluation
 from streamsr.train.scoring import Run, Truth
-from streamsr.zoo.registry import Entry, load_model
+from streamsr.zoo.registry import Entry, load_model, make_network
 
 __all__ = ["DEGRADATIONS", "Scored", "evaluate"]
 
@@ -82,20 +82,20 @@ def evaluate(
                 f"that of {entry.name!r}"
             )
     places = _clips_of(target)  # before a model is loaded: a wrong path is said at once
-    models = {entry.name: load_model(entry, device)}
+    entries = {entry.name: entry}
     for other in against:  # two folders may have one name
-        name = str(other.folder) if other.name in models else other.name
-        models[name] = load_model(other, device)
+        entries[str(other.folder) if other.name in entries else other.name] = other
+    models = {name: load_model(one, device) for name, one in entries.items()}
     plain = SlidingWindow(Resample("bicubic", scale), Facts(scale, 1, 0, Colour.RGB))
     contest = _Contest(models, plain, device, degrade, max_frames, report)
-    costs = {"bicubic": plain, **models}.items()
+    costs = {name: cost_of(make_network(one.card), one.facts) for name, one in entries.items()}
     return Evaluation(
         model=entry.name,
         device=str(device),
         scale=scale,
         degrade=degrade,
         clips=tuple(clip for place in places for clip in contest.clips(place)),
-        costs={name: cost_of(model.network, model.facts) for name, model in costs},
+        costs={"bicubic": cost_of(plain.network, plain.facts), **costs},
     )
 
 

@@ -1,8 +1,8 @@
 """A model's card: what it is, what drives it, what it was trained on and how it measured."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, model_validator
 
 from streamsr.config import Settings
 from streamsr.networks.contract import Colour, Facts
@@ -31,6 +31,9 @@ class Weights(Settings):
 
     file: str = Field(default=WEIGHTS_NAME, pattern=r"^[A-Za-z0-9_.-]+\.safetensors$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    # of what is to run in int8: the largest features after each layer but the last, on pictures
+    # of its training
+    peaks: tuple[PositiveFloat, ...] | None = None
 
 
 class Origin(Settings):
@@ -51,8 +54,17 @@ class Card(Settings):
     # a model that takes a fraction of the time: live streams step down to it, and it runs instead
     # of this one, asked for by name, on a CPU without bfloat16 matrix units (Intel AMX)
     lighter: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
-    precision: Literal["float32", "bfloat16"] = "float32"  # what a CPU runs it in
+    # what a CPU runs it in that has instructions for it, int8 where bfloat16 is not quicker
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"
     facts: FactsCard
     weights: Weights | None = None
     origin: Origin = Origin()
     figures: dict[str, str] = Field(default_factory=dict)  # what was measured: figure and command
+
+    @model_validator(mode="after")
+    def _quantisable(self) -> Self:
+        if self.precision == "int8" and self.network != "fast":
+            raise ValueError(f"precision: got 'int8', network {self.network!r}, allowed is 'fast'")
+        if self.precision == "int8" and self.weights is not None and self.weights.peaks is None:
+            raise ValueError("weights.peaks: got none, allowed with precision 'int8' is a list")
+        return self

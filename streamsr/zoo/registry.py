@@ -17,6 +17,7 @@ from streamsr.errors import ConfigError, ModelError
 from streamsr.networks.contract import Facts
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast
+from streamsr.networks.int8 import has_vnni
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
@@ -43,7 +44,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "recurrent": Recurrent,
     "resample": Resample,
 }
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+FLOATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +147,8 @@ def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
     elif any(True for _ in network.parameters()):
         raise ModelError(f"model {entry.name!r}: its card names no weights: train or import some")
     network.requires_grad_(False).eval()
-    network.to(device=device, dtype=_precision(entry.card, device))
-    network = in_channels_last(network)
     try:
+        _lay_out(network, entry.card, device)
         model = SlidingWindow(network, entry.facts)
         _try_facts(model, device)
         return model
@@ -162,11 +162,23 @@ def in_channels_last(network: nn.Module) -> nn.Module:
     return network
 
 
-def _precision(card: Card, device: torch.device) -> torch.dtype:
+def _lay_out(network: nn.Module, card: Card, device: torch.device) -> None:
+    """Bring the network to ``device`` in the card's precision, or in what is quicker there."""
+    if card.precision == "int8" and device.type == "cpu" and has_vnni() and not has_amx():
+        assert isinstance(network, Fast)  # and what else a card makes sure of
+        assert card.weights is not None
+        assert card.weights.peaks is not None
+        network.quantise(card.weights.peaks)
+    else:
+        network.to(device=device, dtype=_float(card, device))
+        in_channels_last(network)
+
+
+def _float(card: Card, device: torch.device) -> torch.dtype:
     """The card's precision, or float32 on a CPU that would only emulate it, slower."""
     if device.type == "cpu" and not torch.cpu.get_capabilities().get("avx512_bf16", False):
         return torch.float32
-    return PRECISIONS[card.precision]
+    return FLOATS[card.precision]
 
 
 def _try_facts(model: SlidingWindow, device: torch.device) -> None:

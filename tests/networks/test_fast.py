@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from streamsr.networks import fast as module
+from streamsr.networks import convolutions as module
 from streamsr.networks.fast import Fast
 from streamsr.networks.resample import resize
 
