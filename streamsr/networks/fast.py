@@ -55,9 +55,9 @@ class Fast(nn.Module):
         frame = x[:, self.reference]
         detail: Tensor = self.body(x[:, :, 0])
         if self.keep_mean:
-            detail = detail - detail.mean((1, 2, 3), keepdim=True)
+            detail -= detail.mean((1, 2, 3), keepdim=True)
         # under autocast the skip's weights would be rounded and not sum to 1: training would make
         # up for that, and shift every picture by a third of a level where the skip is exact
         with torch.autocast(frame.device.type, enabled=False):
             skip = enlarged(frame.float(), self.scale)
-        return unshuffled(detail + skip, self.scale)
+        return unshuffled(detail.add_(skip), self.scale)
