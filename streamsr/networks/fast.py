@@ -5,8 +5,6 @@ and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Net
 bicubic skip, so that the network only learns what plain scaling misses.
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -46,10 +44,10 @@ class Fast(nn.Module):
             [window, *[features] * (layers - 1), scale * scale]
         )
 
-    def quantise(self, peaks: Sequence[float]) -> None:
-        """Convolve in 8-bit integers from now on, see ``Int8Convolutions``. Raises ValueError."""
+    def quantise(self) -> None:
+        """Convolve in 8-bit integers from now on: see ``Int8Convolutions``."""
         assert isinstance(self.body, Convolutions)
-        self.body = Int8Convolutions(self.body, peaks)
+        self.body = Int8Convolutions(self.body)
 
     def forward(self, x: Tensor) -> Tensor:
         frame = x[:, self.reference]

@@ -19,8 +19,6 @@ from torch.optim.swa_utils import AveragedModel
 from streamsr.config import dump, load
 from streamsr.engine.engines import pick_device
 from streamsr.errors import UserError
-from streamsr.networks.convolutions import Convolutions
-from streamsr.networks.fast import Fast
 from streamsr.train.ahead import Ahead
 from streamsr.train.chart import Series, chart, write_picture
 from streamsr.train.data import Crops
@@ -36,7 +34,6 @@ from streamsr.zoo.weights import write_weights
 __all__ = ["Progress", "Trainer", "charbonnier", "flicker", "flicker_of"]
 
 LOG_NAME = "log.jsonl"
-PEAK_BATCHES = 16  # that the largest features of a network are looked for in
 VALIDATED = ("psnr_db", "gain_db", "worst_db")
 
 
@@ -185,24 +182,11 @@ class Trainer:
         made it."""
         folder = self.folder / self.settings.name
         folder.mkdir(exist_ok=True)
-        network = network or self.average.module
-        sha256 = write_weights(folder / WEIGHTS_NAME, network)
-        weights = Weights(sha256=sha256, peaks=self._peaks(network))
-        card = self.settings.model.model_copy(update={"weights": weights})
+        sha256 = write_weights(folder / WEIGHTS_NAME, network or self.average.module)
+        card = self.settings.model.model_copy(update={"weights": Weights(sha256=sha256)})
         dump(card, folder / CARD_NAME)
         dump(self.settings, folder / TRAINING_NAME)
         return folder
-
-    def _peaks(self, network: nn.Module) -> tuple[float, ...] | None:
-        """What a card must say of weights that are to run in int8."""
-        if self.settings.model.precision != "int8":
-            return None
-        assert isinstance(network, Fast)
-        assert isinstance(network.body, Convolutions)
-        lows = [self.crops.at(step)[0].to(self.device) for step in range(PEAK_BATCHES)]
-        with torch.inference_mode():
-            peaks = [network.body.peaks(low[:, : self.facts.window, 0]) for low in lows]
-        return tuple(map(max, zip(*peaks, strict=True)))
 
     def advance(self, low: Tensor, truth: Tensor) -> float:
         """Take one step on a batch of ``crops``; give its loss."""

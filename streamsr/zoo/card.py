@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, model_validator
 
 from streamsr.config import Settings
 from streamsr.networks.contract import Colour, Facts
@@ -31,9 +31,6 @@ class Weights(Settings):
 
     file: str = Field(default=WEIGHTS_NAME, pattern=r"^[A-Za-z0-9_.-]+\.safetensors$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    # of what is to run in int8: the largest features after each layer but the last, on pictures
-    # of its training
-    peaks: tuple[PositiveFloat, ...] | None = None
 
 
 class Origin(Settings):
@@ -65,6 +62,4 @@ class Card(Settings):
     def _quantisable(self) -> Self:
         if self.precision == "int8" and self.network != "fast":
             raise ValueError(f"precision: got 'int8', network {self.network!r}, allowed is 'fast'")
-        if self.precision == "int8" and self.weights is not None and self.weights.peaks is None:
-            raise ValueError("weights.peaks: got none, allowed with precision 'int8' is a list")
         return self

@@ -165,10 +165,8 @@ def in_channels_last(network: nn.Module) -> nn.Module:
 def _lay_out(network: nn.Module, card: Card, device: torch.device) -> None:
     """Bring the network to ``device`` in the card's precision, or in what is quicker there."""
     if card.precision == "int8" and device.type == "cpu" and has_vnni() and not has_amx():
-        assert isinstance(network, Fast)  # and what else a card makes sure of
-        assert card.weights is not None
-        assert card.weights.peaks is not None
-        network.quantise(card.weights.peaks)
+        assert isinstance(network, Fast)  # of which a card makes sure
+        network.quantise()
     else:
         network.to(device=device, dtype=_float(card, device))
         in_channels_last(network)

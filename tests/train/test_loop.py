@@ -329,23 +329,6 @@ def test_what_comes_out_is_a_model(clips: Path, tmp_path: Path) -> None:
     )  # what is exported is the average
 
 
-def test_what_is_to_run_in_int8_says_how_large_its_features_are(
-    clips: Path, tmp_path: Path
-) -> None:
-    trainer = Trainer(settings(clips, tmp_path, steps=30, model=FAST | {"precision": "int8"}))
-    entry = find(str(trainer.run(ignore)))
-    assert entry.card.weights is not None
-    peaks = entry.card.weights.peaks
-    assert peaks is not None
-    exact = trainer.average.module
-    low = trainer.crops.at(0)[0]
-    with torch.inference_mode():
-        seen = exact.body.peaks(low[:, :1, 0])
-        assert all(0 < one <= most for one, most in zip(seen, peaks, strict=True))
-        quantised = load_model(entry, torch.device("cpu")).network
-        torch.testing.assert_close(quantised(low[:, :1]), exact(low[:, :1]), atol=0.03, rtol=0)
-
-
 class Pick(nn.Module):
     """Bicubic of one frame of its window: right for a reference there, wrong for any other."""
 

@@ -26,7 +26,6 @@ def model(
     options: dict[str, bool | int | str] | None = None,
     facts: FactsCard = LUMA_X2,
     description: str = "for tests",
-    peaks: tuple[float, ...] | None = None,
 ) -> Path:
     """A model folder whose weights fit its network, whatever its facts say."""
     folder.mkdir(parents=True)
@@ -34,9 +33,7 @@ def model(
     card = Card(description=description, network=network, options=options, facts=facts)
     if network == "fast":
         sha256 = write_weights(folder / WEIGHTS_NAME, Fast(**options))  # type: ignore[arg-type]
-        weights = Weights(sha256=sha256, peaks=peaks)
-        precision = "float32" if peaks is None else "int8"
-        card = card.model_copy(update={"weights": weights, "precision": precision})
+        card = card.model_copy(update={"weights": Weights(sha256=sha256)})
     dump(card, folder / CARD_NAME)
     return folder
 
@@ -205,20 +202,11 @@ def test_a_loaded_network_is_ready_to_run_not_to_train() -> None:
 
 
 @pytest.mark.skipif(not has_vnni(), reason="this CPU has no VNNI")
-def test_int8_runs_on_a_cpu_that_has_nothing_quicker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    entry = find(str(model(tmp_path / "mine", peaks=(1.0,))))
+def test_int8_runs_on_a_cpu_that_has_nothing_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = find("fast-small")
     for amx, vnni, quantised in ((False, True, True), (True, True, False), (False, False, False)):
         monkeypatch.setattr(registry, "has_amx", lambda amx=amx: amx)
         monkeypatch.setattr(registry, "has_vnni", lambda vnni=vnni: vnni)
         network = load_model(entry, CPU).network
         assert isinstance(network, Fast)
         assert isinstance(network.body, Int8Convolutions) == quantised
-
-
-@pytest.mark.skipif(not has_vnni(), reason="this CPU has no VNNI")
-def test_peaks_that_are_not_the_networks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "has_amx", lambda: False)
-    with pytest.raises(ModelError, match="'mine': its card does not fit it: peaks: got 2"):
-        load_model(find(str(model(tmp_path / "mine", peaks=(1.0, 1.0)))), CPU)
