@@ -17,7 +17,9 @@ from streamsr.networks.convolutions import Convolutions
 from streamsr.networks.flow import optical_flow, sampling_grid, warped
 from streamsr.networks.resample import enlarged, unshuffled
 
-__all__ = ["Aligned", "Recurrent"]
+__all__ = ["MIDDLE", "Aligned", "Recurrent"]
+
+MIDDLE = 0.5  # of luma in [0, 1], which is taken from the frame
 
 
 class Aligned(NamedTuple):
@@ -60,7 +62,7 @@ class Recurrent(RecurrentNetwork[Aligned]):
         before, frame = window.float().unbind(1)
         flow = optical_flow(frame, before)
         with torch.autocast(frame.device.type, enabled=False):
-            frames = torch.cat((frame - 0.5, warped(before, flow, "bicubic") - frame), 1)
+            frames = torch.cat((frame - MIDDLE, warped(before, flow, "bicubic") - frame), 1)
             plain = enlarged(frame, self.scale)
             return Aligned(frames, plain, sampling_grid(flow), sampling_grid(flow, self.scale))
 

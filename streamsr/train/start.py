@@ -4,36 +4,49 @@ from torch import Tensor, nn
 
 from streamsr.errors import ModelError
 from streamsr.networks.fast import Fast
+from streamsr.networks.recurrent import MIDDLE, Recurrent
 from streamsr.zoo.registry import Entry, make_network
 from streamsr.zoo.weights import read_weights
 
 __all__ = ["start_from"]
 
+WEIGHT, BIAS = "body.0.weight", "body.0.bias"  # of the first layer
+
 
 def start_from(network: nn.Module, entry: Entry) -> None:
     """Give ``network`` the weights of ``entry``, a network that is the same in all but its window.
 
-    The frames that the other one does not look at count for nothing at first. Raises ModelError.
+    The frames that the other one does not look at count for nothing at first. Of a recurrent one a
+    network of windows takes what that does while it remembers nothing. Raises ModelError.
     """
     if entry.card.weights is None:
         raise ModelError(f"init {entry.name!r}: the model has no weights to start from")
     other = make_network(entry.card)
     read_weights(entry.folder / entry.card.weights.file, entry.card.weights.sha256, other)
     given = other.state_dict()
-    if isinstance(network, Fast) and isinstance(other, Fast):
-        first = "body.0.weight"
-        given[first] = _widened(given[first], network.state_dict()[first], network, other)
+    if isinstance(network, Fast):
+        if isinstance(other, Recurrent):
+            given |= _without_memory(given)
+        before = other.reference if isinstance(other, Fast) else 0
+        room = network.state_dict()[WEIGHT]
+        given[WEIGHT] = _widened(given[WEIGHT], room, network.reference - before)
     try:
         network.load_state_dict(given)
     except RuntimeError as error:
         raise ModelError(f"init {entry.name!r}: the model's network is another: {error}") from None
 
 
-def _widened(weight: Tensor, room: Tensor, network: Fast, other: Fast) -> Tensor:
-    """The first layer's weights with its frames at their places in the wider window."""
+def _without_memory(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The first layer of a recurrent network as it is where all but the frame is 0."""
+    frame = given[WEIGHT][:, :1]
+    return {WEIGHT: frame, BIAS: given[BIAS] - MIDDLE * frame.sum((1, 2, 3))}
+
+
+def _widened(weight: Tensor, room: Tensor, first: int) -> Tensor:
+    """The first layer's weights with its frames at their places, from ``first`` on, in the wider
+    window."""
     if weight.shape[1] >= room.shape[1]:
         return weight
     wide = room.new_zeros(weight.shape[0], *room.shape[1:])
-    first = network.reference - other.reference
     wide[:, first : first + weight.shape[1]] = weight
     return wide

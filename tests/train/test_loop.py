@@ -270,6 +270,26 @@ def test_a_wider_window_starts_where_the_narrow_one_was(clips: Path, tmp_path: P
         Trainer(settings(clips, tmp_path, name="x", init="bicubic"))
 
 
+def test_a_network_of_one_frame_starts_as_a_recurrent_one_that_remembers_nothing(
+    clips: Path, tmp_path: Path
+) -> None:
+    facts = {"scale": 2, "window": 2, "lookahead": 0, "colour": "luma"}
+    options = FAST["options"] | {"kept": 4}  # type: ignore[operator]
+    recurrent = FAST | {"network": "recurrent", "options": options, "facts": facts}
+    changes: dict[str, Any] = {"sequence": 2, "steps": 20, "learning_rate": 0.01}
+    first = Trainer(settings(clips, tmp_path, name="first", model=recurrent, **changes)).run(ignore)
+    alone = Trainer(settings(clips, tmp_path, name="alone", init=str(first)))
+    taught = load_model(find(str(first)), torch.device("cpu")).network
+    frame = torch.rand(1, 1, 1, 40, 48, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        wanted, _ = taught(frame.expand(1, 2, 1, 40, 48), taught.fresh(1, 40, 48))
+        made = alone.network(frame)
+    inside = (..., slice(12, -12), slice(12, -12))  # outside of the picture it sees grey, not black
+    difference = (made - wanted)[inside]  # and so does the mean that is kept
+    torch.testing.assert_close(difference, difference.mean().expand_as(difference))
+    assert (wanted - resize(frame[:, 0], 2))[inside].std() > 0.001
+
+
 def test_a_finished_run_only_exports_again(clips: Path, tmp_path: Path) -> None:
     short = settings(clips, tmp_path, steps=2)
     folder = Trainer(short).run(ignore)
