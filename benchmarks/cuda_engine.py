@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -198,9 +199,10 @@ def keep(frame: Frame, made: list[Frame]) -> None:
 
 def differences(name: str, frames: list[Frame], made: list[Frame]) -> dict[str, float]:
     """The largest and the mean difference to what the CPU makes of the first frames."""
-    cpu = torch.device("cpu")
+    cpu, entry = torch.device("cpu"), find(name)
+    whole = replace(entry, card=entry.card.model_copy(update={"precision": "float32"}))
     with Engines(cpu) as engines:
-        stream = engines.of(load_model(find(name), cpu)).stream("cpu", Meter(), lambda event: None)
+        stream = engines.of(load_model(whole, cpu)).stream("cpu", Meter(), lambda event: None)
         done = [f for n in range(COMPARED + 4) for f in stream.push(at(frames, n))]
         expected = [future.result() for future in done + stream.flush()][: len(made)]
     apart = [

@@ -1,14 +1,17 @@
 """A stack of 3x3 convolutions at one size: what the fast networks are made of."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from functools import reduce
+from itertools import accumulate, islice, pairwise
 from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Convolutions"]
+__all__ = ["SAME", "Convolutions"]
+
+SAME = [1, 1]  # padding, stride and dilation alike
 
 
 class Convolutions(nn.ModuleList):
@@ -30,10 +33,7 @@ class Convolutions(nn.ModuleList):
 
     def hidden(self, x: Tensor) -> Tensor:
         """The features that the last convolution takes, in the dtype of the weights."""
-        features = self._entering(x)
-        for conv in self[:-1]:
-            features = _conv_relu(conv, features)
-        return features
+        return reduce(_conv_relu, self[:-1], self._entering(x))
 
     def last(self, features: Tensor) -> Tensor:
         output: Tensor = self[-1](features)
@@ -41,11 +41,8 @@ class Convolutions(nn.ModuleList):
 
     def peaks(self, x: Tensor) -> list[float]:
         """The largest feature after each convolution but the last."""
-        features, peaks = self._entering(x), []
-        for conv in self[:-1]:
-            features = _conv_relu(conv, features)
-            peaks.append(float(features.max()))
-        return peaks
+        features = accumulate(self[:-1], _conv_relu, initial=self._entering(x))
+        return [float(one.max()) for one in islice(features, 1, None)]
 
     def _entering(self, x: Tensor) -> Tensor:
         dtype = next(self.parameters()).dtype
@@ -62,11 +59,10 @@ def _initialise(convs: list[nn.Conv2d]) -> None:
     convs[-1].weight.data *= 0.1
 
 
-def _conv_relu(conv: nn.Module, x: Tensor) -> Tensor:
+def _conv_relu(x: Tensor, conv: nn.Module) -> Tensor:
     """Convolution and ReLU; on a CPU in one pass, which saves a fifth of the network's time."""
     if torch.is_inference_mode_enabled() and x.device.type == "cpu" and _FUSED is not None:
-        same = [1, 1]  # padding, stride and dilation alike
-        fused: Tensor = _FUSED(x, conv.weight, conv.bias, same, same, same, 1, "relu", [], "")
+        fused: Tensor = _FUSED(x, conv.weight, conv.bias, SAME, SAME, SAME, 1, "relu", [], "")
         return fused
     return F.relu(conv(x), inplace=True)
 

@@ -45,7 +45,8 @@ class Fast(nn.Module):
         )
 
     def quantise(self) -> None:
-        """Convolve in 8-bit integers from now on: see ``Int8Convolutions``."""
+        """Convolve in 8-bit integers from now on, for inference on this CPU alone, a window of one
+        frame: see ``Int8Convolutions``."""
         assert isinstance(self.body, Convolutions)
         self.body = Int8Convolutions(self.body)
 

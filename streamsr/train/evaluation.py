@@ -88,6 +88,7 @@ def evaluate(
     models = {name: load_model(one, device) for name, one in entries.items()}
     plain = SlidingWindow(Resample("bicubic", scale), Facts(scale, 1, 0, Colour.RGB))
     contest = _Contest(models, plain, device, degrade, max_frames, report)
+    # a quantised network has no parameters, and its operators are not counted
     costs = {name: cost_of(make_network(one.card), one.facts) for name, one in entries.items()}
     return Evaluation(
         model=entry.name,

@@ -19,7 +19,7 @@ from streamsr.train.settings import (
 )
 from streamsr.train.start import start_from
 from streamsr.train.validation import Gains
-from streamsr.zoo.registry import Entry, make_network
+from streamsr.zoo.registry import Entry, find, load_model, make_network
 
 __all__ = ["Tuned", "finetune"]
 
@@ -39,7 +39,7 @@ class Tuned:
 
     folder: Path
     steps: int
-    before: Gains  # on what was held out, and not looked at to choose
+    before: Gains  # on what was held out, and not looked at to choose, as it runs here
     after: Gains
 
 
@@ -81,14 +81,16 @@ def _kept(trainer: Trainer, entry: Entry) -> Tuned:
     network.to(trainer.device)
     start = {key: value.clone() for key, value in network.state_dict().items()}
     end = trainer.average.module.state_dict()
-    before = judging.gains(network)
+    before = judging.gains(load_model(entry, trainer.device).network)
 
     def mix(share: float) -> float:
         network.load_state_dict({key: torch.lerp(start[key], end[key], share) for key in start})
         return choosing.gains(network).gain
 
     mix(max(SHARES, key=mix))
-    return Tuned(trainer.export(network), trainer.step, before, judging.gains(network))
+    tuned = find(str(trainer.export(network)))
+    after = judging.gains(load_model(tuned, trainer.device).network)
+    return Tuned(tuned.folder, trainer.step, before, after)
 
 
 def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettings:

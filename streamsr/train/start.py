@@ -14,17 +14,18 @@ WEIGHT, BIAS = "body.0.weight", "body.0.bias"  # of the first layer
 
 
 def start_from(network: nn.Module, entry: Entry) -> None:
-    """Give ``network`` the weights of ``entry``, a network that is the same in all but its window.
+    """Give ``network`` the weights of ``entry``, whose network is the same in all but its window.
 
-    The frames that the other one does not look at count for nothing at first. Of a recurrent one a
-    network of windows takes what that does while it remembers nothing. Raises ModelError.
+    The frames that the other one does not look at count for nothing at first. A ``fast`` network
+    may also start from a recurrent one, as which it then does a stream's first frame, but for the
+    borders and the mean. Raises ModelError.
     """
     if entry.card.weights is None:
         raise ModelError(f"init {entry.name!r}: the model has no weights to start from")
     other = make_network(entry.card)
     read_weights(entry.folder / entry.card.weights.file, entry.card.weights.sha256, other)
     given = other.state_dict()
-    if isinstance(network, Fast):
+    if isinstance(network, Fast) and isinstance(other, Fast | Recurrent):
         if isinstance(other, Recurrent):
             given |= _without_memory(given)
         before = other.reference if isinstance(other, Fast) else 0

@@ -51,7 +51,8 @@ class Card(Settings):
     # a model that takes a fraction of the time: live streams step down to it, and it runs instead
     # of this one, asked for by name, on a CPU without bfloat16 matrix units (Intel AMX)
     lighter: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
-    # what a CPU runs it in that has instructions for it, int8 where bfloat16 is not quicker
+    # what a CPU runs it in that has instructions for it; int8 means bfloat16 wherever that is
+    # quicker: with Intel AMX, and on a GPU
     precision: Literal["float32", "bfloat16", "int8"] = "float32"
     facts: FactsCard
     weights: Weights | None = None
@@ -60,6 +61,7 @@ class Card(Settings):
 
     @model_validator(mode="after")
     def _quantisable(self) -> Self:
-        if self.precision == "int8" and self.network != "fast":
-            raise ValueError(f"precision: got 'int8', network {self.network!r}, allowed is 'fast'")
+        if self.precision == "int8" and (self.network, self.facts.window) != ("fast", 1):
+            got = f"network {self.network!r} of window {self.facts.window}"
+            raise ValueError(f"precision: got 'int8' for {got}, allowed is 'fast' of window 1")
         return self

@@ -17,7 +17,7 @@ from streamsr.errors import ConfigError, ModelError
 from streamsr.networks.contract import Facts
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast
-from streamsr.networks.int8 import has_vnni
+from streamsr.networks.int8 import runs_int8
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
@@ -147,8 +147,8 @@ def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
     elif any(True for _ in network.parameters()):
         raise ModelError(f"model {entry.name!r}: its card names no weights: train or import some")
     network.requires_grad_(False).eval()
+    _lay_out(network, entry.card, device)
     try:
-        _lay_out(network, entry.card, device)
         model = SlidingWindow(network, entry.facts)
         _try_facts(model, device)
         return model
@@ -164,7 +164,7 @@ def in_channels_last(network: nn.Module) -> nn.Module:
 
 def _lay_out(network: nn.Module, card: Card, device: torch.device) -> None:
     """Bring the network to ``device`` in the card's precision, or in what is quicker there."""
-    if card.precision == "int8" and device.type == "cpu" and has_vnni() and not has_amx():
+    if card.precision == "int8" and device.type == "cpu" and runs_int8() and not has_amx():
         assert isinstance(network, Fast)  # of which a card makes sure
         network.quantise()
     else:
@@ -173,7 +173,8 @@ def _lay_out(network: nn.Module, card: Card, device: torch.device) -> None:
 
 
 def _float(card: Card, device: torch.device) -> torch.dtype:
-    """The card's precision, or float32 on a CPU that would only emulate it, slower."""
+    """The card's precision where not in integers, or float32 on a CPU that would only emulate it,
+    slower."""
     if device.type == "cpu" and not torch.cpu.get_capabilities().get("avx512_bf16", False):
         return torch.float32
     return FLOATS[card.precision]

@@ -135,6 +135,7 @@ def test_every_phase_is_a_channel_of_its_input_pixel(
 ) -> None:
     x = torch.from_numpy(picture(size, 3)).float()[None, None] / 255
     phases = enlarged(x, scale, kernel)
+    assert phases.is_contiguous(memory_format=torch.channels_last)
     assert phases.shape == (1, scale * scale, *size)
     expected = torch.from_numpy(imresize(x[0, 0].double().numpy(), Fraction(scale), kernel))
     for row, column in product(range(scale), repeat=2):

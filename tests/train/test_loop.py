@@ -413,6 +413,8 @@ def test_windows_train_edvr(clips: Path, tmp_path: Path) -> None:
     folder = Trainer(settings(clips, tmp_path, model=model, steps=2, batch=1)).run(ignore)
     loaded = load_model(find(str(folder)), torch.device("cpu"))
     assert loaded.facts.lookahead == 1
+    with pytest.raises(ModelError, match="'tiny': the model's network is another"):
+        Trainer(settings(clips, tmp_path, name="fast", init=str(folder)))
 
 
 def test_a_validation_clip_shorter_than_the_window_is_refused(clips: Path, tmp_path: Path) -> None:

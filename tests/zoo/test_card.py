@@ -36,12 +36,17 @@ def test_a_card_is_read_as_it_was_written(tmp_path: Path, card: Card) -> None:
 
 
 def test_a_card_for_int8_is_of_a_network_that_can_run_in_it(tmp_path: Path) -> None:
-    card = WHOLE.model_copy(update={"precision": "int8"})
+    facts = FactsCard(scale=4, window=1, lookahead=0, colour=Colour.LUMA)
+    card = WHOLE.model_copy(update={"precision": "int8", "facts": facts})
     dump(card, tmp_path / CARD_NAME)
     assert load(tmp_path / CARD_NAME, Card) == card
-    dump(card.model_copy(update={"network": "recurrent"}), tmp_path / CARD_NAME)
-    with pytest.raises(ConfigError, match="got 'int8', network 'recurrent', allowed is 'fast'"):
-        load(tmp_path / CARD_NAME, Card)
+    for wrong, said in (
+        ({"network": "recurrent"}, "'recurrent' of window 1"),
+        ({"facts": WHOLE.facts}, "'fast' of window 5"),
+    ):
+        dump(card.model_copy(update=wrong), tmp_path / CARD_NAME)
+        with pytest.raises(ConfigError, match=f"got 'int8' for network {said}, allowed is 'fast'"):
+            load(tmp_path / CARD_NAME, Card)
 
 
 def test_its_facts_are_the_networks_contract() -> None:

@@ -9,7 +9,7 @@ from streamsr.config import dump
 from streamsr.errors import ModelError
 from streamsr.networks.contract import Colour
 from streamsr.networks.fast import Fast
-from streamsr.networks.int8 import Int8Convolutions, has_vnni
+from streamsr.networks.int8 import Int8Convolutions, runs_int8
 from streamsr.zoo import registry
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Weights
 from streamsr.zoo.registry import Entry, find, listing, load_model, make_network
@@ -201,12 +201,24 @@ def test_a_loaded_network_is_ready_to_run_not_to_train() -> None:
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-@pytest.mark.skipif(not has_vnni(), reason="this CPU has no VNNI")
+@pytest.mark.parametrize(
+    ("amx", "vnni", "bfloat16"),
+    [(True, True, True), (False, False, True), (False, False, False)],
+    ids=["AMX", "no VNNI", "neither"],
+)
+def test_what_is_for_int8_runs_in_floats_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, amx: bool, vnni: bool, bfloat16: bool
+) -> None:
+    monkeypatch.setattr(registry, "has_amx", lambda: amx)
+    monkeypatch.setattr(registry, "runs_int8", lambda: vnni)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bfloat16})
+    first = next(load_model(find("fast-small"), CPU).network.parameters())
+    assert first.dtype == (torch.bfloat16 if bfloat16 else torch.float32)
+
+
+@pytest.mark.skipif(not runs_int8(), reason="this CPU has no VNNI")
 def test_int8_runs_on_a_cpu_that_has_nothing_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = find("fast-small")
-    for amx, vnni, quantised in ((False, True, True), (True, True, False), (False, False, False)):
-        monkeypatch.setattr(registry, "has_amx", lambda amx=amx: amx)
-        monkeypatch.setattr(registry, "has_vnni", lambda vnni=vnni: vnni)
-        network = load_model(entry, CPU).network
-        assert isinstance(network, Fast)
-        assert isinstance(network.body, Int8Convolutions) == quantised
+    monkeypatch.setattr(registry, "has_amx", lambda: False)
+    network = load_model(find("fast-small"), CPU).network
+    assert isinstance(network, Fast)
+    assert isinstance(network.body, Int8Convolutions)
