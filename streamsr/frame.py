@@ -96,6 +96,11 @@ class Frame:
         return len(self.planes) == 1
 
     @property
+    def brightness(self) -> Plane:
+        """The luma, or of R'G'B' the green, which is most of it: (h, w)."""
+        return self.planes[0][..., 1] if self.is_rgb else self.planes[0]
+
+    @property
     def time_s(self) -> float:
         """When the picture is shown, in seconds of its stream."""
         return float(self.pts * self.time_base)

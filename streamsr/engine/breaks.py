@@ -37,5 +37,4 @@ class Breaks:
             self._cuts.reset()
         if self._alone:
             return resized  # a window of one frame reaches across nothing
-        luma = frame.planes[0][..., 1] if frame.is_rgb else frame.planes[0]
-        return self._cuts.is_cut(luma) or broken
+        return self._cuts.is_cut(frame.brightness) or broken

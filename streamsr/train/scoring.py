@@ -63,7 +63,7 @@ class Run:
             pixels = network_input(low, self._model.facts.colour, self._device)
             if self._state is None:
                 self._state = self._model.start(1, *pixels.shape[1:])
-            if self._cuts.is_cut(low.planes[0][..., 1] if low.is_rgb else low.planes[0]):
+            if self._cuts.is_cut(low.brightness):
                 self._score(self._model.drain(self._state, 0))
                 self._before = None
             self._pending.append((low, truth))
