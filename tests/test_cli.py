@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -121,58 +122,66 @@ def test_an_interrupted_recording_plays(tmp_path: Path, sent: signal.Signals) ->
         assert played == json.loads(stdout)["streams"][0]["frames_out"]
 
 
-@pytest.fixture
-def pitfalls(clip: Callable[..., Path], tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Addresses and files that cannot be used, by name."""
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(30_000))
-    (tmp_path / "typo.toml").write_text('[input]\nurl = "demo"\ntranport = "udp"\n[serve]\n')
-    (tmp_path / "broken.toml").write_text("[input\n")
-    (tmp_path / "idle.toml").write_text('[input]\nurl = "demo"\n')
-    with MuteServer() as mute:
-        yield {
-            "tmp": str(tmp_path),
-            "clip": str(clip()),
-            "mute": f"rtsp://u:canary%231@127.0.0.1:{mute.port}/x",
+REFUSED = [
+    ("upscale {tmp}/no.mp4 {tmp}/o.mp4", 2, "there is no such file"),
+    ("upscale {tmp}/noise.mp4 {tmp}/o.mp4", 2, "cannot be opened"),
+    ("upscale {tmp}/empty {tmp}/o", 2, "no PNG file"),
+    ("upscale demo {tmp}/o.mp4 --model fats", 2, "did you mean 'fast'"),
+    ("upscale demo {tmp}/o.mp4 --device cuda:9", 2, "CUDA devices"),
+    ("upscale demo {tmp}/no/o.mp4", 2, "does not exist"),
+    ("upscale demo {tmp}/o.gif", 2, "allowed are .mp4"),
+    ("upscale demo /proc/o.mp4", 2, "cannot be written"),
+    ("upscale gopher://x {tmp}/o.mp4", 2, "scheme 'gopher'"),
+    ("upscale rtsp://u:canary%231@127.0.0.1:1/x {tmp}/o.mp4", 1, "refused"),
+    ("upscale {mute} {tmp}/o.mp4", 1, "input rtsp://***@"),
+    ("upscale {clip} {mute} --model bicubic --device cpu", 1, "nothing was delivered"),
+    ("probe rtsp://u:canary%231@127.0.0.1:1/x", 1, "refused"),
+    ("probe {tmp}/no.mp4", 2, "there is no such file"),
+    ("run {tmp}/typo.toml", 2, "did you mean 'transport'"),
+    ("run {tmp}/broken.toml", 2, "cannot be read as TOML"),
+    ("run {tmp}/no.toml", 2, "there is no such file"),
+    ("run {tmp}/idle.toml", 2, "it has no output"),
+    ("run {tmp}/idle.toml --set input.live=maybe", 2, "input.live: got 'maybe'"),
+    ("serve {tmp}/no.mp4", 2, "there is no such file"),
+    ("demo --listen 0.0.0.0:0", 2, "loopback"),
+    ("demo --listen nowhere", 2, "HOST:PORT"),
+    ("models info fats", 2, "did you mean 'fast'"),
+    ("models import {tmp}/noise.mp4 --name x --into {tmp}", 2, "noise.mp4"),
+    ("eval {tmp}/empty", 2, "empty"),
+    ("train {tmp}/no.toml", 2, "there is no such file"),
+    ("bench --size big", 2, "WIDTHxHEIGHT"),
+]
+"""Arguments, the exit code and a few of the words."""
+
+
+@pytest.fixture(scope="module")
+def refused(
+    clip: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
+    """``refused(args)``: what came of one of ``REFUSED``. Some run at once: most of what they take
+    is imports, and some wait for a peer."""
+    folder = tmp_path_factory.mktemp("pitfalls")
+    (folder / "empty").mkdir()
+    (folder / "noise.mp4").write_bytes(np.random.default_rng(0).bytes(30_000))
+    (folder / "typo.toml").write_text('[input]\nurl = "demo"\ntranport = "udp"\n[serve]\n')
+    (folder / "broken.toml").write_text("[input\n")
+    (folder / "idle.toml").write_text('[input]\nurl = "demo"\n')
+    with MuteServer() as mute, ThreadPoolExecutor(3) as pool:
+        mute_url = f"rtsp://u:canary%231@127.0.0.1:{mute.port}/x"
+        places = {"tmp": str(folder), "clip": str(clip()), "mute": mute_url}
+        running = {
+            args: pool.submit(streamsr, *[part.format(**places) for part in args.split()])
+            for args, _, _ in REFUSED
         }
+        yield lambda args: running[args].result()
+        pool.shutdown(cancel_futures=True)
 
 
-@pytest.mark.parametrize(
-    ("args", "code", "words"),
-    [
-        ("upscale {tmp}/no.mp4 {tmp}/o.mp4", 2, "there is no such file"),
-        ("upscale {tmp}/noise.mp4 {tmp}/o.mp4", 2, "cannot be opened"),
-        ("upscale {tmp}/empty {tmp}/o", 2, "no PNG file"),
-        ("upscale demo {tmp}/o.mp4 --model fats", 2, "did you mean 'fast'"),
-        ("upscale demo {tmp}/o.mp4 --device cuda:9", 2, "CUDA devices"),
-        ("upscale demo {tmp}/no/o.mp4", 2, "does not exist"),
-        ("upscale demo {tmp}/o.gif", 2, "allowed are .mp4"),
-        ("upscale demo /proc/o.mp4", 2, "cannot be written"),
-        ("upscale gopher://x {tmp}/o.mp4", 2, "scheme 'gopher'"),
-        ("upscale rtsp://u:canary%231@127.0.0.1:1/x {tmp}/o.mp4", 1, "refused"),
-        ("upscale {mute} {tmp}/o.mp4", 1, "input rtsp://***@"),
-        ("upscale {clip} {mute} --model bicubic --device cpu", 1, "nothing was delivered"),
-        ("probe rtsp://u:canary%231@127.0.0.1:1/x", 1, "refused"),
-        ("probe {tmp}/no.mp4", 2, "there is no such file"),
-        ("run {tmp}/typo.toml", 2, "did you mean 'transport'"),
-        ("run {tmp}/broken.toml", 2, "cannot be read as TOML"),
-        ("run {tmp}/no.toml", 2, "there is no such file"),
-        ("run {tmp}/idle.toml", 2, "it has no output"),
-        ("run {tmp}/idle.toml --set input.live=maybe", 2, "input.live: got 'maybe'"),
-        ("serve {tmp}/no.mp4", 2, "there is no such file"),
-        ("demo --listen 0.0.0.0:0", 2, "loopback"),
-        ("demo --listen nowhere", 2, "HOST:PORT"),
-        ("models info fats", 2, "did you mean 'fast'"),
-        ("models import {tmp}/noise.mp4 --name x --into {tmp}", 2, "noise.mp4"),
-        ("eval {tmp}/empty", 2, "empty"),
-        ("train {tmp}/no.toml", 2, "there is no such file"),
-        ("bench --size big", 2, "WIDTHxHEIGHT"),
-    ],
-)
+@pytest.mark.parametrize(("args", "code", "words"), REFUSED)
 def test_what_cannot_be_done_is_said_in_one_line(
-    pitfalls: dict[str, str], args: str, code: int, words: str
+    refused: Callable[[str], subprocess.CompletedProcess[str]], args: str, code: int, words: str
 ) -> None:
-    done = streamsr(*[part.format(**pitfalls) for part in args.split()], timeout_s=25)
+    done = refused(args)
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
