@@ -158,7 +158,7 @@ REFUSED = [
 def refused(
     clip: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], subprocess.CompletedProcess[str]]]:
-    """``refused(args)``: what came of one of ``REFUSED``. Some run at once: most of what they take
+    """``refused(args)``: what came of one of ``REFUSED``. Two run at once: most of what they take
     is imports, and some wait for a peer."""
     folder = tmp_path_factory.mktemp("pitfalls")
     (folder / "empty").mkdir()
@@ -166,13 +166,14 @@ def refused(
     (folder / "typo.toml").write_text('[input]\nurl = "demo"\ntranport = "udp"\n[serve]\n')
     (folder / "broken.toml").write_text("[input\n")
     (folder / "idle.toml").write_text('[input]\nurl = "demo"\n')
-    with MuteServer() as mute, ThreadPoolExecutor(3) as pool:
+    with MuteServer() as mute, ThreadPoolExecutor(2) as pool:
         mute_url = f"rtsp://u:canary%231@127.0.0.1:{mute.port}/x"
         places = {"tmp": str(folder), "clip": str(clip()), "mute": mute_url}
-        running = {
-            args: pool.submit(streamsr, *[part.format(**places) for part in args.split()])
-            for args, _, _ in REFUSED
-        }
+
+        def run(args: str) -> subprocess.CompletedProcess[str]:
+            return streamsr(*[part.format(**places) for part in args.split()], timeout_s=25)
+
+        running = {args: pool.submit(run, args) for args, _, _ in REFUSED}
         yield lambda args: running[args].result()
         pool.shutdown(cancel_futures=True)
 
