@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from streamsr.cli import main
+    from streamsr.cli.main import main
 
     if __name__ == "__main__":
         main()

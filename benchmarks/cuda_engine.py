@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from streamsr.engine.compute import Arrival, Compute, Job
-from streamsr.engine.cuda import CudaEngine
-from streamsr.engine.device import CudaDevice, Stream
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.metrics import Meter
+from streamsr.engine.cuda.compute import Arrival, Compute, Job
+from streamsr.engine.cuda.device import CudaDevice, Stream
+from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.track import Layout, Track
 from streamsr.engine.engines import Engines
-from streamsr.engine.track import Layout, Track
-from streamsr.frame import ColourTags, Frame
-from streamsr.metrics import Meter
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import find, load_model
 

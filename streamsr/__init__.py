@@ -6,18 +6,18 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from streamsr.errors import StreamsrError, UserError
+from streamsr.core.errors import StreamsrError, UserError
 
 if TYPE_CHECKING:
-    from streamsr.library import Upscaler, open_pipeline
-    from streamsr.settings import PipelineSettings
+    from streamsr.api import Upscaler, open_pipeline
+    from streamsr.core.settings import PipelineSettings
 
 __all__ = ["PipelineSettings", "StreamsrError", "Upscaler", "UserError", "open_pipeline"]
 
 _LATER = {
-    "PipelineSettings": "streamsr.settings",
-    "Upscaler": "streamsr.library",
-    "open_pipeline": "streamsr.library",
+    "PipelineSettings": "streamsr.core.settings",
+    "Upscaler": "streamsr.api",
+    "open_pipeline": "streamsr.api",
 }
 """Names that bring torch along: `streamsr --help` should not wait for it."""
 

@@ -1,6 +1,6 @@
 """``python -m streamsr``: the same program as the installed ``streamsr``."""
 
-from streamsr.cli import main
+from streamsr.cli.main import main
 
 if __name__ == "__main__":
     main()

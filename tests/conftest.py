@@ -49,7 +49,7 @@ def require_gst() -> None:
 def rtsp_camera(require_gst: None, clip: Callable[..., Path]) -> Iterator[Callable[..., Any]]:
     """``rtsp_camera(path=None, **settings)``: a running ``RtspCamera``, stopped after the test.
 
-    Without a path it shows the default clip: 320x180 at 25 fps, 4 s of numbers, sound.
+    Without a path it shows the default clip: 320x180 at 25 fps, 4 s of numbers, audio.
     """
     with ExitStack() as stack:
 

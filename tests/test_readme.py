@@ -26,7 +26,7 @@ def test_the_snippets_run(snippet: str, tmp_path: Path) -> None:
 
 
 def test_every_command_is_one_there_is() -> None:
-    from streamsr.cli import app
+    from streamsr.cli.main import app
 
     known = {c.name or c.callback.__name__ for c in app.registered_commands if c.callback}
     known |= {group.name for group in app.registered_groups if group.name}

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamsr.engine.plain import plain_chroma
+from streamsr.core.frame import Frame, Plane
 from streamsr.engine.planes import luma_levels, luma_of_rgb, network_pixels, picture_levels
-from streamsr.frame import Frame, Plane
+from streamsr.engine.resample import plain_chroma
 from streamsr.networks.contract import Colour
 
 __all__ = ["luma_of_rgb", "network_input", "network_output"]

@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from streamsr.engine.breaks import Breaks
+from streamsr.core.events import Emit
+from streamsr.core.frame import Frame
+from streamsr.core.metrics import Meter
+from streamsr.engine.base import EngineStream
 from streamsr.engine.colour import network_input, network_output
-from streamsr.engine.face import EngineStream
+from streamsr.engine.discontinuity import DiscontinuityDetector
 from streamsr.engine.job import Job
-from streamsr.engine.plain import scaled_plainly
-from streamsr.engine.pool import Pool
-from streamsr.events import Emit
-from streamsr.frame import Frame
-from streamsr.metrics import Meter
+from streamsr.engine.resample import scaled_plainly
+from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
 
 __all__ = ["CpuEngine", "CpuEngineStream", "WindowJob"]
@@ -39,7 +39,7 @@ class WindowJob(Job):
 class CpuEngine:
     """A loaded model on a device; its windows run in ``pool``, beside those of other engines."""
 
-    def __init__(self, model: SlidingWindow, device: torch.device, pool: Pool[Job]) -> None:
+    def __init__(self, model: SlidingWindow, device: torch.device, pool: ThreadPool[Job]) -> None:
         self.model = model
         self.device = device
         self.workers = pool.workers
@@ -104,7 +104,9 @@ class CpuEngineStream(EngineStream):
     ) -> None:
         super().__init__(name, meter, emit, beside)
         self._engine = engine
-        self._breaks = Breaks(engine.model.facts.window, recurrent=engine.model.recurrent)
+        self._breaks = DiscontinuityDetector(
+            engine.model.facts.window, recurrent=engine.model.recurrent
+        )
         self._pending: deque[Frame] = deque()  # pushed, but their window is not complete
         self._state: WindowState | None = None
         self._size = (0, 0)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.frame import Plane
+from streamsr.core.frame import Plane
 
 __all__ = ["CutDetector"]
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import torch
 
-from streamsr.closing import Closing
-from streamsr.engine.batch import Batcher
-from streamsr.engine.chained import ChainedEngine
+from streamsr.core.closing import Closing
+from streamsr.core.errors import UserError
+from streamsr.engine.base import Engine
 from streamsr.engine.cpu import CpuEngine
-from streamsr.engine.cuda import CudaEngine
-from streamsr.engine.device import CudaDevice
-from streamsr.engine.face import Engine
+from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
+from streamsr.engine.cuda.device import CudaDevice
+from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.job import Job, run_jobs
-from streamsr.engine.plain import PlainEngine
-from streamsr.engine.pool import Pool
-from streamsr.errors import UserError
+from streamsr.engine.resample import PlainEngine
+from streamsr.engine.scheduler import Scheduler
+from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.contract import Colour
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
@@ -57,11 +57,11 @@ class Engines(Closing):
         self._loaded: dict[Path, Engine] = {}
         self._loading = threading.Lock()
         self._stack = ExitStack()
-        self._pool: Pool[Job] | None = None
+        self._pool: ThreadPool[Job] | None = None
         if device.type == "cpu":
             torch.set_num_threads(1)  # of the whole process: see cpu.py
             workers = min(MAX_WORKERS, _cores())
-            pool = Pool[Job](workers, Batcher(1, 0.0), run_jobs, lambda job: job.abandon())
+            pool = ThreadPool[Job](workers, Scheduler(1, 0.0), run_jobs, lambda job: job.abandon())
             self._pool = self._stack.enter_context(pool)
 
     def of(self, model: SlidingWindow) -> Engine:
@@ -84,7 +84,7 @@ class Engines(Closing):
 
 def _cpu_kind(model: SlidingWindow) -> type[PlainEngine] | type[CpuEngine]:
     if model.recurrent:
-        return ChainedEngine
+        return CpuRecurrentEngine
     plain = type(model.network) is Resample and model.facts.colour is Colour.LUMA
     return PlainEngine if plain else CpuEngine
 

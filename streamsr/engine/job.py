@@ -5,8 +5,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from streamsr.frame import Frame
-from streamsr.metrics import Meter
+from streamsr.core.frame import Frame
+from streamsr.core.metrics import Meter
 
 __all__ = ["Job", "Runs", "run_jobs"]
 

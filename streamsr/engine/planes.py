@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from streamsr.frame import ColourTags
+from streamsr.core.frame import ColourTags
 from streamsr.networks.contract import Colour
 from streamsr.networks.resample import resize
 

@@ -1,4 +1,4 @@
-"""Sound on its way out: decoded, resampled and encoded anew, at the time of the source."""
+"""AudioFrame on its way out: decoded, resampled and encoded anew, at the time of the source."""
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
@@ -8,15 +8,15 @@ from typing import Any
 
 import av
 
-from streamsr.media.source import Sound
+from streamsr.media.source import AudioFrame
 
 __all__ = ["AudioEncoder"]
 
-GAP_S = 0.1  # between pieces of sound: beyond it they are placed anew
+GAP_S = 0.1  # between pieces of audio: beyond it they are placed anew
 
 
 class AudioEncoder:
-    """Encodes one stream's sound. Packets carry pts in samples since the stream's start."""
+    """Encodes one stream's audio. Packets carry pts in samples since the stream's start."""
 
     def __init__(self, codec: str, bit_rate: int = 96_000) -> None:
         context = av.CodecContext.create(codec, "w")
@@ -40,10 +40,10 @@ class AudioEncoder:
         """What packets' pts count, in seconds."""
         return self.context.time_base
 
-    def encode(self, sound: Sound) -> Iterator[av.Packet[Any]]:
-        """Encode a piece of sound; damaged pieces are left out."""
-        place = round(sound.time_s * 48_000)
-        for samples in sound.decoded():
+    def encode(self, audio: AudioFrame) -> Iterator[av.Packet[Any]]:
+        """Encode a piece of audio; damaged pieces are left out."""
+        place = round(audio.time_s * 48_000)
+        for samples in audio.decoded():
             if self._next is not None and abs(place - self._next) > GAP_S * 48_000:
                 self._anew()
             self._follow_format(samples)
@@ -60,7 +60,7 @@ class AudioEncoder:
     def _push(self, piece: av.AudioFrame, place: int) -> Iterator[av.Packet[Any]]:
         if self._next is None:
             if place < self._floor:
-                return  # sound of a time that has gone out already
+                return  # audio of a time that has gone out already
             self._next = place
         piece.pts = None
         self._fifo.write(piece)

@@ -1,4 +1,4 @@
-"""One open container: H.264 packets and a track of sound on their way to a file or a server.
+"""One open container: H.264 packets and a track of audio on their way to a file or a server.
 
 It owns the muxer. It never decides when to open or close one, nor what a failure means: errors are
 FFmpeg's own. Opening, the header and closing hold the GIL for as long as the peer likes.
@@ -14,8 +14,8 @@ from typing import Any
 
 import av
 
-from streamsr.packet import Packet
-from streamsr.redact import redact
+from streamsr.core.packet import Packet
+from streamsr.core.redact import redact
 
 __all__ = ["CONTAINERS", "Container", "cut_to_whole", "parameter_sets", "reason_of"]
 
@@ -52,8 +52,8 @@ class Container:
             self._video = self._container.add_stream_from_template(template, opaque=True, **named)
         self._video.time_base = keyframe.time_base
 
-    def add_sound(self, template: av.AudioStream | None = None) -> None:
-        """Add a track of sound: as ``template`` has it, or AAC-LC in stereo at 48 kHz."""
+    def add_audio(self, template: av.AudioStream | None = None) -> None:
+        """Add a track of audio: as ``template`` has it, or AAC-LC in stereo at 48 kHz."""
         if template is not None:
             self._audio = self._container.add_stream_from_template(template)
             return
@@ -62,7 +62,7 @@ class Container:
         self._audio = stream
 
     @property
-    def has_sound(self) -> bool:
+    def has_audio(self) -> bool:
         return self._audio is not None
 
     def begin(self) -> None:
@@ -74,8 +74,8 @@ class Container:
         assert self._video is not None
         self._mux(packet.data, pts, packet.time_base, packet.keyframe, self._video, None)
 
-    def sound(self, data: bytes, pts: int, time_base: Fraction, duration: int | None) -> None:
-        """Write a packet of sound, its times in ``time_base``."""
+    def audio(self, data: bytes, pts: int, time_base: Fraction, duration: int | None) -> None:
+        """Write a packet of audio, its times in ``time_base``."""
         assert self._audio is not None
         self._mux(data, pts, time_base, True, self._audio, duration)
 

@@ -1,4 +1,4 @@
-"""The built-in camera: the project's own scene, live at its rate, with sound."""
+"""The built-in camera: the project's own scene, live at its rate, with audio."""
 
 import threading
 from collections.abc import Iterator
@@ -7,10 +7,10 @@ from time import monotonic
 
 import av
 
-from streamsr.frame import ColourTags, Frame
+from streamsr.core.clock_sync import TICKS
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.media.scene import SOUND_RATE, Scene
-from streamsr.media.source import Item, Sound, SourceInfo
-from streamsr.timeline import TICKS
+from streamsr.media.source import AudioFrame, Item, SourceInfo
 
 __all__ = ["DemoSource"]
 
@@ -49,7 +49,7 @@ class DemoSource:
                 arrived=monotonic(),
                 discontinuous=number == 0,
             )
-            samples = av.AudioFrame.from_ndarray(scene.sound(number)[None], "s16", "mono")
+            samples = av.AudioFrame.from_ndarray(scene.audio(number)[None], "s16", "mono")
             samples.sample_rate = SOUND_RATE
-            yield Sound(time_s, "pcm_s16le", samples=samples)
+            yield AudioFrame(time_s, "pcm_s16le", samples=samples)
             number += 1

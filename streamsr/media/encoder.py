@@ -10,10 +10,10 @@ import av
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Interpolation
 
-from streamsr.errors import OutputError
-from streamsr.frame import ColourTags, Frame
+from streamsr.core.errors import OutputError
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.settings import EncoderSettings
 from streamsr.media.pixels import planes_of, to_av
-from streamsr.settings import EncoderSettings
 
 __all__ = ["VideoEncoder"]
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import av
 
-from streamsr.errors import InputError, SourceError
-from streamsr.events import Code, Emit, Event
-from streamsr.frame import Frame
+from streamsr.core.errors import InputError, SourceError
+from streamsr.core.events import Code, Emit, Event
+from streamsr.core.frame import Frame
+from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.images import image_frames, image_names
 from streamsr.media.pixels import from_av
-from streamsr.media.source import Item, Sound, SourceInfo
-from streamsr.redact import redact
+from streamsr.media.source import AudioFrame, Item, SourceInfo
 
 __all__ = ["METADATA", "FileSource", "FolderSource", "file_frames", "stream_info", "streams_of"]
 
@@ -64,7 +64,7 @@ class FileSource:
             if audio is not None and packet.stream is audio:
                 if packet.pts is not None and packet.time_base is not None:
                     time_s = float(packet.pts * packet.time_base) - times.start_s
-                    yield Sound(time_s, audio.codec_context.name, packet)
+                    yield AudioFrame(time_s, audio.codec_context.name, packet)
                 continue
             for picture in self._decode(packet):
                 if info is None:
@@ -141,17 +141,17 @@ def file_frames(path: Path) -> Iterator[Frame]:
 def streams_of(
     container: av.container.InputContainer,
 ) -> tuple[av.VideoStream, av.AudioStream | None]:
-    """The pictures of a container, and its sound: without a decoder it could not be copied either.
+    """The pictures of a container, and its audio: without a decoder it could not be copied either.
 
     Raises SourceError where there are no pictures that can be decoded.
     """
-    videos, sounds = container.streams.video, container.streams.audio
+    videos, audios = container.streams.video, container.streams.audio
     if not videos:
         raise SourceError("there is no video in it")
     video = next((stream for stream in videos if stream.codec_context is not None), None)
     if video is None:
         raise SourceError(f"there is no decoder for its video, stream {videos[0].index}")
-    return video, next((stream for stream in sounds if stream.codec_context is not None), None)
+    return video, next((stream for stream in audios if stream.codec_context is not None), None)
 
 
 def stream_info(

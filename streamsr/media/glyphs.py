@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.frame import Plane
+from streamsr.core.frame import Plane
 
 __all__ = ["DIGITS", "LINES", "Canvas", "Layer", "burn_in", "noise", "read_counter"]
 

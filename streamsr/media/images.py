@@ -7,8 +7,8 @@ from pathlib import Path
 
 import av
 
-from streamsr.errors import InputError, OutputError
-from streamsr.frame import ColourTags, Frame
+from streamsr.core.errors import InputError, OutputError
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.media.png import PngEncoder, decode_png
 
 __all__ = ["ImageWriter", "image_frames", "image_names", "read_image"]

@@ -9,17 +9,17 @@ from typing import Any
 
 import av
 
-from streamsr.backoff import Backoff
-from streamsr.errors import SourceAuthError, SourceError
-from streamsr.events import Code, Emit, Event
-from streamsr.frame import Frame
+from streamsr.core.backoff import Backoff
+from streamsr.core.clock_sync import TICKS, ClockSync
+from streamsr.core.errors import SourceAuthError, SourceError
+from streamsr.core.events import Code, Emit, Event
+from streamsr.core.frame import Frame
+from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.files import METADATA, stream_info, streams_of
 from streamsr.media.h264 import LossDetector
 from streamsr.media.pixels import from_av
-from streamsr.media.source import Item, Sound
-from streamsr.redact import redact
-from streamsr.timeline import TICKS, Timeline
+from streamsr.media.source import AudioFrame, Item
 
 __all__ = ["LIVE_SCHEMES", "LiveSource"]
 
@@ -54,7 +54,7 @@ class LiveSource:
         self._emit = emit
         self._connected = False  # since the last failure
         self._give_up_s = give_up_s
-        self._timeline = Timeline()
+        self._timeline = ClockSync()
         self._seen = False  # any picture, ever
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
@@ -128,7 +128,7 @@ class LiveSource:
                 return
             arrived = watch.arrived
             if packet.stream is audio:
-                yield from self._sound(packet)
+                yield from self._audio(packet)
                 continue
             if reads_h264 and losses.lost_before(bytes(packet)):
                 self._damaged(watch, "packets were lost")
@@ -170,15 +170,15 @@ class LiveSource:
             rotation=picture.rotation,
         )
 
-    def _sound(self, packet: av.Packet[Any]) -> Iterator[Sound]:
+    def _audio(self, packet: av.Packet[Any]) -> Iterator[AudioFrame]:
         if packet.pts is None:
             return
-        time_s = self._timeline.sound_s(float(packet.pts * packet.time_base))
+        time_s = self._timeline.audio_s(float(packet.pts * packet.time_base))
         if time_s is not None:
-            yield Sound(time_s, packet.stream.codec_context.name, packet)
+            yield AudioFrame(time_s, packet.stream.codec_context.name, packet)
 
     def _options(self) -> dict[str, str]:
-        # enough for the size and the sound; "nobuffer" would throw the first keyframe away
+        # enough for the size and the audio; "nobuffer" would throw the first keyframe away
         options = {"analyzeduration": "0", "probesize": "5000"}  # µs, bytes
         if self.url.startswith("rtsp"):
             options |= {"rtsp_transport": self.transport, "timeout": str(round(OPEN_S * 1e6))}

@@ -1,4 +1,4 @@
-"""Writing a file: H.264 packets and the source's sound into a container.
+"""Writing a file: H.264 packets and the source's audio into a container.
 
 MP4 is written in fragments and turned into a plain file when it is closed: killed at any moment
 it still plays, up to its last whole GOP.
@@ -13,11 +13,11 @@ from typing import Any
 
 import av
 
-from streamsr.errors import OutputError
+from streamsr.core.errors import OutputError
+from streamsr.core.packet import OUTPUT, Packet
 from streamsr.media.audio import AudioEncoder
 from streamsr.media.container import CONTAINERS, Container, reason_of
-from streamsr.media.source import Sound, SourceInfo
-from streamsr.packet import OUTPUT, Packet
+from streamsr.media.source import AudioFrame, SourceInfo
 
 __all__ = ["CONTAINERS", "FileWriter", "check_writable"]
 
@@ -25,7 +25,7 @@ COPIED = {
     ".mp4": {"aac", "mp3", "alac", "opus"},
     ".mkv": {"aac", "mp3", "ac3", "eac3", "flac", "opus", "vorbis", "pcm_s16le"},
 }
-"""Codecs that players take in that container; other sound becomes AAC."""
+"""Codecs that players take in that container; other audio becomes AAC."""
 HEADED = {"aac", "alac", "flac", "opus", "vorbis"}
 """Codecs whose header the container wants first. AAC in a transport stream, for one, has none."""
 
@@ -51,7 +51,7 @@ def check_writable(path: Path) -> None:
 
 
 class FileWriter:
-    """One output file: a packet sink of ``streamsr.delivery``, for the upscaled rendition.
+    """One output file: a packet sink of ``streamsr.pipeline.delivery``, for the upscaled rendition.
 
     Raises OutputError where the file cannot be written on.
     """
@@ -62,9 +62,9 @@ class FileWriter:
         check_writable(path)
         self.path = path
         self._container: Container | None = None
-        self._encoder: AudioEncoder | None = None  # where sound is not copied
-        self._copied = ""  # the codec of sound that is copied
-        self._sound_pts = -1  # of the newest copied packet
+        self._encoder: AudioEncoder | None = None  # where audio is not copied
+        self._copied = ""  # the codec of audio that is copied
+        self._audio_pts = -1  # of the newest copied packet
 
     def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
         """Write the header: ``keyframe`` is the first picture, with its SPS and PPS."""
@@ -85,22 +85,22 @@ class FileWriter:
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from None
 
-    def sound(self, sound: Sound) -> None:
-        """Write a piece of sound; without an audio track it is left out."""
-        if self._container is None or not self._container.has_sound:
+    def audio(self, audio: AudioFrame) -> None:
+        """Write a piece of audio; without an audio track it is left out."""
+        if self._container is None or not self._container.has_audio:
             return
         if self._encoder is not None:
-            for encoded in self._encoder.encode(sound):
+            for encoded in self._encoder.encode(audio):
                 self._mux_encoded(encoded)
             return
-        packet = sound.packet
-        if packet is None or packet.time_base is None or sound.codec != self._copied:
+        packet = audio.packet
+        if packet is None or packet.time_base is None or audio.codec != self._copied:
             return  # another camera came back
-        pts = round(sound.time_s / packet.time_base)
-        if pts <= self._sound_pts:
+        pts = round(audio.time_s / packet.time_base)
+        if pts <= self._audio_pts:
             return  # an encoder's priming before 0, or a source that repeats itself
-        self._sound_pts = pts
-        self._mux_sound(packet, pts, packet.time_base)
+        self._audio_pts = pts
+        self._mux_audio(packet, pts, packet.time_base)
 
     def close(self) -> None:
         """Finish the file. Closing twice does nothing."""
@@ -119,11 +119,11 @@ class FileWriter:
 
     def _add_audio(self, container: Container, info: SourceInfo, suffix: str) -> None:
         if info.audio is not None and _is_copied(info.audio, suffix):
-            container.add_sound(info.audio)
+            container.add_audio(info.audio)
             self._copied = info.audio_codec
             return
         self._encoder = AudioEncoder("aac")
-        container.add_sound()
+        container.add_audio()
 
     def _discard(self) -> None:
         """Remove a file whose header could not be written."""
@@ -137,12 +137,12 @@ class FileWriter:
         assert packet.pts is not None
         if packet.pts < 0:
             return  # the encoder's priming would move the picture by its length
-        self._mux_sound(packet, packet.pts, packet.time_base)
+        self._mux_audio(packet, packet.pts, packet.time_base)
 
-    def _mux_sound(self, packet: av.Packet[Any], pts: int, time_base: Fraction) -> None:
+    def _mux_audio(self, packet: av.Packet[Any], pts: int, time_base: Fraction) -> None:
         assert self._container is not None
         try:
-            self._container.sound(bytes(packet), pts, time_base, packet.duration)
+            self._container.audio(bytes(packet), pts, time_base, packet.duration)
         except (av.FFmpegError, OSError) as error:
             raise self._failure(error) from None
 

@@ -4,13 +4,13 @@ from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from streamsr.errors import InputError
-from streamsr.events import Emit
+from streamsr.core.errors import InputError
+from streamsr.core.events import Emit
+from streamsr.core.redact import protect, redact
 from streamsr.media.demo import DemoSource
 from streamsr.media.files import FileSource, FolderSource
 from streamsr.media.live import LIVE_SCHEMES, LiveSource
 from streamsr.media.source import Source
-from streamsr.redact import protect, redact
 
 __all__ = ["DEMO", "open_source"]
 
@@ -27,7 +27,7 @@ def open_source(
     live: bool | None = None,
     give_up_s: float | None = None,
 ) -> Source:
-    """Make the source that ``url`` names; see ``streamsr.settings.InputSettings``.
+    """Make the source that ``url`` names; see ``streamsr.core.settings.InputSettings``.
 
     Raises InputError where there is no such file, or streamsr does not speak the scheme.
     """

@@ -9,7 +9,7 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
-from streamsr.frame import ColourTags, Frame, Plane
+from streamsr.core.frame import ColourTags, Frame, Plane
 
 __all__ = ["from_av", "planes_of", "to_av"]
 

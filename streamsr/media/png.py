@@ -11,7 +11,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.frame import Frame, Plane
+from streamsr.core.frame import Frame, Plane
 from streamsr.media.pixels import planes_of
 from streamsr.media.rgb import write_rgb
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.frame import ColourTags, Frame, Plane
+from streamsr.core.frame import ColourTags, Frame, Plane
 
 __all__ = ["write_rgb"]
 

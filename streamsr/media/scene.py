@@ -1,13 +1,13 @@
-"""The demo's built-in scene: a town that a camera pans along, with a counter, a clock and sound.
+"""The demo's built-in scene: a town that a camera pans along, with a counter, a clock and audio.
 
-Pure and deterministic: a picture and its sound are functions of their number alone. Nothing is
+Pure and deterministic: a picture and its audio are functions of their number alone. Nothing is
 footage: the world is drawn here, once, and shrunk as a lens would.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.frame import Plane
+from streamsr.core.frame import Plane
 from streamsr.media.glyphs import DIGITS, LINES, burn_in, read_counter
 from streamsr.media.town import WORLD
 
@@ -26,7 +26,7 @@ class Scene:
     def __init__(self, width: int = 320, height: int = 180, rate: int = 25) -> None:
         self.width, self.height, self.rate = width, height, rate
         self._bands = [(band, band.layers(width, height)) for band in WORLD]
-        self._sound = _tune()
+        self._audio = _tune()
 
     def picture(self, number: int) -> tuple[Plane, Plane, Plane]:
         """(Y, Cb, Cr) of 4:2:0 in 8 bits, BT.709 of limited range, chroma sited left."""
@@ -42,10 +42,10 @@ class Scene:
         half = (slice(-(-self.height // 2)), slice(-(-self.width // 2)))
         return y[: self.height, : self.width], u[half], v[half]
 
-    def sound(self, number: int) -> NDArray[np.int16]:
+    def audio(self, number: int) -> NDArray[np.int16]:
         """The samples of a picture's time, mono: as many as lie in it."""
         start, end = (n * SOUND_RATE // self.rate for n in (number, number + 1))
-        return self._sound[np.arange(start, end) % len(self._sound)]
+        return self._audio[np.arange(start, end) % len(self._audio)]
 
     def _lines(self, number: int) -> tuple[str, str]:
         """The counter, and the clock of the scene's time."""
@@ -58,7 +58,7 @@ def _tune() -> NDArray[np.int16]:
     """Sixteen seconds that repeat: plucked notes over slow chords, and a tick each second."""
     seconds = 16
     length = seconds * SOUND_RATE
-    sound = np.zeros(length, np.float32)
+    audio = np.zeros(length, np.float32)
     time_s = np.arange(3 * SOUND_RATE, dtype=np.float32) / SOUND_RATE
     envelope = 0.09 * np.minimum(time_s / 0.03, 1) * np.exp(-1.6 * time_s) * (1 - time_s / 3)
     for beat in range(2 * seconds):
@@ -68,9 +68,9 @@ def _tune() -> NDArray[np.int16]:
         note = envelope * (np.sin(turn) + np.float32(0.3) * np.sin(2 * turn))
         place = beat * SOUND_RATE // 2
         first = min(len(note), length - place)
-        sound[place : place + first] += note[:first]
-        sound[: len(note) - first] += note[first:]
+        audio[place : place + first] += note[:first]
+        audio[: len(note) - first] += note[first:]
     click_s = time_s[: SOUND_RATE // 100]
     click = 0.5 * np.cos(2 * np.pi * 2000 * click_s) * np.exp(-400 * click_s)
-    sound.reshape(seconds, SOUND_RATE)[:, : len(click)] += click
-    return np.rint(sound * 32767).astype(np.int16)
+    audio.reshape(seconds, SOUND_RATE)[:, : len(click)] += click
+    return np.rint(audio * 32767).astype(np.int16)

@@ -8,11 +8,11 @@ from fractions import Fraction
 import av
 from av.video.reformatter import ColorRange, Interpolation
 
-from streamsr.errors import StreamsrError
-from streamsr.frame import ColourTags
-from streamsr.hub import EndOfStream, Hub
+from streamsr.core.errors import StreamsrError
+from streamsr.core.frame import ColourTags
+from streamsr.core.packet import OUTPUT, Packet
+from streamsr.ipc.broadcaster import Broadcaster, EndOfStream
 from streamsr.media.pixels import from_av
-from streamsr.packet import OUTPUT, Packet
 
 __all__ = ["jpeg_of", "snapshot"]
 
@@ -23,19 +23,21 @@ SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL
 MATRICES = (1, 4, 5, 6, 7, 9)  # that the scaler knows; BT.601 stands for the others
 
 
-async def snapshot(hub: Hub, timeout_s: float = TIMEOUT_S, quality: int = QUALITY) -> bytes:
+async def snapshot(
+    broadcaster: Broadcaster, timeout_s: float = TIMEOUT_S, quality: int = QUALITY
+) -> bytes:
     """The next picture of a stream as JPEG; a keyframe is asked for.
 
     Raises TimeoutError where none comes, StreamsrError where it is no picture or none will come.
     """
-    subscription = hub.subscribe({OUTPUT})
+    subscription = broadcaster.subscribe({OUTPUT})
     try:
         async with asyncio.timeout(timeout_s):
             keyframe = await subscription.receive()
     except EndOfStream:
         raise StreamsrError("there is no picture: the stream has ended") from None
     finally:
-        hub.unsubscribe(subscription)
+        broadcaster.unsubscribe(subscription)
     return await asyncio.to_thread(jpeg_of, keyframe, quality)
 
 

@@ -1,4 +1,4 @@
-"""What a source is: where pictures and sound come from, file or live, behind one face."""
+"""What a source is: where pictures and audio come from, file or live, behind one face."""
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
@@ -10,9 +10,9 @@ from typing import Protocol
 
 import av
 
-from streamsr.frame import Frame
+from streamsr.core.frame import Frame
 
-__all__ = ["Item", "Sound", "Source", "SourceInfo"]
+__all__ = ["AudioFrame", "Item", "Source", "SourceInfo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class SourceInfo:
     codec: str  # FFmpeg's name, or "png"
     pixel_format: str
     frames: int | None = None  # in the whole of it, where known
-    audio: av.AudioStream | None = None  # as Sound packets have it; outlives the source
+    audio: av.AudioStream | None = None  # as AudioFrame packets have it; outlives the source
     audio_codec: str = ""
     names: tuple[str, ...] = ()  # of the files, for a folder of images
 
@@ -36,8 +36,8 @@ class SourceInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
-    """A piece of sound, as it came: an encoded packet, or samples where there is no codec."""
+class AudioFrame:
+    """A piece of audio, as it came: an encoded packet, or samples where there is no codec."""
 
     time_s: float  # of its first sample, in seconds of the stream
     codec: str  # FFmpeg's name
@@ -71,11 +71,11 @@ class Sound:
         return frames
 
 
-Item = SourceInfo | Frame | Sound
+Item = SourceInfo | Frame | AudioFrame
 
 
 class Source(Protocol):
-    """Pictures and sound in the order in which they arrive."""
+    """Pictures and audio in the order in which they arrive."""
 
     live: bool  # it cannot be asked to wait, and its end is a failure to be mended
     name: str  # for people; holds no secret

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from streamsr.networks.chain import Link
 from streamsr.networks.contract import Facts, Finished, RecurrentNetwork
-from streamsr.window import Window
+from streamsr.networks.window import Window
 
 __all__ = ["Ready", "SlidingWindow", "WindowState"]
 
@@ -39,7 +39,7 @@ class SlidingWindow:
     """Streams ``network``, which maps (b, window, c, h, w) to (b, c, scale*h, scale*w).
 
     Feeding frames one by one gives what the network gives on the windows of the whole clip,
-    borders mirrored as ``streamsr.window`` states. All windows that one step completes, of all
+    borders mirrored as ``networks/window.py`` states. All windows that one step completes, of all
     its streams, run as one batch; those of a recurrent network one after the other.
     """
 

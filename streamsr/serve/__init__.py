@@ -2,6 +2,6 @@
 
 from streamsr.serve.app import Server
 from streamsr.serve.credentials import make_tls, read_token
-from streamsr.serve.session import Deadlines, Served
+from streamsr.serve.viewer_session import Deadlines, Served
 
 __all__ = ["Deadlines", "Served", "Server", "make_tls", "read_token"]

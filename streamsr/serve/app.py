@@ -8,16 +8,16 @@ from typing import Self
 
 from aiohttp import web
 
-from streamsr.errors import ConfigError
-from streamsr.events import Code
-from streamsr.serve.guard import Guard, is_loopback
+from streamsr.core.errors import ConfigError
+from streamsr.core.events import Code
+from streamsr.serve.auth import Guard, is_loopback
 from streamsr.serve.hls import Hls
 from streamsr.serve.http import BODY_BYTES, add_headers, manners, protocol_log
 from streamsr.serve.metrics import Metrics
 from streamsr.serve.pages import Pages
 from streamsr.serve.peer import gather_loopback
-from streamsr.serve.session import Deadlines, Served, Sessions
 from streamsr.serve.snapshots import Snapshots
+from streamsr.serve.viewer_session import Deadlines, Served, Sessions
 from streamsr.serve.whep import Whep
 
 __all__ = ["Server"]
@@ -36,7 +36,7 @@ class Server:
     """Serves ``streams`` while the ``async with`` lasts, wherever their packets come from.
 
     The mapping is read at each request: streams may be added to it and removed from it meanwhile.
-    A stream that is removed should have its hub closed, which ends its sessions.
+    A stream that is removed should have its broadcaster closed, which ends its sessions.
     """
 
     def __init__(

@@ -9,9 +9,9 @@ import os
 import ssl
 from pathlib import Path
 
-from streamsr.errors import ConfigError
-from streamsr.redact import protect_word
-from streamsr.settings import ServeSettings
+from streamsr.core.errors import ConfigError
+from streamsr.core.redact import protect_word
+from streamsr.core.settings import ServeSettings
 
 __all__ = ["check_token", "make_tls", "presented_token", "read_token"]
 

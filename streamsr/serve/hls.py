@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from streamsr.serve.session import Served
+from streamsr.serve.viewer_session import Served
 
 __all__ = ["Hls"]
 

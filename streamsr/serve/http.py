@@ -8,8 +8,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from streamsr.redact import redact
-from streamsr.serve.guard import Guard
+from streamsr.core.redact import redact
+from streamsr.serve.auth import Guard
 
 __all__ = ["BODY_BYTES", "add_headers", "manners", "protocol_log", "read_text"]
 

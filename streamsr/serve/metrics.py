@@ -8,10 +8,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from streamsr.events import Code
-from streamsr.redact import redact
-from streamsr.serve.session import Served, Sessions
-from streamsr.status import OutputStatus, StreamStatus
+from streamsr.core.events import Code
+from streamsr.core.redact import redact
+from streamsr.core.status import OutputStatus, StreamStatus
+from streamsr.serve.viewer_session import Served, Sessions
 
 __all__ = ["Metrics"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from streamsr.redact import redact
-from streamsr.serve.session import Served
+from streamsr.core.redact import redact
+from streamsr.serve.viewer_session import Served
 
 __all__ = ["Pages"]
 

@@ -16,8 +16,8 @@ from aiortc import (
 from aiortc.exceptions import OperationError
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
 
-from streamsr.packet import AUDIO, INPUT, OUTPUT
-from streamsr.serve.offer import Offer, UnacceptableOfferError
+from streamsr.core.packet import AUDIO, INPUT, OUTPUT
+from streamsr.serve.sdp import Offer, UnacceptableOfferError
 from streamsr.serve.track import PacketTrack
 
 __all__ = ["Peer", "gather_loopback"]

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from streamsr.errors import StreamsrError
-from streamsr.serve.session import Served
+from streamsr.core.errors import StreamsrError
+from streamsr.serve.viewer_session import Served
 
 __all__ = ["Snapshots"]
 

@@ -7,8 +7,8 @@ import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
-from streamsr.hub import EndOfStream, Subscription
-from streamsr.packet import AUDIO, Packet
+from streamsr.core.packet import AUDIO, Packet
+from streamsr.ipc.broadcaster import EndOfStream, Subscription
 
 __all__ = ["PacketTrack"]
 

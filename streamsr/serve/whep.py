@@ -6,8 +6,8 @@ from urllib.parse import quote
 from aiohttp import web
 
 from streamsr.serve.http import read_text
-from streamsr.serve.offer import BadOfferError, Fragment, Offer, UnacceptableOfferError
-from streamsr.serve.session import (
+from streamsr.serve.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
+from streamsr.serve.viewer_session import (
     FullError,
     Served,
     Session,
@@ -40,11 +40,11 @@ class Whep:
         """Begin a session."""
         name = request.match_info["stream"]
         served = self._streams.get(name)
-        if served is None or served.hub.closed:
+        if served is None or served.broadcaster.closed:
             raise web.HTTPNotFound(text="no such stream")
         text = await read_text(request, SDP)
         try:
-            secret, answer = await self._sessions.open(name, served.hub, Offer.parse(text))
+            secret, answer = await self._sessions.open(name, served.broadcaster, Offer.parse(text))
         except BadOfferError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
         except UnacceptableOfferError as error:

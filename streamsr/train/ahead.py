@@ -4,7 +4,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from torch import Tensor
 
-from streamsr.closing import Closing
+from streamsr.core.closing import Closing
 from streamsr.train.data import Crops
 
 __all__ = ["Ahead"]

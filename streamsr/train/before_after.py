@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from streamsr.core.errors import InputError
+from streamsr.core.frame import Frame, Plane
 from streamsr.engine.colour import network_input
-from streamsr.errors import InputError
-from streamsr.frame import Frame, Plane
 from streamsr.media.files import file_frames
 from streamsr.networks.contract import Colour
 from streamsr.networks.resample import resize

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from streamsr.errors import OutputError
-from streamsr.frame import ColourTags, Frame, Plane
+from streamsr.core.errors import OutputError
+from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.media.glyphs import Canvas
 from streamsr.media.png import PngEncoder
 

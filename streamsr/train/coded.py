@@ -14,9 +14,9 @@ from zlib import crc32
 import numpy as np
 import torch
 
+from streamsr.core.errors import InputError
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.colour import network_output
-from streamsr.errors import InputError
-from streamsr.frame import ColourTags, Frame
 from streamsr.media.files import file_frames
 from streamsr.networks.contract import Colour
 from streamsr.train.data import Clip, Pixels, cached, clip_paths, pixels_of

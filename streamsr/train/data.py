@@ -16,10 +16,10 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from torch import Tensor
 
+from streamsr.core.errors import InputError
+from streamsr.core.frame import Frame, Plane
 from streamsr.engine.colour import network_input
 from streamsr.engine.cuts import CutDetector
-from streamsr.errors import InputError
-from streamsr.frame import Frame, Plane
 from streamsr.media.files import file_frames
 from streamsr.networks.contract import Colour
 from streamsr.networks.resample import resize

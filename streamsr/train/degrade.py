@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from streamsr.frame import Frame, Plane
-from streamsr.media.camera import CameraCoding, coded
+from streamsr.core.frame import Frame, Plane
 from streamsr.networks.resample import resize
+from streamsr.train.camera_codec import CameraCoding, coded
 from streamsr.train.settings import DegradeSettings, Scaler
 
 __all__ = ["Recipe", "camera_recipe", "degraded", "drawn"]

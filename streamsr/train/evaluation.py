@@ -16,10 +16,10 @@ from threading import Event as Flag
 
 import torch
 
+from streamsr.core.errors import InputError, ModelError
+from streamsr.core.events import Event
+from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.engine.colour import network_input
-from streamsr.errors import InputError, ModelError
-from streamsr.events import Event
-from streamsr.frame import ColourTags, Frame, Plane
 from streamsr.media.files import FileSource, FolderSource
 from streamsr.media.source import SourceInfo
 from streamsr.networks.contract import Colour, Facts

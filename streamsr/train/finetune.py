@@ -9,7 +9,7 @@ from time import monotonic
 
 import torch
 
-from streamsr.config import load
+from streamsr.core.config import load
 from streamsr.train.loop import Progress, Trainer
 from streamsr.train.settings import (
     TRAINING_NAME,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from streamsr.errors import InputError
+from streamsr.core.errors import InputError
 from streamsr.networks.contract import Facts
 from streamsr.train.coded import Coder
 from streamsr.train.data import Clip, load_clips

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from streamsr.config import dump, load
+from streamsr.core.config import dump, load
+from streamsr.core.errors import UserError
 from streamsr.engine.engines import pick_device
-from streamsr.errors import UserError
 from streamsr.train.ahead import Ahead
 from streamsr.train.chart import Series, chart, write_picture
 from streamsr.train.data import Crops

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from streamsr.core.errors import ModelError
+from streamsr.core.frame import Frame, Plane
 from streamsr.engine.colour import luma_of_rgb, network_input, network_output
 from streamsr.engine.cuts import CutDetector
-from streamsr.errors import ModelError
-from streamsr.frame import Frame, Plane
 from streamsr.networks.contract import Colour
 from streamsr.networks.sliding import Ready, SlidingWindow
 from streamsr.train.results import Scores

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from streamsr.config import Settings
+from streamsr.core.config import Settings
 from streamsr.train.stills import STILL_FRAMES
 from streamsr.zoo.card import Card
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from streamsr.errors import ModelError
+from streamsr.core.errors import ModelError
 from streamsr.networks.fast import Fast
 from streamsr.networks.recurrent import MIDDLE, Recurrent
 from streamsr.zoo.registry import Entry, make_network

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from streamsr.errors import InputError
-from streamsr.frame import Frame, Plane
+from streamsr.core.errors import InputError
+from streamsr.core.frame import Frame, Plane
 from streamsr.media.files import file_frames
 
 __all__ = ["STILL_FRAMES", "Motion", "moving", "still_paths"]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamsr.frame import Plane
+from streamsr.core.frame import Plane
 from streamsr.networks.contract import Facts
 from streamsr.networks.resample import resize
 from streamsr.train.chart import sheet

@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load as parse_safetensors
 from torch import Tensor, nn
 
-from streamsr.config import dump
-from streamsr.errors import ModelError
+from streamsr.core.config import dump
+from streamsr.core.errors import ModelError
 from streamsr.networks.contract import Colour
 from streamsr.networks.edvr import EDVR
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Origin, Weights

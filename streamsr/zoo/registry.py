@@ -12,8 +12,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from streamsr.config import load, nearest
-from streamsr.errors import ConfigError, ModelError
+from streamsr.core.config import load, nearest
+from streamsr.core.data_dir import data_dir
+from streamsr.core.errors import ConfigError, ModelError
+from streamsr.core.redact import redact
 from streamsr.networks.contract import Facts
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast
@@ -21,8 +23,6 @@ from streamsr.networks.int8 import runs_int8
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
-from streamsr.redact import redact
-from streamsr.shipped import shipped
 from streamsr.zoo.card import CARD_NAME, Card
 from streamsr.zoo.weights import read_weights
 
@@ -213,7 +213,7 @@ def _entry(folder: Path) -> Entry:
 def _model_folders(folders: Sequence[Path]) -> Iterator[Path]:
     """Every folder that holds a card, those of ``folders`` first."""
     environment = os.environ.get("STREAMSR_MODELS", "")
-    places = [*folders, *(Path(p) for p in environment.split(os.pathsep) if p), shipped("models")]
+    places = [*folders, *(Path(p) for p in environment.split(os.pathsep) if p), data_dir("models")]
     for place in places:
         if not place.is_dir():
             raise ModelError(f"models folder {str(place)!r}: there is no such folder")

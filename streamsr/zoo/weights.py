@@ -10,7 +10,7 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as format_safetensors
 from torch import nn
 
-from streamsr.errors import ModelError
+from streamsr.core.errors import ModelError
 
 __all__ = ["digest", "read_weights", "write_weights"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from streamsr.engine.kernel_source import KERNELS, kernel_source
+from streamsr.engine.cuda.kernel_source import KERNELS, kernel_source
 
 __all__ = ["CompiledKernels"]
 
@@ -40,7 +40,7 @@ C_TYPES = {
 
 
 class CompiledKernels:
-    """Launches as ``streamsr.engine.kernels.Launch`` does, on the memory of CPU tensors."""
+    """Launches as ``streamsr.engine.cuda.kernels.Launch`` does, on the memory of CPU tensors."""
 
     def __init__(self, compiler: str, folder: Path, *, half: bool = False) -> None:
         source = kernel_source(half=half)

@@ -14,8 +14,8 @@ from time import sleep
 import torch
 from torch import Tensor
 
-from streamsr.engine.device import Event, Forward, Stream
-from streamsr.engine.kernels import KernelConverter, Launch
+from streamsr.engine.cuda.device import Event, Forward, Stream
+from streamsr.engine.cuda.kernels import KernelConverter, Launch
 from streamsr.engine.planes import Converter, TorchConverter
 from streamsr.networks.contract import Facts, Memory
 

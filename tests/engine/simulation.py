@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from streamsr.engine.slots import BATCHES_AHEAD, Lane, Mark, Slots, Step
-from streamsr.window import Window
+from streamsr.engine.cuda.slots import BATCHES_AHEAD, Lane, Mark, Slots, Step
+from streamsr.networks.window import Window
 
 __all__ = ["STAGES", "Simulation"]
 

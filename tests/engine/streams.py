@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from streamsr.engine.cuda import CudaEngine
+from streamsr.core.events import Event
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.metrics import Meter
+from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.engines import Engines
-from streamsr.events import Event
-from streamsr.frame import ColourTags, Frame
-from streamsr.metrics import Meter
 from streamsr.networks.contract import Colour, Facts, Memory, RecurrentNetwork
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast

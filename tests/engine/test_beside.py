@@ -9,13 +9,13 @@ from host_device import MakeDevice
 from streams import Centre, centre_model, flat
 from torch import Tensor, nn
 
-from streamsr.engine.batch import LONG_S, Batcher
+from streamsr.core.frame import Frame
+from streamsr.core.metrics import Meter
 from streamsr.engine.cpu import CpuEngine
-from streamsr.engine.cuda import CudaEngine
+from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.job import Job, run_jobs
-from streamsr.engine.pool import Pool
-from streamsr.frame import Frame
-from streamsr.metrics import Meter
+from streamsr.engine.scheduler import LONG_S, Scheduler
+from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
 
@@ -47,7 +47,7 @@ def small() -> Frame:
 @pytest.mark.parametrize("beside", [True, False])
 def test_no_thread_is_left_to_it(beside: bool) -> None:
     model = SlidingWindow(Slow(), Facts(2, 1, 0, Colour.LUMA))
-    with Pool[Job](2, Batcher(1, 0.0), run_jobs, Job.abandon) as pool:
+    with ThreadPool[Job](2, Scheduler(1, 0.0), run_jobs, Job.abandon) as pool:
         engine = CpuEngine(model, torch.device("cpu"), pool)
         stream = engine.stream("cam", Meter(), lambda event: None)
         check = engine.stream(

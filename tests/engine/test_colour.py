@@ -8,8 +8,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.colour import luma_of_rgb, network_input, network_output
-from streamsr.frame import ColourTags, Frame
 from streamsr.networks.contract import Colour
 from streamsr.networks.resample import resize
 

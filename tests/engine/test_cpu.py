@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamsr.engine.batch import Batcher
+from streamsr.core.errors import UserError
+from streamsr.core.events import Code, Event
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.metrics import Meter
+from streamsr.engine.base import Engine, EngineStream
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.cpu import CpuEngine
 from streamsr.engine.engines import Engines, pick_device
-from streamsr.engine.face import Engine, EngineStream
 from streamsr.engine.job import Job, run_jobs
-from streamsr.engine.pool import Pool
-from streamsr.errors import UserError
-from streamsr.events import Code, Event
-from streamsr.frame import ColourTags, Frame
-from streamsr.metrics import Meter
+from streamsr.engine.scheduler import Scheduler
+from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.resample import resize
 from streamsr.networks.sliding import SlidingWindow
@@ -270,7 +270,7 @@ def test_windows_of_several_streams_run_as_one_batch() -> None:
     network = Toy()
     sizes: list[int] = []
     network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
-    with Pool[Job](1, Batcher(4, 0.2), run_jobs, Job.abandon) as pool:
+    with ThreadPool[Job](1, Scheduler(4, 0.2), run_jobs, Job.abandon) as pool:
         engine = CpuEngine(SlidingWindow(network, facts()), CPU, pool)
         streams = [Bench(engine).stream for _ in range(4)]
         futures: list[list[Future[Frame]]] = [[] for _ in streams]

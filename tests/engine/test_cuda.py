@@ -31,8 +31,8 @@ from streams import (
     small_fast,
 )
 
-from streamsr.engine.cuda import CudaEngine
-from streamsr.frame import ColourTags, Frame
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
 

@@ -29,9 +29,9 @@ from streams import (
 from test_kernels import noise, read, written
 from torch import Tensor, nn
 
-from streamsr.engine.cuda import CudaEngine
-from streamsr.engine.device import CudaDevice
-from streamsr.engine.kernels import KernelConverter, converter_on
+from streamsr.engine.cuda.device import CudaDevice
+from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.kernels import KernelConverter, converter_on
 from streamsr.engine.planes import TorchConverter
 from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.resample import resize

@@ -14,9 +14,9 @@ from streams import (
 )
 from torch import Tensor
 
-from streamsr.engine.cuda import CudaEngine
-from streamsr.engine.plain import scaled_plainly
-from streamsr.events import Code
+from streamsr.core.events import Code
+from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.resample import scaled_plainly
 
 
 class Spoilt(Centre):

@@ -13,9 +13,9 @@ from host_device import MakeDevice
 from streams import Bench, Centre, Counting, assert_same, centre_model, counting_model, flat, of_cpu
 from torch import Tensor, nn
 
-from streamsr.engine.cuda import CudaEngine
-from streamsr.engine.plain import scaled_plainly
-from streamsr.frame import Frame
+from streamsr.core.frame import Frame
+from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.resample import scaled_plainly
 from streamsr.networks.contract import Memory
 
 

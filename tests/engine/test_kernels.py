@@ -14,11 +14,11 @@ import torch
 from compiled import CompiledKernels
 from torch import Tensor
 
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.colour import network_input, network_output
-from streamsr.engine.kernel_source import KERNELS, kernel_source
-from streamsr.engine.kernels import KernelConverter, converter_on
+from streamsr.engine.cuda.kernel_source import KERNELS, kernel_source
+from streamsr.engine.cuda.kernels import KernelConverter, converter_on
 from streamsr.engine.planes import Converter, TorchConverter
-from streamsr.frame import ColourTags, Frame
 from streamsr.networks.contract import Colour
 from streamsr.networks.resample import resize
 

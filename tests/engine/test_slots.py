@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from simulation import STAGES, Simulation
 
-from streamsr.engine.slots import Lane, Phase, Slots, Step
+from streamsr.engine.cuda.slots import Lane, Phase, Slots, Step
 
 SEEDS = range(16)
 DEVICE = {"device in", "device out"}

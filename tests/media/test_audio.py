@@ -1,4 +1,4 @@
-"""Sound encoded anew: as clean for each of many as for one alone, wherever it comes from."""
+"""AudioFrame encoded anew: as clean for each of many as for one alone, wherever it comes from."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -11,31 +11,31 @@ import pytest
 from streamsr.media.audio import AudioEncoder
 from streamsr.media.demo import DemoSource
 from streamsr.media.files import FileSource
-from streamsr.media.source import Sound, Source
+from streamsr.media.source import AudioFrame, Source
 
 RATE = 48_000
 TONE_HZ = 440  # of the clips
 CODECS = ["libopus", "aac"]
 
 
-def sounds_of(source: Source, count: int) -> list[Sound]:
+def sounds_of(source: Source, count: int) -> list[AudioFrame]:
     items = source.items(threading.Event())
-    sounds = (item for item in items if isinstance(item, Sound))
-    return [sound for sound, _ in zip(sounds, range(count), strict=False)]
+    audios = (item for item in items if isinstance(item, AudioFrame))
+    return [audio for audio, _ in zip(audios, range(count), strict=False)]
 
 
 @pytest.fixture
 def sources(clip: Callable[..., Path]) -> dict[str, Source]:
-    """Sound as packets of AAC, and as samples."""
+    """AudioFrame as packets of AAC, and as samples."""
     return {"packets": FileSource(str(clip()), lambda event: None), "samples": DemoSource()}
 
 
-def encoded(sounds: Iterable[Sound], encoders: list[AudioEncoder]) -> list[list[bytes]]:
-    """What each encoder makes of the sounds, all given to all in turn."""
+def encoded(audios: Iterable[AudioFrame], encoders: list[AudioEncoder]) -> list[list[bytes]]:
+    """What each encoder makes of the audios, all given to all in turn."""
     made: list[list[bytes]] = [[] for _ in encoders]
-    for sound in sounds:
+    for audio in audios:
         for packets, encoder in zip(made, encoders, strict=True):
-            packets += [bytes(packet) for packet in encoder.encode(sound)]
+            packets += [bytes(packet) for packet in encoder.encode(audio)]
     return made
 
 
@@ -75,9 +75,9 @@ def test_an_encoder_does_not_notice_another(
 
 
 def test_a_packet_is_decoded_once(sources: dict[str, Source]) -> None:
-    for sound in sounds_of(sources["packets"], 5):
-        assert sound.decoded() is sound.decoded()
-        assert sum(frame.samples for frame in sound.decoded()) in (0, 1024)
+    for audio in sounds_of(sources["packets"], 5):
+        assert audio.decoded() is audio.decoded()
+        assert sum(frame.samples for frame in audio.decoded()) in (0, 1024)
 
 
 def test_a_damaged_packet_gives_nothing_however_often(sources: dict[str, Source]) -> None:
@@ -85,7 +85,7 @@ def test_a_damaged_packet_gives_nothing_however_often(sources: dict[str, Source]
     assert second.packet is not None
     noise = av.Packet(b"\xff" * 40)
     noise.stream = second.packet.stream
-    damaged = Sound(second.time_s, "aac", noise)
+    damaged = AudioFrame(second.time_s, "aac", noise)
     assert len(first.decoded()) + len(third.decoded()) > 0
     assert damaged.decoded() == damaged.decoded() == ()
     assert encoded([damaged], [AudioEncoder("aac")]) == [[]]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from peers import read_number, scene
 
-from streamsr.errors import OutputError
-from streamsr.frame import ColourTags, Frame
+from streamsr.core.errors import OutputError
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.settings import EncoderSettings
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.pixels import planes_of
-from streamsr.settings import EncoderSettings
 
 TICK = Fraction(1, 90_000)
 RATE = Fraction(25)

@@ -12,12 +12,12 @@ import pytest
 from peers import camera_clip, read_number
 from peers.odd import titled, without
 
-from streamsr.errors import InputError
-from streamsr.events import Code, Event
-from streamsr.frame import ColourTags, Frame
+from streamsr.core.errors import InputError
+from streamsr.core.events import Code, Event
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.media.files import FileSource, FolderSource, file_frames
 from streamsr.media.images import ImageWriter
-from streamsr.media.source import Item, Sound, SourceInfo
+from streamsr.media.source import AudioFrame, Item, SourceInfo
 
 Make = Callable[..., Path]
 
@@ -49,9 +49,9 @@ def test_a_clip_is_described_and_read_whole(clip: Make) -> None:
     assert info.sample_aspect == 1
     assert seen(frames) == list(range(50))
     assert [f.time_s for f in frames] == pytest.approx([n / 25 for n in range(50)], abs=1e-3)
-    sounds = [item for item in items if isinstance(item, Sound)]
-    assert [s.time_s for s in sounds] == pytest.approx(
-        [n * 1024 / 48_000 for n in range(len(sounds))], abs=0.025
+    audios = [item for item in items if isinstance(item, AudioFrame)]
+    assert [s.time_s for s in audios] == pytest.approx(
+        [n * 1024 / 48_000 for n in range(len(audios))], abs=0.025
     )
     assert events == []
 
@@ -91,9 +91,9 @@ def test_time_counts_from_the_start_of_the_file(tmp_path: Path, clip: Make) -> N
     items, _ = read(path)
     frames = pictures(items)
     assert seen(frames) == list(range(25))
-    sound = next(item.time_s for item in items if isinstance(item, Sound))
-    assert frames[0].time_s - sound == pytest.approx(0.0, abs=0.03)
-    assert min(frames[0].time_s, sound) == pytest.approx(0.0, abs=0.001)
+    audio = next(item.time_s for item in items if isinstance(item, AudioFrame))
+    assert frames[0].time_s - audio == pytest.approx(0.0, abs=0.03)
+    assert min(frames[0].time_s, audio) == pytest.approx(0.0, abs=0.001)
 
 
 @pytest.mark.parametrize(("degrees", "size"), [(90, "180x320"), (-90, "180x320"), (180, "320x180")])
@@ -184,13 +184,13 @@ def test_an_mp4_without_its_index_is_an_input_error(tmp_path: Path, clip: Make) 
         read(path)
 
 
-def test_sound_alone_is_an_input_error(tmp_path: Path) -> None:
+def test_audio_alone_is_an_input_error(tmp_path: Path) -> None:
     path = tmp_path / "song.wav"
     with av.open(path, "w") as out:
-        sound = out.add_stream("pcm_s16le", rate=8000, layout="mono")
+        audio = out.add_stream("pcm_s16le", rate=8000, layout="mono")
         samples = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), "s16", "mono")
         samples.sample_rate = 8000
-        out.mux(sound.encode(samples))
+        out.mux(audio.encode(samples))
     with pytest.raises(InputError, match="there is no video in it"):
         read(path)
 
@@ -272,7 +272,7 @@ def test_a_title_in_another_alphabet_is_no_fault(tmp_path: Path) -> None:
     assert events == []
 
 
-def test_sound_without_a_decoder_is_left_out(tmp_path: Path) -> None:
+def test_audio_without_a_decoder_is_left_out(tmp_path: Path) -> None:
     items, events = read(without("audio", tmp_path / "mute.mkv"))
     info = described(items)
     assert (info.audio, info.audio_codec) == (None, "")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamsr.errors import InputError, OutputError
-from streamsr.frame import ColourTags, Frame
+from streamsr.core.errors import InputError, OutputError
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.media.images import ImageWriter, image_frames, image_names, read_image
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6

@@ -12,12 +12,12 @@ import pytest
 from peers import MuteServer, RtspCamera, read_number
 from peers.odd import titled, without
 
-from streamsr.errors import SourceAuthError, SourceError
-from streamsr.events import Code, Event
-from streamsr.frame import Frame
+from streamsr.core.errors import SourceAuthError, SourceError
+from streamsr.core.events import Code, Event
+from streamsr.core.frame import Frame
 from streamsr.media.files import file_frames
 from streamsr.media.live import LiveSource
-from streamsr.media.source import Sound, SourceInfo
+from streamsr.media.source import AudioFrame, SourceInfo
 
 Camera = Callable[..., RtspCamera]
 
@@ -89,7 +89,7 @@ def test_every_picture_once_in_order(
     steps = {(b - a) % 100 for a, b in itertools.pairwise(numbers)}  # the clip loops
     assert steps == {1}
     assert rising([frame.pts for frame in reader.frames])
-    assert any(isinstance(item, Sound) for item in reader.items)
+    assert any(isinstance(item, AudioFrame) for item in reader.items)
     assert [event.code for event in events] == [Code.SRC_UP]
 
 
@@ -239,7 +239,7 @@ def test_a_title_in_another_alphabet_is_no_fault(tmp_path: Path, events: list[Ev
     assert [event.code for event in events] == [Code.SRC_UP]
 
 
-def test_sound_without_a_decoder_is_left_out(tmp_path: Path, events: list[Event]) -> None:
+def test_audio_without_a_decoder_is_left_out(tmp_path: Path, events: list[Event]) -> None:
     with (
         WebCamera(without("audio", tmp_path / "mute.mkv", 3.0)) as camera,
         Reader(LiveSource(camera.url, events.append)) as reader,

@@ -1,4 +1,4 @@
-"""Written files, opened again: colours, pixel shape, sound, time, and what a kill leaves."""
+"""Written files, opened again: colours, pixel shape, audio, time, and what a kill leaves."""
 
 import subprocess
 import sys
@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 from peers import number_in, scene
 
-from streamsr.errors import OutputError
-from streamsr.events import Event
-from streamsr.frame import ColourTags, Frame
+from streamsr.core.errors import OutputError
+from streamsr.core.events import Event
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.packet import OUTPUT, Packet
+from streamsr.core.settings import EncoderSettings
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.files import FileSource
 from streamsr.media.muxing import FileWriter, check_writable
 from streamsr.media.pixels import to_av
-from streamsr.media.source import Sound, SourceInfo
-from streamsr.packet import OUTPUT, Packet
-from streamsr.settings import EncoderSettings
+from streamsr.media.source import AudioFrame, SourceInfo
 
 RATE = Fraction(25)
 HZ = 48_000
@@ -30,7 +30,7 @@ ENDINGS = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 
 
 class Writing:
-    """Frames and sound into a file, as ``streamsr.delivery`` sends them."""
+    """Frames and audio into a file, as ``streamsr.pipeline.delivery`` sends them."""
 
     def __init__(self, path: Path, info: SourceInfo, aspect: Fraction = Fraction(1)) -> None:
         self.writer = FileWriter(path)
@@ -63,27 +63,27 @@ def numbered(count: int, tags: ColourTags | None = None) -> Iterator[Frame]:
 
 
 def rewrite(source: Path, target: Path) -> None:
-    """Read a file and write it again, sound and all, in the order in which it comes."""
+    """Read a file and write it again, audio and all, in the order in which it comes."""
 
     def fail(event: Event) -> None:
         raise AssertionError(event)
 
     writing: Writing | None = None
-    held: list[Sound] = []
+    held: list[AudioFrame] = []
     for item in FileSource(str(source), fail).items(threading.Event()):
         if isinstance(item, SourceInfo):
             writing = Writing(target, item, item.sample_aspect)
         elif isinstance(item, Frame):
             assert writing is not None
             writing.frame(item)
-            for sound in held:
-                writing.writer.sound(sound)
+            for audio in held:
+                writing.writer.audio(audio)
             held.clear()
         else:
             held.append(item)
     assert writing is not None
-    for sound in held:
-        writing.writer.sound(sound)
+    for audio in held:
+        writing.writer.audio(audio)
     writing.writer.close()
 
 
@@ -92,7 +92,7 @@ def numbers(path: Path) -> list[int | None]:
         return [number_in(picture) for picture in container.decode(video=0)]
 
 
-def sound_packets(path: Path) -> list[bytes]:
+def audio_packets(path: Path) -> list[bytes]:
     with av.open(path) as container:
         return [bytes(p) for p in container.demux(audio=0) if p.size]
 
@@ -164,13 +164,13 @@ def test_a_killed_writer_leaves_a_file_that_plays(tmp_path: Path, suffix: str) -
 
 
 @ENDINGS
-def test_sound_that_players_take_is_copied(
+def test_audio_that_players_take_is_copied(
     tmp_path: Path, suffix: str, clip: Callable[..., Path]
 ) -> None:
     source, target = clip(seconds=2.0), tmp_path / f"out{suffix}"
     rewrite(source, target)
-    _priming, *rest = sound_packets(source)  # before 0: it would move the pictures
-    assert sound_packets(target) == rest
+    _priming, *rest = audio_packets(source)  # before 0: it would move the pictures
+    assert audio_packets(target) == rest
     assert numbers(target) == list(range(50))
 
 
@@ -179,7 +179,7 @@ def tick_clip(path: Path, codec: str, seconds: int = 4) -> Path:
     with av.open(path, "w") as out:
         video = out.add_stream("libx264", rate=RATE)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
-        sound = out.add_stream(codec, rate=HZ, layout="mono")
+        audio = out.add_stream(codec, rate=HZ, layout="mono")
         for n in range(25 * seconds):
             lit = n >= 25 and n % 25 < 2
             luma = np.full((48, 64), 235 if lit else 30, np.uint8)
@@ -193,9 +193,9 @@ def tick_clip(path: Path, codec: str, seconds: int = 4) -> Path:
             samples = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
             samples.sample_rate, samples.pts = HZ, n * HZ // 25
             samples.time_base = Fraction(1, HZ)
-            out.mux(sound.encode(samples))
+            out.mux(audio.encode(samples))
         out.mux(video.encode(None))
-        out.mux(sound.encode(None))
+        out.mux(audio.encode(None))
     return path
 
 
@@ -227,7 +227,7 @@ def beeps(path: Path) -> list[float]:
     ("source", "codec", "written"),
     [("a.mp4", "aac", "aac"), ("a.mkv", "aac", "aac"), ("a.mov", "pcm_s24le", "aac")],
 )
-def test_picture_and_sound_stay_in_step(
+def test_picture_and_audio_stay_in_step(
     tmp_path: Path, suffix: str, source: str, codec: str, written: str
 ) -> None:
     made = tick_clip(tmp_path / source, codec)
@@ -240,7 +240,7 @@ def test_picture_and_sound_stay_in_step(
     assert heard == pytest.approx(seen, abs=0.04)
 
 
-def test_sound_without_a_codec_is_encoded(tmp_path: Path) -> None:
+def test_audio_without_a_codec_is_encoded(tmp_path: Path) -> None:
     """As the built-in camera gives it: samples."""
     path = tmp_path / "out.mp4"
     writing = Writing(path, silent("pcm_s16le"))
@@ -249,7 +249,7 @@ def test_sound_without_a_codec_is_encoded(tmp_path: Path) -> None:
         wave = (20_000 * np.sin(np.arange(1920) * 0.13)).astype(np.int16)
         samples = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
         samples.sample_rate = HZ
-        writing.writer.sound(Sound(n / 25, "pcm_s16le", samples=samples))
+        writing.writer.audio(AudioFrame(n / 25, "pcm_s16le", samples=samples))
     writing.writer.close()
     with av.open(path) as container:
         heard = [s.to_ndarray() for s in container.decode(audio=0)]
@@ -258,27 +258,27 @@ def test_sound_without_a_codec_is_encoded(tmp_path: Path) -> None:
     assert max(np.abs(h).max() for h in heard) > 0.3
 
 
-def test_repeated_sound_is_left_out(tmp_path: Path, clip: Callable[..., Path]) -> None:
+def test_repeated_audio_is_left_out(tmp_path: Path, clip: Callable[..., Path]) -> None:
     """After a reconnect a source may give once more what it gave before."""
     path, source = tmp_path / "out.mp4", clip(seconds=2.0)
     items = list(FileSource(str(source), lambda event: None).items(threading.Event()))
-    sounds = [item for item in items if isinstance(item, Sound)]
+    audios = [item for item in items if isinstance(item, AudioFrame)]
     info = next(item for item in items if isinstance(item, SourceInfo))
     writing = Writing(path, info)
     for frame in numbered(25):
         writing.frame(frame)
-    for sound in [*sounds[:20], *sounds[10:30]]:
-        writing.writer.sound(sound)
+    for audio in [*audios[:20], *audios[10:30]]:
+        writing.writer.audio(audio)
     writing.writer.close()
-    assert sound_packets(path) == sound_packets(source)[1:30]
+    assert audio_packets(path) == audio_packets(source)[1:30]
 
 
-def test_sound_of_a_silent_file_is_left_out(tmp_path: Path) -> None:
+def test_audio_of_a_silent_file_is_left_out(tmp_path: Path) -> None:
     path = tmp_path / "out.mkv"
     writing = Writing(path, silent())
     for frame in numbered(3):
         writing.frame(frame)
-        writing.writer.sound(Sound(0.0, "aac", packet=av.Packet(b"noise")))
+        writing.writer.audio(AudioFrame(0.0, "aac", packet=av.Packet(b"noise")))
     writing.writer.close()
     writing.writer.close()  # again: nothing
     with av.open(path) as container:
@@ -326,12 +326,12 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
         fill()
 
 
-def with_sound(path: Path, codec: str, layout: str = "mono", first: int = 0) -> Path:
+def with_audio(path: Path, codec: str, layout: str = "mono", first: int = 0) -> Path:
     """Two seconds of numbers, and a tone in ``codec``."""
     with av.open(str(path), "w") as out:
         video = out.add_stream("libx264", rate=RATE)
         video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
-        sound = out.add_stream(codec, rate=HZ, layout=layout)
+        audio = out.add_stream(codec, rate=HZ, layout=layout)
         for number, planes in enumerate(scene(320, 180, 50, first, False)):
             picture = to_av(Frame(tuple(planes), ColourTags(1, 1, 1), number, Fraction(1, 25)))
             out.mux(video.encode(picture))
@@ -339,19 +339,19 @@ def with_sound(path: Path, codec: str, layout: str = "mono", first: int = 0) -> 
             channels = 2 if layout == "stereo" else 1
             samples = av.AudioFrame.from_ndarray(np.repeat(wave, channels)[None], "s16", layout)
             samples.sample_rate, samples.pts = HZ, number * 1920
-            out.mux(sound.encode(samples))
+            out.mux(audio.encode(samples))
         out.mux(video.encode(None))
-        out.mux(sound.encode(None))
+        out.mux(audio.encode(None))
     return path
 
 
 @pytest.mark.parametrize(
     ("codec", "suffix"), [("aac", ".ts"), ("ac3", ".mkv"), ("mp2", ".ts"), ("pcm_mulaw", ".mov")]
 )
-def test_sound_that_mp4_cannot_begin_with_is_encoded(
+def test_audio_that_mp4_cannot_begin_with_is_encoded(
     tmp_path: Path, codec: str, suffix: str
 ) -> None:
-    source, target = with_sound(tmp_path / f"in{suffix}", codec), tmp_path / "out.mp4"
+    source, target = with_audio(tmp_path / f"in{suffix}", codec), tmp_path / "out.mp4"
     rewrite(source, target)
     with av.open(str(target)) as container:
         (audio,) = container.streams.audio
@@ -360,9 +360,9 @@ def test_sound_that_mp4_cannot_begin_with_is_encoded(
     assert numbers(target) == list(range(50))
 
 
-def test_sound_that_changes_its_format_and_steps_back_goes_on(tmp_path: Path) -> None:
+def test_audio_that_changes_its_format_and_steps_back_goes_on(tmp_path: Path) -> None:
     parts = [
-        with_sound(tmp_path / f"{layout}.ts", "mp2", layout, first)
+        with_audio(tmp_path / f"{layout}.ts", "mp2", layout, first)
         for layout, first in (("mono", 0), ("stereo", 50))
     ]
     joined = tmp_path / "joined.ts"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from streamsr.errors import InputError
+from streamsr.core.errors import InputError
 from streamsr.media.demo import DemoSource
 from streamsr.media.files import FileSource, FolderSource
 from streamsr.media.live import LiveSource

@@ -25,7 +25,7 @@ from peers import (
     read_number,
 )
 
-from streamsr.frame import ColourTags
+from streamsr.core.frame import ColourTags
 
 CANARY = "p@ss/w%rd:#1"
 LOOP = 100  # numbers in the default clip
@@ -122,7 +122,7 @@ class TestClip:
 
 class TestRtspCamera:
     @pytest.mark.parametrize("transport", ["tcp", "udp"])
-    def test_plays_in_real_time_with_sound(
+    def test_plays_in_real_time_with_audio(
         self, rtsp_camera: Camera, clip: Clip, transport: str
     ) -> None:
         camera = rtsp_camera(clip(gop=LOOP))  # whoever waits for a keyframe waits 4 s

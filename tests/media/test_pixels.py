@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamsr.frame import ColourTags, Frame
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.media.pixels import from_av, planes_of, to_av
 
 QUADRANTS = {  # Y, Cb, Cr of each: rows and columns that are mixed up show

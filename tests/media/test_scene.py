@@ -1,4 +1,4 @@
-"""The built-in scene: the same each time, legible once coded, in step with its sound."""
+"""The built-in scene: the same each time, legible once coded, in step with its audio."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -10,7 +10,7 @@ import pytest
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
-from streamsr.frame import ColourTags, Frame, Plane
+from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.media.pixels import planes_of, to_av
 from streamsr.media.scene import SOUND_RATE, Scene, read_counter
 
@@ -47,7 +47,7 @@ def test_every_scene_of_a_size_is_the_same(scene: Scene) -> None:
     for number in (0, 7, 1234, 90_000):
         pairs = zip(scene.picture(number), again.picture(number), strict=True)
         assert all(np.array_equal(one, other) for one, other in pairs)
-        assert np.array_equal(scene.sound(number), again.sound(number))
+        assert np.array_equal(scene.audio(number), again.audio(number))
 
 
 def test_pictures_are_functions_of_their_number_alone(scene: Scene) -> None:
@@ -77,30 +77,30 @@ def test_counter_is_not_read_where_there_is_none(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("rate", [25, 24, 50, 7])
-def test_sound_is_as_long_as_the_pictures(rate: int) -> None:
+def test_audio_is_as_long_as_the_pictures(rate: int) -> None:
     scene = Scene(96, 64, rate)
-    assert sum(len(scene.sound(number)) for number in range(3 * rate)) == 3 * SOUND_RATE
-    assert scene.sound(1).dtype == np.int16
+    assert sum(len(scene.audio(number)) for number in range(3 * rate)) == 3 * SOUND_RATE
+    assert scene.audio(1).dtype == np.int16
 
 
 def test_tick_and_flash_start_each_second(scene: Scene) -> None:
-    heard = [n for n in range(500) if np.abs(scene.sound(n).astype(int)).max() > TICK]
+    heard = [n for n in range(500) if np.abs(scene.audio(n).astype(int)).max() > TICK]
     seen = [n for n in range(500) if lamp(scene, n) == 235]
     assert heard == seen == list(range(0, 500, scene.rate))
-    assert np.abs(scene.sound(25)[:48].astype(int)).max() > TICK  # within the first millisecond
+    assert np.abs(scene.audio(25)[:48].astype(int)).max() > TICK  # within the first millisecond
 
 
 def lamp(scene: Scene, number: int) -> int:
     return int(scene.picture(number)[0][15, 68])
 
 
-def test_sound_is_soft_between_ticks_and_runs_on_where_it_repeats(scene: Scene) -> None:
-    sound = np.concatenate([scene.sound(n) for n in range(375, 425)]).astype(int)
-    away = np.arange(len(sound)) % SOUND_RATE >= SOUND_RATE // 50
-    assert 500 < np.abs(sound[away]).mean() < TICK / 2
-    steps: NDArray[np.intp] = np.abs(np.diff(sound))
+def test_audio_is_soft_between_ticks_and_runs_on_where_it_repeats(scene: Scene) -> None:
+    audio = np.concatenate([scene.audio(n) for n in range(375, 425)]).astype(int)
+    away = np.arange(len(audio)) % SOUND_RATE >= SOUND_RATE // 50
+    assert 500 < np.abs(audio[away]).mean() < TICK / 2
+    steps: NDArray[np.intp] = np.abs(np.diff(audio))
     assert steps[away[1:]].max() < 1500
-    assert np.array_equal(scene.sound(0), scene.sound(400))
+    assert np.array_equal(scene.audio(0), scene.audio(400))
 
 
 def test_everything_moves_at_its_own_speed(scene: Scene) -> None:

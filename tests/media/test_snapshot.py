@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streamsr.errors import StreamsrError
-from streamsr.frame import ColourTags, Frame
-from streamsr.hub import Hub
+from streamsr.core.errors import StreamsrError
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.packet import OUTPUT, Packet
+from streamsr.core.settings import EncoderSettings
+from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.pixels import planes_of
 from streamsr.media.snapshot import jpeg_of, snapshot
-from streamsr.packet import OUTPUT, Packet
-from streamsr.settings import EncoderSettings
 
 PATCH = 32  # samples on a side of one flat colour
 SIZE = 8 * PATCH
@@ -133,21 +133,21 @@ def test_keyframes_cut_short_do_no_harm() -> None:
 
 async def test_a_keyframe_is_asked_for_and_taken() -> None:
     asked = asyncio.Event()
-    hub = Hub(asked.set)
+    broadcaster = Broadcaster(asked.set)
     packet = keyframe(patches(TAGS[0]))
-    taking = asyncio.create_task(snapshot(hub))
+    taking = asyncio.create_task(snapshot(broadcaster))
     await asked.wait()
-    hub.publish(Packet(OUTPUT, b"no keyframe", 0, BASE, keyframe=False))
-    hub.publish(packet)
+    broadcaster.publish(Packet(OUTPUT, b"no keyframe", 0, BASE, keyframe=False))
+    broadcaster.publish(packet)
     assert await taking == jpeg_of(packet)
-    assert len(hub) == 0
+    assert len(broadcaster) == 0
 
 
 async def test_no_keyframe_comes() -> None:
-    hub = Hub(lambda: None)
+    broadcaster = Broadcaster(lambda: None)
     with pytest.raises(TimeoutError):
-        await snapshot(hub, timeout_s=0.05)
-    assert len(hub) == 0
-    hub.close()
+        await snapshot(broadcaster, timeout_s=0.05)
+    assert len(broadcaster) == 0
+    broadcaster.close()
     with pytest.raises(StreamsrError, match="the stream has ended"):
-        await snapshot(hub)
+        await snapshot(broadcaster)

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.colour import network_input
-from streamsr.frame import ColourTags, Frame
 from streamsr.media.scene import Scene
 from streamsr.networks.contract import Colour
 from streamsr.networks.convolutions import Convolutions

@@ -12,7 +12,7 @@ from streamsr.networks.fast import Fast
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow, WindowState
-from streamsr.window import mirrored_indices
+from streamsr.networks.window import mirrored_indices
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}  # a batch of windows may sum in another order than one
 

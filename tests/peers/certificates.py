@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from streamsr.settings import ServeSettings
+from streamsr.core.settings import ServeSettings
 
 __all__ = ["Authority", "make_certificate"]
 

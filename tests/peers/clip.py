@@ -16,7 +16,7 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
-from streamsr.frame import ColourTags
+from streamsr.core.frame import ColourTags
 
 __all__ = ["BAND", "camera_clip", "draw_number", "number_in", "read_number", "scene"]
 
@@ -65,9 +65,9 @@ def camera_clip(
         if aspect is not None:
             video.sample_aspect_ratio = aspect
         video.options = _encoder_options(codec, gop, b_frames, slices, crf)
-        sound = out.add_stream("aac", rate=AUDIO_HZ) if audio else None
-        if sound is not None:
-            sound.layout = "mono"
+        audio = out.add_stream("aac", rate=AUDIO_HZ) if audio else None
+        if audio is not None:
+            audio.layout = "mono"
 
         for number, planes in enumerate(scene(width, height, count, first, colour.full_range)):
             if first + number in missing:
@@ -76,8 +76,8 @@ def camera_clip(
             frame.pts, frame.time_base = number, 1 / Fraction(rate)
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
-        if sound is not None:
-            _write_tone(out, sound, float(count / Fraction(rate)))
+        if audio is not None:
+            _write_tone(out, audio, float(count / Fraction(rate)))
     return path
 
 
@@ -181,12 +181,12 @@ def _encoder_options(codec: str, gop: int, b_frames: int, slices: int, crf: int)
     return {}
 
 
-def _write_tone(out: OutputContainer, sound: av.AudioStream, seconds: float) -> None:
+def _write_tone(out: OutputContainer, audio: av.AudioStream, seconds: float) -> None:
     for start in range(0, round(seconds * AUDIO_HZ), 1024):
         time = np.arange(start, start + 1024) / AUDIO_HZ
         wave = (0.2 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
         frame = AudioFrame.from_ndarray(wave[None], format="fltp", layout="mono")
         frame.sample_rate, frame.pts = AUDIO_HZ, start
         frame.time_base = Fraction(1, AUDIO_HZ)
-        out.mux(sound.encode(frame))
-    out.mux(sound.encode(None))
+        out.mux(audio.encode(frame))
+    out.mux(audio.encode(None))

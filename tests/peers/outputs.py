@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamsr.events import Code, Event
-from streamsr.media.retention import recording_of
-from streamsr.publishing import Publisher
-from streamsr.settings import HlsSettings, PublishSettings, RecordSettings
+from streamsr.core.events import Code, Event
+from streamsr.core.settings import HlsSettings, PublishSettings, RecordSettings
+from streamsr.outputs.output import Publisher
+from streamsr.outputs.retention import recording_of
 
 from .studio import FPS, Seen, Studio, seen
 from .waiting import until
@@ -33,7 +33,7 @@ class Outputs:
     def start(self, settings: Settings, give_up_s: float | None = None) -> Publisher:
         studio = self.studio
         publisher = Publisher(
-            "cam", settings, studio.hub, studio.status, self.events.append, give_up_s
+            "cam", settings, studio.broadcaster, studio.status, self.events.append, give_up_s
         )
         self.publishers.append(publisher)
         self.tasks.append(asyncio.create_task(publisher.run()))

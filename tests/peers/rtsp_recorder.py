@@ -1,5 +1,5 @@
 """An RTSP server that is published to: takes ANNOUNCE and RECORD over TCP and UDP:
-picture and sound at ``/live``, a picture alone at ``/silent``.
+picture and audio at ``/live``, a picture alone at ``/silent``.
 
 A script for the system's python3, which has gst-rtsp-server; it imports nothing of the project.
 What a session brings goes into a Matroska file of its own, FOLDER/1.mkv and so on, which can be

@@ -1,6 +1,6 @@
-"""A live stream that costs next to nothing: encoded once, then sent into a hub in real time.
+"""A live stream that costs next to nothing: encoded once, then sent in real time.
 
-Every picture carries its number, and the sound beeps in step with each whole second of pictures:
+Every picture carries its number, and the audio beeps in step with each whole second of pictures:
 a beep begins with every picture whose number is a multiple of ``FPS``. The clip goes round without
 a seam in time; numbers begin at 0 again.
 """
@@ -19,9 +19,9 @@ from typing import Self
 import av
 import numpy as np
 
-from streamsr.hub import Hub
-from streamsr.packet import AAC, OUTPUT, Packet
-from streamsr.status import StreamStatus
+from streamsr.core.packet import AAC, OUTPUT, Packet
+from streamsr.core.status import StreamStatus
+from streamsr.ipc.broadcaster import Broadcaster
 
 from .clip import number_in, scene
 
@@ -35,26 +35,26 @@ BEEP_S = 0.08
 
 
 class Studio:
-    """Sends its stream to ``hub`` until left; ``sound`` and ``size`` may be changed on the way.
+    """Sends its stream to ``broadcaster`` until left; ``audio`` and ``size`` may change meanwhile.
 
     ``lag_s`` is the longest that the event loop kept a task waiting beyond its time.
     """
 
-    def __init__(self, *, sound: bool = True, size: tuple[int, int] = (320, 180)) -> None:
-        self.hub = Hub(self._ask)
+    def __init__(self, *, audio: bool = True, size: tuple[int, int] = (320, 180)) -> None:
+        self.broadcaster = Broadcaster(self._ask)
         self.asked = 0  # how often a keyframe was asked for; it comes when it comes
-        self.sound = sound
+        self.audio = audio
         self.size = size
         self.sent = 0  # pictures
         self.lag_s = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def status(self) -> StreamStatus:
-        return StreamStatus("cam", "live", "fast", "cpu", "", "", rate=FPS, sound=self.sound)
+        return StreamStatus("cam", "live", "fast", "cpu", "", "", rate=FPS, audio=self.audio)
 
     async def __aenter__(self) -> Self:
         pictures(*self.size)
-        sounds()
+        audios()
         self._task = asyncio.create_task(self._run(), name="studio")
         return self
 
@@ -62,7 +62,7 @@ class Studio:
         assert self._task is not None
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        self.hub.close()
+        self.broadcaster.close()
 
     def _ask(self) -> None:
         self.asked += 1
@@ -71,18 +71,18 @@ class Studio:
         began_s = time.monotonic()
         for packet in packets(lambda: self.size):
             if packet.track == AAC:
-                if self.sound:
-                    self.hub.publish(packet)
+                if self.audio:
+                    self.broadcaster.publish(packet)
                 continue
             due_s = began_s + packet.pts * CLOCK
             await asyncio.sleep(max(0.0, float(due_s - time.monotonic())))
             self.lag_s = max(self.lag_s, float(time.monotonic() - due_s))
-            self.hub.publish(packet)
+            self.broadcaster.publish(packet)
             self.sent += 1
 
 
 def packets(size: Callable[[], tuple[int, int]] = lambda: (320, 180)) -> Iterator[Packet]:
-    """The stream without an end: each picture, then the sound up to its time.
+    """The stream without an end: each picture, then the audio up to its time.
 
     The ``size`` is asked for once a second.
     """
@@ -94,7 +94,7 @@ def packets(size: Callable[[], tuple[int, int]] = lambda: (320, 180)) -> Iterato
         data, keyframe = clip[number % ROUND]
         yield Packet(OUTPUT, data, number * 3600, CLOCK, keyframe)
         while heard * 1024 / HZ <= number / FPS:
-            tone = sounds()[heard % len(sounds())]
+            tone = audios()[heard % len(audios())]
             yield Packet(AAC, tone, heard * 1024, Fraction(1, HZ), True)
             heard += 1
 
@@ -107,7 +107,7 @@ class Seen:
     times: list[float] = field(default_factory=list)  # seconds; of the pictures
     beeps: list[float] = field(default_factory=list)  # when one begins
     sizes: set[tuple[int, int]] = field(default_factory=set)
-    samples: int = 0  # of sound
+    samples: int = 0  # of audio
 
     @property
     def unbroken(self) -> bool:
@@ -117,10 +117,10 @@ class Seen:
         )
 
     def offset_s(self, after_s: float = -1.0) -> float:
-        """How far sound and picture are apart at worst, over the beeps after a time."""
+        """How far audio and picture are apart at worst, over the beeps after a time."""
         shown = zip(self.numbers, self.times, strict=True)
         marks = [t for n, t in shown if n is not None and n % FPS == 0]
-        last = max(self.times, default=0.0) - 0.2  # sound of later ones may lie behind the end
+        last = max(self.times, default=0.0) - 0.2  # audio of later ones may lie behind the end
         return max(
             (min((abs(beep - mark) for beep in self.beeps), default=99.0))
             for mark in marks
@@ -173,7 +173,7 @@ def pictures(width: int, height: int) -> list[tuple[bytes, bool]]:
 
 
 @cache
-def sounds() -> list[bytes]:
+def audios() -> list[bytes]:
     """Packets of AAC of 8 s, which is a whole number of them: the clip joins itself."""
     codec = av.CodecContext.create("aac", "w")
     codec.sample_rate, codec.layout, codec.format = HZ, "stereo", "fltp"

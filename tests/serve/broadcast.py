@@ -1,6 +1,6 @@
-"""A live stream without a pipeline: a drawn scene, encoded in real time into a hub.
+"""A live stream without a pipeline: a drawn scene, encoded in real time into a broadcaster.
 
-Input and sound run ahead of the output, as they do where upscaling takes its time.
+Input and audio run ahead of the output, as they do where upscaling takes its time.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 from peers import scene
 
-from streamsr.hub import Hub
-from streamsr.packet import AUDIO, INPUT, OUTPUT, Packet
+from streamsr.core.packet import AUDIO, INPUT, OUTPUT, Packet
+from streamsr.core.status import StreamStatus
+from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve import Served
-from streamsr.status import StreamStatus
 
 __all__ = ["INPUT_SIZE", "OUTPUT_SIZE", "Broadcast"]
 
@@ -27,7 +27,7 @@ OUTPUT_SIZE = 640, 360
 INPUT_SIZE = 160, 90
 FPS = 25
 CLOCK = 90_000
-SAMPLES = 960  # 20 ms of sound
+SAMPLES = 960  # 20 ms of audio
 PICTURES = 65_536  # as many as have a number of their own: 43 minutes
 
 Luma = NDArray[np.uint8]
@@ -91,10 +91,10 @@ class AudioEncoder:
 
 
 class Broadcast:
-    """Encodes the scene on a thread of its own until left; input and sound run ahead of output."""
+    """Encodes the scene on a thread of its own until left; input and audio run ahead of output."""
 
-    def __init__(self, *, sound: bool = True, with_input: bool = True, delay: int = 3) -> None:
-        self.hub = Hub(self._requested)
+    def __init__(self, *, audio: bool = True, with_input: bool = True, delay: int = 3) -> None:
+        self.broadcaster = Broadcaster(self._requested)
         self.requests = 0  # for a keyframe
         self.encoded = 0  # pictures of the output
         self.keyframes = 0  # of the output
@@ -102,7 +102,7 @@ class Broadcast:
         self.message = ""
         self.wanted = "edvr-s-x4"
         self.fps = FPS - 1 / 3
-        self._sound = sound
+        self._audio = audio
         self._with_input = with_input
         self._delay = delay  # frames that upscaling takes
         self._wanted = threading.Event()
@@ -111,7 +111,7 @@ class Broadcast:
 
     @property
     def served(self) -> Served:
-        return Served(self.hub, self.status)
+        return Served(self.broadcaster, self.status)
 
     def status(self) -> StreamStatus:
         return StreamStatus(
@@ -141,7 +141,7 @@ class Broadcast:
     async def __aexit__(self, *_: object) -> None:
         self._stop.set()
         await asyncio.to_thread(self._thread.join)
-        self.hub.close()
+        self.broadcaster.close()
 
     def _requested(self) -> None:
         self.requests += 1
@@ -149,7 +149,7 @@ class Broadcast:
 
     def _publish(self, packets: list[Packet]) -> None:
         for packet in packets:
-            self.hub.publish(packet)
+            self.broadcaster.publish(packet)
         if self.encoded:
             self._begun.set()
 
@@ -164,7 +164,7 @@ class Broadcast:
             keyframe = self._wanted.is_set()
             self._wanted.clear()
             pts = number * CLOCK // FPS
-            packets = audio.until(number / FPS) if self._sound else []
+            packets = audio.until(number / FPS) if self._audio else []
             if self._with_input:
                 packets.append(small.encode(tuple(map(reduce, planes)), pts, keyframe))
             upscaling.append((pts, planes))

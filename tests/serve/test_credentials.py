@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 from peers.certificates import make_certificate
 
-from streamsr.errors import ConfigError
-from streamsr.redact import redact
+from streamsr.core.errors import ConfigError
+from streamsr.core.redact import redact
+from streamsr.core.settings import ServeSettings
 from streamsr.serve import Server, app, make_tls, read_token
 from streamsr.serve.credentials import presented_token
-from streamsr.settings import ServeSettings
 
 TOKEN = "p@ss/w%rd:#1-of-a-viewer"
 
@@ -123,17 +123,17 @@ def test_no_tls() -> None:
 
 
 def test_certificates_that_are_none(tmp_path: Path) -> None:
-    sound = make_certificate(tmp_path)
+    audio = make_certificate(tmp_path)
     other = make_certificate(tmp_path, "other")
     locked = make_certificate(tmp_path, "locked", password=b"secret")
     noise = tmp_path / "noise.pem"
     noise.write_text("noise")
-    certificate, no = sound.tls_certificate, tmp_path / "no.pem"
+    certificate, no = audio.tls_certificate, tmp_path / "no.pem"
     for chosen, key, words in [
-        (no, sound.tls_key, "tls_certificate .*no.pem cannot be read: No such file"),
+        (no, audio.tls_key, "tls_certificate .*no.pem cannot be read: No such file"),
         (certificate, no, "tls_key .*no.pem cannot be read: No such file"),
         (certificate, tmp_path, "cannot be read: Is a directory"),
-        (noise, sound.tls_key, "allowed are PEM files"),
+        (noise, audio.tls_key, "allowed are PEM files"),
         (certificate, noise, "allowed are PEM files"),
         (certificate, other.tls_key, "do not belong together"),
         (locked.tls_certificate, locked.tls_key, "needs a password"),

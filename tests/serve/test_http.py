@@ -13,10 +13,10 @@ from broadcast import Broadcast
 from peers.waiting import until
 from viewer import SDP, Viewer, make_offer
 
-from streamsr.errors import ConfigError
+from streamsr.core.errors import ConfigError
+from streamsr.core.status import StreamStatus
 from streamsr.serve import Deadlines, Server, app
 from streamsr.serve import http as manners
-from streamsr.status import StreamStatus
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 

@@ -31,7 +31,7 @@ class Pictured:
 
     async def take(self) -> bytes:
         self.taken += 1
-        return await snapshot(self._broadcast.hub)
+        return await snapshot(self._broadcast.broadcaster)
 
 
 async def test_many_cameras_at_a_glance(page: Page, tmp_path: Path) -> None:

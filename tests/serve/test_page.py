@@ -11,8 +11,8 @@ from peers.certificates import make_certificate
 from peers.waiting import until
 from playwright.async_api import Page
 
+from streamsr.core.status import OutputStatus
 from streamsr.serve import Server, make_tls
-from streamsr.status import OutputStatus
 
 NONE = "\u2013"
 TOKEN = "p@ss/w%rd:#1-of-a-viewer"
@@ -121,7 +121,7 @@ async def test_it_works_from_the_keyboard(page: Page) -> None:
 
 async def test_without_input_the_output_is_shown_alone(page: Page) -> None:
     async with (
-        Broadcast(with_input=False, sound=False) as broadcast,
+        Broadcast(with_input=False, audio=False) as broadcast,
         Server({"camera": broadcast.served}) as server,
     ):
         await page.goto(server.url)

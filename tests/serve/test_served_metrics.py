@@ -10,11 +10,11 @@ from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 from viewer import Viewer
 
-from streamsr.events import Code
-from streamsr.hub import Hub
-from streamsr.redact import protect
+from streamsr.core.events import Code
+from streamsr.core.redact import protect
+from streamsr.core.status import OutputStatus, StreamStatus
+from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve import Served, Server
-from streamsr.status import OutputStatus, StreamStatus
 
 LIVE = StreamStatus(
     name="camera",
@@ -69,7 +69,7 @@ VALUES = {
 
 
 def served(status: StreamStatus, outputs: tuple[OutputStatus, ...] = ()) -> Served:
-    return Served(Hub(lambda: None), lambda: status, outputs=lambda: outputs)
+    return Served(Broadcaster(lambda: None), lambda: status, outputs=lambda: outputs)
 
 
 async def scrape(http: aiohttp.ClientSession, server: Server) -> dict[str, float]:

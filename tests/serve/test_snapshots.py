@@ -11,8 +11,8 @@ import pytest
 from broadcast import OUTPUT_SIZE, Broadcast
 from peers import number_in
 
-from streamsr.errors import StreamsrError
-from streamsr.hub import Hub
+from streamsr.core.errors import StreamsrError
+from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.media.snapshot import snapshot
 from streamsr.serve import Served, Server, snapshots
 
@@ -20,11 +20,11 @@ Take = Callable[[], Awaitable[bytes]]
 
 
 def pictured(broadcast: Broadcast) -> Served:
-    return replace(broadcast.served, snapshot=lambda: snapshot(broadcast.hub))
+    return replace(broadcast.served, snapshot=lambda: snapshot(broadcast.broadcaster))
 
 
 def with_pictures(take: Take) -> Served:
-    return Served(Hub(lambda: None), Broadcast().status, snapshot=take)
+    return Served(Broadcaster(lambda: None), Broadcast().status, snapshot=take)
 
 
 def decoded(jpeg: bytes) -> av.VideoFrame:
@@ -49,7 +49,7 @@ async def test_the_picture_of_now(http: aiohttp.ClientSession) -> None:
             assert before - 1 <= numbers[-1] <= broadcast.encoded
             await asyncio.sleep(snapshots.FRESH_S)
         assert numbers[0] < numbers[1]
-        assert len(broadcast.hub) == 0, "nothing is left subscribed"
+        assert len(broadcast.broadcaster) == 0, "nothing is left subscribed"
 
 
 async def test_the_levels_are_those_of_the_video(http: aiohttp.ClientSession) -> None:
@@ -129,14 +129,14 @@ async def test_there_is_none(http: aiohttp.ClientSession, error: Exception) -> N
 async def test_none_comes(http: aiohttp.ClientSession, ended: bool) -> None:
     silent = Broadcast()  # never on the air
     if ended:
-        silent.hub.close()
-    served = replace(silent.served, snapshot=lambda: snapshot(silent.hub, timeout_s=0.2))
+        silent.broadcaster.close()
+    served = replace(silent.served, snapshot=lambda: snapshot(silent.broadcaster, timeout_s=0.2))
     async with (
         Server({"camera": served}) as server,
         http.get(f"{server.url}snapshot/camera.jpg") as response,
     ):
         assert response.status == 503
-    assert len(silent.hub) == 0
+    assert len(silent.broadcaster) == 0
 
 
 async def test_a_stream_that_comes_anew_has_new_pictures(http: aiohttp.ClientSession) -> None:

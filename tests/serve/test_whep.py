@@ -18,17 +18,17 @@ from streamsr.serve import Deadlines, Server
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 
 
-async def test_before_and_after_and_sound(http: aiohttp.ClientSession) -> None:
+async def test_before_and_after_and_audio(http: aiohttp.ClientSession) -> None:
     async with (
         Broadcast() as broadcast,
         Server({"camera": broadcast.served}) as server,
         Viewer(http, server.url) as viewer,
     ):
         after, before = [await viewer.frame(0)], [await viewer.frame(1)]
-        sound = await viewer.frame(2)
+        audio = await viewer.frame(2)
         assert (after[0].width, after[0].height) == OUTPUT_SIZE
         assert (before[0].width, before[0].height) == INPUT_SIZE
-        assert sound.sample_rate == 48000
+        assert audio.sample_rate == 48000
         after += [await viewer.frame(0) for _ in range(20)]
         before += [await viewer.frame(1) for _ in range(20)]
         for frames in (after, before):
@@ -62,9 +62,9 @@ async def test_a_third_video_line_gets_nothing_and_breaks_nothing(
         assert (await viewer.frame(1)).width == INPUT_SIZE[0]
 
 
-async def test_a_stream_without_sound(http: aiohttp.ClientSession) -> None:
+async def test_a_stream_without_audio(http: aiohttp.ClientSession) -> None:
     async with (
-        Broadcast(sound=False) as broadcast,
+        Broadcast(audio=False) as broadcast,
         Server({"camera": broadcast.served}) as server,
         Viewer(http, server.url) as viewer,
     ):
@@ -91,7 +91,7 @@ async def test_viewers_share_one_encode(
             numbers.append(number_in(await viewer.frame()))
             await viewer.frame(1)
             await viewer.frame(2)
-        assert server.viewers == len(broadcast.hub) == 2
+        assert server.viewers == len(broadcast.broadcaster) == 2
         await until(lambda: broadcast.encoded > encoded + 5)
         assert broadcast.keyframes <= 3
 
@@ -142,7 +142,7 @@ async def test_leaving_frees(http: aiohttp.ClientSession) -> None:
         assert server.viewers == 1
         async with http.delete(viewer.location) as response:
             assert response.status == 200
-        assert server.viewers == len(broadcast.hub) == 0
+        assert server.viewers == len(broadcast.broadcaster) == 0
         async with http.delete(viewer.location) as response:
             assert response.status == 404
         await viewer.ended()
@@ -167,7 +167,7 @@ async def test_a_viewer_that_vanishes_is_given_up(http: aiohttp.ClientSession) -
         vanishing.vanish()
         await until(lambda: server.viewers == 1, 6)
         assert number_in(await staying.frame()) is not None
-        assert len(broadcast.hub) == 1
+        assert len(broadcast.broadcaster) == 1
 
 
 async def test_an_offer_without_a_connection_is_given_up(http: aiohttp.ClientSession) -> None:
@@ -242,7 +242,7 @@ async def test_the_end_of_a_stream_ends_its_viewers(http: aiohttp.ClientSession)
         Viewer(http, server.url) as viewer,
     ):
         await viewer.frame()
-        broadcast.hub.close()
+        broadcast.broadcaster.close()
         async with asyncio.timeout(2):
             await viewer.ended()
         await until(lambda: server.viewers == 0)
@@ -265,7 +265,7 @@ async def test_stopping_ends_all_sessions_in_time(http: aiohttp.ClientSession) -
             begun_s = time.monotonic()
             await server.__aexit__(None, None, None)
             assert time.monotonic() - begun_s < 4
-            assert server.viewers == len(broadcast.hub) == 0
+            assert server.viewers == len(broadcast.broadcaster) == 0
             async with asyncio.timeout(2):
                 await one.ended()
 
@@ -278,7 +278,7 @@ async def test_nothing_is_left_behind(http: aiohttp.ClientSession) -> None:
                 await viewer.frame()
             # One more: the keep-alive connection of the HTTP client.
             await until(lambda: len(asyncio.all_tasks()) <= tasks + 1, 2)
-        assert server.viewers == len(broadcast.hub) == 0
+        assert server.viewers == len(broadcast.broadcaster) == 0
 
 
 async def test_the_secret_is_never_logged(

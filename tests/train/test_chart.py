@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from streamsr.errors import OutputError
-from streamsr.frame import Plane
+from streamsr.core.errors import OutputError
+from streamsr.core.frame import Plane
 from streamsr.media.images import read_image
 from streamsr.train.chart import COLOURS, Series, chart, sheet, write_picture
 

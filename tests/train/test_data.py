@@ -9,7 +9,7 @@ import torch
 from numpy.lib.format import open_memmap
 from peers import camera_clip, read_number
 
-from streamsr.errors import InputError
+from streamsr.core.errors import InputError
 from streamsr.networks.contract import Colour
 from streamsr.networks.resample import resize
 from streamsr.train import data as module

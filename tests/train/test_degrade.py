@@ -9,13 +9,13 @@ import pytest
 import torch
 from synthetic import texture, write_clip
 
-from streamsr.config import parse
-from streamsr.errors import ConfigError, InputError
-from streamsr.frame import ColourTags, Frame, Plane
-from streamsr.media.camera import CameraCoding, coded
+from streamsr.cli.train_run import run_degradation
+from streamsr.core.config import parse
+from streamsr.core.errors import ConfigError, InputError
+from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.media.images import read_image
 from streamsr.networks.resample import resize
-from streamsr.train.command import run_degradation
+from streamsr.train.camera_codec import CameraCoding, coded
 from streamsr.train.degrade import Recipe, camera_recipe, degraded, drawn
 from streamsr.train.settings import DegradeSettings
 

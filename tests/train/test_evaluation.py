@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from peers import camera_clip, scene
 from rich.console import Console
 
-from streamsr.config import dump
-from streamsr.errors import InputError, ModelError, UserError
-from streamsr.frame import ColourTags, Frame
+from streamsr.cli.train_run import run_evaluation
+from streamsr.core.config import dump
+from streamsr.core.errors import InputError, ModelError, UserError
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.media.images import ImageWriter, read_image
 from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.resample import resize
-from streamsr.train.command import run_evaluation
 from streamsr.train.cost import cost_of
 from streamsr.train.evaluation import Scored, evaluate
 from streamsr.train.results import evaluation_tables, markdown

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 from synthetic import texture, write_clip
 
-from streamsr.config import dump, load
-from streamsr.errors import InputError
-from streamsr.train.command import run_finetuning
+from streamsr.cli.train_run import run_finetuning
+from streamsr.core.config import dump, load
+from streamsr.core.errors import InputError
 from streamsr.train.finetune import finetune
 from streamsr.train.loop import Trainer
 from streamsr.train.settings import TrainSettings

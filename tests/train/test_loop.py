@@ -10,8 +10,8 @@ import torch
 from synthetic import texture, write_clip
 from torch import Tensor, nn
 
-from streamsr.config import load, parse
-from streamsr.errors import ConfigError, InputError, ModelError, UserError
+from streamsr.core.config import load, parse
+from streamsr.core.errors import ConfigError, InputError, ModelError, UserError
 from streamsr.media.images import read_image
 from streamsr.networks.resample import resize
 from streamsr.train.loop import Progress, Trainer, charbonnier, flicker_of

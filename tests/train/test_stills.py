@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from streamsr.errors import InputError
-from streamsr.frame import Plane
+from streamsr.core.errors import InputError
+from streamsr.core.frame import Plane
 from streamsr.train.stills import Motion, moving, still_paths
 
 

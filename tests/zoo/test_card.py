@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from streamsr.config import dump, load
-from streamsr.errors import ConfigError
+from streamsr.core.config import dump, load
+from streamsr.core.errors import ConfigError
 from streamsr.networks.contract import Colour, Facts
 from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Origin, Weights
 from streamsr.zoo.registry import listing, make_network

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from streamsr.config import dump, load
-from streamsr.errors import ModelError
+from streamsr.core.config import dump, load
+from streamsr.core.errors import ModelError
 from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.edvr import EDVR
 from streamsr.zoo.card import Card, FactsCard, Origin, Weights

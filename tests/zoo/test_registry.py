@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from streamsr.config import dump
-from streamsr.errors import ModelError
+from streamsr.core.config import dump
+from streamsr.core.errors import ModelError
 from streamsr.networks.contract import Colour
 from streamsr.networks.fast import Fast
 from streamsr.networks.int8 import Int8Convolutions, runs_int8

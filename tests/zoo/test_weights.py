@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from streamsr.errors import ModelError
+from streamsr.core.errors import ModelError
 from streamsr.networks.fast import Fast
 from streamsr.zoo.weights import digest, read_weights, write_weights
 

@@ -1,0 +1,137 @@
+"""``bench``: the whole path from file to file, measured, and where the CPU's time goes."""
+
+import asyncio
+import os
+import platform
+from fractions import Fraction
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.table import Table
+
+from streamsr.core.clock_sync import TICKS
+from streamsr.core.errors import UserError
+from streamsr.core.events import Event
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.packet import OUTPUT, Packet
+from streamsr.core.settings import EncoderSettings, PipelineSettings
+from streamsr.media.encoder import VideoEncoder
+from streamsr.media.muxing import FileWriter
+from streamsr.media.scene import Scene
+from streamsr.media.source import SourceInfo
+from streamsr.pipeline.build import open_pipeline
+
+__all__ = ["bench_file", "bench_table"]
+
+BESIDE = "bicubic"  # measured in the same run: plain scaling by the same path
+
+
+def bench_file(
+    model: str, folders: list[Path], device: str, size: str, frames: int
+) -> dict[str, Any]:
+    """Upscale a clip of the built-in scene by ``model`` and by bicubic; give both figures."""
+    width, height = _parsed_size(size)
+    with TemporaryDirectory(prefix="streamsr-bench-") as scratch:
+        clip = Path(scratch) / "clip.mp4"
+        _write_clip(clip, width, height, frames)
+        runs = [
+            _measure(clip, clip.with_name(f"{number}.mp4"), name, folders, device)
+            for number, name in enumerate((model, BESIDE))
+        ]
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python "
+        f"{platform.python_version()}",
+        "input": size,
+        "frames": frames,
+        "ours": runs[0],
+        "beside": runs[1],
+    }
+
+
+def bench_table(result: dict[str, Any]) -> Table:
+    """Each stage's CPU time a frame, and its share, for both models."""
+    ours, beside = result["ours"], result["beside"]
+    table = Table(
+        title=f"{result['input']} x {result['frames']} frames to {ours['output']}, "
+        f"{result['machine']}",
+    )
+    for column in ("stage", f"{ours['model']} ms", "share", f"{beside['model']} ms", "share"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for stage in ours["cpu_ms"]:
+        cells = []
+        for run in (ours, beside):
+            spent = run["cpu_ms"].get(stage, 0.0)
+            cells += [f"{spent:.2f}", f"{spent / run['cpu_ms_total']:.0%}"]
+        table.add_row(stage, *cells)
+    table.add_section()
+    for name, key in (("CPU a frame", "cpu_ms_total"), ("outside network", "cpu_ms_outside")):
+        cells = []
+        for run in (ours, beside):
+            cells += [f"{run[key]:.2f}", f"{run[key] / run['cpu_ms_total']:.0%}"]
+        table.add_row(name, *cells)
+    table.add_row("frames a second", f"{ours['fps']:.1f}", "", f"{beside['fps']:.1f}", "")
+    return table
+
+
+def _measure(clip: Path, out: Path, model: str, folders: list[Path], device: str) -> dict[str, Any]:
+    settings = PipelineSettings.model_validate(
+        {
+            "name": "bench",
+            "input": {"url": str(clip)},
+            "model": {"name": model, "device": device, "folders": tuple(folders)},
+            "output": {"path": out},
+        }
+    )
+
+    def ignore(event: Event) -> None:
+        """A bench of its own clip has nothing to tell."""
+
+    with open_pipeline(settings, ignore) as pipeline:
+        times = os.times()
+        summary = asyncio.run(pipeline.run())
+        spent = os.times()
+    total = (spent.user + spent.system - times.user - times.system) * 1e3 / summary.frames_out
+    stages = pipeline.meter.cpu_ms()
+    stages["other"] = max(0.0, total - sum(stages.values()))
+    return {
+        "model": summary.model,
+        "device": summary.device,
+        "output": summary.output,
+        "fps": summary.fps,
+        "latency_ms": summary.latency_ms,
+        "cpu_ms": {name: round(value, 3) for name, value in stages.items()},
+        "cpu_ms_total": round(total, 3),
+        "cpu_ms_outside": round(total - stages.get("network", 0.0), 3),
+    }
+
+
+def _write_clip(path: Path, width: int, height: int, frames: int) -> None:
+    """A clip of the built-in scene, coded as a camera would."""
+    scene = Scene(width, height)
+    rate = Fraction(scene.rate)
+    info = SourceInfo(width, height, rate, Fraction(1), "rawvideo", "yuv420p")
+    encoder: VideoEncoder | None = None
+    writer = FileWriter(path)
+    for number in range(frames):
+        pts = round(number / rate / TICKS)
+        frame = Frame(scene.picture(number), ColourTags(1, 1, 1), pts, TICKS)
+        encoder = encoder or VideoEncoder(EncoderSettings(), frame, rate, Fraction(1))
+        for encoded in encoder.encode(frame):
+            assert encoded.pts is not None
+            packet = Packet(OUTPUT, bytes(encoded), encoded.pts, TICKS, encoded.is_keyframe)
+            if number == 0:
+                writer.open(packet, rate, info)
+            writer.video(packet)
+    writer.close()
+
+
+def _parsed_size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    sides = [int(side) if side.isdecimal() else 0 for side in (width, height)]
+    if not all(32 <= side <= 4096 and side % 2 == 0 for side in sides):
+        raise UserError(
+            f"--size: got {text!r}, allowed is WIDTHxHEIGHT of even sides from 32 to 4096, "
+            "as in 320x180"
+        )
+    return sides[0], sides[1]

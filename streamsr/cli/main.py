@@ -1,0 +1,53 @@
+"""The command line: the program, and which command is which function."""
+
+from collections.abc import Callable
+
+import typer
+
+from streamsr.cli.models import import_model, list_models, model_info
+from streamsr.cli.stream import bench, demo, node, probe, run, serve, upscale
+from streamsr.cli.train import degrade, evaluate, train
+from streamsr.engine.allocator import keep_freed_memory
+
+__all__ = ["app", "main"]
+
+Commands = dict[str, Callable[..., None]]
+
+COMMANDS: Commands = {  # in the order in which --help lists them
+    "demo": demo,
+    "serve": serve,
+    "run": run,
+    "node": node,
+    "upscale": upscale,
+    "probe": probe,
+    "train": train,
+    "degrade": degrade,
+    "eval": evaluate,
+    "bench": bench,
+}
+MODEL_COMMANDS: Commands = {
+    "list": list_models,
+    "info": model_info,
+    "import": import_model,
+}
+
+app = typer.Typer(
+    name="streamsr",
+    help="Upscale live video as it arrives: a camera in, a sharper picture out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+models = typer.Typer(help="List, inspect and import models.", no_args_is_help=True)
+app.add_typer(models, name="models")
+for name, function in COMMANDS.items():
+    app.command(name)(function)
+for name, function in MODEL_COMMANDS.items():
+    models.command(name)(function)
+
+
+def main() -> None:
+    """Run the program."""
+    keep_freed_memory()
+    app()

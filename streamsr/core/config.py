@@ -1,0 +1,232 @@
+"""Typed, frozen settings out of TOML: one loader, one error form, nothing about what they mean.
+
+Every settings class derives from :class:`Settings`. An unknown key is an error that names the
+nearest key there is.
+"""
+
+import difflib
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args
+from urllib.parse import quote, urlsplit
+
+import tomli_w
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from streamsr.core.errors import ConfigError
+
+__all__ = [
+    "FilePath",
+    "Name",
+    "Settings",
+    "Text",
+    "Url",
+    "dump",
+    "load",
+    "nearest",
+    "parse",
+    "with_overrides",
+]
+
+
+class Settings(BaseModel):
+    """A frozen group of settings; keys are exact, and values are not bent to fit."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Settings)
+PRIVATE = {"url"}  # keys of addresses: what they hold is never shown, however it is misspelt
+SHOWN = 80  # characters of a value
+MAX_TEXT, MAX_PART = 2048, 255  # bytes of a text, and of what is between the slashes of a path
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}://")
+
+
+def load(path: Path, kind: type[S], overrides: Iterable[str] = ()) -> S:
+    """Read a TOML file into ``kind``, ``overrides`` ("a.b=value") laid over it.
+
+    Raises ConfigError naming the file, the key, what it got and what is allowed.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such file") from None
+    except (OSError, ValueError, RecursionError) as error:  # a number of 5000 digits, 1000 brackets
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
+    return parse(with_overrides(data, overrides), kind, str(path))
+
+
+def dump(settings: Settings, path: Path) -> None:
+    """Write a TOML file that ``load`` reads, whole or not at all. Raises OSError, ValueError."""
+    text = tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True)).encode()
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(text)
+    partial.replace(path)
+
+
+def parse(data: dict[str, Any], kind: type[S], where: str) -> S:
+    """Check ``data`` against ``kind``. Raises ConfigError with one line a fault.
+
+    It goes through JSON because pydantic's strictness then knows what a file cannot hold: a path
+    or a choice comes as a string and a tuple as a list, but "5" is no number and 1 is not true.
+    """
+    try:
+        text = json.dumps(data, default=str)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: cannot be read: {error}") from None
+    try:
+        return kind.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        faults = [_describe(fault, kind) for fault in error.errors(include_url=False)]
+        raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults)) from None
+
+
+def with_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Lay each "a.b=value" over ``data``; a value is TOML, or else a plain string."""
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(
+                f"--set: got {_shown(override)}, allowed is KEY=VALUE, as in encoder.crf=20"
+            )
+        data = _with(data, key.strip().split("."), _value(text))
+    return data
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Say what ``word`` may have meant: " (did you mean 'x'?)", or nothing."""
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (ValueError, RecursionError):
+        return text
+
+
+def _with(data: Any, keys: list[str], value: Any) -> dict[str, Any]:
+    base = dict(data) if isinstance(data, dict) else {}
+    base[keys[0]] = _with(base.get(keys[0]), keys[1:], value) if keys[1:] else value
+    return base
+
+
+def _describe(fault: Any, kind: type[BaseModel]) -> str:
+    """One fault of pydantic's, in the house's words."""
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _keys_at(kind, fault["loc"][:-1])
+        hint = nearest(str(fault["loc"][-1])[:SHOWN], known)
+        return f"unknown key {_shown(path)}{hint}; allowed are {', '.join(sorted(known))}"
+    if fault["type"] == "missing":
+        return f"key {path!r} is missing"
+    if not path:
+        return str(fault["msg"]).removeprefix("Value error, ")
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    got = _shown(fault["input"], private=_is_private(fault, kind))
+    return f"{path}: got {got}: {message[0].lower()}{message[1:]}"
+
+
+def _is_private(fault: Any, kind: type[BaseModel]) -> bool:
+    """Whether what was got may be an address, in its place or in that of the group around it."""
+    *around, key = (part for part in fault["loc"] if isinstance(part, str))
+    field = _group_at(kind, around).model_fields.get(key)
+    in_place_of_group = field is not None and _group_of(field.annotation) is not None
+    return key in PRIVATE or (in_place_of_group and not isinstance(fault["input"], dict))
+
+
+def _shown(value: object, *, private: bool = False) -> str:
+    """A value as a message has it: short, addresses as their scheme alone."""
+    text = repr(_masked(value, private))
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}… ({len(text)} characters)"
+
+
+def _masked(value: object, private: bool) -> object:
+    if isinstance(value, dict):
+        return {_masked(k, False): _masked(v, private or k in PRIVATE) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_masked(part, private) for part in value]
+    if isinstance(value, str) and (private or "://" in value or "@" in value):
+        scheme = _SCHEME.match(value)
+        return f"{scheme.group() if scheme else ''}***"
+    return value
+
+
+def _keys_at(kind: type[BaseModel], path: Iterable[str | int]) -> list[str]:
+    """The keys that the group at ``path`` below ``kind`` allows."""
+    return list(_group_at(kind, path).model_fields)
+
+
+def _group_at(kind: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel]:
+    for part in path:
+        field = kind.model_fields.get(str(part))
+        if field is None:  # an index into a list, or a name in a table
+            continue
+        kind = _group_of(field.annotation) or kind
+    return kind
+
+
+def _group_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((group for a in get_args(annotation) if (group := _group_of(a))), None)
+
+
+def _filled_in(url: str) -> str:
+    """Put the environment's values, percent-encoded, in the place of each ``${NAME}``."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise ValueError(f"the environment variable {name} is not set")
+        return quote(os.environ[name], safe="")
+
+    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, url)
+
+
+def _printable(value: str) -> str:
+    """Refuse what no address, name or path has, and what would break lines of logs and requests."""
+    odd = next((letter for letter in value if ord(letter) < 32 or ord(letter) == 127), None)
+    if odd is not None:
+        raise ValueError(f"allowed is text without control characters, got {ord(odd):#04x} in it")
+    if len(value.encode()) > MAX_TEXT:
+        raise ValueError(f"allowed are {MAX_TEXT} bytes, got {len(value.encode())}")
+    return value
+
+
+def _short(path: str) -> str:
+    """Refuse what no file can be called."""
+    longest = max(len(part.encode()) for part in path.split("/"))
+    if longest > MAX_PART:
+        raise ValueError(f"allowed are {MAX_PART} bytes in a file's name, got {longest}")
+    return path
+
+
+def _address(url: str) -> str:
+    """Refuse what cannot be taken apart. It may be a path: without a scheme all goes."""
+    try:
+        urlsplit(url)
+    except ValueError:  # its own message quotes the password
+        raise ValueError(
+            "allowed is SCHEME://HOST:PORT/PATH, user name and password percent-encoded, an IPv6 "
+            "host in brackets"
+        ) from None
+    return url
+
+
+# What texts may be that are used as what they are; whether there is such a file, nobody asks here.
+Text = Annotated[str, AfterValidator(_printable)]
+Name = Annotated[Text, Field(min_length=1), AfterValidator(_short)]
+FilePath = Annotated[Path, AfterValidator(lambda path: Path(_short(_printable(str(path)))))]
+Url = Annotated[
+    str,
+    Field(min_length=1),
+    AfterValidator(_filled_in),
+    AfterValidator(_printable),
+    AfterValidator(_address),
+]

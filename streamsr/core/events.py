@@ -1,0 +1,75 @@
+"""What a stream has to say: stable codes, a sentence for people, and at most one a second each."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from streamsr.core.redact import redact
+
+__all__ = ["Code", "Emit", "Event", "EventLog"]
+
+logger = logging.getLogger("streamsr")
+
+
+class Code(StrEnum):
+    """Stable names: other software may act on them."""
+
+    SRC_UP = "SRC_UP"  # a live source delivers
+    SRC_DOWN = "SRC_DOWN"  # a live source does not deliver; it is tried again
+    SRC_AUTH = "SRC_AUTH"  # a live source refuses the credentials; tried again, seldom
+    SRC_TIME = "SRC_TIME"  # the source's time stamps jumped; rebased
+    SRC_DAMAGED = "SRC_DAMAGED"  # the decoder meets damaged data
+    OUT_FAILED = "OUT_FAILED"  # an output cannot be written
+    OUT_UP = "OUT_UP"  # an output's server or disk takes the stream
+    OUT_DOWN = "OUT_DOWN"  # it does not; it is tried again
+    REC_FULL = "REC_FULL"  # no room to record; goes on by itself when there is
+    WORKER_DOWN = "WORKER_DOWN"  # a worker process ended; it is started again
+    WORKER_UP = "WORKER_UP"  # a worker process took the place of one that ended
+    SR_FAILED = "SR_FAILED"  # the network gave no usable picture; scaled plainly instead
+    SR_LOSES = "SR_LOSES"  # by the self-checks the network has been worse than bicubic for long
+    SR_WINS = "SR_WINS"  # it has been better again for as long
+    OVERLOAD = "OVERLOAD"  # frames are dropped, since the device is too slow
+    STEP_DOWN = "STEP_DOWN"  # the device is too slow for long: a cheaper model runs
+    STEP_UP = "STEP_UP"  # it is not any more: a better model runs again
+    MODEL_FAILED = "MODEL_FAILED"  # a model cannot be loaded; the one before it goes on
+    STREAM_FAILED = "STREAM_FAILED"  # a stream ended with an error; others go on
+    CONFIG_RELOADED = "CONFIG_RELOADED"  # the node runs by its changed file
+    CONFIG_REFUSED = "CONFIG_REFUSED"  # the changed file is wrong; nothing of it is taken
+    MQTT_UP = "MQTT_UP"  # the broker is there
+    MQTT_DOWN = "MQTT_DOWN"  # it is not; it is tried again
+    MQTT_AUTH = "MQTT_AUTH"  # it refuses the credentials; tried again, seldom
+    CMD_REFUSED = "CMD_REFUSED"  # a command cannot be carried out
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one stream. ``message`` holds no secret."""
+
+    code: Code
+    stream: str
+    message: str  # what happened, and what is being done about it
+
+
+Emit = Callable[[Event], None]
+
+
+class EventLog:
+    """Logs events, a repeating code of one stream once a second at most, and counts them all."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock  # monotonic seconds
+        self._logged: dict[tuple[str, Code], float] = {}
+        self._unlogged: dict[tuple[str, Code], int] = {}
+        self.counts: dict[Code, int] = {}
+
+    def __call__(self, event: Event) -> None:
+        self.counts[event.code] = self.counts.get(event.code, 0) + 1
+        key, now = (event.stream, event.code), self._clock()
+        if now - self._logged.get(key, float("-inf")) < 1:
+            self._unlogged[key] = self._unlogged.get(key, 0) + 1
+            return
+        self._logged[key] = now
+        skipped = self._unlogged.pop(key, 0)
+        more = f" ({skipped} more of these were not logged)" if skipped else ""
+        logger.warning("%s [%s] %s%s", event.code, event.stream, redact(event.message), more)

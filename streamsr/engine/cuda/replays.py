@@ -1,0 +1,101 @@
+"""A network's runs on windows of one shape, out of memory that is allocated once.
+
+Owns where the network reads its windows and memories, and a graph for each number of them. It
+knows no frame and no slot.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from streamsr.engine.cuda.device import Device, Forward
+from streamsr.networks.contract import Memory, RecurrentNetwork
+
+__all__ = ["Replays"]
+
+logger = logging.getLogger("streamsr")
+
+
+class Replays:
+    """Runs ``network`` on batches of up to ``rows`` windows, each of another stream.
+
+    Those are like ``ring``, (window, c, h, w), and what it remembers of a stream like ``state``.
+    Where the device has not the memory for so many, it is tried with half as many, and so on.
+    Everything here is called in the work of one stream, but for the constructor.
+    """
+
+    def __init__(
+        self,
+        network: RecurrentNetwork[Any],
+        device: Device,
+        rows: int,
+        ring: Tensor,
+        state: Memory,
+    ) -> None:
+        self._network = network
+        self._device = device
+        self._forwards: dict[int, Forward] = {}  # by how many windows each runs
+        self.windows, *self._memory = _allocated(device, rows, (ring[None], *state))
+        self.limit = len(self.windows)  # windows that run as one batch; less once memory is short
+
+    def load(self, row: int, ring: Tensor, positions: Sequence[int], state: Memory) -> None:
+        """Copy a window into a row, out of a ring (positions, c, h, w), and its stream's state."""
+        for place, position in enumerate(positions):
+            self.windows[row, place].copy_(ring[position])
+        for memory, kept in zip(self._memory, state, strict=True):
+            memory[row].copy_(kept[0])
+
+    def run(self, start: int, rows: int) -> tuple[Tensor, Memory]:
+        """Run ``rows`` windows from row ``start`` on; give (rows, c, s*h, s*w) float32, and what
+        they leave: zeros where that row is not finite.
+
+        Both hold until the next run. Windows before ``start`` are used up; ``start`` is 0 or at
+        least ``rows``. Raises torch.OutOfMemoryError, then ``start`` may be run again.
+        """
+        if start:  # graphs know only the first rows
+            for read in (self.windows, *self._memory):
+                read[:rows].copy_(read[start : start + rows])
+        if rows not in self._forwards:
+            self._forwards[rows] = self._device.graph(self._forward(rows))
+        return self._forwards[rows]()
+
+    def lower(self, limit: int) -> None:
+        """Run at most ``limit`` windows as one batch from now on: the memory is short."""
+        self.limit = limit
+        self._forwards = {n: run for n, run in self._forwards.items() if n <= limit}
+        logger.warning("the device's memory is full: at most %d windows run as one batch", limit)
+
+    def _forward(self, rows: int) -> Forward:
+        windows, memory = self.windows[:rows], tuple(kept[:rows] for kept in self._memory)
+
+        def forward() -> tuple[Tensor, Memory]:
+            output, left = self._network(windows, memory)
+            output = output.float()
+            return output, _restarted(left, output)
+
+        return forward
+
+
+def _restarted(memory: Memory, output: Tensor) -> Memory:
+    """The memory, zeros in the rows whose output is not finite."""
+    if not memory:
+        return memory
+    bad = ~torch.isfinite(output.flatten(1).sum(1))
+    return tuple(left.masked_fill(bad.view(-1, *[1] * (left.dim() - 1)), 0) for left in memory)
+
+
+def _allocated(device: Device, rows: int, like: Sequence[Tensor]) -> list[Tensor]:
+    """``rows`` rows of each, (1, ...) one of them, or as many halves as there is room for."""
+    while rows > 1:
+        try:
+            return _empty(device, rows, like)
+        except torch.OutOfMemoryError:
+            rows //= 2
+    return _empty(device, 1, like)
+
+
+def _empty(device: Device, rows: int, like: Sequence[Tensor]) -> list[Tensor]:
+    return [device.empty((rows, *row.shape[1:]), row.dtype) for row in like]

@@ -1,0 +1,129 @@
+"""A stream's memory on a device while its pictures have one size: slots, a ring of pixels, a state.
+
+Owns where a frame's planes lie, on the host and on the device, and what the network remembers of
+the stream; nothing here runs a network or decides an order. A stream whose pictures change gets a
+new track, and the old one goes when its last frame has come out.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamsr.core.frame import Frame, Plane
+from streamsr.engine.cuda.device import Device, Event
+from streamsr.engine.cuda.slots import Lane, Slots
+from streamsr.engine.planes import Planes
+from streamsr.networks.contract import Facts, Memory
+
+__all__ = ["Layout", "SlotMemory", "Track"]
+
+HEADER = 16  # bytes before a finished picture: whether it is any good
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The planes of a frame, one after the other."""
+
+    shapes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, frame: Frame) -> Self:
+        return cls(tuple(plane.shape for plane in frame.planes))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.shapes[0][0], self.shapes[0][1]
+
+    @property
+    def bytes(self) -> int:
+        return sum(map(prod, self.shapes))
+
+    def enlarged(self, scale: int) -> "Layout":
+        height, width = (side * scale for side in self.size)
+        if len(self.shapes) == 1:
+            return Layout(((height, width, 3),))
+        chroma = -(-height // 2), -(-width // 2)
+        return Layout(((height, width), chroma, chroma))
+
+    def padded(self, multiple: int) -> tuple[int, int]:
+        """Height and width of what the network reads."""
+        height, width = (-(-side // multiple) * multiple for side in self.size)
+        return height, width
+
+    def views(self, memory: Tensor) -> Planes:
+        """The planes in ``memory``, (bytes,) uint8."""
+        ends = [sum(map(prod, self.shapes[:n])) for n in range(len(self.shapes) + 1)]
+        parts = (memory[start:end] for start, end in pairwise(ends))
+        return tuple(part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
+
+
+class SlotMemory:
+    """One slot: a frame's planes and those of its picture, on the host and on the device."""
+
+    def __init__(self, device: Device, before: Layout, after: Layout) -> None:
+        self._filled = device.pinned(before.bytes)
+        self._arrived = device.empty((before.bytes,), torch.uint8)
+        self._made = device.empty((HEADER + after.bytes,), torch.uint8)
+        self._fetched = device.pinned(HEADER + after.bytes)
+        self._to_fill = [plane.numpy() for plane in before.views(self._filled)]
+        self._to_take = [plane.numpy() for plane in after.views(self._fetched[HEADER:])]
+        self.source = before.views(self._arrived)
+        self.picture = after.views(self._made[HEADER:])
+        self.bad = self._made[:4].view(torch.int32)  # (1,): see ``Converter.write``
+        self._is_bad = self._fetched[:4].view(torch.int32)
+        self.events: dict[Lane, Event] = {lane: device.event() for lane in Lane}
+
+    def fill(self, frame: Frame) -> None:
+        """The host's part before the upload."""
+        for into, plane in zip(self._to_fill, frame.planes, strict=True):
+            np.copyto(into, plane)
+
+    def upload(self) -> None:
+        self._arrived.copy_(self._filled, non_blocking=True)
+
+    def download(self) -> None:
+        self._fetched.copy_(self._made, non_blocking=True)
+
+    def taken(self) -> tuple[Plane, ...] | None:
+        """The host's part after the download: the picture's planes, None of one that is bad.
+
+        Copies, since a frame may be kept for as long as its receiver likes, and the slot may not.
+        """
+        if self._is_bad.item():
+            return None
+        return tuple(plane.copy() for plane in self._to_take)
+
+
+class Track:
+    """What one stream has on the device while its frames have ``layout``.
+
+    ``ahead`` frames may be under way beside those that wait for their window to be whole.
+    """
+
+    def __init__(
+        self, device: Device, layout: Layout, facts: Facts, pixels: torch.dtype, ahead: int
+    ) -> None:
+        count = 2 * facts.lookahead + ahead  # a stream's first window waits for so many frames
+        self.layout = layout
+        self.pixels = (facts.colour.channels, *layout.padded(facts.multiple))
+        self.slots = Slots(count)
+        after = layout.enlarged(facts.scale)
+        self.memory = [SlotMemory(device, layout, after) for _ in range(count)]
+        self.ring = device.empty((facts.window, *self.pixels), pixels)
+        self.state: Memory = ()  # what the newest window left to the next; see Compute.prepare
+
+    def remember(self, memory: Memory, row: int) -> None:
+        """Keep what a window of the stream left: its row of a batch's."""
+        for kept, left in zip(self.state, memory, strict=True):
+            kept[0].copy_(left[row])
+
+    def forget(self) -> None:
+        """Let the stream's next window begin a chain."""
+        for kept in self.state:
+            kept.zero_()

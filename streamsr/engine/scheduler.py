@@ -1,0 +1,131 @@
+"""Which windows run together, and whose turn it is: books of what waits and of what was used.
+
+Pure: time comes in as an argument, and an item may be anything.
+"""
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+__all__ = ["Scheduler"]
+
+GONE_S = 30.0  # without an item: a stream is forgotten
+LONG_S = 0.1  # an item that takes longer makes others wait who have a right to their turn
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Account:
+    """What one stream has had."""
+
+    used_s: float  # of the device, counted from where it last had nothing to do
+    busy: int = 0  # its items that are being run
+    took_s: float = 0.0  # by the newest of them
+    seen_s: float = 0.0  # when the newest came
+
+
+class Scheduler(Generic[T]):
+    """Puts items of one group (a model and a size) from several streams into one batch.
+
+    A batch closes when it is full, or when its oldest item has waited for ``patience_s``. The
+    stream that has used the device least goes first, and every stream in a batch gives one item
+    before any gives a second. Who takes long, or floods, is behind all others by as much.
+    """
+
+    def __init__(self, max_batch: int, patience_s: float) -> None:
+        if max_batch < 1:
+            raise ValueError(f"max_batch: got {max_batch}, allowed is 1 or more")
+        if patience_s < 0:
+            raise ValueError(f"patience_s: got {patience_s}, allowed is 0 or more")
+        self.max_batch = max_batch
+        self.patience_s = patience_s
+        self._groups: dict[Hashable, dict[Hashable, deque[tuple[float, T]]]] = {}
+        self._accounts: dict[Hashable, _Account] = {}
+        self._clock_s = 0.0  # what the stream that went last had used: who was idle begins here
+
+    def __len__(self) -> int:
+        return sum(len(items) for group in self._groups.values() for items in group.values())
+
+    def add(self, stream: Hashable, group: Hashable, item: T, now_s: float) -> None:
+        """Let an item wait; those of one stream keep their order."""
+        self._tidy(now_s)
+        account = self._accounts.setdefault(stream, _Account(self._clock_s))
+        account.seen_s = now_s
+        if not account.busy and not any(stream in streams for streams in self._groups.values()):
+            account.used_s = max(account.used_s, self._clock_s)
+        streams = self._groups.setdefault(group, {})
+        streams.setdefault(stream, deque()).append((now_s, item))
+
+    def due_s(self) -> float | None:
+        """When the next batch closes, at the latest; None while nothing waits."""
+        return min((self._closes_s(group) for group in self._groups), default=None)
+
+    def take(self, now_s: float, threads: int = 1) -> list[T]:
+        """The next batch, of at most ``max_batch`` items; empty while none is due.
+
+        ``threads`` run batches side by side: those whose items take long leave one to the others.
+        """
+        due = [group for group in self._groups if self._closes_s(group) <= now_s]
+        ready = [
+            (self._rank(group, stream), group)
+            for group in due
+            for stream in self._groups[group]
+            if self._may_go(stream, threads)
+        ]
+        if not ready:
+            return []
+        (used_s, _), group = min(ready, key=lambda entry: entry[0])
+        self._clock_s = max(self._clock_s, used_s)
+        return self._filled(group, threads)
+
+    def done(self, stream: Hashable, spent_s: float) -> None:
+        """Charge a stream for an item of it that has been run."""
+        account = self._accounts[stream]
+        account.busy -= 1
+        account.took_s = spent_s
+        account.used_s += spent_s
+
+    def begun(self, stream: Hashable) -> None:
+        """Note that an item of a stream is being run; ``done`` must follow."""
+        self._accounts[stream].busy += 1
+
+    def _filled(self, group: Hashable, threads: int) -> list[T]:
+        streams, batch = self._groups[group], list[T]()
+        while len(batch) < self.max_batch:
+            going = [stream for stream in streams if self._may_go(stream, threads)]
+            if not going:
+                break
+            for stream in sorted(going, key=lambda s: self._rank(group, s)):
+                if len(batch) < self.max_batch:
+                    batch.append(streams[stream].popleft()[1])
+                if not streams[stream]:
+                    del streams[stream]
+        if not streams:
+            del self._groups[group]
+        return batch
+
+    def _rank(self, group: Hashable, stream: Hashable) -> tuple[float, float]:
+        return self._accounts[stream].used_s, self._groups[group][stream][0][0]
+
+    def _may_go(self, stream: Hashable, threads: int) -> bool:
+        account = self._accounts[stream]
+        others = any(other != stream for other in self._accounts)
+        return not others or account.took_s <= LONG_S or account.busy < max(1, threads - 1)
+
+    def _tidy(self, now_s: float) -> None:
+        """Forget streams that have gone."""
+        waiting = {stream for streams in self._groups.values() for stream in streams}
+        for stream, account in list(self._accounts.items()):
+            if now_s - account.seen_s > GONE_S and not account.busy and stream not in waiting:
+                del self._accounts[stream]
+
+    def _oldest_s(self, group: Hashable) -> float:
+        return min(items[0][0] for items in self._groups[group].values())
+
+    def _closes_s(self, group: Hashable) -> float:
+        """When the group's batch closes: its oldest item's patience ends, or that it is full."""
+        oldest_s = self._oldest_s(group)
+        full = sum(map(len, self._groups[group].values())) >= self.max_batch
+        return oldest_s if full else oldest_s + self.patience_s

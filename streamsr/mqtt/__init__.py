@@ -1,0 +1,7 @@
+"""Steering and watching a node over MQTT. Decides nothing about streams, touches no picture."""
+
+from streamsr.mqtt.client import MqttClient
+from streamsr.mqtt.credentials import check_mqtt
+from streamsr.mqtt.node_api import Camera, NodeApi
+
+__all__ = ["Camera", "MqttClient", "NodeApi", "check_mqtt"]

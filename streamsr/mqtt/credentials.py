@@ -1,0 +1,92 @@
+"""How to get into the broker: the password and the authorities that its certificate is held to."""
+
+import os
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from streamsr.core.errors import ConfigError
+from streamsr.core.redact import protect_word, redact
+from streamsr.core.settings import MqttSettings
+
+__all__ = ["Access", "check_mqtt", "read_access"]
+
+VARIABLE = "STREAMSR_MQTT_PASSWORD"
+LONGEST = 1024  # bytes of a password
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What a client needs."""
+
+    password: str | None = field(repr=False)
+    tls: ssl.SSLContext | None  # None: without TLS
+
+
+def check_mqtt(settings: MqttSettings) -> None:
+    """Raises ConfigError for settings that can't be meant and files that cannot be read."""
+    read_access(settings)
+
+
+def read_access(settings: MqttSettings) -> Access:
+    """Read what the settings name; from now on redact() removes the password.
+
+    Raises ConfigError.
+    """
+    if any(sign in settings.host for sign in "/@ ") or not settings.host.isprintable():
+        raise ConfigError(
+            f"mqtt.host: got {redact(settings.host)!r}, allowed is a name or an address alone"
+        )
+    if settings.ca_file is not None and not settings.tls:
+        raise ConfigError("mqtt.ca_file: got a file, allowed is none unless mqtt.tls is true")
+    password = _password(settings)
+    if password is not None:
+        protect_word(password)
+    return Access(password, _tls(settings.ca_file) if settings.tls else None)
+
+
+def _password(settings: MqttSettings) -> str | None:
+    path = settings.password_file
+    if path is None:
+        return (os.environ.get(VARIABLE) or None) if settings.username else None
+    if not settings.username:
+        raise ConfigError("mqtt.password_file: got a file, allowed is none without mqtt.username")
+    try:
+        with path.open("rb") as file:
+            line = file.readline(LONGEST + 2).rstrip(b"\r\n")
+        password = line.decode()
+    except OSError as error:
+        raise ConfigError(f"mqtt.password_file {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"mqtt.password_file {path}: its first line is not UTF-8") from None
+    if not 0 < len(line) <= LONGEST:
+        raise ConfigError(
+            f"mqtt.password_file {path}: got {len(line)} bytes in the first line, "
+            f"allowed are 1 to {LONGEST}"
+        )
+    return password
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    """What checks the broker's certificate, and that its name is the broker's."""
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except ssl.SSLError:
+        raise ConfigError(f"mqtt.ca_file {ca_file}: allowed are certificates in PEM") from None
+    except OSError as error:
+        raise ConfigError(f"mqtt.ca_file {ca_file} cannot be read: {error.strerror}") from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.sslsocket_class = _Socket
+    return context
+
+
+class _Socket(ssl.SSLSocket):
+    """Closed when the handshake fails: paho would leave it to the garbage collector."""
+
+    def do_handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().do_handshake(*args, **kwargs)
+        except BaseException:
+            self.close()
+            raise

@@ -1,0 +1,96 @@
+"""HLS in a folder: playlist, header and fMP4 segments (RFC 8216), and what is left of earlier runs.
+
+It names files and removes those of earlier sessions, once a playlist without them is there. It
+never touches a file that is not named as its own are.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from streamsr.outputs.mux_session import Target
+
+__all__ = ["PLAYLIST", "HlsFolder"]
+
+PLAYLIST = "index.m3u8"
+ENOUGH = 3  # segments: players begin so many before the end, and Chromium fails on fewer
+FLAGS = "delete_segments+independent_segments+program_date_time+temp_file+omit_endlist"
+NUMBERED = re.compile(r"(?:init|seg)_(\d{1,18})\.(?:mp4|m4s)(?:\.tmp)?")
+SEQUENCE = re.compile(r"^#EXT-X-MEDIA-SEQUENCE:(\d{1,18})$", re.MULTILINE)
+END = "#EXT-X-ENDLIST\n"
+
+
+class HlsFolder:
+    """One stream's HLS. Every session's segments are numbered above those before them."""
+
+    def __init__(self, folder: Path, segment_s: float, segments: int) -> None:
+        self.folder = folder
+        self._segment_s = segment_s
+        self._segments = segments
+        self._first: int | None = None  # the number of the session's first segment
+        self._listed = False  # the playlist is this session's
+        self.playable = False  # players find enough of this session to begin with
+
+    def next_target(self) -> Target:
+        """Where the next session goes."""
+        again = self._first is not None
+        self._first = max(int(time.time()), self._highest() + 1, self._first_listed() + 1)
+        self._listed = self.playable = False
+        return Target(
+            str(self.folder / PLAYLIST),
+            "hls",
+            {
+                "hls_segment_type": "fmp4",
+                "hls_time": str(self._segment_s),
+                "hls_list_size": str(self._segments),
+                "hls_flags": f"{FLAGS}+discont_start" if again else FLAGS,
+                "hls_segment_filename": str(self.folder / "seg_%d.m4s"),
+                "hls_fmp4_init_filename": f"init_{self._first}.mp4",
+                "start_number": str(self._first),
+            },
+        )
+
+    def tidy(self) -> None:
+        """Look whether players can begin, and remove what earlier sessions left.
+
+        That goes as soon as no playlist names it any more. To be called a few times a second.
+        """
+        if self.playable or self._first is None or self._first_listed() < self._first:
+            return
+        self.playable = self._playlist().count("#EXTINF:") >= ENOUGH
+        if self._listed:
+            return
+        self._listed = True
+        for path, number in self._files():
+            if number < self._first:
+                path.unlink(missing_ok=True)
+
+    def end(self) -> None:
+        """Tell players that there will be no more."""
+        playlist, text = self.folder / PLAYLIST, self._playlist()
+        if self._listed and text and not text.endswith(END):
+            ended = playlist.with_suffix(".tmp")
+            with suppress(OSError):
+                ended.write_text(text + END, encoding="utf-8")
+                ended.replace(playlist)
+
+    def _first_listed(self) -> int:
+        match = SEQUENCE.search(self._playlist())
+        return int(match.group(1)) if match else -1
+
+    def _highest(self) -> int:
+        return max((number for _, number in self._files()), default=-1)
+
+    def _files(self) -> Iterator[tuple[Path, int]]:
+        for path in list(self.folder.iterdir()):
+            match = NUMBERED.fullmatch(path.name)
+            if match is not None and not path.is_dir():
+                yield path, int(match.group(1))
+
+    def _playlist(self) -> str:
+        try:
+            return (self.folder / PLAYLIST).read_text(encoding="utf-8")
+        except OSError:
+            return ""

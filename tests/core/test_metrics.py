@@ -1,0 +1,110 @@
+"""Counters, stopwatches and the summary."""
+
+import json
+import threading
+
+import pytest
+
+from streamsr.core import metrics as module
+from streamsr.core.metrics import Meter, quantile
+
+
+class Clock:
+    """A monotonic clock that is set by hand."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(module, "monotonic", made)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("share", "value"), [(0.0, 1), (0.5, 5), (0.51, 6), (0.9, 9), (0.99, 10), (1.0, 10)]
+)
+def test_quantiles_are_values_that_were_there(share: float, value: float) -> None:
+    assert quantile([7, 3, 1, 10, 2, 4, 6, 5, 9, 8], share) == value
+    assert quantile([], share) is None
+
+
+def run(meter: Meter, clock: Clock, frames: int, rate: float = 25.0) -> None:
+    for n in range(frames):
+        clock.now += 1 / rate
+        meter.left(clock.now - 0.010 - n * 0.001, "1280x720")
+
+
+def test_latency_is_from_arrival_to_departure(clock: Clock) -> None:
+    meter = Meter()
+    assert meter.latency_ms() == {"p50": None, "p99": None}
+    run(meter, clock, 11)
+    latency = meter.latency_ms()
+    assert latency["p50"] == pytest.approx(15.0)
+    assert latency["p99"] == pytest.approx(20.0)
+
+
+def test_fps_is_of_the_last_seconds_and_mean_fps_of_all(clock: Clock) -> None:
+    meter = Meter()
+    assert (meter.fps(), meter.mean_fps()) == (0.0, 0.0)
+    run(meter, clock, 100, 50)
+    run(meter, clock, 200, 25)
+    assert meter.fps() == pytest.approx(25, rel=0.01)
+    assert meter.mean_fps() == pytest.approx(299 / (99 / 50 + 8), rel=1e-3)
+    clock.now += 60
+    assert meter.fps() == 0.0
+
+
+def test_a_stage_is_charged_what_it_spends_even_if_it_fails(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 0.030, 1.0, 1.010])
+    monkeypatch.setattr(module, "thread_time", lambda: next(times))
+    meter = Meter()
+    with meter.stage("network"):
+        pass
+    with pytest.raises(KeyError), meter.stage("network"):
+        raise KeyError
+    run(meter, clock, 4)
+    assert meter.cpu_ms() == {"network": pytest.approx(10.0)}
+
+
+def test_the_summary_is_what_json_prints(clock: Clock) -> None:
+    meter = Meter()
+    meter.input = "320x180"
+    for name, by in (("in", 12), ("dropped", 1), ("reconnects", 2), ("held", 3)):
+        meter.count(name, by)
+    run(meter, clock, 11)
+    summary = meter.summary("cam", "fast", "cpu").to_json()
+    assert json.loads(json.dumps(summary)) == summary
+    assert summary == {
+        "name": "cam",
+        "frames_in": 12,
+        "frames_out": 11,
+        "frames_dropped": 1,
+        "frames_held": 3,
+        "fps": 25.0,
+        "latency_ms": {"p50": 15.0, "p99": 20.0},
+        "model": "fast",
+        "device": "cpu",
+        "reconnects": 2,
+        "input": "320x180",
+        "output": "1280x720",
+    }
+
+
+def test_threads_count_exactly() -> None:
+    meter = Meter()
+    threads = [
+        threading.Thread(target=lambda: [meter.count("in") for _ in range(2000)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert meter["in"] == 8000
+    assert meter["never counted"] == 0

@@ -1,0 +1,169 @@
+"""No secret gets past the redactor, however it was typed."""
+
+import html
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from urllib.parse import quote, quote_plus, unquote
+
+import pytest
+
+from streamsr.core import redact as module
+from streamsr.core.redact import protect, protect_word, redact
+
+CANARY = "p@ss/w%rd:#1"
+ENCODED = quote(CANARY, safe="")
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What one test protects is not protected in the next."""
+    secrets: set[str] = set()
+    monkeypatch.setattr(module, "_secrets", secrets)
+    return iter([None])
+
+
+def is_clean(text: str) -> bool:
+    return not any(part in text for part in (CANARY, ENCODED, "w%rd", "ss/w", "w%25rd", "%23"))
+
+
+@pytest.mark.parametrize("password", [CANARY, ENCODED], ids=["raw", "encoded"])
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "https", "rtmp", "mqtt"])
+def test_a_url_loses_user_and_password_and_keeps_the_rest(scheme: str, password: str) -> None:
+    clean = redact(f"{scheme}://admin:{password}@10.0.0.7:554/stream?x=1")
+    assert clean == f"{scheme}://***@10.0.0.7:554/stream?x=1"
+
+
+@pytest.mark.parametrize("password", [CANARY, ENCODED], ids=["raw", "encoded"])
+def test_urls_inside_sentences_and_errors(password: str) -> None:
+    url = f"rtsp://admin:{password}@cam/1"
+    for text in (f"cannot open '{url}': refused", f'got "{url}", {url}', f"[Errno 5] x: '{url}'"):
+        clean = redact(text)
+        assert is_clean(clean)
+        assert "admin" not in clean
+        assert "cam/1" in clean
+    assert is_clean(redact(OSError(f"{url}: refused")))
+
+
+@pytest.mark.parametrize("password", [CANARY, ENCODED], ids=["raw", "encoded"])
+def test_a_protected_password_is_found_alone_in_both_spellings(password: str) -> None:
+    protect(f"rtsp://admin:{password}@cam/1")
+    assert redact(f"the camera said no to {CANARY} today") == "the camera said no to *** today"
+    assert redact(f"option pass={password}") == "option pass=***"
+
+
+def test_a_word_inside_another_secret_does_not_uncover_it() -> None:
+    protect("rtsp://a:secret@cam")
+    protect("rtsp://a:secretive@cam")
+    assert redact("secretive") == "***"
+
+
+def test_a_word_of_its_own_is_removed_in_both_spellings() -> None:
+    protect_word(ENCODED)
+    assert redact(f"{CANARY} and {ENCODED}") == "*** and ***"
+    protect_word("")
+    protect_word("on")
+    assert redact("the camera is on") == "the camera is on"
+
+
+def test_short_passwords_do_not_blank_every_word() -> None:
+    protect("rtsp://a:on@cam/1")
+    assert redact("the camera is on") == "the camera is on"
+    assert redact("rtsp://a:on@cam/1") == "rtsp://***@cam/1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rtsp://cam/1",
+        "write to me@example.org",
+        "a://b",
+        "",
+        "/tmp/a@b.mp4",
+        "x: 50% @ 3",
+        "a/b:c@d.mp4",
+    ],
+)
+def test_what_holds_no_secret_is_left_alone(text: str) -> None:
+    protect(text)
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "rtsp://cam/?user=admin&password=hunter22",
+        "rtsp://admin:hunter22 with space@cam/x",
+        "rtsp://admin:hunter22'quote@cam/x",
+        "http://cam/v.mjpg?token=hunter22#x",
+    ],
+)
+def test_secrets_in_odd_places_are_removed(url: str) -> None:
+    protect(url)
+    assert "hunter22" not in redact(f"input {url}: refused")
+
+
+NASTY = [
+    CANARY,
+    "it's-secret",
+    'say "secret"',
+    """both ' and " secret""",
+    "back\\slash'secret",
+    "a secret with spaces",
+    "sécret&<b>",
+    "secret?token=other",
+    "tab\tsecret",
+    "@@secret@@",
+    "se:cr/et#1",
+    "%73ecret%",
+]
+QUOTINGS: list[Callable[[str], str]] = [
+    str,
+    repr,
+    lambda text: f"'{text}'",
+    lambda text: f'"{text}"',
+    lambda text: repr([text, "'"]),
+    lambda text: repr(OSError(2, "refused", text)),
+    json.dumps,
+    lambda text: json.dumps({"said": text}, ensure_ascii=False),
+    html.escape,
+    lambda text: html.escape(repr(text)),
+    shlex.quote,
+    lambda text: f"what?({text}), and once more ({text})",
+]
+
+
+@pytest.mark.parametrize("quoting", QUOTINGS, ids=range(len(QUOTINGS)))
+@pytest.mark.parametrize("password", NASTY)
+def test_a_protected_address_is_clean_however_it_is_quoted(
+    password: str, quoting: Callable[[str], str]
+) -> None:
+    for spelt in (password, quote(password, safe=""), quote(password), quote_plus(password)):
+        for url in (f"rtsp://admin:{spelt}@cam/x", f"admin:{spelt}@cam/x"):
+            protect(url)
+            assert is_free_of(password, redact(f"input {quoting(url)}: refused"))
+            for alone in (password, spelt, quote(password, safe="").lower()):
+                assert is_free_of(password, redact(f"it says {quoting(alone)} is wrong"))
+
+
+def is_free_of(password: str, text: str) -> bool:
+    """Whether no two letters and digits in a row of a password are left of it."""
+    rest = re.sub("it says|is wrong|said|what|and once more|refused|input|OSError|cam/x", "", text)
+    rest = re.sub("FileNotFoundError|rtsp|quot|x27", "", rest)
+    parts = re.findall(r"[a-z0-9é]{3,}", unquote(password))
+    return not any(part in rest for part in parts)
+
+
+@pytest.mark.parametrize("password", ["a'b", '"', "' '"])
+def test_a_short_password_with_a_quote_in_it_goes_with_its_address(password: str) -> None:
+    url = f"rtsp://u:{password}@cam/x"
+    protect(url)
+    for text in (url, repr(url), json.dumps(url)):
+        assert redact(f"input {text}: refused").strip("'\"").count("rtsp://***@cam/x") == 1
+
+
+def test_a_key_with_a_quote_in_it_is_removed() -> None:
+    protect("http://cam/v?token=it's-hunter22&size=3#top")
+    assert redact("http://cam/v?token=it's-hunter22&size=3") == "http://cam/v?token=***&size=3"
+    assert redact("it said it's-hunter22") == "it said ***"

@@ -1,0 +1,175 @@
+"""The pipeline files that come along: they load, and the reference shows every setting."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from streamsr.core.config import Settings, load, parse
+from streamsr.core.errors import ConfigError
+from streamsr.core.settings import NodeSettings, PipelineSettings
+from streamsr.train.settings import TrainSettings
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+REFERENCE = PIPELINES / "reference.toml"
+
+
+NODES = {"node.toml"}
+
+
+@pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.toml")), ids=lambda p: p.name)
+def test_every_pipeline_file_loads(path: Path) -> None:
+    load(path, NodeSettings if path.name in NODES else PipelineSettings)
+
+
+def groups_of(kind: type[Settings]) -> Iterator[tuple[str, type[Settings]]]:
+    for name, field in kind.model_fields.items():
+        for group in (field.annotation, *get_args(field.annotation)):
+            if isinstance(group, type) and issubclass(group, Settings):
+                yield name, group
+
+
+def test_the_reference_shows_every_setting() -> None:
+    shown = tomllib.loads(re.sub(r"(?m)^# (\w+ = )", r"\1", REFERENCE.read_text("utf-8")))
+    shown["publish"] = shown["publish"][0]
+    assert shown.keys() == PipelineSettings.model_fields.keys()
+    groups = dict(groups_of(PipelineSettings))
+    assert len(groups) == 10
+    for name, group in groups.items():
+        assert shown[name].keys() == group.model_fields.keys()
+
+
+def test_what_the_reference_gives_are_the_defaults() -> None:
+    reference = load(REFERENCE, PipelineSettings)
+    plain = parse(
+        {
+            "input": {"url": "demo"},
+            "serve": {},
+            "hls": {},
+            "record": {"folder": "recordings"},
+            "mqtt": {"host": "127.0.0.1"},
+            "publish": [{"url": "rtsp://127.0.0.1:8554/up"}],
+        },
+        PipelineSettings,
+        "here",
+    )
+    assert reference == plain
+
+
+def test_a_node_says_the_same_of_its_streams_and_itself() -> None:
+    assert NodeSettings.model_fields.keys() == {"name", "serve", "mqtt", "streams"}
+    reference = load(REFERENCE, PipelineSettings)
+    node = reference.as_node()
+    assert (node.serve, node.mqtt, node.name) == (reference.serve, reference.mqtt, "stream")
+    assert node.streams[0].record == reference.record
+    assert parse(node.model_dump(mode="json"), NodeSettings, "here") == node
+
+
+def test_two_streams_of_one_name_are_refused() -> None:
+    streams = [{"name": "a", "input": {"url": "demo"}}] * 2
+    with pytest.raises(ConfigError, match="the name 'a' twice"):
+        parse({"streams": streams}, NodeSettings, "here")
+
+
+ONE = {"input": {"url": "demo"}}
+
+
+@pytest.mark.parametrize(
+    ("key", "first", "second"),
+    [
+        ("output.path", {"output": {"path": "a.mp4"}}, {"output": {"path": "./a.mp4"}}),
+        ("hls.folder", {"hls": {"folder": "a/b"}}, {"hls": {"folder": "a//b/"}}),
+        (
+            "publish.url",
+            {"publish": [{"url": "rtsp://u:hunter22@h/up"}, {"url": "rtsp://h/down"}]},
+            {"publish": [{"url": "RTSP://u:hunter23@h/up/"}]},
+        ),
+    ],
+)
+def test_two_streams_with_one_output_are_refused(
+    key: str, first: dict[str, object], second: dict[str, object]
+) -> None:
+    streams = [{"name": "gate"} | ONE | first, {"name": "yard"} | ONE | second]
+    with pytest.raises(ConfigError, match=f"the same {key} twice, of 'gate' and of 'yard'") as told:
+        parse({"streams": streams}, NodeSettings, "here")
+    assert "hunter2" not in str(told.value)
+
+
+def test_one_stream_that_publishes_twice_to_one_place_is_refused() -> None:
+    twice = ONE | {"publish": [{"url": "rtmp://h/live/hunter22"}] * 2}
+    for data, kind in ((twice, PipelineSettings), ({"streams": [twice]}, NodeSettings)):
+        with pytest.raises(ConfigError, match=r"the same publish\.url twice") as told:
+            parse(data, kind, "here")
+        assert "hunter22" not in str(told.value)
+
+
+def test_streams_may_record_into_one_folder_and_publish_to_one_server() -> None:
+    outputs = {"record": {"folder": "recordings"}, "hls": {}}
+    streams = [
+        {"name": name, "publish": [{"url": f"rtsp://u:p@h/{name}"}]} | ONE | outputs
+        for name in ("gate", "yard")
+    ]
+    assert len(parse({"streams": streams}, NodeSettings, "here").streams) == 2
+
+
+def test_the_lowest_rate_is_one() -> None:
+    rate = parse({"input": {"url": "x", "rate": 0.01}}, PipelineSettings, "here").input.exact_rate
+    assert rate == Fraction(1, 100)
+
+
+def test_secrets_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAM_PASSWORD", "p@ss/w%rd:#1")
+    settings = parse(
+        {"input": {"url": "rtsp://me:${CAM_PASSWORD}@cam/1"}}, PipelineSettings, "here"
+    )
+    assert settings.input.url == "rtsp://me:p%40ss%2Fw%25rd%3A%231@cam/1"
+    with pytest.raises(ConfigError, match="variable CAM_SECRET is not set"):
+        parse({"input": {"url": "rtsp://me:${CAM_SECRET}@cam/1"}}, PipelineSettings, "here")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("input.transport=sctp", "input.transport: got 'sctp'"),
+        ("encoder.crf=99", "encoder.crf: got 99"),
+        ("serve.listen=:8080", "HOST:PORT"),
+        ("limits.frames=0", "limits.frames: got 0"),
+        ("name=a b", "name: got 'a b'"),
+        ("model.nmae=x", "did you mean 'name'"),
+        ("model.budget_ms=10", "model.budget_ms: got 10"),
+        ("model.self_check_s=-1", "model.self_check_s: got -1"),
+        ("model.self_check_s=1e9", "model.self_check_s: got 1000000000"),
+        ("record.segment_s=0", "record.segment_s: got 0"),
+        ("hls.segments=1", "hls.segments: got 1"),
+        ("mqtt.port=0", "mqtt.port: got 0"),
+        ("mqtt.prefix=a/#", "mqtt.prefix: got 'a/#'"),
+        ("serve.tls_key=x", "tls_certificate and tls_key go together"),
+        ('publish=[{url="rtps://host/x"}]', "did you mean 'rtsps'"),
+        ("input.rate=0.0001", "input.rate: got 0.0001"),
+        ("input.url=rtsp://[::1", "input.url: got 'rtsp://***': allowed is SCHEME://HOST"),
+        ('publish=[{url="rtsp://[::1"}]', "publish.0.url: got 'rtsp://***': allowed is SCHEME"),
+        ('input.url="a\\u0000b"', "control characters, got 0x00"),
+        ('output.path="a\\u0000b.mp4"', "output.path: got 'a\\x00b.mp4': allowed is text"),
+        (f"output.path={'x' * 300}.mp4", "allowed are 255 bytes in a file's name, got 304"),
+        (f"model.name=/{'x' * 300}", "allowed are 255 bytes"),
+        (f"record.folder={'x/' * 2000}", "allowed are 2048 bytes"),
+        ('mqtt.username="a\\nb"', "mqtt.username: got 'a\\nb'"),
+        ("record.min_free_gb=1e300", "record.min_free_gb: got 1e+300"),
+        ("limits.seconds=nan", "limits.seconds: got nan"),
+    ],
+)
+def test_a_wrong_value_names_its_key(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(REFERENCE, PipelineSettings, [override])
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PIPELINES.parent.glob("models/*/train.toml")), ids=lambda p: p.parent.name
+)
+def test_every_training_file_loads(path: Path) -> None:
+    settings = load(path, TrainSettings)
+    assert settings.name == path.parent.name

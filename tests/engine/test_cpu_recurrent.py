@@ -1,0 +1,229 @@
+"""Recurrent networks on the CPU engine: in order, two frames at once, afresh where they must be."""
+
+import gc
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from dataclasses import replace
+from fractions import Fraction
+from time import monotonic, sleep
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from streamsr.core.events import Code, Event
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.metrics import Meter
+from streamsr.engine.base import Engine
+from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
+from streamsr.engine.engines import Engines
+from streamsr.engine.job import Job, run_jobs
+from streamsr.engine.scheduler import Scheduler
+from streamsr.engine.thread_pool import ThreadPool
+from streamsr.networks.contract import Colour, Facts, Memory, RecurrentNetwork
+from streamsr.networks.sliding import SlidingWindow
+
+CPU = torch.device("cpu")
+WAIT_S = 30.0
+
+
+class Counter(RecurrentNetwork[Tensor]):
+    """Gives flat pictures: 16 levels and one for each frame since the chain began."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hold = threading.Event()  # what a level of 50 waits for before it advances
+        self.aligned: list[int] = []
+
+    def fresh(self, batch: int, height: int, width: int) -> Memory:
+        return (torch.zeros(batch, 1, 1, 1),)
+
+    def align(self, window: Tensor) -> Tensor:
+        level = round(float(window[0, -1].mean()) * 255)
+        self.aligned.append(level)
+        if level == 240:
+            raise LookupError("a fault of ours")
+        if level == 230:
+            raise RuntimeError("it cannot be aligned")
+        return window[:, -1]
+
+    def advance(self, aligned: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        level = round(float(aligned.mean()) * 255)
+        if level == 50:
+            self.hold.wait(WAIT_S)
+        if level == 220:
+            raise RuntimeError("it cannot be advanced")
+        count = memory[0] + 1
+        if level == 210:
+            count = count * float("nan")
+        shape = (1, 1, aligned.shape[2] * 2, aligned.shape[3] * 2)
+        return ((16 + count) / 255).expand(shape), (count,)
+
+
+def flat(level: int, pts: int, *, discontinuous: bool = False) -> Frame:
+    chroma = np.full((5, 8), 128, np.uint8)
+    planes = (np.full((10, 16), level, np.uint8), chroma, chroma)
+    return Frame(planes, ColourTags(1, 1, 1), pts, Fraction(1, 25), 0.0, discontinuous)
+
+
+class Bench:
+    """A stream of an engine, and what came of it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.events: list[Event] = []
+        self.meter = Meter()
+        self.stream = engine.stream("cam", self.meter, self.events.append)
+        self.futures: list[Future[Frame]] = []
+
+    def push(self, *levels: int, start: int = 0, discontinuous: bool = False) -> None:
+        for number, level in enumerate(levels):
+            frame = flat(level, start + number, discontinuous=discontinuous)
+            self.futures += self.stream.push(frame)
+
+    def counts(self) -> list[int]:
+        """How many frames each output's chain had, by the outputs themselves."""
+        return [int(f.result(WAIT_S).planes[0][0, 0]) - 16 for f in self.futures]
+
+
+@pytest.fixture
+def network() -> Counter:
+    return Counter()
+
+
+def model(network: Counter) -> SlidingWindow:
+    return SlidingWindow(network, Facts(2, 2, 0, Colour.LUMA))
+
+
+def test_each_frame_sees_the_memory_of_the_one_before(network: Counter) -> None:
+    with Engines(CPU) as engines:
+        bench = Bench(engines.of(model(network)))
+        bench.push(*[60] * 12)
+        assert bench.counts() == list(range(1, 13))
+
+
+def test_a_frame_is_aligned_while_the_one_before_it_runs(network: Counter) -> None:
+    with Engines(CPU) as engines:
+        engine = engines.of(model(network))
+        if engine.workers < 2:
+            pytest.skip("this machine has one core")
+        bench = Bench(engine)
+        bench.push(50, 60)
+        deadline_s = monotonic() + WAIT_S
+        while 60 not in network.aligned and monotonic() < deadline_s:
+            sleep(0.01)
+        assert not any(future.done() for future in bench.futures)
+        network.hold.set()
+        assert bench.counts() == [1, 2]
+
+
+def test_a_stream_that_waits_for_itself_keeps_no_thread_from_others(network: Counter) -> None:
+    with Engines(CPU) as engines:
+        engine = engines.of(model(network))
+        if engine.workers < 2:
+            pytest.skip("this machine has one core")
+        slow, quick = Bench(engine), Bench(engine)
+        slow.push(50, *[60] * 6)
+        quick.push(*[70] * 4)
+        assert quick.counts() == [1, 2, 3, 4]
+        network.hold.set()
+        assert slow.counts() == list(range(1, 8))
+
+
+@pytest.mark.parametrize("reset", ["discontinuous", "flush"])
+def test_a_chain_ends_where_frames_have_nothing_in_common(network: Counter, reset: str) -> None:
+    with Engines(CPU) as engines:
+        bench = Bench(engines.of(model(network)))
+        bench.push(60, 60, 60)
+        if reset == "flush":
+            bench.futures += bench.stream.flush()
+        bench.push(60, start=3, discontinuous=reset == "discontinuous")
+        bench.push(60, start=4)
+        assert bench.counts() == [1, 2, 3, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("level", "reason"),
+    [
+        (230, "the network failed: it cannot be aligned"),
+        (220, "the network failed: it cannot be advanced"),
+        (210, "the network gave values that are not finite"),
+    ],
+)
+def test_a_failure_costs_one_frame_and_the_memory(
+    network: Counter, level: int, reason: str
+) -> None:
+    with Engines(CPU) as engines:
+        bench = Bench(engines.of(model(network)))
+        bench.push(60, 60, level, 60, 60)
+        counts = bench.counts()
+    assert counts[:2] == [1, 2]
+    assert counts[2] + 16 == level  # scaled plainly
+    assert counts[3:] == [1, 2]
+    assert [event.code for event in bench.events] == [Code.SR_FAILED]
+    assert reason in bench.events[0].message
+
+
+def test_closing_ends_what_waits_for_its_turn(network: Counter) -> None:
+    """With one thread: of what is aligned, and waits for a window that will never be run, too."""
+    pool = ThreadPool[Job](1, Scheduler(1, 0.0), run_jobs, lambda job: job.abandon())
+    bench = Bench(CpuRecurrentEngine(model(network), CPU, pool))
+    bench.push(60, 50, *[60] * 4)
+    bench.futures[0].result(WAIT_S)
+    closing = threading.Thread(target=pool.close)
+    closing.start()
+    network.hold.set()
+    closing.join(WAIT_S)
+    assert not closing.is_alive()
+    assert not wait(bench.futures, 5).not_done
+
+
+def test_any_error_in_aligning_costs_one_frame(network: Counter) -> None:
+    with Engines(CPU) as engines:
+        bench = Bench(engines.of(model(network)))
+        bench.push(60, 60, 240, 60, 60)
+        with pytest.raises(LookupError, match="a fault of ours"):
+            bench.futures.pop(2).result(WAIT_S)
+        assert bench.counts() == [1, 2, 1, 2]
+
+
+def test_frames_left_out_do_not_cost_the_memory(network: Counter) -> None:
+    with Engines(CPU) as engines:
+        bench = Bench(engines.of(model(network)))
+        bench.push(60, 60)
+        bench.futures += bench.stream.push(replace(flat(60, 9), after_gap=True))
+        assert bench.counts() == [1, 2, 3]
+
+
+def test_streams_do_not_share_a_memory(network: Counter) -> None:
+    with Engines(CPU) as engines:
+        engine = engines.of(model(network))
+        benches: Sequence[Bench] = [Bench(engine) for _ in range(3)]
+        for number in range(5):
+            for bench in benches:
+                bench.push(60, start=number)
+        assert [bench.counts() for bench in benches] == [[1, 2, 3, 4, 5]] * 3
+
+
+def test_nothing_of_a_frame_is_kept_when_it_is_done(network: Counter) -> None:
+    """By counting references, since waiting for the garbage collector holds a frame's memory."""
+    with Engines(CPU) as engines:
+        bench = Bench(engines.of(model(network)))
+        gc.collect()
+        gc.disable()
+        try:
+            bench.push(60, 60)
+            bench.counts()
+            bench.futures.clear()  # a frame holds the tensors that its planes are views of
+            few = _tensors()
+            bench.push(*[60] * 40, start=2)
+            bench.counts()
+            bench.futures.clear()
+            assert _tensors() < few + 20
+        finally:
+            gc.enable()
+
+
+def _tensors() -> int:
+    return sum(type(thing) is Tensor for thing in gc.get_objects())

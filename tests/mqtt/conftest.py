@@ -1,0 +1,48 @@
+"""Fixtures for control's tests."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers.certificates import Authority
+from peers.mosquitto import MOSQUITTO_INSTALL, Mosquitto, mosquitto_path
+
+from streamsr.core import redact
+
+
+@pytest.fixture(scope="session")
+def require_mosquitto() -> None:
+    """Ask for mosquitto: skip without it, fail in CI."""
+    if mosquitto_path() is None:
+        reason = f"mosquitto is not installed: {MOSQUITTO_INSTALL}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+@pytest.fixture
+def broker(require_mosquitto: None) -> Iterator[Callable[..., Mosquitto]]:
+    """``broker(**settings)``: a running ``Mosquitto``, gone after the test."""
+    with ExitStack() as stack:
+
+        def start(**settings: Any) -> Mosquitto:
+            return stack.enter_context(Mosquitto(**settings))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who signs certificates; its own and its first server's lie in files."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path | None]:
+    """What one test protects is not protected in the next, and no password comes from outside."""
+    monkeypatch.setattr(redact, "_secrets", set())
+    monkeypatch.delenv("STREAMSR_MQTT_PASSWORD", raising=False)
+    return iter([None])

@@ -1,0 +1,109 @@
+"""One connection: what its end is called, and that nothing is left of it."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+
+import pytest
+from peers import MuteServer, TcpProxy
+from peers.mosquitto import HOST, Mosquitto, free_port
+from peers.waiting import until
+
+from streamsr.core.settings import MqttSettings
+from streamsr.mqtt import connection as module
+from streamsr.mqtt.connection import BrokerAuthError, BrokerError, Connection
+from streamsr.mqtt.credentials import Access
+
+Brokers = Callable[..., Mosquitto]
+
+
+def connection(port: int, host: str = HOST) -> Connection:
+    settings = MqttSettings(host=host, port=port, keepalive_s=2)
+    return Connection(settings, Access(None, None), "name", "a/availability", lambda *_: None)
+
+
+async def test_nobody_is_there() -> None:
+    for host in (HOST, "nobody.invalid", "a..b", "x" * 300):
+        never = connection(free_port(), host)
+        with pytest.raises(BrokerError):
+            await never.open()
+        await never.drop()
+
+
+async def test_one_who_wants_a_password(broker: Brokers) -> None:
+    refused = connection(broker(user="me", password="secret").port)
+    with pytest.raises(BrokerAuthError, match="Not authorized"):
+        await refused.open()
+    await refused.drop()
+
+
+async def test_a_lost_one_is_not_taken_for_one_refused(broker: Brokers) -> None:
+    at = broker()
+    lost = connection(at.port)
+    await lost.open()
+    at.kill()
+    with pytest.raises(BrokerError) as error:
+        await lost.lost()
+    assert not isinstance(error.value, BrokerAuthError)
+    for work in (lost.publish("a/b", b"", qos=1, retain=False), lost.subscribe(["a/#"])):
+        with pytest.raises(BrokerError) as error:  # paho's number for it is that of a bad password
+            await work
+        assert not isinstance(error.value, BrokerAuthError)
+    await lost.drop()
+
+
+async def test_one_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ANSWER_S", 0.3)
+    with MuteServer() as mute:
+        waiting = connection(mute.port)
+        with pytest.raises(BrokerError, match="no answer in time"):
+            await waiting.open()
+        await waiting.drop()
+        stopped = connection(mute.port)
+        opening = asyncio.create_task(stopped.open())
+        await asyncio.sleep(0.1)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+        await stopped.drop()
+
+
+async def test_being_stopped_is_not_forgotten_over_an_answer(broker: Brokers) -> None:
+    one, both = connection(broker().port), 0
+    await one.open()
+    for _ in range(100):
+        publishing = asyncio.create_task(one.publish("a/b", b"x", qos=1, retain=False))
+        await asyncio.sleep(0)
+        while one._client._pending_publishes:  # noqa: ASYNC110 - each turn counts
+            await asyncio.sleep(0)
+        if publishing.cancel():  # in the very turn in which the answer came
+            both += 1
+            with pytest.raises(asyncio.CancelledError):
+                await publishing
+    assert both
+    await one.drop()
+
+
+async def test_nothing_is_left_of_many(broker: Brokers) -> None:
+    def open_files() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    with TcpProxy(broker().port) as proxy:
+        for number in range(60):
+            if number == 10:
+                files = open_files()
+            one = connection(proxy.port)
+            await one.open()
+            publishing = asyncio.create_task(one.publish("a/b", b"x", qos=1, retain=False))
+            if number % 3 == 0:
+                proxy.reset()
+                with pytest.raises(BrokerError):
+                    await one.lost()
+            elif number % 3 == 1:
+                await one.close()
+            await one.drop()
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+        await until(lambda: open_files() <= files + 2)
+    await until(lambda: not [t for t in threading.enumerate() if t.name == "streamsr-mqtt"])

@@ -1,0 +1,108 @@
+"""What Home Assistant is told is what its documentation asks for, and fits our own messages."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from village import a_camera, a_status
+
+from streamsr.mqtt.commands import Verb
+from streamsr.mqtt.homeassistant import device_config
+from streamsr.mqtt.messages import command_of, metrics_json, state_json
+from streamsr.mqtt.topics import About, Topics
+
+TOPICS = Topics("streamsr", "node", "homeassistant")
+MODELS = ("edvr-m", "fast")
+
+
+def config(recorder: bool = True, topics: Topics = TOPICS, camera: str = "yard") -> Any:
+    return json.loads(device_config(topics, camera, MODELS, recorder))
+
+
+def test_the_device() -> None:
+    said = config()
+    assert said["device"]["identifiers"] == ["streamsr_node_yard"]
+    assert said["device"]["name"] == "node yard"
+    assert set(said["device"]) == {"identifiers", "name", "manufacturer", "model", "sw_version"}
+    assert set(said["origin"]) == {"name", "sw_version"}
+    assert said["availability_topic"] == "streamsr/node/availability"
+    assert (said["payload_available"], said["payload_not_available"]) == ("online", "offline")
+
+
+def test_the_entities() -> None:
+    kinds = {key: entity["platform"] for key, entity in config()["components"].items()}
+    assert kinds == {
+        "enable": "switch",
+        "record": "switch",
+        "model": "select",
+        "take_snapshot": "button",
+        "live": "binary_sensor",
+        "fps": "sensor",
+        "latency_p99": "sensor",
+        "dropped": "sensor",
+        "reconnects": "sensor",
+        "gain": "sensor",
+        "loses": "binary_sensor",
+        "running_model": "sensor",
+        "input_size": "sensor",
+        "output_size": "sensor",
+        "snapshot": "image",
+    }
+    assert "record" not in config(recorder=False)["components"]
+
+
+def test_ids_are_unique_over_cameras_and_nodes() -> None:
+    ids = [
+        entity["unique_id"]
+        for node in ("a", "a_b")
+        for camera in ("b", "b_c", "c")
+        for entity in config(topics=Topics("s", node, "ha"), camera=camera)["components"].values()
+    ]
+    assert len(set(ids)) == len(ids)
+
+
+def test_every_command_topic_takes_what_its_entity_sends() -> None:
+    parts = config()["components"]
+    sends = {"enable": ["ON", "OFF"], "record": ["ON", "OFF"], "model": parts["model"]["options"]}
+    sends["take_snapshot"] = [parts["take_snapshot"]["payload_press"]]
+    verbs = set()
+    for key, payloads in sends.items():
+        heard = TOPICS.parse(parts[key]["command_topic"])
+        assert heard is not None
+        assert heard.about is About.COMMAND
+        for payload in payloads:
+            verbs.add(command_of(heard, payload.encode(), ["yard"], MODELS).verb)
+    assert verbs == set(Verb)
+
+
+AWAY = {"state": "down", "latency_p99_ms": None, "input": ""}
+LOSING = {"self_check_gain_db": -0.5, "self_check_loses": True}
+
+
+@pytest.mark.parametrize("changes", [{}, AWAY, LOSING])
+def test_every_template_finds_its_value(changes: dict[str, Any]) -> None:
+    said = {
+        TOPICS.state("yard"): json.loads(state_json(a_camera(**changes))),
+        TOPICS.metrics("yard"): json.loads(metrics_json(a_status(**changes))),
+    }
+    found = {}
+    for key, entity in config()["components"].items():
+        if "state_topic" in entity:
+            (path,) = re.findall(r"value_json\.([a-z0-9_.]+)", entity["value_template"])
+            value = said[entity["state_topic"]]
+            for part in path.split("."):
+                value = value[part]
+            found[key] = value
+    assert found["model"] in MODELS
+    assert found["live"] == changes.get("state", "live")
+    assert found["latency_p99"] == changes.get("latency_p99_ms", 120.5)
+    assert (found["gain"], found["loses"]) == ((-0.5, True) if changes is LOSING else (None, False))
+    assert len(found) == 13
+
+
+def test_templates_say_what_switches_understand() -> None:
+    parts = config()["components"]
+    assert parts["enable"]["value_template"] == "{{ 'ON' if value_json.enabled else 'OFF' }}"
+    assert parts["fps"]["value_template"] == "{{ value_json.fps }}"
+    assert "'ON' if value_json.state == 'live' else 'OFF'" in parts["live"]["value_template"]

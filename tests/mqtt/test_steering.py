@@ -1,0 +1,203 @@
+"""A whole node as a user starts it, steered over a real broker."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+from peers.mosquitto import Mosquitto
+from peers.waiting import until
+from watcher import Watcher
+
+from streamsr.core.config import dump
+from streamsr.networks.contract import Colour
+from streamsr.networks.fast import Fast
+from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Weights
+from streamsr.zoo.weights import write_weights
+
+ROOT = Path(__file__).parents[2]
+CANARY = "p@ss/w%rd:#1"
+QUOTED = "p%40ss%2Fw%25rd%3A%231"
+
+
+class Started:
+    """A node's process, its file and what it said."""
+
+    def __init__(self, folder: Path, broker: Mosquitto, streams: str) -> None:
+        self.file = folder / "node.toml"
+        self.log = folder / "log"
+        self._broker = broker
+        self.write(streams)
+        environment = os.environ | {"CAM": CANARY, "STREAMSR_MQTT_PASSWORD": broker.password}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "run_stream.py", "node", str(self.file), "--json"],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+            )
+
+    def write(self, streams: str) -> None:
+        """Write the node's file."""
+        self.file.write_text(
+            f"""
+            name = "house"
+            [mqtt]
+            host = "127.0.0.1"
+            port = {self._broker.port}
+            username = "me"
+            interval_s = 1.0
+            {streams}
+            """
+        )
+
+    def stop(self) -> dict[str, Any]:
+        """SIGTERM; give the summary."""
+        self.process.send_signal(signal.SIGTERM)
+        began_s = monotonic()
+        out, _ = self.process.communicate(timeout=10)
+        assert monotonic() - began_s < 5
+        assert self.process.returncode == 0
+        summary: dict[str, Any] = json.loads(out)
+        return summary
+
+
+@contextmanager
+def node(folder: Path, broker: Mosquitto, streams: str) -> Iterator[Started]:
+    started = Started(folder, broker, streams)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.process.kill()
+        started.process.communicate()
+
+
+def stream(name: str, url: str = "demo", more: str = "") -> str:
+    return f"""
+    [[streams]]
+    name = "{name}"
+    input.url = "{url}"
+    model.name = "bicubic"
+    {more}
+    """
+
+
+async def test_a_node_is_found_watched_and_steered(
+    tmp_path: Path, broker: Callable[..., Mosquitto]
+) -> None:
+    dead = stream("gate", "rtsp://user:${CAM}@127.0.0.1:9/cam")
+    recorded = f'record = {{ folder = "{tmp_path}/video", enabled = false }}'
+    server = broker(user="me", password=CANARY)
+    async with Watcher(server) as watcher:
+        with node(tmp_path, server, stream("yard", more=recorded) + dead) as started:
+            yard = "streamsr/house/yard"
+            await until(lambda: watcher.json(f"{yard}/state").get("state") == "live", 30)
+            assert watcher.last["streamsr/house/availability"] == b"online"
+            found = watcher.json("homeassistant/device/streamsr_house_yard/config")
+            kinds = {component["platform"] for component in found["components"].values()}
+            assert {"switch", "select", "sensor", "binary_sensor", "image"} <= kinds
+            state = watcher.json(f"{yard}/state")
+            assert (state["input"], state["output"]) == ("320x180", "1280x720")
+            await until(lambda: watcher.json("streamsr/house/gate/state").get("state") == "down")
+            await until(lambda: watcher.json(f"{yard}/metrics").get("fps", 0) > 20, 15)
+
+            await watcher.say(f"{yard}/model/set", "lanczos")
+            await until(lambda: watcher.json(f"{yard}/state")["model"] == "lanczos")
+            await watcher.say(f"{yard}/record/set", "ON")
+            await until(lambda: watcher.json(f"{yard}/state")["recording"])
+            await until(lambda: list((tmp_path / "video").glob("yard-*.mp4")))
+            await watcher.say(f"{yard}/record/set", "OFF")
+            await until(lambda: not watcher.json(f"{yard}/state")["recording"])
+            await watcher.say(f"{yard}/snapshot/set", "PRESS")
+            await until(lambda: f"{yard}/snapshot" in watcher.last)
+            assert watcher.last[f"{yard}/snapshot"].startswith(b"\xff\xd8")
+            await watcher.say(f"{yard}/enable/set", "OFF")
+            await until(lambda: watcher.json(f"{yard}/state")["state"] == "disabled")
+            await watcher.say(f"{yard}/enable/set", "ON")
+            await until(lambda: watcher.json(f"{yard}/state")["state"] == "live")
+            await watcher.say(f"{yard}/model/set", "bicubik")
+            await until(lambda: watcher.events(f"{yard}/event", "CMD_REFUSED"))
+
+            started.write(stream("yard", more=recorded) + stream("porch"))
+            started.process.send_signal(signal.SIGHUP)
+            await until(lambda: watcher.json("streamsr/house/porch/state").get("state") == "live")
+            assert watcher.last["streamsr/house/gate/state"] == b""
+            started.write(stream("porch", more='input.rate = "fast"'))
+            await until(lambda: watcher.events("streamsr/house/event", "CONFIG_REFUSED"))
+            assert watcher.json(f"{yard}/state")["state"] == "live"
+            summary = started.stop()
+            await until(lambda: watcher.last["streamsr/house/availability"] == b"offline")
+        heard = b"".join(payload for _, payload in watcher.heard)
+    assert [s["name"] for s in summary["streams"]] == ["yard", "porch"]
+    for secret in (CANARY, QUOTED):
+        assert secret.encode() not in heard
+        assert secret not in started.log.read_text()
+
+
+async def test_all_is_said_again_after_an_outage_and_the_video_goes_on(
+    tmp_path: Path, broker: Callable[..., Mosquitto]
+) -> None:
+    server = broker(user="me", password="secret-word")
+    yard = "streamsr/house/yard"
+    with node(tmp_path, server, stream("yard")) as started:
+        async with Watcher(server) as watcher:
+            await until(lambda: watcher.json(f"{yard}/state").get("state") == "live", 30)
+        server.kill()
+        await asyncio.sleep(1)
+        server.start()
+        async with Watcher(server) as watcher:
+            await until(lambda: watcher.json(f"{yard}/state").get("state") == "live", 10)
+            await until(lambda: watcher.last.get("streamsr/house/availability") == b"online")
+            await until(lambda: "homeassistant/device/streamsr_house_yard/config" in watcher.last)
+            await watcher.say(f"{yard}/model/set", "lanczos")
+            await until(lambda: watcher.json(f"{yard}/state")["model"] == "lanczos")
+        (summary,) = started.stop()["streams"]
+    assert summary["frames_in"] == summary["frames_out"] + summary["frames_dropped"]
+    assert summary["reconnects"] == 0
+
+
+async def test_the_ladder_is_seen_from_afar(
+    tmp_path: Path, broker: Callable[..., Mosquitto]
+) -> None:
+    slow_model(tmp_path / "slow")
+    server = broker(user="me", password="secret-word")
+    slow = stream("yard").replace('"bicubic"', f'"{tmp_path}/slow"')
+    yard = "streamsr/house/yard"
+    with node(tmp_path, server, slow) as started:
+        async with Watcher(server) as watcher:
+            await until(lambda: watcher.events(f"{yard}/event", "STEP_DOWN"), 80)
+            (event, *_) = watcher.events(f"{yard}/event", "STEP_DOWN")
+            assert "from slow to bicubic" in event["message"]
+            await until(lambda: watcher.json(f"{yard}/state")["model"] == "bicubic")
+            assert watcher.json(f"{yard}/state")["wanted"] == "slow"
+        (summary,) = started.stop()["streams"]
+    assert summary["frames_dropped"] > 0
+    assert summary["frames_in"] == summary["frames_out"] + summary["frames_dropped"]
+
+
+def slow_model(folder: Path) -> None:
+    """A network of a hundred milliseconds and more a frame, as it comes from its initialisation."""
+    torch.manual_seed(0)
+    folder.mkdir()
+    network = Fast(features=96, layers=40, scale=4)
+    sha256 = write_weights(folder / "weights.safetensors", network)
+    facts = FactsCard(scale=4, window=1, lookahead=0, colour=Colour.LUMA)
+    card = Card(
+        description="slow",
+        network="fast",
+        options={"features": 96, "layers": 40, "scale": 4},
+        facts=facts,
+        weights=Weights(sha256=sha256),
+        precision="bfloat16",
+    )
+    dump(card, folder / CARD_NAME)

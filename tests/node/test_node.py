@@ -1,0 +1,164 @@
+"""A node with a real worker process: packets, a keyframe on request, a killed worker replaced."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from streamsr.core.errors import UserError
+from streamsr.core.events import Code, Event, EventLog
+from streamsr.core.packet import AUDIO, INPUT, OUTPUT, Packet
+from streamsr.core.settings import NodeSettings, ServeSettings, StreamSettings
+from streamsr.ipc.broadcaster import Broadcaster, Subscription
+from streamsr.media.files import file_frames
+from streamsr.node.node import Node
+from streamsr.node.remote_stream import RemoteStream
+from streamsr.node.worker_process import WorkerProcess
+
+
+def settings(url: str = "demo", **more: object) -> StreamSettings:
+    return StreamSettings.model_validate(
+        {
+            "name": "cam",
+            "input": {"url": url},
+            "model": {"name": "bicubic", "device": "cpu"},
+            **more,
+        }
+    )
+
+
+@dataclass
+class Supervised:
+    """A stream, the worker it runs in, and what happened."""
+
+    stream: RemoteStream
+    worker: WorkerProcess
+    events: list[Event]
+
+    @property
+    def broadcaster(self) -> Broadcaster:
+        return self.stream.broadcaster
+
+
+@asynccontextmanager
+async def supervised(url: str = "demo", **more: object) -> AsyncIterator[Supervised]:
+    events: list[Event] = []
+    worker = WorkerProcess("cpu", events.append)
+    stream = RemoteStream(settings(url, **more), worker, events.append)
+    worker.streams[stream.name] = stream
+    worker.begin()
+    running = asyncio.create_task(stream.run())
+    try:
+        yield Supervised(stream, worker, events)
+    finally:
+        await stream.stop()
+        await running
+        await worker.stop()
+
+
+async def next_of(subscription: Subscription, track: str) -> Packet:
+    async with asyncio.timeout(20):
+        while (packet := await subscription.receive()).track != track:
+            pass
+    return packet
+
+
+async def test_all_three_tracks_arrive_and_the_summary_at_the_end() -> None:
+    async with supervised() as run:
+        subscription = run.broadcaster.subscribe({OUTPUT, INPUT, AUDIO}, capacity=1000)
+        first = await next_of(subscription, OUTPUT)
+        assert first.keyframe
+        for track in (INPUT, AUDIO, OUTPUT):
+            await next_of(subscription, track)
+    assert run.stream.summary is not None
+    assert run.stream.summary["output"] == "1280x720"
+    assert run.stream.summary["frames_in"] == (
+        run.stream.summary["frames_out"] + run.stream.summary["frames_dropped"]
+    )
+
+
+async def test_a_keyframe_comes_on_request() -> None:
+    async with supervised(encoder={"gop_s": 10}) as run:
+        subscription = run.broadcaster.subscribe({OUTPUT}, capacity=1000)
+        await next_of(subscription, OUTPUT)
+        for _ in range(3):
+            await next_of(subscription, OUTPUT)
+        late = run.broadcaster.subscribe({OUTPUT}, capacity=1000)
+        asked = monotonic()
+        assert (await next_of(late, OUTPUT)).keyframe
+        assert monotonic() - asked < 5
+
+
+async def test_what_a_self_check_found_is_in_the_status() -> None:
+    async with supervised(model={"device": "cpu", "self_check_s": 0.2}) as run, asyncio.timeout(30):
+        subscription = run.broadcaster.subscribe({OUTPUT}, capacity=1000)
+        while run.stream.status.self_check_gain_db is None:
+            await next_of(subscription, OUTPUT)
+        assert run.stream.status.self_check_gain_db > 0
+        assert run.stream.status.self_checks["made"] >= 1
+        assert not run.stream.status.self_check_loses
+
+
+async def test_a_killed_worker_is_replaced_and_time_goes_on() -> None:
+    async with supervised() as run:
+        subscription = run.broadcaster.subscribe({OUTPUT}, capacity=1000)
+        before = await next_of(subscription, OUTPUT)
+        assert run.worker.pid is not None
+        os.kill(run.worker.pid, signal.SIGKILL)
+        while run.worker.restarts == 0:
+            before = await next_of(subscription, OUTPUT)
+        after = before
+        for _ in range(10):
+            packet = await next_of(subscription, OUTPUT)
+            assert packet.pts > after.pts
+            after = packet
+    assert run.worker.restarts == 1
+
+
+async def test_a_killed_worker_leaves_its_recording_and_begins_another(tmp_path: Path) -> None:
+    out = tmp_path / "today.mp4"
+    async with supervised(output={"path": out}) as run:
+        subscription = run.broadcaster.subscribe({OUTPUT}, capacity=1000)
+        for _ in range(60):
+            last = await next_of(subscription, OUTPUT)
+        assert run.worker.pid is not None
+        os.kill(run.worker.pid, signal.SIGKILL)
+        while run.worker.restarts == 0 or run.stream.status.state != "live":
+            last = await next_of(subscription, OUTPUT)
+        for _ in range(10):
+            last = await next_of(subscription, OUTPUT)
+    assert last.pts > 0
+    assert len(list(file_frames(out))) >= 25, "up to its last whole GOP"
+    assert len(list(file_frames(tmp_path / "today.2.mp4"))) >= 10
+    summary = run.stream.summary
+    assert summary is not None
+    assert summary["frames_in"] == summary["frames_out"] + summary["frames_dropped"]
+    assert summary["frames_in"] >= 50, "what the dead worker told last, and the new one's"
+
+
+async def test_stop_during_the_start_is_heard() -> None:
+    async with asyncio.timeout(8), supervised():
+        await asyncio.sleep(0)  # the process is being made
+
+
+async def test_an_input_that_is_not_there_stops_the_node() -> None:
+    with pytest.raises(UserError, match="no such file"):
+        Node(NodeSettings(streams=(settings("nosuch.mp4"),)), EventLog(monotonic))
+
+
+async def test_a_file_served_ends_by_itself(clip: Callable[..., Path]) -> None:
+    log = EventLog(monotonic)
+    serve = ServeSettings(listen="127.0.0.1:0")
+    node = Node(NodeSettings(serve=serve, streams=(settings(str(clip())),)), log)
+    urls: list[str] = []
+    async with asyncio.timeout(30):
+        (summary,) = await node.run(urls.append)
+    assert summary["frames_out"] == 100
+    assert urls[0].startswith("http://127.0.0.1:")
+    assert Code.WORKER_DOWN not in log.counts

@@ -1,0 +1,114 @@
+"""The folder of an HLS stream: numbers that rise, what is left of earlier runs, the end."""
+
+import os
+import time
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from peers import FPS, packets, pictures, seen
+
+from streamsr.core.packet import OUTPUT, Packet
+from streamsr.outputs.broadcast import Broadcast
+from streamsr.outputs.hls import PLAYLIST, HlsFolder
+
+
+class Station:
+    """HLS of a stream, as the publisher process writes it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.hls = HlsFolder(folder, 1.0, 3)
+        self.broadcast = Broadcast(self.hls.next_target)
+
+    def write(self, coming: Iterable[Packet]) -> None:
+        for packet in coming:
+            self.broadcast.write(packet, Fraction(FPS), True)
+            self.hls.tidy()
+
+    def close(self) -> None:
+        self.broadcast.close()
+        self.hls.tidy()
+        self.hls.end()
+
+
+def stream(seconds: int, size: tuple[int, int] = (320, 180)) -> list[Packet]:
+    found: list[Packet] = []
+    for packet in packets(lambda: size):
+        if packet.track == OUTPUT and packet.pts * packet.time_base >= seconds:
+            return found
+        found.append(packet)
+    raise AssertionError
+
+
+def numbers(folder: Path) -> list[int]:
+    """Of the segments the playlist names."""
+    lines = (folder / PLAYLIST).read_text().splitlines()
+    return [int(line[4:-4]) for line in lines if line.startswith("seg_")]
+
+
+def test_a_player_finds_the_newest_pictures_and_their_audio(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    station.write(stream(5))
+    assert station.hls.playable
+    assert (tmp_path / PLAYLIST).read_text().count("#EXT-X-PROGRAM-DATE-TIME") == 3
+    station.close()
+    found = seen(tmp_path / PLAYLIST)
+    assert found.unbroken
+    assert found.numbers == list(range(2 * FPS, 5 * FPS))
+    assert found.offset_s() < 0.05
+    assert (tmp_path / PLAYLIST).read_text().endswith("#EXT-X-ENDLIST\n")
+
+
+def test_it_can_be_played_when_there_is_enough_to_begin_with(tmp_path: Path) -> None:
+    station = Station(tmp_path)
+    for packet in stream(5):
+        station.write([packet])
+        listed = numbers(tmp_path) if (tmp_path / PLAYLIST).exists() else []
+        assert station.hls.playable == (len(listed) >= 3)
+    assert station.hls.playable
+    station.close()
+
+
+def test_another_run_goes_on_above_and_removes_what_was_left(tmp_path: Path) -> None:
+    ahead = int(time.time()) + 1000  # a clock that was set back
+    (tmp_path / f"seg_{ahead}.m4s").touch()
+    (tmp_path / f"seg_{ahead + 1}.m4s.tmp").touch()
+    (tmp_path / f"init_{ahead}.mp4").touch()
+    others = {"mine.mp4", "seg_x.m4s", "seg_1.ts"}
+    for name in others:
+        (tmp_path / name).touch()
+    station = Station(tmp_path)
+    station.write(stream(2))
+    assert min(numbers(tmp_path)) > ahead + 1
+    left = set(os.listdir(tmp_path)) - {PLAYLIST}
+    assert f"seg_{ahead}.m4s" not in left
+    assert f"seg_{ahead + 1}.m4s.tmp" not in left
+    assert f"init_{ahead}.mp4" not in left
+    assert others < left
+    station.close()
+
+
+def test_what_was_left_stays_while_a_playlist_names_it(tmp_path: Path) -> None:
+    first = Station(tmp_path)
+    first.write(stream(3))
+    named = numbers(tmp_path)  # and then it is killed, or so
+    second = Station(tmp_path)
+    second.write(stream(1))
+    assert numbers(tmp_path) == named
+    assert all((tmp_path / f"seg_{number}.m4s").exists() for number in named)
+    second.write(stream(3)[-1:])
+    second.close()
+
+
+@pytest.mark.parametrize("size", [(192, 108)])
+def test_another_size_is_a_discontinuity(tmp_path: Path, size: tuple[int, int]) -> None:
+    pictures(*size)
+    station = Station(tmp_path)
+    station.write(stream(2))
+    before = numbers(tmp_path)
+    station.write(stream(2, size))
+    assert "#EXT-X-DISCONTINUITY\n" in (tmp_path / PLAYLIST).read_text()
+    assert min(numbers(tmp_path)) > max(before)
+    station.close()
+    assert seen(tmp_path / PLAYLIST).sizes == {size}

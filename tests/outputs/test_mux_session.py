@@ -1,0 +1,104 @@
+"""One container in time from 0 on: what goes in, what comes out, and how soon."""
+
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import pytest
+from peers import FPS, packets, pictures, seen
+
+from streamsr.core.packet import AAC, OUTPUT, Packet
+from streamsr.media.container import parameter_sets
+from streamsr.outputs.mux_session import Session, Target
+
+CLOCK = Fraction(1, 90_000)
+
+
+def moved(packet: Packet, seconds: float) -> Packet:
+    pts = packet.pts + round(seconds / packet.time_base)
+    return Packet(packet.track, packet.data, pts, packet.time_base, packet.keyframe)
+
+
+def stream(pictures: int, *, start_s: float = 0.0) -> list[Packet]:
+    found: list[Packet] = []
+    for packet in packets():
+        found.append(moved(packet, start_s))
+        if packet.track == OUTPUT:
+            pictures -= 1
+        if pictures == 0:
+            return found
+    raise AssertionError
+
+
+def written(path: Path, coming: list[Packet], *, audio: bool = True) -> Path:
+    session = Session(Target(str(path), "mp4"), coming[0], Fraction(FPS), audio)
+    for packet in coming:
+        session.write(packet)
+    session.close()
+    return path
+
+
+def test_time_begins_at_0_and_tracks_keep_their_distance(tmp_path: Path) -> None:
+    found = seen(written(tmp_path / "a.mp4", stream(2 * FPS, start_s=1234.5)))
+    assert found.numbers == list(range(2 * FPS))
+    assert found.times == pytest.approx([n / FPS for n in range(2 * FPS)], abs=1e-3)
+    assert found.offset_s() < 0.05
+
+
+def test_audio_from_before_the_first_picture_is_left_out(tmp_path: Path) -> None:
+    early = [moved(p, 1.0) for p in stream(5) if p.track == AAC]
+    coming = stream(FPS, start_s=2.0)
+    found = seen(written(tmp_path / "a.mp4", [coming[0], *early, *coming[1:]]))
+    assert found.numbers == list(range(FPS))
+    assert found.samples == sum(p.track == AAC for p in coming) * 1024
+
+
+def test_a_clock_that_steps_back_never_makes_time_fall(tmp_path: Path) -> None:
+    first, second = stream(FPS), stream(FPS, start_s=0.9)
+    path = written(tmp_path / "a.mp4", [*first, *second])
+    with av.open(str(path)) as container:
+        times = [p.dts for p in container.demux(video=0) if p.size]
+    assert times == sorted(set(times))
+    assert len(times) == 2 * FPS
+
+
+def test_it_takes_the_same_picture_and_audio_alone(tmp_path: Path) -> None:
+    session = Session(Target(str(tmp_path / "a.mp4"), "mp4"), stream(1)[0], None, False)
+    same, other = (
+        Packet(OUTPUT, pictures(*size)[0][0], 0, CLOCK, True) for size in ((320, 180), (192, 108))
+    )
+    assert session.takes(same, False)
+    assert not session.takes(same, True)
+    assert not session.takes(other, False)
+    session.close()
+
+
+def test_parameter_sets_are_found() -> None:
+    sps, pps = b"\x67\x42\x00\x1e", b"\x68\xce\x38"
+    unit = b"\0\0\0\1\x09\xf0\0\0\0\1" + sps + b"\0\0\0\1" + pps + b"\0\0\1\x65\x88\0\0\1\x67no"
+    assert parameter_sets(unit) == sps + b"\0\0\1" + pps
+    assert parameter_sets(b"\0\0\0\1\x41\x9a") == b""
+    assert parameter_sets(b"") == b""
+
+
+@pytest.mark.parametrize("audio", [True, False])
+def test_pictures_do_not_wait_for_audio_that_does_not_come(tmp_path: Path, audio: bool) -> None:
+    """A server's view: how many pictures are out after each one that was written."""
+    path = tmp_path / "a.flv"
+    coming = stream(3 * FPS)
+    target = Target(str(path), "flv", {"flush_packets": "1"})
+    session = Session(target, coming[0], Fraction(FPS), True)
+    late = []
+    given = 0
+    for packet in coming:
+        if packet.track == AAC and not audio:
+            continue
+        session.write(packet)
+        given += packet.track == OUTPUT
+        if packet.track == OUTPUT and given % 10 == 0:
+            with av.open(str(path)) as container:
+                out = sum(1 for p in islice(container.demux(video=0), given) if p.size)
+            late.append(given - out)
+    session.close()
+    assert max(late) <= 2  # FFmpeg by itself would wait for 10 s of them

@@ -1,0 +1,291 @@
+"""Recordings in one process: files split, audio kept, old ones removed, a disk that is full."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from peers import FPS, packets, seen
+from peers.outputs import joined, recorded
+
+from streamsr.core.events import Code
+from streamsr.core.packet import AAC, Packet
+from streamsr.outputs.recorder import Recorder
+from streamsr.outputs.retention import name_of
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+RATE = None
+
+
+class Recording:
+    """A recorder on a clock and a disk of its own."""
+
+    def __init__(self, folder: Path, segment_s: float = 1.0, **settings: float) -> None:
+        self.now = NOON
+        self.clock_s = 0.0
+        self.free = 10**12
+        self.told: list[Code] = []
+        self._stream = packets()
+        self.recorder = Recorder(
+            "cam",
+            folder,
+            segment_s,
+            lambda code, message: self.told.append(code),
+            free_bytes=lambda folder: self.free,
+            now=lambda: self.now,
+            monotonic_s=lambda: self.clock_s,
+            **settings,
+        )
+
+    def go_on(self, pictures: int, *, audio: bool = True) -> None:
+        """Write so many pictures and their audio."""
+        for packet in self.take(pictures):
+            if audio or packet.track != AAC:
+                self.recorder.write(packet, RATE, audio)
+                self.recorder.tick()
+
+    def take(self, pictures: int) -> Iterator[Packet]:
+        for packet in self._stream:
+            pictures -= packet.track != AAC
+            yield packet
+            if pictures == 0:
+                return
+
+    def look(self) -> None:
+        """Let it look after age and room, as time goes by."""
+        self.go_by(10.0)
+        self.recorder.tick()
+
+    def go_by(self, seconds: float) -> None:
+        self.clock_s += seconds
+        self.now += timedelta(seconds=seconds)
+
+
+def test_every_picture_and_every_audio_is_in_one_file(tmp_path: Path) -> None:
+    recording = Recording(tmp_path)
+    recording.go_on(3 * FPS + 10)
+    recording.recorder.close()
+    recording.recorder.close()  # again: nothing
+    files = recorded(tmp_path)
+    assert [len(file.numbers) for file in files] == [FPS, FPS, FPS, 10]
+    assert joined(files).numbers == list(range(3 * FPS + 10))
+    given = sum(p.track == AAC for p in recording_of(3 * FPS + 10))
+    assert sum(file.samples for file in files) == given * 1024
+    assert all(file.times[0] == 0 for file in files)
+    assert all(file.offset_s() < 0.05 for file in files)
+
+
+def recording_of(pictures: int) -> list[Packet]:
+    stream = packets()
+    found: list[Packet] = []
+    while sum(p.track != AAC for p in found) < pictures:
+        found.append(next(stream))
+    return found
+
+
+def test_names_are_never_given_twice(tmp_path: Path) -> None:
+    (tmp_path / name_of("cam", NOON)).write_bytes(b"precious")
+    recording = Recording(tmp_path)
+    recording.go_on(2 * FPS)
+    recording.recorder.close()
+    assert sorted(os.listdir(tmp_path)) == [
+        name_of("cam", NOON, 2),
+        name_of("cam", NOON, 3),
+        name_of("cam", NOON),
+    ]
+    assert (tmp_path / name_of("cam", NOON)).read_bytes() == b"precious"
+
+
+def test_old_files_go_and_others_stay(tmp_path: Path) -> None:
+    old = [name_of("cam", NOON - timedelta(days=days)) for days in (3, 2, 0.5)]
+    others = [name_of("other", NOON - timedelta(days=9)), "cam-notes.mp4"]
+    for name in old + others:
+        (tmp_path / name).touch()
+    recording = Recording(tmp_path, keep_s=86_400)
+    recording.go_on(FPS // 2)
+    assert set(old) < set(os.listdir(tmp_path)), "the clock is not known to be right"
+    recording.go_by(3600.0)
+    recording.go_on(1)
+    recording.recorder.close()
+    left = set(os.listdir(tmp_path))
+    assert left == {old[2], *others, name_of("cam", NOON)}
+
+
+@pytest.mark.parametrize("days", [1, -1, 365])
+def test_a_clock_that_jumps_costs_no_recording(tmp_path: Path, days: int) -> None:
+    kept = [name_of("cam", NOON - timedelta(hours=hours)) for hours in range(1, 20)]
+    for name in kept:
+        (tmp_path / name).touch()
+    recording = Recording(tmp_path, 600, keep_s=86_400, min_free_bytes=10**9)
+    recording.go_by(3600.0)
+    recording.go_on(1)
+    recording.now += timedelta(days=days)
+    for _ in range(300):
+        recording.look()
+    assert set(kept) <= set(os.listdir(tmp_path))
+    recording.now -= timedelta(days=days)  # somebody saw it
+    for _ in range(400):
+        recording.look()
+    assert set(kept) <= set(os.listdir(tmp_path))
+
+
+def test_room_is_made_while_the_clock_is_not_trusted(tmp_path: Path) -> None:
+    for hours in range(1, 20):
+        (tmp_path / name_of("cam", NOON - timedelta(hours=hours))).touch()
+    recording = Recording(tmp_path, 600, keep_s=86_400, min_free_bytes=10**9)
+    recording.now += timedelta(days=1)
+    recording.free = 5
+    recording.look()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_clock_that_stays_ahead_is_believed_and_costs_a_few_files_at_a_time(
+    tmp_path: Path,
+) -> None:
+    for hours in range(1, 20):
+        (tmp_path / name_of("cam", NOON - timedelta(hours=hours))).touch()
+    recording = Recording(tmp_path, 600, keep_s=86_400)
+    recording.now += timedelta(days=2)
+    recording.look()
+    recording.go_by(3600.0)
+    left = []
+    for _ in range(7):
+        recording.look()
+        left.append(len(os.listdir(tmp_path)))
+    assert left == [16, 13, 10, 7, 4, 1, 0]
+
+
+def test_the_oldest_make_room(tmp_path: Path) -> None:
+    recording = Recording(tmp_path, min_free_bytes=10**9)
+    for _ in range(4):
+        recording.go_on(FPS)
+        recording.now += timedelta(seconds=1)
+    names = [name_of("cam", NOON + timedelta(seconds=n)) for n in range(4)]
+    assert sorted(os.listdir(tmp_path)) == names
+    recording.free = 10**9 - 4096  # less than a file's room is missing
+    recording.look()
+    assert sorted(os.listdir(tmp_path)) == names[1:]
+
+
+def test_without_room_it_waits_and_then_goes_on(tmp_path: Path) -> None:
+    recording = Recording(tmp_path, min_free_bytes=10**9)
+    recording.go_on(FPS + 5)
+    recording.free = 5
+    recording.look()
+    assert recording.told == [Code.REC_FULL]
+    assert recording.recorder.full
+    left = os.listdir(tmp_path)
+    recording.go_on(2 * FPS)
+    assert os.listdir(tmp_path) == left
+    assert left == [name_of("cam", NOON, 2)], "what was written last is kept"
+    recording.free = 2 * 10**9
+    recording.look()
+    assert recording.told == [Code.REC_FULL, Code.OUT_UP]
+    recording.go_on(2 * FPS)
+    recording.recorder.close()
+    files = recorded(tmp_path)
+    assert all(file.unbroken for file in files)
+    assert files[-1].numbers[-1] == 5 * FPS + 4
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 10 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_disk_that_fills_up_stops_it_until_there_is_room(small_disk: Path) -> None:
+    told: list[Code] = []
+    recorder = Recorder("cam", small_disk, 600, lambda code, message: told.append(code))
+    stream = packets()
+    for packet in islice(stream, 200):
+        recorder.write(packet, RATE, True)
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    while not recorder.full:
+        recorder.write(next(stream), RATE, True)
+    assert told == [Code.REC_FULL]
+    recorder.tick()
+    assert recorder.full
+    ballast.unlink()
+    recorder._check_at = 0.0
+    recorder.tick()
+    assert told == [Code.REC_FULL, Code.OUT_UP]
+    for packet in islice(stream, 200):
+        recorder.write(packet, RATE, True)
+    recorder.close()
+    files = recorded(small_disk)
+    assert len(files) == 2
+    assert all(file.unbroken for file in files)
+    assert len(files[0].numbers) >= 2 * FPS
+
+
+def test_what_a_killed_recorder_left_is_made_whole(tmp_path: Path) -> None:
+    earlier = Recording(tmp_path, 600)
+    earlier.go_on(4 * FPS)
+    (path,) = tmp_path.iterdir()
+    fragments = path.read_bytes()  # as a kill leaves it
+    earlier.recorder.close()
+    for rest in (3, 100, 20_000):
+        path.write_bytes(fragments[:-rest])
+        later = Recording(tmp_path, 600)
+        later.go_on(1)
+        later.recorder.close()
+        numbers = seen(path).numbers
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= 3 * FPS
+        (tmp_path / name_of("cam", NOON, 2)).unlink()
+    path.write_bytes(fragments)
+    later = Recording(tmp_path, 600)
+    later.go_on(1)
+    later.recorder.close()
+    assert path.read_bytes() == fragments
+
+
+def test_a_folder_that_vanishes_is_an_error(tmp_path: Path) -> None:
+    recording = Recording(tmp_path / "gone")
+    with pytest.raises(FileNotFoundError):
+        recording.go_on(1)
+
+
+def test_silence_in_between_delays_no_picture(tmp_path: Path) -> None:
+    """AudioFrame was promised and does not come: what is on the disk is at most a GOP behind."""
+    recording = Recording(tmp_path, 600)
+    for packet in recording.take(3 * FPS + 1):
+        if packet.track != AAC:
+            recording.recorder.write(packet, RATE, True)
+    (path,) = tmp_path.iterdir()
+    found = seen(path)
+    assert len(found.numbers) >= 2 * FPS
+    recording.recorder.close()
+
+
+def test_a_file_has_its_name_only_once_it_plays(tmp_path: Path) -> None:
+    killed = Recording(tmp_path, 600)
+    killed.go_on(3)
+    assert [path.name[0] for path in tmp_path.iterdir()] == ["."]
+    other = tmp_path / ".other-20261124T120000Z.mp4.partial"
+    other.touch()
+    later = Recording(tmp_path, 600)
+    later.go_on(12)
+    (path,) = tmp_path.glob("*.mp4")
+    written = seen(path).numbers
+    assert written == list(range(len(written)))
+    assert len(written) >= 6, "while it is being written"
+    assert other.exists(), "it is another stream's"
+    other.unlink()
+    later.recorder.close()
+    assert list(tmp_path.iterdir()) == [path], "what was never shown is gone"
+    assert seen(path).numbers == list(range(12))

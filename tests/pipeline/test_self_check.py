@@ -1,0 +1,472 @@
+"""Self-checks over the real engine: what they find, what they say, and what they leave alone."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import count
+from pathlib import Path
+from time import sleep
+
+import numpy as np
+import pytest
+import torch
+from peers.waiting import until
+from torch import Tensor, nn
+
+from streamsr.core.events import Code, Event
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.metrics import Meter
+from streamsr.core.settings import StreamSettings
+from streamsr.core.status import StreamStatus
+from streamsr.engine.base import Engine
+from streamsr.engine.cpu import CpuEngine
+from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
+from streamsr.engine.engines import Engines
+from streamsr.engine.job import Job, run_jobs
+from streamsr.engine.scheduler import Scheduler
+from streamsr.engine.thread_pool import ThreadPool
+from streamsr.media.scene import Scene
+from streamsr.media.source import Item, SourceInfo
+from streamsr.networks.contract import Colour, Facts, Memory, RecurrentNetwork
+from streamsr.networks.resample import Resample, resize
+from streamsr.networks.sliding import SlidingWindow
+from streamsr.pipeline.build import open_pipeline
+from streamsr.pipeline.contest import CHECKS
+from streamsr.pipeline.model_session import Step
+from streamsr.pipeline.pipeline import Pipeline
+from streamsr.pipeline.self_check import MEMORIES, SelfCheck
+from streamsr.pipeline.trial import cropped, shrunk
+from streamsr.zoo.registry import find, load_model
+
+CPU = torch.device("cpu")
+WIDTH, HEIGHT = 160, 144
+OFTEN_S = 0.001
+
+
+@pytest.fixture(scope="module")
+def town() -> list[Frame]:
+    """Two seconds of the scene, small."""
+    scene = Scene(WIDTH, HEIGHT)
+    return [
+        Frame(scene.picture(n), ColourTags(1, 1, 1), n, Fraction(1, 25), discontinuous=n == 0)
+        for n in range(50)
+    ]
+
+
+class Clip:
+    """A source of frames, as many as there are or until enough is done; it can wait, as a file."""
+
+    live = False
+    name = "clip"
+    reconnects = 0
+    down = False
+
+    def __init__(self, frames: Sequence[Frame], enough: Callable[[], bool] | None = None) -> None:
+        self._frames = frames
+        self._enough = enough  # asked before each frame; without it each frame is shown once
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        first = self._frames[0]
+        yield SourceInfo(
+            first.width, first.height, Fraction(25), Fraction(1), "rawvideo", "yuv420p"
+        )
+        for number in count():
+            ended = self._enough() if self._enough else number == len(self._frames)
+            if ended or stop.is_set():
+                return
+            frame = self._frames[number % len(self._frames)]
+            yield Frame(frame.planes, frame.colour, number, frame.time_base)
+
+
+class Kept:
+    """A sink that keeps the frames, and the names of the threads there are."""
+
+    def __init__(self, act: Callable[[int], None] = lambda number: None) -> None:
+        self.frames: list[Frame] = []
+        self.threads: set[str] = set()
+        self._act = act
+
+    def write(self, frame: Frame, info: SourceInfo) -> None:
+        self.frames.append(frame)
+        self.threads |= {thread.name for thread in threading.enumerate()}
+        self._act(len(self.frames))
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class Centre(nn.Module):
+    """Bicubic of the frame that a window is about; remembers what else it was given, small."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0  # with a shrunk window
+        self.levels: list[list[int]] = []  # the corners of each shrunk window
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-1] < WIDTH:
+            self.calls += 1
+            self.levels += (x[:, :, 0, 0, 0] * 255).round().int().tolist()
+            self.small(x)
+        return resize(x[:, x.shape[1] // 2], 4)
+
+    def small(self, x: Tensor) -> None:
+        """What it does with a check's window beside that."""
+
+
+class Failing(Centre):
+    def small(self, x: Tensor) -> None:
+        raise RuntimeError("out of memory at rtsp://me:p@ss@cam/1")
+
+
+class Endless(Centre):
+    def forward(self, x: Tensor) -> Tensor:
+        output = super().forward(x)
+        return output * float("nan") if x.shape[-1] < WIDTH else output
+
+
+class Hanging(Centre):
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def small(self, x: Tensor) -> None:
+        self.begun.set()
+        assert self.released.wait(60)
+
+
+class Remembering(RecurrentNetwork[Tensor]):
+    """Bicubic for who has seen MEMORIES frames before, else nothing."""
+
+    def fresh(self, batch: int, height: int, width: int) -> Memory:
+        return (torch.zeros(batch, 1, 1, 1),)
+
+    def align(self, window: Tensor) -> Tensor:
+        return window[:, -1]
+
+    def advance(self, aligned: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
+        seen = memory[0]
+        return resize(aligned, 4) * (seen >= MEMORIES), (seen + 1,)
+
+
+class HangingMemory(Remembering):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0  # with a shrunk window
+        self.begun, self.released = threading.Event(), threading.Event()
+
+    def align(self, window: Tensor) -> Tensor:
+        if window.shape[-1] < WIDTH:
+            self.calls += 1
+            self.begun.set()
+            assert self.released.wait(60)
+        return super().align(window)
+
+
+def sliding(network: nn.Module, window: int = 1, lookahead: int = 0) -> SlidingWindow:
+    return SlidingWindow(network, Facts(4, window, lookahead, Colour.LUMA))
+
+
+class Ran:
+    """What came of a pipeline."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.kept = Kept()
+        self.status: StreamStatus | None = None
+
+    def run(
+        self, source: Clip, model: SlidingWindow, every_s: float = OFTEN_S, name: str = "model"
+    ) -> StreamStatus:
+        with Engines(CPU) as engines:
+            return self.run_on(engines.of(model), source, every_s, name)
+
+    def run_on(
+        self, engine: Engine, source: Clip, every_s: float = OFTEN_S, name: str = "model"
+    ) -> StreamStatus:
+        pipeline = Pipeline(
+            "yard",
+            source,
+            [Step(name, engine)],
+            emit=self.events.append,
+            frame_sinks=[self.kept],
+            self_check_s=every_s,
+        )
+        asyncio.run(asyncio.wait_for(pipeline.run(), 100))
+        status = pipeline.status()
+        assert (status.frames_in, status.frames_dropped) == (status.frames_out, 0)
+        assert status.frames_out == len(self.kept.frames)
+        return status
+
+
+@pytest.fixture
+def ran() -> Ran:
+    return Ran()
+
+
+Log = Callable[[], list[str]]
+"""What was logged."""
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Log:
+    monkeypatch.setattr(logging.getLogger("streamsr"), "propagate", True)
+    return lambda: caplog.messages
+
+
+def test_the_shipped_model_wins_on_a_detailed_scene(ran: Ran, town: list[Frame]) -> None:
+    status = ran.run(Clip(town), load_model(find("fast-small"), CPU))
+    assert status.self_check_gain_db is not None
+    assert 0.5 < status.self_check_gain_db < 6
+    assert (status.self_checks["made"] >= 3, len(status.self_checks)) == (True, 1)
+    assert not status.self_check_loses
+    assert ran.events == []
+
+
+def test_a_network_that_loses_says_so_once_and_when_it_wins_again(
+    ran: Ran, town: list[Frame]
+) -> None:
+    entry = find("fast-small")
+    whole = entry.card.model_copy(update={"precision": "float32"})
+    model = load_model(replace(entry, card=whole), CPU)
+    *_, last = [layer for layer in model.network.modules() if isinstance(layer, nn.Conv2d)]
+    last.weight.neg_()  # what it has to add to plain scaling is taken away instead
+    repeats = 0
+
+    def mended() -> bool:
+        nonlocal repeats
+        codes = [event.code for event in ran.events]
+        if Code.SR_LOSES in codes:
+            repeats += 1
+        if repeats == 60:  # enough checks for a second telling, if there were one
+            last.weight.neg_()
+        return Code.SR_WINS in codes
+
+    status = ran.run(Clip(town, mended), model, name="fast")
+    loses, wins = ran.events
+    assert (loses.code, loses.stream) == (Code.SR_LOSES, "yard")
+    assert f"dB, the median of {CHECKS} self-checks" in loses.message
+    assert loses.message.startswith("fast is below bicubic on this stream by ")
+    assert "streamsr train --init MODEL --data FOLDER" in loses.message
+    assert (wins.code, wins.stream) == (Code.SR_WINS, "yard")
+    assert wins.message.startswith("fast is above bicubic again by ")
+    assert not status.self_check_loses
+    assert status.self_check_gain_db is not None
+    assert status.self_check_gain_db > 0
+    assert status.self_checks["made"] >= 2 * CHECKS
+
+
+@pytest.mark.parametrize(
+    ("network", "window", "lookahead"),
+    [(Centre(), 1, 0), (Centre(), 5, 2), (Remembering(), 1, 0), (Remembering(), 2, 0)],
+    ids=["one frame", "a window", "a memory", "a memory and a window"],
+)
+def test_the_frame_that_counts_has_all_that_a_network_looks_at(
+    ran: Ran, town: list[Frame], network: nn.Module, window: int, lookahead: int
+) -> None:
+    """What gives bicubic's picture of the right frame, and nothing else, gains nothing."""
+    status = ran.run(Clip(town), sliding(network, window, lookahead))
+    assert status.self_checks["made"] >= 1
+    assert status.self_check_gain_db == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize("window", [1, 5])
+def test_the_stream_is_as_it_is_without_checks(town: list[Frame], window: int) -> None:
+    torch.manual_seed(1)
+    network = nn.Conv3d(window, 16, (1, 3, 3), padding=(0, 1, 1)).requires_grad_(False)
+
+    class Mixed(nn.Module):
+        """All of a window in every pixel."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            mixed: Tensor = network(x)[:, :, 0]
+            return nn.functional.pixel_shuffle(mixed, 4).sigmoid()
+
+    checked, unchecked = Ran(), Ran()
+    status = checked.run(Clip(town), sliding(Mixed(), window, window // 2))
+    plain = unchecked.run(Clip(town), sliding(Mixed(), window, window // 2), 0.0)
+    assert status.self_checks["made"] >= 3
+    assert (status.frames_in, plain.frames_in) == (50, 50)
+    for ours, theirs in zip(checked.kept.frames, unchecked.kept.frames, strict=True):
+        assert ours.pts == theirs.pts
+        assert all(map(np.array_equal, ours.planes, theirs.planes))
+
+
+def test_off_nothing_runs(ran: Ran, town: list[Frame]) -> None:
+    network = Centre()
+    status = ran.run(Clip(town), sliding(network), 0.0)
+    assert (status.self_checks, status.self_check_gain_db, network.calls) == ({}, None, 0)
+    assert "streamsr-encoder-yard" in ran.kept.threads
+    assert not any("self-check" in name for name in ran.kept.threads)
+    on = Ran()
+    on.run(Clip(town), sliding(network))
+    assert "streamsr-self-check-yard" in on.kept.threads
+
+
+@pytest.mark.parametrize(
+    "model",
+    [sliding(Resample("lanczos")), SlidingWindow(Resample(scale=1), Facts(1, 1, 0, Colour.RGB))],
+    ids=["a filter", "as it is"],
+)
+def test_plain_filters_are_not_checked(ran: Ran, town: list[Frame], model: SlidingWindow) -> None:
+    status = ran.run(Clip(town), model)
+    assert (status.self_checks, status.self_check_gain_db) == ({}, None)
+
+
+@pytest.mark.parametrize(
+    ("network", "reason"),
+    [(Failing(), "out of memory"), (Endless(), "values that are not finite")],
+    ids=["it raises", "it gives no numbers"],
+)
+def test_a_check_that_fails_is_tried_again_and_hurts_nobody(
+    ran: Ran, town: list[Frame], log: Callable[[], list[str]], network: Centre, reason: str
+) -> None:
+    status = ran.run(Clip(town, lambda: network.calls >= 3), sliding(network))
+    assert status.self_checks["failed"] >= 2
+    assert (len(status.self_checks), status.self_check_gain_db) == (1, None)
+    assert ran.events == [], "SR_FAILED is of the stream's own frames"
+    assert len(log()) == status.self_checks["failed"]
+    assert all("[yard] the self-check failed" in message for message in log())
+    assert reason in log()[0]
+    assert "p@ss" not in log()[0]
+
+
+def test_a_picture_that_is_too_small_is_left_alone(
+    ran: Ran, town: list[Frame], log: Callable[[], list[str]]
+) -> None:
+    small = [
+        Frame((f.planes[0][:120], f.planes[1][:60], f.planes[2][:60]), f.colour, f.pts, f.time_base)
+        for f in town
+    ]
+    network = Centre()
+    status = ran.run(Clip(small), sliding(network))
+    assert status.self_checks["skipped"] >= 2
+    assert (len(status.self_checks), status.self_check_gain_db, network.calls) == (1, None, 0)
+    (message,) = log()
+    assert "a frame of 160x120 is too small for it: allowed are sides from 128 on" in message
+
+
+def test_a_flat_picture_is_no_reason_to_alarm(
+    ran: Ran, town: list[Frame], log: Callable[[], list[str]]
+) -> None:
+    luma, chroma = np.full((HEIGHT, WIDTH), 17, np.uint8), np.full((72, 80), 128, np.uint8)
+    night = [Frame((luma, chroma, chroma), f.colour, f.pts, f.time_base) for f in town]
+    status = ran.run(Clip([*town, *night]), sliding(Centre()))
+    assert (status.self_checks["made"] >= 1, status.self_checks["skipped"] >= 1) == (True, True)
+    assert status.self_check_gain_db is None, "there is no figure of what is seen now"
+    (message,) = log()
+    assert "the picture is flat" in message
+
+
+def test_a_check_that_hangs_holds_no_frame_up(ran: Ran, town: list[Frame]) -> None:
+    network = Hanging()
+    during: list[int] = []
+
+    def release(number: int) -> None:
+        if number == 150:
+            during.append(network.calls)
+            network.released.set()
+
+    ran.kept = Kept(release)
+    pool = ThreadPool[Job](2, Scheduler(1, 0.0), run_jobs, Job.abandon)
+    with pool:
+        clip = Clip(town, lambda: len(ran.kept.frames) >= 150)
+        status = ran.run_on(CpuEngine(sliding(network), CPU, pool), clip)
+    assert network.begun.is_set()
+    assert during == [1], "one check at a time"
+    assert status.frames_out >= 150
+
+
+def test_the_end_of_a_stream_does_not_wait_for_the_rest_of_a_check(
+    ran: Ran, town: list[Frame]
+) -> None:
+    network = HangingMemory()
+
+    def begun() -> bool:
+        if network.begun.is_set():
+            threading.Timer(0.2, network.released.set).start()
+        return network.begun.is_set()
+
+    with ThreadPool[Job](2, Scheduler(1, 0.0), run_jobs, Job.abandon) as pool:
+        engine = CpuRecurrentEngine(sliding(network), CPU, pool)
+        status = ran.run_on(engine, Clip(town, begun))
+    assert network.calls == 1, "its other frames were not begun"
+    assert status.self_checks == {}
+    ending = [thread for thread in threading.enumerate() if "self-check" in thread.name]
+    for thread in ending:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in ending)
+
+
+def checked(model: SlidingWindow, frames: Sequence[Frame]) -> SelfCheck:
+    """A self-check that has seen these frames, all of them due, and has made one check of them."""
+    check = SelfCheck("yard", OFTEN_S, lambda event: None)
+    thread = threading.Thread(target=check.run)
+    thread.start()
+    never = threading.Event()
+    assert not never.wait(10 * OFTEN_S)
+    with Engines(CPU) as engines:
+        step = Step("model", engines.of(model))
+        stream = step.engine.stream("yard", Meter(), lambda event: None)
+        for frame in frames:
+            check.see(step, stream, frame)
+        while not check.counts:
+            assert not never.wait(0.01)
+        check.close()
+        thread.join(30)
+    assert not thread.is_alive()
+    return check
+
+
+def test_no_check_reaches_across_a_gap(town: list[Frame]) -> None:
+    network = Centre()
+    frames = [replace(town[n], discontinuous=n == 30) for n in (0, 1, 30, 31, 32)]
+    check = checked(sliding(network, 3, 1), frames)
+    corners = [int(shrunk(cropped(frame, 4), 4).planes[0][0, 0]) for frame in frames]
+    assert {level for window in network.levels for level in window} == set(corners[2:])
+    assert check.counts == {"made": 1}
+
+
+def test_a_check_begins_anew_at_a_cut(town: list[Frame]) -> None:
+    other = [replace(f, planes=(f.planes[0][::-1] // 4, *f.planes[1:])) for f in town[2:5]]
+    check = SelfCheck("yard", OFTEN_S, lambda event: None)
+    with Engines(CPU) as engines:
+        engine = engines.of(sliding(Centre(), 5, 2))
+        stream = engine.stream("yard", Meter(), lambda event: None)
+        step = Step("centre", engine)
+        sleep(2 * OFTEN_S)
+        for frame in [*town[:2], *other]:
+            check.see(step, stream, frame)
+    assert len(check._clip) == 3
+
+
+async def test_a_live_stream_is_checked_as_its_settings_say(tmp_path: Path) -> None:
+    settings = {
+        "input": {"url": "demo"},
+        "model": {"device": "cpu", "self_check_s": 0.2},
+    }
+    with open_pipeline(StreamSettings.model_validate(settings), print) as pipeline:
+        running = asyncio.create_task(pipeline.run())
+        await until(lambda: running.done() or pipeline.status().self_check_gain_db is not None, 60)
+        pipeline.stop()
+        await running
+    status = pipeline.status()
+    assert status.self_check_gain_db is not None
+    assert status.self_check_gain_db > 0
+
+
+async def test_a_file_that_is_upscaled_at_once_is_not_checked(
+    clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    settings = {
+        "input": {"url": str(clip())},
+        "model": {"device": "cpu", "self_check_s": OFTEN_S},
+        "output": {"path": tmp_path / "out.mp4"},
+        "limits": {"frames": 20},
+    }
+    with open_pipeline(StreamSettings.model_validate(settings), print) as pipeline:
+        await pipeline.run()
+    assert pipeline.status().self_checks == {}

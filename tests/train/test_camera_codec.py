@@ -1,0 +1,69 @@
+"""What a camera's encoder does: as many frames as went in, at about the rate that was asked for."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from peers import read_number, scene
+
+from streamsr.core.errors import InputError
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.train.camera_codec import CameraCoding, coded
+
+
+def pictures(count: int, width: int = 160, height: int = 96, full: bool = False) -> list[Frame]:
+    tags = ColourTags(1, 1, 1, full_range=full)
+    return [
+        Frame(tuple(planes), tags, 40 * n, Fraction(1, 1000))
+        for n, planes in enumerate(scene(width, height, count))
+    ]
+
+
+def error(one: Frame, other: Frame) -> float:
+    """Root of the mean squared difference of their luma, in levels."""
+    return float(np.sqrt(np.mean((one.planes[0].astype(float) - other.planes[0]) ** 2)))
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_every_frame_comes_out_in_its_place(codec: str) -> None:
+    sent = pictures(30)
+    got = list(coded(sent, CameraCoding(codec=codec, kbit_s=400, gop=12, preset="ultrafast")))  # type: ignore[arg-type]
+    assert [frame.pts for frame in got] == [frame.pts for frame in sent]
+    assert [read_number(f.planes[0]) for f in got] == [read_number(f.planes[0]) for f in sent]
+    assert {frame.colour for frame in got} == {sent[0].colour}
+    assert 0 < error(got[20], sent[20]) < 12
+
+
+def test_fewer_bits_show_less() -> None:
+    sent = pictures(25)
+    errors = [
+        np.mean([error(*pair) for pair in zip(coded(sent, CameraCoding(kbit_s=k)), sent)])  # noqa: B905
+        for k in (24, 96, 384)
+    ]
+    assert errors[0] > 1.3 * errors[1] > 1.69 * errors[2]
+
+
+def test_a_coding_is_the_same_every_time() -> None:
+    one, other = (list(coded(pictures(10), CameraCoding(kbit_s=60))) for _ in range(2))
+    for first, second in zip(one, other, strict=True):
+        for a, b in zip(first.planes, second.planes, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_range_is_the_codings(full: bool) -> None:
+    """Black and white stay what they are, in the levels of the range that is asked for."""
+    luma = np.full((64, 64), 16, np.uint8)
+    luma[:, 32:] = 235
+    grey = np.full((32, 32), 128, np.uint8)
+    sent = [Frame((luma, grey, grey), ColourTags(1, 1, 1), n, Fraction(1, 25)) for n in range(3)]
+    *_, last = coded(sent, CameraCoding(kbit_s=2000, full_range=full))
+    assert last.colour.full_range == full
+    black, white = (float(last.planes[0][:, part].mean()) for part in (slice(0, 24), slice(40, 64)))
+    assert (black, white) == pytest.approx((0, 255) if full else (16, 235), abs=2)
+
+
+def test_what_an_encoder_refuses_is_said() -> None:
+    with pytest.raises(InputError, match="coding of 24x16 as h264"):
+        list(coded(pictures(2, 24, 16), CameraCoding(kbit_s=0.3)))
+    assert list(coded([], CameraCoding())) == []
