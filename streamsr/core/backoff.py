@@ -1,8 +1,11 @@
-"""How long to wait before trying again: pure, jittered, never giving up."""
+"""Trying again: how long to wait in between, jittered, and the one loop that never gives up."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 
-__all__ = ["Backoff"]
+__all__ = ["Backoff", "keep_trying"]
 
 
 class Backoff:
@@ -25,3 +28,25 @@ class Backoff:
     def succeeded(self) -> None:
         """Start from the first delay again."""
         self._tries = 0
+
+
+async def keep_trying(
+    attempt: Callable[[], Awaitable[str | None]],
+    backoff: Backoff,
+    stopping: asyncio.Event,
+    failed: Callable[[str, float], None],
+) -> None:
+    """Run ``attempt`` until it returns None or ``stopping`` is set.
+
+    What it returns otherwise is why it failed: ``failed`` is told that and the seconds until the
+    next try. Whoever succeeds calls ``backoff.succeeded()``. Raises what ``attempt`` raises.
+    """
+    while not stopping.is_set():
+        reason = await attempt()
+        if reason is None or stopping.is_set():
+            return
+        delay_s = backoff.next_s()
+        failed(reason, delay_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await stopping.wait()

@@ -1,4 +1,4 @@
-"""What a stream has to say: stable codes, a sentence for people, and at most one a second each."""
+"""Events: stable codes, a sentence for people, and a log of them that repeats nothing."""
 
 import logging
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from streamsr.core.redact import redact
+from streamsr.core.throttle import Throttle
 
 __all__ = ["Code", "Emit", "Event", "EventLog"]
 
@@ -59,17 +60,13 @@ class EventLog:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock  # monotonic seconds
-        self._logged: dict[tuple[str, Code], float] = {}
-        self._unlogged: dict[tuple[str, Code], int] = {}
+        self._throttle = Throttle()
         self.counts: dict[Code, int] = {}
 
     def __call__(self, event: Event) -> None:
         self.counts[event.code] = self.counts.get(event.code, 0) + 1
-        key, now = (event.stream, event.code), self._clock()
-        if now - self._logged.get(key, float("-inf")) < 1:
-            self._unlogged[key] = self._unlogged.get(key, 0) + 1
+        held_back = self._throttle.admit((event.stream, event.code), self._clock())
+        if held_back is None:
             return
-        self._logged[key] = now
-        skipped = self._unlogged.pop(key, 0)
-        more = f" ({skipped} more of these were not logged)" if skipped else ""
+        more = f" ({held_back} more of these were not logged)" if held_back else ""
         logger.warning("%s [%s] %s%s", event.code, event.stream, redact(event.message), more)

@@ -2,8 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-__all__ = ["OutputStatus", "StreamStatus"]
+__all__ = ["OutputState", "OutputStatus", "StreamState", "StreamStatus"]
+
+
+class StreamState(StrEnum):
+    """Where a stream stands."""
+
+    STARTING = "starting"  # no frame has been upscaled yet
+    LIVE = "live"
+    DOWN = "down"  # its source or its worker is away: the last frame is held
+    ENDED = "ended"
+    DISABLED = "disabled"  # switched off
+
+
+class OutputState(StrEnum):
+    """Where an output stands."""
+
+    STARTING = "starting"  # its process opens the server or the file
+    UP = "up"  # it takes packets
+    DOWN = "down"  # it does not; it is tried again
+    OFF = "off"  # it has ended, or has not begun
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +31,7 @@ class StreamStatus:
     """One stream at one moment. Latency runs from a frame's last packet to its encoded packet."""
 
     name: str
-    state: str  # "starting", "live", "down" (the last picture is held), "ended" or "disabled"
+    state: StreamState
     model: str  # what runs now: a step of the ladder, when the device is too slow
     device: str
     input: str  # "320x180", or "" before the first frame
@@ -44,6 +64,6 @@ class OutputStatus:
 
     name: str
     target: str  # an address or a folder
-    state: str  # "starting", "up", "down" (it is tried again) or "off"
+    state: OutputState
     dropped: int = 0  # packets that it was too slow for
     restarts: int = 0  # of the process that writes it
