@@ -10,7 +10,7 @@ from torch import Tensor
 from streamsr.core.frame import Frame, Plane
 from streamsr.engine.planes import luma_levels, luma_of_rgb, network_pixels, picture_levels
 from streamsr.engine.resample import plain_chroma
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 
 __all__ = ["luma_of_rgb", "network_input", "network_output"]
 

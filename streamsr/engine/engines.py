@@ -18,7 +18,7 @@ from streamsr.engine.job import Job, run_jobs
 from streamsr.engine.resample import PlainEngine
 from streamsr.engine.scheduler import Scheduler
 from streamsr.engine.thread_pool import ThreadPool
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import Entry, load_model

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from streamsr.core.frame import ColourTags
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 
 __all__ = [

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from streamsr.networks.chain import Link
-from streamsr.networks.contract import Facts, Finished, RecurrentNetwork
+from streamsr.networks.contract import Finished, RecurrentNetwork
+from streamsr.networks.facts import Facts
 from streamsr.networks.window import Window
 
 __all__ = ["Ready", "SlidingWindow", "WindowState"]

@@ -15,7 +15,7 @@ from streamsr.core.frame import Frame, Plane
 from streamsr.engine.colour import network_input
 from streamsr.engine.planes import chroma_shift
 from streamsr.engine.resample import scaled_plainly
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 
 __all__ = ["ahead_db", "cropped", "shrunk"]

@@ -11,7 +11,7 @@ from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame, Plane
 from streamsr.engine.colour import network_input
 from streamsr.media.files import file_frames
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 from streamsr.train.chart import sheet
 from streamsr.train.coded import fitted

@@ -18,7 +18,7 @@ from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.colour import network_output
 from streamsr.media.files import file_frames
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.train.data import Clip, Pixels, cached, clip_paths, pixels_of
 from streamsr.train.degrade import Recipe, camera_recipe, degraded, drawn
 from streamsr.train.settings import DegradeSettings

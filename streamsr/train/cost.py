@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from streamsr.networks.contract import Facts, RecurrentNetwork
+from streamsr.networks.contract import RecurrentNetwork
+from streamsr.networks.facts import Facts
 from streamsr.train.results import Cost
 
 __all__ = ["cost_of"]

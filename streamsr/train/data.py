@@ -21,7 +21,7 @@ from streamsr.core.frame import Frame, Plane
 from streamsr.engine.colour import network_input
 from streamsr.engine.cuts import CutDetector
 from streamsr.media.files import file_frames
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 
 __all__ = [

@@ -22,7 +22,7 @@ from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.engine.colour import network_input
 from streamsr.media.files import FileSource, FolderSource
 from streamsr.media.source import SourceInfo
-from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.train.coded import CAMERA_RATES, fitted

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from streamsr.core.errors import InputError
-from streamsr.networks.contract import Facts
+from streamsr.networks.facts import Facts
 from streamsr.train.coded import Coder
 from streamsr.train.data import Clip, load_clips
 from streamsr.train.settings import DataSettings

@@ -14,7 +14,7 @@ from streamsr.core.errors import ModelError
 from streamsr.core.frame import Frame, Plane
 from streamsr.engine.colour import luma_of_rgb, network_input, network_output
 from streamsr.engine.cuts import CutDetector
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.sliding import Ready, SlidingWindow
 from streamsr.train.results import Scores
 from streamsr.train.scores import decibels, psnr, squared_error, ssim

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from streamsr.networks.contract import Facts, RecurrentNetwork
+from streamsr.networks.contract import RecurrentNetwork
+from streamsr.networks.facts import Facts
 
 __all__ = ["Unrolled"]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from streamsr.core.frame import Plane
-from streamsr.networks.contract import Facts
+from streamsr.networks.facts import Facts
 from streamsr.networks.resample import resize
 from streamsr.train.chart import sheet
 from streamsr.train.data import Clip, Pixels, degrade_bicubic

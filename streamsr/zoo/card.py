@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from streamsr.core.config import Settings
-from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.facts import Colour, Facts
 
 __all__ = ["CARD_NAME", "WEIGHTS_NAME", "Card", "FactsCard", "Origin", "Weights"]
 

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from streamsr.core.config import dump
 from streamsr.core.errors import ModelError
-from streamsr.networks.contract import Colour
 from streamsr.networks.edvr import EDVR
+from streamsr.networks.facts import Colour
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Origin, Weights
 from streamsr.zoo.weights import write_weights
 

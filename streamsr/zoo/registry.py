@@ -16,8 +16,8 @@ from streamsr.core.config import load, nearest
 from streamsr.core.data_dir import data_dir
 from streamsr.core.errors import ConfigError, ModelError
 from streamsr.core.redact import redact
-from streamsr.networks.contract import Facts
 from streamsr.networks.edvr import EDVR
+from streamsr.networks.facts import Facts
 from streamsr.networks.fast import Fast
 from streamsr.networks.int8 import runs_int8
 from streamsr.networks.recurrent import Recurrent

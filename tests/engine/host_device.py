@@ -17,7 +17,8 @@ from torch import Tensor
 from streamsr.engine.cuda.device import Event, Forward, Stream
 from streamsr.engine.cuda.kernels import KernelConverter, Launch
 from streamsr.engine.planes import Converter, TorchConverter
-from streamsr.networks.contract import Facts, Memory
+from streamsr.networks.contract import Memory
+from streamsr.networks.facts import Facts
 
 __all__ = ["HostDevice", "MakeDevice"]
 

@@ -13,8 +13,9 @@ from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.engines import Engines
-from streamsr.networks.contract import Colour, Facts, Memory, RecurrentNetwork
+from streamsr.networks.contract import Memory, RecurrentNetwork
 from streamsr.networks.edvr import EDVR
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.fast import Fast
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample

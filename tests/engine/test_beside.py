@@ -16,7 +16,7 @@ from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.job import Job, run_jobs
 from streamsr.engine.scheduler import LONG_S, Scheduler
 from streamsr.engine.thread_pool import ThreadPool
-from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
 
 WAIT_S = 30.0

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.colour import luma_of_rgb, network_input, network_output
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 
 CPU = torch.device("cpu")

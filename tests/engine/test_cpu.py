@@ -22,7 +22,7 @@ from streamsr.engine.engines import Engines, pick_device
 from streamsr.engine.job import Job, run_jobs
 from streamsr.engine.scheduler import Scheduler
 from streamsr.engine.thread_pool import ThreadPool
-from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import resize
 from streamsr.networks.sliding import SlidingWindow
 

@@ -22,7 +22,8 @@ from streamsr.engine.engines import Engines
 from streamsr.engine.job import Job, run_jobs
 from streamsr.engine.scheduler import Scheduler
 from streamsr.engine.thread_pool import ThreadPool
-from streamsr.networks.contract import Colour, Facts, Memory, RecurrentNetwork
+from streamsr.networks.contract import Memory, RecurrentNetwork
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
 
 CPU = torch.device("cpu")

@@ -33,7 +33,7 @@ from streams import (
 
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.cuda.engine import CudaEngine
-from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
 
 

@@ -19,7 +19,7 @@ from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.cuda.kernel_source import KERNELS, kernel_source
 from streamsr.engine.cuda.kernels import KernelConverter, converter_on
 from streamsr.engine.planes import Converter, TorchConverter
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from peers.waiting import until
 from watcher import Watcher
 
 from streamsr.core.config import dump
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.fast import Fast
 from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Weights
 from streamsr.zoo.weights import write_weights
@@ -175,8 +175,8 @@ async def test_the_ladder_is_seen_from_afar(
     yard = "streamsr/house/yard"
     with node(tmp_path, server, slow) as started:
         async with Watcher(server) as watcher:
-            await until(lambda: watcher.events(f"{yard}/event", "STEP_DOWN"), 80)
-            (event, *_) = watcher.events(f"{yard}/event", "STEP_DOWN")
+            await until(lambda: watcher.events(f"{yard}/event", "MODEL_FALLBACK"), 80)
+            (event, *_) = watcher.events(f"{yard}/event", "MODEL_FALLBACK")
             assert "from slow to bicubic" in event["message"]
             await until(lambda: watcher.json(f"{yard}/state")["model"] == "bicubic")
             assert watcher.json(f"{yard}/state")["wanted"] == "slow"

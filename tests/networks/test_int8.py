@@ -12,8 +12,8 @@ from torch import Tensor
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.colour import network_input
 from streamsr.media.scene import Scene
-from streamsr.networks.contract import Colour
 from streamsr.networks.convolutions import Convolutions
+from streamsr.networks.facts import Colour
 from streamsr.networks.fast import Fast
 from streamsr.networks.int8 import Int8Convolutions, runs_int8, steps_of
 from streamsr.networks.resample import resize

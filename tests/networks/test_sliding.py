@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamsr.networks.contract import Colour, Facts, Finished, RecurrentNetwork
+from streamsr.networks.contract import Finished, RecurrentNetwork
 from streamsr.networks.edvr import EDVR
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.fast import Fast
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample

@@ -24,7 +24,7 @@ from streamsr.media.demo import DemoSource
 from streamsr.media.files import FileSource
 from streamsr.media.scene import Scene
 from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
-from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.pipeline.capture import Limits

@@ -30,7 +30,8 @@ from streamsr.engine.scheduler import Scheduler
 from streamsr.engine.thread_pool import ThreadPool
 from streamsr.media.scene import Scene
 from streamsr.media.source import Item, SourceInfo
-from streamsr.networks.contract import Colour, Facts, Memory, RecurrentNetwork
+from streamsr.networks.contract import Memory, RecurrentNetwork
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample, resize
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.pipeline.build import open_pipeline

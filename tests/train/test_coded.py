@@ -9,7 +9,7 @@ import torch
 from peers import camera_clip
 from synthetic import texture, write_clip
 
-from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import resize
 from streamsr.train import coded as module
 from streamsr.train.coded import CAMERA_RATES, Coder

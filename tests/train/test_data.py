@@ -10,7 +10,7 @@ from numpy.lib.format import open_memmap
 from peers import camera_clip, read_number
 
 from streamsr.core.errors import InputError
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 from streamsr.train import data as module
 from streamsr.train.ahead import Ahead

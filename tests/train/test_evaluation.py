@@ -16,8 +16,8 @@ from streamsr.core.config import dump
 from streamsr.core.errors import InputError, ModelError, UserError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.media.images import ImageWriter, read_image
-from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.edvr import EDVR
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import resize
 from streamsr.train.cost import cost_of
 from streamsr.train.evaluation import Scored, evaluate

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.fast import Fast
 from streamsr.networks.recurrent import Recurrent
 from streamsr.train.unrolled import Unrolled

@@ -6,7 +6,7 @@ import pytest
 
 from streamsr.core.config import dump, load
 from streamsr.core.errors import ConfigError
-from streamsr.networks.contract import Colour, Facts
+from streamsr.networks.facts import Colour, Facts
 from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Origin, Weights
 from streamsr.zoo.registry import listing, make_network
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from streamsr.core.config import dump, load
 from streamsr.core.errors import ModelError
-from streamsr.networks.contract import Colour, Facts
 from streamsr.networks.edvr import EDVR
+from streamsr.networks.facts import Colour, Facts
 from streamsr.zoo.card import Card, FactsCard, Origin, Weights
 from streamsr.zoo.convert import import_checkpoint
 from streamsr.zoo.registry import find, load_model

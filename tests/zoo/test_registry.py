@@ -7,7 +7,7 @@ import torch
 
 from streamsr.core.config import dump
 from streamsr.core.errors import ModelError
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 from streamsr.networks.fast import Fast
 from streamsr.networks.int8 import Int8Convolutions, runs_int8
 from streamsr.zoo import registry

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from streamsr.engine.cuda.kernels import converter_on
 from streamsr.engine.planes import Converter
-from streamsr.networks.contract import Facts, Memory
+from streamsr.networks.contract import Memory
+from streamsr.networks.facts import Facts
 
 __all__ = ["CudaDevice", "Device", "Event", "Forward", "Stream"]
 

@@ -22,7 +22,7 @@ from streamsr.engine.planes import (
     chroma_shift,
     spans,
 )
-from streamsr.networks.contract import Colour
+from streamsr.networks.facts import Colour
 
 __all__ = ["KernelConverter", "Launch", "converter_on"]
 

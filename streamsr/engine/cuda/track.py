@@ -18,7 +18,8 @@ from streamsr.core.frame import Frame, Plane
 from streamsr.engine.cuda.device import Device, Event
 from streamsr.engine.cuda.slots import Lane, Slots
 from streamsr.engine.planes import Planes
-from streamsr.networks.contract import Facts, Memory
+from streamsr.networks.contract import Memory
+from streamsr.networks.facts import Facts
 
 __all__ = ["Layout", "SlotMemory", "Track"]
 
