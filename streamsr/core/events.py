@@ -31,8 +31,8 @@ class Code(StrEnum):
     SR_LOSES = "SR_LOSES"  # by the self-checks the network has been worse than bicubic for long
     SR_WINS = "SR_WINS"  # it has been better again for as long
     OVERLOAD = "OVERLOAD"  # frames are dropped, since the device is too slow
-    STEP_DOWN = "STEP_DOWN"  # the device is too slow for long: a cheaper model runs
-    STEP_UP = "STEP_UP"  # it is not any more: a better model runs again
+    MODEL_FALLBACK = "MODEL_FALLBACK"  # the device is too slow: the stream runs a cheaper model
+    MODEL_RESTORED = "MODEL_RESTORED"  # it is fast enough again: the stream runs a better model
     MODEL_FAILED = "MODEL_FAILED"  # a model cannot be loaded; the one before it goes on
     STREAM_FAILED = "STREAM_FAILED"  # a stream ended with an error; others go on
     CONFIG_RELOADED = "CONFIG_RELOADED"  # the node runs by its changed file

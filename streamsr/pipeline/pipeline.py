@@ -174,7 +174,7 @@ class Pipeline:
             if reason is not None:
                 self.step = self._steps[ladder.step]
                 down = self._steps.index(before) < ladder.step
-                code = Code.STEP_DOWN if down else Code.STEP_UP
+                code = Code.MODEL_FALLBACK if down else Code.MODEL_RESTORED
                 self._tell(code, f"from {before.name} to {self.step.name}: {reason}")
 
     def _time_limit(self) -> None:

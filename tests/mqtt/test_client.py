@@ -242,12 +242,14 @@ async def test_events_go_to_their_camera_or_to_the_node(broker: Brokers) -> None
     async with running(at, Village()) as (mqtt, _), Watcher(at) as watcher:
         await until(everything(watcher, "yard"))
         for _ in range(50):
-            mqtt.event(Event(Code.STEP_DOWN, "yard", "too slow: bicubic runs"))
-        mqtt.event(Event(Code.STEP_UP, "yard", f"rtsp://admin:{CANARY}@cam/1 is quick again"))
+            mqtt.event(Event(Code.MODEL_FALLBACK, "yard", "too slow: bicubic runs"))
+        mqtt.event(
+            Event(Code.MODEL_RESTORED, "yard", f"rtsp://admin:{CANARY}@cam/1 is quick again")
+        )
         mqtt.event(Event(Code.CONFIG_RELOADED, "", "the node runs by its changed file"))
         await until(lambda: watcher.events(f"{ROOT}/event", "CONFIG_RELOADED"))
-        assert len(watcher.events(f"{YARD}/event", "STEP_DOWN")) == 1
-        (event,) = watcher.events(f"{YARD}/event", "STEP_UP")
+        assert len(watcher.events(f"{YARD}/event", "MODEL_FALLBACK")) == 1
+        (event,) = watcher.events(f"{YARD}/event", "MODEL_RESTORED")
         assert event["message"] == "rtsp://***@cam/1 is quick again"
 
 

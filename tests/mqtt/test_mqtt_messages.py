@@ -122,9 +122,9 @@ def test_numbers_are_short() -> None:
 
 def test_an_event_s_time_is_utc() -> None:
     when = datetime(2026, 11, 24, 13, 5, 9, 120_000, timezone(timedelta(hours=1)))
-    said = json.loads(event_json(Event(Code.STEP_DOWN, "yard", "too slow: fast"), when))
+    said = json.loads(event_json(Event(Code.MODEL_FALLBACK, "yard", "too slow: fast"), when))
     assert said == {
-        "code": "STEP_DOWN",
+        "code": "MODEL_FALLBACK",
         "message": "too slow: fast",
         "time": "2026-11-24T12:05:09.120Z",
     }
