@@ -32,7 +32,8 @@ from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.cuda.track import Layout, Track
 from streamsr.engine.engines import Engines
 from streamsr.networks.sliding import SlidingWindow
-from streamsr.zoo.registry import find, load_model
+from streamsr.zoo.loading import load_model
+from streamsr.zoo.registry import find
 
 SLOTS = 6
 WARM_FRAMES = 60

@@ -18,7 +18,7 @@ from streamsr.core.settings import PipelineSettings
 from streamsr.engine.engines import Engines, pick_device
 from streamsr.pipeline import build
 from streamsr.pipeline.pipeline import Pipeline
-from streamsr.zoo.registry import choose
+from streamsr.zoo.loading import choose
 
 __all__ = ["Upscaler", "open_pipeline"]
 

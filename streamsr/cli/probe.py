@@ -14,7 +14,7 @@ from streamsr.core.settings import PipelineSettings
 from streamsr.engine.engines import pick_device
 from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
-from streamsr.zoo.registry import choose
+from streamsr.zoo.loading import choose
 
 __all__ = ["describe", "table"]
 

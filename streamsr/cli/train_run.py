@@ -21,7 +21,8 @@ from streamsr.train.finetune import finetune
 from streamsr.train.loop import Progress, Trainer
 from streamsr.train.results import Evaluation, evaluation_tables, markdown
 from streamsr.train.settings import TrainSettings
-from streamsr.zoo.registry import choose, find
+from streamsr.zoo.loading import choose
+from streamsr.zoo.registry import find
 
 __all__ = ["run_degradation", "run_evaluation", "run_finetuning", "run_training"]
 

@@ -21,7 +21,8 @@ from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
-from streamsr.zoo.registry import Entry, load_model
+from streamsr.zoo.loading import load_model
+from streamsr.zoo.registry import Entry
 
 __all__ = ["Engines", "pick_device"]
 

@@ -19,7 +19,8 @@ from streamsr.pipeline.capture import Limits
 from streamsr.pipeline.delivery import FrameSink, PacketSink
 from streamsr.pipeline.model_session import Step
 from streamsr.pipeline.pipeline import Pipeline
-from streamsr.zoo.registry import choose, find, lighter_of
+from streamsr.zoo.loading import choose
+from streamsr.zoo.registry import find, lighter_of
 
 __all__ = ["check_settings", "ladder_of", "open_pipeline"]
 

@@ -31,7 +31,8 @@ from streamsr.train.data import CLIP_SUFFIXES, degrade_bicubic
 from streamsr.train.degrade import camera_recipe, degraded
 from streamsr.train.results import ClipScores, Evaluation
 from streamsr.train.scoring import Run, Truth
-from streamsr.zoo.registry import Entry, load_model, make_network
+from streamsr.zoo.loading import load_model, make_network
+from streamsr.zoo.registry import Entry
 
 __all__ = ["DEGRADATIONS", "Scored", "evaluate"]
 

@@ -19,7 +19,8 @@ from streamsr.train.settings import (
 )
 from streamsr.train.start import start_from
 from streamsr.train.validation import Gains
-from streamsr.zoo.registry import Entry, find, load_model, make_network
+from streamsr.zoo.loading import load_model, make_network
+from streamsr.zoo.registry import Entry, find
 
 __all__ = ["Tuned", "finetune"]
 

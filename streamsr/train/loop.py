@@ -28,7 +28,8 @@ from streamsr.train.start import start_from
 from streamsr.train.unrolled import Unrolled
 from streamsr.train.validation import Validator
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Weights
-from streamsr.zoo.registry import find, in_channels_last, make_network
+from streamsr.zoo.loading import in_channels_last, make_network
+from streamsr.zoo.registry import find
 from streamsr.zoo.weights import write_weights
 
 __all__ = ["Progress", "Trainer", "charbonnier", "flicker", "flicker_of"]

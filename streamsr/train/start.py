@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from streamsr.core.errors import ModelError
 from streamsr.networks.fast import Fast
 from streamsr.networks.recurrent import MIDDLE, Recurrent
-from streamsr.zoo.registry import Entry, make_network
+from streamsr.zoo.loading import make_network
+from streamsr.zoo.registry import Entry
 from streamsr.zoo.weights import read_weights
 
 __all__ = ["start_from"]

@@ -1,50 +1,22 @@
-"""Finding models by name and making networks of them.
+"""Finding models by name: their folders and what their cards say. Imports no torch, no numpy.
 
 A model is a folder with a card and, where its network has parameters, safetensors weights. Folders
 are looked for in ``--models``, then in ``STREAMSR_MODELS``, then in those streamsr comes with.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import nn
 
 from streamsr.core.config import load, nearest
 from streamsr.core.data_dir import data_dir
 from streamsr.core.errors import ConfigError, ModelError
 from streamsr.core.redact import redact
-from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Facts
-from streamsr.networks.fast import Fast
-from streamsr.networks.int8 import runs_int8
-from streamsr.networks.recurrent import Recurrent
-from streamsr.networks.resample import Resample
-from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.card import CARD_NAME, Card
-from streamsr.zoo.weights import read_weights
 
-__all__ = [
-    "NETWORKS",
-    "Entry",
-    "choose",
-    "find",
-    "in_channels_last",
-    "lighter_of",
-    "listing",
-    "load_model",
-    "make_network",
-]
-
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "edvr": EDVR,
-    "fast": Fast,
-    "recurrent": Recurrent,
-    "resample": Resample,
-}
-FLOATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.bfloat16}
+__all__ = ["Entry", "find", "lighter_of", "listing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +60,6 @@ def find(name: str, folders: Sequence[Path] = ()) -> Entry:
     return _entry(by_name[name])
 
 
-def choose(device: torch.device, name: str, folders: Sequence[Path] = ()) -> Entry:
-    """Give the model to run for ``name`` on ``device``: itself, or the lighter one of its card on a
-    CPU that has not the means for it.
-
-    A folder's path is taken as it is. Raises ModelError as ``find`` does.
-    """
-    entry = find(name, folders)
-    if os.sep in name or device.type != "cpu" or has_amx():
-        return entry
-    return lighter_of(entry, folders) or entry
-
-
 def lighter_of(entry: Entry, folders: Sequence[Path] = ()) -> Entry | None:
     """The lighter model that a card names; None where it names none. Raises ModelError."""
     if entry.card.lighter is None:
@@ -115,86 +75,6 @@ def lighter_of(entry: Entry, folders: Sequence[Path] = ()) -> Entry | None:
             f"scale {entry.facts.scale}"
         )
     return lighter
-
-
-def has_amx() -> bool:
-    """Whether this machine's CPU multiplies bfloat16 in matrix units."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
-
-
-def make_network(card: Card) -> nn.Module:
-    """Construct the card's network with fresh parameters. Raises ModelError."""
-    if card.network not in NETWORKS:
-        known = ", ".join(sorted(NETWORKS))
-        raise ModelError(
-            f"network: got {card.network!r}{nearest(card.network, NETWORKS)}, allowed are {known}"
-        )
-    try:
-        return NETWORKS[card.network](**card.options)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"options of network {card.network!r}: {error}") from None
-
-
-def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
-    """Load a model, ready to stream: weights checked, on ``device``, in its card's precision.
-
-    Raises ModelError where the weights are missing, damaged or do not fit, and where the network
-    does not do what the facts of its card state.
-    """
-    network = make_network(entry.card)
-    if entry.card.weights is not None:
-        read_weights(entry.folder / entry.card.weights.file, entry.card.weights.sha256, network)
-    elif any(True for _ in network.parameters()):
-        raise ModelError(f"model {entry.name!r}: its card names no weights: train or import some")
-    network.requires_grad_(False).eval()
-    _lay_out(network, entry.card, device)
-    try:
-        model = SlidingWindow(network, entry.facts)
-        _try_facts(model, device)
-        return model
-    except (IndexError, RuntimeError, ValueError) as error:
-        raise ModelError(f"model {entry.name!r}: its card does not fit it: {error}") from None
-
-
-def in_channels_last(network: nn.Module) -> nn.Module:
-    """The network, its weights laid out as convolutions on a CPU and in half precision want it."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # a gap in stubs
-    return network
-
-
-def _lay_out(network: nn.Module, card: Card, device: torch.device) -> None:
-    """Bring the network to ``device`` in the card's precision, or in what is quicker there."""
-    if card.precision == "int8" and device.type == "cpu" and runs_int8() and not has_amx():
-        assert isinstance(network, Fast)  # of which a card makes sure
-        network.quantise()
-    else:
-        network.to(device=device, dtype=_float(card, device))
-        in_channels_last(network)
-
-
-def _float(card: Card, device: torch.device) -> torch.dtype:
-    """The card's precision where not in integers, or float32 on a CPU that would only emulate it,
-    slower."""
-    if device.type == "cpu" and not torch.cpu.get_capabilities().get("avx512_bf16", False):
-        return torch.float32
-    return FLOATS[card.precision]
-
-
-def _try_facts(model: SlidingWindow, device: torch.device) -> None:
-    """Run the smallest stream there can be. Raises ValueError where its output has another shape.
-
-    A card that is wrong about its network would else show as garbage, in the middle of a stream.
-    """
-    facts = model.facts
-    side = facts.multiple * -(-16 // facts.multiple)
-    channels = facts.colour.channels
-    finished, state = model.step(
-        torch.zeros(1, channels, side, side, device=device), model.start(1, side, side)
-    )
-    ((_, output),) = [*finished, *model.flush(state, 0)]
-    wanted = (channels, facts.scale * side, facts.scale * side)
-    if tuple(output.shape) != wanted:
-        raise ValueError(f"got an output of {tuple(output.shape)}, its facts state {wanted}")
 
 
 def _entry(folder: Path) -> Entry:

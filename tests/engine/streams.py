@@ -20,7 +20,7 @@ from streamsr.networks.fast import Fast
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
-from streamsr.zoo.registry import in_channels_last
+from streamsr.zoo.loading import in_channels_last
 
 __all__ = [
     "MODELS",

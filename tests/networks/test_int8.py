@@ -17,7 +17,8 @@ from streamsr.networks.facts import Colour
 from streamsr.networks.fast import Fast
 from streamsr.networks.int8 import Int8Convolutions, runs_int8, steps_of
 from streamsr.networks.resample import resize
-from streamsr.zoo.registry import find, make_network
+from streamsr.zoo.loading import make_network
+from streamsr.zoo.registry import find
 from streamsr.zoo.weights import read_weights
 
 pytestmark = pytest.mark.skipif(not runs_int8(), reason="this CPU has no VNNI")

@@ -9,7 +9,7 @@ import torch
 from streamsr.core.settings import ModelSettings
 from streamsr.engine.engines import Engines
 from streamsr.pipeline.build import ladder_of
-from streamsr.zoo import registry
+from streamsr.zoo import loading, registry
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def engines() -> Iterator[Engines]:
 
 def names(engines: Engines, *, amx: bool, in_haste: bool = True, **model: object) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(registry, "has_amx", lambda: amx)
+        patch.setattr(loading, "has_amx", lambda: amx)
         settings = ModelSettings.model_validate(model)
         return [step.name for step in ladder_of(settings, engines, in_haste=in_haste)]
 

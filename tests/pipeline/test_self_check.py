@@ -40,7 +40,8 @@ from streamsr.pipeline.model_session import Step
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.pipeline.self_check import MEMORIES, SelfCheck
 from streamsr.pipeline.trial import cropped, shrunk
-from streamsr.zoo.registry import find, load_model
+from streamsr.zoo.loading import load_model
+from streamsr.zoo.registry import find
 
 CPU = torch.device("cpu")
 WIDTH, HEIGHT = 160, 144

@@ -24,7 +24,8 @@ from streamsr.train.evaluation import Scored, evaluate
 from streamsr.train.results import evaluation_tables, markdown
 from streamsr.train.scores import ssim
 from streamsr.zoo.card import Card, FactsCard, Weights
-from streamsr.zoo.registry import Entry, find, make_network
+from streamsr.zoo.loading import make_network
+from streamsr.zoo.registry import Entry, find
 from streamsr.zoo.weights import write_weights
 
 CPU = torch.device("cpu")

@@ -15,7 +15,8 @@ from streamsr.train.finetune import finetune
 from streamsr.train.loop import Trainer
 from streamsr.train.settings import TrainSettings
 from streamsr.zoo.card import Card, FactsCard, Weights
-from streamsr.zoo.registry import find, load_model, make_network
+from streamsr.zoo.loading import load_model, make_network
+from streamsr.zoo.registry import find
 from streamsr.zoo.weights import write_weights
 
 TRAINED = """

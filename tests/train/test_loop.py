@@ -17,7 +17,8 @@ from streamsr.networks.resample import resize
 from streamsr.train.loop import Progress, Trainer, charbonnier, flicker_of
 from streamsr.train.settings import DegradeSettings, TrainSettings
 from streamsr.train.unrolled import Unrolled
-from streamsr.zoo.registry import NETWORKS, find, load_model
+from streamsr.zoo.loading import NETWORKS, load_model
+from streamsr.zoo.registry import find
 
 FAST = {
     "description": "for tests",

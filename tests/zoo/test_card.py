@@ -8,7 +8,8 @@ from streamsr.core.config import dump, load
 from streamsr.core.errors import ConfigError
 from streamsr.networks.facts import Colour, Facts
 from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Origin, Weights
-from streamsr.zoo.registry import listing, make_network
+from streamsr.zoo.loading import make_network
+from streamsr.zoo.registry import listing
 
 MODELS = Path(__file__).parents[2] / "models"
 SHA = "0123456789abcdef" * 4

@@ -16,7 +16,8 @@ from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour, Facts
 from streamsr.zoo.card import Card, FactsCard, Origin, Weights
 from streamsr.zoo.convert import import_checkpoint
-from streamsr.zoo.registry import find, load_model
+from streamsr.zoo.loading import load_model
+from streamsr.zoo.registry import find
 
 Tensors = dict[str, Tensor]
 

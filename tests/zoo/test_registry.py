@@ -1,5 +1,7 @@
 """Finding models by name and loading them; what does not fit is refused before a stream starts."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from streamsr.core.errors import ModelError
 from streamsr.networks.facts import Colour
 from streamsr.networks.fast import Fast
 from streamsr.networks.int8 import Int8Convolutions, runs_int8
-from streamsr.zoo import registry
+from streamsr.zoo import loading
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Weights
-from streamsr.zoo.registry import Entry, find, listing, load_model, make_network
+from streamsr.zoo.loading import load_model, make_network
+from streamsr.zoo.registry import Entry, find, listing
 from streamsr.zoo.weights import write_weights
 
 CPU = torch.device("cpu")
@@ -43,6 +46,12 @@ def edit(folder: Path, old: str, new: str) -> None:
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_finding_models_needs_neither_torch_nor_numpy() -> None:
+    script = "import sys, streamsr.zoo.registry as r; r.listing(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert not {b"torch", b"numpy"} & set(loaded.stdout.split())
 
 
 def test_the_models_that_come_along_are_found() -> None:
@@ -209,8 +218,8 @@ def test_a_loaded_network_is_ready_to_run_not_to_train() -> None:
 def test_what_is_for_int8_runs_in_floats_elsewhere(
     monkeypatch: pytest.MonkeyPatch, amx: bool, vnni: bool, bfloat16: bool
 ) -> None:
-    monkeypatch.setattr(registry, "has_amx", lambda: amx)
-    monkeypatch.setattr(registry, "runs_int8", lambda: vnni)
+    monkeypatch.setattr(loading, "has_amx", lambda: amx)
+    monkeypatch.setattr(loading, "runs_int8", lambda: vnni)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bfloat16})
     first = next(load_model(find("fast-small"), CPU).network.parameters())
     assert first.dtype == (torch.bfloat16 if bfloat16 else torch.float32)
@@ -218,7 +227,7 @@ def test_what_is_for_int8_runs_in_floats_elsewhere(
 
 @pytest.mark.skipif(not runs_int8(), reason="this CPU has no VNNI")
 def test_int8_runs_on_a_cpu_that_has_nothing_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "has_amx", lambda: False)
+    monkeypatch.setattr(loading, "has_amx", lambda: False)
     network = load_model(find("fast-small"), CPU).network
     assert isinstance(network, Fast)
     assert isinstance(network.body, Int8Convolutions)
