@@ -14,7 +14,7 @@ from streamsr.core.clock_sync import TICKS
 from streamsr.core.errors import UserError
 from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.core.packet import OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings, PipelineSettings
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.muxing import FileWriter
@@ -119,7 +119,7 @@ def _write_clip(path: Path, width: int, height: int, frames: int) -> None:
         encoder = encoder or VideoEncoder(EncoderSettings(), frame, rate, Fraction(1))
         for encoded in encoder.encode(frame):
             assert encoded.pts is not None
-            packet = Packet(OUTPUT, bytes(encoded), encoded.pts, TICKS, encoded.is_keyframe)
+            packet = Packet(Track.OUTPUT, bytes(encoded), encoded.pts, TICKS, encoded.is_keyframe)
             if number == 0:
                 writer.open(packet, rate, info)
             writer.video(packet)

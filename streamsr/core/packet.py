@@ -1,15 +1,22 @@
-"""An encoded packet: what leaves a worker process, and all that viewers and publishers see."""
+"""An encoded packet: what leaves a worker process, and all that viewers and outputs are sent."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from fractions import Fraction
 
-__all__ = ["AAC", "AUDIO", "AUDIO_TRACKS", "INPUT", "OUTPUT", "Packet"]
+__all__ = ["AUDIO_TRACKS", "Packet", "Track"]
 
-OUTPUT = "output"  # the upscaled rendition
-INPUT = "input"  # the picture as it came in
-AUDIO = "audio"  # the audio as Opus, for browsers
-AAC = "aac"  # the audio as AAC-LC, for servers, players and recordings
-AUDIO_TRACKS = frozenset({AUDIO, AAC})
+
+class Track(StrEnum):
+    """The tracks of a stream."""
+
+    OUTPUT = "output"  # the upscaled rendition
+    INPUT = "input"  # the frames as they came in
+    OPUS = "audio"  # the audio as Opus, for browsers
+    AAC = "aac"  # the audio as AAC-LC, for servers, players and recordings
+
+
+AUDIO_TRACKS = frozenset({Track.OPUS, Track.AAC})
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +28,7 @@ class Packet:
     Packets of one instant on different tracks have the same ``pts``.
     """
 
-    track: str  # OUTPUT, INPUT, AUDIO or AAC
+    track: Track
     data: bytes = field(repr=False)
     pts: int  # in units of time_base; strictly rising within a track
     time_base: Fraction  # seconds

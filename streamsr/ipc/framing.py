@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from streamsr.core.errors import StreamsrError
-from streamsr.core.packet import AAC, AUDIO, INPUT, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 
 if TYPE_CHECKING:
     from asyncio import StreamReader
@@ -18,7 +18,7 @@ __all__ = ["MAX_BYTES", "framed", "packet_of", "packet_parts", "read_frame", "ta
 
 MAX_BYTES = 64 * 1024 * 1024  # of one message
 _LENGTH = 4  # bytes
-_TRACKS = (OUTPUT, INPUT, AUDIO, AAC)
+_TRACKS = tuple(Track)
 _HEAD = struct.Struct("!BBqII")  # track, keyframe, pts, time base
 
 

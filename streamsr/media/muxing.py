@@ -14,7 +14,7 @@ from typing import Any
 import av
 
 from streamsr.core.errors import OutputError
-from streamsr.core.packet import OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.media.audio import AudioEncoder
 from streamsr.media.container import CONTAINERS, Container, reason_of
 from streamsr.media.source import AudioFrame, SourceInfo
@@ -56,7 +56,7 @@ class FileWriter:
     Raises OutputError where the file cannot be written on.
     """
 
-    tracks = frozenset({OUTPUT})
+    tracks = frozenset({Track.OUTPUT})
 
     def __init__(self, path: Path) -> None:
         check_writable(path)

@@ -10,7 +10,7 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from streamsr.core.errors import StreamsrError
 from streamsr.core.frame import ColourTags
-from streamsr.core.packet import OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.ipc.broadcaster import Broadcaster, EndOfStream
 from streamsr.media.pixels import from_av
 
@@ -30,7 +30,7 @@ async def snapshot(
 
     Raises TimeoutError where none comes, StreamsrError where it is no picture or none will come.
     """
-    subscription = broadcaster.subscribe({OUTPUT})
+    subscription = broadcaster.subscribe({Track.OUTPUT})
     try:
         async with asyncio.timeout(timeout_s):
             keyframe = await subscription.receive()

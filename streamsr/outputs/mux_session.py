@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from streamsr.core.packet import AUDIO_TRACKS, OUTPUT, Packet
+from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
 from streamsr.media.container import Container, parameter_sets
 
 __all__ = ["Session", "Target"]
@@ -60,7 +60,7 @@ class Session:
             if not self.audio or pts < 0 or (last is not None and pts * base <= last):
                 return
             self._container.audio(packet.data, pts, base, round(AAC_SAMPLES / base))
-        elif packet.track == OUTPUT:
+        elif packet.track == Track.OUTPUT:
             if last is not None:
                 pts = max(pts, int(last / base) + 1)  # another worker's clock may lag a little
             self._container.video(packet, pts)

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from streamsr.core.packet import AAC, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import PublishSettings
 from streamsr.core.status import StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster, EndOfStream
@@ -129,7 +129,7 @@ class Supply:
         return {"rate": status.rate, "audio": self._settings.audio and status.audio}
 
     def _subscribed(self) -> Backlog:
-        tracks = {OUTPUT, AAC} if self._settings.audio else {OUTPUT}
+        tracks = {Track.OUTPUT, Track.AAC} if self._settings.audio else {Track.OUTPUT}
         arrival = self._arrival
         subscription = self._broadcaster.subscribe(
             tracks, QUEUED_ALL if arrival.demanded else QUEUED

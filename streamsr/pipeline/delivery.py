@@ -12,7 +12,7 @@ from typing import Protocol
 from streamsr.core.errors import OutputError
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
-from streamsr.core.packet import INPUT, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.source import AudioFrame, SourceInfo
@@ -34,7 +34,7 @@ class PacketSink(Protocol):
     """Where packets and audio go, all from one thread. Raises OutputError where it fails."""
 
     @property
-    def tracks(self) -> frozenset[str]:
+    def tracks(self) -> frozenset[Track]:
         """The renditions it wants now: of OUTPUT and INPUT. What nobody wants is not encoded."""
 
     def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
@@ -72,7 +72,7 @@ class Delivery:
         self._opened: list[PacketSink] = []
         self._failed = failed
         self._audios: deque[AudioFrame] = deque(maxlen=SOUNDS_KEPT)
-        self._encoders: dict[str, VideoEncoder] = {}
+        self._encoders: dict[Track, VideoEncoder] = {}
         self._last: Frame | None = None  # the newest upscaled frame, or its repetition
         self._sent = 0.0  # monotonic: when that was
         self.interval_s = 0.04  # between the last two pictures
@@ -95,8 +95,8 @@ class Delivery:
             with self._meter.stage("write"):
                 self._guarded(frame_sink, partial(frame_sink.write, upscaled, info))
         if self._packet_sinks:
-            self._send(INPUT, frame, info)
-            self._send(OUTPUT, upscaled, info)
+            self._send(Track.INPUT, frame, info)
+            self._send(Track.OUTPUT, upscaled, info)
             self._release_audio(upscaled.time_s)
         self._meter.left(frame.arrived, f"{upscaled.width}x{upscaled.height}")
 
@@ -112,7 +112,7 @@ class Delivery:
         self._sent = now
         self._last = replace(self._last, pts=self._last.pts + max(1, step))
         self._meter.count("held")
-        self._send(OUTPUT, self._last, info)
+        self._send(Track.OUTPUT, self._last, info)
 
     def finish(self) -> None:
         """Send the audio of the last picture; the sinks stay open."""
@@ -125,7 +125,7 @@ class Delivery:
         for sink in sinks:
             self._guarded(sink, sink.close)
 
-    def _send(self, track: str, frame: Frame, info: SourceInfo) -> None:
+    def _send(self, track: Track, frame: Frame, info: SourceInfo) -> None:
         if not any(track in sink.tracks for sink in self._packet_sinks):
             return
         encoder = self._encoders.get(track)
@@ -143,7 +143,7 @@ class Delivery:
 
     def _write(self, packet: Packet, info: SourceInfo) -> None:
         def write(sink: PacketSink) -> None:
-            if packet.track == OUTPUT and sink not in self._opened:
+            if packet.track == Track.OUTPUT and sink not in self._opened:
                 self._opened.append(sink)
                 sink.open(packet, info.rate, info)
             sink.video(packet)

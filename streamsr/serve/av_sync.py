@@ -3,7 +3,7 @@
 from collections import deque
 from fractions import Fraction
 
-from streamsr.core.packet import AUDIO, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 
 __all__ = ["AvSync"]
 
@@ -26,10 +26,10 @@ class AvSync:
     def push(self, packet: Packet) -> list[Packet]:
         """Take a packet; return those that leave now, in order."""
         time = packet.pts * packet.time_base
-        if packet.track == OUTPUT:
+        if packet.track == Track.OUTPUT:
             self._reached = time
             return [packet, *self._due(time)]
-        if self._reached is None and packet.track == AUDIO:
+        if self._reached is None and packet.track == Track.OPUS:
             return []  # a viewer hears nothing before the first picture
         if self._reached is not None and time <= self._reached:
             return [packet]

@@ -16,7 +16,7 @@ from aiortc import (
 from aiortc.exceptions import OperationError
 from aiortc.rtcrtptransceiver import RTCRtpTransceiver
 
-from streamsr.core.packet import AUDIO, INPUT, OUTPUT
+from streamsr.core.packet import Track
 from streamsr.serve.sdp import Offer, UnacceptableOfferError
 from streamsr.serve.track import PacketTrack
 
@@ -43,7 +43,7 @@ class Peer:
         self._pc.on("connectionstatechange", self._changed)
         # The transceivers must be there, with their codecs, before the offer is: aiortc chooses
         # the codec while it reads it, would choose VP8, and send our H.264 as such.
-        names = {"video": iter((OUTPUT, INPUT)), "audio": iter((AUDIO,))}
+        names = {"video": iter((Track.OUTPUT, Track.INPUT)), "audio": iter((Track.OPUS,))}
         for kind, wanted in offer.media:
             name = next(names[kind], None) if wanted else None
             self._add(kind, name, request_keyframe)
@@ -90,7 +90,7 @@ class Peer:
             transceiver = self._pc.addTransceiver(track, direction="sendonly")
             if kind == "video":
                 _hook_keyframe_requests(transceiver.sender, request_keyframe)
-            if name == INPUT:
+            if name == Track.INPUT:
                 # Chromium delays one video track of a media stream to fit its audio track. A
                 # stream of its own makes sure that this is the output.
                 transceiver.sender._stream_id = str(uuid.uuid4())

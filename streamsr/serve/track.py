@@ -7,7 +7,7 @@ import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
-from streamsr.core.packet import AUDIO, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.ipc.broadcaster import EndOfStream, Subscription
 
 __all__ = ["PacketTrack"]
@@ -24,8 +24,8 @@ class PacketTrack(MediaStreamTrack):
 
     def __init__(self, name: str, request_keyframe: Callable[[], None]) -> None:
         super().__init__()
-        self.kind = "audio" if name == AUDIO else "video"
-        starved = (lambda: None) if name == AUDIO else request_keyframe
+        self.kind = "audio" if name == Track.OPUS else "video"
+        starved = (lambda: None) if name == Track.OPUS else request_keyframe
         self._queue = Subscription({name}, CAPACITY, starved)
 
     def offer(self, packet: Packet) -> None:

@@ -19,7 +19,7 @@ import torch
 
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Code, Event
-from streamsr.core.packet import AAC, AUDIO, INPUT, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.core.redact import protect, redact
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamStatus
@@ -37,7 +37,7 @@ __all__ = ["main"]
 STATUS_S = 0.5
 END_S = 5.0  # for all streams to end: an engine that hangs must not keep the process
 BACKLOG_BYTES = 8 * 1024 * 1024  # unsent: beyond it packets are dropped up to a keyframe
-CODECS = {AUDIO: "libopus", AAC: "aac"}
+CODECS = {Track.OPUS: "libopus", Track.AAC: "aac"}
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Link:
 
     def _write_packet(self, stream: str, packet: Packet) -> None:
         if self._writer.transport.get_write_buffer_size() > BACKLOG_BYTES:
-            self._skipping |= {(stream, OUTPUT), (stream, INPUT)}
+            self._skipping |= {(stream, Track.OUTPUT), (stream, Track.INPUT)}
         track = stream, packet.track
         if track in self._skipping:
             if not packet.keyframe:
@@ -74,11 +74,11 @@ class Link:
 class LinkSink:
     """A pipeline's packets over the link: the tracks that somebody in the main process wants."""
 
-    def __init__(self, link: Link, stream: str, tracks: frozenset[str]) -> None:
+    def __init__(self, link: Link, stream: str, tracks: frozenset[Track]) -> None:
         self.tracks = tracks
         self._link = link
         self._stream = stream
-        self._encoders: dict[str, AudioEncoder] = {}
+        self._encoders: dict[Track, AudioEncoder] = {}
 
     def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
         """Packets need no header."""
@@ -95,7 +95,7 @@ class LinkSink:
     def close(self) -> None:
         """The link is its owner's."""
 
-    def _encode(self, track: str, encoder: AudioEncoder, audio: AudioFrame) -> None:
+    def _encode(self, track: Track, encoder: AudioEncoder, audio: AudioFrame) -> None:
         for packet in encoder.encode(audio):
             assert packet.pts is not None
             own = Packet(track, bytes(packet), packet.pts, encoder.time_base, True)
@@ -106,7 +106,7 @@ class Stream:
     """One stream in this worker, from its start to its summary."""
 
     def __init__(
-        self, key: str, settings: StreamSettings, tracks: frozenset[str], link: Link
+        self, key: str, settings: StreamSettings, tracks: frozenset[Track], link: Link
     ) -> None:
         self._key = key  # what the main process calls this life of the stream
         self._settings = settings
@@ -155,7 +155,7 @@ class Stream:
             self._pipeline.request_keyframe()
 
     def want(self, tracks: Sequence[str]) -> None:
-        self._sink.tracks = frozenset(tracks)
+        self._sink.tracks = frozenset(map(Track, tracks))
 
     async def use(self, model: str, engines: Engines) -> None:
         """Go on with another model; where it cannot be loaded, with the one there is."""
@@ -209,7 +209,7 @@ class Worker:
         name, body = message.stream, message.body
         if message.kind is Kind.START:
             settings = StreamSettings.model_validate(body["settings"])
-            stream = Stream(name, settings, frozenset(body["tracks"]), self._link)
+            stream = Stream(name, settings, frozenset(map(Track, body["tracks"])), self._link)
             self._streams[name] = stream
             self._begin(self._keep(name, stream), f"stream {name}")
         elif (known := self._streams.get(name)) is None:

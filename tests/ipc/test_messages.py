@@ -7,17 +7,19 @@ import pytest
 
 from streamsr.core.errors import StreamsrError
 from streamsr.core.events import Code, Event
-from streamsr.core.packet import AAC, AUDIO, INPUT, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.core.status import StreamStatus
 from streamsr.ipc.messages import Kind, Message, encode, read
 
 MESSAGES = [
     Message(Kind.START, "x:1", {"settings": {"name": "x"}, "tracks": ["output"]}),
     Message(Kind.QUIT),
-    Message(Kind.PACKET, "x:1", Packet(OUTPUT, b"\0\0\1\x65", 2**40, Fraction(1, 90_000), True)),
-    Message(Kind.PACKET, "y:2", Packet(INPUT, b"", 0, Fraction(1, 25), False)),
-    Message(Kind.PACKET, "y:2", Packet(AUDIO, bytes(500), -960, Fraction(1, 48_000), True)),
-    Message(Kind.PACKET, "y:2", Packet(AAC, bytes(500), -960, Fraction(1, 48_000), True)),
+    Message(
+        Kind.PACKET, "x:1", Packet(Track.OUTPUT, b"\0\0\1\x65", 2**40, Fraction(1, 90_000), True)
+    ),
+    Message(Kind.PACKET, "y:2", Packet(Track.INPUT, b"", 0, Fraction(1, 25), False)),
+    Message(Kind.PACKET, "y:2", Packet(Track.OPUS, bytes(500), -960, Fraction(1, 48_000), True)),
+    Message(Kind.PACKET, "y:2", Packet(Track.AAC, bytes(500), -960, Fraction(1, 48_000), True)),
     Message(Kind.STATUS, "x:1", StreamStatus("x", "live", "fast", "cpu", "1x1", "4x4", fps=25.0)),
     Message(Kind.EVENT, "x:1", Event(Code.SRC_DOWN, "x", "gone")),
     Message(Kind.FAILURE, "x" * 64 + ":10", {"message": "no", "exit_code": 2}),

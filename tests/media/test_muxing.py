@@ -16,7 +16,7 @@ from peers import number_in, scene
 from streamsr.core.errors import OutputError
 from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.core.packet import OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.files import FileSource
@@ -45,7 +45,11 @@ class Writing:
         for encoded in self._encoder.encode(frame):
             assert encoded.pts is not None
             packet = Packet(
-                OUTPUT, bytes(encoded), encoded.pts, self._encoder.time_base, encoded.is_keyframe
+                Track.OUTPUT,
+                bytes(encoded),
+                encoded.pts,
+                self._encoder.time_base,
+                encoded.is_keyframe,
             )
             if not opened:
                 self.writer.open(packet, RATE, self._info)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamsr.core.errors import StreamsrError
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.core.packet import OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.media.encoder import VideoEncoder
@@ -51,7 +51,7 @@ def patches(tags: ColourTags) -> Frame:
 def keyframe(frame: Frame) -> Packet:
     encoder = VideoEncoder(EncoderSettings(crf=4), frame, Fraction(25), Fraction(1))
     (packet,) = encoder.encode(frame)
-    return Packet(OUTPUT, bytes(packet), 0, BASE, keyframe=True)
+    return Packet(Track.OUTPUT, bytes(packet), 0, BASE, keyframe=True)
 
 
 def decoded(codec: str, data: bytes) -> av.VideoFrame:
@@ -120,13 +120,13 @@ def test_better_quality_is_larger() -> None:
 @pytest.mark.parametrize("data", [b"", b"\0\0\0\1", bytes(100), b"\0\0\1\x65" + b"x" * 50])
 def test_what_is_no_picture(data: bytes) -> None:
     with pytest.raises(StreamsrError, match="cannot be made a picture"):
-        jpeg_of(Packet(OUTPUT, data, 0, BASE, keyframe=True))
+        jpeg_of(Packet(Track.OUTPUT, data, 0, BASE, keyframe=True))
 
 
 def test_keyframes_cut_short_do_no_harm() -> None:
     whole = keyframe(patches(TAGS[0]))
     for length in range(1, len(whole.data), 97):
-        packet = Packet(OUTPUT, whole.data[:length], 0, BASE, keyframe=True)
+        packet = Packet(Track.OUTPUT, whole.data[:length], 0, BASE, keyframe=True)
         with suppress(StreamsrError):
             assert jpeg_of(packet).startswith(b"\xff\xd8")
 
@@ -137,7 +137,7 @@ async def test_a_keyframe_is_asked_for_and_taken() -> None:
     packet = keyframe(patches(TAGS[0]))
     taking = asyncio.create_task(snapshot(broadcaster))
     await asked.wait()
-    broadcaster.publish(Packet(OUTPUT, b"no keyframe", 0, BASE, keyframe=False))
+    broadcaster.publish(Packet(Track.OUTPUT, b"no keyframe", 0, BASE, keyframe=False))
     broadcaster.publish(packet)
     assert await taking == jpeg_of(packet)
     assert len(broadcaster) == 0

@@ -13,7 +13,7 @@ import pytest
 
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event, EventLog
-from streamsr.core.packet import AUDIO, INPUT, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import NodeSettings, ServeSettings, StreamSettings
 from streamsr.ipc.broadcaster import Broadcaster, Subscription
 from streamsr.media.files import file_frames
@@ -71,10 +71,12 @@ async def next_of(subscription: Subscription, track: str) -> Packet:
 
 async def test_all_three_tracks_arrive_and_the_summary_at_the_end() -> None:
     async with supervised() as run:
-        subscription = run.broadcaster.subscribe({OUTPUT, INPUT, AUDIO}, capacity=1000)
-        first = await next_of(subscription, OUTPUT)
+        subscription = run.broadcaster.subscribe(
+            {Track.OUTPUT, Track.INPUT, Track.OPUS}, capacity=1000
+        )
+        first = await next_of(subscription, Track.OUTPUT)
         assert first.keyframe
-        for track in (INPUT, AUDIO, OUTPUT):
+        for track in (Track.INPUT, Track.OPUS, Track.OUTPUT):
             await next_of(subscription, track)
     assert run.stream.summary is not None
     assert run.stream.summary["output"] == "1280x720"
@@ -85,21 +87,21 @@ async def test_all_three_tracks_arrive_and_the_summary_at_the_end() -> None:
 
 async def test_a_keyframe_comes_on_request() -> None:
     async with supervised(encoder={"gop_s": 10}) as run:
-        subscription = run.broadcaster.subscribe({OUTPUT}, capacity=1000)
-        await next_of(subscription, OUTPUT)
+        subscription = run.broadcaster.subscribe({Track.OUTPUT}, capacity=1000)
+        await next_of(subscription, Track.OUTPUT)
         for _ in range(3):
-            await next_of(subscription, OUTPUT)
-        late = run.broadcaster.subscribe({OUTPUT}, capacity=1000)
+            await next_of(subscription, Track.OUTPUT)
+        late = run.broadcaster.subscribe({Track.OUTPUT}, capacity=1000)
         asked = monotonic()
-        assert (await next_of(late, OUTPUT)).keyframe
+        assert (await next_of(late, Track.OUTPUT)).keyframe
         assert monotonic() - asked < 5
 
 
 async def test_what_a_self_check_found_is_in_the_status() -> None:
     async with supervised(model={"device": "cpu", "self_check_s": 0.2}) as run, asyncio.timeout(30):
-        subscription = run.broadcaster.subscribe({OUTPUT}, capacity=1000)
+        subscription = run.broadcaster.subscribe({Track.OUTPUT}, capacity=1000)
         while run.stream.status.self_check_gain_db is None:
-            await next_of(subscription, OUTPUT)
+            await next_of(subscription, Track.OUTPUT)
         assert run.stream.status.self_check_gain_db > 0
         assert run.stream.status.self_checks["made"] >= 1
         assert not run.stream.status.self_check_loses
@@ -107,15 +109,15 @@ async def test_what_a_self_check_found_is_in_the_status() -> None:
 
 async def test_a_killed_worker_is_replaced_and_time_goes_on() -> None:
     async with supervised() as run:
-        subscription = run.broadcaster.subscribe({OUTPUT}, capacity=1000)
-        before = await next_of(subscription, OUTPUT)
+        subscription = run.broadcaster.subscribe({Track.OUTPUT}, capacity=1000)
+        before = await next_of(subscription, Track.OUTPUT)
         assert run.worker.pid is not None
         os.kill(run.worker.pid, signal.SIGKILL)
         while run.worker.restarts == 0:
-            before = await next_of(subscription, OUTPUT)
+            before = await next_of(subscription, Track.OUTPUT)
         after = before
         for _ in range(10):
-            packet = await next_of(subscription, OUTPUT)
+            packet = await next_of(subscription, Track.OUTPUT)
             assert packet.pts > after.pts
             after = packet
     assert run.worker.restarts == 1
@@ -124,15 +126,15 @@ async def test_a_killed_worker_is_replaced_and_time_goes_on() -> None:
 async def test_a_killed_worker_leaves_its_recording_and_begins_another(tmp_path: Path) -> None:
     out = tmp_path / "today.mp4"
     async with supervised(output={"path": out}) as run:
-        subscription = run.broadcaster.subscribe({OUTPUT}, capacity=1000)
+        subscription = run.broadcaster.subscribe({Track.OUTPUT}, capacity=1000)
         for _ in range(60):
-            last = await next_of(subscription, OUTPUT)
+            last = await next_of(subscription, Track.OUTPUT)
         assert run.worker.pid is not None
         os.kill(run.worker.pid, signal.SIGKILL)
         while run.worker.restarts == 0 or run.stream.status.state != "live":
-            last = await next_of(subscription, OUTPUT)
+            last = await next_of(subscription, Track.OUTPUT)
         for _ in range(10):
-            last = await next_of(subscription, OUTPUT)
+            last = await next_of(subscription, Track.OUTPUT)
     assert last.pts > 0
     assert len(list(file_frames(out))) >= 25, "up to its last whole GOP"
     assert len(list(file_frames(tmp_path / "today.2.mp4"))) >= 10

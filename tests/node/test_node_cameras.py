@@ -15,7 +15,7 @@ from peers.waiting import until
 
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, EventLog
-from streamsr.core.packet import OUTPUT
+from streamsr.core.packet import Track
 from streamsr.core.settings import NodeSettings
 from streamsr.ipc.broadcaster import EndOfStream
 from streamsr.media.pixels import planes_of
@@ -43,7 +43,7 @@ class Watcher:
         return monotonic() - start
 
     async def _watch(self) -> None:
-        subscription = self._broadcaster.subscribe({OUTPUT}, capacity=1000)
+        subscription = self._broadcaster.subscribe({Track.OUTPUT}, capacity=1000)
         decoder = av.CodecContext.create("h264", "r")
         while True:
             try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from peers import FPS, packets, pictures, seen
 
-from streamsr.core.packet import OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.outputs.broadcast import Broadcast
 from streamsr.outputs.hls import PLAYLIST, HlsFolder
 
@@ -35,7 +35,7 @@ class Station:
 def stream(seconds: int, size: tuple[int, int] = (320, 180)) -> list[Packet]:
     found: list[Packet] = []
     for packet in packets(lambda: size):
-        if packet.track == OUTPUT and packet.pts * packet.time_base >= seconds:
+        if packet.track == Track.OUTPUT and packet.pts * packet.time_base >= seconds:
             return found
         found.append(packet)
     raise AssertionError

@@ -8,7 +8,7 @@ import av
 import pytest
 from peers import FPS, packets, pictures, seen
 
-from streamsr.core.packet import AAC, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.media.container import parameter_sets
 from streamsr.outputs.mux_session import Session, Target
 
@@ -24,7 +24,7 @@ def stream(pictures: int, *, start_s: float = 0.0) -> list[Packet]:
     found: list[Packet] = []
     for packet in packets():
         found.append(moved(packet, start_s))
-        if packet.track == OUTPUT:
+        if packet.track == Track.OUTPUT:
             pictures -= 1
         if pictures == 0:
             return found
@@ -47,11 +47,11 @@ def test_time_begins_at_0_and_tracks_keep_their_distance(tmp_path: Path) -> None
 
 
 def test_audio_from_before_the_first_picture_is_left_out(tmp_path: Path) -> None:
-    early = [moved(p, 1.0) for p in stream(5) if p.track == AAC]
+    early = [moved(p, 1.0) for p in stream(5) if p.track == Track.AAC]
     coming = stream(FPS, start_s=2.0)
     found = seen(written(tmp_path / "a.mp4", [coming[0], *early, *coming[1:]]))
     assert found.numbers == list(range(FPS))
-    assert found.samples == sum(p.track == AAC for p in coming) * 1024
+    assert found.samples == sum(p.track == Track.AAC for p in coming) * 1024
 
 
 def test_a_clock_that_steps_back_never_makes_time_fall(tmp_path: Path) -> None:
@@ -66,7 +66,8 @@ def test_a_clock_that_steps_back_never_makes_time_fall(tmp_path: Path) -> None:
 def test_it_takes_the_same_picture_and_audio_alone(tmp_path: Path) -> None:
     session = Session(Target(str(tmp_path / "a.mp4"), "mp4"), stream(1)[0], None, False)
     same, other = (
-        Packet(OUTPUT, pictures(*size)[0][0], 0, CLOCK, True) for size in ((320, 180), (192, 108))
+        Packet(Track.OUTPUT, pictures(*size)[0][0], 0, CLOCK, True)
+        for size in ((320, 180), (192, 108))
     )
     assert session.takes(same, False)
     assert not session.takes(same, True)
@@ -92,11 +93,11 @@ def test_pictures_do_not_wait_for_audio_that_does_not_come(tmp_path: Path, audio
     late = []
     given = 0
     for packet in coming:
-        if packet.track == AAC and not audio:
+        if packet.track == Track.AAC and not audio:
             continue
         session.write(packet)
-        given += packet.track == OUTPUT
-        if packet.track == OUTPUT and given % 10 == 0:
+        given += packet.track == Track.OUTPUT
+        if packet.track == Track.OUTPUT and given % 10 == 0:
             with av.open(str(path)) as container:
                 out = sum(1 for p in islice(container.demux(video=0), given) if p.size)
             late.append(given - out)

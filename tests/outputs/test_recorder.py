@@ -13,7 +13,7 @@ from peers import FPS, packets, seen
 from peers.outputs import joined, recorded
 
 from streamsr.core.events import Code
-from streamsr.core.packet import AAC, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.outputs.recorder import Recorder
 from streamsr.outputs.retention import name_of
 
@@ -44,13 +44,13 @@ class Recording:
     def go_on(self, pictures: int, *, audio: bool = True) -> None:
         """Write so many pictures and their audio."""
         for packet in self.take(pictures):
-            if audio or packet.track != AAC:
+            if audio or packet.track != Track.AAC:
                 self.recorder.write(packet, RATE, audio)
                 self.recorder.tick()
 
     def take(self, pictures: int) -> Iterator[Packet]:
         for packet in self._stream:
-            pictures -= packet.track != AAC
+            pictures -= packet.track != Track.AAC
             yield packet
             if pictures == 0:
                 return
@@ -73,7 +73,7 @@ def test_every_picture_and_every_audio_is_in_one_file(tmp_path: Path) -> None:
     files = recorded(tmp_path)
     assert [len(file.numbers) for file in files] == [FPS, FPS, FPS, 10]
     assert joined(files).numbers == list(range(3 * FPS + 10))
-    given = sum(p.track == AAC for p in recording_of(3 * FPS + 10))
+    given = sum(p.track == Track.AAC for p in recording_of(3 * FPS + 10))
     assert sum(file.samples for file in files) == given * 1024
     assert all(file.times[0] == 0 for file in files)
     assert all(file.offset_s() < 0.05 for file in files)
@@ -82,7 +82,7 @@ def test_every_picture_and_every_audio_is_in_one_file(tmp_path: Path) -> None:
 def recording_of(pictures: int) -> list[Packet]:
     stream = packets()
     found: list[Packet] = []
-    while sum(p.track != AAC for p in found) < pictures:
+    while sum(p.track != Track.AAC for p in found) < pictures:
         found.append(next(stream))
     return found
 
@@ -264,7 +264,7 @@ def test_silence_in_between_delays_no_picture(tmp_path: Path) -> None:
     """AudioFrame was promised and does not come: what is on the disk is at most a GOP behind."""
     recording = Recording(tmp_path, 600)
     for packet in recording.take(3 * FPS + 1):
-        if packet.track != AAC:
+        if packet.track != Track.AAC:
             recording.recorder.write(packet, RATE, True)
     (path,) = tmp_path.iterdir()
     found = seen(path)

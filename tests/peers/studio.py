@@ -19,7 +19,7 @@ from typing import Self
 import av
 import numpy as np
 
-from streamsr.core.packet import AAC, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.core.status import StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
 
@@ -70,7 +70,7 @@ class Studio:
     async def _run(self) -> None:
         began_s = time.monotonic()
         for packet in packets(lambda: self.size):
-            if packet.track == AAC:
+            if packet.track == Track.AAC:
                 if self.audio:
                     self.broadcaster.publish(packet)
                 continue
@@ -92,10 +92,10 @@ def packets(size: Callable[[], tuple[int, int]] = lambda: (320, 180)) -> Iterato
         if number % FPS == 0:
             clip = pictures(*size())
         data, keyframe = clip[number % ROUND]
-        yield Packet(OUTPUT, data, number * 3600, CLOCK, keyframe)
+        yield Packet(Track.OUTPUT, data, number * 3600, CLOCK, keyframe)
         while heard * 1024 / HZ <= number / FPS:
             tone = audios()[heard % len(audios())]
-            yield Packet(AAC, tone, heard * 1024, Fraction(1, HZ), True)
+            yield Packet(Track.AAC, tone, heard * 1024, Fraction(1, HZ), True)
             heard += 1
 
 

@@ -18,7 +18,7 @@ from streamsr.core.errors import InputError, OutputError
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Summary
-from streamsr.core.packet import INPUT, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.engine.engines import Engines
 from streamsr.media.demo import DemoSource
 from streamsr.media.files import FileSource
@@ -39,7 +39,7 @@ PLAIN = SlidingWindow(Resample(), Facts(4, 1, 0, Colour.LUMA))
 class Kept:
     """A sink of either kind that keeps what it is given."""
 
-    tracks = frozenset({OUTPUT, INPUT})
+    tracks = frozenset({Track.OUTPUT, Track.INPUT})
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.frames: list[Frame] = []
@@ -132,10 +132,10 @@ async def test_both_renditions_carry_the_same_times(clip: Callable[..., Path]) -
     await run(file_source(clip()), packet_sinks=[kept])
     times = {
         track: [p.pts * p.time_base for p in kept.packets if p.track == track]
-        for track in (OUTPUT, INPUT)
+        for track in (Track.OUTPUT, Track.INPUT)
     }
-    assert times[OUTPUT] == times[INPUT]
-    assert len(times[OUTPUT]) == 100
+    assert times[Track.OUTPUT] == times[Track.INPUT]
+    assert len(times[Track.OUTPUT]) == 100
     assert kept.audios, "audio follows its pictures"
 
 
@@ -170,7 +170,7 @@ async def test_one_sink_of_two_failing_is_told_and_left_out(clip: Callable[..., 
     good, bad = Kept(), Kept(fail_at=5)
     await run(file_source(clip()), packet_sinks=[bad, good], events=events)
     assert [event.code for event in events] == [Code.OUT_FAILED]
-    assert sum(p.track == OUTPUT for p in good.packets) == 100
+    assert sum(p.track == Track.OUTPUT for p in good.packets) == 100
 
 
 async def test_a_file_without_pictures_is_the_users_error(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ async def test_the_last_picture_is_held_while_a_live_source_is_silent(
     summary = await run(Silent(clip(), 10), packet_sinks=[kept], limits=Limits(seconds=2.5))
     assert (summary.frames_in, summary.frames_out) == (10, 10)
     assert summary.frames_held >= 20
-    times = [float(p.pts * p.time_base) for p in kept.packets if p.track == OUTPUT]
+    times = [float(p.pts * p.time_base) for p in kept.packets if p.track == Track.OUTPUT]
     assert len(times) == 10 + summary.frames_held
     assert all(a < b for a, b in itertools.pairwise(times))
     assert times[-1] == pytest.approx(2.5, abs=0.4), "it goes on at the pace of the clock"

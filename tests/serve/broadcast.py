@@ -16,7 +16,7 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 from peers import scene
 
-from streamsr.core.packet import AUDIO, INPUT, OUTPUT, Packet
+from streamsr.core.packet import Packet, Track
 from streamsr.core.status import StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve import Served
@@ -84,7 +84,7 @@ class AudioEncoder:
             frame.time_base = Fraction(1, 48000)
             self._samples += SAMPLES
             packets += [
-                Packet(AUDIO, bytes(p), p.pts + SAMPLES, Fraction(1, 48000), keyframe=True)
+                Packet(Track.OPUS, bytes(p), p.pts + SAMPLES, Fraction(1, 48000), keyframe=True)
                 for p in self._codec.encode(frame)
             ]
         return packets
@@ -154,7 +154,10 @@ class Broadcast:
             self._begun.set()
 
     def _run(self) -> None:
-        small, large = VideoEncoder(INPUT, *INPUT_SIZE), VideoEncoder(OUTPUT, *OUTPUT_SIZE)
+        small, large = (
+            VideoEncoder(Track.INPUT, *INPUT_SIZE),
+            VideoEncoder(Track.OUTPUT, *OUTPUT_SIZE),
+        )
         audio = AudioEncoder()
         upscaling: deque[tuple[int, Planes]] = deque()
         begun_s = time.monotonic()
