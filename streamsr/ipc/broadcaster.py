@@ -1,16 +1,16 @@
-"""Fan-out of packets to viewers and publishers: every subscriber has its own short queue.
+"""Fan-out of a stream's packets to its subscribers, all in one event loop.
 
-A slow subscriber never delays the others: when its queue is full it is emptied, and its video goes
-on at the next keyframe. All of it runs in one event loop.
+A subscriber takes each packet at once and never waits: a slow one cannot delay the others.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
+from typing import Protocol
 
-from streamsr.core.packet import AUDIO_TRACKS, Packet
+from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
 
-__all__ = ["Broadcaster", "EndOfStream", "Subscription"]
+__all__ = ["Broadcaster", "EndOfStream", "Subscriber", "Subscription"]
 
 KEYFRAME_INTERVAL_S = 0.5  # a keyframe costs every subscriber bandwidth, whoever asked for it
 
@@ -19,26 +19,49 @@ class EndOfStream(Exception):  # noqa: N818 - an end is not a failure
     """The stream has ended: there will be no more packets."""
 
 
-class Subscription:
-    """One subscriber's queue over some of a stream's tracks."""
+class Subscriber(Protocol):
+    """What a broadcaster hands packets to."""
 
-    def __init__(self, tracks: Collection[str], capacity: int, starved: Callable[[], None]) -> None:
-        self.tracks = frozenset(tracks)
+    @property
+    def tracks(self) -> frozenset[Track]:
+        """The tracks whose packets it takes; the same from its beginning to its end."""
+
+    def offer(self, packet: Packet) -> None:
+        """Take a packet of one of its tracks; never waits, never raises."""
+
+    def end(self) -> None:
+        """Note that there will be no more packets. Called once or more."""
+
+
+class Subscription:
+    """A bounded queue of packets: a subscriber that is read with ``receive()``.
+
+    When it is full it is emptied, and its video goes on at the next keyframe, which is asked for.
+    """
+
+    def __init__(
+        self, tracks: Collection[Track], capacity: int, request_keyframe: Callable[[], None]
+    ) -> None:
         self.dropped = 0  # packets that were queued and thrown away, or skipped for a keyframe
+        self._tracks = frozenset(tracks)
         self._capacity = capacity
-        self._starved = starved  # asks the encoders for a keyframe
+        self._request_keyframe = request_keyframe
         self._queue: deque[Packet] = deque()
-        self._waiting = set(self.tracks - AUDIO_TRACKS)  # for their keyframe
-        self._arrived = asyncio.Event()
+        self._waiting = set(self._tracks - AUDIO_TRACKS)  # video tracks that need a keyframe
+        self._changed = asyncio.Event()
         self._ended = False
+
+    @property
+    def tracks(self) -> frozenset[Track]:
+        return self._tracks
 
     async def receive(self) -> Packet:
         """Wait for the next packet. Raises EndOfStream once there will be none."""
         while not self._queue:
             if self._ended:
                 raise EndOfStream
-            self._arrived.clear()
-            await self._arrived.wait()
+            self._changed.clear()
+            await self._changed.wait()
         return self._queue.popleft()
 
     def offer(self, packet: Packet) -> None:
@@ -46,40 +69,43 @@ class Subscription:
         if len(self._queue) >= self._capacity:
             self.dropped += len(self._queue)
             self._queue.clear()
-            self._waiting |= self.tracks - AUDIO_TRACKS
-            self._starved()
+            self._waiting |= self._tracks - AUDIO_TRACKS
+            if self._waiting:
+                self._request_keyframe()
         if packet.track in self._waiting:
             if not packet.keyframe:
                 self.dropped += 1
                 return
             self._waiting.discard(packet.track)
         self._queue.append(packet)
-        self._arrived.set()
+        self._changed.set()
 
     def end(self) -> None:
         self._ended = True
-        self._arrived.set()
+        self._changed.set()
 
 
 class Broadcaster:
-    """A stream's packets on their way to whoever subscribed."""
+    """Hands a stream's packets to its subscribers, and asks its encoders for keyframes."""
 
     def __init__(
         self,
         request_keyframe: Callable[[], None],
-        wanted: Callable[[frozenset[str]], None] = lambda tracks: None,
+        wanted: Callable[[frozenset[Track]], None] = lambda tracks: None,
+        keyframe_interval_s: float = KEYFRAME_INTERVAL_S,
     ) -> None:
         """``wanted`` is told the tracks that have subscribers, whenever that changes."""
         self._request_keyframe = request_keyframe
         self._tell_wanted = wanted
-        self.wanted: frozenset[str] = frozenset()  # the tracks that have subscribers
-        self._subscriptions: set[Subscription] = set()
-        self._asked_s = float("-inf")  # loop time of the newest request
-        self._asking: asyncio.TimerHandle | None = None  # a request that waits for its turn
+        self._keyframe_interval_s = keyframe_interval_s
+        self.wanted: frozenset[Track] = frozenset()  # the tracks that have subscribers
+        self._subscribers: set[Subscriber] = set()
+        self._requested_s = float("-inf")  # loop time of the newest request
+        self._delayed: asyncio.TimerHandle | None = None  # a request that is not due yet
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._subscriptions)
+        return len(self._subscribers)
 
     @property
     def closed(self) -> bool:
@@ -88,56 +114,61 @@ class Broadcaster:
 
     def publish(self, packet: Packet) -> None:
         """Hand a packet to every subscriber of its track."""
-        for subscription in self._subscriptions:
-            if packet.track in subscription.tracks:
-                subscription.offer(packet)
+        for subscriber in self._subscribers:
+            if packet.track in subscriber.tracks:
+                subscriber.offer(packet)
 
-    def subscribe(self, tracks: Collection[str], capacity: int = 16) -> Subscription:
-        """Start receiving ``tracks``, video from a keyframe on, which is asked for now."""
-        subscription = Subscription(tracks, capacity, self.request_keyframe)
+    def add(self, subscriber: Subscriber) -> None:
+        """Start handing it packets; a keyframe is asked for. Ends it if the stream has ended."""
         if self._closed:
-            subscription.end()
-            return subscription
-        self._subscriptions.add(subscription)
+            subscriber.end()
+            return
+        self._subscribers.add(subscriber)
         self._note_wanted()
         self.request_keyframe()
+
+    def subscribe(self, tracks: Collection[Track], capacity: int = 16) -> Subscription:
+        """Add a queue of ``capacity`` packets for ``tracks``; video begins at a keyframe."""
+        subscription = Subscription(tracks, capacity, self.request_keyframe)
+        self.add(subscription)
         return subscription
 
-    def unsubscribe(self, subscription: Subscription) -> None:
-        self._subscriptions.discard(subscription)
-        subscription.end()
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """End a subscriber of either kind, and hand it nothing more."""
+        self._subscribers.discard(subscriber)
+        subscriber.end()
         self._note_wanted()
 
     def request_keyframe(self) -> None:
         """Ask the encoders for a keyframe: now, or as soon as the last request is 0.5 s old.
 
-        A request is put off but never lost, as whoever asks cannot decode before it is met.
+        A request is delayed but never lost: without it a subscriber cannot decode what follows.
         """
-        if self._asking is not None or self._closed:
+        if self._delayed is not None or self._closed:
             return
         loop = asyncio.get_running_loop()
-        wait_s = self._asked_s + KEYFRAME_INTERVAL_S - loop.time()
+        wait_s = self._requested_s + self._keyframe_interval_s - loop.time()
         if wait_s > 0:
-            self._asking = loop.call_later(wait_s, self._ask)
+            self._delayed = loop.call_later(wait_s, self._request_now)
         else:
-            self._ask()
+            self._request_now()
 
     def close(self) -> None:
-        """End every subscription, and those to come."""
+        """End every subscriber, and those that are added later."""
         self._closed = True
-        if self._asking is not None:
-            self._asking.cancel()
-            self._asking = None
-        for subscription in list(self._subscriptions):
-            self.unsubscribe(subscription)
+        if self._delayed is not None:
+            self._delayed.cancel()
+            self._delayed = None
+        for subscriber in list(self._subscribers):
+            self.unsubscribe(subscriber)
 
     def _note_wanted(self) -> None:
-        wanted = frozenset[str]().union(*(s.tracks for s in self._subscriptions))
+        wanted = frozenset[Track]().union(*(s.tracks for s in self._subscribers))
         if wanted != self.wanted:
             self.wanted = wanted
             self._tell_wanted(wanted)
 
-    def _ask(self) -> None:
-        self._asking = None
-        self._asked_s = asyncio.get_running_loop().time()
+    def _request_now(self) -> None:
+        self._delayed = None
+        self._requested_s = asyncio.get_running_loop().time()
         self._request_keyframe()
