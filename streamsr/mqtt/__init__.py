@@ -2,6 +2,6 @@
 
 from streamsr.mqtt.client import MqttClient
 from streamsr.mqtt.credentials import check_mqtt
-from streamsr.mqtt.node_api import Camera, NodeApi
+from streamsr.mqtt.node_api import CameraState, NodeApi
 
-__all__ = ["Camera", "MqttClient", "NodeApi", "check_mqtt"]
+__all__ = ["CameraState", "MqttClient", "NodeApi", "check_mqtt"]

@@ -10,7 +10,7 @@ from streamsr.core.events import Event
 from streamsr.core.redact import redact
 from streamsr.core.status import StreamStatus
 from streamsr.mqtt.commands import OFF, ON, Command, Verb
-from streamsr.mqtt.node_api import Camera
+from streamsr.mqtt.node_api import CameraState
 from streamsr.mqtt.topics import Heard
 
 __all__ = [
@@ -34,7 +34,7 @@ class RefusedError(ValueError):
     """A command is not carried out. The message says what it got and what is allowed."""
 
 
-def state_json(camera: Camera) -> bytes:
+def state_json(camera: CameraState) -> bytes:
     """What a camera is and does. It holds nothing that changes while nothing happens."""
     status = camera.status
     return _json(

@@ -6,11 +6,11 @@ from typing import Protocol
 
 from streamsr.core.status import StreamStatus
 
-__all__ = ["Camera", "NodeApi"]
+__all__ = ["CameraState", "NodeApi"]
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class CameraState:
     """One stream as control sees it."""
 
     status: StreamStatus
@@ -25,7 +25,7 @@ class NodeApi(Protocol):
     Where a command cannot be carried out it raises StreamsrError, whose message is published.
     """
 
-    def cameras(self) -> Mapping[str, Camera]:
+    def cameras(self) -> Mapping[str, CameraState]:
         """Those there are now, by name; they may come and go."""
 
     def models(self) -> Sequence[str]:

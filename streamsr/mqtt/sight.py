@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from streamsr.mqtt.node_api import Camera, NodeApi
+from streamsr.mqtt.node_api import CameraState, NodeApi
 
 __all__ = ["NodeSnapshot"]
 
@@ -15,7 +15,7 @@ class NodeSnapshot:
 
     def __init__(self, target: NodeApi, failed: Callable[[str], None]) -> None:
         """``failed`` is told why a look failed, once for each reason in a row."""
-        self.cameras: Mapping[str, Camera] = {}
+        self.cameras: Mapping[str, CameraState] = {}
         self.models: tuple[str, ...] = ()
         self._target = target
         self._failed = failed

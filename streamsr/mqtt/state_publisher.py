@@ -15,7 +15,7 @@ from streamsr.core.settings import MqttSettings
 from streamsr.mqtt.event_queue import EventQueue
 from streamsr.mqtt.homeassistant import device_config
 from streamsr.mqtt.messages import ONLINE, event_json, metrics_json, state_json
-from streamsr.mqtt.node_api import Camera
+from streamsr.mqtt.node_api import CameraState
 from streamsr.mqtt.retained_cache import RetainedCache
 from streamsr.mqtt.sight import NodeSnapshot
 from streamsr.mqtt.topics import About, Heard, Topics
@@ -131,7 +131,7 @@ class Publisher:
             await sender.publish(self._topics.metrics(name), payload, qos=0, retain=False)
 
 
-def _discovery(topics: Topics, name: str, camera: Camera, models: tuple[str, ...]) -> bytes:
+def _discovery(topics: Topics, name: str, camera: CameraState, models: tuple[str, ...]) -> bytes:
     wanted = camera.status.wanted or camera.status.model
     # an option that is not offered would be an error there, though a folder's path is none of ours
     options = models if wanted in models or not wanted else (*models, wanted)

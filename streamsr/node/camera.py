@@ -8,7 +8,7 @@ from streamsr.core.events import Emit
 from streamsr.core.settings import HlsSettings, PublishSettings, RecordSettings, StreamSettings
 from streamsr.core.status import OutputStatus
 from streamsr.media.snapshot import snapshot
-from streamsr.mqtt.node_api import Camera
+from streamsr.mqtt.node_api import CameraState
 from streamsr.node.remote_stream import RemoteStream
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.outputs.output import Publisher
@@ -88,9 +88,9 @@ class NodeCamera:
             outputs=self.outputs,
         )
 
-    def camera(self) -> Camera:
+    def camera(self) -> CameraState:
         recording = self._recording if self.settings.record is not None else None
-        return Camera(
+        return CameraState(
             status=self.stream.status,
             enabled=self.stream.enabled,
             recording=recording,

@@ -13,7 +13,7 @@ from streamsr.core.status import StreamStatus
 from streamsr.engine.engines import pick_device
 from streamsr.mqtt.client import MqttClient
 from streamsr.mqtt.credentials import check_mqtt
-from streamsr.mqtt.node_api import Camera
+from streamsr.mqtt.node_api import CameraState
 from streamsr.node.camera import NodeCamera
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.outputs.target import check_output
@@ -85,7 +85,7 @@ class Node:
 
     # what MQTT sees and does
 
-    def cameras(self) -> Mapping[str, Camera]:
+    def cameras(self) -> Mapping[str, CameraState]:
         return {name: member.camera() for name, member in self._members.items()}
 
     def models(self) -> Sequence[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from streamsr.core.errors import ModelError, StreamsrError, UserError
 from streamsr.core.status import StreamStatus
-from streamsr.mqtt import Camera
+from streamsr.mqtt import CameraState
 
 __all__ = ["JPEG", "Village", "a_camera", "a_status"]
 
@@ -35,9 +35,9 @@ def a_status(name: str = "yard", **changes: Any) -> StreamStatus:
     return replace(status, **changes)
 
 
-def a_camera(name: str = "yard", recording: bool | None = False, **changes: Any) -> Camera:
+def a_camera(name: str = "yard", recording: bool | None = False, **changes: Any) -> CameraState:
     outputs = {"rtsp://***@10.0.0.2/yard": "up"}
-    return Camera(a_status(name, **changes), True, recording, outputs)
+    return CameraState(a_status(name, **changes), True, recording, outputs)
 
 
 class Village:
@@ -50,7 +50,7 @@ class Village:
         self.hurdle.set()
         self.looks = 0  # how often it was asked what there is
 
-    def cameras(self) -> Mapping[str, Camera]:
+    def cameras(self) -> Mapping[str, CameraState]:
         self.looks += 1
         return dict(self.present)
 
