@@ -1,13 +1,15 @@
-"""What a stream counts and measures while it runs, and the summary it ends with."""
+"""What a stream counts and measures while it runs, and the summary that it ends with."""
 
 import math
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from time import monotonic, thread_time
-from typing import Any
+from typing import Self
+
+from streamsr.core.status import Counts, StreamStatus
 
 __all__ = ["Meter", "Summary", "quantile"]
 
@@ -16,32 +18,62 @@ FPS_SPAN_S = 5.0
 
 
 def quantile(values: list[float], share: float) -> float | None:
-    """The value that ``share`` of ``values`` do not exceed (nearest rank); None of nothing."""
+    """Returns the value that ``share`` of ``values`` do not exceed (nearest rank); None of none."""
     if not values:
         return None
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """One stream's result, as ``--json`` prints it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary(Counts):
+    """What one stream came to, as its last line and ``--json`` tell it."""
 
     name: str
-    frames_in: int
-    frames_out: int
-    frames_dropped: int
-    frames_held: int  # repeated while the source was down
-    fps: float
-    latency_ms: dict[str, float | None]
+    fps: float  # mean
+    latency_p50_ms: float | None
+    latency_p99_ms: float | None
     model: str
     device: str
-    reconnects: int
-    input: str
+    input: str  # "320x180", or "" where no frame came
     output: str
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+    @classmethod
+    def of(cls, status: StreamStatus, fps: float | None = None) -> Self:
+        """Returns the summary of a stream that ended as ``status`` has it.
+
+        ``fps`` is the mean; without it the rate of its last seconds stands for it.
+        """
+        fps = status.fps if fps is None else fps
+        p50_ms, p99_ms = status.latency_p50_ms, status.latency_p99_ms
+        return cls(
+            name=status.name,
+            fps=round(fps, 2),
+            latency_p50_ms=p50_ms and round(p50_ms, 1),
+            latency_p99_ms=p99_ms and round(p99_ms, 1),
+            model=status.model,
+            device=status.device,
+            input=status.input,
+            output=status.output,
+        ).plus(status)
+
+    def to_json(self) -> dict[str, object]:
+        """Returns the object that ``--json`` prints for a stream."""
+        return {
+            "name": self.name,
+            "frames_in": self.frames_in,
+            "frames_out": self.frames_out,
+            "frames_dropped": self.frames_dropped,
+            "frames_held": self.frames_held,
+            "audio_dropped": self.audio_dropped,
+            "fps": self.fps,
+            "latency_ms": {"p50": self.latency_p50_ms, "p99": self.latency_p99_ms},
+            "model": self.model,
+            "device": self.device,
+            "reconnects": self.reconnects,
+            "input": self.input,
+            "output": self.output,
+        }
 
 
 class Meter:
@@ -54,18 +86,20 @@ class Meter:
         self._departures: deque[float] = deque(maxlen=512)
         self._cpu_s: dict[str, float] = {}  # by stage
         self._first_out = self._last_out = 0.0
-        self.input = ""  # "320x180"
+        self.input = ""  # "320x180"; "" before the first frame
         self.output = ""
 
     def count(self, name: str, by: int = 1) -> None:
+        """Adds to a counter."""
         with self._lock:
             self._counts[name] += by
 
     def __getitem__(self, name: str) -> int:
+        """Returns what a counter stands at; 0 for one that was never counted."""
         return self._counts[name]
 
     def left(self, arrived: float, size: str) -> None:
-        """Note that the frame that arrived at ``arrived`` has left, encoded, at ``size``."""
+        """Counts a frame that has left, encoded, in ``size``; ``arrived`` is monotonic."""
         now = monotonic()
         with self._lock:
             self._counts["out"] += 1
@@ -77,7 +111,7 @@ class Meter:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Charge the calling thread's CPU time to a stage."""
+        """Charges the calling thread's CPU time to a stage."""
         start = thread_time()
         try:
             yield
@@ -85,23 +119,24 @@ class Meter:
             self.charge(name, thread_time() - start)
 
     def charge(self, name: str, spent_s: float) -> None:
-        """Charge CPU time to a stage."""
+        """Charges CPU time to a stage."""
         with self._lock:
             self._cpu_s[name] = self._cpu_s.get(name, 0.0) + spent_s
 
     def cpu_ms(self) -> dict[str, float]:
-        """CPU milliseconds a frame that left, by stage."""
+        """Returns CPU milliseconds a frame that left, by stage."""
         with self._lock:
             frames = max(1, self._counts["out"])
             return {name: spent * 1e3 / frames for name, spent in self._cpu_s.items()}
 
-    def latency_ms(self) -> dict[str, float | None]:
+    def latency_ms(self) -> tuple[float | None, float | None]:
+        """Returns the median and the 99th percentile of the newest latencies."""
         with self._lock:
             latencies = list(self._latencies)
-        return {"p50": quantile(latencies, 0.5), "p99": quantile(latencies, 0.99)}
+        return quantile(latencies, 0.5), quantile(latencies, 0.99)
 
     def fps(self) -> float:
-        """Frames a second over the last seconds."""
+        """Returns frames a second over the last seconds."""
         now = monotonic()
         with self._lock:
             recent = [t for t in self._departures if now - t <= FPS_SPAN_S]
@@ -110,23 +145,7 @@ class Meter:
         return (len(recent) - 1) / max(recent[-1] - recent[0], 1e-9)
 
     def mean_fps(self) -> float:
-        """Frames a second between the first frame that left and the last."""
+        """Returns frames a second between the first frame that left and the last."""
         with self._lock:
             span, frames = self._last_out - self._first_out, self._counts["out"]
         return (frames - 1) / span if frames > 1 and span > 0 else 0.0
-
-    def summary(self, name: str, model: str, device: str) -> Summary:
-        return Summary(
-            name=name,
-            frames_in=self["in"],
-            frames_out=self["out"],
-            frames_dropped=self["dropped"],
-            frames_held=self["held"],
-            fps=round(self.mean_fps(), 2),
-            latency_ms={k: v and round(v, 1) for k, v in self.latency_ms().items()},
-            model=model,
-            device=device,
-            reconnects=self["reconnects"],
-            input=self.input,
-            output=self.output,
-        )

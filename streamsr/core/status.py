@@ -1,10 +1,11 @@
 """What a stream says of itself while it runs, for pages, commands and metrics."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from typing import Self
 
-__all__ = ["OutputState", "OutputStatus", "StreamState", "StreamStatus"]
+__all__ = ["Counts", "OutputState", "OutputStatus", "StreamState", "StreamStatus"]
 
 
 class StreamState(StrEnum):
@@ -26,26 +27,47 @@ class OutputState(StrEnum):
     OFF = "off"  # it has ended, or has not begun
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """What a stream has counted. Every frame that came has left, was dropped, or is in flight."""
+
+    frames_in: int = 0
+    frames_out: int = 0
+    frames_dropped: int = 0
+    frames_held: int = 0  # repeated while the source was down
+    dropped_by: Mapping[str, int] = field(default_factory=dict)  # cause: "late", "full", "lost"
+    audio_dropped: int = 0  # pieces of audio
+    reconnects: int = 0
+
+    def plus(self, earlier: "Counts") -> Self:
+        """Returns this with the counts of an earlier session added."""
+        sums = {f.name: getattr(self, f.name) for f in fields(Counts)}
+        for name, value in sums.items():
+            more = getattr(earlier, name)
+            sums[name] = _sum(value, more) if name == "dropped_by" else value + more
+        return replace(self, **sums)
+
+    def settled(self) -> "Counts":
+        """Returns the counts of a session that has ended: what was in flight then is lost."""
+        lost = self.frames_in - self.frames_out - self.frames_dropped
+        return Counts().plus(self).plus(Counts(frames_dropped=lost, dropped_by={"lost": lost}))
+
+
 @dataclass(frozen=True, slots=True)
-class StreamStatus:
+class StreamStatus(Counts):
     """One stream at one moment. Latency runs from a frame's last packet to its encoded packet."""
 
     name: str
     state: StreamState
-    model: str  # what runs now: a step of the ladder, when the device is too slow
+    model: str  # what runs now: a cheaper one than was asked for, when the device is too slow
     device: str
     input: str  # "320x180", or "" before the first frame
     output: str
-    frames_in: int = 0
-    frames_out: int = 0
-    frames_dropped: int = 0
-    dropped_by: Mapping[str, int] = field(default_factory=dict)  # cause: "late", "full", "lost"
     fps: float = 0.0  # over the last seconds
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
-    reconnects: int = 0
     stalled_s: float = 0.0  # since a frame was finished, while others wait
-    rate: float = 0.0  # nominal pictures a second; 0 before the first frame
+    rate: float = 0.0  # nominal frames a second; 0 before the first frame
     audio: bool = False  # whether the source has any
     wanted: str = ""  # the model that was asked for
     aspect: float = 0.0  # display width / height; 0 before the first frame
@@ -67,3 +89,7 @@ class OutputStatus:
     state: OutputState
     dropped: int = 0  # packets that it was too slow for
     restarts: int = 0  # of the process that writes it
+
+
+def _sum(some: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    return {cause: some.get(cause, 0) + more.get(cause, 0) for cause in some.keys() | more.keys()}

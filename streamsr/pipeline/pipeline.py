@@ -131,13 +131,11 @@ class Pipeline:
         self.step = steps[0]
 
     def summary(self) -> Summary:
-        self._settle_counts()
-        step = self.step
-        return self.meter.summary(self.name, step.name, str(step.engine.device))
+        return Summary.of(self.status(), self.meter.mean_fps())
 
     def status(self) -> StreamStatus:
         self._settle_counts()
-        latency, info, step = self.meter.latency_ms(), self.info, self.step
+        (p50_ms, p99_ms), info, step = self.meter.latency_ms(), self.info, self.step
         contest = self._check.contest(step)
         return StreamStatus(
             name=self.name,
@@ -150,12 +148,13 @@ class Pipeline:
             frames_in=self.meter["in"],
             frames_out=self.meter["out"],
             frames_dropped=self.meter["dropped"],
+            frames_held=self.meter["held"],
             dropped_by={cause: self.meter[cause] for cause in CAUSES},
             fps=self.meter.fps(),
-            latency_p50_ms=latency["p50"],
-            latency_p99_ms=latency["p99"],
+            latency_p50_ms=p50_ms,
+            latency_p99_ms=p99_ms,
             reconnects=self.meter["reconnects"],
-            stalled_s=self._stalled_s(latency["p99"]),
+            stalled_s=self._stalled_s(p99_ms),
             rate=float(info.rate) if info else 0.0,
             audio=bool(info and info.audio_codec),
             aspect=float(info.width / info.height * info.sample_aspect) if info else 0.0,

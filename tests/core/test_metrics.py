@@ -2,11 +2,13 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 
 from streamsr.core import metrics as module
-from streamsr.core.metrics import Meter, quantile
+from streamsr.core.metrics import Meter, Summary, quantile
+from streamsr.core.status import Counts, StreamState, StreamStatus
 
 
 class Clock:
@@ -41,11 +43,9 @@ def run(meter: Meter, clock: Clock, frames: int, rate: float = 25.0) -> None:
 
 def test_latency_is_from_arrival_to_departure(clock: Clock) -> None:
     meter = Meter()
-    assert meter.latency_ms() == {"p50": None, "p99": None}
+    assert meter.latency_ms() == (None, None)
     run(meter, clock, 11)
-    latency = meter.latency_ms()
-    assert latency["p50"] == pytest.approx(15.0)
-    assert latency["p99"] == pytest.approx(20.0)
+    assert meter.latency_ms() == (pytest.approx(15.0), pytest.approx(20.0))
 
 
 def test_fps_is_of_the_last_seconds_and_mean_fps_of_all(clock: Clock) -> None:
@@ -73,20 +73,36 @@ def test_a_stage_is_charged_what_it_spends_even_if_it_fails(
     assert meter.cpu_ms() == {"network": pytest.approx(10.0)}
 
 
-def test_the_summary_is_what_json_prints(clock: Clock) -> None:
-    meter = Meter()
-    meter.input = "320x180"
-    for name, by in (("in", 12), ("dropped", 1), ("reconnects", 2), ("held", 3)):
-        meter.count(name, by)
-    run(meter, clock, 11)
-    summary = meter.summary("cam", "fast", "cpu").to_json()
+STATUS = StreamStatus(
+    name="cam",
+    state=StreamState.ENDED,
+    model="fast",
+    device="cpu",
+    input="320x180",
+    output="1280x720",
+    frames_in=14,
+    frames_out=11,
+    frames_dropped=1,
+    frames_held=3,
+    dropped_by={"late": 1},
+    audio_dropped=5,
+    fps=24.996,
+    latency_p50_ms=15.04,
+    latency_p99_ms=20.0,
+    reconnects=2,
+)
+
+
+def test_the_summary_is_what_json_prints() -> None:
+    summary = Summary.of(STATUS).to_json()
     assert json.loads(json.dumps(summary)) == summary
     assert summary == {
         "name": "cam",
-        "frames_in": 12,
+        "frames_in": 14,
         "frames_out": 11,
         "frames_dropped": 1,
         "frames_held": 3,
+        "audio_dropped": 5,
         "fps": 25.0,
         "latency_ms": {"p50": 15.0, "p99": 20.0},
         "model": "fast",
@@ -95,6 +111,24 @@ def test_the_summary_is_what_json_prints(clock: Clock) -> None:
         "input": "320x180",
         "output": "1280x720",
     }
+    assert Summary.of(STATUS, fps=12.3).fps == 12.3
+
+
+def test_counts_of_sessions_add_up() -> None:
+    earlier = Counts(frames_in=100, frames_dropped=8, dropped_by={"late": 5, "full": 3})
+    both = STATUS.plus(earlier)
+    assert both == replace(
+        STATUS, frames_in=114, frames_dropped=9, dropped_by={"late": 6, "full": 3}
+    )
+    assert Summary.of(STATUS).plus(earlier) == Summary.of(both)
+
+
+def test_what_was_in_flight_when_a_session_ended_is_lost() -> None:
+    settled = STATUS.settled()
+    assert type(settled) is Counts
+    assert (settled.frames_in, settled.frames_out, settled.frames_dropped) == (14, 11, 3)
+    assert settled.dropped_by == {"late": 1, "lost": 2}
+    assert settled.settled() == settled
 
 
 def test_threads_count_exactly() -> None:

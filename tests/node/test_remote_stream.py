@@ -44,7 +44,9 @@ class Worker:
         self.stream.take(Message(kind, key or self.stream.key, body))
 
     def live(self, frames: int, **more: Any) -> None:
-        status = StreamStatus("cam", "live", "bicubic", "cpu", "1x1", "4x4", frames, frames, **more)
+        status = StreamStatus(
+            "cam", "live", "bicubic", "cpu", "1x1", "4x4", frames_in=frames, frames_out=frames, **more
+        )
         self.say(Kind.STATUS, status)
 
     def starts(self) -> list[str]:
