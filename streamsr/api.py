@@ -7,15 +7,17 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from streamsr.core.closing import Closing
 from streamsr.core.config import parse
+from streamsr.core.devices import pick_device
 from streamsr.core.events import Emit, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.settings import PipelineSettings
-from streamsr.engine.engines import Engines, pick_device
+from streamsr.engine.engines import Engines
 from streamsr.pipeline import build
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.zoo.loading import choose
@@ -37,7 +39,7 @@ class Upscaler(Closing):
     def __init__(
         self, model: str = "fast", *, device: str = "auto", folders: Iterable[Path] = ()
     ) -> None:
-        self.device = pick_device(device)
+        self.device = torch.device(pick_device(device))
         self.entry = choose(self.device, model, tuple(folders))
         self._engines = Engines(self.device)
         try:

@@ -3,15 +3,16 @@
 import threading
 from typing import Any
 
+import torch
 from rich.table import Table
 from rich.text import Text
 
+from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError
 from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.redact import redact
 from streamsr.core.settings import PipelineSettings
-from streamsr.engine.engines import pick_device
 from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.zoo.loading import choose
@@ -27,7 +28,7 @@ def describe(settings: PipelineSettings) -> dict[str, Any]:
 
     Raises InputError or SourceError where there is no picture.
     """
-    device = pick_device(settings.model.device)
+    device = torch.device(pick_device(settings.model.device))
     info, frame, live = _first_frame(settings)
     folders = settings.model.folders
     name = settings.model.name

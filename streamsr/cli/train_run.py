@@ -12,8 +12,8 @@ from rich.progress import TaskID
 
 from streamsr.cli.terminal import console, progress_bar
 from streamsr.core.config import load
+from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, OutputError, UserError
-from streamsr.engine.engines import pick_device
 from streamsr.train.before_after import degradation_sheet
 from streamsr.train.chart import Series, chart, write_picture
 from streamsr.train.evaluation import DEGRADATIONS, Scored, evaluate
@@ -140,7 +140,7 @@ def run_evaluation(
     if degrade not in DEGRADATIONS:
         allowed = " and ".join(DEGRADATIONS)
         raise UserError(f"--degrade: got {degrade!r}, allowed are {allowed}")
-    place = pick_device(device)
+    place = torch.device(pick_device(device))
     if place.type == "cpu":
         torch.set_num_threads(1)  # threads inside one convolution wait for each other
     tasks: dict[str, TaskID] = {}

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from streamsr.core.closing import Closing
-from streamsr.core.errors import UserError
 from streamsr.engine.base import Engine
 from streamsr.engine.cpu import CpuEngine
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
@@ -24,27 +23,9 @@ from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.loading import load_model
 from streamsr.zoo.registry import Entry
 
-__all__ = ["Engines", "pick_device"]
+__all__ = ["Engines"]
 
-CPU = torch.device("cpu")
 MAX_WORKERS = 8  # more would only queue frames, and so add latency
-
-
-def pick_device(name: str) -> torch.device:
-    """Give the device called "auto", "cpu", "cuda" or "cuda:N". Raises UserError."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"device: got {name!r}, allowed are auto, cpu and cuda:N") from None
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise UserError(f"device: got {name!r}, but this machine has {count} CUDA devices")
-    if device.type not in ("cpu", "cuda"):
-        raise UserError(f"device: got {name!r}, allowed are auto, cpu and cuda:N")
-    # one name for one device
-    return torch.device("cuda", device.index or 0) if device.type == "cuda" else CPU
 
 
 class Engines(Closing):

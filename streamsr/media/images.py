@@ -9,6 +9,7 @@ import av
 
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.frame import ColourTags, Frame
+from streamsr.media.addresses import check_folder, is_png
 from streamsr.media.png import PngEncoder, decode_png
 
 __all__ = ["ImageWriter", "image_frames", "image_names", "read_image"]
@@ -22,7 +23,7 @@ def image_names(folder: Path) -> list[str]:
     Raises InputError where there is none, or no folder.
     """
     try:
-        found = [p.name for p in folder.iterdir() if _is_png(p)]
+        found = [p.name for p in folder.iterdir() if is_png(p)]
     except OSError as error:
         raise InputError(f"input {folder}: cannot be read as a folder: {error.strerror}") from None
     if not found:
@@ -58,19 +59,7 @@ class ImageWriter:
 
     def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
         self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._old = [p for p in folder.iterdir() if _is_png(p)]
-            probe = folder / ".streamsr.partial"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise OutputError(f"output {folder}: cannot be written: {error.strerror}") from None
-        if self._old and not overwrite:
-            raise OutputError(
-                f"output {folder}: got a folder with {len(self._old)} PNG files in it, allowed is "
-                "one without; --overwrite replaces them"
-            )
+        self._old = check_folder(folder, overwrite=overwrite)
         self._encoder = PngEncoder()
 
     def write(self, frame: Frame, name: str) -> None:
@@ -100,11 +89,6 @@ def _frames(folder: Path, names: list[str], time_base: Fraction) -> Iterator[Fra
                 f"{first.width}x{first.height} as in {names[0]}, the first of this folder"
             )
         yield Frame(frame.planes, frame.colour, number, time_base)
-
-
-def _is_png(path: Path) -> bool:
-    hidden = path.name.startswith(".")  # as other systems' shadows of real files are
-    return path.suffix.lower() == ".png" and not hidden and path.is_file()
 
 
 def _natural(name: str) -> tuple[list[tuple[str, int]], str]:

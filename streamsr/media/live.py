@@ -21,9 +21,7 @@ from streamsr.media.h264 import LossDetector
 from streamsr.media.pixels import from_av
 from streamsr.media.source import AudioFrame, Item
 
-__all__ = ["LIVE_SCHEMES", "LiveSource"]
-
-LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp"})
+__all__ = ["LiveSource"]
 
 OPEN_S = 5.0  # for a peer to say something
 READ_S = 2.0  # for a packet; FFmpeg takes twice as long to notice

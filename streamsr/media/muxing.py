@@ -15,11 +15,12 @@ import av
 
 from streamsr.core.errors import OutputError
 from streamsr.core.packet import Packet, Track
+from streamsr.media.addresses import check_writable
 from streamsr.media.audio import AudioEncoder
 from streamsr.media.container import CONTAINERS, Container, reason_of
 from streamsr.media.source import AudioFrame, SourceInfo
 
-__all__ = ["CONTAINERS", "FileWriter", "check_writable"]
+__all__ = ["FileWriter"]
 
 COPIED = {
     ".mp4": {"aac", "mp3", "alac", "opus"},
@@ -28,26 +29,6 @@ COPIED = {
 """Codecs that players take in that container; other audio becomes AAC."""
 HEADED = {"aac", "alac", "flac", "opus", "vorbis"}
 """Codecs whose header the container wants first. AAC in a transport stream, for one, has none."""
-
-
-def check_writable(path: Path) -> None:
-    """Raise OutputError where no file can be written at ``path``; what is there is kept."""
-    if path.suffix.lower() not in CONTAINERS:
-        raise OutputError(
-            f"output {path}: got {path.suffix or 'no ending'!r}, allowed are "
-            f"{', '.join(CONTAINERS)}, or a folder for PNG frames"
-        )
-    try:
-        if path.is_dir():
-            raise OutputError(f"output {path}: there is a folder of that name")
-        if not path.parent.is_dir():
-            raise OutputError(f"output {path}: the folder {path.parent} does not exist")
-        probe = path if path.exists() else path.with_name(f".{path.name}.partial")
-        probe.open("ab").close()
-        if probe != path:
-            probe.unlink()
-    except OSError as error:
-        raise OutputError(f"output {path}: cannot be written: {error.strerror}") from None
 
 
 class FileWriter:

@@ -5,19 +5,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
+from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, UserError
 from streamsr.core.events import Code, Event, EventLog
 from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, OutputSettings, StreamSettings
 from streamsr.core.status import StreamStatus
-from streamsr.engine.engines import pick_device
 from streamsr.mqtt.client import MqttClient
 from streamsr.mqtt.credentials import check_mqtt
 from streamsr.mqtt.node_api import CameraState
 from streamsr.node.camera import NodeCamera
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.outputs.target import check_output
-from streamsr.pipeline.build import check_settings
+from streamsr.pipeline.check import check_settings
 from streamsr.serve.app import Server
 from streamsr.serve.credentials import make_tls, read_token
 from streamsr.serve.viewer_session import Served
@@ -151,7 +151,7 @@ class Node:
     def _member_of(self, settings: StreamSettings) -> NodeCamera:
         before = self._members.get(settings.name)
         lives = before.stream.lives if before is not None else 0
-        worker = self._worker(str(pick_device(settings.model.device)))
+        worker = self._worker(pick_device(settings.model.device))
         return NodeCamera(settings, worker, self.emit, lives=lives)
 
     def _begin(self, member: NodeCamera) -> None:

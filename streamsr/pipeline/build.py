@@ -1,28 +1,31 @@
 """From settings to a pipeline that is ready to run, everything it owns opened and closed."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from streamsr.core.errors import OutputError
+import torch
+
+from streamsr.core.devices import pick_device
 from streamsr.core.events import Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.settings import ModelSettings, StreamSettings
-from streamsr.engine.engines import Engines, pick_device
+from streamsr.engine.engines import Engines
+from streamsr.media.addresses import is_folder_output
 from streamsr.media.images import ImageWriter
 from streamsr.media.muxing import FileWriter
 from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.capture import Limits
+from streamsr.pipeline.check import check_output_path
 from streamsr.pipeline.delivery import FrameSink, PacketSink
 from streamsr.pipeline.model_session import Step
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.zoo.loading import choose
 from streamsr.zoo.registry import find, lighter_of
 
-__all__ = ["check_settings", "ladder_of", "open_pipeline"]
+__all__ = ["ladder_of", "open_pipeline"]
 
 
 @contextmanager
@@ -55,7 +58,7 @@ def open_pipeline(
     frame_sinks, files = _sinks(settings)
     with ExitStack() as stack:
         if engines is None:
-            engines = stack.enter_context(Engines(pick_device(settings.model.device)))
+            engines = stack.enter_context(Engines(torch.device(pick_device(settings.model.device))))
         in_haste = source.live or paced
         yield Pipeline(
             settings.name,
@@ -89,16 +92,6 @@ def ladder_of(model: ModelSettings, engines: Engines, *, in_haste: bool = True) 
     ]
 
 
-def check_settings(settings: StreamSettings) -> None:
-    """Raise what would stop the pipeline at once, before a process is started for it."""
-    url = settings.input.url
-    open_source(url, lambda event: None, live=settings.input.live)
-    pick_device(settings.model.device)
-    for name in (settings.model.name, *settings.model.ladder):
-        lighter_of(find(name, settings.model.folders), settings.model.folders)
-    _sinks(settings)
-
-
 class _Images:
     """A folder of PNG frames as a frame sink: named as the input's, or numbered."""
 
@@ -119,19 +112,10 @@ class _Images:
 
 
 def _sinks(settings: StreamSettings) -> tuple[list[FrameSink], list[PacketSink]]:
+    check_output_path(settings)
     output, path = settings.output, settings.output.path
     if path is None:
         return [], []
-    try:
-        there, folder, url = path.exists(), path.is_dir(), settings.input.url
-        is_input = there and os.path.exists(url) and path.samefile(url)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"output {path}: cannot be written: {reason}") from None
-    if is_input:
-        raise OutputError(f"output {path}: it is the input; it would be lost")
-    if folder or not path.suffix:
+    if is_folder_output(path):
         return [_Images(path, output.overwrite)], []
-    if there and not output.overwrite:
-        raise OutputError(f"output {path}: it exists already; --overwrite replaces it")
     return [], [FileWriter(path)]

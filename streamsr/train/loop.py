@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from streamsr.core.config import dump, load
+from streamsr.core.devices import pick_device
 from streamsr.core.errors import UserError
-from streamsr.engine.engines import pick_device
 from streamsr.train.ahead import Ahead
 from streamsr.train.chart import Series, chart, write_picture
 from streamsr.train.data import Crops
@@ -108,7 +108,7 @@ class Trainer:
         self.step = 0
         self._losses: list[float] = []  # since the last validation
         torch.manual_seed(settings.seed)
-        self.device = pick_device(settings.device)
+        self.device = torch.device(pick_device(settings.device))
         self.network = in_channels_last(make_network(settings.model))
         if settings.init is not None:
             start_from(self.network, find(settings.init))

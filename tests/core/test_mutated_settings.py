@@ -11,7 +11,7 @@ import pytest
 from streamsr.core.config import load
 from streamsr.core.errors import ConfigError, UserError
 from streamsr.core.settings import NodeSettings, PipelineSettings
-from streamsr.pipeline.build import check_settings
+from streamsr.pipeline.check import check_settings
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
 MUTANTS = 500  # of each file

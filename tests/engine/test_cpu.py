@@ -11,14 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.engine.base import Engine, EngineStream
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.cpu import CpuEngine
-from streamsr.engine.engines import Engines, pick_device
+from streamsr.engine.engines import Engines
 from streamsr.engine.job import Job, run_jobs
 from streamsr.engine.scheduler import Scheduler
 from streamsr.engine.thread_pool import ThreadPool
@@ -308,11 +307,3 @@ def test_rgb_frames_stay_rgb(network: Toy) -> None:
         upscaled = Bench(engine).run(frames)
     for frame in upscaled:
         np.testing.assert_array_equal(frame.planes[0], pixels.repeat(2, 0).repeat(2, 1))
-
-
-def test_devices_by_name() -> None:
-    assert pick_device("cpu") == CPU
-    assert pick_device("auto").type in ("cpu", "cuda")
-    for name in ("gpu", "cuda:99", "meta", ""):
-        with pytest.raises(UserError, match=r"device: got"):
-            pick_device(name)

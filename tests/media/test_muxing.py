@@ -18,9 +18,10 @@ from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
+from streamsr.media.addresses import check_writable
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.files import FileSource
-from streamsr.media.muxing import FileWriter, check_writable
+from streamsr.media.muxing import FileWriter
 from streamsr.media.pixels import to_av
 from streamsr.media.source import AudioFrame, SourceInfo
 

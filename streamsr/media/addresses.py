@@ -1,0 +1,131 @@
+"""What an input's address names, and whether an output can be written. Opens neither.
+
+It imports no PyAV: settings are checked in the main process, before a worker is started.
+"""
+
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from streamsr.core.errors import InputError, OutputError
+from streamsr.core.redact import protect, redact
+
+__all__ = [
+    "DEMO",
+    "LIVE_SCHEMES",
+    "SUFFIXES",
+    "InputKind",
+    "check_folder",
+    "check_writable",
+    "input_kind",
+    "is_folder_output",
+    "is_png",
+]
+
+DEMO = "demo"
+LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp"})
+FILE_SCHEMES = frozenset({"http", "https"})  # live where the settings say so
+SUFFIXES = (".mp4", ".mkv")
+
+
+class InputKind(StrEnum):
+    """What kind of source an address names."""
+
+    DEMO = "demo"
+    LIVE = "live"
+    FILE = "file"
+    FOLDER = "folder"
+
+
+def input_kind(url: str, live: bool | None = None) -> InputKind:
+    """Returns what ``url`` names (see ``core.settings.InputSettings``), its secrets protected.
+
+    Raises InputError where there is no such file, or streamsr does not speak the scheme.
+    """
+    if url == DEMO:
+        return InputKind.DEMO
+    protect(url)
+    scheme = _scheme_of(url)
+    if scheme and scheme not in LIVE_SCHEMES | FILE_SCHEMES:
+        allowed = ", ".join(sorted(LIVE_SCHEMES | FILE_SCHEMES))
+        raise InputError(
+            f"input {redact(url)}: got the scheme {scheme!r}, allowed are {allowed}, "
+            f"a file, a folder of PNG frames, or {DEMO!r}"
+        )
+    if scheme in LIVE_SCHEMES or (scheme and live):
+        return InputKind.LIVE
+    return InputKind.FOLDER if not scheme and _is_folder(url) else InputKind.FILE
+
+
+def is_folder_output(path: Path) -> bool:
+    """Whether an output's path names a folder for PNG frames, and not a video."""
+    return path.is_dir() or not path.suffix
+
+
+def check_writable(path: Path) -> None:
+    """Raises OutputError where no video can be written at ``path``; what is there is kept."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"output {path}: got {path.suffix or 'no ending'!r}, allowed are "
+            f"{', '.join(SUFFIXES)}, or a folder for PNG frames"
+        )
+    try:
+        if path.is_dir():
+            raise OutputError(f"output {path}: there is a folder of that name")
+        if not path.parent.is_dir():
+            raise OutputError(f"output {path}: the folder {path.parent} does not exist")
+        probe = path if path.exists() else path.with_name(f".{path.name}.partial")
+        probe.open("ab").close()
+        if probe != path:
+            probe.unlink()
+    except OSError as error:
+        raise OutputError(f"output {path}: cannot be written: {error.strerror}") from None
+
+
+def check_folder(folder: Path, *, overwrite: bool = False) -> list[Path]:
+    """Makes a folder for PNG frames where it is missing, and returns the PNG files in it.
+
+    Raises OutputError where it cannot be written, or holds some without ``overwrite``.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        old = [path for path in folder.iterdir() if is_png(path)]
+        probe = folder / ".streamsr.partial"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(f"output {folder}: cannot be written: {error.strerror}") from None
+    if old and not overwrite:
+        raise OutputError(
+            f"output {folder}: got a folder with {len(old)} PNG files in it, allowed is one "
+            "without; --overwrite replaces them"
+        )
+    return old
+
+
+def is_png(path: Path) -> bool:
+    """Whether it is a PNG file by its name; hidden ones are other systems' copies of real files."""
+    return path.suffix.lower() == ".png" and not path.name.startswith(".") and path.is_file()
+
+
+def _scheme_of(url: str) -> str:
+    """The scheme in lower case, "" of a path. Raises InputError."""
+    try:
+        return urlsplit(url).scheme.lower() if "://" in url else ""
+    except ValueError:  # its own message quotes the password
+        raise InputError(
+            f"input {redact(url)}: it is no address: allowed is SCHEME://HOST:PORT/PATH, user name "
+            "and password percent-encoded"
+        ) from None
+
+
+def _is_folder(name: str) -> bool:
+    """Whether it is a folder and not a file. Raises InputError where there is neither."""
+    path = Path(name)
+    try:
+        if path.exists():
+            return path.is_dir()
+    except (OSError, ValueError) as error:  # a name too long, a folder one may not look into
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"input {redact(name)}: cannot be opened: {reason}") from None
+    raise InputError(f"input {redact(name)}: there is no such file or folder")

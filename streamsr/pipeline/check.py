@@ -1,0 +1,49 @@
+"""What would stop a stream at once, found before a process starts. It imports no torch, no av."""
+
+import os
+from pathlib import Path
+
+from streamsr.core.devices import pick_device
+from streamsr.core.errors import OutputError
+from streamsr.core.settings import StreamSettings
+from streamsr.media.addresses import check_folder, check_writable, input_kind, is_folder_output
+from streamsr.zoo.registry import find, lighter_of
+
+__all__ = ["check_output_path", "check_settings"]
+
+
+def check_settings(settings: StreamSettings) -> None:
+    """Raises InputError, ModelError, OutputError or UserError for what the user has to correct."""
+    model = settings.model
+    input_kind(settings.input.url, settings.input.live)
+    pick_device(model.device)
+    for name in (model.name, *model.ladder):
+        lighter_of(find(name, model.folders), model.folders)
+    check_output_path(settings)
+
+
+def check_output_path(settings: StreamSettings) -> None:
+    """Raises OutputError where ``output.path`` cannot be written, exists, or is the input."""
+    path, url, overwrite = settings.output.path, settings.input.url, settings.output.overwrite
+    if path is None:
+        return
+    exists = _exists(path, url)
+    if is_folder_output(path):
+        check_folder(path, overwrite=overwrite)
+    elif exists and not overwrite:
+        raise OutputError(f"output {path}: it exists already; --overwrite replaces it")
+    else:
+        check_writable(path)
+
+
+def _exists(path: Path, url: str) -> bool:
+    """Whether there is something at ``path``. Raises OutputError where that is the input."""
+    try:
+        exists = path.exists()
+        is_input = exists and os.path.exists(url) and path.samefile(url)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"output {path}: cannot be written: {reason}") from None
+    if is_input:
+        raise OutputError(f"output {path}: it is the input; it would be lost")
+    return exists
