@@ -6,6 +6,7 @@ nearest key there is.
 
 import difflib
 import json
+import logging
 import os
 import re
 import tomllib
@@ -40,6 +41,8 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+logger = logging.getLogger("streamsr")
+FORMER_NAMES = {"ladder": "fallback", "sound": "audio"}  # of keys: accepted with a warning
 PRIVATE = {"url"}  # keys of addresses: what they hold is never shown, however it is misspelt
 SHOWN = 80  # characters of a value
 MAX_TEXT, MAX_PART = 2048, 255  # bytes of a text, and of what is between the slashes of a path
@@ -75,7 +78,7 @@ def parse(data: dict[str, Any], kind: type[S], where: str) -> S:
     or a choice comes as a string and a tuple as a list, but "5" is no number and 1 is not true.
     """
     try:
-        text = json.dumps(data, default=str)
+        text = json.dumps(_with_new_names(data, kind, f"{where}: "), default=str)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: cannot be read: {error}") from None
     try:
@@ -95,6 +98,27 @@ def with_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, 
             )
         data = _with(data, key.strip().split("."), _value(text))
     return data
+
+
+def _with_new_names(data: Any, kind: type[BaseModel], path: str) -> Any:
+    """``data`` with every key under its present name. Raises ConfigError where it has both."""
+    if isinstance(data, list | tuple):
+        return [_with_new_names(part, kind, f"{path}{n}.") for n, part in enumerate(data)]
+    if not isinstance(data, dict):
+        return data
+    renamed: dict[str, Any] = {}
+    for key, value in data.items():
+        name = FORMER_NAMES.get(key, key)
+        if name == key or name not in kind.model_fields:
+            name = key
+        elif name in data:
+            raise ConfigError(f"{path}{key}: got {name!r} as well, which is its name now")
+        else:
+            logger.warning("%s%s: its name is now %r", path, key, name)
+        field = kind.model_fields.get(name)
+        group = _group_of(field.annotation) if field is not None else None
+        renamed[name] = _with_new_names(value, group, f"{path}{name}.") if group else value
+    return renamed
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
@@ -117,7 +141,7 @@ def _with(data: Any, keys: list[str], value: Any) -> dict[str, Any]:
 
 
 def _describe(fault: Any, kind: type[BaseModel]) -> str:
-    """One fault of pydantic's, in the house's words."""
+    """One fault that pydantic found, in our words."""
     path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         known = _keys_at(kind, fault["loc"][:-1])

@@ -55,7 +55,7 @@ class ModelSettings(Settings):
     device: Text = "auto"  # auto, cpu or cuda:N
     folders: tuple[FilePath, ...] = ()  # more folders of models
     budget_ms: int = Field(default=500, ge=50, le=60_000)  # latency that live frames may have
-    ladder: tuple[Name, ...] = ("bicubic",)  # models to step down to when it cannot be held
+    fallback: tuple[Name, ...] = ("bicubic",)  # models to fall back to when it cannot be held
     self_check_s: float = Field(default=60.0, ge=0, le=86_400)  # between self-checks; 0: none
 
 

@@ -83,8 +83,8 @@ def ladder_of(model: ModelSettings, engines: Engines, *, in_haste: bool = True) 
     first = choose(engines.device, model.name, model.folders)
     if not in_haste:
         return [Step(first.name, engines.load(first))]
-    lighter = lighter_of(first, model.folders) if model.ladder else None
-    others = [find(name, model.folders) for name in model.ladder]
+    lighter = lighter_of(first, model.folders) if model.fallback else None
+    others = [find(name, model.folders) for name in model.fallback]
     entries = {entry.folder: entry for entry in (first, lighter, *others) if entry}.values()
     scale = first.facts.scale
     return [

@@ -17,7 +17,7 @@ def check_settings(settings: StreamSettings) -> None:
     model = settings.model
     input_kind(settings.input.url, settings.input.live)
     pick_device(model.device)
-    for name in (model.name, *model.ladder):
+    for name in (model.name, *model.fallback):
         lighter_of(find(name, model.folders), model.folders)
     check_output_path(settings)
 

@@ -173,3 +173,34 @@ def test_a_wrong_value_names_its_key(override: str, message: str) -> None:
 def test_every_training_file_loads(path: Path) -> None:
     settings = load(path, TrainSettings)
     assert settings.name == path.parent.name
+
+
+@pytest.mark.parametrize(
+    ("text", "was", "now"),
+    [
+        ('[model]\nladder = ["lanczos"]', "model.ladder", "fallback"),
+        ("[hls]\nsound = false", "hls.sound", "audio"),
+        ('[record]\nfolder = "r"\nsound = false', "record.sound", "audio"),
+        ('[[publish]]\nurl = "rtsp://h/x"\nsound = false', "publish.0.sound", "audio"),
+    ],
+)
+def test_a_former_name_is_taken_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str, was: str, now: str
+) -> None:
+    path = tmp_path / "old.toml"
+    path.write_text(f'[input]\nurl = "demo"\n{text}\n')
+    old = load(path, PipelineSettings)
+    (record,) = caplog.records
+    assert record.getMessage() == f"{path}: {was}: its name is now {now!r}"
+    key = was.rpartition(".")[2]
+    path.write_text(path.read_text().replace(key, now))
+    assert load(path, PipelineSettings) == old
+    assert len(caplog.records) == 1
+    path.write_text(path.read_text() + f"{key} = true\n")
+    with pytest.raises(ConfigError, match=rf"{was}: got '{now}' as well"):
+        load(path, PipelineSettings)
+
+
+def test_a_former_name_is_none_where_the_key_is_another(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'input\.sound'"):
+        parse({"input": {"url": "demo", "sound": True}}, PipelineSettings, "here")

@@ -27,12 +27,12 @@ def names(engines: Engines, *, amx: bool, in_haste: bool = True, **model: object
 
 def test_a_live_stream_steps_down_to_its_models_lighter_one_first(engines: Engines) -> None:
     assert names(engines, amx=True, name="fast") == ["fast", "fast-small", "bicubic"]
-    assert names(engines, amx=True, name="fast", ladder=["lanczos"])[1:] == [
+    assert names(engines, amx=True, name="fast", fallback=["lanczos"])[1:] == [
         "fast-small",
         "lanczos",
     ]
     assert names(engines, amx=True, name="bicubic") == ["bicubic"]
-    assert names(engines, amx=True, name="fast", ladder=[]) == ["fast"]
+    assert names(engines, amx=True, name="fast", fallback=[]) == ["fast"]
 
 
 def test_a_cpu_without_matrix_units_starts_with_the_lighter_one(engines: Engines) -> None:
