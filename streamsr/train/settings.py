@@ -6,11 +6,18 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from streamsr.core.config import Settings
-from streamsr.train.stills import STILL_FRAMES
 from streamsr.zoo.card import Card
 
-__all__ = ["TRAINING_NAME", "DataSettings", "DegradeSettings", "Scaler", "TrainSettings"]
+__all__ = [
+    "STILL_FRAMES",
+    "TRAINING_NAME",
+    "DataSettings",
+    "DegradeSettings",
+    "Scaler",
+    "TrainSettings",
+]
 
+STILL_FRAMES = 24  # of a clip that is made of a photograph
 TRAINING_NAME = "train.toml"  # in a model's folder: what made its weights
 
 Scaler = Literal["bicubic", "bilinear", "area", "lanczos"]

@@ -16,12 +16,12 @@ from torch import Tensor
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame, Plane
 from streamsr.media.files import file_frames
+from streamsr.train.settings import STILL_FRAMES
 
-__all__ = ["STILL_FRAMES", "Motion", "moving", "still_paths"]
+__all__ = ["Motion", "moving", "still_paths"]
 
 STILL_SUFFIXES = {".jpeg", ".jpg", ".png"}
 WIDTH, HEIGHT = 448, 256  # of a view; smaller stills give less
-STILL_FRAMES = 24
 MARGIN = 0.9  # of the still is seen at once, so that there is room to move
 
 
