@@ -32,7 +32,8 @@ def rgb_of(frame: Frame) -> Plane:
     doubled = (_doubled(plane, frame.colour)[: frame.height, : frame.width] for plane in chroma)
     levels = cv2.merge([luma.astype(np.float32), *doubled])
     rgb = cv2.transform(levels, _matrix(frame.colour))
-    return np.asarray(cv2.add(rgb, 0.0, dtype=cv2.CV_8U), np.uint8)  # rounded, cut at 0 and 255
+    rgb = cv2.addWeighted(rgb, 1, rgb, 0, 0, dtype=cv2.CV_8U)  # rounded, and cut at 0 and 255
+    return np.asarray(rgb, np.uint8)
 
 
 def _doubled(chroma: Plane, tags: ColourTags) -> NDArray[np.float32]:
