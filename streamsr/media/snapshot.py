@@ -1,4 +1,4 @@
-"""A still picture of what a stream sends: one keyframe, decoded and encoded as JPEG."""
+"""A still image of what a stream shows: one frame as JPEG."""
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
@@ -6,29 +6,40 @@ import asyncio
 from fractions import Fraction
 
 import av
-from av.video.reformatter import ColorRange, Interpolation
+import cv2
 
 from streamsr.core.errors import StreamsrError
-from streamsr.core.frame import ColourTags
+from streamsr.core.frame import Frame
 from streamsr.core.packet import Packet, Track
 from streamsr.ipc.broadcaster import Broadcaster, EndOfStream
 from streamsr.media.pixels import from_av
+from streamsr.media.rgb import rgb_of
 
 __all__ = ["jpeg_of", "snapshot"]
 
-QUALITY = 4  # of 2 (best) to 31
-TIMEOUT_S = 3.0
-FRAME = Fraction(1, 25)  # the encoder insists on a time base
-SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-MATRICES = (1, 4, 5, 6, 7, 9)  # that the scaler knows; BT.601 stands for the others
+QUALITY = 90
+MOST_STRETCHED = 8  # a wrong shape of pixels must not make a huge image
 
 
-async def snapshot(
-    broadcaster: Broadcaster, timeout_s: float = TIMEOUT_S, quality: int = QUALITY
-) -> bytes:
-    """The next picture of a stream as JPEG; a keyframe is asked for.
+def jpeg_of(frame: Frame, aspect: Fraction = Fraction(1), quality: int = QUALITY) -> bytes:
+    """Returns a frame as JFIF (BT.601 in full range), its pixels made square.
 
-    Raises TimeoutError where none comes, StreamsrError where it is no picture or none will come.
+    ``aspect`` is width / height of the frame's pixels: one side grows by it, none shrinks.
+    ``quality`` is 1 to 100.
+    """
+    bgr = cv2.cvtColor(rgb_of(frame), cv2.COLOR_RGB2BGR)
+    wider, taller = (min(max(float(shape), 1.0), MOST_STRETCHED) for shape in (aspect, 1 / aspect))
+    if aspect != 1:
+        size = (round(frame.width * wider), round(frame.height * taller))
+        bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_CUBIC)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
+async def snapshot(broadcaster: Broadcaster, timeout_s: float = 3.0) -> bytes:
+    """Returns the next frame of a stream as JPEG; a keyframe is asked for.
+
+    Raises TimeoutError where none comes, StreamsrError where it is no frame or none will come.
     """
     subscription = broadcaster.subscribe({Track.OUTPUT})
     try:
@@ -38,47 +49,16 @@ async def snapshot(
         raise StreamsrError("there is no picture: the stream has ended") from None
     finally:
         broadcaster.unsubscribe(subscription)
-    return await asyncio.to_thread(jpeg_of, keyframe, quality)
+    return await asyncio.to_thread(_jpeg_of_keyframe, keyframe)
 
 
-def jpeg_of(keyframe: Packet, quality: int = QUALITY) -> bytes:
-    """Decode a keyframe of H.264 in Annex B, and encode it as JFIF: BT.601 in full range.
-
-    ``quality`` is 2 (best) to 31. Raises StreamsrError where there is no picture in it.
-    """
-    try:
-        return _encoded(_full_range(_decoded(keyframe.data)), quality)
-    except av.FFmpegError as error:
-        raise StreamsrError(f"the keyframe cannot be made a picture: {error.strerror}") from None
-
-
-def _decoded(data: bytes) -> av.VideoFrame:
+def _jpeg_of_keyframe(keyframe: Packet) -> bytes:
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1
-    pictures = [*decoder.decode(av.Packet(data)), *decoder.decode(None)]
-    if not pictures:
+    try:
+        decoded = [*decoder.decode(av.Packet(keyframe.data)), *decoder.decode(None)]
+    except av.FFmpegError as error:
+        raise StreamsrError(f"the keyframe cannot be made a picture: {error.strerror}") from None
+    if not decoded:
         raise StreamsrError("the keyframe cannot be made a picture: it holds none")
-    return pictures[0]
-
-
-def _full_range(picture: av.VideoFrame) -> av.VideoFrame:
-    colour = from_av(picture, pts=0, time_base=FRAME).colour
-    return picture.reformat(
-        format="yuvj420p",
-        src_colorspace=colour.matrix if colour.matrix in MATRICES else ColourTags.BT601_625,
-        dst_colorspace=ColourTags.BT601_625,
-        src_color_range=ColorRange.JPEG if colour.full_range else ColorRange.MPEG,
-        dst_color_range=ColorRange.JPEG,
-        interpolation=SCALER,
-    )
-
-
-def _encoded(picture: av.VideoFrame, quality: int) -> bytes:
-    encoder = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height = picture.width, picture.height
-    encoder.pix_fmt = "yuvj420p"
-    encoder.color_range = ColorRange.JPEG
-    encoder.time_base = FRAME
-    encoder.qmin = encoder.qmax = quality
-    picture.pts = 0
-    return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])
+    return jpeg_of(from_av(decoded[0], pts=0, time_base=Fraction(1, 25)))
