@@ -47,6 +47,10 @@ class Counts:
             sums[name] = _sum(value, more) if name == "dropped_by" else value + more
         return replace(self, **sums)
 
+    def cleared(self) -> Self:
+        """Returns this with nothing counted."""
+        return replace(self, **{f.name: getattr(Counts(), f.name) for f in fields(Counts)})
+
     def settled(self) -> "Counts":
         """Returns the counts of a session that has ended: what was in flight then is lost."""
         lost = self.frames_in - self.frames_out - self.frames_dropped

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
+from streamsr.ipc.messages import StreamFormat
 
 __all__ = ["Broadcaster", "EndOfStream", "Subscriber", "Subscription"]
 
@@ -42,18 +43,19 @@ class Subscription:
     def __init__(
         self, tracks: Collection[Track], capacity: int, request_keyframe: Callable[[], None]
     ) -> None:
+        self.tracks = frozenset(tracks)
         self.dropped = 0  # packets that were queued and thrown away, or skipped for a keyframe
-        self._tracks = frozenset(tracks)
         self._capacity = capacity
         self._request_keyframe = request_keyframe
         self._queue: deque[Packet] = deque()
-        self._waiting = set(self._tracks - AUDIO_TRACKS)  # video tracks that need a keyframe
+        self._waiting = set(self.tracks - AUDIO_TRACKS)  # video tracks that need a keyframe
         self._changed = asyncio.Event()
         self._ended = False
 
     @property
-    def tracks(self) -> frozenset[Track]:
-        return self._tracks
+    def queued(self) -> int:
+        """Packets that wait to be received."""
+        return len(self._queue)
 
     async def receive(self) -> Packet:
         """Wait for the next packet. Raises EndOfStream once there will be none."""
@@ -69,7 +71,7 @@ class Subscription:
         if len(self._queue) >= self._capacity:
             self.dropped += len(self._queue)
             self._queue.clear()
-            self._waiting |= self._tracks - AUDIO_TRACKS
+            self._waiting |= self.tracks - AUDIO_TRACKS
             if self._waiting:
                 self._request_keyframe()
         if packet.track in self._waiting:
@@ -98,6 +100,7 @@ class Broadcaster:
         self._request_keyframe = request_keyframe
         self._tell_wanted = wanted
         self._keyframe_interval_s = keyframe_interval_s
+        self.format: StreamFormat | None = None  # what the stream is; set before its first packet
         self.wanted: frozenset[Track] = frozenset()  # the tracks that have subscribers
         self._subscribers: set[Subscriber] = set()
         self._requested_s = float("-inf")  # loop time of the newest request

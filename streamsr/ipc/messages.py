@@ -1,83 +1,293 @@
-"""What a worker process and the main process say to each other: framed messages, and no pixels.
+"""Every message between processes: one frozen dataclass each. ``framing.py`` has their bytes.
 
-A message's body begins with its stream's name (1 byte of length, UTF-8); what follows is JSON, but
-for packets.
+Streams are named by a ``key``, which is another one for each session of a stream in a worker.
+Nobody waits for an answer.
 """
 
-import asyncio
-import json
-from dataclasses import asdict, dataclass
-from enum import Enum
-from typing import Any
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from pydantic import Base64Bytes
 
 from streamsr.core.events import Code, Event
-from streamsr.core.packet import Packet
-from streamsr.core.status import StreamStatus
-from streamsr.ipc.framing import framed, packet_of, packet_parts, read_frame
+from streamsr.core.metrics import Summary
+from streamsr.core.packet import Packet, Track
+from streamsr.core.settings import StreamSettings
+from streamsr.core.status import OutputState, StreamStatus
 
-__all__ = ["Kind", "Message", "decode", "encode", "encode_packet", "read"]
+__all__ = [
+    "FinishOutput",
+    "Heartbeat",
+    "Message",
+    "ModelInUse",
+    "OutputEvent",
+    "OutputFailed",
+    "OutputFormat",
+    "OutputPacket",
+    "OutputProgress",
+    "Quit",
+    "RequestKeyframe",
+    "Snapshot",
+    "StartHls",
+    "StartRecorder",
+    "StartServer",
+    "StartStream",
+    "StopStream",
+    "StreamEnded",
+    "StreamEvent",
+    "StreamFailed",
+    "StreamFormat",
+    "StreamMessage",
+    "StreamPacket",
+    "StreamReport",
+    "TakeSnapshot",
+    "UseModel",
+    "WantTracks",
+]
 
 
-class Kind(Enum):
-    """Who says it, and what. All but QUIT and ALIVE are about one stream."""
-
-    START = b"S"  # main: a stream's settings
-    TRACKS = b"W"  # main: the tracks that somebody wants from now on
-    KEYFRAME = b"K"  # main: make the next pictures keyframes
-    MODEL = b"M"  # main: go on with this model; worker: it does
-    STOP = b"O"  # main: deliver what was read, then end the stream
-    QUIT = b"Q"  # main: stop every stream, then end
-    ALIVE = b"A"  # worker, twice a second
-    PACKET = b"P"  # worker
-    STATUS = b"T"  # worker, twice a second
-    EVENT = b"E"  # worker
-    SUMMARY = b"R"  # worker, at a stream's end
-    FAILURE = b"F"  # worker, at a stream's end: it can't do what it was asked
+# From the main process to a worker.
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One message. ``body`` is what its kind carries."""
+class StartStream:
+    """Main to worker, once for each session of a stream: run it, and send these tracks."""
 
-    kind: Kind
-    stream: str = ""
-    body: Any = None  # Packet, StreamStatus, Event, or what JSON holds
-
-
-def encode(message: Message) -> bytes:
-    """Frame a message."""
-    body = message.body
-    if isinstance(body, Packet):
-        return encode_packet(message.stream, body)
-    if isinstance(body, StreamStatus | Event):
-        body = asdict(body)
-    return _framed(message.kind, message.stream, json.dumps(body).encode())
+    key: str
+    settings: StreamSettings
+    tracks: frozenset[Track]
 
 
-def encode_packet(stream: str, packet: Packet) -> bytes:
-    return _framed(Kind.PACKET, stream, *packet_parts(packet))
+@dataclass(frozen=True, slots=True)
+class WantTracks:
+    """Main to worker, when subscribers come and go: the tracks to send from now on."""
+
+    key: str
+    tracks: frozenset[Track]
 
 
-def decode(frame: bytes) -> Message:
-    """Take a framed message apart, its length left off."""
-    kind, end = Kind(frame[:1]), 2 + frame[1]
-    stream, body = frame[2:end].decode(), frame[end:]
-    if kind is Kind.PACKET:
-        return Message(kind, stream, packet_of(body))
-    value = json.loads(body)
-    if kind is Kind.STATUS:
-        value = StreamStatus(**value)
-    elif kind is Kind.EVENT:
-        value = Event(Code(value["code"]), value["stream"], value["message"])
-    return Message(kind, stream, value)
+@dataclass(frozen=True, slots=True)
+class RequestKeyframe:
+    """Main to worker, when a subscriber cannot decode: make the next frames keyframes."""
+
+    key: str
 
 
-async def read(reader: asyncio.StreamReader) -> Message | None:
-    """Read the next message; None at the end. Raises StreamsrError for one that is too long."""
-    frame = await read_frame(reader)
-    return None if frame is None else decode(frame)
+@dataclass(frozen=True, slots=True)
+class UseModel:
+    """Main to worker, when a user asks: go on with this model, of the same scale."""
+
+    key: str
+    model: str
 
 
-def _framed(kind: Kind, stream: str, *parts: bytes) -> bytes:
-    name = stream.encode()
-    return framed(kind.value, bytes([len(name)]), name, *parts)
+@dataclass(frozen=True, slots=True)
+class TakeSnapshot:
+    """Main to worker, when a user asks: send the newest upscaled frame as JPEG."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopStream:
+    """Main to worker: deliver what was read within so many seconds, then end the stream."""
+
+    key: str
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Main to worker: stop every stream, then end, within so many seconds."""
+
+    within_s: float
+
+
+# From a worker to the main process.
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Worker to main, twice a second: its event loop makes progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFormat:
+    """Worker to main, before a stream's first packet and when it changes: what the stream is."""
+
+    key: str
+    rate: Fraction  # nominal frames a second
+    width: int  # pixels, upscaled
+    height: int
+    audio: bool  # whether the source has any
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPacket:
+    """Worker to main: an encoded packet of a track that is wanted."""
+
+    key: str
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """Worker to main, twice a second and at a stream's end: how the stream stands."""
+
+    key: str
+    status: StreamStatus
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """Worker to main, when it happens."""
+
+    key: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInUse:
+    """Worker to main, in answer to UseModel: the stream goes on with this model."""
+
+    key: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Worker to main, in answer to TakeSnapshot; nothing is sent while there is no frame."""
+
+    key: str
+    jpeg: Base64Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEnded:
+    """Worker to main, at the end of a stream that ran as asked."""
+
+    key: str
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """Worker to main, at the end of a stream that could not."""
+
+    key: str
+    message: str
+    exit_code: int | None  # None: a fault of ours, after which another session may work
+
+
+# From the main process to an output's process.
+
+
+@dataclass(frozen=True, slots=True)
+class StartServer:
+    """Main to output, first of all: publish to an RTSP or RTMP server."""
+
+    url: str
+    transport: str  # of RTSP media: "tcp" or "udp"
+    parent_pid: int  # the process ends with this one, even while a server blocks it
+
+
+@dataclass(frozen=True, slots=True)
+class StartHls:
+    """Main to output, first of all: write HLS into a folder."""
+
+    folder: Path
+    segment_s: float
+    segments: int  # in the playlist
+    temporary: bool  # the folder is to be removed where the main process dies
+
+
+@dataclass(frozen=True, slots=True)
+class StartRecorder:
+    """Main to output, first of all: record into MP4 files."""
+
+    stream: str
+    folder: Path
+    segment_s: float
+    keep_s: float | None  # None: indefinitely
+    min_free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFormat:
+    """Main to output, before the first packet and when it changes: what the stream is."""
+
+    rate: Fraction  # nominal frames a second
+    audio: bool  # whether there will be any
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPacket:
+    """Main to output: a packet to write."""
+
+    packet: Packet
+
+
+@dataclass(frozen=True, slots=True)
+class FinishOutput:
+    """Main to output: there are no more packets; finish and end."""
+
+
+# From an output's process to the main process.
+
+
+@dataclass(frozen=True, slots=True)
+class OutputProgress:
+    """Output to main, four times a second: its heartbeat, and how many packets it took in all."""
+
+    state: OutputState
+    taken: int
+
+
+@dataclass(frozen=True, slots=True)
+class OutputEvent:
+    """Output to main, when it happens."""
+
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFailed:
+    """Output to main, last of all: why it cannot go on."""
+
+    reason: str
+
+
+StreamMessage = (
+    StreamFormat
+    | StreamPacket
+    | StreamReport
+    | StreamEvent
+    | ModelInUse
+    | Snapshot
+    | StreamEnded
+    | StreamFailed
+)
+"""What a worker sends about a stream."""
+
+Message = (
+    StartStream
+    | WantTracks
+    | RequestKeyframe
+    | UseModel
+    | TakeSnapshot
+    | StopStream
+    | Quit
+    | Heartbeat
+    | StreamMessage
+    | StartServer
+    | StartHls
+    | StartRecorder
+    | OutputFormat
+    | OutputPacket
+    | FinishOutput
+    | OutputProgress
+    | OutputEvent
+    | OutputFailed
+)

@@ -1,18 +1,167 @@
-"""A process of ours and the socket to it: ``python -m MODULE FD ...``, and its end for sure."""
+"""A supervised child process: started, watched by its heartbeat, restarted, and stopped for sure.
+
+It owns the process and the socket to it. What the two say to each other is for its kinds: the
+worker of a device (``node/worker_process.py``) and an output (``outputs/output.py``).
+"""
 
 import asyncio
+import logging
 import socket
 import sys
+from abc import ABC, abstractmethod
 from contextlib import suppress
+from dataclasses import dataclass
+from traceback import format_exc
 from typing import Self
 
-__all__ = ["ChildProcess"]
+from streamsr.core.backoff import Backoff, keep_trying
+from streamsr.core.deadline import Deadline
+from streamsr.core.redact import redact
+from streamsr.ipc.framing import encode, read
+from streamsr.ipc.messages import Message
+
+__all__ = ["HeartbeatLimits", "RestartError", "SupervisedProcess"]
 
 READ_BYTES = 2**22  # that may wait to be read
 
+log = logging.getLogger(__name__)
 
-class ChildProcess:
-    """One process, whose ``FD`` is its end of a socket pair. It has no stdin."""
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatLimits:
+    """How long a process may send nothing until it counts as hung and is killed, in seconds."""
+
+    start_s: float  # until its first message: its imports may come from a slow disk
+    silence_s: float  # from one message to the next
+
+
+class RestartError(Exception):
+    """Raised by ``handle``: the process is of no use any more, and another one is to be started."""
+
+
+class SupervisedProcess(ABC):
+    """One child process, ``python -m MODULE FD ARGUMENTS``, kept alive from ``run`` to ``stop``.
+
+    ``FD`` is its end of a socket pair. It has no stdin, and is killed when it sends nothing for
+    longer than ``limits`` allow. When it is gone, another one is started after a delay.
+    """
+
+    def __init__(
+        self, module: str, *arguments: str, limits: HeartbeatLimits, backoff: Backoff
+    ) -> None:
+        self.restarts = 0
+        self.backoff = backoff  # ``succeeded()`` is for the kinds to say
+        self.stopping = asyncio.Event()
+        self._command = (module, *arguments)
+        self._limits = limits
+        self._child: _Child | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The process there is; None without one."""
+        return self._child.pid if self._child is not None else None
+
+    async def run(self) -> None:
+        """Keeps a process alive until ``stop``, or until one ends as it was meant to."""
+        self._running = asyncio.current_task()
+        await keep_trying(self._session, self.backoff, self.stopping, self._failed)
+
+    async def stop(self, deadline: Deadline) -> None:
+        """Asks the process to finish, and kills it at the deadline; ``run`` returns."""
+        self.stopping.set()
+        self.finish(deadline)
+        if self._running is not None and not self._running.done():
+            await asyncio.wait({self._running}, timeout=deadline.left_s())
+            self.kill()
+            await asyncio.wait({self._running})
+
+    def send(self, message: Message) -> None:
+        """Queues a message; without a process nothing is sent."""
+        if self._child is not None:
+            self._child.send(message)
+
+    def kill(self) -> None:
+        """Kills the process there is."""
+        if self._child is not None:
+            self._child.kill()
+
+    @abstractmethod
+    async def feed(self) -> None:
+        """Sends a new process what it needs, for as long as that takes; it may be cancelled."""
+
+    @abstractmethod
+    def handle(self, message: Message) -> None:
+        """Acts on a message of the process. Raises RestartError to have another one."""
+
+    @abstractmethod
+    def finish(self, deadline: Deadline) -> None:
+        """Asks the process to finish by the deadline."""
+
+    @abstractmethod
+    def failed(self, reason: str, delay_s: float) -> None:
+        """Tells that a process is gone, and that another one is started in ``delay_s``."""
+
+    @abstractmethod
+    def ended(self) -> None:
+        """Settles what a process that is gone leaves behind."""
+
+    def meant_to_end(self) -> bool:
+        """Returns whether a process that ends now has done all it was to do."""
+        return self.stopping.is_set()
+
+    def _failed(self, reason: str, delay_s: float) -> None:
+        self.restarts += 1
+        self.failed(reason, delay_s)
+
+    async def _session(self) -> str | None:
+        """Runs one process from start to end; returns why it failed, None where it did not."""
+        try:
+            child = self._child = await _Child.start(*self._command)
+        except OSError as error:
+            return f"no process can be started: {error.strerror}"
+        try:
+            return None if self.stopping.is_set() else await self._attend(child)
+        except RestartError as error:
+            return str(error)
+        except Exception as error:  # a supervisor: whatever the fault is, another process is needed
+            log.error("%s: %s", self._command[0], redact(format_exc()))
+            return type(error).__name__
+        finally:
+            await child.end(self._limits.silence_s)
+            self._child = None
+            self.ended()
+
+    async def _attend(self, child: "_Child") -> str | None:
+        """Feeds a process and handles what it sends, until it ends or either fails."""
+        feeding = asyncio.create_task(self.feed(), name=f"feeding {self._command[0]}")
+        listening = asyncio.create_task(self._listen(child), name=f"hearing {self._command[0]}")
+        try:
+            await asyncio.wait({feeding, listening}, return_when=asyncio.FIRST_COMPLETED)
+            if feeding.done():
+                feeding.result()
+            return await listening
+        finally:
+            feeding.cancel()
+            listening.cancel()
+            await asyncio.gather(feeding, listening, return_exceptions=True)
+
+    async def _listen(self, child: "_Child") -> str | None:
+        limit_s = self._limits.start_s
+        while True:
+            try:
+                async with asyncio.timeout(limit_s):
+                    message = await read(child.reader)
+            except TimeoutError:
+                return f"no heartbeat for {limit_s:g} s"
+            if message is None:
+                return None if self.meant_to_end() else "its process ended"
+            self.handle(message)
+            limit_s = self._limits.silence_s
+
+
+class _Child:
+    """One process and the socket to it."""
 
     def __init__(
         self,
@@ -20,13 +169,14 @@ class ChildProcess:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
+        self.pid = process.pid
         self.reader = reader
         self._process = process
         self._writer = writer
 
     @classmethod
     async def start(cls, module: str, *arguments: str) -> Self:
-        """Raises OSError where there can be no process."""
+        """Raises OSError where no process can be started."""
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -44,25 +194,21 @@ class ChildProcess:
                 raise
         return cls(process, *await asyncio.open_connection(sock=ours, limit=READ_BYTES))
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def send(self, message: bytes) -> None:
-        """Queue a message; nobody is told where the process is gone."""
+    def send(self, message: Message) -> None:
         if not self._writer.is_closing():
-            self._writer.write(message)
+            self._writer.write(encode(message))
 
     def kill(self) -> None:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
 
-    async def end(self, patience_s: float = 0.0) -> None:
-        """Let it end by itself for so long, then kill it; it has ended on return."""
-        if patience_s:
+    async def end(self, limit_s: float) -> None:
+        """Makes sure that it has ended: one that hung up is given ``limit_s`` to do so by itself,
+        any other is killed."""
+        if self.reader.at_eof():
             with suppress(TimeoutError):
-                async with asyncio.timeout(patience_s):
+                async with asyncio.timeout(limit_s):
                     await self._process.wait()
         self.kill()
         await self._process.wait()

@@ -1,75 +1,108 @@
 """One stream as the main process sees it: it runs in a worker, and outlives workers."""
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 from streamsr.core.backoff import Backoff
+from streamsr.core.deadline import Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Code, Emit, Event
-from streamsr.core.packet import Packet
+from streamsr.core.metrics import Summary
+from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import LimitSettings, StreamSettings
-from streamsr.core.status import StreamStatus
+from streamsr.core.status import Counts, StreamState, StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
-from streamsr.ipc.messages import Kind, Message
+from streamsr.ipc.messages import (
+    Message,
+    ModelInUse,
+    RequestKeyframe,
+    Snapshot,
+    StartStream,
+    StopStream,
+    StreamEnded,
+    StreamEvent,
+    StreamFailed,
+    StreamFormat,
+    StreamMessage,
+    StreamPacket,
+    StreamReport,
+    TakeSnapshot,
+    UseModel,
+    WantTracks,
+)
 
 __all__ = ["RemoteStream", "WorkerLink"]
 
-STOP_S = 2.0  # for a life to deliver what it has read
-FAILED_S = 30.0  # before a life that follows one that failed, where an earlier one has worked
+FAILED_S = 30.0  # before a session that follows one that failed, where an earlier one has worked
+SNAPSHOT_S = 3.0  # for a worker to send a frame
 
 
 class WorkerLink(Protocol):
     """The worker a stream runs in, whichever process that is at the moment."""
 
     async def ready(self) -> None:
-        """Wait until there is a worker."""
+        """Waits until there is a worker."""
 
     def send(self, message: Message) -> None:
-        """Tell the worker; without one nothing is sent."""
+        """Queues a message; without a worker nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """How one life of the stream ended."""
+    """How a session ended. Nothing of it is set where it was stopped and gave no summary."""
 
-    summary: dict[str, Any] | None = None
-    failure: StreamsrError | None = None  # it cannot be
-    crashed: str = ""  # it can be tried again: why
+    summary: Summary | None = None
+    failure: StreamsrError | None = None  # it cannot do what was asked
+    crashed: str = ""  # another session may work: why this one ended
 
 
 class RemoteStream:
-    """``run()`` it once: it lives until it has ended by itself, or ``stop()``.
+    """Runs one session of the stream after another until it has ended, or ``stop()``.
 
-    Its packets go to ``broadcaster`` in unbroken time, whatever happens to workers.
+    ``run()`` it once. Its packets go to ``broadcaster`` in unbroken time, whatever happens to
+    workers.
     """
 
     def __init__(
-        self, settings: StreamSettings, worker: WorkerLink, emit: Emit, *, lives: int = 0
+        self,
+        settings: StreamSettings,
+        worker: WorkerLink,
+        emit: Emit,
+        *,
+        sessions: int = 0,
+        backoff: Backoff | None = None,
+        failed_s: float = FAILED_S,
     ) -> None:
-        """``lives``: of the stream that this one takes the place of."""
+        """``sessions``: how many the stream had that this one takes the place of.
+
+        ``failed_s``: until the next session after one that failed, where an earlier one worked.
+        """
         self.settings = settings
-        self.broadcaster = Broadcaster(lambda: self._send(Kind.KEYFRAME), self._want)
-        self.summary: dict[str, Any] | None = None  # of all its lives, once the last has ended
+        self.broadcaster = Broadcaster(self._request_keyframe, self._want)
+        self.summary: Summary | None = None  # of all sessions, once the last one has ended
         self.failure: StreamsrError | None = None  # that it has ended with
         self.enabled = settings.enabled
-        self.lives = lives
+        self.sessions = sessions
         self._worker = worker
         self._emit = emit
-        self._status = StreamStatus(self.name, "starting", settings.model.name, "", "", "")
-        self._before = _Counts()  # of the lives that have ended
-        self._ending: asyncio.Future[_Outcome] | None = None  # of the life there is
-        self._idle = asyncio.Event()  # there is no life, and the last one is in the books
+        self._backoff = backoff or Backoff()
+        self._failed_s = failed_s
+        model = settings.model.name
+        self._status = StreamStatus(settings.name, StreamState.STARTING, model, "", "", "")
+        self._before = Counts()  # of the sessions that have ended
+        self._ending: asyncio.Future[_Outcome] | None = None  # of the session there is
+        self._idle = asyncio.Event()  # there is no session, and the last one's counts are added
         self._idle.set()
         self._changed = asyncio.Event()  # what run() goes by may be another
         self._stopping = False
-        self._asked = False  # the end of this life was asked for
+        self._asked = False  # the end of this session was asked for
         self._started: float | None = None  # monotonic: first live, or the first packet
-        self._shift_s: float | None = None  # added to this life's packets; None: not known
+        self._shift_s: float | None = None  # added to this session's packets; None: not known
+        self._snapshot: asyncio.Future[bytes] | None = None  # while one is awaited
 
     @property
     def name(self) -> str:
@@ -77,82 +110,98 @@ class RemoteStream:
 
     @property
     def status(self) -> StreamStatus:
-        """Of the life there is, its counts on top of those before it."""
-        status = self._before.added_to(self._status)
-        return status if self.enabled else replace(status, state="disabled", fps=0.0)
+        """Of the session there is, with the counts of those before it added."""
+        status = self._status.plus(self._before)
+        return status if self.enabled else replace(status, state=StreamState.DISABLED, fps=0.0)
 
     @property
     def key(self) -> str:
-        """What its life is called between processes: an older one may still be dying."""
-        return f"{self.name}:{self.lives}"
+        """The session's name between processes: an earlier one may still be ending."""
+        return f"{self.name}:{self.sessions}"
 
     async def run(self) -> None:
-        """Live until the end of the stream, a failure that lasts, or ``stop()``."""
-        backoff = Backoff()
+        """Runs until the end of the stream, a failure that lasts, or ``stop()``."""
         try:
             while not self._stopping:
                 self._changed.clear()
                 if not self.enabled:
                     await self._changed.wait()
-                elif await self._has_worker() and await self._live(backoff):
+                elif await self._has_worker() and await self._session():
                     return
         finally:
             self.broadcaster.close()
 
     async def enable(self, on: bool) -> None:
-        """Have it run, or end its life and wait until it has ended. ``run`` goes on either way."""
+        """Switches it on or off; off, its session has ended on return. ``run`` goes on."""
         self.enabled = on
         self._changed.set()
         if not on:
-            await self._end_life()
+            await self._end_session(Deadline.after())
 
     async def restart(self, settings: StreamSettings) -> None:
-        """Go on with other settings, in a new life."""
+        """Goes on with other settings, in another session."""
         self.settings = settings
         self._changed.set()
-        await self._end_life()
+        await self._end_session(Deadline.after())
 
-    async def stop(self) -> None:
-        """Have it deliver what was read and end; ``run`` returns."""
+    async def stop(self, deadline: Deadline) -> None:
+        """Delivers what was read and ends by the deadline; ``run`` returns."""
         self._stopping = True
         self._changed.set()
-        await self._end_life()
+        await self._end_session(deadline)
 
     def use_model(self, name: str) -> None:
-        """Go on with another model of the same scale, without a break; the worker says whether."""
-        self._send(Kind.MODEL, name)
+        """Goes on with another model of the same scale; the worker says whether it does."""
+        self._send(UseModel(self.key, name))
 
-    def take(self, message: Message) -> None:
-        """Act on what the worker says of this stream."""
-        if message.stream != self.key or self._ending is None or self._ending.done():
-            return  # of a life that is in the books
-        match message.kind:
-            case Kind.PACKET:
-                self.broadcaster.publish(self._in_time(message.body))
-            case Kind.STATUS:
-                self._status = message.body
-                if message.body.state == "live":
-                    self._started = self._started or monotonic()
-            case Kind.EVENT:
-                self._emit(message.body)
-            case Kind.MODEL:
-                model = self.settings.model.model_copy(update={"name": message.body})
+    async def snapshot(self) -> bytes:
+        """Returns the newest upscaled frame as JPEG. Raises TimeoutError where there is none."""
+        if self._ending is None:
+            raise TimeoutError
+        if self._snapshot is None or self._snapshot.done():
+            self._snapshot = asyncio.get_running_loop().create_future()
+            self._send(TakeSnapshot(self.key))
+        async with asyncio.timeout(SNAPSHOT_S):
+            return await asyncio.shield(self._snapshot)
+
+    def handle(self, message: StreamMessage) -> None:
+        """Acts on a message of the worker."""
+        ending = self._ending
+        if message.key != self.key or ending is None or ending.done():
+            return  # of a session that has ended
+        match message:
+            case StreamFormat():
+                self.broadcaster.format = message
+            case StreamPacket(packet=packet):
+                self.broadcaster.publish(self._in_time(packet))
+            case StreamReport(status=status):
+                self._take_status(status)
+            case StreamEvent(event=event):
+                self._emit(event)
+            case ModelInUse(model=name):
+                model = self.settings.model.model_copy(update={"name": name})
                 self.settings = self.settings.model_copy(update={"model": model})
-            case Kind.SUMMARY:
-                self._ending.set_result(_Outcome(summary=message.body))
-            case Kind.FAILURE if message.body["exit_code"] is None:
-                self._ending.set_result(_Outcome(crashed=message.body["message"]))
-            case Kind.FAILURE:
-                kind = UserError if message.body["exit_code"] == 2 else StreamsrError
-                self._ending.set_result(_Outcome(failure=kind(message.body["message"])))
+            case Snapshot(jpeg=jpeg):
+                self._take_snapshot(jpeg)
+            case StreamEnded() | StreamFailed():
+                ending.set_result(_outcome_of(message))
 
     def lost(self) -> None:
-        """The worker is gone, and what was under way with it."""
+        """Ends the session: its worker is gone, and what was in flight with it."""
         if self._ending is not None and not self._ending.done():
             self._ending.set_result(_Outcome(crashed="its worker ended"))
 
+    def _take_status(self, status: StreamStatus) -> None:
+        self._status = status
+        if status.state is StreamState.LIVE:
+            self._begin_time()
+
+    def _take_snapshot(self, jpeg: bytes) -> None:
+        if self._snapshot is not None and not self._snapshot.done():
+            self._snapshot.set_result(jpeg)
+
     async def _has_worker(self) -> bool:
-        """Wait until there is a worker, or something changed; whether there is one."""
+        """Waits until there is a worker, or something changed; returns whether there is one."""
         ready = asyncio.create_task(self._worker.ready(), name=f"worker for {self.name}")
         changed = asyncio.create_task(self._changed.wait(), name=f"change of {self.name}")
         try:
@@ -162,39 +211,39 @@ class RemoteStream:
             ready.cancel()
             changed.cancel()
 
-    async def _live(self, backoff: Backoff) -> bool:
-        """One life from start to end; whether the stream has ended with it."""
+    async def _session(self) -> bool:
+        """Runs one session from start to end; returns whether the stream has ended with it."""
         self._ending = asyncio.get_running_loop().create_future()
         self._idle.clear()
         self._shift_s, self._asked, self.summary = None, False, None
-        self.lives += 1
+        self.sessions += 1
         try:
-            settings = self._of_this_life().model_dump(mode="json")
-            self._send(
-                Kind.START, {"settings": settings, "tracks": sorted(self.broadcaster.wanted)}
-            )
+            tracks = self.broadcaster.wanted
+            self._send(StartStream(self.key, self._settings_of_session(), tracks))
             outcome = await self._ending
-            lived = self._status.frames_out > 0
+            worked = self._status.frames_out > 0
             if outcome.summary is not None:
-                self.summary = self._before.in_summary(outcome.summary)
-            self._before = _Counts.of(self.status)
-            self._status = replace(_without_counts(self._status), state="down")
+                self.summary = outcome.summary.plus(self._before)
+            self._before = self.status.settled()
+            self._status = replace(
+                self._status.cleared(), state=StreamState.DOWN, fps=0.0, stalled_s=0.0
+            )
         finally:
             self._ending = None
             self._idle.set()
-        if lived:
-            backoff.succeeded()
+        if worked:
+            self._backoff.succeeded()
         if outcome.failure is not None and not self._before.frames_out:
             return self._fail(outcome.failure)  # it has never worked
         if outcome.failure is not None:
-            await self._recover(str(outcome.failure), FAILED_S)
+            await self._recover(str(outcome.failure), self._failed_s)
         elif outcome.crashed:
-            await self._recover(outcome.crashed, backoff.next_s())
+            await self._recover(outcome.crashed, self._backoff.next_s())
         return not self._asked and outcome.summary is not None
 
     def _fail(self, failure: StreamsrError) -> bool:
         self.failure = failure
-        self._status = replace(self._status, state="ended", message=str(failure))
+        self._status = replace(self._status, state=StreamState.ENDED, message=str(failure))
         self._tell(Code.STREAM_FAILED, str(failure))
         return True
 
@@ -206,36 +255,39 @@ class RemoteStream:
             async with asyncio.timeout(delay_s):
                 await self._changed.wait()
 
-    async def _end_life(self) -> None:
-        """Ask for the end of the life there is, and wait until it is in the books."""
+    async def _end_session(self, deadline: Deadline) -> None:
+        """Asks for the end of the session there is, and waits until it has ended."""
         ending = self._ending
         if ending is None:
             return
         self._asked = True
-        self._send(Kind.STOP)
-        await asyncio.wait({ending}, timeout=STOP_S)
+        self._send(StopStream(self.key, deadline.share(0.9).left_s()))
+        await asyncio.wait({ending}, timeout=deadline.left_s())
         if not ending.done():
             ending.set_result(_Outcome())
         await self._idle.wait()
 
     def _in_time(self, packet: Packet) -> Packet:
-        """Place a packet after those of earlier lives, whose clocks began at 0 as well."""
-        now = monotonic()
-        if self._started is None:
-            self._started = now
+        """Places a packet after those of earlier sessions, whose clocks began at 0 as well."""
         if self._shift_s is None:
-            self._shift_s = now - self._started
+            self._shift_s = monotonic() - self._begin_time()
         return replace(packet, pts=packet.pts + round(self._shift_s / packet.time_base))
 
-    def _of_this_life(self) -> StreamSettings:
-        """The settings of the life that starts: a later one records beside what is there."""
-        if self.lives == 1:
+    def _begin_time(self) -> float:
+        """Returns when the stream began, which is now unless it has before: monotonic seconds."""
+        if self._started is None:
+            self._started = monotonic()
+        return self._started
+
+    def _settings_of_session(self) -> StreamSettings:
+        """The settings of the session that starts: a later one writes beside what is there."""
+        if self.sessions == 1:
             return self.settings
         settings = self.settings.model_copy(update={"limits": self._limits_left()})
         path = settings.output.path
         if path is None:
             return settings
-        free = _free_beside(path, self.lives)
+        free = _free_beside(path, self.sessions)
         self._tell(Code.OUT_UP, f"the recording goes on in {free}")
         output = settings.output.model_copy(update={"path": free})
         return settings.model_copy(update={"output": output})
@@ -249,52 +301,28 @@ class RemoteStream:
             seconds = max(0.1, seconds - (monotonic() - self._started))
         return LimitSettings(frames=frames, seconds=seconds)
 
-    def _want(self, tracks: frozenset[str]) -> None:
-        self._send(Kind.TRACKS, sorted(tracks))
+    def _want(self, tracks: frozenset[Track]) -> None:
+        self._send(WantTracks(self.key, tracks))
 
-    def _send(self, kind: Kind, body: object = None) -> None:
+    def _request_keyframe(self) -> None:
+        self._send(RequestKeyframe(self.key))
+
+    def _send(self, message: Message) -> None:
         if self._ending is not None:
-            self._worker.send(Message(kind, self.key, body))
+            self._worker.send(message)
 
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self.name, message))
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """What a stream's earlier lives counted."""
-
-    frames_in: int = 0
-    frames_out: int = 0
-    frames_dropped: int = 0
-    reconnects: int = 0
-    dropped_by: Mapping[str, int] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, status: StreamStatus) -> Self:
-        """The counts of a life that has ended. What was under way in it then is lost."""
-        dropped = status.frames_in - status.frames_out
-        causes = _sum(status.dropped_by, {"lost": dropped - status.frames_dropped})
-        return cls(status.frames_in, status.frames_out, dropped, status.reconnects, causes)
-
-    def added_to(self, status: StreamStatus) -> StreamStatus:
-        sums = {name: getattr(status, name) + value for name, value in self._numbers.items()}
-        return replace(status, **sums, dropped_by=_sum(status.dropped_by, self.dropped_by))
-
-    def in_summary(self, summary: dict[str, Any]) -> dict[str, Any]:
-        return summary | {name: summary[name] + value for name, value in self._numbers.items()}
-
-    @property
-    def _numbers(self) -> dict[str, int]:
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "dropped_by"}
-
-
-def _sum(some: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    return {cause: some.get(cause, 0) + more.get(cause, 0) for cause in some.keys() | more.keys()}
-
-
-def _without_counts(status: StreamStatus) -> StreamStatus:
-    return replace(status, **asdict(_Counts()), fps=0.0, stalled_s=0.0)
+def _outcome_of(message: StreamEnded | StreamFailed) -> _Outcome:
+    match message:
+        case StreamEnded(summary=summary):
+            return _Outcome(summary=summary)
+        case StreamFailed(message=text, exit_code=None):
+            return _Outcome(crashed=text)
+        case StreamFailed(message=text, exit_code=code):
+            return _Outcome(failure=(UserError if code == 2 else StreamsrError)(text))
 
 
 def _free_beside(path: Path, number: int) -> Path:

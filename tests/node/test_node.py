@@ -11,10 +11,12 @@ from time import monotonic
 
 import pytest
 
+from streamsr.core.deadline import Deadline
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event, EventLog
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import NodeSettings, ServeSettings, StreamSettings
+from streamsr.core.status import StreamState
 from streamsr.ipc.broadcaster import Broadcaster, Subscription
 from streamsr.media.files import file_frames
 from streamsr.node.node import Node
@@ -52,14 +54,15 @@ async def supervised(url: str = "demo", **more: object) -> AsyncIterator[Supervi
     worker = WorkerProcess("cpu", events.append)
     stream = RemoteStream(settings(url, **more), worker, events.append)
     worker.streams[stream.name] = stream
-    worker.begin()
+    working = asyncio.create_task(worker.run())
     running = asyncio.create_task(stream.run())
     try:
         yield Supervised(stream, worker, events)
     finally:
-        await stream.stop()
+        await stream.stop(Deadline.after(2.5))
         await running
-        await worker.stop()
+        await worker.stop(Deadline.after(2.5))
+        await working
 
 
 async def next_of(subscription: Subscription, track: str) -> Packet:
@@ -79,9 +82,9 @@ async def test_all_three_tracks_arrive_and_the_summary_at_the_end() -> None:
         for track in (Track.INPUT, Track.OPUS, Track.OUTPUT):
             await next_of(subscription, track)
     assert run.stream.summary is not None
-    assert run.stream.summary["output"] == "1280x720"
-    assert run.stream.summary["frames_in"] == (
-        run.stream.summary["frames_out"] + run.stream.summary["frames_dropped"]
+    assert run.stream.summary.output == "1280x720"
+    assert run.stream.summary.frames_in == (
+        run.stream.summary.frames_out + run.stream.summary.frames_dropped
     )
 
 
@@ -131,7 +134,7 @@ async def test_a_killed_worker_leaves_its_recording_and_begins_another(tmp_path:
             last = await next_of(subscription, Track.OUTPUT)
         assert run.worker.pid is not None
         os.kill(run.worker.pid, signal.SIGKILL)
-        while run.worker.restarts == 0 or run.stream.status.state != "live":
+        while run.worker.restarts == 0 or run.stream.status.state is not StreamState.LIVE:
             last = await next_of(subscription, Track.OUTPUT)
         for _ in range(10):
             last = await next_of(subscription, Track.OUTPUT)
@@ -140,8 +143,8 @@ async def test_a_killed_worker_leaves_its_recording_and_begins_another(tmp_path:
     assert len(list(file_frames(tmp_path / "today.2.mp4"))) >= 10
     summary = run.stream.summary
     assert summary is not None
-    assert summary["frames_in"] == summary["frames_out"] + summary["frames_dropped"]
-    assert summary["frames_in"] >= 50, "what the dead worker told last, and the new one's"
+    assert summary.frames_in == summary.frames_out + summary.frames_dropped
+    assert summary.frames_in >= 50, "what the dead worker told last, and the new one's"
 
 
 async def test_stop_during_the_start_is_heard() -> None:
@@ -161,6 +164,6 @@ async def test_a_file_served_ends_by_itself(clip: Callable[..., Path]) -> None:
     urls: list[str] = []
     async with asyncio.timeout(30):
         (summary,) = await node.run(urls.append)
-    assert summary["frames_out"] == 100
+    assert summary.frames_out == 100
     assert urls[0].startswith("http://127.0.0.1:")
     assert Code.WORKER_DOWN not in log.counts

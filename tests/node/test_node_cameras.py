@@ -13,10 +13,12 @@ import pytest
 from peers import RtspCamera, read_number
 from peers.waiting import until
 
+from streamsr.core.deadline import Deadline
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, EventLog
 from streamsr.core.packet import Track
 from streamsr.core.settings import NodeSettings
+from streamsr.core.status import StreamState
 from streamsr.ipc.broadcaster import EndOfStream
 from streamsr.media.pixels import planes_of
 from streamsr.node.node import Node
@@ -70,14 +72,14 @@ async def running(*streams: dict[str, Any], **more: object) -> AsyncIterator[tup
         await until(lambda: len(node.served) == len(streams) and _all_live(node), 30)
         yield node, log
     finally:
-        node.stop()
+        node.stop(Deadline.after())
         start = monotonic()
         await running
         assert monotonic() - start < 5
 
 
 def _all_live(node: Node) -> bool:
-    return all(served.status().state == "live" for served in node.served.values())
+    return all(served.status().state is StreamState.LIVE for served in node.served.values())
 
 
 def assert_unbroken(numbers: list[int | None]) -> None:
@@ -119,7 +121,7 @@ async def test_a_camera_that_changes_its_size_leaves_the_others_alone(
         await asyncio.gather(changing.more(10, 20), steady.more(10, 20))
         cameras[0].restart(other)
         status = node.served["c0"].status
-        await until(lambda: status().input == "192x144" and status().state == "live")
+        await until(lambda: status().input == "192x144" and status().state is StreamState.LIVE)
         await steady.more(50, 10)
         assert changing.sizes == {(640, 360)}, "the output keeps its size"
         assert_unbroken(steady.numbers)
@@ -137,7 +139,7 @@ async def test_streams_are_switched_off_and_on_and_change_their_models(
         watcher, other = Watcher(node, "c0"), Watcher(node, "c1")
         await watcher.more(5, 20)
         await node.enable("c0", False)
-        assert node.cameras()["c0"].status.state == "disabled"
+        assert node.cameras()["c0"].status.state is StreamState.DISABLED
         assert not node.cameras()["c0"].enabled
         seen = len(watcher.numbers)
         await other.more(10, 10)
@@ -146,7 +148,7 @@ async def test_streams_are_switched_off_and_on_and_change_their_models(
         await watcher.more(5, 10)
         await node.use_model("c0", "lanczos")
         await until(lambda: node.cameras()["c0"].status.model == "lanczos")
-        await node.use_model("c0", "none")  # of another scale: the stream starts anew
+        await node.use_model("c0", "none")  # of another scale: the stream starts again
         await until(lambda: node.cameras()["c0"].status.output == "160x90")
         with pytest.raises(UserError, match="did you mean 'bicubic'"):
             await node.use_model("c0", "bicubik")
@@ -174,7 +176,7 @@ async def test_a_changed_file_changes_only_what_it_must() -> None:
     async with running(*streams) as (node, log):
         kept = Watcher(node, "kept")
         await kept.more(5, 20)
-        lives = node.served["kept"].broadcaster
+        broadcaster = node.served["kept"].broadcaster
         settings = node.settings
         other = settings.streams[1].model_copy(update={"enabled": False})
         new = settings.streams[1].model_copy(update={"name": "new"})
@@ -192,8 +194,8 @@ async def test_a_changed_file_changes_only_what_it_must() -> None:
             settings.model_copy(update={"streams": (settings.streams[0], other, new)})
         )
         assert node.served.keys() == {"kept", "changed", "new"}
-        assert node.served["kept"].broadcaster is lives
+        assert node.served["kept"].broadcaster is broadcaster
         assert not node.cameras()["changed"].enabled
-        await until(lambda: node.cameras()["new"].status.state == "live")
+        await until(lambda: node.cameras()["new"].status.state is StreamState.LIVE)
         await kept.more(5, 10)
         assert log.counts[Code.CONFIG_RELOADED] == 1

@@ -1,4 +1,4 @@
-"""A stream's lives, told by what passes between it and a worker that the test plays."""
+"""A stream's sessions, by the messages that pass between it and a worker that the test plays."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,11 +9,23 @@ import pytest
 from peers.waiting import until
 
 from streamsr.core.backoff import Backoff
+from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Event
+from streamsr.core.metrics import Summary
 from streamsr.core.settings import StreamSettings
-from streamsr.core.status import StreamStatus
-from streamsr.ipc.messages import Kind, Message
-from streamsr.node import remote_stream
+from streamsr.core.status import StreamState, StreamStatus
+from streamsr.ipc.messages import (
+    Message,
+    ModelInUse,
+    Snapshot,
+    StartStream,
+    StopStream,
+    StreamEnded,
+    StreamFailed,
+    StreamMessage,
+    StreamReport,
+    TakeSnapshot,
+)
 from streamsr.node.remote_stream import RemoteStream
 
 SETTINGS = StreamSettings.model_validate(
@@ -21,48 +33,52 @@ SETTINGS = StreamSettings.model_validate(
 )
 
 
+def status(frames: int, **more: Any) -> StreamStatus:
+    return StreamStatus(
+        "cam",
+        StreamState.LIVE,
+        "bicubic",
+        "cpu",
+        "1x1",
+        "4x4",
+        frames_in=frames,
+        frames_out=frames,
+        **more,
+    )
+
+
 class Worker:
-    """The other side: hears what is said, and says what the test wants."""
+    """The other side: keeps what it was sent, and sends what the test wants."""
 
     def __init__(self) -> None:
         self.there = asyncio.Event()
         self.there.set()
-        self.heard: list[tuple[Kind, str]] = []
-        self.obedient = True  # a life ends when it is to
+        self.received: list[Message] = []
+        self.stops = True  # a session ends when it is told to
         self.stream: RemoteStream | None = None
 
     async def ready(self) -> None:
         await self.there.wait()
 
     def send(self, message: Message) -> None:
-        self.heard.append((message.kind, message.stream))
-        if message.kind is Kind.STOP and self.obedient:
-            self.say(Kind.SUMMARY, summary(7), key=message.stream)
+        self.received.append(message)
+        if isinstance(message, StopStream) and self.stops:
+            self.send_back(StreamEnded(message.key, Summary.of(status(7))))
 
-    def say(self, kind: Kind, body: object = None, *, key: str | None = None) -> None:
+    def send_back(self, message: StreamMessage) -> None:
         assert self.stream is not None
-        self.stream.take(Message(kind, key or self.stream.key, body))
+        self.stream.handle(message)
 
-    def live(self, frames: int, **more: Any) -> None:
-        status = StreamStatus(
-            "cam", "live", "bicubic", "cpu", "1x1", "4x4", frames_in=frames, frames_out=frames, **more
-        )
-        self.say(Kind.STATUS, status)
+    def report(self, frames: int, **more: Any) -> None:
+        self.send_back(StreamReport(self.key, status(frames, **more)))
+
+    @property
+    def key(self) -> str:
+        assert self.stream is not None
+        return self.stream.key
 
     def starts(self) -> list[str]:
-        return [key for kind, key in self.heard if kind is Kind.START]
-
-
-def summary(frames: int) -> dict[str, Any]:
-    counts = ("frames_in", "frames_out", "frames_dropped", "reconnects")
-    return dict.fromkeys(counts, 0) | {"frames_in": frames, "frames_out": frames}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote_stream, "STOP_S", 0.05)
-    monkeypatch.setattr(remote_stream, "FAILED_S", 0.01)
-    monkeypatch.setattr(remote_stream, "Backoff", lambda: Backoff(0.01, 0.01))
+        return [message.key for message in self.received if isinstance(message, StartStream)]
 
 
 @asynccontextmanager
@@ -72,60 +88,61 @@ async def running(
     worker, events = Worker(), list[Event]()
     if not there:
         worker.there.clear()
-    stream = worker.stream = RemoteStream(settings, worker, events.append)
+    stream = worker.stream = RemoteStream(
+        settings, worker, events.append, backoff=Backoff(0.01, 0.01), failed_s=0.01
+    )
     task = asyncio.create_task(stream.run())
     try:
         async with asyncio.timeout(10):
             yield stream, worker, events
-            await stream.stop()
+            await stream.stop(Deadline.after(0.05))
             await task
     finally:
         task.cancel()
 
 
-async def test_a_life_that_ends_by_itself_is_the_last() -> None:
+async def test_a_session_that_ends_by_itself_is_the_last() -> None:
     async with running() as (stream, worker, _):
         await until(worker.starts)
-        worker.live(5)
-        worker.say(Kind.SUMMARY, summary(9))
+        worker.report(5)
+        worker.send_back(StreamEnded(worker.key, Summary.of(status(9))))
         await until(lambda: stream.broadcaster.closed)
-        assert stream.summary == summary(9)
+        assert stream.summary == Summary.of(status(9))
         assert worker.starts() == ["cam:1"]
 
 
-async def test_a_lost_worker_is_followed_by_another_life_and_nothing_is_forgotten() -> None:
+async def test_a_lost_worker_is_followed_by_another_session_and_counts_go_on() -> None:
     async with running() as (stream, worker, events):
         await until(worker.starts)
-        worker.live(100)
+        worker.report(100)
         stream.lost()
         await until(lambda: len(worker.starts()) == 2)
-        worker.live(20)
+        worker.report(20)
         assert stream.status.frames_in == 120
         assert [event.code for event in events] == [Code.STREAM_FAILED]
     assert stream.summary is not None
-    assert stream.summary["frames_in"] == 107
+    assert stream.summary.frames_in == 107
 
 
-async def test_a_stream_that_is_off_stays_off_whatever_its_old_life_says() -> None:
+async def test_a_stream_that_is_off_stays_off_whatever_its_last_session_sends() -> None:
     async with running() as (stream, worker, _):
         await until(worker.starts)
-        worker.live(100)
-        worker.obedient = False
+        worker.report(100)
+        worker.stops = False
         await stream.enable(False)
-        worker.live(130, stalled_s=99.0)
+        worker.report(130, stalled_s=99.0)
         assert (stream.status.state, stream.status.frames_in) == ("disabled", 100)
         assert stream.status.stalled_s == 0
-        worker.say(Kind.SUMMARY, summary(131))
+        worker.send_back(StreamEnded(worker.key, Summary.of(status(131))))
         assert stream.summary is None
         await stream.enable(True)
         await until(lambda: len(worker.starts()) == 2)
-        worker.live(1)
+        worker.report(1)
         assert (stream.status.state, stream.status.frames_in) == ("live", 101)
 
 
-async def test_what_changes_while_there_is_no_worker_starts_one_life_later() -> None:
+async def test_what_changes_while_there_is_no_worker_starts_one_session_later() -> None:
     async with running(there=False) as (stream, worker, _):
-        await asyncio.sleep(0.01)
         stream.lost()
         other = SETTINGS.model_copy(update={"enabled": True})
         await stream.restart(other)
@@ -133,28 +150,29 @@ async def test_what_changes_while_there_is_no_worker_starts_one_life_later() -> 
         await stream.enable(True)
         worker.there.set()
         await until(worker.starts)
-        await asyncio.sleep(0.05)
+        worker.report(1)
+        await stream.stop(Deadline.after(0.05))
         assert worker.starts() == ["cam:1"]
 
 
 async def test_stopping_without_a_worker_does_not_wait_for_one() -> None:
     async with running(there=False) as (stream, _, _):
-        await asyncio.sleep(0.01)
+        pass
     assert stream.broadcaster.closed
 
 
 async def test_a_first_failure_is_final_and_a_later_one_is_not() -> None:
     async with running() as (stream, worker, _):
         await until(worker.starts)
-        worker.say(Kind.FAILURE, {"message": "no such model", "exit_code": 2})
+        worker.send_back(StreamFailed(worker.key, "no such model", 2))
         await until(lambda: stream.broadcaster.closed)
         assert str(stream.failure) == "no such model"
     async with running() as (stream, worker, _):
         await until(worker.starts)
-        worker.live(50)
+        worker.report(50)
         stream.lost()
         await until(lambda: len(worker.starts()) == 2)
-        worker.say(Kind.FAILURE, {"message": "the folder is away", "exit_code": 2})
+        worker.send_back(StreamFailed(worker.key, "the folder is away", 2))
         await until(lambda: len(worker.starts()) == 3)
         assert stream.failure is None
 
@@ -165,5 +183,21 @@ async def test_another_model_is_kept_once_the_worker_has_it() -> None:
         stream.use_model("damaged")
         assert stream.settings.model.name == "bicubic"
         stream.use_model("lanczos")
-        worker.say(Kind.MODEL, "lanczos")
+        worker.send_back(ModelInUse(worker.key, "lanczos"))
         assert stream.settings.model.name == "lanczos"
+
+
+async def test_whoever_asks_for_a_snapshot_meanwhile_gets_the_same_one() -> None:
+    async with running() as (stream, worker, _):
+        await until(worker.starts)
+        asking = [asyncio.create_task(stream.snapshot()) for _ in range(3)]
+        await until(lambda: TakeSnapshot(worker.key) in worker.received)
+        worker.send_back(Snapshot(worker.key, b"jpeg"))
+        assert await asyncio.gather(*asking) == [b"jpeg"] * 3
+        assert worker.received.count(TakeSnapshot(worker.key)) == 1
+
+
+async def test_without_a_session_there_is_no_snapshot() -> None:
+    async with running(there=False) as (stream, _, _):
+        with pytest.raises(TimeoutError):
+            await stream.snapshot()

@@ -1,0 +1,49 @@
+"""When a node's settings are read again: on SIGHUP, and when their file has changed."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from streamsr.core.events import Code, Event
+from streamsr.core.redact import redact
+from streamsr.core.settings import NodeSettings
+from streamsr.node.node import Node
+
+__all__ = ["reload_on_change"]
+
+LOOK_S = 2.0  # between looks at the file
+
+
+async def reload_on_change(
+    node: Node, read: Callable[[], NodeSettings], path: Path | None, look_s: float = LOOK_S
+) -> None:
+    """Reloads ``node`` by what ``read`` returns, until cancelled.
+
+    A change with a fault is refused whole: the node goes on, and CONFIG_REFUSED says why.
+    """
+    asked = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
+    seen = _modified(path)
+    while True:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(look_s):
+                await asked.wait()
+        now = _modified(path)
+        if asked.is_set() or now != seen:
+            asked.clear()
+            seen = now
+            try:
+                await node.reload(read())
+            except Exception as error:  # whatever is wrong with a file, the node goes on
+                message = f"nothing has changed: {redact(error) or type(error).__name__}"
+                node.emit(Event(Code.CONFIG_REFUSED, "", message))
+
+
+def _modified(path: Path | None) -> int:
+    """When the file was written last, in ns; 0 where there is none."""
+    try:
+        return path.stat().st_mtime_ns if path is not None else 0
+    except OSError:
+        return 0

@@ -1,0 +1,92 @@
+"""The worker's end of the socket to the main process: messages out, in order, never waiting."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+
+from streamsr.core.events import Code, Emit, Event
+from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
+from streamsr.ipc.framing import encode
+from streamsr.ipc.messages import Message, StreamFormat, StreamPacket
+from streamsr.media.audio import AudioEncoder
+from streamsr.media.source import AudioFrame, SourceInfo
+
+__all__ = ["Link", "LinkSink"]
+
+UNSENT_BYTES = 8 * 1024 * 1024  # beyond it packets are dropped up to the next keyframe
+CODECS = {Track.OPUS: "libopus", Track.AAC: "aac"}
+
+
+class Link:
+    """Sends messages; any thread may call it, the event loop writes."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self._writer = writer
+        self._loop = asyncio.get_running_loop()
+        self._dropped: Counter[tuple[str, Track]] = Counter()  # since the track last got through
+
+    def send(self, message: Message) -> None:
+        self._loop.call_soon_threadsafe(self._writer.write, encode(message))
+
+    def send_packet(self, key: str, packet: Packet, dropped: Callable[[int], None]) -> None:
+        """Sends a packet unless the main process is far behind.
+
+        ``dropped`` is told how many packets of the track were not sent, once one is again.
+        """
+        self._loop.call_soon_threadsafe(self._write_packet, key, packet, dropped)
+
+    def _write_packet(self, key: str, packet: Packet, dropped: Callable[[int], None]) -> None:
+        track = key, packet.track
+        full = self._writer.transport.get_write_buffer_size() > UNSENT_BYTES
+        if full or (track in self._dropped and not packet.keyframe):
+            self._dropped[track] += 1
+            return
+        if lost := self._dropped.pop(track, 0):
+            dropped(lost)
+        self._writer.write(encode(StreamPacket(key, packet)))
+
+
+class LinkSink:
+    """One stream's packets on their way over the link: of the tracks that have subscribers."""
+
+    def __init__(self, link: Link, key: str, name: str, tracks: frozenset[Track]) -> None:
+        self.tracks = tracks
+        self.emit: Emit = lambda event: None
+        self._link = link
+        self._key = key
+        self._name = name
+        self._format: StreamFormat | None = None  # as it was sent last
+        self._encoders: dict[Track, AudioEncoder] = {}
+
+    def describe(self, info: SourceInfo, width: int, height: int) -> None:
+        """Sends what the stream is, where that has changed; ``width`` x ``height`` upscaled."""
+        described = StreamFormat(self._key, info.rate, width, height, bool(info.audio_codec))
+        if described != self._format:
+            self._format = described
+            self._link.send(described)
+
+    def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
+        """Does nothing: packets need no header."""
+
+    def video(self, packet: Packet) -> None:
+        self._send(packet)
+
+    def audio(self, audio: AudioFrame) -> None:
+        for track in self.tracks & AUDIO_TRACKS:
+            if track not in self._encoders:
+                self._encoders[track] = AudioEncoder(CODECS[track])
+            encoder = self._encoders[track]
+            for packet in encoder.encode(audio):
+                assert packet.pts is not None
+                self._send(Packet(track, bytes(packet), packet.pts, encoder.time_base, True))
+
+    def close(self) -> None:
+        """Does nothing: the link is its owner's."""
+
+    def _send(self, packet: Packet) -> None:
+        self._link.send_packet(self._key, packet, self._dropped)
+
+    def _dropped(self, count: int) -> None:
+        message = f"the main process is too slow: {count} packets were dropped"
+        self.emit(Event(Code.OVERLOAD, self._name, message))

@@ -1,0 +1,127 @@
+"""One stream in a worker, from its start to its summary."""
+
+import asyncio
+import logging
+from contextlib import ExitStack
+from traceback import format_exc
+
+from streamsr.core.deadline import Deadline
+from streamsr.core.errors import StreamsrError, UserError
+from streamsr.core.events import Code, Event
+from streamsr.core.packet import Track
+from streamsr.core.redact import protect, redact
+from streamsr.core.settings import StreamSettings
+from streamsr.core.status import StreamState, StreamStatus
+from streamsr.engine.engines import Engines
+from streamsr.ipc.messages import (
+    ModelInUse,
+    Snapshot,
+    StartStream,
+    StreamEnded,
+    StreamEvent,
+    StreamFailed,
+    StreamReport,
+)
+from streamsr.media.snapshot import jpeg_of
+from streamsr.pipeline.build import load_models, open_pipeline
+from streamsr.pipeline.model_session import LoadedModel
+from streamsr.pipeline.pipeline import Pipeline
+from streamsr.worker.link import Link, LinkSink
+
+__all__ = ["REPORT_S", "WorkerStream"]
+
+REPORT_S = 0.5
+
+log = logging.getLogger(__name__)
+
+
+class WorkerStream:
+    """A session of a stream: ``run`` it once; the main process hears of all that happens to it."""
+
+    def __init__(self, start: StartStream, link: Link) -> None:
+        self._key = start.key
+        self._settings: StreamSettings = start.settings
+        self._link = link
+        self._sink = LinkSink(link, start.key, start.settings.name, start.tracks)
+        self._sink.emit = self._emit
+        self._pipeline: Pipeline | None = None  # once it is open
+        self._deadline: Deadline | None = None  # once it is to stop
+        self._choosing = asyncio.Lock()  # one model after another
+        self._models: list[LoadedModel] | None = None  # in place of those of the settings
+
+    async def run(self, engines: Engines) -> None:
+        """Runs it to its end. Whatever goes wrong is told, and ends no other stream."""
+        name = self._settings.name
+        protect(self._settings.input.url)
+        reporting = asyncio.create_task(self._report(), name=f"reports of {name}")
+        try:
+            with ExitStack() as stack:
+                opening = open_pipeline(
+                    self._settings, self._emit, [self._sink], engines, paced=True
+                )
+                self._pipeline = await asyncio.to_thread(stack.enter_context, opening)
+                if self._models is not None:
+                    self._pipeline.use(self._models)
+                if self._deadline is not None:
+                    self._pipeline.stop(self._deadline)
+                summary = await self._pipeline.run()
+                self._link.send(StreamReport(self._key, self._pipeline.status()))
+            self._link.send(StreamEnded(self._key, summary))
+        except StreamsrError as error:
+            self._fail(redact(error), 2 if isinstance(error, UserError) else 1)
+        except Exception as error:  # a fault of ours with one stream must not end the others
+            log.error("stream %s: %s", name, redact(format_exc()))
+            self._fail(f"{type(error).__name__}: {redact(error)}", None)
+        finally:
+            reporting.cancel()
+
+    def stop(self, deadline: Deadline) -> None:
+        """Delivers what was read, by the deadline; ``run`` ends."""
+        self._deadline = deadline
+        if self._pipeline is not None:
+            self._pipeline.stop(deadline)
+
+    def request_keyframe(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline.request_keyframe()
+
+    def want(self, tracks: frozenset[Track]) -> None:
+        """Sends these tracks from now on."""
+        self._sink.tracks = tracks
+
+    async def use(self, model: str, engines: Engines) -> None:
+        """Goes on with another model; with the one there is where it cannot be loaded."""
+        wanted = self._settings.model.model_copy(update={"name": model})
+        async with self._choosing:
+            try:
+                self._models = await asyncio.to_thread(load_models, wanted, engines)
+            except StreamsrError as error:
+                self._emit(Event(Code.MODEL_FAILED, self._settings.name, redact(error)))
+                return
+            if self._pipeline is not None:
+                self._pipeline.use(self._models)
+        self._link.send(ModelInUse(self._key, model))
+
+    async def snapshot(self) -> None:
+        """Sends the newest upscaled frame as JPEG, where there is one."""
+        frame = self._pipeline.newest() if self._pipeline is not None else None
+        if frame is not None and self._pipeline is not None and self._pipeline.info is not None:
+            aspect = self._pipeline.info.sample_aspect
+            jpeg = await asyncio.to_thread(jpeg_of, frame, aspect)
+            self._link.send(Snapshot(self._key, jpeg))
+
+    def _fail(self, message: str, exit_code: int | None) -> None:
+        self._link.send(StreamFailed(self._key, message, exit_code))
+
+    async def _report(self) -> None:
+        settings = self._settings
+        starting = StreamStatus(
+            settings.name, StreamState.STARTING, settings.model.name, "", "", ""
+        )
+        while True:
+            status = self._pipeline.status() if self._pipeline is not None else starting
+            self._link.send(StreamReport(self._key, status))
+            await asyncio.sleep(REPORT_S)
+
+    def _emit(self, event: Event) -> None:
+        self._link.send(StreamEvent(self._key, event))
