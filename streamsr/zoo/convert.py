@@ -22,6 +22,7 @@ from streamsr.core.errors import ModelError
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Origin, Weights
+from streamsr.zoo.registry import folder_of_new
 from streamsr.zoo.weights import write_weights
 
 __all__ = ["import_checkpoint"]
@@ -91,9 +92,7 @@ def import_checkpoint(
     The weights become float32. Raises ModelError, in one line, where the file cannot be read,
     holds anything but finite tensors that fit an EDVR, or where the folder is there already.
     """
-    folder = destination / _model_name(path, name)
-    if folder.exists():
-        raise ModelError(f"model folder {folder}: is there already; nothing was written")
+    folder = folder_of_new(path.stem if name is None else name, destination)
     try:
         tensors = _renamed(_without_prefixes(_unwrapped(_read(path))))
         options = _options(tensors)
@@ -109,13 +108,6 @@ def import_checkpoint(
     )
     _write(folder, network, card)
     return folder
-
-
-def _model_name(path: Path, name: str | None) -> str:
-    chosen = path.stem if name is None else name
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", chosen):
-        raise ModelError(f"model name: got {chosen!r}, allowed are letters, digits, '_' and '-'")
-    return chosen
 
 
 def _read(path: Path) -> Any:

@@ -5,6 +5,7 @@ are looked for in ``--models``, then in ``STREAMSR_MODELS``, then in those strea
 """
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from streamsr.core.redact import redact
 from streamsr.networks.facts import Facts
 from streamsr.zoo.card import CARD_NAME, Card
 
-__all__ = ["Entry", "find", "lighter_of", "listing"]
+__all__ = ["Entry", "find", "folder_of_new", "lighter_of", "listing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,16 @@ def lighter_of(entry: Entry, folders: Sequence[Path] = ()) -> Entry | None:
             f"scale {entry.facts.scale}"
         )
     return lighter
+
+
+def folder_of_new(name: str, destination: Path) -> Path:
+    """Returns the folder of a model that is to be made. Raises ModelError where it cannot be."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ModelError(f"model name: got {name!r}, allowed are letters, digits, '_' and '-'")
+    folder = destination / name
+    if folder.exists():
+        raise ModelError(f"model folder {folder}: is there already; nothing was written")
+    return folder
 
 
 def _entry(folder: Path) -> Entry:
