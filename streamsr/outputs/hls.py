@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from streamsr.outputs.mux_session import Target
+from streamsr.core.packet import Packet
+from streamsr.core.status import OutputState
+from streamsr.ipc.messages import OutputFormat
+from streamsr.outputs.mux_session import Muxer, MuxTarget
 
-__all__ = ["PLAYLIST", "HlsFolder"]
+__all__ = ["PLAYLIST", "HlsWriter"]
 
 PLAYLIST = "index.m3u8"
 ENOUGH = 3  # segments: players begin so many before the end, and Chromium fails on fewer
@@ -22,44 +25,36 @@ SEQUENCE = re.compile(r"^#EXT-X-MEDIA-SEQUENCE:(\d{1,18})$", re.MULTILINE)
 END = "#EXT-X-ENDLIST\n"
 
 
-class HlsFolder:
-    """One stream's HLS. Every session's segments are numbered above those before them."""
+class HlsWriter:
+    """Writes one stream as HLS. Every session's segments are numbered above those before them."""
 
     def __init__(self, folder: Path, segment_s: float, segments: int) -> None:
-        self.folder = folder
+        """``segments`` is how many the playlist has at most."""
+        self._folder = folder
         self._segment_s = segment_s
         self._segments = segments
+        self._muxer = Muxer(self._next_target)
         self._first: int | None = None  # the number of the session's first segment
         self._listed = False  # the playlist is this session's
-        self.playable = False  # players find enough of this session to begin with
+        self._playable = False  # players find enough of this session to begin with
 
-    def next_target(self) -> Target:
-        """Where the next session goes."""
-        again = self._first is not None
-        self._first = max(int(time.time()), self._highest() + 1, self._first_listed() + 1)
-        self._listed = self.playable = False
-        return Target(
-            str(self.folder / PLAYLIST),
-            "hls",
-            {
-                "hls_segment_type": "fmp4",
-                "hls_time": str(self._segment_s),
-                "hls_list_size": str(self._segments),
-                "hls_flags": f"{FLAGS}+discont_start" if again else FLAGS,
-                "hls_segment_filename": str(self.folder / "seg_%d.m4s"),
-                "hls_fmp4_init_filename": f"init_{self._first}.mp4",
-                "start_number": str(self._first),
-            },
-        )
+    @property
+    def state(self) -> OutputState:
+        """UP once players can begin."""
+        return OutputState.UP if self._playable else OutputState.STARTING
 
-    def tidy(self) -> None:
-        """Look whether players can begin, and remove what earlier sessions left.
+    def write(self, packet: Packet, stream: OutputFormat) -> None:
+        """Writes a packet of a stream that is as ``stream`` says."""
+        self._muxer.write(packet, stream)
+
+    def check(self) -> None:
+        """Looks whether players can begin, and removes what earlier sessions left.
 
         That goes as soon as no playlist names it any more. To be called a few times a second.
         """
-        if self.playable or self._first is None or self._first_listed() < self._first:
+        if self._playable or self._first is None or self._first_listed() < self._first:
             return
-        self.playable = self._playlist().count("#EXTINF:") >= ENOUGH
+        self._playable = self._playlist().count("#EXTINF:") >= ENOUGH
         if self._listed:
             return
         self._listed = True
@@ -67,14 +62,35 @@ class HlsFolder:
             if number < self._first:
                 path.unlink(missing_ok=True)
 
-    def end(self) -> None:
-        """Tell players that there will be no more."""
-        playlist, text = self.folder / PLAYLIST, self._playlist()
+    def close(self) -> None:
+        """Finishes the playlist, and tells players that there will be no more."""
+        self._muxer.close()
+        self.check()
+        playlist, text = self._folder / PLAYLIST, self._playlist()
         if self._listed and text and not text.endswith(END):
             ended = playlist.with_suffix(".tmp")
             with suppress(OSError):
                 ended.write_text(text + END, encoding="utf-8")
                 ended.replace(playlist)
+
+    def _next_target(self) -> MuxTarget:
+        """Returns where the next session goes."""
+        again = self._first is not None
+        self._first = max(int(time.time()), self._highest() + 1, self._first_listed() + 1)
+        self._listed = self._playable = False
+        return MuxTarget(
+            str(self._folder / PLAYLIST),
+            "hls",
+            {
+                "hls_segment_type": "fmp4",
+                "hls_time": str(self._segment_s),
+                "hls_list_size": str(self._segments),
+                "hls_flags": f"{FLAGS}+discont_start" if again else FLAGS,
+                "hls_segment_filename": str(self._folder / "seg_%d.m4s"),
+                "hls_fmp4_init_filename": f"init_{self._first}.mp4",
+                "start_number": str(self._first),
+            },
+        )
 
     def _first_listed(self) -> int:
         match = SEQUENCE.search(self._playlist())
@@ -84,13 +100,13 @@ class HlsFolder:
         return max((number for _, number in self._files()), default=-1)
 
     def _files(self) -> Iterator[tuple[Path, int]]:
-        for path in list(self.folder.iterdir()):
+        for path in list(self._folder.iterdir()):
             match = NUMBERED.fullmatch(path.name)
             if match is not None and not path.is_dir():
                 yield path, int(match.group(1))
 
     def _playlist(self) -> str:
         try:
-            return (self.folder / PLAYLIST).read_text(encoding="utf-8")
+            return (self._folder / PLAYLIST).read_text(encoding="utf-8")
         except OSError:
             return ""

@@ -1,36 +1,37 @@
-"""Keeping one output alive: its process is fed and heard, killed when it hangs, started again."""
+"""One output of one stream, kept alive in a process of its own whatever its peer does."""
 
 import asyncio
-import logging
-from collections.abc import Callable
-from contextlib import suppress
-from traceback import format_exc
 
 from streamsr.core.backoff import Backoff
+from streamsr.core.deadline import Deadline
 from streamsr.core.errors import StreamsrError
 from streamsr.core.events import Code, Emit, Event
+from streamsr.core.packet import Track
 from streamsr.core.redact import redact
-from streamsr.core.status import StreamStatus
-from streamsr.ipc.broadcaster import Broadcaster
-from streamsr.ipc.feed import Kind
-from streamsr.outputs.arrival import Arrival
-from streamsr.outputs.feeding import PublisherProcess
-from streamsr.outputs.packet_queue import Backlog
-from streamsr.outputs.supply import Supply
-from streamsr.outputs.target import Destination, Target
+from streamsr.core.settings import PublishSettings
+from streamsr.core.status import OutputState
+from streamsr.ipc.broadcaster import Broadcaster, EndOfStream
+from streamsr.ipc.messages import (
+    FinishOutput,
+    Message,
+    OutputEvent,
+    OutputFailed,
+    OutputFormat,
+    OutputPacket,
+    OutputProgress,
+)
+from streamsr.ipc.process import HeartbeatLimits, RestartError, SupervisedProcess
+from streamsr.outputs.packet_queue import PacketQueue
+from streamsr.outputs.target import Target, TargetSettings
 
-__all__ = ["Publisher"]
+__all__ = ["Output"]
 
-START_S = 15.0  # for a process's first word, on a machine that is busy
-SILENT_S = 4.0  # without a word from it, a peer holds it and it is killed
-STOP_S = 2.0  # to write what is queued and to finish
+LIMITS = HeartbeatLimits(start_s=15.0, silence_s=4.0)
 FIRST_S, LAST_S = 0.5, 2.0  # before a process is started again: a peer is back within three
 
-log = logging.getLogger(__name__)
 
-
-class Publisher:
-    """One output of one stream: a server, HLS in a folder, or a recording.
+class Output(SupervisedProcess):
+    """One output: a server, HLS in a folder, or a recording.
 
     ``emit`` is told when it goes up and down. HLS without a folder gets one that is removed at the
     end. With ``give_up_s`` all of the stream is to arrive: its beginning is kept until the server
@@ -40,185 +41,174 @@ class Publisher:
     def __init__(
         self,
         stream: str,
-        settings: Target,
+        settings: TargetSettings,
         broadcaster: Broadcaster,
-        status: Callable[[], StreamStatus],
         emit: Emit,
         give_up_s: float | None = None,
+        *,
+        limits: HeartbeatLimits = LIMITS,
+        backoff: Backoff | None = None,
     ) -> None:
-        self._destination = Destination(settings)
+        backoff = backoff or Backoff(FIRST_S, LAST_S)
+        super().__init__("streamsr.outputs.process", limits=limits, backoff=backoff)
+        self._target = Target(settings)
+        self.name = self._target.kind  # "rtsp", "rtmp", "hls" or "record"
+        self.folder = self._target.folder  # of HLS
+        self.state = OutputState.OFF
         self.failure: StreamsrError | None = None  # once ``run`` has returned
-        self.name = self._destination.kind  # "rtsp", "rtmp", "hls" or "record"
-        self.folder = self._destination.folder  # of HLS
-        self.state = "off"  # or "starting", "up" or "down"
-        self.restarts = 0
         self._stream = stream
+        self._audio = settings.audio
+        self._broadcaster = broadcaster
         self._emit = emit
-        self._arrival = Arrival(give_up_s, self._give_up)
-        self._supply = Supply(settings, broadcaster, status, self._arrival)
-        self._link: PublisherProcess | None = None
-        self._stopping = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._running = False
-        self._told = ""  # why it is down, as was said last
+        self._give_up_s = give_up_s
+        self._queue = PacketQueue(
+            broadcaster,
+            {Track.OUTPUT, Track.AAC} if self._audio else {Track.OUTPUT},
+            live=isinstance(settings, PublishSettings),  # a disk wants what it missed
+            replay=give_up_s is not None,
+        )
+        self._finishing = False  # the process there is was told that there are no more packets
+        self._reached = False  # the server was up, or took all there was
+        self._complete = False  # the newest process said that all was written
+        self._interruptions = 0  # how often it went down after it was reached
+        self._reason = ""  # why it is down, as was told last
+        self._give_up_timer: asyncio.TimerHandle | None = None
+        self._over = asyncio.Event()  # ``run`` has returned
 
     @property
     def target(self) -> str:
         """Where it goes, for people: an address without its secrets, or a folder."""
-        return str(self._destination)
+        return str(self._target)
 
     @property
     def dropped(self) -> int:
         """Packets that were not delivered."""
-        return self._supply.dropped
-
-    @property
-    def pid(self) -> int | None:
-        """Of the process there is."""
-        return self._link.pid if self._link else None
+        return self._queue.dropped
 
     async def run(self) -> None:
-        """Publish until ``stop()`` or the end of the stream, whatever a peer does."""
-        self._running = True
-        self.state = "starting"
-        backoff = Backoff(FIRST_S, LAST_S)
+        """Writes until ``stop`` or the end of the stream, whatever a peer does."""
+        self.state = OutputState.STARTING
+        self._queue.begin()
         try:
-            while (reason := await self._survived(backoff)) is not None:
-                self.restarts += 1
-                await self._pause(reason, backoff.next_s())
+            await super().run()
         finally:
-            self._supply.end()
-            self.failure = self._verdict()
-            self.state = "off"
-            self._destination.remove_folder()
-            self._arrival.over()
-            self._ended.set()
+            self._queue.end()
+            self._cancel_timer()
+            self.failure = self._missing()
+            self.state = OutputState.OFF
+            self._target.remove_folder()
+            self._over.set()
 
     async def arrived(self) -> None:
-        """Wait until all of a stream that has ended has arrived, or was given up.
+        """Waits until all of a stream that has ended has arrived, or was given up.
 
-        At once where not all of it is to arrive.
+        Returns at once where not all of it is to arrive.
         """
-        await self._arrival.wait()
+        if self._give_up_s is not None:
+            self._start_timer()
+            await self._over.wait()
 
-    async def stop(self) -> None:
-        """Write what is queued, finish within 2 s or be killed; ``run`` returns then."""
-        self._stopping.set()
-        if not self._running:
-            self._destination.remove_folder()
-            return
-        self._supply.close()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_S):
-                await self._ended.wait()
-        if self._link is not None:
-            self._link.kill()
-        await self._ended.wait()
+    async def stop(self, deadline: Deadline) -> None:
+        """Writes what is queued and finishes, or is killed at the deadline; ``run`` returns."""
+        await super().stop(deadline)
+        self._target.remove_folder()
 
-    async def _survived(self, backoff: Backoff) -> str | None:
-        """A life whose failure never ends the next one: this supervises, whatever the fault is."""
+    async def feed(self) -> None:
+        """Sends packets, as many as the process takes, until there are no more."""
+        self._finishing = False
+        self.send(self._target.start_message(self._stream))
+        self._queue.begin()
+        sent: OutputFormat | None = None
         try:
-            return await self._life(backoff)
-        except Exception as error:
-            reason = type(error).__name__
-            if reason != self._told:
-                log.error("%s %s: %s", self.name, self.target, redact(format_exc()))
-            return reason
+            while True:
+                packet = await self._queue.receive()
+                self._start_timer()
+                needed = self._format()
+                if needed != sent:
+                    self.send(needed)
+                    sent = needed
+                self.send(OutputPacket(packet))
+        except EndOfStream:
+            self._finishing = True
+            self.send(FinishOutput())
 
-    async def _life(self, backoff: Backoff) -> str | None:
-        """One process from start to end: why it failed, or None where it was meant to end."""
-        if self._stopping.is_set():
-            return None
-        backlog = self._supply.begin()
-        try:
-            link = self._link = await PublisherProcess.start(self._destination.job(self._stream))
-        except OSError as error:
-            return f"no process: {error.strerror}"
-        try:
-            if self._stopping.is_set():  # while the process was being made
-                return None
-            return await self._fed(link, backlog, backoff)
-        finally:
-            self._link = None
-            await link.end()
-            self._supply.settle(link, backlog)
+    def handle(self, message: Message) -> None:
+        """Follows what the process says."""
+        match message:
+            case OutputProgress(state, taken):
+                self._queue.taken(taken)
+                self._note(state)
+            case OutputEvent(code, text):
+                self._tell(code, text)
+            case OutputFailed(reason):
+                if self.stopping.is_set():  # then it just is not complete
+                    self._reason = reason
+                raise RestartError(reason)
 
-    async def _fed(self, link: PublisherProcess, backlog: Backlog, backoff: Backoff) -> str | None:
-        """Feed the process and hear it, until it ends or either fails."""
-        pump = asyncio.create_task(self._supply.pump(link, backlog), name="publisher pump")
-        ears = asyncio.create_task(self._listen(link, backoff), name="publisher ears")
-        try:
-            await asyncio.wait({pump, ears}, return_when=asyncio.FIRST_COMPLETED)
-            if pump.done():
-                pump.result()
-            return await ears
-        finally:
-            pump.cancel()
-            ears.cancel()
-            await asyncio.gather(pump, ears, return_exceptions=True)
+    def finish(self, deadline: Deadline) -> None:
+        """Lets it write what is queued."""
+        self._queue.close()
 
-    async def _listen(self, link: PublisherProcess, backoff: Backoff) -> str | None:
-        """Follow what the process says until it ends."""
-        patience_s = START_S
-        while True:
-            try:
-                async with asyncio.timeout(patience_s):
-                    message = await link.read()
-            except TimeoutError:
-                return f"nothing was taken for {patience_s:.0f} s"
-            if message is None:
-                return None if link.finishing or self._stopping.is_set() else "its process ended"
-            kind, body = message
-            if kind is Kind.FAILURE:
-                return self._last_words(str(body["reason"]))
-            if kind is Kind.EVENT:
-                self._tell(Code(body["code"]), body["message"])
-            elif kind is Kind.PROGRESS:
-                link.taken_up_to(body["taken"])
-                self._note(body["state"], backoff)
-            patience_s = SILENT_S
-
-    def _last_words(self, reason: str) -> str | None:
-        """Why it failed, or None where it was to end anyhow: then it just is not complete."""
-        if not self._stopping.is_set():
-            return reason
-        self._told = reason
-        return None
-
-    def _note(self, state: str, backoff: Backoff) -> None:
-        if state == "up" and self.state != "up":
-            backoff.succeeded()
-            self._told = ""
-            self._tell(Code.OUT_UP, f"{self.name} {self.target}: up")
-        self._arrival.heard(state)
-        if self._arrival.reached:
-            self._supply.release()
-        if state not in ("starting", "ended"):  # until it is up again, it is what it was
-            self.state = state
-
-    def _give_up(self) -> None:
-        self._stopping.set()
-        if self._link is not None:
-            self._link.kill()
-
-    def _verdict(self) -> StreamsrError | None:
-        missing = self._arrival.missing(self.dropped)
-        if not missing:
-            return None
-        reason = f" ({self._told})" if self._told else ""
-        return StreamsrError(f"{self.name} {self.target}: {missing}{reason}")
-
-    async def _pause(self, reason: str, delay_s: float) -> None:
-        """Be down for a while; said once for each reason, for peers may be away for days."""
-        self.state = "down"
-        self._arrival.went_down()
-        if reason != self._told:
-            self._told = reason
+    def failed(self, reason: str, delay_s: float) -> None:
+        """Notes that it is down; said once for each reason, for peers may be away for days."""
+        self.state = OutputState.DOWN
+        self._interruptions += self._reached
+        if reason != self._reason:
+            self._reason = reason
             message = f"{self.name} {self.target}: {reason}; trying again until it is back"
             self._tell(Code.OUT_DOWN, message)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await self._stopping.wait()
+
+    def ended(self) -> None:
+        self._queue.end_process()
+
+    def meant_to_end(self) -> bool:
+        return self._finishing or self.stopping.is_set()
+
+    def _format(self) -> OutputFormat:
+        """Returns what the process has to know of the stream."""
+        stream = self._broadcaster.format
+        assert stream is not None, "a stream's format comes before its first packet"
+        return OutputFormat(stream.rate, self._audio and stream.audio)
+
+    def _note(self, state: OutputState) -> None:
+        if state is OutputState.UP and self.state is not OutputState.UP:
+            self.backoff.succeeded()
+            self._reason = ""
+            self._tell(Code.OUT_UP, f"{self.name} {self.target}: up")
+        self._complete = state is OutputState.OFF
+        if state in (OutputState.UP, OutputState.OFF):
+            self._reached = True
+            self._queue.delivered()
+            self._cancel_timer()
+        if state in (OutputState.UP, OutputState.DOWN):  # until it is up again, it is what it was
+            self.state = state
+
+    def _start_timer(self) -> None:
+        """Gives the server its time from now on, unless that runs already."""
+        if self._give_up_s is not None and self._give_up_timer is None:
+            loop = asyncio.get_running_loop()
+            self._give_up_timer = loop.call_later(self._give_up_s, self._give_up)
+
+    def _cancel_timer(self) -> None:
+        if self._give_up_timer is not None:
+            self._give_up_timer.cancel()
+
+    def _give_up(self) -> None:
+        self.stopping.set()
+        self.kill()
+
+    def _missing(self) -> StreamsrError | None:
+        """Returns what did not arrive, where all was to."""
+        lost = self.dropped
+        if self._give_up_s is None or (self._complete and not self._interruptions and not lost):
+            return None
+        if self._reached:
+            went_down = f"it went down {self._interruptions} times"
+            missing = f"not all was delivered: {went_down}, {lost} packets were lost"
+        else:
+            missing = f"nothing was delivered: it was not up within {self._give_up_s:.0f} s"
+        reason = f" ({self._reason})" if self._reason else ""
+        return StreamsrError(f"{self.name} {self.target}: {missing}{reason}")
 
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self._stream, redact(message)))

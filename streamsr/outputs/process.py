@@ -1,9 +1,9 @@
-"""A publisher process: one output of one stream, fed with packets by the main process.
+"""An output's process: writes one output of one stream, with packets from the main process.
 
 Started as ``python -m streamsr.outputs.process FD``, FD being its end of a socket pair. A peer may
-block it for good, inside FFmpeg and with the GIL held: the main process then misses its word and
-kills it. It says why it fails, and never tries again by itself. Nothing heavy is imported here: it has
-to be back within a second of being started anew.
+block it for good, inside FFmpeg and with the GIL held: the main process then misses its heartbeat
+and kills it. It tells why it fails, and never tries again by itself. Nothing heavy is imported: it
+has to be back within a second of being started again.
 """
 
 import ctypes
@@ -14,243 +14,202 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import Protocol
+from urllib.parse import urlsplit
 
 from streamsr.core.events import Code
 from streamsr.core.packet import Packet
 from streamsr.core.redact import protect
-from streamsr.ipc.feed import Kind, decode, encode
-from streamsr.ipc.framing import take_frame
+from streamsr.core.status import OutputState
+from streamsr.ipc.framing import encode, take
+from streamsr.ipc.messages import (
+    FinishOutput,
+    Message,
+    OutputEvent,
+    OutputFailed,
+    OutputFormat,
+    OutputPacket,
+    OutputProgress,
+    StartHls,
+    StartRecorder,
+    StartServer,
+)
 from streamsr.media.container import reason_of
-from streamsr.outputs.broadcast import Broadcast, server_of
-from streamsr.outputs.hls import HlsFolder
+from streamsr.outputs.hls import HlsWriter
+from streamsr.outputs.mux_session import Muxer, MuxTarget
 from streamsr.outputs.recorder import Recorder
 from streamsr.outputs.reports import Reports, last_heard
 
 __all__ = ["main"]
 
-WORD_S = 0.25  # between words to the main process
-WORD_PACKETS = 24  # or after so many, so that it can send on
-LINGER_S = 2.0  # for the last word to be heard
+PROGRESS_S = 0.25  # between reports to the main process
+PROGRESS_PACKETS = 24  # or after so many, so that it can send on
+READ_BYTES = 1 << 18
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-class Output(Protocol):
+class PacketWriter(Protocol):
     """What packets are written to. Raises av.FFmpegError or OSError where it fails."""
 
-    def write(self, packet: Packet, rate: Fraction | None, audio: bool) -> None: ...
+    @property
+    def state(self) -> OutputState:
+        """STARTING, UP (it takes packets) or DOWN (it waits, and goes on)."""
 
-    def tick(self) -> None:
-        """Look after what is not of a packet; called several times a second."""
+    def write(self, packet: Packet, stream: OutputFormat) -> None:
+        """Writes a packet of a stream that is as ``stream`` says."""
 
-    def state(self) -> str:
-        """One of "starting", "up" (it takes packets) and "down" (it waits, and goes on)."""
+    def check(self) -> None:
+        """Looks after what is not of a packet; called several times a second."""
 
     def close(self) -> None: ...
 
 
-class ServerOutput:
-    """RTSP or RTMP."""
+class ServerWriter:
+    """An RTSP or RTMP server. ``transport``, "tcp" or "udp", is that of RTSP's media."""
 
     def __init__(self, url: str, transport: str) -> None:
-        self._broadcast = Broadcast(lambda: server_of(url, transport))
-        self._opened: float | None = None  # monotonic: when packets began to flow
-        self._reports = Reports()
-        self._reporting = url.lower().startswith("rtsp") and transport == "tcp"
+        rtsp = urlsplit(url).scheme.lower().startswith("rtsp")
+        if rtsp:
+            target = MuxTarget(url, "rtsp", {"rtsp_transport": transport})
+        else:
+            target = MuxTarget(url, "flv", {"flvflags": "no_duration_filesize"})
+        self._muxer = Muxer(lambda: target)
+        self._opened_s: float | None = None  # monotonic: when packets began to flow
+        self._reports = Reports() if rtsp and transport == "tcp" else None
 
-    def write(self, packet: Packet, rate: Fraction | None, audio: bool) -> None:
-        self._broadcast.write(packet, rate, audio)
-        if self._opened is None and self._broadcast.opened:
-            self._opened = monotonic()
+    @property
+    def state(self) -> OutputState:
+        # Some servers take the header and then hang up: they were never up.
+        flows = self._opened_s is not None and monotonic() - self._opened_s >= PROGRESS_S
+        return OutputState.UP if flows else OutputState.STARTING
 
-    def tick(self) -> None:
-        """Raise TimeoutError where an RTSP server has stopped reporting on what it gets."""
-        now = monotonic()
-        if self._opened is None or not self._reporting or not self._reports.due(now):
+    def write(self, packet: Packet, stream: OutputFormat) -> None:
+        self._muxer.write(packet, stream)
+        if self._opened_s is None and self._muxer.opened:
+            self._opened_s = monotonic()
+
+    def check(self) -> None:
+        """Raises TimeoutError where an RTSP server has stopped reporting on what it gets."""
+        now_s = monotonic()
+        if self._opened_s is None or self._reports is None or not self._reports.due(now_s):
             return
-        heard = last_heard()
-        if heard is not None and self._reports.overdue(heard, now):
+        heard_s = last_heard()
+        if heard_s is not None and self._reports.overdue(heard_s, now_s):
             raise TimeoutError("the server does not report on the stream any more")
 
-    def state(self) -> str:
-        # Some servers take the header and then hang up: they were never up.
-        flows = self._opened is not None and monotonic() - self._opened >= WORD_S
-        return "up" if flows else "starting"
-
     def close(self) -> None:
-        self._broadcast.close()
+        self._muxer.close()
 
 
-class HlsOutput:
-    """HLS in the working directory, which keeps odd names of folders out of FFmpeg's patterns."""
-
-    def __init__(self, segment_s: float, segments: int) -> None:
-        self._folder = HlsFolder(Path(), segment_s, segments)
-        self._broadcast = Broadcast(self._folder.next_target)
-
-    def write(self, packet: Packet, rate: Fraction | None, audio: bool) -> None:
-        self._broadcast.write(packet, rate, audio)
-
-    def tick(self) -> None:
-        self._folder.tidy()
-
-    def state(self) -> str:
-        return "up" if self._folder.playable else "starting"
-
-    def close(self) -> None:
-        self._broadcast.close()
-        self._folder.tidy()
-        self._folder.end()
-
-
-class RecordOutput(Recorder):
-    """A recording, with a word for its state."""
-
-    def state(self) -> str:
-        if self.full:
-            return "down"
-        return "up" if self.opened else "starting"
-
-
-class Inbox:
-    """Messages of the main process, one at a time, so that what is not taken stays with it."""
+class MainProcess:
+    """The main process, as seen from here: its messages one at a time, so that what is not taken
+    stays with it."""
 
     def __init__(self, connection: socket.socket) -> None:
+        self.gone = False
         self._connection = connection
         self._buffer = bytearray()
-        self.ended = False  # the main process is gone
 
-    def next(self, wait_s: float) -> tuple[Kind, Any] | None:
-        """The next message; None where none came in time, or there will be none."""
-        until = monotonic() + wait_s
-        while (frame := take_frame(self._buffer)) is None:
-            rest = max(0.0, until - monotonic())
-            if self.ended or not select.select([self._connection], [], [], rest)[0]:
+    def receive(self, wait_s: float | None = None) -> Message | None:
+        """Waits for the next message; None where none came in time, or there will be none."""
+        until_s = None if wait_s is None else monotonic() + wait_s
+        while (message := take(self._buffer)) is None:
+            left_s = None if until_s is None else max(0.0, until_s - monotonic())
+            if self.gone or not select.select([self._connection], [], [], left_s)[0]:
                 return None
-            data = self._connection.recv(1 << 18)
-            self.ended = not data
+            data = self._connection.recv(READ_BYTES)
+            self.gone = not data
             self._buffer += data
-        return decode(frame)
+        return message
 
-    def discard(self, wait_s: float) -> None:
-        """Throw messages away until the main process hangs up: hanging up first loses our words."""
-        until = monotonic() + wait_s
-        while not self.ended and monotonic() < until:
-            self.next(until - monotonic())
-
-
-class Publisher:
-    """Takes packets until it is told to stop or the main process is gone."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._inbox = Inbox(connection)
-        self._taken = 0  # packets, all in all
-        self._said = (0.0, 0)  # when the last word went out (monotonic), and of how many packets
-        self._rate: Fraction | None = None
-        self._audio = False
-
-    def run(self) -> None:
-        """The whole of it; whatever goes wrong is told to the main process."""
-        job = self._job()
-        if job is None:
-            return
-        output: Output | None = None
+    def send(self, message: Message) -> None:
         try:
-            output = output_of(job, self.tell)
-            self._feed(output)
-            output.close()
-            self._say(Kind.PROGRESS, {"state": "ended", "taken": self._taken})
-        except Exception as error:  # the last words of this process: a traceback has secrets in it
-            if isinstance(output, RecordOutput):  # a server may never let go
-                output.abandon()
-            self._say(Kind.FAILURE, {"reason": reason_of(error)})
-            self._inbox.discard(LINGER_S)
-        if self._inbox.ended and job["temporary"]:
-            shutil.rmtree(job["settings"]["folder"], ignore_errors=True)
-
-    def tell(self, code: Code, message: str) -> None:
-        self._say(Kind.EVENT, {"code": code, "message": message})
-
-    def _job(self) -> dict[str, Any] | None:
-        while not self._inbox.ended:
-            message = self._inbox.next(WORD_S)
-            if message is not None:
-                return dict(message[1]) if message[0] is Kind.JOB else None
-        return None
-
-    def _feed(self, output: Output) -> None:
-        while not self._inbox.ended:
-            self._report(output)
-            message = self._inbox.next(WORD_S)
-            output.tick()
-            if message is None:
-                continue
-            kind, body = message
-            if kind is Kind.STOP:
-                return
-            if kind is Kind.FACTS:
-                rate, self._audio = body["rate"], body["audio"]
-                self._rate = Fraction(rate).limit_denominator(1001) if rate else None
-            elif kind is Kind.PACKET:
-                output.write(body, self._rate, self._audio)
-                self._taken += 1
-
-    def _report(self, output: Output) -> None:
-        said_at, said = self._said
-        now = monotonic()
-        if now - said_at >= WORD_S or self._taken - said >= WORD_PACKETS:
-            self._said = (now, self._taken)
-            self._say(Kind.PROGRESS, {"state": output.state(), "taken": self._taken})
-
-    def _say(self, kind: Kind, body: dict[str, Any]) -> None:
-        try:
-            self._connection.sendall(encode(kind, body))
+            self._connection.sendall(encode(message))
         except OSError:
-            self._inbox.ended = True
+            self.gone = True
 
 
-def output_of(job: dict[str, Any], tell: Callable[[Code, str], None]) -> Output:
-    """The output that a job describes."""
-    settings = job["settings"]
-    if job["kind"] == "hls":
-        os.chdir(settings["folder"])
-        return HlsOutput(settings["segment_s"], settings["segments"])
-    if job["kind"] == "record":
-        days = settings["keep_days"]
-        return RecordOutput(
-            job["stream"],
-            Path(settings["folder"]),
-            settings["segment_s"],
-            tell,
-            keep_s=None if days is None else days * 86_400,
-            min_free_bytes=round(settings["min_free_gb"] * 1e9),
-        )
-    protect(settings["url"])
-    die_with(job["parent"])
-    return ServerOutput(settings["url"], settings["transport"])
+def run(main_process: MainProcess) -> None:
+    """Writes packets until there are no more or the main process is gone; tells what goes wrong."""
+    start = main_process.receive()
+    if start is None:
+        return
+    writer: PacketWriter | None = None
+    try:
+        writer = writer_of(start, lambda code, text: main_process.send(OutputEvent(code, text)))
+        taken = write_packets(main_process, writer)
+        writer.close()
+        main_process.send(OutputProgress(OutputState.OFF, taken))
+    except Exception as error:  # the last message of this process: a traceback has secrets in it
+        if isinstance(writer, Recorder):  # a server may never let go
+            writer.abandon()
+        main_process.send(OutputFailed(reason_of(error)))
+        while not main_process.gone:  # hanging up first would lose that message
+            main_process.receive()
+    if main_process.gone and isinstance(start, StartHls) and start.temporary:
+        shutil.rmtree(start.folder, ignore_errors=True)
 
 
-def die_with(parent: int) -> None:
-    """Let the kernel kill this process when its parent is gone: a peer may hold it in FFmpeg.
+def write_packets(main_process: MainProcess, writer: PacketWriter) -> int:
+    """Writes what the main process sends, and reports on it; returns how many packets it was."""
+    taken = reported = 0  # packets
+    reported_s = float("-inf")  # monotonic
+    stream: OutputFormat | None = None
+    while not main_process.gone:
+        now_s = monotonic()
+        if now_s - reported_s >= PROGRESS_S or taken - reported >= PROGRESS_PACKETS:
+            reported, reported_s = taken, now_s
+            main_process.send(OutputProgress(writer.state, taken))
+        message = main_process.receive(PROGRESS_S)
+        writer.check()
+        match message:
+            case OutputFormat():
+                stream = message
+            case OutputPacket(packet):
+                assert stream is not None, "a stream's format comes before its first packet"
+                writer.write(packet, stream)
+                taken += 1
+            case FinishOutput():
+                break
+    return taken
+
+
+def writer_of(start: Message, tell: Callable[[Code, str], None]) -> PacketWriter:
+    """Returns what the first message describes."""
+    match start:
+        case StartServer(url, transport, parent_pid):
+            protect(url)
+            die_with(parent_pid)
+            return ServerWriter(url, transport)
+        case StartHls(folder, segment_s, segments, _):
+            os.chdir(folder)  # keeps odd names of folders out of FFmpeg's patterns
+            return HlsWriter(Path(), segment_s, segments)
+        case StartRecorder(stream, folder, segment_s, keep_s, min_free_bytes):
+            return Recorder(
+                stream, folder, segment_s, tell, keep_s=keep_s, min_free_bytes=min_free_bytes
+            )
+    raise ValueError(f"first message: got {type(start).__name__}, allowed are Start…")
+
+
+def die_with(parent_pid: int) -> None:
+    """Makes the kernel kill this process when its parent is gone: a peer may hold it in FFmpeg.
 
     Files are no peers: a process that writes some sees the end of its socket, and finishes them.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if os.getppid() != parent_pid:
             os._exit(1)
 
 
 def main() -> None:
-    """Run the publisher whose socket is the file descriptor in ``sys.argv[1]``."""
+    """Runs the output whose socket is the file descriptor in ``sys.argv[1]``."""
     # They go to the whole group: the main process says when to end, or ends and we see that.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    Publisher(socket.socket(fileno=int(sys.argv[1]))).run()
+    run(MainProcess(socket.socket(fileno=int(sys.argv[1]))))
     os._exit(0)  # a failed output is not to be closed once more: that may block
 
 

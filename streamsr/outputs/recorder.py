@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from fractions import Fraction
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -20,8 +19,10 @@ import av
 
 from streamsr.core.events import Code
 from streamsr.core.packet import AUDIO_TRACKS, Packet
+from streamsr.core.status import OutputState
+from streamsr.ipc.messages import OutputFormat
 from streamsr.media.container import CONTAINERS, cut_to_whole
-from streamsr.outputs.mux_session import Session, Target
+from streamsr.outputs.mux_session import MuxSession, MuxTarget
 from streamsr.outputs.retention import Clock, Recording, due, name_of, recording_of, to_remove
 
 __all__ = ["Recorder"]
@@ -65,18 +66,20 @@ class Recorder:
         self._now = now
         self._monotonic_s = monotonic_s
         self._clock = Clock.first_seen(now(), monotonic_s())
-        self._session: Session | None = None
-        self._before: Session | None = None  # the last file, while audio for it may come
+        self._session: MuxSession | None = None
+        self._before: MuxSession | None = None  # the last file, while audio for it may come
         self._newest = ""  # the name of the newest file, which is never removed
         self._header_bytes = -1  # of the newest file while it is hidden
         self._check_at = 0.0  # monotonic
 
     @property
-    def opened(self) -> bool:
-        """Whether there is a file that is being written."""
-        return self._session is not None
+    def state(self) -> OutputState:
+        """UP while a file is being written, DOWN while there is no room."""
+        if self.full:
+            return OutputState.DOWN
+        return OutputState.STARTING if self._session is None else OutputState.UP
 
-    def write(self, packet: Packet, rate: Fraction | None, audio: bool) -> None:
+    def write(self, packet: Packet, stream: OutputFormat) -> None:
         """Write a packet of a stream that has ``audio`` now, or has not."""
         if self.full:
             return
@@ -84,11 +87,11 @@ class Recorder:
             if packet.track in AUDIO_TRACKS:
                 self._write_audio(packet)
             else:
-                self._write_picture(packet, rate, audio)
+                self._write_picture(packet, stream)
         except (av.FFmpegError, OSError) as error:
             self._bear(error)
 
-    def tick(self) -> None:
+    def check(self) -> None:
         """Look after age and room, when it is time to. To be called every second or so."""
         if self._monotonic_s() < self._check_at:
             return
@@ -133,15 +136,15 @@ class Recorder:
             self._header_bytes = -1
             self._hidden.unlink(missing_ok=True)
 
-    def _write_picture(self, packet: Packet, rate: Fraction | None, audio: bool) -> None:
+    def _write_picture(self, packet: Packet, stream: OutputFormat) -> None:
         time_s = packet.pts * packet.time_base
         session = self._session
         if packet.keyframe and (
             session is None
             or due(float(session.begins_s), float(time_s), self._segment_s)
-            or not session.takes(packet, audio)
+            or not session.takes(packet, stream)
         ):
-            self._split(packet, rate, audio)
+            self._split(packet, stream)
         if self._session is None:
             return
         self._session.write(packet)
@@ -158,7 +161,7 @@ class Recorder:
         elif self._before is not None:
             self._before.write(packet)
 
-    def _split(self, keyframe: Packet, rate: Fraction | None, audio: bool) -> None:
+    def _split(self, keyframe: Packet, stream: OutputFormat) -> None:
         self._close_before()
         self._reveal(whole=True)
         self._before, self._session = self._session, None
@@ -169,8 +172,8 @@ class Recorder:
         self._newest = self._free_name()
         self._check_at = 0.0
         try:
-            target = Target(str(self._hidden), "mp4", CONTAINERS[".mp4"])
-            self._session = Session(target, keyframe, rate, audio)
+            target = MuxTarget(str(self._hidden), "mp4", CONTAINERS[".mp4"])
+            self._session = MuxSession(target, keyframe, stream)
             self._header_bytes = self._hidden.stat().st_size
         except (av.FFmpegError, OSError):
             self._hidden.unlink(missing_ok=True)

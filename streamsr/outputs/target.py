@@ -1,22 +1,24 @@
-"""Where one output goes, to a server or into a folder: its name for people, its folder, its job."""
+"""Where one output goes, a server or a folder: its name for people and how its process starts."""
 
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from streamsr.core.errors import OutputError
 from streamsr.core.redact import protect, redact
 from streamsr.core.settings import HlsSettings, PublishSettings, RecordSettings
+from streamsr.ipc.messages import StartHls, StartRecorder, StartServer
 
-__all__ = ["Destination", "Target", "check_output"]
+__all__ = ["Target", "TargetSettings", "check_output"]
 
-Target = PublishSettings | HlsSettings | RecordSettings
+TargetSettings = PublishSettings | HlsSettings | RecordSettings
+
+DAY_S = 86_400
 
 
-def check_output(settings: Target) -> None:
-    """Make the folder that ``settings`` name. Raises OutputError where it cannot be written."""
+def check_output(settings: TargetSettings) -> None:
+    """Makes the folder that ``settings`` name. Raises OutputError where it cannot be written."""
     if isinstance(settings, PublishSettings) or settings.folder is None:
         return
     folder = settings.folder
@@ -29,18 +31,17 @@ def check_output(settings: Target) -> None:
         raise OutputError(f"output {folder}: cannot be written: {reason}") from None
 
 
-class Destination:
-    """The place that ``settings`` name. HLS without a folder gets one, to be removed at the end."""
+class Target:
+    """The place that ``settings`` name. HLS without a folder gets a temporary one."""
 
-    def __init__(self, settings: Target) -> None:
+    def __init__(self, settings: TargetSettings) -> None:
         self.kind = _kind_of(settings)  # "rtsp", "rtmp", "hls" or "record"
         self.folder: Path | None = None  # of HLS
         self._settings = settings
-        self._temporary = False  # the folder is ours
+        self._temporary = isinstance(settings, HlsSettings) and settings.folder is None
         if isinstance(settings, PublishSettings):
             protect(settings.url)
         elif isinstance(settings, HlsSettings):
-            self._temporary = settings.folder is None
             self.folder = settings.folder or Path(tempfile.mkdtemp(prefix="streamsr-hls-"))
 
     def __str__(self) -> str:
@@ -49,26 +50,30 @@ class Destination:
             return _without_key(redact(self._settings.url))
         return str(self.folder or self._settings.folder)
 
-    def job(self, stream: str) -> dict[str, Any]:
-        """What a process is told that brings ``stream`` there."""
-        settings = self._settings.model_dump(mode="json")
-        if self.folder is not None:
-            settings["folder"] = str(self.folder)
-        return {
-            "kind": self.kind,
-            "stream": stream,
-            "settings": settings,
-            "temporary": self._temporary,
-            "parent": os.getpid(),
-        }
+    def start_message(self, stream: str) -> StartServer | StartHls | StartRecorder:
+        """Returns the first message to a process that brings ``stream`` there."""
+        match self._settings:
+            case PublishSettings(url=url, transport=transport):
+                return StartServer(url, transport, os.getpid())
+            case HlsSettings(segment_s=segment_s, segments=segments):
+                assert self.folder is not None
+                return StartHls(self.folder, segment_s, segments, self._temporary)
+            case RecordSettings() as record:
+                return StartRecorder(
+                    stream,
+                    record.folder,
+                    record.segment_s,
+                    keep_s=None if record.keep_days is None else record.keep_days * DAY_S,
+                    min_free_bytes=round(record.min_free_gb * 1e9),
+                )
 
     def remove_folder(self) -> None:
-        """Remove the folder, where it is ours."""
+        """Removes the folder, where it is a temporary one."""
         if self._temporary and self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _kind_of(settings: Target) -> str:
+def _kind_of(settings: TargetSettings) -> str:
     if isinstance(settings, HlsSettings):
         return "hls"
     if isinstance(settings, RecordSettings):
@@ -77,7 +82,7 @@ def _kind_of(settings: Target) -> str:
 
 
 def _without_key(url: str) -> str:
-    """An RTMP address without its last part, which is the key to somebody's channel."""
+    """Returns an RTMP address without its last part, which is the key to somebody's channel."""
     if not url.lower().startswith("rtmp"):
         return url
     head, slash, _ = url.rpartition("/")

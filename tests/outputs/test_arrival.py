@@ -9,30 +9,30 @@ import pytest
 from peers import FPS, RtspServer, TcpProxy, seen
 from peers.outputs import Outputs, record, recorded, sent, studio_outputs
 from peers.waiting import until
+from streamsr.outputs.feeding import UNDERWAY
 
 from streamsr.core.events import Code
 from streamsr.core.settings import PublishSettings
 from streamsr.core.status import StreamStatus
-from streamsr.outputs.feeding import UNDERWAY
-from streamsr.outputs.output import Publisher
+from streamsr.outputs.output import Output
 from streamsr.outputs.reports import SILENT_S
 
 
-def packets_missing(publisher: Publisher) -> str:
-    return str(publisher.failure or "")
+def packets_missing(output: Output) -> str:
+    return str(output.failure or "")
 
 
 async def test_a_server_that_comes_late_misses_nothing(rtsp_server: RtspServer) -> None:
     rtsp_server.kill()
     async with studio_outputs() as outputs:
-        publisher = outputs.start(PublishSettings(url=rtsp_server.url()), give_up_s=10)
-        await until(lambda: publisher.restarts >= 2)
+        output = outputs.start(PublishSettings(url=rtsp_server.url()), give_up_s=10)
+        await until(lambda: output.restarts >= 2)
         rtsp_server.start()
-        await until(lambda: publisher.state == "up")
+        await until(lambda: output.state == "up")
         await sent(outputs.studio, FPS)
         outputs.studio.broadcaster.close()
-        await publisher.arrived()
-    assert publisher.failure is None
+        await output.arrived()
+    assert output.failure is None
     found = await asyncio.to_thread(seen, rtsp_server.files()[0])
     assert found.numbers[0] == 0
     assert found.unbroken
@@ -42,13 +42,13 @@ async def test_a_server_that_comes_late_misses_nothing(rtsp_server: RtspServer) 
 async def test_a_stream_that_is_over_waits_for_its_server(rtsp_server: RtspServer) -> None:
     rtsp_server.kill()
     async with studio_outputs() as outputs:
-        publisher = outputs.start(PublishSettings(url=rtsp_server.url()), give_up_s=10)
-        await until(lambda: publisher.restarts >= 1)
+        output = outputs.start(PublishSettings(url=rtsp_server.url()), give_up_s=10)
+        await until(lambda: output.restarts >= 1)
         await sent(outputs.studio, 2 * FPS)
         outputs.studio.broadcaster.close()
         rtsp_server.start()
-        await publisher.arrived()
-        assert publisher.failure is None
+        await output.arrived()
+        assert output.failure is None
         assert outputs.tasks[0].done()
     await until(lambda: len(rtsp_server.files()) == 1)
     found = await asyncio.to_thread(seen, rtsp_server.files()[0])
@@ -60,11 +60,11 @@ async def test_a_stream_that_is_over_waits_for_its_server(rtsp_server: RtspServe
 async def test_a_server_that_is_none_is_given_up() -> None:
     async with studio_outputs() as outputs:
         settings = PublishSettings(url="rtsp://me:canary@127.0.0.1:1/live")
-        publisher = outputs.start(settings, give_up_s=1.5)
+        output = outputs.start(settings, give_up_s=1.5)
         await asyncio.wait_for(outputs.tasks[0], 5)
-        await publisher.arrived()
+        await output.arrived()
         assert not outputs.studio.broadcaster.closed
-    assert packets_missing(publisher) == (
+    assert packets_missing(output) == (
         "rtsp rtsp://***@127.0.0.1:1/live: nothing was delivered: it was not up within 2 s "
         "(Connection refused)"
     )
@@ -72,14 +72,14 @@ async def test_a_server_that_is_none_is_given_up() -> None:
 
 async def test_what_a_server_missed_is_said(rtsp_server: RtspServer) -> None:
     async with studio_outputs() as outputs:
-        publisher = outputs.start(PublishSettings(url=rtsp_server.url()), give_up_s=10)
+        output = outputs.start(PublishSettings(url=rtsp_server.url()), give_up_s=10)
         other = outputs.start(PublishSettings(url=rtsp_server.url()))
-        await until(lambda: publisher.state == other.state == "up")
+        await until(lambda: output.state == other.state == "up")
         rtsp_server.kill()
-        await until(lambda: publisher.state == "down")
+        await until(lambda: output.state == "down")
         rtsp_server.start()
-        await until(lambda: publisher.state == other.state == "up")
-    assert "not all was delivered: it went down 1 times" in packets_missing(publisher)
+        await until(lambda: output.state == other.state == "up")
+    assert "not all was delivered: it went down 1 times" in packets_missing(output)
     assert other.failure is None, "it was to get what is live"
 
 
@@ -95,63 +95,63 @@ async def test_a_fault_of_ours_is_no_silence(
                 raise ZeroDivisionError("rtsp://me:canary@cam")
             return outputs.studio.status()
 
-        publisher = started(outputs, tmp_path, status)
-        await until(lambda: publisher.state == "up")
+        output = started(outputs, tmp_path, status)
+        await until(lambda: output.state == "up")
         ill.set()
-        await until(lambda: publisher.restarts >= 2)
-        assert publisher.state == "down"
+        await until(lambda: output.restarts >= 2)
+        assert output.state == "down"
         ill.clear()
-        await until(lambda: publisher.state == "up")
+        await until(lambda: output.state == "up")
     assert outputs.codes() == [Code.OUT_UP, Code.OUT_DOWN, Code.OUT_UP]
     assert "ZeroDivisionError" in outputs.events[1].message
     assert caplog.text.count("Traceback") == 1
     assert "canary" not in caplog.text
 
 
-def started(outputs: Outputs, folder: Path, status: object) -> Publisher:
+def started(outputs: Outputs, folder: Path, status: object) -> Output:
     broadcaster, emit = outputs.studio.broadcaster, outputs.events.append
-    publisher = Publisher("cam", record(folder), broadcaster, status, emit)  # type: ignore[arg-type]
-    outputs.publishers.append(publisher)
-    outputs.tasks.append(asyncio.create_task(publisher.run()))
-    return publisher
+    output = Output("cam", record(folder), broadcaster, status, emit)  # type: ignore[arg-type]
+    outputs.running.append(output)
+    outputs.tasks.append(asyncio.create_task(output.run()))
+    return output
 
 
 async def test_a_recorder_that_is_started_again_asks_for_a_keyframe(tmp_path: Path) -> None:
     async with studio_outputs() as outputs:
-        publisher = outputs.start(record(tmp_path))
-        await until(lambda: publisher.state == "up")
+        output = outputs.start(record(tmp_path))
+        await until(lambda: output.state == "up")
         assert outputs.studio.asked == 1
-        os.kill(publisher.pid or 0, signal.SIGKILL)
-        await until(lambda: publisher.restarts == 1 and publisher.pid is not None)
+        os.kill(output.pid or 0, signal.SIGKILL)
+        await until(lambda: output.restarts == 1 and output.pid is not None)
         await until(lambda: outputs.studio.asked == 2)
 
 
 async def test_every_packet_that_was_lost_is_counted(tmp_path: Path) -> None:
     async with studio_outputs() as outputs:
-        publisher = outputs.start(record(tmp_path))
-        await until(lambda: publisher.state == "up")
-        pid = publisher.pid or 0
+        output = outputs.start(record(tmp_path))
+        await until(lambda: output.state == "up")
+        pid = output.pid or 0
         os.kill(pid, signal.SIGSTOP)
         await sent(outputs.studio, 2 * FPS)  # 145 packets: more than may be under way
-        assert publisher.dropped == 0
+        assert output.dropped == 0
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: publisher.restarts == 1)
-        assert publisher.dropped == UNDERWAY + 1, "those it had, and the one in hand"
+        await until(lambda: output.restarts == 1)
+        assert output.dropped == UNDERWAY + 1, "those it had, and the one in hand"
 
 
 async def test_signals_to_the_group_end_no_output(tmp_path: Path) -> None:
     """A terminal's Ctrl-C and systemd's SIGTERM reach every process; the node ends them."""
     async with studio_outputs() as outputs:
-        publisher = outputs.start(record(tmp_path))
-        await until(lambda: publisher.state == "up")
-        pid = publisher.pid or 0
+        output = outputs.start(record(tmp_path))
+        await until(lambda: output.state == "up")
+        pid = output.pid or 0
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(pid, number)
         await sent(outputs.studio, FPS)
-        assert (publisher.pid, publisher.restarts) == (pid, 0)
+        assert (output.pid, output.restarts) == (pid, 0)
     (file,) = recorded(tmp_path)
     assert file.unbroken
-    assert publisher.dropped == 0
+    assert output.dropped == 0
 
 
 async def test_a_connection_whose_bytes_are_swallowed_is_left(rtsp_server: RtspServer) -> None:
@@ -159,12 +159,12 @@ async def test_a_connection_whose_bytes_are_swallowed_is_left(rtsp_server: RtspS
     with TcpProxy(rtsp_server.port) as proxy:
         async with studio_outputs() as outputs:
             settings = PublishSettings(url=rtsp_server.url(port=proxy.port))
-            publisher = outputs.start(settings)
-            await until(lambda: publisher.state == "up")
+            output = outputs.start(settings)
+            await until(lambda: output.state == "up")
             await sent(outputs.studio, 18 * FPS)  # several reports
-            assert publisher.restarts == 0
+            assert output.restarts == 0
             proxy.black_hole()
-            await until(lambda: publisher.state == "down", SILENT_S + 10)
+            await until(lambda: output.state == "down", SILENT_S + 10)
             proxy.forward()
-            await until(lambda: publisher.state == "up")
+            await until(lambda: output.state == "up")
     assert "does not report" in outputs.events[1].message

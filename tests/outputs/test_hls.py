@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from peers import FPS, packets, pictures, seen
+from streamsr.outputs.broadcast import Broadcast
 
 from streamsr.core.packet import Packet, Track
-from streamsr.outputs.broadcast import Broadcast
 from streamsr.outputs.hls import PLAYLIST, HlsFolder
 
 
 class Station:
-    """HLS of a stream, as the publisher process writes it."""
+    """HLS of a stream, as the output process writes it."""
 
     def __init__(self, folder: Path) -> None:
         self.hls = HlsFolder(folder, 1.0, 3)

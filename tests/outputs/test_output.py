@@ -21,6 +21,7 @@ from peers.outputs import joined, record, recorded, sent, studio_outputs
 from peers.waiting import until
 from playwright.async_api import async_playwright
 
+from streamsr.core.deadline import Deadline
 from streamsr.core.errors import OutputError
 from streamsr.core.events import Code
 from streamsr.core.settings import HlsSettings, PublishSettings
@@ -32,11 +33,11 @@ async def test_an_rtsp_server_gets_pictures_and_audio(
     rtsp_server: RtspServer, transport: Literal["tcp", "udp"]
 ) -> None:
     async with studio_outputs() as outputs:
-        publisher = outputs.start(PublishSettings(url=rtsp_server.url(), transport=transport))
-        await until(lambda: publisher.state == "up")
+        output = outputs.start(PublishSettings(url=rtsp_server.url(), transport=transport))
+        await until(lambda: output.state == "up")
         await sent(outputs.studio, 5 * FPS)
     assert outputs.codes() == [Code.OUT_UP]
-    assert (publisher.dropped, publisher.restarts) == (0, 0)
+    assert (output.dropped, output.restarts) == (0, 0)
     await until(lambda: len(rtsp_server.files()) == 1)
     found = await asyncio.to_thread(seen, rtsp_server.files()[0])
     assert found.unbroken or transport == "udp"  # a busy machine loses datagrams
@@ -49,8 +50,8 @@ async def test_an_rtsp_server_gets_pictures_and_audio(
 
 async def test_a_silent_stream_is_announced_without_audio(rtsp_server: RtspServer) -> None:
     async with studio_outputs(audio=False) as outputs:
-        publisher = outputs.start(PublishSettings(url=rtsp_server.url("silent")))
-        await until(lambda: publisher.state == "up")
+        output = outputs.start(PublishSettings(url=rtsp_server.url("silent")))
+        await until(lambda: output.state == "up")
         await sent(outputs.studio, FPS)
     found = await asyncio.to_thread(seen, rtsp_server.files()[0])
     assert found.unbroken
@@ -59,11 +60,11 @@ async def test_a_silent_stream_is_announced_without_audio(rtsp_server: RtspServe
 
 async def test_an_rtmp_server_gets_pictures_and_audio(rtmp_server: RtmpServer) -> None:
     async with studio_outputs() as outputs:
-        publisher = outputs.start(PublishSettings(url=rtmp_server.url()))
-        await until(lambda: publisher.state == "up")
+        output = outputs.start(PublishSettings(url=rtmp_server.url()))
+        await until(lambda: output.state == "up")
         found = await asyncio.to_thread(seen, rtmp_server.url(), 4 * FPS)
-        assert publisher.target == f"rtmp://127.0.0.1:{rtmp_server.port}/live/***"
-        assert (publisher.name, publisher.dropped, publisher.restarts) == ("rtmp", 0, 0)
+        assert output.target == f"rtmp://127.0.0.1:{rtmp_server.port}/live/***"
+        assert (output.name, output.dropped, output.restarts) == ("rtmp", 0, 0)
     assert found.unbroken
     assert found.times[-1] - found.times[0] == pytest.approx(4 - 1 / FPS, abs=0.05)
     assert found.offset_s() < 0.1
@@ -71,10 +72,10 @@ async def test_an_rtmp_server_gets_pictures_and_audio(rtmp_server: RtmpServer) -
 
 async def test_a_recording_is_split_and_loses_nothing(tmp_path: Path) -> None:
     async with studio_outputs() as outputs:
-        publisher = outputs.start(record(tmp_path, segment_s=1))
-        await until(lambda: publisher.state == "up")
+        output = outputs.start(record(tmp_path, segment_s=1))
+        await until(lambda: output.state == "up")
         await sent(outputs.studio, 5 * FPS)
-        await publisher.stop()
+        await output.stop(Deadline.after())
         last = outputs.studio.sent
     files = recorded(tmp_path)
     assert len(files) >= 5
@@ -94,8 +95,8 @@ async def test_a_recording_is_split_and_loses_nothing(tmp_path: Path) -> None:
 async def test_a_change_of_picture_or_audio_begins_a_new_file(tmp_path: Path) -> None:
     pictures(192, 108)  # encoded before, not on the way
     async with studio_outputs(audio=False) as outputs:
-        publisher = outputs.start(record(tmp_path))
-        await until(lambda: publisher.state == "up")
+        output = outputs.start(record(tmp_path))
+        await until(lambda: output.state == "up")
         outputs.studio.audio = True
         await sent(outputs.studio, FPS + 5)
         outputs.studio.size = (192, 108)
@@ -104,25 +105,25 @@ async def test_a_change_of_picture_or_audio_begins_a_new_file(tmp_path: Path) ->
     assert joined(files).unbroken
     assert [bool(f.samples) for f in files] == [False, True, True]
     assert [f.sizes for f in files] == [{(320, 180)}, {(320, 180)}, {(192, 108)}]
-    assert publisher.restarts == 0
+    assert output.restarts == 0
 
 
 async def test_a_killed_recorder_leaves_files_that_play(tmp_path: Path) -> None:
     async with studio_outputs() as outputs:
-        publisher = outputs.start(record(tmp_path))
+        output = outputs.start(record(tmp_path))
         for life in range(3):
             await until(lambda n=life: len(os.listdir(tmp_path)) == n + 1)
             await sent(outputs.studio, FPS + random.randrange(FPS))
-            assert publisher.pid is not None
-            os.kill(publisher.pid, signal.SIGKILL)
+            assert output.pid is not None
+            os.kill(output.pid, signal.SIGKILL)
         await until(lambda: len(os.listdir(tmp_path)) == 4)
-        await until(lambda: publisher.state == "up")
+        await until(lambda: output.state == "up")
     files = recorded(tmp_path)
     assert all(file.unbroken for file in files)
     for before, after in pairwise(files):
         # up to a GOP to the kill, and up to another until the next file can begin
         assert (after.numbers[0] - before.numbers[-1]) % ROUND <= 2 * FPS + 2
-    assert publisher.restarts == 3
+    assert output.restarts == 3
     assert outputs.codes().count(Code.OUT_DOWN) == 3
 
 
@@ -167,10 +168,10 @@ async def hls_site(folder: Path) -> AsyncIterator[str]:
 
 async def test_a_browser_plays_hls(chromium_path: str) -> None:
     async with studio_outputs() as outputs, async_playwright() as playwright:
-        publisher = outputs.start(HlsSettings(segment_s=1, segments=4))
-        folder = publisher.folder
+        output = outputs.start(HlsSettings(segment_s=1, segments=4))
+        folder = output.folder
         assert folder is not None
-        await until(lambda: publisher.state == "up")
+        await until(lambda: output.state == "up")
         browser = await playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
         async with hls_site(folder) as site:
             page = await browser.new_page()
@@ -192,11 +193,11 @@ async def test_hls_goes_on_after_its_process_was_killed(tmp_path: Path) -> None:
     (strange / "keep.m4s").touch()
     pictures(192, 108)
     async with studio_outputs() as outputs:
-        publisher = outputs.start(settings)
+        output = outputs.start(settings)
         await until(lambda: len(segments(strange)) >= 2)
         first = segments(strange)
-        os.kill(publisher.pid or 0, signal.SIGKILL)
-        await until(lambda: publisher.restarts == 1 and publisher.state == "up")
+        os.kill(output.pid or 0, signal.SIGKILL)
+        await until(lambda: output.restarts == 1 and output.state == "up")
         await until(lambda: min(segments(strange), default=0) > max(first))
         outputs.studio.size = (192, 108)
         await until(lambda: "DISCONTINUITY" in (strange / "index.m3u8").read_text())
@@ -248,4 +249,4 @@ def test_the_process_starts_without_anything_heavy() -> None:
     )
     modules = set(done.stdout.split())
     assert "av" in modules
-    assert not modules & {"torch", "numpy", "pydantic", "asyncio", "aiohttp"}
+    assert not modules & {"torch", "numpy", "cv2", "asyncio", "aiohttp"}

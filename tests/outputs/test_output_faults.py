@@ -23,7 +23,7 @@ from peers.waiting import until
 
 from streamsr.core.events import Code, EventLog
 from streamsr.core.settings import PublishSettings
-from streamsr.outputs.output import Publisher
+from streamsr.outputs.output import Output
 
 BACK_S = 12.0  # for an output after its peer is well again
 LAG_S = 1.0  # a loop that waits for one of the peers is late by seconds
@@ -34,7 +34,7 @@ CANARY = "p@ss/w%rd:#1"
 class Fault:
     """A peer that is ill at first, and can be made well; ``newest`` is the last it was given."""
 
-    publisher: Publisher
+    output: Output
     heal: Callable[[], None]
     newest: Callable[[], int]
 
@@ -89,7 +89,7 @@ async def test_peers_that_fail_disturb_nobody_and_are_found_again(
             hole.forward()
             hole.reset()  # bytes are missing for good: nobody could go on with that connection
 
-        def publisher(url: str) -> Publisher:
+        def output(url: str) -> Output:
             return outputs.start(PublishSettings(url=url))
 
         try:
@@ -104,18 +104,18 @@ async def test_peers_that_fail_disturb_nobody_and_are_found_again(
                 }
                 faults = {
                     key: Fault(
-                        publisher(rtmp_server.url(key, port=at)),
+                        output(rtmp_server.url(key, port=at)),
                         heal,
                         lambda key=key: newest_at(rtmp_server.url(key)),
                     )
                     for key, (at, heal) in rtmp.items()
                 }
                 faults["frozen"] = Fault(
-                    publisher(frozen.url()),
+                    output(frozen.url()),
                     frozen.thaw,
                     lambda: newest_of(frozen.files()[-1]),
                 )
-                well = [f.publisher for key, f in faults.items() if key not in ("mute", "refused")]
+                well = [f.output for key, f in faults.items() if key not in ("mute", "refused")]
                 await until(lambda: all(p.state == "up" for p in [recording, *well]))
                 stalled.stall()
                 hole.black_hole()
@@ -124,7 +124,7 @@ async def test_peers_that_fail_disturb_nobody_and_are_found_again(
                 while time.monotonic() < until_s:
                     resetting.reset()
                     await asyncio.sleep(0.2)
-                ill = {key: f.publisher.restarts for key, f in faults.items()}
+                ill = {key: f.output.restarts for key, f in faults.items()}
                 assert all(ill[key] for key in ("resetting", "mute", "refused")), ill
 
                 goal = outputs.studio.sent
@@ -150,8 +150,8 @@ async def test_a_frozen_server_does_not_keep_anybody_from_stopping(
     rtsp_server: RtspServer,
 ) -> None:
     async with studio_outputs() as outputs:
-        publisher = outputs.start(PublishSettings(url=rtsp_server.url()))
-        await until(lambda: publisher.state == "up")
+        output = outputs.start(PublishSettings(url=rtsp_server.url()))
+        await until(lambda: output.state == "up")
         rtsp_server.freeze()
         other = outputs.start(PublishSettings(url=rtsp_server.url()))  # cannot even open
         await until(lambda: other.pid is not None)
@@ -163,15 +163,15 @@ async def test_a_frozen_server_does_not_keep_anybody_from_stopping(
 async def test_a_server_that_comes_back_is_soon_published_to(rtmp_server: RtmpServer) -> None:
     took = []
     async with studio_outputs() as outputs:
-        publisher = outputs.start(PublishSettings(url=rtmp_server.url()))
+        output = outputs.start(PublishSettings(url=rtmp_server.url()))
         for _ in range(3):
-            await until(lambda: publisher.state == "up", BACK_S)
+            await until(lambda: output.state == "up", BACK_S)
             rtmp_server.kill()
-            await until(lambda: publisher.state == "down")
+            await until(lambda: output.state == "down")
             await sent(outputs.studio, random.randrange(FPS))
             rtmp_server.start()
             begun_s = time.monotonic()
-            await until(lambda: publisher.state == "up", BACK_S)
+            await until(lambda: output.state == "up", BACK_S)
             took.append(time.monotonic() - begun_s)
     assert max(took) < 5
     codes = [code for code, _ in groupby(outputs.codes())]  # it may be down for two reasons
@@ -204,7 +204,7 @@ async def test_no_password_gets_out(
             await until(lambda: good.state == "up")
             await until(lambda: all(p.restarts for p in bad), 12)
             command = command_of(good.pid or 0)
-            words = [p.target for p in outputs.publishers]
+            words = [p.target for p in outputs.running]
         assert server.files(), "the right password is let in"
     log = EventLog(time.monotonic)
     for event in outputs.events:
@@ -231,7 +231,7 @@ async def main():
         up, stuck = [outputs.start(PublishSettings(url=url)) for url in {urls!r}]
         await until(lambda: recording.state == up.state == "up" and stuck.pid)
         await sent(outputs.studio, 10)
-        print(*(p.pid for p in outputs.publishers), flush=True)
+        print(*(p.pid for p in outputs.running), flush=True)
         await asyncio.Event().wait()
 asyncio.run(main())
 """

@@ -8,42 +8,46 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Event
-from streamsr.core.settings import HlsSettings, PublishSettings, RecordSettings
-from streamsr.outputs.output import Publisher
+from streamsr.core.settings import RecordSettings
+from streamsr.core.status import OutputState
+from streamsr.outputs.output import Output
 from streamsr.outputs.retention import recording_of
+from streamsr.outputs.target import TargetSettings
 
 from .studio import FPS, Seen, Studio, seen
 from .waiting import until
 
 __all__ = ["Outputs", "joined", "record", "recorded", "sent", "studio_outputs"]
 
-Settings = PublishSettings | HlsSettings | RecordSettings
-
 
 @dataclass
 class Outputs:
-    """Running publishers of one studio, and what they said."""
+    """Running outputs of one studio, and what they said."""
 
     studio: Studio
     events: list[Event] = field(default_factory=list)
-    publishers: list[Publisher] = field(default_factory=list)
+    running: list[Output] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    def start(self, settings: Settings, give_up_s: float | None = None) -> Publisher:
-        studio = self.studio
-        publisher = Publisher(
-            "cam", settings, studio.broadcaster, studio.status, self.events.append, give_up_s
-        )
-        self.publishers.append(publisher)
-        self.tasks.append(asyncio.create_task(publisher.run()))
-        return publisher
+    def start(
+        self, settings: TargetSettings, give_up_s: float | None = None, **options: Any
+    ) -> Output:
+        """Runs an output; ``options`` are Output's own."""
+        broadcaster, emit = self.studio.broadcaster, self.events.append
+        output = Output("cam", settings, broadcaster, emit, give_up_s, **options)
+        self.running.append(output)
+        self.tasks.append(asyncio.create_task(output.run()))
+        return output
 
     async def stop(self) -> None:
-        await asyncio.gather(*(publisher.stop() for publisher in self.publishers))
+        """Stops all of them at one deadline."""
+        deadline = Deadline.after()
+        await asyncio.gather(*(output.stop(deadline) for output in self.running))
         await asyncio.gather(*self.tasks)
-        assert [p.state for p in self.publishers] == ["off"] * len(self.publishers)
-        assert all(p.pid is None for p in self.publishers)
+        assert all(output.state is OutputState.OFF for output in self.running)
+        assert all(output.pid is None for output in self.running)
 
     def codes(self) -> list[Code]:
         return [event.code for event in self.events]

@@ -20,8 +20,8 @@ import av
 import numpy as np
 
 from streamsr.core.packet import Packet, Track
-from streamsr.core.status import StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
+from streamsr.ipc.messages import StreamFormat
 
 from .clip import number_in, scene
 
@@ -43,14 +43,20 @@ class Studio:
     def __init__(self, *, audio: bool = True, size: tuple[int, int] = (320, 180)) -> None:
         self.broadcaster = Broadcaster(self._ask)
         self.asked = 0  # how often a keyframe was asked for; it comes when it comes
-        self.audio = audio
         self.size = size
         self.sent = 0  # pictures
         self.lag_s = 0.0
         self._task: asyncio.Task[None] | None = None
+        self.audio = audio
 
-    def status(self) -> StreamStatus:
-        return StreamStatus("cam", "live", "fast", "cpu", "", "", rate=FPS, audio=self.audio)
+    @property
+    def audio(self) -> bool:
+        return self._audio
+
+    @audio.setter
+    def audio(self, audio: bool) -> None:
+        self._audio = audio
+        self.broadcaster.format = StreamFormat("cam", Fraction(FPS), *self.size, audio)
 
     async def __aenter__(self) -> Self:
         pictures(*self.size)
