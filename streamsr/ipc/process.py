@@ -56,6 +56,7 @@ class SupervisedProcess(ABC):
         self._limits = limits
         self._child: _Child | None = None
         self._running: asyncio.Task[None] | None = None
+        self._logged = ""  # the newest traceback
 
     @property
     def pid(self) -> int | None:
@@ -125,12 +126,18 @@ class SupervisedProcess(ABC):
         except RestartError as error:
             return str(error)
         except Exception as error:  # a supervisor: whatever the fault is, another process is needed
-            log.error("%s: %s", self._command[0], redact(format_exc()))
+            self._log(format_exc())
             return type(error).__name__
         finally:
             await child.end(self._limits.silence_s)
             self._child = None
             self.ended()
+
+    def _log(self, trace: str) -> None:
+        """Logs a traceback, unless it is the same as last time: a fault may last for days."""
+        if trace != self._logged:
+            self._logged = trace
+            log.error("%s: %s", self._command[0], redact(trace))
 
     async def _attend(self, child: "_Child") -> str | None:
         """Feeds a process and handles what it sends, until it ends or either fails."""
