@@ -1,7 +1,4 @@
-"""Watching: WHEP, the page, HLS, snapshots, metrics, health. Never touches a picture."""
+"""The web server: WHEP, the page, HLS, snapshots, metrics, health. It decodes nothing.
 
-from streamsr.serve.app import Server
-from streamsr.serve.credentials import make_tls, read_token
-from streamsr.serve.viewer_session import Deadlines, Served
-
-__all__ = ["Deadlines", "Served", "Server", "make_tls", "read_token"]
+Nothing is imported here, so that ``auth`` and ``served`` can be had without the web framework.
+"""

@@ -1,27 +1,113 @@
-"""Who may ask, how often, and which pages a browser may be on when it asks."""
+"""Access to the server: its token and certificate, and which requests are refused.
 
+Never says a secret in an error. Imports no web framework: settings are checked before there is one.
+"""
+
+import base64
+import binascii
 import hmac
 import ipaddress
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from aiohttp import web
-from multidict import CIMultiDict
-from yarl import URL
+from streamsr.core.errors import ConfigError
+from streamsr.core.redact import protect_word
+from streamsr.core.settings import ServeSettings
+from streamsr.serve.limits import ServerLimits
+from streamsr.serve.rate_limit import Failures, RateLimit, client_of
 
-from streamsr.serve.credentials import check_token, presented_token
-from streamsr.serve.rate_limit import Failures, Rates, asker
+__all__ = [
+    "AccessControl",
+    "Refusal",
+    "check_exposure",
+    "check_serve",
+    "is_loopback",
+    "make_tls",
+    "presented_token",
+    "read_token",
+]
 
-__all__ = ["Guard", "is_loopback"]
-
-OPEN = "/livez"  # for whoever watches over the process; it says nothing of anyone's
-
-# Eight pages that play HLS and show sixteen cameras ask for about 60 things a second. Behind a
-# proxy all viewers have its address, which is this machine's as a rule.
-PER_S, BURST = 50.0, 200
-LOCAL_PER_S, LOCAL_BURST = 200.0, 1000
-
+VARIABLE = "STREAMSR_TOKEN"
+SHORTEST = 16  # characters of a token
+SELF_SIGNED = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 365 "
+    "-subj /CN=streamsr -keyout key.pem -out certificate.pem"
+)
+OPEN = "/livez"  # for supervisors of the process: it tells nothing of any stream
 READING = ("GET", "HEAD", "OPTIONS")
 OWN_SITE = (None, "same-origin", "none")  # of Sec-Fetch-Site; "none" is the address bar
-CHALLENGE = 'Basic realm="streamsr", charset="UTF-8"', 'Bearer realm="streamsr"'
+CHALLENGES = tuple(
+    ("WWW-Authenticate", challenge)
+    for challenge in ('Basic realm="streamsr", charset="UTF-8"', 'Bearer realm="streamsr"')
+)
+
+
+def check_serve(settings: ServeSettings) -> None:
+    """Raise ConfigError for what would stop the server at once."""
+    check_exposure(settings.host, read_token(settings), make_tls(settings))
+
+
+def read_token(settings: ServeSettings) -> str | None:
+    """The token of ``token_file``, or else of the environment; None where neither is set.
+
+    From now on redact() removes it. Raises ConfigError where it cannot be read or is too weak.
+    """
+    path = settings.token_file
+    if path is not None:
+        where = f"serve.token_file {path}"
+        token = _read(path, where).decode(errors="replace").partition("\n")[0].rstrip("\r")
+    elif VARIABLE in os.environ:
+        where, token = VARIABLE, os.environ[VARIABLE]
+    else:
+        return None
+    _check_token(token, where)
+    protect_word(token)
+    return token
+
+
+def make_tls(settings: ServeSettings) -> ssl.SSLContext | None:
+    """The server's side of TLS 1.2 and later; None where no certificate is set.
+
+    Raises ConfigError for files that cannot be read or do not belong together.
+    """
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return None
+    _read(certificate, f"serve.tls_certificate {certificate}")
+    if b"ENCRYPTED" in _read(key, f"serve.tls_key {key}"):
+        raise ConfigError(f"serve.tls_key {key}: it needs a password, allowed is a key without")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(certificate, key, password="")  # never asks at the terminal
+    except ssl.SSLError as error:
+        mismatch = "MISMATCH" in (error.reason or "")
+        why = "they do not belong together" if mismatch else "allowed are PEM files"
+        raise ConfigError(
+            f"serve.tls_certificate {certificate} and serve.tls_key {key}: {why}"
+        ) from None
+    return context
+
+
+def check_exposure(host: str, token: str | None, tls: ssl.SSLContext | None) -> None:
+    """Raise ConfigError for a weak token, and where strangers could watch, or read along."""
+    if token is not None:
+        _check_token(token, "token")
+    missing = []
+    if token is None:
+        missing.append("a token (serve.token_file, or STREAMSR_TOKEN in the environment)")
+    if tls is None:
+        missing.append(f"TLS (serve.tls_certificate and serve.tls_key, made by: {SELF_SIGNED})")
+    if missing and not is_loopback(host):
+        raise ConfigError(
+            f"listening on {host}: off loopback a token and TLS are needed, and what is missing is "
+            + " and ".join(missing)
+        )
 
 
 def is_loopback(host: str) -> bool:
@@ -32,8 +118,34 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-class Guard:
-    """Turns away requests that have no business here.
+def presented_token(authorization: str) -> str | None:
+    """The token in an Authorization header: Bearer (RFC 6750), or Basic's password (RFC 7617).
+
+    Basic is what makes a browser ask for it and send it along from then on. None: neither of both.
+    """
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
+        return None
+    try:
+        pair = base64.b64decode(value.strip(), validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+    return pair.partition(":")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The response to a request that is not handled."""
+
+    status: int
+    text: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class AccessControl:
+    """Decides which requests are refused.
 
     With a token, all but /livez need it, whatever they ask for: as ``Authorization: Bearer``, or
     as the password of Basic, for which browsers ask. Without one the server is for this machine
@@ -42,59 +154,74 @@ class Guard:
     other sites ask of us too, so these are told apart (CSRF).
     """
 
-    def __init__(self, token: str | None) -> None:
-        """Raises ConfigError for a token that is too short."""
-        if token is not None:
-            check_token(token, "token")
+    def __init__(self, token: str | None, limits: ServerLimits) -> None:
         self._token = token
         self._failures = Failures()
-        self._rates = Rates(PER_S, BURST)
-        self._local_rates = Rates(LOCAL_PER_S, LOCAL_BURST)
+        self._rates = RateLimit(limits.per_s, limits.burst)
+        self._local_rates = RateLimit(limits.local_per_s, limits.local_burst)
 
-    def check(self, request: web.Request, now_s: float) -> None:
-        """Raises HTTPForbidden, HTTPUnauthorized or HTTPTooManyRequests."""
-        if request.path != OPEN:
-            address = asker(request.remote or "")
-            self._check_rate(address, now_s)
-            if self._token is not None:
-                self._check_token(request, self._token, address, now_s)
-        if self._token is None and not is_loopback(_hostname(request)):
-            raise web.HTTPForbidden(text="without a token this server is for localhost only")
-        _check_site(request)
+    def check(
+        self, method: str, path: str, address: str, headers: Mapping[str, str], now_s: float
+    ) -> Refusal | None:
+        """Return why a request from ``address`` is refused; None where it is to be handled."""
+        refusal = None
+        if path != OPEN:
+            client = client_of(address)
+            refusal = self._check_rate(client, now_s) or self._check_token(client, headers, now_s)
+        if refusal is None and self._token is None and not is_loopback(_host_of(headers)):
+            refusal = Refusal(403, "without a token this server is for localhost only")
+        return refusal or _check_site(method, headers)
 
-    def _check_rate(self, address: str, now_s: float) -> None:
-        rates = self._local_rates if is_loopback(address) else self._rates
-        wait_s = rates.wait_s(address, now_s)
-        if wait_s:
-            raise web.HTTPTooManyRequests(
-                text="too many requests", headers={"Retry-After": str(wait_s)}
-            )
+    def _check_rate(self, client: str, now_s: float) -> Refusal | None:
+        rates = self._local_rates if is_loopback(client) else self._rates
+        wait_s = rates.wait_s(client, now_s)
+        if not wait_s:
+            return None
+        return Refusal(429, "too many requests", (("Retry-After", str(wait_s)),))
 
-    def _check_token(self, request: web.Request, token: str, address: str, now_s: float) -> None:
-        if self._failures.blocked(address, now_s):
-            raise web.HTTPTooManyRequests(
-                text="too many wrong tokens", headers={"Retry-After": "60"}
-            )
-        header = request.headers.get("Authorization", "")
-        got = presented_token(header) or ""
-        if not hmac.compare_digest(got.encode(errors="surrogateescape"), token.encode()):
-            if header:  # without any it is no guess
-                self._failures.add(address, now_s)
-            challenge = CIMultiDict(("WWW-Authenticate", scheme) for scheme in CHALLENGE)
-            raise web.HTTPUnauthorized(text="a token is needed", headers=challenge)
+    def _check_token(self, client: str, headers: Mapping[str, str], now_s: float) -> Refusal | None:
+        if self._token is None:
+            return None
+        if self._failures.blocked(client, now_s):
+            return Refusal(429, "too many wrong tokens", (("Retry-After", "60"),))
+        header = headers.get("Authorization", "")
+        token = presented_token(header) or ""
+        if hmac.compare_digest(token.encode(errors="surrogateescape"), self._token.encode()):
+            return None
+        if header:  # without any it is no guess
+            self._failures.add(client, now_s)
+        return Refusal(401, "a token is needed", CHALLENGES)
 
 
-def _check_site(request: web.Request) -> None:
+def _check_site(method: str, headers: Mapping[str, str]) -> Refusal | None:
     """Refuse what a page of another site asks, and any writing for which it may have asked."""
-    origin, host = request.headers.get("Origin"), request.headers.get("Host", "")
+    origin, host = headers.get("Origin"), headers.get("Host", "")
     own = origin is None or origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
-    site = request.headers.get("Sec-Fetch-Site")
-    if not own or (request.method not in READING and site not in OWN_SITE):
-        raise web.HTTPForbidden(text="requests from other sites are not taken")
+    if own and (method in READING or headers.get("Sec-Fetch-Site") in OWN_SITE):
+        return None
+    return Refusal(403, "requests from other sites are not taken")
 
 
-def _hostname(request: web.Request) -> str:
+def _host_of(headers: Mapping[str, str]) -> str:
     try:
-        return URL(f"http://{request.headers.get('Host', '')}").host or ""
+        return urlsplit(f"//{headers.get('Host', '')}").hostname or ""
     except ValueError:
         return ""
+
+
+def _check_token(token: str, where: str) -> None:
+    """Raise ConfigError for a token that is soon guessed or that a header cannot carry."""
+    if len(token) < SHORTEST:
+        raise ConfigError(
+            f"{where}: got a token of {len(token)} characters, allowed are {SHORTEST} and more; "
+            "make one: openssl rand -hex 32"
+        )
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise ConfigError(f"{where}: a token is made of ASCII letters, digits and punctuation")
+
+
+def _read(path: Path, where: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{where} cannot be read: {error.strerror}") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from streamsr.serve.viewer_session import Served
+from streamsr.serve.served import Served
 
 __all__ = ["Hls"]
 
@@ -38,7 +38,7 @@ class Hls:
         path = served.hls / name
         if not await asyncio.to_thread(_is_plain, path):
             raise web.HTTPNotFound(text="no such file")
-        # A name is used again after a restart: whoever has the file asks whether it is the same.
+        # A name is used again after a restart: players that have the file ask if it is the same.
         headers = {"Content-Type": TYPES[path.suffix], "Cache-Control": "no-cache"}
         response = web.FileResponse(path, headers=headers)
         try:

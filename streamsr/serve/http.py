@@ -1,4 +1,4 @@
-"""HTTP manners: bounded bodies, headers on every response, errors as one line of text."""
+"""What all HTTP handlers share: bounded bodies, common headers, errors as one line of text."""
 
 import asyncio
 import logging
@@ -9,12 +9,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from streamsr.core.redact import redact
-from streamsr.serve.auth import Guard
+from streamsr.serve.auth import AccessControl
 
-__all__ = ["BODY_BYTES", "add_headers", "manners", "protocol_log", "read_text"]
+__all__ = ["BODY_BYTES", "add_headers", "make_middleware", "protocol_log", "read_text"]
 
 BODY_BYTES = 128 * 1024
-BODY_S = 10.0  # for a body to arrive
 
 HEADERS = {
     "Server": "streamsr",
@@ -35,31 +34,35 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 
 def protocol_log() -> logging.Logger:
-    """Where aiohttp logs, without the requests it cannot parse.
+    """The log that aiohttp writes, without the requests it cannot parse.
 
     It would log each with a traceback and the line at fault, in which there may be a secret.
     """
     found = logging.getLogger(f"{__name__}.protocol")
-    found.addFilter(_is_not_theirs)
+    found.addFilter(_is_our_fault)
     return found
 
 
-def _is_not_theirs(record: logging.LogRecord) -> bool:
+def _is_our_fault(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
-def manners(guard: Guard) -> Middleware:
-    """Build the middleware around all handlers."""
+def make_middleware(access: AccessControl) -> Middleware:
+    """Return what runs around all handlers: refuses requests, and hides what went wrong."""
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            guard.check(request, asyncio.get_running_loop().time())
-            return await handler(request)
+            now_s = asyncio.get_running_loop().time()
+            remote = request.remote or ""
+            refusal = access.check(request.method, request.path, remote, request.headers, now_s)
+            if refusal is None:
+                return await handler(request)
+            return web.Response(status=refusal.status, text=refusal.text, headers=refusal.headers)
         except web.HTTPException:
             raise  # short plain text already
         except Exception:
-            # The outermost place: whatever went wrong, the asker only learns that it did. The path
+            # The outermost place: whatever went wrong, the client only learns that it did. The path
             # may hold a session's secret and stays out of the log.
             log.error("a %s request failed: %s", request.method, redact(traceback.format_exc()))
             return web.Response(status=500, text="internal error")
@@ -67,7 +70,7 @@ def manners(guard: Guard) -> Middleware:
     return middleware
 
 
-async def read_text(request: web.Request, content_type: str) -> str:
+async def read_text(request: web.Request, content_type: str, within_s: float) -> str:
     """Read a small body of this type.
 
     Raises HTTPUnsupportedMediaType, HTTPRequestEntityTooLarge, HTTPRequestTimeout or
@@ -78,13 +81,13 @@ async def read_text(request: web.Request, content_type: str) -> str:
     try:
         if (request.content_length or 0) > BODY_BYTES:
             raise web.HTTPRequestEntityTooLarge(BODY_BYTES, request.content_length or 0)
-        async with asyncio.timeout(BODY_S):
+        async with asyncio.timeout(within_s):
             return (await request.read()).decode()
     except web.HTTPRequestEntityTooLarge:
         text = f"the body is over {BODY_BYTES} bytes"
         raise web.HTTPRequestEntityTooLarge(BODY_BYTES, BODY_BYTES + 1, text=text) from None
     except TimeoutError:
-        raise web.HTTPRequestTimeout(text=f"no whole body within {BODY_S:g} s") from None
+        raise web.HTTPRequestTimeout(text=f"no whole body within {within_s:g} s") from None
     except (ConnectionError, web.RequestPayloadError):
         raise web.HTTPBadRequest(text="the body broke off") from None
     except UnicodeDecodeError:

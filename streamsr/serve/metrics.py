@@ -10,20 +10,23 @@ from prometheus_client.registry import Collector
 
 from streamsr.core.events import Code
 from streamsr.core.redact import redact
-from streamsr.core.status import OutputStatus, StreamStatus
-from streamsr.serve.viewer_session import Served, Sessions
+from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
+from streamsr.serve.served import Served
+from streamsr.serve.viewer_session import ViewerSessions
 
 __all__ = ["Metrics"]
 
 Events = Callable[[], Mapping[Code, int]]
 Row = tuple[Sequence[str], float]  # label values, value
-OTHER = "other"  # cause of the drops that the stream gave no cause for
+OTHER = "other"  # cause of the drops for which the stream names none
 
 
 class Metrics:
     """The handler of /metrics."""
 
-    def __init__(self, streams: Mapping[str, Served], sessions: Sessions, events: Events) -> None:
+    def __init__(
+        self, streams: Mapping[str, Served], sessions: ViewerSessions, events: Events
+    ) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(_Streams(streams, sessions, events))
         ProcessCollector(registry=self._registry)
@@ -32,7 +35,7 @@ class Metrics:
         return [web.get("/metrics", self.scrape)]
 
     async def scrape(self, request: web.Request) -> web.Response:
-        """All metrics, in the text format that the asker prefers."""
+        """All metrics, in the text format that the client prefers."""
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         body = encode(self._registry)
         return web.Response(body=body, headers={"Content-Type": content_type})
@@ -41,7 +44,9 @@ class Metrics:
 class _Streams(Collector):
     """The metrics of all streams."""
 
-    def __init__(self, streams: Mapping[str, Served], sessions: Sessions, events: Events) -> None:
+    def __init__(
+        self, streams: Mapping[str, Served], sessions: ViewerSessions, events: Events
+    ) -> None:
         self._streams = streams
         self._sessions = sessions
         self._events = events
@@ -51,12 +56,14 @@ class _Streams(Collector):
         statuses = {name: one.status() for name, one in served.items()}
         outputs = [(name, output) for name, one in served.items() for output in one.outputs()]
         viewers = [((name,), self._sessions.watching(name)) for name in served]
+        dropped = [((name,), self._sessions.dropped(name)) for name in served]
         events = [((code.value,), count) for code, count in self._events().items()]
         yield from _counts(statuses)
         yield from _measures(statuses)
         yield from _self_checks(statuses)
         yield from _outputs(outputs)
         yield _gauge("viewers", "WebRTC sessions now", ["stream"], viewers)
+        yield _counter("viewer_dropped_packets", "Packets not sent to viewers", ["stream"], dropped)
         yield _counter("events", "What happened, by the code in the log", ["code"], events)
 
 
@@ -79,13 +86,13 @@ def _counts(statuses: Mapping[str, StreamStatus]) -> Iterator[Metric]:
 def _measures(statuses: Mapping[str, StreamStatus]) -> Iterator[Metric]:
     """What goes up and down. Rate and latency are a live stream's: others have none."""
     label = ["stream"]
-    up = [((n,), float(s.state == "live")) for n, s in statuses.items()]
-    rates = [((n,), s.fps if s.state == "live" else 0.0) for n, s in statuses.items()]
+    up = [((n,), float(s.state == StreamState.LIVE)) for n, s in statuses.items()]
+    rates = [((n,), s.fps if s.state == StreamState.LIVE else 0.0) for n, s in statuses.items()]
     latencies = [
         ((name, quantile), value / 1000)
         for name, status in statuses.items()
         for quantile, value in (("0.5", status.latency_p50_ms), ("0.99", status.latency_p99_ms))
-        if value is not None and status.state == "live"
+        if value is not None and status.state == StreamState.LIVE
     ]
     kinds = ["stream", "model", "wanted", "device", "input", "output"]
     facts = [
@@ -104,7 +111,7 @@ def _self_checks(statuses: Mapping[str, StreamStatus]) -> Iterator[Metric]:
     gains = [
         ((name,), status.self_check_gain_db)
         for name, status in statuses.items()
-        if status.self_check_gain_db is not None and status.state == "live"
+        if status.self_check_gain_db is not None and status.state == StreamState.LIVE
     ]
     loses = [((n,), float(s.self_check_loses)) for n, s in statuses.items() if s.self_checks]
     checks = [
@@ -125,9 +132,11 @@ def _outputs(outputs: Sequence[tuple[str, OutputStatus]]) -> Iterator[Metric]:
 
     labels = ["stream", "output"]
     up, dropped, restarts = "output_up", "output_dropped_packets", "output_restarts"
-    yield _gauge(up, "1 while it is written", labels, rows(lambda o: o.state == "up"))
+    yield _gauge(up, "1 while it is written", labels, rows(lambda o: o.state == OutputState.UP))
     yield _counter(dropped, "Packets it was too slow for", labels, rows(lambda o: o.dropped))
-    yield _counter(restarts, "Times its process began anew", labels, rows(lambda o: o.restarts))
+    yield _counter(
+        restarts, "Times its process was started again", labels, rows(lambda o: o.restarts)
+    )
 
 
 def _drops(status: StreamStatus) -> dict[str, int]:

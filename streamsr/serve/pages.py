@@ -10,7 +10,8 @@ from typing import Any
 from aiohttp import web
 
 from streamsr.core.redact import redact
-from streamsr.serve.viewer_session import Served
+from streamsr.core.status import StreamState
+from streamsr.serve.served import Served
 
 __all__ = ["Pages"]
 
@@ -62,7 +63,7 @@ class Pages:
         return web.json_response(_encode(name, served))
 
     async def livez(self, request: web.Request) -> web.Response:
-        """Whether the event loop turns. A dead camera does not matter here."""
+        """Whether the event loop runs. A dead camera does not matter here."""
         return web.Response(text="ok")
 
     async def readyz(self, request: web.Request) -> web.Response:
@@ -71,7 +72,7 @@ class Pages:
         A stream has an output size once a frame has been through its model.
         """
         statuses = [served.status() for served in self._streams.values()]
-        live = [status for status in statuses if status.state == "live"]
+        live = [status for status in statuses if status.state == StreamState.LIVE]
         ready = any(status.output for status in live)
         counts = Counter(status.state for status in statuses)
         states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none"

@@ -1,6 +1,5 @@
-"""One WebRTC connection to one viewer. What is odd about aiortc and aioice is dealt with here."""
+"""One WebRTC connection to one viewer, and the workarounds for aiortc and aioice."""
 
-import asyncio
 import uuid
 from collections.abc import Callable, Iterable
 
@@ -31,11 +30,19 @@ CODECS = {
 class Peer:
     """A connection that sends the packets of a stream to one viewer."""
 
-    def __init__(self, offer: Offer, request_keyframe: Callable[[], None]) -> None:
-        self.tracks: dict[str, PacketTrack] = {}
-        self.connected = asyncio.Event()  # set once, when packets can be sent
-        self.gone = asyncio.Event()  # set once, when no more can be
+    def __init__(
+        self,
+        offer: Offer,
+        request_keyframe: Callable[[], None],
+        connected: Callable[[], None],
+        lost: Callable[[], None],
+    ) -> None:
+        """``connected`` is called when packets can be sent, ``lost`` when no more can be."""
+        self.tracks: dict[Track, PacketTrack] = {}
         self._offer = offer
+        self._request_keyframe = request_keyframe
+        self._connected = connected
+        self._lost = lost
         # Without a list of its own aiortc asks a public STUN server where we are.
         self._pc = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
@@ -43,10 +50,9 @@ class Peer:
         self._pc.on("connectionstatechange", self._changed)
         # The transceivers must be there, with their codecs, before the offer is: aiortc chooses
         # the codec while it reads it, would choose VP8, and send our H.264 as such.
-        names = {"video": iter((Track.OUTPUT, Track.INPUT)), "audio": iter((Track.OPUS,))}
+        tracks = {"video": iter((Track.OUTPUT, Track.INPUT)), "audio": iter((Track.OPUS,))}
         for kind, wanted in offer.media:
-            name = next(names[kind], None) if wanted else None
-            self._add(kind, name, request_keyframe)
+            self._add(kind, next(tracks[kind], None) if wanted else None)
 
     async def answer(self) -> str:
         """Accept the offer; return the SDP answer. Raises UnacceptableOfferError."""
@@ -69,28 +75,26 @@ class Peer:
         return max((s.bytesReceived for s in stats.values() if s.type == "transport"), default=0)
 
     async def close(self) -> None:
-        """Say goodbye and free everything."""
+        """End the connection and free everything."""
         for track in self.tracks.values():
             track.stop()
         await self._pc.close()
-        self.gone.set()
 
     def _changed(self) -> None:
         if self._pc.connectionState == "connected":
-            self.connected.set()
+            self._connected()
         elif self._pc.connectionState in ("failed", "closed"):
-            self.gone.set()
+            self._lost()
 
-    def _add(self, kind: str, name: str | None, request_keyframe: Callable[[], None]) -> None:
-        if name is None:
+    def _add(self, kind: str, track: Track | None) -> None:
+        if track is None:
             transceiver = self._pc.addTransceiver(kind, direction="inactive")
         else:
-            track = PacketTrack(name, request_keyframe)
-            self.tracks[name] = track
-            transceiver = self._pc.addTransceiver(track, direction="sendonly")
+            self.tracks[track] = PacketTrack(track, self._request_keyframe)
+            transceiver = self._pc.addTransceiver(self.tracks[track], direction="sendonly")
             if kind == "video":
-                _hook_keyframe_requests(transceiver.sender, request_keyframe)
-            if name == Track.INPUT:
+                _hook_keyframe_requests(transceiver.sender, self._request_keyframe)
+            if track == Track.INPUT:
                 # Chromium delays one video track of a media stream to fit its audio track. A
                 # stream of its own makes sure that this is the output.
                 transceiver.sender._stream_id = str(uuid.uuid4())
@@ -98,7 +102,7 @@ class Peer:
 
 
 def _hook_keyframe_requests(sender: RTCRtpSender, request_keyframe: Callable[[], None]) -> None:
-    """Have a viewer's PLI or FIR (RFC 4585, RFC 5104) reach the encoder.
+    """Make a viewer's PLI or FIR (RFC 4585, RFC 5104) reach the encoder.
 
     aiortc only remembers it for the encoder of its own, which ready-made packets never meet. There
     is no public way in; if a release renames the method, a test with a real PLI says so.

@@ -1,7 +1,7 @@
 """What a viewer may send us: SDP offers and trickled candidates, checked and cleaned. Pure.
 
-Everything in here comes from strangers. aiortc's parser believes what it reads, so only what is
-needed gets through to it.
+All of it comes from strangers. aiortc's parser trusts what it reads, so it is given only what is
+needed.
 """
 
 import ipaddress
@@ -33,7 +33,7 @@ class BadOfferError(ValueError):
 
 
 class UnacceptableOfferError(ValueError):
-    """It is audio, but asks for what we do not have."""
+    """It is valid, but asks for what is not offered here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +151,9 @@ def _check_media(media: list[MediaDescription]) -> None:
         if not m.rtcp_mux:
             raise UnacceptableOfferError("RTP and RTCP must share a port (rtcp-mux)")
         if m.ice is None or not UFRAG.fullmatch(m.ice.usernameFragment or ""):
-            raise BadOfferError("a media line without a audio ice-ufrag")
+            raise BadOfferError("a media line without a valid ice-ufrag")
         if not PASSWORD.fullmatch(m.ice.password or ""):
-            raise BadOfferError("a media line without a audio ice-pwd")
+            raise BadOfferError("a media line without a valid ice-pwd")
 
 
 def _check_bundle(description: SessionDescription) -> None:

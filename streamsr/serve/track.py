@@ -7,7 +7,7 @@ import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
-from streamsr.core.packet import Packet, Track
+from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
 from streamsr.ipc.broadcaster import EndOfStream, Subscription
 
 __all__ = ["PacketTrack"]
@@ -22,11 +22,15 @@ class PacketTrack(MediaStreamTrack):
     Opus), ``pts`` and ``time_base``.
     """
 
-    def __init__(self, name: str, request_keyframe: Callable[[], None]) -> None:
+    def __init__(self, track: Track, request_keyframe: Callable[[], None]) -> None:
         super().__init__()
-        self.kind = "audio" if name == Track.OPUS else "video"
-        starved = (lambda: None) if name == Track.OPUS else request_keyframe
-        self._queue = Subscription({name}, CAPACITY, starved)
+        self.kind = "audio" if track in AUDIO_TRACKS else "video"
+        self._queue = Subscription({track}, CAPACITY, request_keyframe)
+
+    @property
+    def dropped(self) -> int:
+        """Packets that were not sent: the sender was too slow, or they came before a keyframe."""
+        return self._queue.dropped
 
     def offer(self, packet: Packet) -> None:
         """Queue a packet for the sender; never waits."""

@@ -3,20 +3,27 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from contextlib import suppress
 
-from streamsr.core.status import OutputStatus, StreamStatus
-from streamsr.ipc.broadcaster import Broadcaster, EndOfStream
+from streamsr.core.deadline import Deadline
+from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve.av_sync import AvSync
+from streamsr.serve.limits import ServerLimits
 from streamsr.serve.peer import Peer
 from streamsr.serve.sdp import Fragment, Offer
 
-__all__ = ["Deadlines", "FullError", "Served", "Session", "Sessions", "UnsupportedRestartError"]
+__all__ = [
+    "CLOSE_SHARE",
+    "WATCH_S",
+    "FullError",
+    "UnsupportedRestartError",
+    "ViewerSession",
+    "ViewerSessions",
+]
 
-CAPACITY = 64  # packets between the broadcaster and a session: a stall of the loop of about 0.6 s
 MAX_CANDIDATES = 60  # trickled in one session: each makes us send checks to where it points
+CLOSE_SHARE = 0.3  # of the time for a stop: until a viewer's connection is closed
 WATCH_S = 1.0  # how often a session looks whether its viewer is still there
 
 log = logging.getLogger(__name__)
@@ -30,42 +37,34 @@ class UnsupportedRestartError(ValueError):
     """A viewer wants to restart ICE, which is not done here: it can begin a new session."""
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A stream that can be watched."""
-
-    broadcaster: Broadcaster
-    status: Callable[[], StreamStatus]
-    # A picture as JPEG; raises TimeoutError or StreamsrError in a few seconds where there is none
-    snapshot: Callable[[], Awaitable[bytes]] | None = None
-    hls: Path | None = None  # the folder of index.m3u8, which another process fills
-    outputs: Callable[[], Sequence[OutputStatus]] = tuple
-
-
-@dataclass(frozen=True, slots=True)
-class Deadlines:
-    """When a session is given up, in seconds."""
-
-    connect_s: float = 12.0  # from the answer to a connection
-    # From the last byte the viewer sent. It owes a report every 5 s at the latest, 7.5 s when
-    # randomised, even when it receives nothing (RFC 3550, 6.2 and 6.3.1).
-    silent_s: float = 15.0
-    close_s: float = 1.5  # for saying goodbye
-
-
-class Session:
-    """One viewer of one stream, from its offer to its end."""
+class ViewerSession:
+    """One viewer of one stream, from its offer to its end. ``run()`` it once, then close it."""
 
     def __init__(
-        self, stream: str, broadcaster: Broadcaster, offer: Offer, deadlines: Deadlines
+        self, stream: str, broadcaster: Broadcaster, offer: Offer, limits: ServerLimits
     ) -> None:
         self.stream = stream
         self._broadcaster = broadcaster
         self._ufrag = offer.ufrag
-        self._why = "it left"
         self._candidates = 0  # trickled so far
-        self._deadlines = deadlines
-        self._peer = Peer(offer, broadcaster.request_keyframe)
+        self._limits = limits
+        self._connected = asyncio.Event()  # or it never will be
+        self._ended = asyncio.Event()
+        self._why = ""  # it has ended
+        self._peer = Peer(
+            offer, broadcaster.request_keyframe, self._connected.set, lambda: self.end("it left")
+        )
+        tracks = self._peer.tracks
+        self._sync = AvSync(
+            tracks.keys(),
+            lambda packet: tracks[packet.track].offer(packet),
+            lambda: self.end("the stream ended"),
+        )
+
+    @property
+    def dropped(self) -> int:
+        """Packets that were not sent: before the first frame, or since the viewer was too slow."""
+        return self._sync.dropped + sum(track.dropped for track in self._peer.tracks.values())
 
     async def answer(self) -> str:
         """Return the SDP answer. Raises UnacceptableOfferError."""
@@ -76,80 +75,66 @@ class Session:
             raise
 
     async def trickle(self, fragment: Fragment) -> None:
-        """Take candidates that the viewer has found since its offer."""
+        """Add candidates that the viewer has found since its offer."""
         if fragment.ufrag not in (None, self._ufrag):
             raise UnsupportedRestartError("ICE restarts are not supported: send a new offer")
-        room = MAX_CANDIDATES - self._candidates
-        taken = fragment.candidates[:room]
+        taken = fragment.candidates[: MAX_CANDIDATES - self._candidates]
         self._candidates += len(taken)
         await self._peer.add_candidates(taken)
 
     async def run(self) -> str:
         """Send until the viewer or the stream goes; return why it ended, for the log."""
-        return await _first(self._send(), self._left())
+        try:
+            async with asyncio.timeout(self._limits.connect_s):
+                await self._connected.wait()
+        except TimeoutError:
+            return "it never connected"
+        self._broadcaster.add(self._sync)
+        try:
+            return await self._watch()
+        finally:
+            self._broadcaster.unsubscribe(self._sync)
 
-    def stop(self) -> None:
-        """Have ``run`` end."""
-        self._why = "it was ended"
-        self._peer.gone.set()
+    def end(self, why: str) -> None:
+        """Make ``run`` return; the first reason counts."""
+        self._why = self._why or why
+        self._ended.set()
+        self._connected.set()
 
     async def close(self) -> None:
-        """Say goodbye and free everything, within the deadline."""
+        """End the connection and free everything."""
         try:
-            async with asyncio.timeout(self._deadlines.close_s):
+            async with asyncio.timeout(Deadline.after().share(CLOSE_SHARE).left_s()):
                 await self._peer.close()
         except TimeoutError:
             log.warning("stream %s: a viewer's connection did not close in time", self.stream)
 
-    async def _send(self) -> str:
-        try:
-            async with asyncio.timeout(self._deadlines.connect_s):
-                await self._peer.connected.wait()
-        except TimeoutError:
-            return "it never connected"
-        return await _first(self._pump(), self._watch())
-
-    async def _pump(self) -> str:
-        """Move packets from the broadcaster to the tracks: those of one instant together."""
-        tracks = self._peer.tracks
-        pacer = AvSync()
-        subscription = self._broadcaster.subscribe(tracks.keys(), CAPACITY)
-        try:
-            while True:
-                for packet in pacer.push(await subscription.receive()):
-                    tracks[packet.track].offer(packet)
-        except EndOfStream:
-            return "the stream ended"
-        finally:
-            self._broadcaster.unsubscribe(subscription)
-
     async def _watch(self) -> str:
-        """Wait until nothing has come from the viewer for too long.
+        """Wait for the end, or until nothing has come from the viewer for too long.
 
         aioice notices too, but only after six failed checks, half a minute in all.
         """
         loop = asyncio.get_running_loop()
-        heard, heard_s = -1, loop.time()
-        while loop.time() - heard_s < self._deadlines.silent_s:
-            await asyncio.sleep(min(WATCH_S, self._deadlines.silent_s / 4))
-            received = await self._peer.received_bytes()
-            if received != heard:
-                heard, heard_s = received, loop.time()
+        received, received_s = -1, loop.time()
+        while loop.time() - received_s < self._limits.silent_s:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(WATCH_S, self._limits.silent_s / 4)):
+                    await self._ended.wait()
+                    return self._why
+            before, received = received, await self._peer.received_bytes()
+            if received != before:
+                received_s = loop.time()
         return "it vanished"
 
-    async def _left(self) -> str:
-        await self._peer.gone.wait()
-        return self._why
 
+class ViewerSessions:
+    """All sessions of a server. A session's secret is the right to end it."""
 
-class Sessions:
-    """All sessions of a server. Whoever knows a session's secret may end it."""
-
-    def __init__(self, viewers: int, deadlines: Deadlines) -> None:
-        self._viewers = viewers
-        self._deadlines = deadlines
+    def __init__(self, limits: ServerLimits) -> None:
+        self._limits = limits
         self._opening = 0
-        self._open: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+        self._open: dict[str, tuple[ViewerSession, asyncio.Task[None]]] = {}
+        self._dropped: Counter[str] = Counter()  # packets of ended sessions, by stream
         self._closed = False
 
     def __len__(self) -> int:
@@ -157,18 +142,22 @@ class Sessions:
 
     def watching(self, stream: str) -> int:
         """How many sessions of this stream there are."""
-        return sum(session.stream == stream for session, _ in self._open.values())
+        return len(self._of(stream))
+
+    def dropped(self, stream: str) -> int:
+        """How many packets of this stream were not sent to a viewer, since the server started."""
+        return self._dropped[stream] + sum(session.dropped for session in self._of(stream))
 
     async def open(self, stream: str, broadcaster: Broadcaster, offer: Offer) -> tuple[str, str]:
         """Begin a session; return its secret and its SDP answer.
 
         Raises FullError, or UnacceptableOfferError.
         """
-        if self._closed or len(self) >= self._viewers:
+        if self._closed or len(self) >= self._limits.viewers:
             raise FullError
         self._opening += 1
         try:
-            session = Session(stream, broadcaster, offer, self._deadlines)
+            session = ViewerSession(stream, broadcaster, offer, self._limits)
             answer = await session.answer()
             if self._closed:
                 await session.close()
@@ -181,27 +170,39 @@ class Sessions:
         log.info("stream %s: a viewer came, %d now", stream, len(self))
         return secret, answer
 
-    def find(self, stream: str, secret: str) -> Session | None:
+    def find(self, stream: str, secret: str) -> ViewerSession | None:
         """The session of this stream with this secret."""
         session, _ = self._open.get(secret, (None, None))
         return session if session is not None and session.stream == stream else None
 
-    async def end(self, session: Session) -> None:
+    async def end(self, session: ViewerSession) -> None:
         """End a session and wait until it is gone."""
-        await self._stop([pair for pair in self._open.values() if pair[0] is session])
+        pairs = [pair for pair in self._open.values() if pair[0] is session]
+        await self._end(pairs, Deadline.after())
 
-    async def close(self) -> None:
-        """End all sessions, and let none begin."""
+    async def close(self, deadline: Deadline) -> None:
+        """End all sessions, and refuse new ones."""
         self._closed = True
-        await self._stop(list(self._open.values()))
+        late = await self._end(list(self._open.values()), deadline)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
-    async def _stop(self, pairs: list[tuple[Session, asyncio.Task[None]]]) -> None:
+    def _of(self, stream: str) -> list[ViewerSession]:
+        return [session for session, _ in self._open.values() if session.stream == stream]
+
+    async def _end(
+        self, pairs: list[tuple[ViewerSession, asyncio.Task[None]]], deadline: Deadline
+    ) -> set[asyncio.Task[None]]:
+        """End sessions; return the tasks of those that are not gone by the deadline."""
         for session, _ in pairs:
-            session.stop()
-        if pairs:
-            await asyncio.wait([task for _, task in pairs])
+            session.end("it was ended")
+        if not pairs:
+            return set()
+        _, late = await asyncio.wait([task for _, task in pairs], timeout=deadline.left_s())
+        return late
 
-    async def _supervise(self, secret: str, session: Session) -> None:
+    async def _supervise(self, secret: str, session: ViewerSession) -> None:
         why = "it failed"
         try:
             why = await session.run()
@@ -213,16 +214,5 @@ class Sessions:
                 await session.close()
             finally:
                 del self._open[secret]
+                self._dropped[session.stream] += session.dropped
                 log.info("stream %s: a viewer went (%s), %d now", session.stream, why, len(self))
-
-
-async def _first(*coroutines: Coroutine[None, None, str]) -> str:
-    """Run these until one has ended, and return its result; the others are cancelled."""
-    tasks = [asyncio.create_task(c, name="part of a viewer's session") for c in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    return done.pop().result()

@@ -1,4 +1,4 @@
-"""WHEP over HTTP (draft-ietf-wish-whep): a viewer sends an SDP offer and gets pictures."""
+"""WHEP over HTTP (draft-ietf-wish-whep): a viewer sends an SDP offer and gets video."""
 
 from collections.abc import Mapping
 from urllib.parse import quote
@@ -6,28 +6,32 @@ from urllib.parse import quote
 from aiohttp import web
 
 from streamsr.serve.http import read_text
+from streamsr.serve.limits import ServerLimits
 from streamsr.serve.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
+from streamsr.serve.served import Served
 from streamsr.serve.viewer_session import (
     FullError,
-    Served,
-    Session,
-    Sessions,
     UnsupportedRestartError,
+    ViewerSession,
+    ViewerSessions,
 )
 
 __all__ = ["Whep"]
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
-RETRY_S = 5  # when a viewer that found no room should ask again
+RETRY_S = 5  # after which a viewer that was one too many should ask again
 
 
 class Whep:
     """The handlers of /whep."""
 
-    def __init__(self, streams: Mapping[str, Served], sessions: Sessions) -> None:
+    def __init__(
+        self, streams: Mapping[str, Served], sessions: ViewerSessions, limits: ServerLimits
+    ) -> None:
         self._streams = streams
         self._sessions = sessions
+        self._body_s = limits.body_s
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -42,7 +46,7 @@ class Whep:
         served = self._streams.get(name)
         if served is None or served.broadcaster.closed:
             raise web.HTTPNotFound(text="no such stream")
-        text = await read_text(request, SDP)
+        text = await read_text(request, SDP, self._body_s)
         try:
             secret, answer = await self._sessions.open(name, served.broadcaster, Offer.parse(text))
         except BadOfferError as error:
@@ -59,10 +63,11 @@ class Whep:
         return web.Response(status=201, body=body, content_type=SDP, headers=headers)
 
     async def trickle(self, request: web.Request) -> web.Response:
-        """Take more candidates of a session's viewer."""
+        """Add candidates of a session's viewer."""
         session = self._find(request)
         try:
-            await session.trickle(Fragment.parse(await read_text(request, FRAGMENT)))
+            text = await read_text(request, FRAGMENT, self._body_s)
+            await session.trickle(Fragment.parse(text))
         except UnsupportedRestartError as error:
             raise web.HTTPUnprocessableEntity(text=str(error)) from None
         except BadOfferError as error:
@@ -74,7 +79,7 @@ class Whep:
         await self._sessions.end(self._find(request))
         return web.Response(text="ended")
 
-    def _find(self, request: web.Request) -> Session:
+    def _find(self, request: web.Request) -> ViewerSession:
         session = self._sessions.find(request.match_info["stream"], request.match_info["secret"])
         if session is None:
             raise web.HTTPNotFound(text="no such session")

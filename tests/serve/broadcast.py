@@ -16,10 +16,13 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 from peers import scene
 
+from streamsr.core.errors import StreamsrError
 from streamsr.core.packet import Packet, Track
-from streamsr.core.status import StreamStatus
+from streamsr.core.status import StreamState, StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
-from streamsr.serve import Served
+from streamsr.media.pixels import from_av
+from streamsr.media.snapshot import jpeg_of
+from streamsr.serve.served import Served
 
 __all__ = ["INPUT_SIZE", "OUTPUT_SIZE", "Broadcast"]
 
@@ -28,7 +31,7 @@ INPUT_SIZE = 160, 90
 FPS = 25
 CLOCK = 90_000
 SAMPLES = 960  # 20 ms of audio
-PICTURES = 65_536  # as many as have a number of their own: 43 minutes
+FRAMES = 65_536  # as many as have a number of their own: 43 minutes
 
 Luma = NDArray[np.uint8]
 Planes = tuple[Luma, Luma, Luma]
@@ -54,11 +57,7 @@ class VideoEncoder:
         }
 
     def encode(self, planes: Planes, pts: int, keyframe: bool) -> Packet:
-        height, width = planes[0].shape
-        frame = av.VideoFrame(width, height, "yuv420p")
-        for plane, pixels in zip(frame.planes, planes, strict=True):
-            lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-            lines[:, : pixels.shape[1]] = pixels
+        frame = frame_of(planes)
         frame.pts, frame.time_base = pts, Fraction(1, CLOCK)
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         (packet,) = self._codec.encode(frame)
@@ -96,12 +95,13 @@ class Broadcast:
     def __init__(self, *, audio: bool = True, with_input: bool = True, delay: int = 3) -> None:
         self.broadcaster = Broadcaster(self._requested)
         self.requests = 0  # for a keyframe
-        self.encoded = 0  # pictures of the output
+        self.encoded = 0  # frames of the output
         self.keyframes = 0  # of the output
-        self.state = "live"
+        self.state = StreamState.LIVE
         self.message = ""
         self.wanted = "edvr-s-x4"
         self.fps = FPS - 1 / 3
+        self._newest: Planes | None = None  # of the output
         self._audio = audio
         self._with_input = with_input
         self._delay = delay  # frames that upscaling takes
@@ -130,6 +130,12 @@ class Broadcast:
             wanted=self.wanted,
             message=self.message,
         )
+
+    async def snapshot(self) -> bytes:
+        """The newest frame of the output as JPEG, as a worker would make it."""
+        if self._newest is None:
+            raise StreamsrError("there is no frame yet")
+        return jpeg_of(from_av(frame_of(self._newest), pts=0, time_base=Fraction(1, CLOCK)))
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -161,7 +167,7 @@ class Broadcast:
         audio = AudioEncoder()
         upscaling: deque[tuple[int, Planes]] = deque()
         begun_s = time.monotonic()
-        for number, planes in enumerate(scene(*OUTPUT_SIZE, PICTURES)):
+        for number, planes in enumerate(scene(*OUTPUT_SIZE, FRAMES)):
             if self._stop.wait(max(0.0, begun_s + number / FPS - time.monotonic())):
                 return
             keyframe = self._wanted.is_set()
@@ -174,9 +180,19 @@ class Broadcast:
             if len(upscaling) > self._delay:
                 late_pts, late_planes = upscaling.popleft()
                 packets.append(large.encode(late_planes, late_pts, keyframe))
+                self._newest = late_planes
                 self.encoded += 1
                 self.keyframes += packets[-1].keyframe
             self._loop.call_soon_threadsafe(self._publish, packets)
+
+
+def frame_of(planes: Planes) -> av.VideoFrame:
+    height, width = planes[0].shape
+    frame = av.VideoFrame(width, height, "yuv420p")
+    for plane, pixels in zip(frame.planes, planes, strict=True):
+        lines = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+        lines[:, : pixels.shape[1]] = pixels
+    return frame
 
 
 def reduce(plane: Luma) -> Luma:

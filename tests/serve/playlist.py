@@ -1,4 +1,4 @@
-"""HLS in fragmented MP4 as the publisher writes it: a playlist, an initial part and segments."""
+"""HLS in fragmented MP4 as an output writes it: a playlist, an initial part and segments."""
 
 from fractions import Fraction
 from pathlib import Path

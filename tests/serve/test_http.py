@@ -1,4 +1,4 @@
-"""The HTTP surface: what is served, and what happens to those who do not keep to the rules."""
+"""The HTTP surface: what is served, and what happens to requests that break its rules."""
 
 import asyncio
 import json
@@ -14,9 +14,9 @@ from peers.waiting import until
 from viewer import SDP, Viewer, make_offer
 
 from streamsr.core.errors import ConfigError
-from streamsr.core.status import StreamStatus
-from streamsr.serve import Deadlines, Server, app
-from streamsr.serve import http as manners
+from streamsr.core.status import StreamState, StreamStatus
+from streamsr.serve.app import Server
+from streamsr.serve.limits import ServerLimits
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 
@@ -72,11 +72,15 @@ async def test_floats_that_json_does_not_know(http: aiohttp.ClientSession) -> No
 
 async def test_health(http: aiohttp.ClientSession) -> None:
     broadcast, other = Broadcast(), Broadcast()
-    other.state = "starting"
+    other.state = StreamState.STARTING
     async with Server({"camera": broadcast.served, "other": other.served}) as server:
         for state, ready, text in [
-            ("live", 200, "a model is loaded and a source is live; streams: 1 live, 1 starting"),
-            ("down", 503, "no source is live; streams: 1 down, 1 starting"),
+            (
+                StreamState.LIVE,
+                200,
+                "a model is loaded and a source is live; streams: 1 live, 1 starting",
+            ),
+            (StreamState.DOWN, 503, "no source is live; streams: 1 down, 1 starting"),
         ]:
             broadcast.state = state
             async with http.get(f"{server.url}livez") as response:
@@ -163,16 +167,17 @@ async def test_a_fault_of_ours_shows_no_more_than_that(
 
 
 async def test_a_body_that_never_ends(
-    server: Server, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    http: aiohttp.ClientSession,
 ) -> None:
-    monkeypatch.setattr(manners, "BODY_S", 0.2)
-
     async def trickle() -> AsyncIterator[bytes]:
         while True:
             yield b"a"
             await asyncio.sleep(0.05)
 
-    async with http.post(f"{server.url}whep/camera", data=trickle(), headers=SDP) as response:
+    async with (
+        Server({"camera": Broadcast().served}, limits=ServerLimits(body_s=0.2)) as server,
+        http.post(f"{server.url}whep/camera", data=trickle(), headers=SDP) as response,
+    ):
         assert response.status == 408
 
 
@@ -188,11 +193,8 @@ async def test_a_body_that_is_endless_is_not_read_to_its_end(
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc"])
-async def test_a_request_that_does_not_come_is_not_waited_for(
-    monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
-    monkeypatch.setattr(app, "IDLE_S", 0.2)
-    async with Server({}) as server, asyncio.timeout(5):
+async def test_a_request_that_does_not_come_is_not_waited_for(sent: bytes) -> None:
+    async with Server({}, limits=ServerLimits(idle_s=0.2)) as server, asyncio.timeout(5):
         reader, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(sent)
         assert await reader.read() == b""
@@ -236,10 +238,10 @@ def garbage(offer: str) -> Iterator[bytes]:
 async def test_garbage_offers_do_no_harm(
     http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
-    deadlines = Deadlines(connect_s=0.1)
+    limits = ServerLimits(connect_s=0.1)
     async with (
         Broadcast() as broadcast,
-        Server({"camera": broadcast.served}, deadlines=deadlines) as server,
+        Server({"camera": broadcast.served}, limits=limits) as server,
     ):
         statuses = set()
         loop = asyncio.get_running_loop()

@@ -8,8 +8,9 @@ from peers.waiting import until
 from playlist import SIZE, make_playlist
 from playwright.async_api import Page
 
-from streamsr.media.snapshot import snapshot
-from streamsr.serve import Served, Server
+from streamsr.core.status import StreamState
+from streamsr.serve.app import Server
+from streamsr.serve.served import Served
 
 SIZES = "{}\u2009\u00d7\u2009{} \u2192 {}\u2009\u00d7\u2009{}".format(*INPUT_SIZE, *OUTPUT_SIZE)
 STILLS = "() => [...document.querySelectorAll('.still img')].filter((i) => i.naturalWidth).length"
@@ -21,8 +22,8 @@ PLAYED = """() => {
 }"""
 
 
-class Pictured:
-    """A broadcast as it is served, with a count of the pictures taken of it."""
+class Counted:
+    """A broadcast as it is served, with a count of the snapshots taken of it."""
 
     def __init__(self, broadcast: Broadcast) -> None:
         self.taken = 0
@@ -31,17 +32,17 @@ class Pictured:
 
     async def take(self) -> bytes:
         self.taken += 1
-        return await snapshot(self._broadcast.broadcaster)
+        return await self._broadcast.snapshot()
 
 
 async def test_many_cameras_at_a_glance(page: Page, tmp_path: Path) -> None:
     async with Broadcast() as first, Broadcast() as second:
-        front = Pictured(first)
+        front = Counted(first)
         idle = Broadcast()
-        idle.state, idle.message = "down", "<b>refused</b>"
+        idle.state, idle.message = StreamState.DOWN, "<b>refused</b>"
         second.wanted = "edvr-m-x4"
         name = "<img src=x>"
-        streams = {"front": front.served, name: idle.served, "yard": Pictured(second).served}
+        streams = {"front": front.served, name: idle.served, "yard": Counted(second).served}
         async with Server(streams) as server:
             await page.goto(server.url)
             await page.wait_for_function(f"() => ({STILLS})() === 2")

@@ -11,8 +11,9 @@ from peers.certificates import make_certificate
 from peers.waiting import until
 from playwright.async_api import Page
 
-from streamsr.core.status import OutputStatus
-from streamsr.serve import Server, make_tls
+from streamsr.core.status import OutputState, OutputStatus, StreamState
+from streamsr.serve.app import Server
+from streamsr.serve.auth import make_tls
 
 NONE = "\u2013"
 TOKEN = "p@ss/w%rd:#1-of-a-viewer"
@@ -89,7 +90,7 @@ async def test_it_says_what_is_going_on(page: Page) -> None:
             assert await page.locator(f"#{name}").text_content() == text
         assert await page.title() == "camera \u2013 streamsr"
         assert not await page.locator("#banner").is_visible()
-        broadcast.state, broadcast.message = "down", "<b>refused</b>; trying again in 2 s"
+        broadcast.state, broadcast.message = StreamState.DOWN, "<b>refused</b>; trying again in 2 s"
         await page.locator("#banner").wait_for()
         assert "last picture" in (await page.locator("#banner").text_content() or "")
         assert await page.locator("#message").text_content() == broadcast.message
@@ -156,7 +157,8 @@ async def test_it_comes_back_when_the_server_does(page: Page) -> None:
 async def test_a_source_that_is_away_has_no_rate(page: Page) -> None:
     async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
         await page.goto(server.url)
-        for state, rate in [("live", "24.7"), ("down", NONE), ("live", "24.7"), ("disabled", NONE)]:
+        live, down, disabled = StreamState.LIVE, StreamState.DOWN, StreamState.DISABLED
+        for state, rate in [(live, "24.7"), (down, NONE), (live, "24.7"), (disabled, NONE)]:
             broadcast.state = state
             await page.wait_for_function(
                 "([id, text]) => document.getElementById(id).textContent === text",
@@ -164,15 +166,15 @@ async def test_a_source_that_is_away_has_no_rate(page: Page) -> None:
             )
             for name in ("p50", "p99"):
                 shown = await page.locator(f"#{name}").text_content()
-                assert (shown == NONE) == (state != "live")
+                assert (shown == NONE) == (state != live)
         assert await page.locator("#banner").text_content() == "This stream is switched off"
         assert page.complaints == []
 
 
 async def test_it_says_what_runs_and_where_it_goes(page: Page, tmp_path: Path) -> None:
     outputs = [
-        OutputStatus("rtsp", "rtsp://***@server/<b>x</b>", "up"),
-        OutputStatus("<i>record</i>", "/video", "down", dropped=12),
+        OutputStatus("rtsp", "rtsp://***@server/<b>x</b>", OutputState.UP),
+        OutputStatus("<i>record</i>", "/video", OutputState.DOWN, dropped=12),
     ]
     async with Broadcast() as broadcast:
         broadcast.wanted = "edvr-m-x4"
@@ -211,7 +213,7 @@ async def test_the_token_is_given_once(page: Page, tmp_path: Path, with_tls: boo
             await page.wait_for_function(PAIRED)
             await page.reload()
             await page.wait_for_function(PAIRED)
-            await until(lambda: server.viewers == 1)  # the others said goodbye
+            await until(lambda: server.viewers == 1)  # the pages that were left ended theirs
             assert TOKEN not in await page.content()
             assert page.complaints == []
             await asyncio.gather(page.close(), until(lambda: server.viewers == 0))

@@ -3,8 +3,9 @@
 import aiohttp
 import pytest
 
-from streamsr.serve import Server, guard
-from streamsr.serve.rate_limit import ADDRESSES, Failures, Rates, asker
+from streamsr.serve.app import Server
+from streamsr.serve.limits import ServerLimits
+from streamsr.serve.rate_limit import ADDRESSES, Failures, RateLimit, client_of
 
 
 def test_ten_failures_a_minute_block_an_address_and_no_other() -> None:
@@ -18,7 +19,7 @@ def test_ten_failures_a_minute_block_an_address_and_no_other() -> None:
 
 
 def test_a_burst_passes_and_then_as_much_as_flows_in() -> None:
-    rates = Rates(per_s=50, burst=200)
+    rates = RateLimit(per_s=50, burst=200)
     assert [rates.wait_s("a", 0.0) for _ in range(201)] == [0] * 200 + [1]
     assert rates.wait_s("b", 0.0) == 0
     passed = sum(rates.wait_s("a", millisecond / 1000) == 0 for millisecond in range(10_000))
@@ -27,18 +28,21 @@ def test_a_burst_passes_and_then_as_much_as_flows_in() -> None:
 
 
 def test_a_slow_flow_says_when_to_come_back() -> None:
-    rates = Rates(per_s=0.1, burst=1)
+    rates = RateLimit(per_s=0.1, burst=1)
     assert rates.wait_s("a", 0.0) == 0
     assert rates.wait_s("a", 2.0) == 8
     assert rates.wait_s("a", 10.1) == 0
 
 
 def test_many_addresses_are_bounded() -> None:
-    failures, rates = Failures(), Rates(1, 1)
-    for n in range(5000):
-        failures.add(str(n), 0)
-        rates.wait_s(str(n), 0)
-    assert len(failures._times_s) == len(rates._buckets) == ADDRESSES
+    failures, rates = Failures(), RateLimit(1, 1)
+    for n in range(ADDRESSES + 1):
+        assert rates.wait_s(str(n), 0) == 0
+        for _ in range(10):
+            failures.add(str(n), 0)
+    remembered = {"0": False, "1": True, str(ADDRESSES): True}  # the oldest is forgotten
+    assert {n: failures.blocked(n, 0) for n in remembered} == remembered
+    assert {n: rates.wait_s(n, 0) > 0 for n in reversed(remembered)} == remembered
 
 
 @pytest.mark.parametrize(
@@ -52,16 +56,15 @@ def test_many_addresses_are_bounded() -> None:
         ("", ""),
     ],
 )
-def test_who_is_counted(address: str, counted: str) -> None:
-    assert asker(address) == counted
+def test_which_client_a_request_counts_for(address: str, counted: str) -> None:
+    assert client_of(address) == counted
 
 
 async def test_too_many_requests_are_told_so(
-    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    http: aiohttp.ClientSession,
 ) -> None:
-    monkeypatch.setattr(guard, "LOCAL_BURST", 20)
-    monkeypatch.setattr(guard, "LOCAL_PER_S", 0.5)
-    async with Server({}) as server:
+    limits = ServerLimits(local_burst=20, local_per_s=0.5)
+    async with Server({}, limits=limits) as server:
         statuses = []
         for _ in range(25):
             async with http.get(f"{server.url}api/streams") as response:

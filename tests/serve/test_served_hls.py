@@ -11,7 +11,7 @@ import pytest
 from broadcast import Broadcast
 from playlist import make_playlist
 
-from streamsr.serve import Server
+from streamsr.serve.app import Server
 
 
 @pytest.fixture

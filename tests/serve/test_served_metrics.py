@@ -12,13 +12,14 @@ from viewer import Viewer
 
 from streamsr.core.events import Code
 from streamsr.core.redact import protect
-from streamsr.core.status import OutputStatus, StreamStatus
+from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
-from streamsr.serve import Served, Server
+from streamsr.serve.app import Server
+from streamsr.serve.served import Served
 
 LIVE = StreamStatus(
     name="camera",
-    state="live",
+    state=StreamState.LIVE,
     model="bicubic",
     device="cpu",
     input="320x180",
@@ -37,8 +38,8 @@ LIVE = StreamStatus(
     self_checks={"made": 40, "failed": 2},
 )
 OUTPUTS = (
-    OutputStatus("rtsp-1", "rtsp://***@server/x", "up", 7, 2),
-    OutputStatus("hls", "/tmp/x", "down", 0, 5),
+    OutputStatus("rtsp-1", "rtsp://***@server/x", OutputState.UP, 7, 2),
+    OutputStatus("hls", "/tmp/x", OutputState.DOWN, 0, 5),
 )
 VALUES = {
     'streamsr_frames_in_total{stream="camera"}': 1000,
@@ -58,6 +59,7 @@ VALUES = {
     'streamsr_self_checks_total{result="made",stream="camera"}': 40,
     'streamsr_self_checks_total{result="failed",stream="camera"}': 2,
     'streamsr_viewers{stream="camera"}': 0,
+    'streamsr_viewer_dropped_packets_total{stream="camera"}': 0,
     'streamsr_events_total{code="SRC_DOWN"}': 12,
     'streamsr_output_up{output="rtsp-1",stream="camera"}': 1,
     'streamsr_output_up{output="hls",stream="camera"}': 0,
@@ -103,7 +105,7 @@ async def test_the_metrics_are_the_statuses(http: aiohttp.ClientSession) -> None
 
 
 async def test_a_stream_that_is_away_has_no_stale_measures(http: aiohttp.ClientSession) -> None:
-    away = replace(LIVE, state="down")
+    away = replace(LIVE, state=StreamState.DOWN)
     async with Server({"camera": served(away)}) as server:
         samples = await scrape(http, server)
     assert samples['streamsr_stream_up{stream="camera"}'] == 0
@@ -149,7 +151,7 @@ async def test_no_secret_gets_out(http: aiohttp.ClientSession) -> None:
     url = "rtsp://admin:p%40ss%2Fw%25rd%3A%231@camera/x"
     protect(url)
     status = replace(LIVE, device="p@ss/w%rd:#1", message=f"{url} refused", model=url)
-    outputs = (OutputStatus(f"to {url}", url, "down"),)
+    outputs = (OutputStatus(f"to {url}", url, OutputState.DOWN),)
     async with Server({"camera": served(status, outputs)}) as server:
         texts = [str(await scrape(http, server))]
         for path in ("api/streams", "api/streams/camera", "readyz"):

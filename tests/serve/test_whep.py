@@ -13,7 +13,10 @@ from peers import number_in
 from peers.waiting import until
 from viewer import SDP, Viewer, make_offer
 
-from streamsr.serve import Deadlines, Server
+from streamsr.core.deadline import STOP_S, Deadline
+from streamsr.serve.app import Server
+from streamsr.serve.limits import ServerLimits
+from streamsr.serve.viewer_session import CLOSE_SHARE, WATCH_S
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 
@@ -156,10 +159,10 @@ async def test_hanging_up_frees(http: aiohttp.ClientSession) -> None:
 
 
 async def test_a_viewer_that_vanishes_is_given_up(http: aiohttp.ClientSession) -> None:
-    deadlines = Deadlines(silent_s=3)
+    limits = ServerLimits(silent_s=3)
     async with (
         Broadcast() as broadcast,
-        Server({"camera": broadcast.served}, deadlines=deadlines) as server,
+        Server({"camera": broadcast.served}, limits=limits) as server,
         Viewer(http, server.url) as vanishing,
         Viewer(http, server.url) as staying,
     ):
@@ -171,10 +174,10 @@ async def test_a_viewer_that_vanishes_is_given_up(http: aiohttp.ClientSession) -
 
 
 async def test_an_offer_without_a_connection_is_given_up(http: aiohttp.ClientSession) -> None:
-    deadlines = Deadlines(connect_s=0.5)
+    limits = ServerLimits(connect_s=0.5)
     async with (
         Broadcast() as broadcast,
-        Server({"camera": broadcast.served}, deadlines=deadlines) as server,
+        Server({"camera": broadcast.served}, limits=limits) as server,
     ):
         offer = await make_offer("video")
         async with http.post(f"{server.url}whep/camera", data=offer, headers=SDP) as response:
@@ -183,16 +186,16 @@ async def test_an_offer_without_a_connection_is_given_up(http: aiohttp.ClientSes
         await until(lambda: server.viewers == 0, 2)
 
 
-def test_the_deadlines_keep_the_bars() -> None:
-    deadlines = Deadlines()
-    assert deadlines.silent_s + deadlines.close_s + 1 <= 20
-    assert deadlines.connect_s + deadlines.close_s <= 15
+def test_a_viewer_is_freed_in_time_by_default() -> None:
+    limits, close_s = ServerLimits(), STOP_S * CLOSE_SHARE
+    assert limits.silent_s + WATCH_S + close_s <= 20
+    assert limits.connect_s + close_s <= 15
 
 
 async def test_too_many_viewers(http: aiohttp.ClientSession) -> None:
     async with (
         Broadcast() as broadcast,
-        Server({"camera": broadcast.served}, viewers=2) as server,
+        Server({"camera": broadcast.served}, limits=ServerLimits(viewers=2)) as server,
         Viewer(http, server.url) as first,
         Viewer(http, server.url),
     ):
@@ -263,8 +266,9 @@ async def test_stopping_ends_all_sessions_in_time(http: aiohttp.ClientSession) -
                 pass
             assert server.viewers == 3
             begun_s = time.monotonic()
-            await server.__aexit__(None, None, None)
-            assert time.monotonic() - begun_s < 4
+            await server.close(Deadline.after(2))
+            assert time.monotonic() - begun_s < 3
+            await server.close(Deadline.after(2))  # has nothing left to do
             assert server.viewers == len(broadcast.broadcaster) == 0
             async with asyncio.timeout(2):
                 await one.ended()

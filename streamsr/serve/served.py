@@ -1,0 +1,22 @@
+"""What the web server is given to show."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamsr.core.status import OutputStatus, StreamStatus
+from streamsr.ipc.broadcaster import Broadcaster
+
+__all__ = ["Served"]
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A stream that can be watched."""
+
+    broadcaster: Broadcaster
+    status: Callable[[], StreamStatus]
+    # A frame as JPEG. Raises TimeoutError or StreamsrError in a few seconds where there is none.
+    snapshot: Callable[[], Awaitable[bytes]] | None = None
+    hls: Path | None = None  # the folder of index.m3u8, which another process fills
+    outputs: Callable[[], Sequence[OutputStatus]] = tuple
