@@ -17,8 +17,10 @@ $(STAMP): pyproject.toml constraints.txt setup.sh
 demo: setup
 	@$(BIN)/python run_stream.py demo $(ARGS)
 
+# What measures time runs by itself, afterwards; 5: ARGS select none of one kind.
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto -m "not serial" $(ARGS) || [ $$? -eq 5 ]
+	@$(BIN)/python -m pytest -m serial $(ARGS) || [ $$? -eq 5 ]
 
 check: setup
 	@$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from peers import (
     nginx_is_installed,
 )
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one a core
 av.logging.set_level(None)  # its log callback takes the GIL and can deadlock
 
 
