@@ -22,12 +22,13 @@ class Code(StrEnum):
     SRC_TIME = "SRC_TIME"  # the source's time stamps jumped; rebased
     SRC_DAMAGED = "SRC_DAMAGED"  # the decoder meets damaged data
     OUT_FAILED = "OUT_FAILED"  # an output cannot be written
+    AUDIO_DROPPED = "AUDIO_DROPPED"  # audio waited too long for its frame
     OUT_UP = "OUT_UP"  # an output's server or disk takes the stream
     OUT_DOWN = "OUT_DOWN"  # it does not; it is tried again
     REC_FULL = "REC_FULL"  # no room to record; goes on by itself when there is
     WORKER_DOWN = "WORKER_DOWN"  # a worker process ended; it is started again
     WORKER_UP = "WORKER_UP"  # a worker process took the place of one that ended
-    SR_FAILED = "SR_FAILED"  # the network gave no usable picture; scaled plainly instead
+    SR_FAILED = "SR_FAILED"  # the network gave no usable frame; scaled plainly instead
     SR_LOSES = "SR_LOSES"  # by the self-checks the network has been worse than bicubic for long
     SR_WINS = "SR_WINS"  # it has been better again for as long
     OVERLOAD = "OVERLOAD"  # frames are dropped, since the device is too slow

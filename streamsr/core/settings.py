@@ -35,12 +35,12 @@ MAX_S = 1e9  # thirty years
 
 
 class InputSettings(Settings):
-    """Where the pictures come from."""
+    """Where the frames come from."""
 
     url: Url  # an address, a file, a folder of PNG frames, or "demo"
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
-    rate: float = Field(default=25.0, ge=0.01, le=240)  # pictures a second, of a folder of PNGs
-    live: bool | None = None  # reconnect for ever; left out: as the address's scheme suggests
+    rate: float = Field(default=25.0, ge=0.01, le=240)  # frames a second, of a folder of PNGs
+    live: bool | None = None  # reconnect indefinitely; left out: as the address's scheme suggests
     give_up_s: float | None = Field(default=None, gt=0, le=MAX_S)  # where it never opens
 
     @property
@@ -60,7 +60,7 @@ class ModelSettings(Settings):
 
 
 class EncoderSettings(Settings):
-    """H.264 by x264, made to leave at once: no B-frames, no lookahead, one slice a picture."""
+    """H.264 by x264, made to leave at once: no B-frames, no lookahead, one slice a frame."""
 
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"] = "ultrafast"
     crf: int = Field(default=18, ge=0, le=51)  # constant quality: lower is better and larger
@@ -108,13 +108,13 @@ class RecordSettings(Settings):
     folder: FilePath  # of NAME-20261124T120000Z.mp4 and so on
     enabled: bool = True  # from the start; MQTT switches it
     segment_s: float = Field(default=600.0, ge=1, le=86_400)
-    keep_days: float | None = Field(default=None, gt=0, le=36_500)  # left out: for ever
+    keep_days: float | None = Field(default=None, gt=0, le=36_500)  # left out: indefinitely
     min_free_gb: float = Field(default=1.0, ge=0, le=1e6)  # 10^9 bytes; the oldest files go
     audio: bool = True
 
 
 class ServeSettings(Settings):
-    """A page with the picture before and after, and WHEP for any player."""
+    """A page with the video before and after, and WHEP for any player."""
 
     listen: Text = "127.0.0.1:8080"  # HOST:PORT; port 0 picks a free one
     max_viewers: int = Field(default=8, ge=1, le=100)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import av
 import pytest
-from peers import FPS, packets, pictures, seen
+from peers import FPS, coded_frames, packets, seen
 
 from streamsr.core.packet import Packet, Track
 from streamsr.media.container import parameter_sets
@@ -66,7 +66,7 @@ def test_a_clock_that_steps_back_never_makes_time_fall(tmp_path: Path) -> None:
 def test_it_takes_the_same_picture_and_audio_alone(tmp_path: Path) -> None:
     session = Session(Target(str(tmp_path / "a.mp4"), "mp4"), stream(1)[0], None, False)
     same, other = (
-        Packet(Track.OUTPUT, pictures(*size)[0][0], 0, CLOCK, True)
+        Packet(Track.OUTPUT, coded_frames(*size)[0][0], 0, CLOCK, True)
         for size in ((320, 180), (192, 108))
     )
     assert session.takes(same, False)

@@ -16,7 +16,7 @@ from typing import Literal
 
 import pytest
 from aiohttp import web
-from peers import FPS, ROUND, RtmpServer, RtspServer, pictures, seen
+from peers import FPS, ROUND, RtmpServer, RtspServer, coded_frames, seen
 from peers.outputs import joined, record, recorded, sent, studio_outputs
 from peers.waiting import until
 from playwright.async_api import async_playwright

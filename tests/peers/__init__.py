@@ -3,7 +3,7 @@
 from .camera import GST_INSTALL, RtspCamera, gst_is_installed
 from .clip import camera_clip, draw_number, number_in, read_number, scene
 from .servers import NGINX_INSTALL, RtmpServer, RtspServer, nginx_is_installed
-from .studio import FPS, ROUND, Seen, Studio, packets, pictures, seen
+from .studio import FPS, ROUND, Seen, Studio, coded_frames, packets, seen
 from .tcp import MuteServer, RefusingServer, TcpProxy
 
 __all__ = [
@@ -20,12 +20,12 @@ __all__ = [
     "Studio",
     "TcpProxy",
     "camera_clip",
+    "coded_frames",
     "draw_number",
     "gst_is_installed",
     "nginx_is_installed",
     "number_in",
     "packets",
-    "pictures",
     "read_number",
     "scene",
     "seen",

@@ -2,7 +2,7 @@
 
 The number is a band of large black and white cells along the top: 16 bits and an 8-bit CRC.
 Each bit is a cell and its complement below it, so that reading compares the two and needs neither
-levels nor range; cells scale with the picture, so that an upscaled frame reads the same way.
+levels nor range; cells scale with the frame, so that an upscaled frame reads the same way.
 """
 
 from collections.abc import Container, Iterator
@@ -84,7 +84,7 @@ def camera_clip(
 def scene(
     width: int, height: int, count: int, first: int = 0, full_range: bool = False
 ) -> Iterator[tuple[Luma, Luma, Luma]]:
-    """Give ``count`` numbered pictures of a texture that pans by 2 pixels a frame, in 4:2:0."""
+    """Give ``count`` numbered frames of a texture that pans by 2 pixels a frame, in 4:2:0."""
     low, high = (0, 255) if full_range else (16, 235)
     random = np.random.default_rng(20)
     texture = np.zeros((height, width))
@@ -99,13 +99,13 @@ def scene(
     blue = (128 + 60 * np.sin(2 * np.pi * column / column.shape[1])).astype(np.uint8)
     red = (128 + 60 * np.cos(2 * np.pi * row / row.shape[0])).astype(np.uint8)
     for number in range(first, first + count):
-        picture = np.roll(luma, 2 * number, axis=1)
-        draw_number(picture, number, low, high)
-        yield picture, np.roll(blue, number, axis=1), np.roll(red, number, axis=0)
+        frame = np.roll(luma, 2 * number, axis=1)
+        draw_number(frame, number, low, high)
+        yield frame, np.roll(blue, number, axis=1), np.roll(red, number, axis=0)
 
 
 def draw_number(luma: Luma, number: int, low: int = 16, high: int = 235) -> None:
-    """Draw a number's low 16 bits into the top sixth of the (h, w) picture."""
+    """Draw a number's low 16 bits into the top sixth of the (h, w) frame."""
     word = (number & 0xFFFF) << 8 | _crc8(number & 0xFFFF)
     edges, middle, bottom = _cells(luma)
     for column, bit in enumerate(format(word, f"0{COLUMNS}b")):
@@ -115,7 +115,7 @@ def draw_number(luma: Luma, number: int, low: int = 16, high: int = 235) -> None
 
 
 def read_number(luma: Luma) -> int | None:
-    """Read the number of an (h, w) picture; None if there is none, or it is too damaged to trust.
+    """Read the number of an (h, w) frame; None if there is none, or it is too damaged to trust.
 
     Any size does, and any range of levels; cut off letterbox bars first.
     """

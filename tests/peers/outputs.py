@@ -64,7 +64,7 @@ async def studio_outputs(**studio: Any) -> AsyncIterator[Outputs]:
 
 
 async def sent(studio: Studio, count: int) -> None:
-    """Wait until so many more pictures have gone out."""
+    """Wait until so many more frames have gone out."""
     goal = studio.sent + count
     await until(lambda: studio.sent >= goal, count / FPS + 5)
 

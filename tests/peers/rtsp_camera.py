@@ -1,4 +1,4 @@
-"""An RTSP camera: serves a clip for ever at ``/cam``, in real time, over TCP and UDP.
+"""An RTSP camera: serves a clip indefinitely at ``/cam``, in real time, over TCP and UDP.
 
 A script for the system's python3, which has gst-rtsp-server; it imports nothing of the project.
 The clip is demuxed once. Its packets then go to every client with time stamps of their own,
@@ -21,7 +21,7 @@ from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 DEMUXERS = {".mp4": "qtdemux", ".mkv": "matroskademux"}
 # The parser puts SPS and PPS before each keyframe. A payloader with config-interval=-1 would put
-# them before each *slice* of it, which makes FFmpeg take every slice for a picture of its own.
+# them before each *slice* of it, which makes FFmpeg take every slice for a frame of its own.
 PARSERS = {  # pad caps: parser, its output, payloader
     "video/x-h264": (
         "h264parse config-interval=-1",
@@ -39,7 +39,7 @@ PARSERS = {  # pad caps: parser, its output, payloader
 
 @dataclass(frozen=True)
 class Unit:
-    """One coded picture or audio frame; times in ns since the clip's beginning."""
+    """One coded frame or audio frame; times in ns since the clip's beginning."""
 
     data: bytes
     pts: int
@@ -54,7 +54,7 @@ class Track:
     caps: str
     payloader: str
     units: list[Unit]
-    length: int  # ns: after so long it begins anew
+    length: int  # ns: after so long it begins again
 
     def newest_keyframe(self, elapsed: int) -> int:
         """The index of the last keyframe at or before a time on the endless timeline."""
@@ -249,7 +249,7 @@ def main() -> None:
     sys.stdout.write(f"READY {server.get_bound_port()}\n")
     sys.stdout.flush()
     loop = GLib.MainLoop()
-    gone = GLib.IO_HUP  # whoever started us with a pipe as stdin has died
+    gone = GLib.IO_HUP  # the process that started us with a pipe as stdin has died
     GLib.io_add_watch(sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, gone, lambda *_: loop.quit())
     loop.run()
 

@@ -1,5 +1,5 @@
 """An RTSP server that is published to: takes ANNOUNCE and RECORD over TCP and UDP:
-picture and audio at ``/live``, a picture alone at ``/silent``.
+frame and audio at ``/live``, a frame alone at ``/silent``.
 
 A script for the system's python3, which has gst-rtsp-server; it imports nothing of the project.
 What a session brings goes into a Matroska file of its own, FOLDER/1.mkv and so on, which can be
@@ -85,7 +85,7 @@ def main() -> None:
     sys.stdout.write(f"READY {server.get_bound_port()}\n")
     sys.stdout.flush()
     loop = GLib.MainLoop()
-    gone = GLib.IO_HUP  # whoever started us with a pipe as stdin has died
+    gone = GLib.IO_HUP  # the process that started us with a pipe as stdin has died
     GLib.io_add_watch(sys.stdin.fileno(), GLib.PRIORITY_DEFAULT, gone, lambda *_: loop.quit())
     loop.run()
 

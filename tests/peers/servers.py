@@ -90,7 +90,7 @@ class _Process:
 
 
 class RtspServer(_Process):
-    """gst-rtsp-server that is published to: picture and audio at /live, a picture at /silent.
+    """gst-rtsp-server that is published to: frame and audio at /live, a frame at /silent.
 
     ``user`` asks for a password, by digest. Each session's packets are in one of ``files()``.
     """

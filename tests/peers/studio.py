@@ -1,7 +1,7 @@
 """A live stream that costs next to nothing: encoded once, then sent in real time.
 
-Every picture carries its number, and the audio beeps in step with each whole second of pictures:
-a beep begins with every picture whose number is a multiple of ``FPS``. The clip goes round without
+Every frame carries its number, and the audio beeps in step with each whole second of frames:
+a beep begins with every frame whose number is a multiple of ``FPS``. The clip goes round without
 a seam in time; numbers begin at 0 again.
 """
 
@@ -25,10 +25,10 @@ from streamsr.ipc.messages import StreamFormat
 
 from .clip import number_in, scene
 
-__all__ = ["FPS", "ROUND", "Seen", "Studio", "packets", "pictures", "seen"]
+__all__ = ["FPS", "ROUND", "Seen", "Studio", "coded_frames", "packets", "seen"]
 
 FPS = 25
-ROUND = 500  # pictures: 20 s
+ROUND = 500  # frames: 20 s
 CLOCK = Fraction(1, 90_000)
 HZ = 48_000
 BEEP_S = 0.08
@@ -44,7 +44,7 @@ class Studio:
         self.broadcaster = Broadcaster(self._ask)
         self.asked = 0  # how often a keyframe was asked for; it comes when it comes
         self.size = size
-        self.sent = 0  # pictures
+        self.sent = 0  # frames
         self.lag_s = 0.0
         self._task: asyncio.Task[None] | None = None
         self.audio = audio
@@ -59,7 +59,7 @@ class Studio:
         self.broadcaster.format = StreamFormat("cam", Fraction(FPS), *self.size, audio)
 
     async def __aenter__(self) -> Self:
-        pictures(*self.size)
+        coded_frames(*self.size)
         audios()
         self._task = asyncio.create_task(self._run(), name="studio")
         return self
@@ -88,15 +88,15 @@ class Studio:
 
 
 def packets(size: Callable[[], tuple[int, int]] = lambda: (320, 180)) -> Iterator[Packet]:
-    """The stream without an end: each picture, then the audio up to its time.
+    """The stream without an end: each frame, then the audio up to its time.
 
     The ``size`` is asked for once a second.
     """
     heard = 0
-    clip = pictures(*size())
+    clip = coded_frames(*size())
     for number in itertools.count():
         if number % FPS == 0:
-            clip = pictures(*size())
+            clip = coded_frames(*size())
         data, keyframe = clip[number % ROUND]
         yield Packet(Track.OUTPUT, data, number * 3600, CLOCK, keyframe)
         while heard * 1024 / HZ <= number / FPS:
@@ -109,21 +109,21 @@ def packets(size: Callable[[], tuple[int, int]] = lambda: (320, 180)) -> Iterato
 class Seen:
     """What a player finds in a file or at an address."""
 
-    numbers: list[int | None] = field(default_factory=list)  # of the pictures
-    times: list[float] = field(default_factory=list)  # seconds; of the pictures
+    numbers: list[int | None] = field(default_factory=list)  # of the frames
+    times: list[float] = field(default_factory=list)  # seconds; of the frames
     beeps: list[float] = field(default_factory=list)  # when one begins
     sizes: set[tuple[int, int]] = field(default_factory=set)
     samples: int = 0  # of audio
 
     @property
     def unbroken(self) -> bool:
-        """Whether there are pictures, and none is missing between the first and the last."""
+        """Whether there are frames, and none is missing between the first and the last."""
         return bool(self.numbers) and all(
             a is not None and b == (a + 1) % ROUND for a, b in pairwise(self.numbers)
         )
 
     def offset_s(self, after_s: float = -1.0) -> float:
-        """How far audio and picture are apart at worst, over the beeps after a time."""
+        """How far audio and frame are apart at worst, over the beeps after a time."""
         shown = zip(self.numbers, self.times, strict=True)
         marks = [t for n, t in shown if n is not None and n % FPS == 0]
         last = max(self.times, default=0.0) - 0.2  # audio of later ones may lie behind the end
@@ -134,8 +134,8 @@ class Seen:
         )
 
 
-def seen(source: str | Path, pictures: int | None = None) -> Seen:
-    """Play ``source`` to its end, or so many ``pictures`` of it."""
+def seen(source: str | Path, frames: int | None = None) -> Seen:
+    """Play ``source`` to its end, or so many ``frames`` of it."""
     found = Seen()
     quiet_since = -1.0
     with av.open(str(source), timeout=(5, 5)) as container:
@@ -145,7 +145,7 @@ def seen(source: str | Path, pictures: int | None = None) -> Seen:
                 found.numbers.append(number_in(frame))
                 found.times.append(frame.time)
                 found.sizes.add((frame.width, frame.height))
-                if len(found.numbers) == pictures:
+                if len(found.numbers) == frames:
                     break
                 continue
             assert isinstance(frame, av.AudioFrame)
@@ -159,7 +159,7 @@ def seen(source: str | Path, pictures: int | None = None) -> Seen:
 
 
 @cache
-def pictures(width: int, height: int) -> list[tuple[bytes, bool]]:
+def coded_frames(width: int, height: int) -> list[tuple[bytes, bool]]:
     """A round of access units, and whether each is a keyframe: one a second."""
     codec = av.CodecContext.create("libx264", "w")
     codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"

@@ -124,7 +124,7 @@ class _Server:
         await asyncio.gather(*tasks, return_exceptions=True)
         for writer in list(self._writers):
             self._drop(writer)
-        await asyncio.sleep(0)  # transports close in the loop's next turn
+        await asyncio.sleep(0)  # transports close in the loop's next iteration
 
 
 def _cut(writer: asyncio.StreamWriter) -> None:
