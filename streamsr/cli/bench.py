@@ -11,11 +11,16 @@ from typing import Any
 from rich.table import Table
 
 from streamsr.core.clock_sync import TICKS
-from streamsr.core.errors import UserError
 from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.packet import Packet, Track
-from streamsr.core.settings import EncoderSettings, PipelineSettings
+from streamsr.core.settings import (
+    EncoderSettings,
+    InputSettings,
+    ModelSettings,
+    OutputSettings,
+    StreamSettings,
+)
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.muxing import FileWriter
 from streamsr.media.scene import Scene
@@ -27,22 +32,19 @@ __all__ = ["bench_file", "bench_table"]
 BESIDE = "bicubic"  # measured in the same run: plain scaling by the same path
 
 
-def bench_file(
-    model: str, folders: list[Path], device: str, size: str, frames: int
-) -> dict[str, Any]:
-    """Upscale a clip of the built-in scene by ``model`` and by bicubic; give both figures."""
-    width, height = _parsed_size(size)
+def bench_file(model: ModelSettings, width: int, height: int, frames: int) -> dict[str, Any]:
+    """Upscales a clip of the built-in scene by ``model`` and by bicubic; returns both figures."""
     with TemporaryDirectory(prefix="streamsr-bench-") as scratch:
         clip = Path(scratch) / "clip.mp4"
         _write_clip(clip, width, height, frames)
         runs = [
-            _measure(clip, clip.with_name(f"{number}.mp4"), name, folders, device)
-            for number, name in enumerate((model, BESIDE))
+            _measure(clip, clip.with_name(f"{number}.mp4"), one)
+            for number, one in enumerate((model, model.model_copy(update={"name": BESIDE})))
         ]
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python "
         f"{platform.python_version()}",
-        "input": size,
+        "input": f"{width}x{height}",
         "frames": frames,
         "ours": runs[0],
         "beside": runs[1],
@@ -50,7 +52,7 @@ def bench_file(
 
 
 def bench_table(result: dict[str, Any]) -> Table:
-    """Each stage's CPU time a frame, and its share, for both models."""
+    """Returns each stage's CPU time a frame, and its share, for both models."""
     ours, beside = result["ours"], result["beside"]
     table = Table(
         title=f"{result['input']} x {result['frames']} frames to {ours['output']}, "
@@ -58,34 +60,31 @@ def bench_table(result: dict[str, Any]) -> Table:
     )
     for column in ("stage", f"{ours['model']} ms", "share", f"{beside['model']} ms", "share"):
         table.add_column(column, justify="left" if column == "stage" else "right")
-    for stage in ours["cpu_ms"]:
+    spent = [
+        run["cpu_ms"]
+        | {"CPU a frame": run["cpu_ms_total"], "outside network": run["cpu_ms_outside"]}
+        for run in (ours, beside)
+    ]
+    for stage in spent[0]:
         cells = []
-        for run in (ours, beside):
-            spent = run["cpu_ms"].get(stage, 0.0)
-            cells += [f"{spent:.2f}", f"{spent / run['cpu_ms_total']:.0%}"]
+        for stages in spent:
+            spent_ms = stages.get(stage, 0.0)
+            cells += [f"{spent_ms:.2f}", f"{spent_ms / stages['CPU a frame']:.0%}"]
         table.add_row(stage, *cells)
-    table.add_section()
-    for name, key in (("CPU a frame", "cpu_ms_total"), ("outside network", "cpu_ms_outside")):
-        cells = []
-        for run in (ours, beside):
-            cells += [f"{run[key]:.2f}", f"{run[key] / run['cpu_ms_total']:.0%}"]
-        table.add_row(name, *cells)
     table.add_row("frames a second", f"{ours['fps']:.1f}", "", f"{beside['fps']:.1f}", "")
     return table
 
 
-def _measure(clip: Path, out: Path, model: str, folders: list[Path], device: str) -> dict[str, Any]:
-    settings = PipelineSettings.model_validate(
-        {
-            "name": "bench",
-            "input": {"url": str(clip)},
-            "model": {"name": model, "device": device, "folders": tuple(folders)},
-            "output": {"path": out},
-        }
+def _measure(clip: Path, out: Path, model: ModelSettings) -> dict[str, Any]:
+    settings = StreamSettings(
+        name="bench",
+        input=InputSettings(url=str(clip)),
+        model=model,
+        output=OutputSettings(path=out),
     )
 
     def ignore(event: Event) -> None:
-        """A bench of its own clip has nothing to tell."""
+        """A benchmark of its own clip needs no log."""
 
     with open_pipeline(settings, ignore) as pipeline:
         times = os.times()
@@ -124,14 +123,3 @@ def _write_clip(path: Path, width: int, height: int, frames: int) -> None:
                 writer.open(packet, rate, info)
             writer.video(packet)
     writer.close()
-
-
-def _parsed_size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    sides = [int(side) if side.isdecimal() else 0 for side in (width, height)]
-    if not all(32 <= side <= 4096 and side % 2 == 0 for side in sides):
-        raise UserError(
-            f"--size: got {text!r}, allowed is WIDTHxHEIGHT of even sides from 32 to 4096, "
-            "as in 320x180"
-        )
-    return sides[0], sides[1]

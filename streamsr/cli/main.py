@@ -5,6 +5,7 @@ from collections.abc import Callable
 import typer
 
 from streamsr.cli.models import import_model, list_models, model_info
+from streamsr.cli.options import command
 from streamsr.cli.stream import bench, demo, node, probe, run, serve, upscale
 from streamsr.cli.train import degrade, evaluate, train
 from streamsr.engine.allocator import keep_freed_memory
@@ -33,7 +34,7 @@ MODEL_COMMANDS: Commands = {
 
 app = typer.Typer(
     name="streamsr",
-    help="Upscale live video as it arrives: a camera in, a sharper picture out.",
+    help="Upscale live video as it arrives: a camera in, a sharper video out.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -42,12 +43,12 @@ app = typer.Typer(
 models = typer.Typer(help="List, inspect and import models.", no_args_is_help=True)
 app.add_typer(models, name="models")
 for name, function in COMMANDS.items():
-    app.command(name)(function)
+    app.command(name)(command(function))
 for name, function in MODEL_COMMANDS.items():
-    models.command(name)(function)
+    models.command(name)(command(function))
 
 
 def main() -> None:
-    """Run the program."""
+    """Runs the program."""
     keep_freed_memory()
     app()

@@ -1,17 +1,15 @@
-"""What commands have in common: options, logs, errors and exit codes, the printing of results."""
+"""What commands have in common: options, and the log and exit codes around them."""
 
-import json
-import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 
 from streamsr.cli.terminal import exit_codes, set_up_logs
 
-__all__ = ["Device", "Json", "Model", "Models", "Set", "command", "print_result"]
+__all__ = ["Device", "Json", "Model", "Models", "Set", "command"]
 
 Model = Annotated[str, typer.Option(help="A model's name (see `models list`), or its folder.")]
 Models = Annotated[
@@ -29,7 +27,7 @@ R = TypeVar("R")
 
 
 def command(function: Callable[P, R]) -> Callable[P, R]:
-    """Give a command streamsr's logs, errors and exit codes."""
+    """Gives a command streamsr's log, errors and exit codes."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -38,13 +36,3 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             return function(*args, **kwargs)
 
     return run
-
-
-def print_result(result: Any, table: Any, as_json: bool) -> None:
-    """Print the result as JSON on stdout, or the table for people."""
-    if as_json:
-        sys.stdout.write(json.dumps(result) + "\n")
-    elif table is not None:
-        from rich.console import Console
-
-        Console().print(table)

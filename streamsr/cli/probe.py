@@ -1,38 +1,41 @@
-"""``probe``: what a source is, and what streamsr would do with it, in one screen."""
+"""``probe``: what a source is, and what streamsr would do with it, in one screen.
+
+It imports torch only once there is a frame: until then a wrong source is refused at once.
+"""
 
 import threading
 from typing import Any
 
-import torch
 from rich.table import Table
-from rich.text import Text
 
+from streamsr.cli.terminal import facts_table
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError
 from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.redact import redact
-from streamsr.core.settings import PipelineSettings
+from streamsr.core.settings import StreamSettings
 from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
-from streamsr.zoo.loading import choose
 
-__all__ = ["describe", "table"]
+__all__ = ["describe", "findings_table", "first_frame"]
 
 MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M"}
 MATRICES |= {9: "BT.2020", 10: "BT.2020"}
 
 
-def describe(settings: PipelineSettings) -> dict[str, Any]:
-    """Open the source, look at its first frame and give what was found.
+def describe(settings: StreamSettings) -> dict[str, Any]:
+    """Opens the source, looks at its first frame and returns what was found.
 
-    Raises InputError or SourceError where there is no picture.
+    Raises InputError or SourceError where there is no frame.
     """
-    device = torch.device(pick_device(settings.model.device))
-    info, frame, live = _first_frame(settings)
-    folders = settings.model.folders
-    name = settings.model.name
-    entry = choose(device, name, folders)
+    info, frame, live = first_frame(settings)
+    import torch
+
+    from streamsr.zoo.loading import choose
+
+    device = pick_device(settings.model.device)
+    entry = choose(torch.device(device), settings.model.name, settings.model.folders)
     scale = entry.facts.scale
     return {
         "input": redact(settings.input.url),
@@ -46,35 +49,38 @@ def describe(settings: PipelineSettings) -> dict[str, Any]:
         "colour": _colour(frame.colour),
         "audio": info.audio_codec or None,
         "model": entry.name,
-        "device": str(device),
+        "device": device,
         "lookahead": entry.facts.lookahead,
         "output": f"{info.width * scale}x{info.height * scale}",
     }
 
 
-def table(findings: dict[str, Any]) -> Table:
-    """The findings for people."""
-    result = Table(show_header=False, box=None, pad_edge=False)
+def findings_table(findings: dict[str, Any]) -> Table:
+    """Returns the findings of ``describe`` for people."""
     frames = findings["frames"]
     length = f", {frames} frames" if frames else ""
-    rows = {
-        "source": findings["input"] + (" (live)" if findings["live"] else ""),
-        "video": f"{findings['codec']} {findings['pixel_format']}, {findings['size']}, "
-        f"{findings['fps']:g} fps{length}",
-        "pixel aspect": findings["sample_aspect"],
-        "colour": findings["colour"],
-        "audio": findings["audio"] or "none",
-        "upscaled": f"to {findings['output']} by {findings['model']} on {findings['device']}, "
-        f"{findings['lookahead']} frames of lookahead",
-    }
-    for name, value in rows.items():
-        result.add_row(Text(name, "bold"), Text(value))
-    return result
+    return facts_table(
+        {
+            "source": findings["input"] + (" (live)" if findings["live"] else ""),
+            "video": f"{findings['codec']} {findings['pixel_format']}, {findings['size']}, "
+            f"{findings['fps']:g} fps{length}",
+            "pixel aspect": findings["sample_aspect"],
+            "colour": findings["colour"],
+            "audio": findings["audio"] or "none",
+            "upscaled": f"to {findings['output']} by {findings['model']} on {findings['device']}, "
+            f"{findings['lookahead']} frames of lookahead",
+        }
+    )
 
 
-def _first_frame(settings: PipelineSettings) -> tuple[SourceInfo, Frame, bool]:
+def first_frame(settings: StreamSettings) -> tuple[SourceInfo, Frame, bool]:
+    """Opens the source; returns what it is, its first frame, and whether it is live.
+
+    Raises InputError where there is no frame in it, and SourceError where a live source fails.
+    """
+
     def ignore(event: Event) -> None:
-        """A source that is tried again says so at the end, if it never comes."""
+        """A source that is tried again raises SourceError at the end, if it never comes."""
 
     source = open_source(
         settings.input.url,
@@ -92,7 +98,7 @@ def _first_frame(settings: PipelineSettings) -> tuple[SourceInfo, Frame, bool]:
         elif isinstance(item, Frame) and info is not None:
             stop.set()
             return info, item, source.live
-    raise InputError(f"input {source.name}: there is no picture in it")
+    raise InputError(f"input {source.name}: there is no frame in it")
 
 
 def _colour(tags: ColourTags) -> str:

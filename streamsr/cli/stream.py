@@ -1,22 +1,23 @@
 """The commands of a pipeline: to run one, to measure it, and to say what it would do.
 
-Each turns what the user said into settings, and hands them to whoever runs them.
+Each makes settings of what the user said, and hands them to what runs them. None imports torch
+before the settings are checked.
 """
 
 import os
-import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from streamsr.cli.options import Device, Json, Model, Models, Set, command, print_result
-from streamsr.cli.terminal import report
+from streamsr.cli.options import Device, Json, Model, Models, Set
+from streamsr.cli.run import run_here, run_node
+from streamsr.cli.terminal import print_result
 from streamsr.core.config import load, nearest, parse, with_overrides
 from streamsr.core.data_dir import data_dir
-from streamsr.core.errors import ConfigError, OutputError
+from streamsr.core.errors import ConfigError, OutputError, UserError
 from streamsr.core.settings import NodeSettings, PipelineSettings
+from streamsr.pipeline.check import check_settings
 
 __all__ = ["bench", "demo", "node", "probe", "run", "serve", "upscale"]
 
@@ -25,9 +26,9 @@ Frames = Annotated[int | None, typer.Option(min=1, help="Stop after so many fram
 Listen = Annotated[str, typer.Option(help="HOST:PORT of the page; port 0 picks a free one.")]
 Transport = Annotated[str, typer.Option(help="How RTSP media travels: tcp or udp.")]
 DEFAULT_LISTEN = "127.0.0.1:8080"
+GIVE_UP_S = 10.0  # on a peer that never answers
 
 
-@command
 def demo(
     model: Model = "fast-small",  # a browser beside it wants its share of two cores
     models: Models = None,
@@ -38,10 +39,11 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Show the built-in camera, before and after, in a browser. Needs nothing but this program."""
-    _serve(_settings("demo", "demo", model, models, device, seconds, frames), listen, as_json)
+    data = _settings("demo", "demo", model, models, device, seconds, frames)
+    data["serve"] = {"listen": listen}
+    run_node(_parsed(data).as_node(), as_json)
 
 
-@command
 def serve(
     url: Annotated[str, typer.Argument(help="A live address, as in rtsp://camera/stream.")],
     model: Model = "fast-camera",
@@ -58,14 +60,14 @@ def serve(
     as_json: Json = False,
     set_: Set = None,
 ) -> None:
-    """Upscale one live source and show it in a browser; it reconnects for ever."""
+    """Upscale one live source and show it in a browser; it reconnects indefinitely."""
     data = _settings("live", url, model, models, device, seconds, frames)
     data["input"] |= {"transport": transport, "live": True}
     data["output"] = {"path": record, "overwrite": overwrite}
-    _serve(data, listen, as_json, set_)
+    data["serve"] = {"listen": listen}
+    run_node(_parsed(data, set_).as_node(), as_json)
 
 
-@command
 def run(
     pipeline: Annotated[
         Path, typer.Argument(help="A pipeline file, or the name of one streamsr comes with.")
@@ -76,20 +78,18 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a pipeline file."""
-    hang_up = _deaf_to_hang_up()
     limits = {"seconds": seconds, "frames": frames}
     overrides = [f"limits.{key}={value}" for key, value in limits.items() if value is not None]
-    path = _shipped_or_given(pipeline)
+    path = _given_or_shipped(pipeline)
 
     def read() -> PipelineSettings:
         return load(path, PipelineSettings, [*(set_ or []), *overrides])
 
     settings = read()
     if settings.needs_node:
-        _run_node(settings.as_node(), as_json, lambda: read().as_node(), path)
+        run_node(settings.as_node(), as_json, lambda: read().as_node(), path)
     elif settings.output.path is not None:
-        signal.signal(signal.SIGHUP, hang_up)  # there is nothing to reload
-        _run_here(settings, as_json)
+        run_here(settings, as_json)
     else:
         raise OutputError(
             f"{pipeline}: it has no output: add output.path, [serve], [hls], [record], "
@@ -97,7 +97,6 @@ def run(
         )
 
 
-@command
 def node(
     config: Annotated[
         Path, typer.Argument(metavar="NODE", help="A node file, as pipelines/node.toml.")
@@ -107,16 +106,14 @@ def node(
     as_json: Json = False,
 ) -> None:
     """Run many cameras without a screen; SIGHUP or a changed file reloads the settings."""
-    _deaf_to_hang_up()
-    path = _shipped_or_given(config)
+    path = _given_or_shipped(config)
 
     def read() -> NodeSettings:
         return load(path, NodeSettings, set_ or [])
 
-    _run_node(read(), as_json, read, path, seconds)
+    run_node(read(), as_json, read, path, seconds)
 
 
-@command
 def upscale(
     input_: Annotated[
         str, typer.Argument(metavar="INPUT", help="A file, a folder of PNG frames, or an address.")
@@ -140,15 +137,15 @@ def upscale(
 ) -> None:
     """Upscale a file, a folder of frames or a live address into a file, frames or a server."""
     data = _settings("upscale", input_, model, models, device, seconds, frames)
-    data["input"] |= {"transport": transport, "rate": rate, "give_up_s": 10.0}
+    data["input"] |= {"transport": transport, "rate": rate, "give_up_s": GIVE_UP_S}
     if "://" in output:
-        data["publish"] = [{"url": output, "give_up_s": 10.0}]
-        _run_node(_parsed(data, set_).as_node(), as_json)
-    data["output"] = {"path": output, "overwrite": overwrite}
-    _run_here(_parsed(data, set_), as_json)
+        data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
+        run_node(_parsed(data, set_).as_node(), as_json)
+    else:
+        data["output"] = {"path": output, "overwrite": overwrite}
+        run_here(_parsed(data, set_), as_json)
 
 
-@command
 def probe(
     url: Annotated[str, typer.Argument(help="A file, a folder of PNG frames, or an address.")],
     model: Model = "fast",
@@ -158,15 +155,16 @@ def probe(
     as_json: Json = False,
 ) -> None:
     """Say what a source is, and what streamsr would do with it."""
-    from streamsr.cli.probe import describe, table
+    data = _settings("probe", url, model, models, device)
+    data["input"] |= {"transport": transport, "give_up_s": GIVE_UP_S}
+    settings = _parsed(data)
+    check_settings(settings)
+    from streamsr.cli.probe import describe, findings_table
 
-    data = _settings("probe", url, model, models, device, None, None)
-    data["input"] |= {"transport": transport, "give_up_s": 10.0}
-    findings = describe(_parsed(data))
-    print_result(findings, table(findings), as_json)
+    findings = describe(settings)
+    print_result(findings, findings_table(findings), as_json)
 
 
-@command
 def bench(
     model: Model = "fast",
     models: Models = None,
@@ -176,21 +174,16 @@ def bench(
     as_json: Json = False,
 ) -> None:
     """Measure the whole path, file to file: frames a second, and each stage's share of the CPU."""
+    width, height = _sides(size)
+    settings = _parsed(_settings("bench", "demo", model, models, device))
+    check_settings(settings)
     from streamsr.cli.bench import bench_file, bench_table
 
-    result = bench_file(model, models or [], device, size, frames)
+    result = bench_file(settings.model, width, height, frames)
     print_result(result, bench_table(result), as_json)
 
 
-def _deaf_to_hang_up() -> Any:
-    """Ignore SIGHUP until it reloads the settings: it would kill us while torch is imported.
-
-    Gives what it did before.
-    """
-    return signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-
-def _shipped_or_given(named: Path) -> Path:
+def _given_or_shipped(named: Path) -> Path:
     """The file, or the one streamsr comes with of that name. Raises ConfigError."""
     known = {path.stem: path for path in sorted(data_dir("pipelines").glob("*.toml"))}
     if named.suffix == ".toml" or os.path.exists(named):
@@ -209,10 +202,10 @@ def _settings(
     model: str,
     folders: list[Path] | None,
     device: str,
-    seconds: float | None,
-    frames: int | None,
+    seconds: float | None = None,
+    frames: int | None = None,
 ) -> dict[str, Any]:
-    """The options every pipeline command shares, as settings."""
+    """The options that every pipeline command shares, as settings."""
     return {
         "name": name,
         "input": {"url": url},
@@ -225,30 +218,13 @@ def _parsed(data: dict[str, Any], overrides: list[str] | None = None) -> Pipelin
     return parse(with_overrides(data, overrides or []), PipelineSettings, "command line")
 
 
-def _serve(
-    data: dict[str, Any], listen: str, as_json: bool, overrides: list[str] | None = None
-) -> None:
-    data["serve"] = {"listen": listen}
-    _run_node(_parsed(data, overrides).as_node(), as_json)
-
-
-def _run_node(
-    settings: NodeSettings,
-    as_json: bool,
-    reload: Callable[[], NodeSettings] | None = None,
-    path: Path | None = None,
-    seconds: float | None = None,
-) -> None:
-    from streamsr.cli.run import run_node
-
-    summaries, code = run_node(settings, reload, path, seconds)
-    report(summaries, as_json)
-    raise typer.Exit(code)
-
-
-def _run_here(settings: PipelineSettings, as_json: bool) -> None:
-    from streamsr.cli.run import run_here
-
-    summary, code = run_here(settings)
-    report([summary], as_json)
-    raise typer.Exit(code)
+def _sides(size: str) -> tuple[int, int]:
+    """Width and height of "320x180". Raises UserError."""
+    width, _, height = size.partition("x")
+    sides = [int(side) if side.isdecimal() else 0 for side in (width, height)]
+    if not all(32 <= side <= 4096 and side % 2 == 0 for side in sides):
+        raise UserError(
+            f"--size: got {size!r}, allowed is WIDTHxHEIGHT of even sides from 32 to 4096, "
+            "as in 320x180"
+        )
+    return sides[0], sides[1]

@@ -1,17 +1,14 @@
-"""The terminal's side of the commands: logs, progress, summaries, signals and exit codes."""
+"""What people and programs read: the log, the progress bar, results, and exit codes."""
 
-import asyncio
 import json
 import logging
-import os
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,26 +17,28 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
 from streamsr.core.errors import StreamsrError, UserError
+from streamsr.core.metrics import Summary
 from streamsr.core.redact import redact
 
 __all__ = [
-    "console",
+    "INTERRUPTED",
     "exit_codes",
+    "facts_table",
+    "print_result",
     "progress_bar",
     "report",
-    "run_until_interrupted",
+    "say",
     "set_up_logs",
 ]
 
-INTERRUPTED = 130
-HARD_STOP_S = 10.0  # from being asked to stop, whatever hangs
+INTERRUPTED = 130  # the exit code after SIGINT
 
 console = Console(stderr=True)
-"""People are spoken to on stderr; stdout is for results."""
-
-T = TypeVar("T")
+"""Messages go to stderr; stdout is for results."""
 
 
 class _Redacting(logging.Formatter):
@@ -48,7 +47,7 @@ class _Redacting(logging.Formatter):
 
 
 def set_up_logs() -> None:
-    """Send streamsr's log to stderr, secrets left out."""
+    """Sends streamsr's log to stderr, secrets left out."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Redacting("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("streamsr")
@@ -59,7 +58,7 @@ def set_up_logs() -> None:
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn foreseen errors into one clear line and the exit code of their kind."""
+    """Turns foreseen errors into one clear line and the exit code of their kind."""
     try:
         yield
     except StreamsrError as error:
@@ -69,47 +68,50 @@ def exit_codes() -> Iterator[None]:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    console.print(f"streamsr: {message}", markup=False, highlight=False, soft_wrap=True)
+    say(f"streamsr: {message}")
     raise typer.Exit(code)
 
 
-def run_until_interrupted(
-    work: Callable[[], Awaitable[T]], stop: Callable[[], Awaitable[None] | None]
-) -> tuple[T, int]:
-    """Run ``work``; SIGINT or SIGTERM asks it to ``stop``, a second one ends the process.
+def say(message: str) -> None:
+    """Prints a line on stderr as it is."""
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
 
-    Gives its result, and the exit code: 130 after SIGINT, else 0.
-    """
 
-    async def main() -> tuple[T, int]:
-        loop = asyncio.get_running_loop()
-        code = 0
-        stopping: asyncio.Task[None] | None = None
+def print_result(result: Any, table: RenderableType | None, as_json: bool) -> None:
+    """Prints on stdout the result as JSON, or the table where there is one."""
+    if as_json:
+        sys.stdout.write(json.dumps(result) + "\n")
+    elif table is not None:
+        Console().print(table)
 
-        async def ask() -> None:
-            if (waiting := stop()) is not None:
-                await waiting
 
-        def interrupted(number: int) -> None:
-            nonlocal code, stopping
-            if stopping is not None:
-                os._exit(INTERRUPTED)
-            code = INTERRUPTED if number == signal.SIGINT else 0
-            loop.call_later(HARD_STOP_S, os._exit, INTERRUPTED)
-            stopping = asyncio.create_task(ask(), name="stopping")
+def report(summaries: Sequence[Summary], as_json: bool) -> None:
+    """Prints what the streams of a run came to: JSON on stdout, or a line each on stderr."""
+    if as_json:
+        print_result({"streams": [summary.to_json() for summary in summaries]}, None, as_json)
+        return
+    for s in summaries:
+        if not s.input:
+            say(f"{s.name}: no frame ever came")
+            continue
+        p99 = "" if s.latency_p99_ms is None else f", latency p99 {s.latency_p99_ms:.0f} ms"
+        say(
+            f"{s.name}: {s.frames_out} frames {s.input} -> {s.output} by {s.model} on {s.device}, "
+            f"{s.fps:.1f} fps{p99}, {s.frames_dropped} dropped, {s.reconnects} reconnects"
+        )
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, interrupted, number)
-        result = await work()
-        if stopping is not None:
-            await stopping
-        return result, code
 
-    return asyncio.run(main())
+def facts_table(facts: Mapping[str, str]) -> Table:
+    """Returns a table of one fact a line, those that are empty left out."""
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in facts.items():
+        if value:
+            table.add_row(Text(name, "bold"), Text(value))
+    return table
 
 
 def progress_bar() -> Progress:
-    """A bar with count, share, fps and the time left, gone where stderr is no terminal."""
+    """Returns a bar with count, share, fps and the time left; none where stderr is no terminal."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -118,27 +120,5 @@ def progress_bar() -> Progress:
         TextColumn("{task.fields[fps]}"),
         TimeRemainingColumn(),
         console=console,
-        transient=False,
         disable=not console.is_terminal,
     )
-
-
-def report(summaries: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """Print the run's one summary."""
-    if as_json:
-        sys.stdout.write(json.dumps({"streams": list(summaries)}) + "\n")
-        return
-    for s in summaries:
-        if not s["input"]:
-            console.print(f"{s['name']}: no picture ever came", markup=False, highlight=False)
-            continue
-        latency = s["latency_ms"]
-        p99 = f", latency p99 {latency['p99']:.0f} ms" if latency["p99"] is not None else ""
-        console.print(
-            f"{s['name']}: {s['frames_out']} frames {s['input']} -> {s['output']} by {s['model']} "
-            f"on {s['device']}, {s['fps']:.1f} fps{p99}, {s['frames_dropped']} dropped, "
-            f"{s['reconnects']} reconnects",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )

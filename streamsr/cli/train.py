@@ -1,17 +1,34 @@
-"""The commands that train models, show what they are trained on, and score them."""
+"""The commands that train models, show what they are trained on, and score them.
 
+What the user got wrong is found before torch is imported, which takes seconds.
+"""
+
+import json
+from math import isfinite
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.progress import TaskID
 
-from streamsr.cli.options import Device, Json, Model, Models, Set, command, print_result
-from streamsr.core.errors import ConfigError
+from streamsr.cli.options import Device, Json, Model, Models, Set
+from streamsr.cli.terminal import print_result, progress_bar, say
+from streamsr.core.config import load
+from streamsr.core.devices import pick_device
+from streamsr.core.errors import ConfigError, OutputError
+from streamsr.train.files import clip_paths, still_paths, target_paths
+from streamsr.train.results import Degradation, Evaluation, evaluation_tables, markdown
+from streamsr.train.settings import TrainSettings
+from streamsr.zoo.registry import find
+
+if TYPE_CHECKING:
+    from streamsr.train.evaluation import Scored
+    from streamsr.train.run_log import Progress
 
 __all__ = ["degrade", "evaluate", "train"]
 
 
-@command
 def train(
     config: Annotated[
         Path | None, typer.Argument(help="A training file, as models/fast/train.toml.")
@@ -37,12 +54,10 @@ def train(
 
     Either goes on from the last checkpoint of its run.
     """
-    from streamsr.cli.train_run import run_finetuning, run_training
-
     if config is not None and init is None and data is None:
-        result = run_training(config, set_ or [], threads or 1)
+        result = _train_by(config, set_ or [], threads or 1)
     elif config is None and init is not None and data is not None and not set_:
-        result = run_finetuning(init, data, minutes, name, models or [], threads or 1)
+        result = _finetune(init, data, minutes, name, models or [], threads or 1)
     else:
         raise ConfigError(
             "train: allowed are a training file (with --set), or --init MODEL --data FOLDER"
@@ -50,22 +65,32 @@ def train(
     print_result(result, None, as_json)
 
 
-@command
 def degrade(
     config: Annotated[
         Path, typer.Argument(help="A training file with a [data.degrade], as fast-camera's.")
     ],
-    output: Annotated[Path, typer.Argument(help="The picture to write, NAME.png.")],
+    output: Annotated[Path, typer.Argument(help="The image to write, NAME.png.")],
     rows: Annotated[int, typer.Option(min=1, max=50, help="How many clips to show.")] = 6,
     set_: Set = None,
 ) -> None:
     """Show what a training file's degradation does: clips before and after, side by side."""
-    from streamsr.cli.train_run import run_degradation
+    settings = load(config, TrainSettings, set_ or [])
+    if settings.data.degrade is None:
+        raise ConfigError(f"{config}: got no [data.degrade], allowed is a file that has one")
+    clip_paths(settings.data.train)
+    import torch
 
-    run_degradation(config, set_ or [], rows, output)
+    from streamsr.train.sheets import degradation_sheet, write_png
+
+    torch.set_num_threads(1)
+    scale = settings.model.facts.scale
+    image = degradation_sheet(
+        settings.data.train, settings.data.degrade, scale, settings.seed, rows
+    )
+    write_png(output, image)
+    say(f"the sheet is in {output}")
 
 
-@command
 def evaluate(
     target: Annotated[
         Path, typer.Argument(help="Ground truth: a clip, or a folder of clips or PNG frames.")
@@ -78,24 +103,157 @@ def evaluate(
         list[str] | None, typer.Option(help="Another model to score beside; may be repeated.")
     ] = None,
     degrade: Annotated[
-        str, typer.Option(help="What the models see: bicubic, or camera (H.264 at three rates).")
-    ] = "bicubic",
+        Degradation, typer.Option(help="What the models see; camera: H.264 at three rates.")
+    ] = Degradation.BICUBIC,
     report: Annotated[
         Path | None, typer.Option(help="A folder for the tables and a chart as files.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model as the papers do, beside bicubic: PSNR, SSIM, time a frame, cost."""
-    from streamsr.cli.train_run import run_evaluation
+    place = pick_device(device)
+    folders = models or []
+    find(model, folders)
+    others = [find(name, folders) for name in against or ()]
+    target_paths(target)
+    import torch
 
-    result, table = run_evaluation(
-        target,
-        model,
-        models or [],
-        device,
-        frames,
-        against=against or (),
-        degrade=degrade,
-        report=report,
+    from streamsr.train.evaluation import evaluate
+    from streamsr.zoo.loading import choose
+
+    if place == "cpu":
+        torch.set_num_threads(1)  # threads inside one convolution wait for each other
+    tasks: dict[str, TaskID] = {}
+    with progress_bar() as bar:
+
+        def show(step: "Scored") -> None:
+            if step.clip not in tasks:
+                tasks[step.clip] = bar.add_task(step.clip, total=step.frames, fps="")
+            bar.update(tasks[step.clip], completed=step.frame, total=step.frames)
+
+        result = evaluate(
+            target,
+            choose(torch.device(place), model, folders),
+            torch.device(place),
+            against=others,
+            degrade=degrade,
+            max_frames=frames,
+            report=show,
+        )
+    if report is not None:
+        _write_report(result, report)
+    print_result(result.to_json(), Group(*evaluation_tables(result)), as_json)
+
+
+def _train_by(config: Path, overrides: list[str], threads: int) -> dict[str, Any]:
+    """Trains as ``config`` says, on from the last checkpoint; returns where the model is."""
+    settings = load(config, TrainSettings, overrides)
+    _check_training(settings)
+    import torch
+
+    from streamsr.train.loop import Trainer
+
+    torch.set_num_threads(threads)
+    with progress_bar() as bar:
+        reading = bar.add_task("reading", total=None, fps="")
+        trainer = Trainer(settings, lambda clip: bar.update(reading, description=f"reading {clip}"))
+        bar.remove_task(reading)
+        last = trainer.last_validation()
+        if trainer.step:
+            say(f"goes on at step {trainer.step}/{settings.steps}")
+        task = bar.add_task(settings.name, total=settings.steps, completed=trainer.step, fps="")
+
+        def report(progress: "Progress") -> None:
+            nonlocal last
+            bar.update(task, completed=progress.step, fps=f"loss {progress.loss:.5f}")
+            if progress.psnr is not None:
+                last = progress
+                say(
+                    f"step {progress.step}/{settings.steps}: loss {progress.loss:.5f}, validation "
+                    f"{progress.psnr:.3f} dB, {progress.gain:+.3f} dB over bicubic, at worst "
+                    f"{progress.worst:+.3f} dB"
+                )
+
+        folder = trainer.run(report)
+    say(f"the model is in {folder}")
+    return {
+        "model": str(folder),
+        "steps": trainer.step,
+        "psnr_db": last and last.psnr,
+        "gain_db": last and last.gain,
+    }
+
+
+def _finetune(
+    init: str, footage: Path, minutes: float, name: str | None, folders: list[Path], threads: int
+) -> dict[str, Any]:
+    """Trains a model further on clips of the user's; returns where it is, and what it gained."""
+    entry = find(init, folders)
+    clip_paths(footage)
+    import torch
+
+    from streamsr.train.finetune import finetune
+
+    torch.set_num_threads(threads)
+    with progress_bar() as bar:
+        reading = bar.add_task("reading", total=None, fps="")
+        task = bar.add_task("training", total=None, fps="")
+
+        def report(progress: "Progress", steps: int) -> None:
+            loss = f"loss {progress.loss:.5f}"
+            bar.update(task, completed=progress.step, total=steps, fps=loss)
+
+        tuned = finetune(
+            entry,
+            footage,
+            minutes=minutes,
+            name=name or f"{entry.name}-{footage.resolve().name}",
+            runs=Path("runs"),
+            prepared=lambda clip: bar.update(reading, description=f"reading {clip}"),
+            report=report,
+        )
+    before, after = tuned.before.gain, tuned.after.gain
+    better = f"use it with --model {tuned.folder}"
+    say(
+        f"on the held-out end of the clips: {before:+.3f} dB over bicubic before, "
+        f"{after:+.3f} dB after: {after - before:+.3f} dB\n"
+        f"{better if after > before else f'{entry.name} stays the better one'}"
     )
-    print_result(result, table, as_json)
+    return {
+        "model": str(tuned.folder),
+        "steps": tuned.steps,
+        "gain_before_db": before,
+        "gain_db": after,
+        "improvement_db": after - before,
+    }
+
+
+def _check_training(settings: TrainSettings) -> None:
+    """Raises what would stop a run before its first step."""
+    pick_device(settings.device)
+    if settings.init is not None:
+        find(settings.init)
+    for folder in (settings.data.train, settings.data.valid):
+        if folder is not None:
+            clip_paths(folder)
+    if settings.data.stills is not None:
+        still_paths(settings.data.stills)
+
+
+def _write_report(result: Evaluation, folder: Path) -> None:
+    from streamsr.train.chart import scatter_chart
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "eval.md").write_text(markdown(result), encoding="utf-8")
+        (folder / "eval.json").write_text(json.dumps(result.to_json(), indent=1), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"report {folder}: cannot be written: {error.strerror}") from None
+    points = {
+        name: (scores.ms, scores.psnr_db)
+        for name, scores in result.by_model().items()
+        if isfinite(scores.psnr_db)
+    }
+    if points:
+        title = f"luma PSNR over time: {result.degrade} input"
+        scatter_chart(folder / "eval.png", title, ("ms a frame", "dB"), points)

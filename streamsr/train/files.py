@@ -1,0 +1,62 @@
+"""The files that ground truth is read from: clips, photographs, PNG frames. Opens none of them.
+
+It imports no torch: a wrong folder is refused at once.
+"""
+
+from pathlib import Path
+
+from streamsr.core.errors import InputError
+from streamsr.media.addresses import is_png
+
+__all__ = ["CLIP_SUFFIXES", "clip_paths", "still_paths", "target_paths"]
+
+CLIP_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".ts", ".webm", ".y4m"}
+STILL_SUFFIXES = {".jpeg", ".jpg", ".png"}
+
+
+def clip_paths(folder: Path) -> list[Path]:
+    """Returns the clips of a folder by name. Raises InputError where there is none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: there is no such folder of clips")
+    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in CLIP_SUFFIXES)
+    if not paths:
+        allowed = ", ".join(sorted(CLIP_SUFFIXES))
+        raise InputError(f"{folder}: there is no clip here; allowed endings are {allowed}")
+    return paths
+
+
+def still_paths(folder: Path) -> list[Path]:
+    """Returns the photographs of a folder by name. Raises InputError where there is none."""
+    try:
+        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in STILL_SUFFIXES)
+    except OSError as error:
+        raise InputError(f"stills {folder}: cannot be read: {error.strerror}") from None
+    if not paths:
+        allowed = ", ".join(sorted(STILL_SUFFIXES))
+        raise InputError(f"stills {folder}: there is no photograph; allowed endings are {allowed}")
+    return paths
+
+
+def target_paths(target: Path) -> list[Path]:
+    """Returns the clips that an evaluation's ``target`` names: files, and folders of PNG frames.
+
+    Raises InputError where there is none.
+    """
+    if target.is_file() or _holds_images(target):
+        return [target]
+    try:
+        inside = sorted(target.iterdir())
+    except OSError as error:
+        raise InputError(f"target {target}: cannot be read: {error.strerror}") from None
+    clips = [p for p in inside if p.suffix.lower() in CLIP_SUFFIXES or _holds_images(p)]
+    if not clips:
+        allowed = ", ".join(sorted(CLIP_SUFFIXES))
+        raise InputError(
+            f"target {target}: there are neither PNG frames, nor folders of them, nor clips here; "
+            f"allowed endings of clips are {allowed}"
+        )
+    return clips
+
+
+def _holds_images(place: Path) -> bool:
+    return place.is_dir() and any(is_png(path) for path in place.iterdir())
