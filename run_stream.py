@@ -1,4 +1,4 @@
-"""The door: the same program as the installed ``streamsr``."""
+"""The same program as the installed ``streamsr``."""
 
 import sys
 

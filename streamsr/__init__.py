@@ -1,6 +1,7 @@
 """streamsr: streaming real-time video super-resolution.
 
-``Upscaler`` takes frames and gives frames; ``open_pipeline`` runs a stream from source to outputs.
+``Upscaler`` takes images and returns them upscaled; ``open_pipeline`` opens a stream's whole
+pipeline, from its source to its outputs.
 """
 
 from importlib import import_module
@@ -19,7 +20,7 @@ _LATER = {
     "Upscaler": "streamsr.api",
     "open_pipeline": "streamsr.api",
 }
-"""Names that bring torch along: `streamsr --help` should not wait for it."""
+"""Names whose modules import torch: they are imported when they are used."""
 
 
 def __getattr__(name: str) -> Any:

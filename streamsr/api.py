@@ -1,8 +1,8 @@
-"""streamsr in a program of one's own: frames in, frames out, or a whole pipeline."""
+"""streamsr in a program of one's own: images in, images out, or a whole pipeline."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamsr.core.closing import Closing
 from streamsr.core.config import parse
 from streamsr.core.devices import pick_device
 from streamsr.core.events import Emit, Event
@@ -24,16 +23,16 @@ from streamsr.zoo.loading import choose
 
 __all__ = ["Upscaler", "open_pipeline"]
 
-RGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)  # sRGB
+SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 
-class Upscaler(Closing):
-    """A loaded model for the frames of one stream.
+class Upscaler(AbstractContextManager["Upscaler"]):
+    """A loaded model for the images of one stream.
 
-    Pictures are (h, w, 3) uint8 R'G'B'; each comes out once, in order, as (scale*h, scale*w, 3).
-    ``with`` it: leaving ends its threads. Raises ModelError or UserError for what there is not.
+    Images are (h, w, 3) uint8 R'G'B'; each comes out once, in order, as (scale*h, scale*w, 3).
+    Leaving the context ends its threads. Raises ModelError or UserError for what there is not.
     """
 
     def __init__(
@@ -50,32 +49,35 @@ class Upscaler(Closing):
         self._stream = engine.stream("library", Meter(), _ignore)
         self._pushed = 0
 
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     @property
     def lookahead(self) -> int:
-        """How many frames a picture waits for before it comes out."""
+        """How many images one waits for before it comes out."""
         return self.entry.facts.lookahead
 
-    def push(self, picture: Picture) -> list[Picture]:
-        """Take the next picture; give those that are finished by it, oldest first."""
+    def push(self, image: Image) -> list[Image]:
+        """Takes the next image; returns those that it completes, oldest first."""
         frame = Frame(
-            (picture,), RGB, self._pushed, Fraction(1, 25), discontinuous=self._pushed == 0
+            (image,), SRGB, self._pushed, Fraction(1, 25), discontinuous=self._pushed == 0
         )
         self._pushed += 1
-        return _pictures(self._stream.push(frame))
+        return _images(self._stream.push(frame))
 
-    def flush(self) -> list[Picture]:
-        """End the stream: give the pictures that still waited. The next push starts anew."""
+    def flush(self) -> list[Image]:
+        """Ends the stream; returns the images still pending. The next push begins another one."""
         self._pushed = 0
-        return _pictures(self._stream.flush())
+        return _images(self._stream.flush())
 
-    def upscale(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
-        """Upscale a whole clip."""
-        for picture in pictures:
-            yield from self.push(picture)
+    def upscale(self, images: Iterable[Image]) -> Iterator[Image]:
+        """Upscales a whole clip."""
+        for image in images:
+            yield from self.push(image)
         yield from self.flush()
 
     def close(self) -> None:
-        """End the engine's threads."""
+        """Ends the engine's threads. Closing twice does nothing."""
         self._engines.close()
 
 
@@ -83,7 +85,7 @@ class Upscaler(Closing):
 async def open_pipeline(
     settings: PipelineSettings | dict[str, object], emit: Emit | None = None
 ) -> AsyncIterator[Pipeline]:
-    """A whole pipeline in this process: ``await`` its ``run()``; its outputs are the settings'.
+    """Opens a whole pipeline in this process: ``await`` its ``run()``.
 
     ``settings`` are those of a pipeline file, as ``pipelines/reference.toml`` shows them. Raises
     ConfigError, InputError, ModelError or OutputError.
@@ -94,9 +96,9 @@ async def open_pipeline(
         yield opened
 
 
-def _pictures(finished: Iterable[Future[Frame]]) -> list[Picture]:
-    return [future.result().planes[0] for future in finished]
+def _images(completed: Iterable[Future[Frame]]) -> list[Image]:
+    return [future.result().planes[0] for future in completed]
 
 
 def _ignore(event: Event) -> None:
-    """Whoever wants to hear of events passes ``emit``."""
+    """Events are for those who pass ``emit``."""

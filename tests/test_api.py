@@ -1,4 +1,4 @@
-"""The library: frames in and out, and a pipeline as a context."""
+"""The library: images in and out, and a pipeline as a context."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,23 +11,23 @@ import streamsr
 from streamsr.media.files import file_frames
 
 
-def pictures(count: int) -> list[np.ndarray]:
+def images(count: int) -> list[np.ndarray]:
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (24, 32, 3), dtype=np.uint8) for _ in range(count)]
 
 
 @pytest.mark.parametrize("model", ["bicubic", "fast"])
-def test_every_picture_comes_out_once_and_four_times_as_large(model: str) -> None:
+def test_every_image_comes_out_once_and_four_times_as_large(model: str) -> None:
     with streamsr.Upscaler(model, device="cpu") as upscaler:
-        finished = list(upscaler.upscale(pictures(5)))
+        finished = list(upscaler.upscale(images(5)))
     assert [p.shape for p in finished] == [(96, 128, 3)] * 5
     assert all(p.dtype == np.uint8 for p in finished)
 
 
-def test_a_second_clip_starts_anew() -> None:
+def test_a_second_clip_begins_from_scratch() -> None:
     with streamsr.Upscaler("bicubic", device="cpu") as upscaler:
-        first = list(upscaler.upscale(pictures(3)))
-        second = list(upscaler.upscale(pictures(3)))
+        first = list(upscaler.upscale(images(3)))
+        second = list(upscaler.upscale(images(3)))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 

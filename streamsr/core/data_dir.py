@@ -1,4 +1,4 @@
-"""Where the data that streamsr comes with lies: beside the package, or in it in a wheel."""
+"""Where the data is that streamsr comes with: beside the package, or in it in a wheel."""
 
 from pathlib import Path
 
@@ -6,6 +6,6 @@ __all__ = ["data_dir"]
 
 
 def data_dir(kind: str) -> Path:
-    """The folder of "models" or "pipelines"."""
+    """Returns the folder of "models" or "pipelines"."""
     package = Path(__file__).resolve().parents[1]
     return next(p for p in (package / kind, package.parent / kind) if p.is_dir())
