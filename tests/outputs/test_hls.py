@@ -6,30 +6,20 @@ from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
-import pytest
-from peers import FPS, packets, pictures, seen
-from streamsr.outputs.broadcast import Broadcast
+from peers import FPS, coded_frames, packets, seen
 
 from streamsr.core.packet import Packet, Track
-from streamsr.outputs.hls import PLAYLIST, HlsFolder
+from streamsr.core.status import OutputState
+from streamsr.ipc.messages import OutputFormat
+from streamsr.outputs.hls import PLAYLIST, HlsWriter
+
+STREAM = OutputFormat(Fraction(FPS), True)
 
 
-class Station:
-    """HLS of a stream, as the output process writes it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.hls = HlsFolder(folder, 1.0, 3)
-        self.broadcast = Broadcast(self.hls.next_target)
-
-    def write(self, coming: Iterable[Packet]) -> None:
-        for packet in coming:
-            self.broadcast.write(packet, Fraction(FPS), True)
-            self.hls.tidy()
-
-    def close(self) -> None:
-        self.broadcast.close()
-        self.hls.tidy()
-        self.hls.end()
+def write(hls: HlsWriter, coming: Iterable[Packet]) -> None:
+    for packet in coming:
+        hls.write(packet, STREAM)
+        hls.check()
 
 
 def stream(seconds: int, size: tuple[int, int] = (320, 180)) -> list[Packet]:
@@ -47,12 +37,12 @@ def numbers(folder: Path) -> list[int]:
     return [int(line[4:-4]) for line in lines if line.startswith("seg_")]
 
 
-def test_a_player_finds_the_newest_pictures_and_their_audio(tmp_path: Path) -> None:
-    station = Station(tmp_path)
-    station.write(stream(5))
-    assert station.hls.playable
+def test_a_player_finds_the_newest_frames_and_their_audio(tmp_path: Path) -> None:
+    hls = HlsWriter(tmp_path, 1.0, 3)
+    write(hls, stream(5))
+    assert hls.state is OutputState.UP
     assert (tmp_path / PLAYLIST).read_text().count("#EXT-X-PROGRAM-DATE-TIME") == 3
-    station.close()
+    hls.close()
     found = seen(tmp_path / PLAYLIST)
     assert found.unbroken
     assert found.numbers == list(range(2 * FPS, 5 * FPS))
@@ -61,13 +51,13 @@ def test_a_player_finds_the_newest_pictures_and_their_audio(tmp_path: Path) -> N
 
 
 def test_it_can_be_played_when_there_is_enough_to_begin_with(tmp_path: Path) -> None:
-    station = Station(tmp_path)
+    hls = HlsWriter(tmp_path, 1.0, 3)
     for packet in stream(5):
-        station.write([packet])
+        write(hls, [packet])
         listed = numbers(tmp_path) if (tmp_path / PLAYLIST).exists() else []
-        assert station.hls.playable == (len(listed) >= 3)
-    assert station.hls.playable
-    station.close()
+        assert (hls.state is OutputState.UP) == (len(listed) >= 3)
+    assert hls.state is OutputState.UP
+    hls.close()
 
 
 def test_another_run_goes_on_above_and_removes_what_was_left(tmp_path: Path) -> None:
@@ -78,37 +68,37 @@ def test_another_run_goes_on_above_and_removes_what_was_left(tmp_path: Path) -> 
     others = {"mine.mp4", "seg_x.m4s", "seg_1.ts"}
     for name in others:
         (tmp_path / name).touch()
-    station = Station(tmp_path)
-    station.write(stream(2))
+    hls = HlsWriter(tmp_path, 1.0, 3)
+    write(hls, stream(2))
     assert min(numbers(tmp_path)) > ahead + 1
     left = set(os.listdir(tmp_path)) - {PLAYLIST}
     assert f"seg_{ahead}.m4s" not in left
     assert f"seg_{ahead + 1}.m4s.tmp" not in left
     assert f"init_{ahead}.mp4" not in left
     assert others < left
-    station.close()
+    hls.close()
 
 
 def test_what_was_left_stays_while_a_playlist_names_it(tmp_path: Path) -> None:
-    first = Station(tmp_path)
-    first.write(stream(3))
+    first = HlsWriter(tmp_path, 1.0, 3)
+    write(first, stream(3))
     named = numbers(tmp_path)  # and then it is killed, or so
-    second = Station(tmp_path)
-    second.write(stream(1))
+    second = HlsWriter(tmp_path, 1.0, 3)
+    write(second, stream(1))
     assert numbers(tmp_path) == named
     assert all((tmp_path / f"seg_{number}.m4s").exists() for number in named)
-    second.write(stream(3)[-1:])
+    write(second, stream(3)[-1:])
     second.close()
 
 
-@pytest.mark.parametrize("size", [(192, 108)])
-def test_another_size_is_a_discontinuity(tmp_path: Path, size: tuple[int, int]) -> None:
-    pictures(*size)
-    station = Station(tmp_path)
-    station.write(stream(2))
+def test_another_size_is_a_discontinuity(tmp_path: Path) -> None:
+    size = (192, 108)
+    coded_frames(*size)
+    hls = HlsWriter(tmp_path, 1.0, 3)
+    write(hls, stream(2))
     before = numbers(tmp_path)
-    station.write(stream(2, size))
+    write(hls, stream(2, size))
     assert "#EXT-X-DISCONTINUITY\n" in (tmp_path / PLAYLIST).read_text()
     assert min(numbers(tmp_path)) > max(before)
-    station.close()
+    hls.close()
     assert seen(tmp_path / PLAYLIST).sizes == {size}

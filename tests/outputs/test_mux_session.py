@@ -9,10 +9,12 @@ import pytest
 from peers import FPS, coded_frames, packets, seen
 
 from streamsr.core.packet import Packet, Track
+from streamsr.ipc.messages import OutputFormat
 from streamsr.media.container import parameter_sets
-from streamsr.outputs.mux_session import Session, Target
+from streamsr.outputs.mux_session import Muxer, MuxSession, MuxTarget
 
 CLOCK = Fraction(1, 90_000)
+WITH_AUDIO, WITHOUT_AUDIO = OutputFormat(Fraction(FPS), True), OutputFormat(Fraction(FPS), False)
 
 
 def moved(packet: Packet, seconds: float) -> Packet:
@@ -20,19 +22,19 @@ def moved(packet: Packet, seconds: float) -> Packet:
     return Packet(packet.track, packet.data, pts, packet.time_base, packet.keyframe)
 
 
-def stream(pictures: int, *, start_s: float = 0.0) -> list[Packet]:
+def stream(frames: int, *, start_s: float = 0.0) -> list[Packet]:
     found: list[Packet] = []
     for packet in packets():
         found.append(moved(packet, start_s))
         if packet.track == Track.OUTPUT:
-            pictures -= 1
-        if pictures == 0:
+            frames -= 1
+        if frames == 0:
             return found
     raise AssertionError
 
 
 def written(path: Path, coming: list[Packet], *, audio: bool = True) -> Path:
-    session = Session(Target(str(path), "mp4"), coming[0], Fraction(FPS), audio)
+    session = MuxSession(MuxTarget(str(path), "mp4"), coming[0], OutputFormat(Fraction(FPS), audio))
     for packet in coming:
         session.write(packet)
     session.close()
@@ -46,7 +48,7 @@ def test_time_begins_at_0_and_tracks_keep_their_distance(tmp_path: Path) -> None
     assert found.offset_s() < 0.05
 
 
-def test_audio_from_before_the_first_picture_is_left_out(tmp_path: Path) -> None:
+def test_audio_from_before_the_first_frame_is_left_out(tmp_path: Path) -> None:
     early = [moved(p, 1.0) for p in stream(5) if p.track == Track.AAC]
     coming = stream(FPS, start_s=2.0)
     found = seen(written(tmp_path / "a.mp4", [coming[0], *early, *coming[1:]]))
@@ -63,15 +65,15 @@ def test_a_clock_that_steps_back_never_makes_time_fall(tmp_path: Path) -> None:
     assert len(times) == 2 * FPS
 
 
-def test_it_takes_the_same_picture_and_audio_alone(tmp_path: Path) -> None:
-    session = Session(Target(str(tmp_path / "a.mp4"), "mp4"), stream(1)[0], None, False)
+def test_a_session_takes_the_same_format_alone(tmp_path: Path) -> None:
+    session = MuxSession(MuxTarget(str(tmp_path / "a.mp4"), "mp4"), stream(1)[0], WITHOUT_AUDIO)
     same, other = (
         Packet(Track.OUTPUT, coded_frames(*size)[0][0], 0, CLOCK, True)
         for size in ((320, 180), (192, 108))
     )
-    assert session.takes(same, False)
-    assert not session.takes(same, True)
-    assert not session.takes(other, False)
+    assert session.takes(same, WITHOUT_AUDIO)
+    assert not session.takes(same, WITH_AUDIO)
+    assert not session.takes(other, WITHOUT_AUDIO)
     session.close()
 
 
@@ -83,13 +85,34 @@ def test_parameter_sets_are_found() -> None:
     assert parameter_sets(b"") == b""
 
 
+def test_a_muxer_begins_at_a_keyframe_and_again_where_the_stream_changes(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.mp4" for number in range(3)]
+    targets = iter([MuxTarget(str(path), "mp4") for path in paths])
+    muxer = Muxer(lambda: next(targets))
+    other = [
+        Packet(Track.OUTPUT, data, number * 3600, CLOCK, keyframe)
+        for number, (data, keyframe) in enumerate(coded_frames(192, 108)[:5])
+    ]
+    for packet in stream(FPS)[1:]:
+        muxer.write(packet, WITHOUT_AUDIO)
+    assert not muxer.opened
+    for coming, told in ((stream(5), WITHOUT_AUDIO), (stream(5), WITH_AUDIO), (other, WITH_AUDIO)):
+        for packet in coming:
+            muxer.write(packet, told)
+    muxer.close()
+    found = [seen(path) for path in paths]
+    assert [len(each.numbers) for each in found] == [5, 5, 5]
+    assert [bool(each.samples) for each in found] == [False, True, False]
+    assert [each.sizes for each in found] == [{(320, 180)}, {(320, 180)}, {(192, 108)}]
+
+
 @pytest.mark.parametrize("audio", [True, False])
-def test_pictures_do_not_wait_for_audio_that_does_not_come(tmp_path: Path, audio: bool) -> None:
-    """A server's view: how many pictures are out after each one that was written."""
+def test_frames_do_not_wait_for_audio_that_does_not_come(tmp_path: Path, audio: bool) -> None:
+    """A server's view: how many frames are out after each one that was written."""
     path = tmp_path / "a.flv"
     coming = stream(3 * FPS)
-    target = Target(str(path), "flv", {"flush_packets": "1"})
-    session = Session(target, coming[0], Fraction(FPS), True)
+    target = MuxTarget(str(path), "flv", {"flush_packets": "1"})
+    session = MuxSession(target, coming[0], WITH_AUDIO)
     late = []
     given = 0
     for packet in coming:

@@ -93,7 +93,7 @@ async def test_a_recording_is_split_and_loses_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_change_of_picture_or_audio_begins_a_new_file(tmp_path: Path) -> None:
-    pictures(192, 108)  # encoded before, not on the way
+    coded_frames(192, 108)  # encoded before, not on the way
     async with studio_outputs(audio=False) as outputs:
         output = outputs.start(record(tmp_path))
         await until(lambda: output.state == "up")
@@ -191,7 +191,7 @@ async def test_hls_goes_on_after_its_process_was_killed(tmp_path: Path) -> None:
     settings = HlsSettings(folder=strange, segment_s=1, segments=3)
     check_output(settings)
     (strange / "keep.m4s").touch()
-    pictures(192, 108)
+    coded_frames(192, 108)
     async with studio_outputs() as outputs:
         output = outputs.start(settings)
         await until(lambda: len(segments(strange)) >= 2)

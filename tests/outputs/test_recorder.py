@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,13 @@ from peers.outputs import joined, recorded
 
 from streamsr.core.events import Code
 from streamsr.core.packet import Packet, Track
+from streamsr.core.status import OutputState
+from streamsr.ipc.messages import OutputFormat
 from streamsr.outputs.recorder import Recorder
 from streamsr.outputs.retention import name_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-RATE = None
+WITH_AUDIO, WITHOUT_AUDIO = OutputFormat(Fraction(FPS), True), OutputFormat(Fraction(FPS), False)
 
 
 class Recording:
@@ -41,31 +43,31 @@ class Recording:
             **settings,
         )
 
-    def go_on(self, pictures: int, *, audio: bool = True) -> None:
-        """Write so many pictures and their audio."""
-        for packet in self.take(pictures):
+    def go_on(self, frames: int, *, audio: bool = True) -> None:
+        """Write so many frames and their audio."""
+        for packet in self.take(frames):
             if audio or packet.track != Track.AAC:
-                self.recorder.write(packet, RATE, audio)
-                self.recorder.tick()
+                self.recorder.write(packet, WITH_AUDIO if audio else WITHOUT_AUDIO)
+                self.recorder.check()
 
-    def take(self, pictures: int) -> Iterator[Packet]:
+    def take(self, frames: int) -> Iterator[Packet]:
         for packet in self._stream:
-            pictures -= packet.track != Track.AAC
+            frames -= packet.track != Track.AAC
             yield packet
-            if pictures == 0:
+            if frames == 0:
                 return
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Let it look after age and room, as time goes by."""
         self.go_by(10.0)
-        self.recorder.tick()
+        self.recorder.check()
 
     def go_by(self, seconds: float) -> None:
         self.clock_s += seconds
         self.now += timedelta(seconds=seconds)
 
 
-def test_every_picture_and_every_audio_is_in_one_file(tmp_path: Path) -> None:
+def test_every_frame_and_every_audio_is_in_one_file(tmp_path: Path) -> None:
     recording = Recording(tmp_path)
     recording.go_on(3 * FPS + 10)
     recording.recorder.close()
@@ -79,10 +81,10 @@ def test_every_picture_and_every_audio_is_in_one_file(tmp_path: Path) -> None:
     assert all(file.offset_s() < 0.05 for file in files)
 
 
-def recording_of(pictures: int) -> list[Packet]:
+def recording_of(frames: int) -> list[Packet]:
     stream = packets()
     found: list[Packet] = []
-    while sum(p.track != Track.AAC for p in found) < pictures:
+    while sum(p.track != Track.AAC for p in found) < frames:
         found.append(next(stream))
     return found
 
@@ -125,11 +127,11 @@ def test_a_clock_that_jumps_costs_no_recording(tmp_path: Path, days: int) -> Non
     recording.go_on(1)
     recording.now += timedelta(days=days)
     for _ in range(300):
-        recording.look()
+        recording.check()
     assert set(kept) <= set(os.listdir(tmp_path))
     recording.now -= timedelta(days=days)  # somebody saw it
     for _ in range(400):
-        recording.look()
+        recording.check()
     assert set(kept) <= set(os.listdir(tmp_path))
 
 
@@ -139,7 +141,7 @@ def test_room_is_made_while_the_clock_is_not_trusted(tmp_path: Path) -> None:
     recording = Recording(tmp_path, 600, keep_s=86_400, min_free_bytes=10**9)
     recording.now += timedelta(days=1)
     recording.free = 5
-    recording.look()
+    recording.check()
     assert os.listdir(tmp_path) == []
 
 
@@ -150,11 +152,11 @@ def test_a_clock_that_stays_ahead_is_believed_and_costs_a_few_files_at_a_time(
         (tmp_path / name_of("cam", NOON - timedelta(hours=hours))).touch()
     recording = Recording(tmp_path, 600, keep_s=86_400)
     recording.now += timedelta(days=2)
-    recording.look()
+    recording.check()
     recording.go_by(3600.0)
     left = []
     for _ in range(7):
-        recording.look()
+        recording.check()
         left.append(len(os.listdir(tmp_path)))
     assert left == [16, 13, 10, 7, 4, 1, 0]
 
@@ -167,7 +169,7 @@ def test_the_oldest_make_room(tmp_path: Path) -> None:
     names = [name_of("cam", NOON + timedelta(seconds=n)) for n in range(4)]
     assert sorted(os.listdir(tmp_path)) == names
     recording.free = 10**9 - 4096  # less than a file's room is missing
-    recording.look()
+    recording.check()
     assert sorted(os.listdir(tmp_path)) == names[1:]
 
 
@@ -175,15 +177,15 @@ def test_without_room_it_waits_and_then_goes_on(tmp_path: Path) -> None:
     recording = Recording(tmp_path, min_free_bytes=10**9)
     recording.go_on(FPS + 5)
     recording.free = 5
-    recording.look()
+    recording.check()
     assert recording.told == [Code.REC_FULL]
-    assert recording.recorder.full
+    assert recording.recorder.state is OutputState.DOWN
     left = os.listdir(tmp_path)
     recording.go_on(2 * FPS)
     assert os.listdir(tmp_path) == left
     assert left == [name_of("cam", NOON, 2)], "what was written last is kept"
     recording.free = 2 * 10**9
-    recording.look()
+    recording.check()
     assert recording.told == [Code.REC_FULL, Code.OUT_UP]
     recording.go_on(2 * FPS)
     recording.recorder.close()
@@ -205,27 +207,25 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_disk_that_fills_up_stops_it_until_there_is_room(small_disk: Path) -> None:
-    told: list[Code] = []
-    recorder = Recorder("cam", small_disk, 600, lambda code, message: told.append(code))
-    stream = packets()
-    for packet in islice(stream, 200):
-        recorder.write(packet, RATE, True)
+    recording = Recording(small_disk, 600)
+    recording.free = 10**12  # only writing tells that the disk is full
+    recording.go_on(70)
     ballast = small_disk / "ballast"
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
-    while not recorder.full:
-        recorder.write(next(stream), RATE, True)
-    assert told == [Code.REC_FULL]
-    recorder.tick()
-    assert recorder.full
+    while recording.recorder.state is not OutputState.DOWN:
+        recording.go_on(1)
+    assert recording.told == [Code.REC_FULL]
+    recording.free = 0
+    recording.check()
+    assert recording.recorder.state is OutputState.DOWN
     ballast.unlink()
-    recorder._check_at = 0.0
-    recorder.tick()
-    assert told == [Code.REC_FULL, Code.OUT_UP]
-    for packet in islice(stream, 200):
-        recorder.write(packet, RATE, True)
-    recorder.close()
+    recording.free = 10**9
+    recording.check()
+    assert recording.told == [Code.REC_FULL, Code.OUT_UP]
+    recording.go_on(70)
+    recording.recorder.close()
     files = recorded(small_disk)
     assert len(files) == 2
     assert all(file.unbroken for file in files)
@@ -260,12 +260,12 @@ def test_a_folder_that_vanishes_is_an_error(tmp_path: Path) -> None:
         recording.go_on(1)
 
 
-def test_silence_in_between_delays_no_picture(tmp_path: Path) -> None:
-    """AudioFrame was promised and does not come: what is on the disk is at most a GOP behind."""
+def test_silence_in_between_delays_no_frame(tmp_path: Path) -> None:
+    """Audio was announced and does not come: what is on the disk is at most a GOP behind."""
     recording = Recording(tmp_path, 600)
     for packet in recording.take(3 * FPS + 1):
         if packet.track != Track.AAC:
-            recording.recorder.write(packet, RATE, True)
+            recording.recorder.write(packet, WITH_AUDIO)
     (path,) = tmp_path.iterdir()
     found = seen(path)
     assert len(found.numbers) >= 2 * FPS
