@@ -1,153 +1,185 @@
-"""The node at its broker: comes back for ever, and takes leave when it is stopped.
+"""A node's client of its MQTT broker: connects again whenever the connection ends.
 
-Waits for nothing that video waits for: all that is queued here is bounded, and the broker may be
-away for as long as it likes.
+Nothing of video waits for it: all that is queued here is bounded, and the broker may be away
+indefinitely.
 """
 
 import asyncio
 import logging
+from collections.abc import Coroutine
 from contextlib import suppress
 from time import monotonic
 
-from streamsr.core.backoff import Backoff
-from streamsr.core.events import Code, Emit, Event, EventLog
+from streamsr.core.backoff import Backoff, keep_trying
+from streamsr.core.deadline import Deadline
+from streamsr.core.events import Code, Emit, Event
 from streamsr.core.settings import MqttSettings
-from streamsr.mqtt.connection import BrokerAuthError, BrokerError, Connection, port_of
-from streamsr.mqtt.credentials import read_access
+from streamsr.mqtt.commands import CommandRunner
+from streamsr.mqtt.connection import ANSWER_S, BrokerAuthError, Connection, MqttError, port_of
+from streamsr.mqtt.credentials import read_credentials
 from streamsr.mqtt.messages import OFFLINE
-from streamsr.mqtt.node_api import NodeApi
-from streamsr.mqtt.runner import Runner
-from streamsr.mqtt.sight import NodeSnapshot
-from streamsr.mqtt.state_publisher import Publisher
-from streamsr.mqtt.topics import About, Topics
+from streamsr.mqtt.node_api import NodeApi, NodeSnapshot
+from streamsr.mqtt.state_publisher import StatePublisher
+from streamsr.mqtt.topics import TopicKind, Topics
 
 __all__ = ["MqttClient"]
 
-OURS = "mqtt"  # stands for the stream in events that are about none
+STREAM = "mqtt"  # names the client in events that are about no stream
 FIRST_S, LAST_S = 0.5, 3.0  # between tries to connect
-REFUSED_S = 30.0  # the same where the broker refuses the password: it may count
+REFUSED_S = 30.0  # more where the broker refuses the credentials: it may count the tries
 STEADY_S = 5.0  # a connection that lasted so long was a good one
-LEAVE_S = 1.0  # for saying goodbye
 
 log = logging.getLogger(__name__)
 
 
 class MqttClient:
-    """Publishes what ``target`` does and has it do what is commanded. ``await run()`` it."""
+    """Publishes a node's state and has the node carry out commands: ``run`` it, ``stop`` it."""
 
     def __init__(
-        self, settings: MqttSettings, node: str, target: NodeApi, emit: Emit | None = None
+        self,
+        settings: MqttSettings,
+        name: str,
+        node: NodeApi,
+        emit: Emit,
+        *,
+        backoff: Backoff | None = None,
+        answer_s: float = ANSWER_S,
     ) -> None:
-        """``emit`` takes control's own events, and is expected to give all events to ``event``;
-        left out: they are logged and published from here. Raises ConfigError as check_mqtt does.
+        """``emit`` takes the client's own events; it has to hand every event to ``event``.
+
+        ``backoff`` gives the waits between tries to connect, each of which gets ``answer_s`` for
+        the broker's answer. Raises ConfigError as check_mqtt does.
         """
         self.connected = False
         self._settings = settings
-        self._access = read_access(settings)
-        self._topics = Topics(settings.prefix, node, settings.discovery_prefix)
-        self._log = EventLog(monotonic)
-        self._emit = emit or self._log_and_tell
-        sight = NodeSnapshot(target, self._report_blind)
-        self._runner = Runner(target, sight, self._refuse, self.changed)
-        self._publisher = Publisher(settings, self._topics, sight, self._runner.snapshots)
-        self._said: tuple[Code, str] | None = None  # of the broker, last
+        self._credentials = read_credentials(settings)
+        self._topics = Topics(settings.prefix, name, settings.discovery_prefix)
+        self._emit = emit
+        self._backoff = backoff or Backoff(FIRST_S, LAST_S)
+        self._answer_s = answer_s
+        snapshot = NodeSnapshot(node, self._report_unreadable)
+        self._commands = CommandRunner(node, snapshot, self._refuse, self.changed)
+        self._publisher = StatePublisher(settings, self._topics, snapshot, self._commands.jpegs)
+        self._reported: tuple[Code, str] | None = None  # of the broker, last
+        self._deadline: Deadline | None = None  # of the stop, once that is asked for
+        self._stopping = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     def event(self, event: Event) -> None:
-        """Publish an event soon, or once the broker is back: the newest 32 wait for it.
+        """Publishes an event soon, or once the broker is back: the newest 32 wait for it.
 
-        A code of one stream goes out once a second at most.
+        Of one stream and code, one goes out a second at most.
         """
         self._publisher.event(event)
 
     def changed(self) -> None:
-        """Something about the cameras has changed: publish it now and not half a second later."""
+        """Publishes what has changed of the cameras now, and not half a second later."""
         self._publisher.changed()
 
     async def run(self) -> None:
-        """Go on until cancelled, then take leave of the broker within a second."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._runner.run(), name="mqtt-commands")
-            group.create_task(self._come_back(), name="mqtt-broker")
-
-    async def _come_back(self) -> None:
-        """Connect, again and again."""
-        backoff = Backoff(FIRST_S, LAST_S)
-        while True:
-            began_s, wait_s = monotonic(), None
-            try:
-                await self._visit()
-            except BrokerAuthError as error:
-                wait_s = REFUSED_S
-                self._report(Code.MQTT_AUTH, f"{error}; trying again every {wait_s:.0f} s")
-            except BrokerError as error:
-                self._report(Code.MQTT_DOWN, f"{error}; trying again")
-            except Exception:
-                # Control supervises itself: whatever is wrong with it must not end the video.
-                log.exception("control failed; it starts again")
-            if monotonic() - began_s > STEADY_S:
-                backoff.succeeded()
-            await asyncio.sleep(backoff.next_s() if wait_s is None else wait_s)
-
-    async def _visit(self) -> None:
-        """One connection, until it is lost. Raises BrokerError."""
-        topics, settings = self._topics, self._settings
-        name = topics.root.replace("/", "-")
-        connection = Connection(settings, self._access, name, topics.availability, self._take)
+        """Stays connected until ``stop``. Cancelled instead, it leaves the broker the last will."""
         try:
-            await connection.open()
-            self._publisher.begin()
-            await connection.subscribe(topics.subscriptions(settings.discovery))
-            self.connected = True
-            self._report(Code.MQTT_UP, "connected")
-            await _until_one_ends(
-                asyncio.create_task(connection.lost(), name="mqtt-reader"),
-                asyncio.create_task(self._publisher.run(connection), name="mqtt-publisher"),
-            )
-        except asyncio.CancelledError:
-            if self.connected:
-                await self._leave(connection)
-            raise
+            async with asyncio.TaskGroup() as group:
+                commands = group.create_task(self._commands.run(), name="mqtt-commands")
+                await keep_trying(
+                    self._attempt, self._backoff, self._stopping, lambda reason, delay_s: None
+                )
+                commands.cancel()
+        finally:
+            self._stopped.set()
+
+    async def stop(self, deadline: Deadline) -> None:
+        """Publishes "offline", disconnects and ends ``run``, which has to be running."""
+        self._deadline = deadline
+        self._stopping.set()
+        await self._stopped.wait()
+
+    async def _attempt(self) -> str | None:
+        """Connects and stays connected. Returns why that ended, None when stopped."""
+        try:
+            await self._connect()
+        except BrokerAuthError as error:
+            self._report(Code.MQTT_AUTH, f"{error}; trying again every {REFUSED_S:.0f} s")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REFUSED_S):
+                    await self._stopping.wait()
+            return str(error)
+        except MqttError as error:
+            reason = str(error.__cause__ or error)
+            self._report(Code.MQTT_DOWN, f"{reason}; trying again")
+            return reason
+        except Exception as error:
+            # whatever is wrong with MQTT must not end the video
+            log.exception("the MQTT client failed; it connects again")
+            return repr(error)
+        return None
+
+    async def _connect(self) -> None:
+        """One connection, until it is lost, which raises MqttError, or the client is stopped."""
+        topics, began_s = self._topics, monotonic()
+        connection = Connection(
+            self._settings,
+            self._credentials,
+            topics.root.replace("/", "-"),
+            topics.availability,
+            self._receive,
+            answer_s=self._answer_s,
+        )
+        try:
+            await _first_of(self._serve(connection), self._stopping.wait())
+            if self.connected and self._deadline is not None:
+                await self._leave(connection, self._deadline)
         finally:
             self.connected = False
             await connection.drop()
+            if monotonic() - began_s > STEADY_S:
+                self._backoff.succeeded()
 
-    async def _leave(self, connection: Connection) -> None:
-        with suppress(BrokerError, TimeoutError):
-            async with asyncio.timeout(LEAVE_S):
+    async def _serve(self, connection: Connection) -> None:
+        await connection.open()
+        self._publisher.reset()
+        topics = self._topics.subscriptions(self._settings.discovery)
+        await connection.subscribe([(topic, 1) for topic in topics])
+        self.connected = True
+        self._report(Code.MQTT_UP, "connected")
+        await _first_of(connection.wait_lost(), self._publisher.run(connection))
+
+    async def _leave(self, connection: Connection, deadline: Deadline) -> None:
+        with suppress(MqttError, TimeoutError):
+            async with asyncio.timeout(deadline.share(0.9).left_s()):  # the rest is for the socket
                 await connection.publish(self._topics.availability, OFFLINE, qos=1, retain=True)
                 await connection.close()
 
-    def _take(self, topic: str, payload: bytes, retained: bool) -> None:
-        """A message has come: understand it and be done, there may be a thousand a second."""
-        heard = self._topics.parse(topic)
-        if heard is None:
+    def _receive(self, topic: str, payload: bytes, retained: bool) -> None:
+        """Dispatches a message, quickly: there may be a thousand a second."""
+        parsed = self._topics.parse(topic)
+        if parsed is None:
             return
-        if heard.about is not About.COMMAND:
-            self._publisher.heard(heard, topic, payload, retained)
-        elif not retained:  # else it is of nobody knows when
-            self._runner.ask(heard, payload)
+        if parsed.kind is not TopicKind.COMMAND:
+            self._publisher.receive(parsed, topic, payload, retained)
+        elif not retained:  # a retained command may be of any age
+            self._commands.submit(parsed, payload)
 
     def _refuse(self, camera: str | None, message: str) -> None:
-        self._emit(Event(Code.CMD_REFUSED, camera or OURS, message))
+        self._emit(Event(Code.CMD_REFUSED, camera or STREAM, message))
 
-    def _report_blind(self, message: str) -> None:
-        self._emit(Event(Code.MODEL_FAILED, OURS, message))
+    def _report_unreadable(self, message: str) -> None:
+        self._emit(Event(Code.MODEL_FAILED, STREAM, message))
 
     def _report(self, code: Code, message: str) -> None:
-        """Say how it stands with the broker, once for each change."""
-        if (code, message) != self._said:
-            self._said = code, message
-            where = f"{self._settings.host}:{port_of(self._settings)}"
-            self._emit(Event(code, OURS, f"broker {where}: {message}"))
-
-    def _log_and_tell(self, event: Event) -> None:
-        self._log(event)
-        self.event(event)
+        """Emits the broker's state, once for each change."""
+        if (code, message) != self._reported:
+            self._reported = code, message
+            address = f"{self._settings.host}:{port_of(self._settings)}"
+            self._emit(Event(code, STREAM, f"broker {address}: {message}"))
 
 
-async def _until_one_ends(*tasks: asyncio.Task[None]) -> None:
-    """Raise as the first one does. A TaskGroup whose task fails in the moment of our own
-    cancellation would forget the latter, and we would never leave."""
+async def _first_of(*coroutines: Coroutine[object, object, object]) -> None:
+    """Ends with the first one, raising its error; the others are cancelled.
+
+    A TaskGroup swallows a cancellation from outside that comes as one of its tasks fails.
+    """
+    tasks = [asyncio.create_task(coroutine, name="mqtt") for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

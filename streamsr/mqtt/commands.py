@@ -1,21 +1,35 @@
-"""Commands that wait for their turn: coalesced, bounded and paced. Pure: time is an argument."""
+"""Commands from their messages to their effect: checked, coalesced, paced, run one at a time.
 
+Needs no broker: a command that came is carried out even if the broker goes away meanwhile.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from enum import StrEnum
+from time import monotonic
 
-__all__ = ["OFF", "ON", "Command", "Mailbox", "Verb"]
+from streamsr.core.errors import StreamsrError
+from streamsr.mqtt.messages import OFF, ON
+from streamsr.mqtt.node_api import NodeApi, NodeSnapshot
+from streamsr.mqtt.topics import ParsedTopic, Verb
 
-ON, OFF = "ON", "OFF"
-REST_S = 0.5  # between two commands of one kind to one camera: a flood must not wear it out
+__all__ = ["Command", "CommandQueue", "CommandRunner", "RefusedError", "parse_command"]
+
+REST_S = 0.5  # between two commands of one verb to one camera: a flood must not wear it out
+COMMAND_S = 60.0  # for carrying out a command
+MAX_BYTES = 256  # of a command's payload
+MAX_SHOWN = 40  # characters of what was sent that a refusal repeats
+MAX_LISTED = 20  # allowed names that a refusal lists
+MAX_SNAPSHOT_BYTES = 4 * 2**20  # of a JPEG: brokers drop a client that sends more than they take
+_SWITCH = {"on": ON, "true": ON, "1": ON, "off": OFF, "false": OFF, "0": OFF}
+
+log = logging.getLogger(__name__)
 
 
-class Verb(StrEnum):
-    """What can be asked of a camera, as its topic says it."""
-
-    ENABLE = "enable"
-    MODEL = "model"
-    RECORD = "record"
-    SNAPSHOT = "snapshot"
+class RefusedError(ValueError):
+    """A command is not carried out. The message says what it got and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +45,28 @@ class Command:
         return self.camera, self.verb
 
 
-class Mailbox:
+def parse_command(
+    topic: ParsedTopic, payload: bytes, cameras: Collection[str], models: Sequence[str]
+) -> Command:
+    """The command that a message gives. Pure. Raises RefusedError."""
+    if topic.camera not in cameras:
+        raise RefusedError(f"camera: got {_shown(topic.camera)}, allowed {_listed(cameras)}")
+    try:
+        verb = Verb(topic.verb)
+    except ValueError:
+        raise RefusedError(f"command: got {_shown(topic.verb)}, allowed {_listed(Verb)}") from None
+    return Command(topic.camera, verb, _value(verb, _text(verb, payload), models))
+
+
+class CommandQueue:
     """Holds one command for each verb of each camera: the last one, in the first one's place.
 
-    Commands leave in that order, those of one key ``REST_S`` apart at least.
+    Commands leave in that order, those of one key ``REST_S`` apart at least. Pure.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, Verb], Command] = {}
-        self._left_s: dict[tuple[str, Verb], float] = {}  # when one of this key was taken last
+        self._taken_s: dict[tuple[str, Verb], float] = {}  # when one of this key was taken last
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -48,15 +75,124 @@ class Mailbox:
         self._waiting[command.key] = command
 
     def take(self, now_s: float) -> Command | None:
-        """The first command whose time has come, which is then no longer here."""
-        self._left_s = {k: left_s for k, left_s in self._left_s.items() if now_s < left_s + REST_S}
-        key = next((key for key in self._waiting if key not in self._left_s), None)
+        """Removes the first command that is due and returns it; None where none is."""
+        self._taken_s = {k: s for k, s in self._taken_s.items() if now_s < s + REST_S}
+        key = next((key for key in self._waiting if key not in self._taken_s), None)
         if key is None:
             return None
-        self._left_s[key] = now_s
+        self._taken_s[key] = now_s
         return self._waiting.pop(key)
 
     def wait_s(self, now_s: float) -> float | None:
-        """Seconds until ``take`` gives a command; None where none is waiting."""
-        due_s = (self._left_s.get(key, now_s - REST_S) + REST_S for key in self._waiting)
+        """Seconds until ``take`` returns a command; None where none is waiting."""
+        due_s = (self._taken_s.get(key, now_s - REST_S) + REST_S for key in self._waiting)
         return max(0.0, min(due_s) - now_s) if self._waiting else None
+
+
+class CommandRunner:
+    """Has ``node`` carry out what is submitted. ``await run()`` it."""
+
+    def __init__(
+        self,
+        node: NodeApi,
+        snapshot: NodeSnapshot,
+        refuse: Callable[[str | None, str], None],
+        done: Callable[[], None],
+        *,
+        command_s: float = COMMAND_S,
+    ) -> None:
+        """``refuse`` is told the camera, None where there is no such one, and the reason;
+        ``done`` is called after each command. One that takes longer than ``command_s`` is ended.
+        """
+        self.jpegs: dict[str, bytes] = {}  # the newest snapshot of each camera
+        self._node = node
+        self._snapshot = snapshot
+        self._refuse = refuse
+        self._done = done
+        self._command_s = command_s
+        self._queue = CommandQueue()
+        self._submitted = asyncio.Event()
+
+    def submit(self, topic: ParsedTopic, payload: bytes) -> None:
+        """Queues the command of a message, or refuses it."""
+        cameras = self._snapshot.cameras
+        try:
+            self._queue.put(parse_command(topic, payload, cameras, self._snapshot.models))
+        except RefusedError as error:
+            self._refuse(topic.camera if topic.camera in cameras else None, str(error))
+        else:
+            self._submitted.set()
+
+    async def run(self) -> None:
+        """Carries out commands until cancelled."""
+        while True:
+            self._submitted.clear()
+            command = self._queue.take(monotonic())
+            if command is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._queue.wait_s(monotonic())):
+                        await self._submitted.wait()
+            else:
+                await self._attempt(command)
+                self._done()
+
+    async def _attempt(self, command: Command) -> None:
+        try:
+            async with asyncio.timeout(self._command_s):
+                await self._execute(command)
+        except (StreamsrError, TimeoutError) as error:
+            reason = str(error) or "it took too long"
+            self._refuse(command.camera, f"{command.verb}: {reason}")
+        except Exception as error:
+            # a defect in one command must not stop those after it
+            log.exception("%s of camera %s failed", command.verb, command.camera)
+            self._refuse(command.camera, f"{command.verb}: {type(error).__name__}")
+
+    async def _execute(self, command: Command) -> None:
+        camera, on = command.camera, command.value == ON
+        if camera not in self._node.cameras():
+            raise StreamsrError("the camera was removed meanwhile")
+        match command.verb:
+            case Verb.ENABLE:
+                await self._node.enable(camera, on)
+            case Verb.RECORD:
+                await self._node.record(camera, on)
+            case Verb.MODEL:
+                await self._node.use_model(camera, command.value)
+            case Verb.SNAPSHOT:
+                jpeg = await self._node.snapshot(camera)
+                if len(jpeg) > MAX_SNAPSHOT_BYTES:
+                    raise StreamsrError(f"got {len(jpeg)} bytes, allowed {MAX_SNAPSHOT_BYTES}")
+                self.jpegs[camera] = jpeg
+
+
+def _text(verb: Verb, payload: bytes) -> str:
+    if len(payload) > MAX_BYTES:
+        raise RefusedError(f"{verb}: got {len(payload)} bytes, allowed {MAX_BYTES}")
+    try:
+        return payload.decode().strip()
+    except UnicodeDecodeError:
+        raise RefusedError(f"{verb}: got {len(payload)} bytes, allowed UTF-8") from None
+
+
+def _value(verb: Verb, text: str, models: Sequence[str]) -> str:
+    if verb is Verb.SNAPSHOT:
+        return ""
+    if verb is Verb.MODEL:
+        if text not in models:
+            raise RefusedError(f"{verb}: got {_shown(text)}, allowed {_listed(models)}")
+        return text
+    value = _SWITCH.get(text.lower())
+    if value is None:
+        raise RefusedError(f"{verb}: got {_shown(text)}, allowed {ON}, {OFF}")
+    return value
+
+
+def _shown(text: str) -> str:
+    """What was sent, short and free of control characters."""
+    return ascii(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}...")
+
+
+def _listed(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:MAX_LISTED] + ["..."] * (len(listed) > MAX_LISTED)) or "none"

@@ -1,4 +1,4 @@
-"""How to get into the broker: the password and the authorities that its certificate is held to."""
+"""What a client shows the broker, its password, and what it checks the broker's certificate by."""
 
 import os
 import ssl
@@ -10,27 +10,27 @@ from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word, redact
 from streamsr.core.settings import MqttSettings
 
-__all__ = ["Access", "check_mqtt", "read_access"]
+__all__ = ["Credentials", "check_mqtt", "read_credentials"]
 
 VARIABLE = "STREAMSR_MQTT_PASSWORD"
-LONGEST = 1024  # bytes of a password
+MAX_BYTES = 1024  # of a password
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """What a client needs."""
+class Credentials:
+    """What a connection to the broker needs."""
 
     password: str | None = field(repr=False)
     tls: ssl.SSLContext | None  # None: without TLS
 
 
 def check_mqtt(settings: MqttSettings) -> None:
-    """Raises ConfigError for settings that can't be meant and files that cannot be read."""
-    read_access(settings)
+    """Raises ConfigError for settings in contradiction and files that cannot be read."""
+    read_credentials(settings)
 
 
-def read_access(settings: MqttSettings) -> Access:
-    """Read what the settings name; from now on redact() removes the password.
+def read_credentials(settings: MqttSettings) -> Credentials:
+    """Reads what the settings name; from then on redact() removes the password.
 
     Raises ConfigError.
     """
@@ -43,7 +43,7 @@ def read_access(settings: MqttSettings) -> Access:
     password = _password(settings)
     if password is not None:
         protect_word(password)
-    return Access(password, _tls(settings.ca_file) if settings.tls else None)
+    return Credentials(password, _tls(settings.ca_file) if settings.tls else None)
 
 
 def _password(settings: MqttSettings) -> str | None:
@@ -54,22 +54,22 @@ def _password(settings: MqttSettings) -> str | None:
         raise ConfigError("mqtt.password_file: got a file, allowed is none without mqtt.username")
     try:
         with path.open("rb") as file:
-            line = file.readline(LONGEST + 2).rstrip(b"\r\n")
+            line = file.readline(MAX_BYTES + 2).rstrip(b"\r\n")
         password = line.decode()
     except OSError as error:
         raise ConfigError(f"mqtt.password_file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"mqtt.password_file {path}: its first line is not UTF-8") from None
-    if not 0 < len(line) <= LONGEST:
+    if not 0 < len(line) <= MAX_BYTES:
         raise ConfigError(
             f"mqtt.password_file {path}: got {len(line)} bytes in the first line, "
-            f"allowed are 1 to {LONGEST}"
+            f"allowed are 1 to {MAX_BYTES}"
         )
     return password
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    """What checks the broker's certificate, and that its name is the broker's."""
+    """A context that checks the broker's certificate, and that it is for the broker's name."""
     try:
         context = ssl.create_default_context(cafile=ca_file)
     except ssl.SSLError:
@@ -82,7 +82,7 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
 
 
 class _Socket(ssl.SSLSocket):
-    """Closed when the handshake fails: paho would leave it to the garbage collector."""
+    """Closes itself when the handshake fails: paho would leave it to the garbage collector."""
 
     def do_handshake(self, *args: Any, **kwargs: Any) -> None:
         try:

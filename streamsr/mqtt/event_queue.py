@@ -1,4 +1,4 @@
-"""Events on their way out: each code of a stream at most once a second, and the newest few kept.
+"""Events that wait to be published: a repeated one once a second, and the newest few kept.
 
 Pure: time is an argument.
 """
@@ -7,16 +7,16 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
-from streamsr.core.events import Code, Event
+from streamsr.core.events import Event
+from streamsr.core.throttle import Throttle
 
-__all__ = ["EventQueue", "Notice"]
+__all__ = ["EventQueue", "QueuedEvent"]
 
-KEPT = 32  # while the broker is away
-APART_S = 1.0
+CAPACITY = 32  # while the broker is away
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class QueuedEvent:
     """An event and the wall time at which it happened."""
 
     event: Event
@@ -24,31 +24,27 @@ class Notice:
 
 
 class EventQueue:
-    """A queue of at most ``KEPT`` events; one more pushes the oldest out."""
+    """A queue of at most ``CAPACITY`` events that drops the oldest for a new one."""
 
     def __init__(self) -> None:
-        self._queue: deque[Notice] = deque(maxlen=KEPT)
-        self._told_s: dict[tuple[str, Code], float] = {}
+        self._queue: deque[QueuedEvent] = deque(maxlen=CAPACITY)
+        self._throttle = Throttle()
 
     def __len__(self) -> int:
         return len(self._queue)
 
     def add(self, event: Event, now_s: float, when: datetime) -> bool:
-        """Queue an event; False where one like it was queued less than a second ago."""
-        key = (event.stream, event.code)
-        if now_s - self._told_s.get(key, float("-inf")) < APART_S:
+        """Queues an event; False where one of its stream and code came less than a second ago."""
+        if self._throttle.admit((event.stream, event.code), now_s) is None:
             return False
-        if len(self._told_s) >= 256:  # streams come and go: what is older holds nothing back
-            self._told_s = {k: s for k, s in self._told_s.items() if now_s - s < APART_S}
-        self._told_s[key] = now_s
-        self._queue.append(Notice(event, when))
+        self._queue.append(QueuedEvent(event, when))
         return True
 
-    def first(self) -> Notice | None:
-        """The oldest, which stays until it is ``done``."""
+    def first(self) -> QueuedEvent | None:
+        """The oldest, which stays until it is removed."""
         return self._queue[0] if self._queue else None
 
-    def done(self, notice: Notice) -> None:
-        """Let one go that has arrived, unless newer ones have pushed it out meanwhile."""
-        if self._queue and self._queue[0] is notice:
+    def remove(self, queued: QueuedEvent) -> None:
+        """Removes the first one, unless newer ones have pushed it out meanwhile."""
+        if self._queue and self._queue[0] is queued:
             self._queue.popleft()

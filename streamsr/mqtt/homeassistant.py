@@ -1,4 +1,4 @@
-"""What Home Assistant is told of a camera: one device with its entities. Pure.
+"""A camera as Home Assistant discovers it: one device with its entities. Pure.
 
 https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
 """
@@ -6,15 +6,13 @@ https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload
 import json
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
-from streamsr.mqtt.commands import OFF, ON, Verb
-from streamsr.mqtt.messages import OFFLINE, ONLINE
-from streamsr.mqtt.topics import Topics
+from streamsr.mqtt.messages import OFF, OFFLINE, ON, ONLINE
+from streamsr.mqtt.topics import Topics, Verb
 
 __all__ = ["device_config"]
 
-Entity = dict[str, Any]
+Entity = dict[str, object]
 
 
 @lru_cache(maxsize=256)
@@ -35,7 +33,7 @@ def device_config(topics: Topics, camera: str, models: tuple[str, ...], recorder
         },
         "origin": {"name": "streamsr", "sw_version": _version()},
         "components": {
-            key: {"unique_id": f"{device}_{key}"} | entity for key, entity in entities.items()
+            key: {"unique_id": f"{device}_{key}", **entity} for key, entity in entities.items()
         },
         "availability_topic": topics.availability,
         "payload_available": ONLINE.decode(),
@@ -50,12 +48,12 @@ def _controls(
 ) -> dict[str, Entity]:
     state = topics.state(camera)
 
-    def control(platform: str, name: str, verb: Verb, **more: Any) -> Entity:
+    def control(platform: str, name: str, verb: Verb, **more: object) -> Entity:
         command = topics.command(camera, verb)
-        return {"platform": platform, "name": name, "command_topic": command} | more
+        return {"platform": platform, "name": name, "command_topic": command, **more}
 
-    def switch(name: str, verb: Verb, key: str) -> Entity:
-        template = _template(f"'{ON}' if value_json.{key} else '{OFF}'")
+    def switch(name: str, verb: Verb, flag: str) -> Entity:
+        template = _on_if(f"value_json.{flag}")
         return control("switch", name, verb, state_topic=state, value_template=template)
 
     controls = {
@@ -78,47 +76,34 @@ def _controls(
 def _readings(topics: Topics, camera: str) -> dict[str, Entity]:
     state, metrics = topics.state(camera), topics.metrics(camera)
 
-    def sensor(name: str, topic: str, value: str, **more: Any) -> Entity:
-        template = _template(f"value_json.{value}")
-        return {
-            "platform": "sensor",
-            "name": name,
-            "state_topic": topic,
-            "value_template": template,
-        } | more
+    def reading(platform: str, name: str, topic: str, template: str, **more: object) -> Entity:
+        value = {"state_topic": topic, "value_template": template}
+        return {"platform": platform, "name": name, **value, **more}
 
-    def count(name: str, value: str) -> Entity:
-        kind = {"state_class": "total_increasing", "entity_category": "diagnostic"}
-        return sensor(name, metrics, value) | kind
+    def sensor(name: str, topic: str, key: str, **more: object) -> Entity:
+        return reading("sensor", name, topic, _template(f"value_json.{key}"), **more)
 
+    def binary_sensor(name: str, condition: str, **more: object) -> Entity:
+        return reading("binary_sensor", name, state, _on_if(condition), **more)
+
+    diagnostic = {"entity_category": "diagnostic"}
+    count = {"state_class": "total_increasing", **diagnostic}
     measured = {"state_class": "measurement", "suggested_display_precision": 1}
-    latency = {"device_class": "duration", "unit_of_measurement": "ms"} | measured
-    gain = {"unit_of_measurement": "dB", "entity_category": "diagnostic"} | measured
-    shown = {"entity_category": "diagnostic"}
+    latency = {"device_class": "duration", "unit_of_measurement": "ms", **measured}
+    gain = {"unit_of_measurement": "dB", **diagnostic, **measured}
     return {
-        "live": {
-            "platform": "binary_sensor",
-            "name": "Live",
-            "device_class": "connectivity",
-            "state_topic": state,
-            "value_template": _template(f"'{ON}' if value_json.state == 'live' else '{OFF}'"),
-        },
+        "live": binary_sensor("Live", "value_json.state == 'live'", device_class="connectivity"),
         "fps": sensor("Frame rate", metrics, "fps", unit_of_measurement="fps", **measured),
         "latency_p99": sensor("Latency p99", metrics, "latency_ms.p99", **latency),
-        "dropped": count("Dropped frames", "frames_dropped"),
-        "reconnects": count("Reconnects", "reconnects"),
+        "dropped": sensor("Dropped frames", metrics, "frames_dropped", **count),
+        "reconnects": sensor("Reconnects", metrics, "reconnects", **count),
         "gain": sensor("Gain over bicubic", metrics, "self_check_gain_db", **gain),
-        "loses": {
-            "platform": "binary_sensor",
-            "name": "Worse than bicubic",
-            "device_class": "problem",
-            "state_topic": state,
-            "value_template": _template(f"'{ON}' if value_json.loses else '{OFF}'"),
-        }
-        | shown,
-        "running_model": sensor("Running model", state, "model", **shown),
-        "input_size": sensor("Input size", state, "input", **shown),
-        "output_size": sensor("Output size", state, "output", **shown),
+        "loses": binary_sensor(
+            "Worse than bicubic", "value_json.loses", device_class="problem", **diagnostic
+        ),
+        "running_model": sensor("Running model", state, "model", **diagnostic),
+        "input_size": sensor("Input size", state, "input", **diagnostic),
+        "output_size": sensor("Output size", state, "output", **diagnostic),
         "snapshot": {
             "platform": "image",
             "name": "Snapshot",
@@ -126,6 +111,10 @@ def _readings(topics: Topics, camera: str) -> dict[str, Entity]:
             "content_type": "image/jpeg",
         },
     }
+
+
+def _on_if(condition: str) -> str:
+    return _template(f"'{ON}' if {condition} else '{OFF}'")
 
 
 def _template(expression: str) -> str:

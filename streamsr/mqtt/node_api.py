@@ -1,44 +1,76 @@
-"""What control sees of a node and may ask of it. Knows nothing of brokers or topics."""
+"""What MQTT needs of a node, and the last snapshot of its state. Knows neither broker nor topic."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from streamsr.core.status import StreamStatus
+from streamsr.core.status import OutputState, StreamStatus
 
-__all__ = ["CameraState", "NodeApi"]
+__all__ = ["CameraState", "NodeApi", "NodeSnapshot"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class CameraState:
-    """One stream as control sees it."""
+    """One stream of the node with its outputs."""
 
     status: StreamStatus
     enabled: bool
     recording: bool | None  # None: no recorder is configured
-    outputs: Mapping[str, str]  # publishers: target, without secrets -> "up", "down", "starting"
+    outputs: Mapping[str, OutputState]  # by target, which holds no secret
 
 
 class NodeApi(Protocol):
-    """A node. Commands come one at a time, and each may take its time: up to a minute.
+    """A node. Commands come one at a time, and each may take up to a minute.
 
-    Where a command cannot be carried out it raises StreamsrError, whose message is published.
+    A command that cannot be carried out raises StreamsrError, whose message is published.
     """
 
     def cameras(self) -> Mapping[str, CameraState]:
-        """Those there are now, by name; they may come and go."""
+        """The cameras there are now, by name; they may come and go."""
 
     def models(self) -> Sequence[str]:
-        """Names that ``use_model`` may be asked for."""
+        """Names that ``use_model`` accepts."""
 
     async def enable(self, camera: str, on: bool) -> None:
-        """Run the stream, or stop it."""
+        """Starts the stream, or stops it."""
 
     async def use_model(self, camera: str, model: str) -> None:
-        """Go on with another model. Raises StreamsrError where it can't be."""
+        """Switches to another model. Raises StreamsrError where that is not possible."""
 
     async def record(self, camera: str, on: bool) -> None:
-        """Record, or stop it. Raises UserError where no recorder is configured."""
+        """Starts recording, or stops it. Raises UserError where no recorder is configured."""
 
     async def snapshot(self, camera: str) -> bytes:
-        """The newest picture as JPEG. Raises StreamsrError, or TimeoutError where none comes."""
+        """The newest frame as JPEG. Raises StreamsrError, or TimeoutError where none comes."""
+
+
+class NodeSnapshot:
+    """The node's cameras and models at the last refresh; what cannot be read stays as it was."""
+
+    def __init__(self, node: NodeApi, failed: Callable[[str], None]) -> None:
+        """``failed`` is told why the node cannot be read, once for each reason in a row."""
+        self.cameras: Mapping[str, CameraState] = {}
+        self.models: tuple[str, ...] = ()
+        self._node = node
+        self._failed = failed
+        self._reasons: dict[str, str] = {}  # why a list could not be read last, by its name
+
+    def refresh(self) -> None:
+        """Reads the node's state."""
+        self.cameras = self._read("cameras", self._node.cameras, self.cameras)
+        self.models = self._read("models", lambda: tuple(self._node.models()), self.models)
+
+    def _read(self, name: str, read: Callable[[], T], last: T) -> T:
+        try:
+            value = read()
+        except Exception as error:
+            # one damaged file in the node's folders must not make every camera unavailable
+            reason = f"{name} cannot be listed, the last list is kept: {error or repr(error)}"
+            if self._reasons.get(name) != reason:
+                self._reasons[name] = reason
+                self._failed(reason)
+            return last
+        self._reasons.pop(name, None)
+        return value

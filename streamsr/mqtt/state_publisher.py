@@ -1,7 +1,7 @@
-"""What a node says: kept true at the broker while there is one, and never piled up without.
+"""The node's state as the broker is kept to it, its events and its metrics.
 
-State is made anew from what is true; of events the newest few wait; metrics that nobody takes are
-not sent later.
+Nothing piles up while the broker is away: state is read again from the node, of events the newest
+few wait, and metrics are not sent later.
 """
 
 import asyncio
@@ -15,124 +15,126 @@ from streamsr.core.settings import MqttSettings
 from streamsr.mqtt.event_queue import EventQueue
 from streamsr.mqtt.homeassistant import device_config
 from streamsr.mqtt.messages import ONLINE, event_json, metrics_json, state_json
-from streamsr.mqtt.node_api import CameraState
+from streamsr.mqtt.node_api import CameraState, NodeSnapshot
 from streamsr.mqtt.retained_cache import RetainedCache
-from streamsr.mqtt.sight import NodeSnapshot
-from streamsr.mqtt.topics import About, Heard, Topics
+from streamsr.mqtt.topics import ParsedTopic, TopicKind, Topics
 
-__all__ = ["Publisher", "Sender"]
+__all__ = ["Sender", "StatePublisher"]
 
-POLL_S = 0.5  # between looks at what the node does
+POLL_S = 0.5  # between two refreshes of the node's state
 PAUSE_S = 0.05  # between two rounds of sending, however much changes
-DISCOVER_S = 5.0  # between answers to Home Assistant's starts
+DISCOVERY_S = 5.0  # between two answers to Home Assistant's starts
 
 
 class Sender(Protocol):
     """Where messages go."""
 
     async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
-        """Return when the message has gone (``qos`` 0) or arrived (``qos`` 1)."""
+        """Returns when the message has gone (``qos`` 0) or arrived (``qos`` 1)."""
 
 
-class Publisher:
-    """Publishes what is in ``sight``: ``begin`` a connection, then ``run`` as long as it lasts."""
+class StatePublisher:
+    """Publishes a node's snapshot: ``reset`` it for a connection, then ``run`` while that lasts."""
 
     def __init__(
         self,
         settings: MqttSettings,
         topics: Topics,
-        sight: NodeSnapshot,
-        snapshots: dict[str, bytes],
+        snapshot: NodeSnapshot,
+        jpegs: dict[str, bytes],
+        *,
+        poll_s: float = POLL_S,
+        discovery_s: float = DISCOVERY_S,
     ) -> None:
-        """``snapshots`` holds each camera's newest JPEG, put there by another."""
+        """``jpegs`` holds each camera's newest JPEG; those of cameras that are gone are removed."""
         self._settings = settings
         self._topics = topics
-        self._sight = sight
-        self._snapshots = snapshots
-        self._board = RetainedCache()
-        self._notices = EventQueue()
+        self._snapshot = snapshot
+        self._jpegs = jpegs
+        self._poll_s = poll_s
+        self._discovery_s = discovery_s
+        self._retained = RetainedCache()
+        self._events = EventQueue()
         self._changed = asyncio.Event()
-        self._reborn = False  # Home Assistant has started: it is to be told of all again
-        self._discovered_s = float("-inf")  # when it was told last
+        self._born = False  # Home Assistant has started: it needs all discovery messages again
+        self._discovered_s = float("-inf")  # when it was last sent them for that
 
     def event(self, event: Event) -> None:
-        """Have an event sent soon, or when the broker is back."""
-        if self._notices.add(event, monotonic(), datetime.now(UTC)):
+        """Sends an event soon, or when the broker is back."""
+        if self._events.add(event, monotonic(), datetime.now(UTC)):
             self._changed.set()
 
     def changed(self) -> None:
-        """Look at the node now, and not at the end of half a second."""
+        """Refreshes the node's state now, and not after half a second."""
         self._changed.set()
 
-    def begin(self) -> None:
-        """A new connection, on which nothing has been sent or heard."""
-        self._sight.look()
-        self._board.forget()
+    def reset(self) -> None:
+        """Prepares for a new connection, on which nothing has been sent or received."""
+        self._snapshot.refresh()
+        self._retained.clear()
 
-    def heard(self, heard: Heard, topic: str, payload: bytes, retained: bool) -> None:
-        """Take what the broker says of our own topics, and of Home Assistant."""
-        if heard.about is About.BIRTH:
-            self._reborn = self._reborn or payload == ONLINE
+    def receive(self, parsed: ParsedTopic, topic: str, payload: bytes, retained: bool) -> None:
+        """Handles a message on one of our own topics, or from Home Assistant."""
+        if parsed.kind is TopicKind.BIRTH:
+            self._born = self._born or payload == ONLINE
         elif not retained:
-            self._board.keeps(topic, payload)  # our own messages come back too
-        elif heard.about is About.STATE and heard.camera not in self._sight.cameras:
-            self._board.found(self._topics.retained(heard.camera))
+            self._retained.set(topic, payload)  # our own messages come back too
+        elif parsed.kind is TopicKind.STATE and parsed.camera not in self._snapshot.cameras:
+            self._retained.invalidate(self._topics.retained(parsed.camera))
 
     async def run(self, sender: Sender) -> None:
-        """Send what is new until cancelled, or until ``sender`` raises."""
-        measure_s = monotonic()
+        """Sends what is new until cancelled. Raises what ``sender`` raises."""
+        metrics_s = monotonic()
         while True:
             self._changed.clear()
-            self._sight.look()
-            await self._settle(sender)
-            await self._tell(sender)
-            if monotonic() >= measure_s:
-                measure_s = monotonic() + self._settings.interval_s
-                await self._measure(sender)
+            self._snapshot.refresh()
+            await self._send_state(sender)
+            await self._send_events(sender)
+            if monotonic() >= metrics_s:
+                metrics_s = monotonic() + self._settings.interval_s
+                await self._send_metrics(sender)
             await asyncio.sleep(PAUSE_S)
             with suppress(TimeoutError):
-                async with asyncio.timeout(min(POLL_S, max(0.0, measure_s - monotonic()))):
+                async with asyncio.timeout(min(self._poll_s, max(0.0, metrics_s - monotonic()))):
                     await self._changed.wait()
 
-    async def _settle(self, sender: Sender) -> None:
-        """Have the broker keep what is true."""
-        if self._reborn and monotonic() - self._discovered_s >= DISCOVER_S:
-            self._reborn, self._discovered_s = False, monotonic()
-            self._board.doubt(self._topics.discovery(name) for name in self._sight.cameras)
-        for topic, payload in self._board.differences(self._truth()):
+    async def _send_state(self, sender: Sender) -> None:
+        if self._born and monotonic() - self._discovered_s >= self._discovery_s:
+            self._born, self._discovered_s = False, monotonic()
+            self._retained.invalidate(map(self._topics.discovery, self._snapshot.cameras))
+        for topic, payload in self._retained.reconcile(self._wanted()):
             await sender.publish(topic, payload, qos=1, retain=True)
-            self._board.keeps(topic, payload)
+            self._retained.set(topic, payload)
 
-    def _truth(self) -> dict[str, bytes]:
-        """What the broker should keep, by topic: availability after what it promises."""
-        topics, cameras = self._topics, self._sight.cameras
-        truth = {topics.state(name): state_json(camera) for name, camera in cameras.items()}
+    def _wanted(self) -> dict[str, bytes]:
+        """What the broker should retain, by topic: availability after what it stands for."""
+        topics, cameras = self._topics, self._snapshot.cameras
+        wanted = {topics.state(name): state_json(camera) for name, camera in cameras.items()}
         if self._settings.discovery:
             for name, camera in cameras.items():
-                truth[topics.discovery(name)] = _discovery(topics, name, camera, self._sight.models)
-        truth[topics.availability] = ONLINE
-        for name in self._snapshots.keys() - cameras.keys():
-            del self._snapshots[name]
-        return truth | {topics.snapshot(name): jpeg for name, jpeg in self._snapshots.items()}
+                wanted[topics.discovery(name)] = self._device_config(name, camera)
+        wanted[topics.availability] = ONLINE
+        for name in self._jpegs.keys() - cameras.keys():
+            del self._jpegs[name]
+        return wanted | {topics.snapshot(name): jpeg for name, jpeg in self._jpegs.items()}
 
-    async def _tell(self, sender: Sender) -> None:
-        """Send the events that wait. One whose arrival is unknown is sent again."""
-        while (notice := self._notices.first()) is not None:
-            event = notice.event
-            topic = self._topics.event(
-                event.stream if event.stream in self._sight.cameras else None
-            )
-            await sender.publish(topic, event_json(event, notice.when), qos=1, retain=False)
-            self._notices.done(notice)
+    def _device_config(self, name: str, camera: CameraState) -> bytes:
+        models = self._snapshot.models
+        wanted = camera.status.wanted or camera.status.model
+        # Home Assistant rejects a selected model that is not offered, as one named by its folder
+        options = models if wanted in models or not wanted else (*models, wanted)
+        return device_config(self._topics, name, options, camera.recording is not None)
 
-    async def _measure(self, sender: Sender) -> None:
-        for name, camera in self._sight.cameras.items():
+    async def _send_events(self, sender: Sender) -> None:
+        """Sends the events that wait. One whose arrival is unknown is sent again."""
+        while (queued := self._events.first()) is not None:
+            event = queued.event
+            camera = event.stream if event.stream in self._snapshot.cameras else None
+            payload = event_json(event, queued.when)
+            await sender.publish(self._topics.event(camera), payload, qos=1, retain=False)
+            self._events.remove(queued)
+
+    async def _send_metrics(self, sender: Sender) -> None:
+        for name, camera in self._snapshot.cameras.items():
             payload = metrics_json(camera.status)
             await sender.publish(self._topics.metrics(name), payload, qos=0, retain=False)
-
-
-def _discovery(topics: Topics, name: str, camera: CameraState, models: tuple[str, ...]) -> bytes:
-    wanted = camera.status.wanted or camera.status.model
-    # an option that is not offered would be an error there, though a folder's path is none of ours
-    options = models if wanted in models or not wanted else (*models, wanted)
-    return device_config(topics, name, options, camera.recording is not None)

@@ -3,31 +3,38 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 
-from streamsr.mqtt.commands import Verb
-
-__all__ = ["About", "Heard", "Topics"]
+__all__ = ["ParsedTopic", "TopicKind", "Topics", "Verb"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-class About(Enum):
-    """What a message that comes in is about."""
+class Verb(StrEnum):
+    """A command to a camera, as its topic names it."""
 
-    COMMAND = auto()  # for a camera
-    STATE = auto()  # what the broker keeps of a camera: ours, unless someone wrote over it
-    AVAILABILITY = auto()  # what the broker says of this node
+    ENABLE = "enable"
+    MODEL = "model"
+    RECORD = "record"
+    SNAPSHOT = "snapshot"
+
+
+class TopicKind(Enum):
+    """What an incoming message is about."""
+
+    COMMAND = auto()  # to a camera
+    STATE = auto()  # a camera's retained state: ours, unless another client wrote over it
+    AVAILABILITY = auto()  # this node's retained availability
     BIRTH = auto()  # Home Assistant has started, or stopped
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """A topic understood. Its words are as they came: ``camera`` and ``word`` may not exist."""
+class ParsedTopic:
+    """An incoming topic in its parts, which are not checked: they may name what does not exist."""
 
-    about: About
+    kind: TopicKind
     camera: str = ""
-    word: str = ""  # of a command: what should be one of Verb
+    verb: str = ""  # of a command
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class Topics:
 
     @property
     def birth(self) -> str:
-        """Where Home Assistant says "online" when it has started."""
+        """Where Home Assistant publishes "online" when it has started."""
         return f"{self.discovery_prefix}/status"
 
     def state(self, camera: str) -> str:
@@ -61,7 +68,7 @@ class Topics:
         return f"{self.root}/{camera}/snapshot"
 
     def event(self, camera: str | None) -> str:
-        """None: of the node itself."""
+        """The topic of a camera's events, or of the node's for None."""
         return f"{self.root}/event" if camera is None else f"{self.root}/{camera}/event"
 
     def command(self, camera: str, verb: Verb) -> str:
@@ -75,32 +82,32 @@ class Topics:
 
         Names are joined by "_", which they may hold themselves: then a digest tells them apart.
         """
-        words = (self.prefix, self.node, camera)
-        plain = "_".join(words).replace("/", "-")
-        if not any("_" in word or "/" in word for word in words):
+        names = (self.prefix, self.node, camera)
+        plain = "_".join(names).replace("/", "-")
+        if not any("_" in name or "/" in name for name in names):
             return plain
-        return f"{plain}_{hashlib.sha256(' '.join(words).encode()).hexdigest()[:8]}"
+        return f"{plain}_{hashlib.sha256(' '.join(names).encode()).hexdigest()[:8]}"
 
     def retained(self, camera: str) -> tuple[str, ...]:
-        """All that the broker keeps of a camera."""
+        """All topics of a camera whose messages are retained."""
         return self.discovery(camera), self.state(camera), self.snapshot(camera)
 
     def subscriptions(self, discovery: bool) -> list[str]:
-        """What a node listens to."""
-        listened = [f"{self.root}/+/+/set", f"{self.root}/+/state", self.availability]
-        return [*listened, self.birth] if discovery else listened
+        """The topics a node subscribes to."""
+        own = [f"{self.root}/+/+/set", f"{self.root}/+/state", self.availability]
+        return [*own, self.birth] if discovery else own
 
-    def parse(self, topic: str) -> Heard | None:
-        """What a topic means; None for one that is none of ours."""
+    def parse(self, topic: str) -> ParsedTopic | None:
+        """An incoming topic in its parts; None for one that is not this node's."""
         if topic == self.availability:
-            return Heard(About.AVAILABILITY)
+            return ParsedTopic(TopicKind.AVAILABILITY)
         if topic == self.birth:
-            return Heard(About.BIRTH)
+            return ParsedTopic(TopicKind.BIRTH)
         if not topic.startswith(f"{self.root}/"):
             return None
         match topic[len(self.root) + 1 :].split("/"):
             case [camera, "state"] if _NAME.fullmatch(camera):
-                return Heard(About.STATE, camera)
-            case [camera, word, "set"]:
-                return Heard(About.COMMAND, camera, word)
+                return ParsedTopic(TopicKind.STATE, camera)
+            case [camera, verb, "set"]:
+                return ParsedTopic(TopicKind.COMMAND, camera, verb)
         return None

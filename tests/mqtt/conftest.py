@@ -1,9 +1,8 @@
-"""Fixtures for control's tests."""
+"""Fixtures for the tests of MQTT."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,7 +24,7 @@ def require_mosquitto() -> None:
 
 @pytest.fixture
 def broker(require_mosquitto: None) -> Iterator[Callable[..., Mosquitto]]:
-    """``broker(**settings)``: a running ``Mosquitto``, gone after the test."""
+    """``broker(**settings)``: a running ``Mosquitto``, stopped after the test."""
     with ExitStack() as stack:
 
         def start(**settings: Any) -> Mosquitto:
@@ -36,13 +35,12 @@ def broker(require_mosquitto: None) -> Iterator[Callable[..., Mosquitto]]:
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Who signs certificates; its own and its first server's lie in files."""
+    """A certificate authority; its own certificate and its first server's are files."""
     return Authority(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(autouse=True)
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path | None]:
-    """What one test protects is not protected in the next, and no password comes from outside."""
+def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects no secret of another test, and takes no password from outside."""
     monkeypatch.setattr(redact, "_secrets", set())
     monkeypatch.delenv("STREAMSR_MQTT_PASSWORD", raising=False)
-    return iter([None])

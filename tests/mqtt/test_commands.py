@@ -1,71 +1,250 @@
-"""The mailbox: last wins, first come first served, bounded and paced."""
+"""Commands: checked as they come, coalesced and paced, and carried out one by one."""
 
+import asyncio
 import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
-from streamsr.mqtt.commands import OFF, ON, REST_S, Command, Mailbox, Verb
+import pytest
+from fake_node import JPEG, FakeNode
+from peers.waiting import until
+
+from streamsr.mqtt.commands import (
+    MAX_SNAPSHOT_BYTES,
+    REST_S,
+    Command,
+    CommandQueue,
+    CommandRunner,
+    RefusedError,
+    parse_command,
+)
+from streamsr.mqtt.messages import OFF, ON
+from streamsr.mqtt.node_api import NodeSnapshot
+from streamsr.mqtt.topics import ParsedTopic, TopicKind, Verb
+
+CAMERAS, MODELS = ["yard", "door"], ["edvr-m", "fast"]
+
+
+def parsed(verb: str, payload: bytes, camera: str = "yard") -> Command:
+    return parse_command(ParsedTopic(TopicKind.COMMAND, camera, verb), payload, CAMERAS, MODELS)
+
+
+@pytest.mark.parametrize("verb", [Verb.ENABLE, Verb.RECORD])
+@pytest.mark.parametrize("value", ["ON", "OFF"])
+def test_switches(verb: Verb, value: str) -> None:
+    spellings = {"ON": ["ON", "on", "true", "True", "1", " ON\n"], "OFF": ["OFF", "false", "0"]}
+    for spelling in spellings[value]:
+        assert parsed(verb, spelling.encode()) == Command("yard", verb, value)
+
+
+def test_models_and_snapshots() -> None:
+    assert parsed("model", b"edvr-m", "door") == Command("door", Verb.MODEL, "edvr-m")
+    for payload in (b"PRESS", b"", b"anything"):
+        assert parsed("snapshot", payload) == Command("yard", Verb.SNAPSHOT)
+
+
+@pytest.mark.parametrize(
+    ("camera", "verb", "payload", "message"),
+    [
+        ("attic", "enable", b"ON", "camera: got 'attic', allowed door, yard"),
+        ("yard", "enabel", b"ON", "command: got 'enabel', allowed enable, model, record, snapshot"),
+        ("yard", "enable", b"2", "enable: got '2', allowed ON, OFF"),
+        ("yard", "enable", b"", "enable: got '', allowed ON, OFF"),
+        ("yard", "record", b"\xff", "record: got 1 bytes, allowed UTF-8"),
+        ("yard", "snapshot", b"x" * 257, "snapshot: got 257 bytes, allowed 256"),
+        ("yard", "model", b"Fast", "model: got 'Fast', allowed edvr-m, fast"),
+        ("yard", "model", "ü\n\x1b[31m".encode(), r"model: got '\xfc\n\x1b[31m', allowed edvr-m"),
+        ("yard", "model", b"y" * 99, f"model: got '{'y' * 40}...', allowed edvr-m, fast"),
+    ],
+)
+def test_refusals_tell_what_came_and_what_is_allowed(
+    camera: str, verb: str, payload: bytes, message: str
+) -> None:
+    with pytest.raises(RefusedError) as refused:
+        parsed(verb, payload, camera)
+    assert str(refused.value).startswith(message)
+
+
+def test_a_refusal_is_short_however_many_names_there_are() -> None:
+    many = [f"camera{number}" for number in range(1000)]
+    with pytest.raises(RefusedError) as refused:
+        parse_command(ParsedTopic(TopicKind.COMMAND, "x" * 60_000, "enable"), b"ON", many, MODELS)
+    assert len(str(refused.value)) < 400
+    with pytest.raises(RefusedError, match="allowed none"):
+        parse_command(ParsedTopic(TopicKind.COMMAND, "x", "enable"), b"ON", [], [])
+
+
+def test_garbage_is_refused_and_nothing_else_happens() -> None:
+    chance = random.Random(5)
+    for _ in range(10_000):
+        verb = chance.choice(["enable", "record", "model", "x", ""])
+        payload = chance.randbytes(chance.choice([2, 3, 5, 20, 400]))
+        with suppress(RefusedError):
+            command = parsed(verb, payload, chance.choice(["yard", "Yard", ""]))
+            assert command.value in ("ON", "OFF", *MODELS)
 
 
 def test_commands_leave_in_the_order_they_came() -> None:
-    box = Mailbox()
+    queue = CommandQueue()
     sent = [Command(name, verb, "x") for name in ("b", "a") for verb in Verb]
     for command in sent:
-        box.put(command)
-    assert [box.take(0) for _ in sent] == sent
-    assert box.take(0) is None
-    assert box.wait_s(0) is None
+        queue.put(command)
+    assert [queue.take(0) for _ in sent] == sent
+    assert queue.take(0) is None
+    assert queue.wait_s(0) is None
 
 
 def test_the_last_one_wins_in_the_first_one_s_place() -> None:
-    box = Mailbox()
-    box.put(Command("yard", Verb.ENABLE, ON))
-    box.put(Command("yard", Verb.MODEL, "fast"))
-    box.put(Command("yard", Verb.ENABLE, OFF))
-    assert len(box) == 2
-    assert box.take(0) == Command("yard", Verb.ENABLE, OFF)
-    assert box.take(0) == Command("yard", Verb.MODEL, "fast")
+    queue = CommandQueue()
+    queue.put(Command("yard", Verb.ENABLE, ON))
+    queue.put(Command("yard", Verb.MODEL, "fast"))
+    queue.put(Command("yard", Verb.ENABLE, OFF))
+    assert len(queue) == 2
+    assert queue.take(0) == Command("yard", Verb.ENABLE, OFF)
+    assert queue.take(0) == Command("yard", Verb.MODEL, "fast")
 
 
-def test_the_same_again_has_to_rest_and_holds_no_other_back() -> None:
-    box = Mailbox()
-    box.put(Command("yard", Verb.ENABLE, ON))
-    assert box.take(10.0) is not None
-    box.put(Command("yard", Verb.ENABLE, OFF))
-    box.put(Command("door", Verb.ENABLE, OFF))
-    assert box.take(10.1) == Command("door", Verb.ENABLE, OFF)
-    assert box.take(10.1) is None
-    assert box.wait_s(10.1) == REST_S - (10.1 - 10.0)
-    assert box.take(10.0 + REST_S) == Command("yard", Verb.ENABLE, OFF)
+def test_the_same_verb_again_waits_and_holds_no_other_up() -> None:
+    queue = CommandQueue()
+    queue.put(Command("yard", Verb.ENABLE, ON))
+    assert queue.take(10.0) is not None
+    queue.put(Command("yard", Verb.ENABLE, OFF))
+    queue.put(Command("door", Verb.ENABLE, OFF))
+    assert queue.take(10.1) == Command("door", Verb.ENABLE, OFF)
+    assert queue.take(10.1) is None
+    assert queue.wait_s(10.1) == REST_S - (10.1 - 10.0)
+    assert queue.take(10.0 + REST_S) == Command("yard", Verb.ENABLE, OFF)
 
 
-def test_whatever_comes_it_is_bounded_and_the_last_word_of_each_is_kept() -> None:
+def test_the_queue_is_bounded_and_keeps_the_last_command_of_each_key() -> None:
     for seed in range(30):
-        chance, box, now_s = random.Random(seed), Mailbox(), 0.0
+        chance, queue, now_s = random.Random(seed), CommandQueue(), 0.0
         last: dict[tuple[str, Verb], Command] = {}
-        left_s: dict[tuple[str, Verb], float] = {}
+        taken_s: dict[tuple[str, Verb], float] = {}
         done: dict[tuple[str, Verb], Command] = {}
 
         def take(
             now_s: float,
-            box: Mailbox = box,
-            left_s: dict[tuple[str, Verb], float] = left_s,
+            queue: CommandQueue = queue,
+            taken_s: dict[tuple[str, Verb], float] = taken_s,
             done: dict[tuple[str, Verb], Command] = done,
         ) -> bool:
-            command = box.take(now_s)
+            command = queue.take(now_s)
             if command is None:
                 return False
-            assert now_s - left_s.get(command.key, -1.0) >= REST_S
-            left_s[command.key], done[command.key] = now_s, command
+            assert now_s - taken_s.get(command.key, -1.0) >= REST_S
+            taken_s[command.key], done[command.key] = now_s, command
             return True
 
         for number in range(2000):
             now_s += chance.choice([0.0, 0.001, 0.01])
             command = Command(chance.choice("abc"), chance.choice(list(Verb)), str(number))
             last[command.key] = command
-            box.put(command)
-            assert len(box) <= 12
+            queue.put(command)
+            assert len(queue) <= 12
             if chance.random() < 0.3:
                 take(now_s)
-        while (wait_s := box.wait_s(now_s)) is not None:
+        while (wait_s := queue.wait_s(now_s)) is not None:
             now_s += wait_s + 1e-9
             assert take(now_s)
         assert done == last
+
+
+class Bench:
+    """A runner of a node's commands, what it refused, and how many it has done."""
+
+    def __init__(self, node: FakeNode, command_s: float = 60.0) -> None:
+        self.refused: list[tuple[str | None, str]] = []
+        self.done = 0
+        snapshot = NodeSnapshot(node, lambda reason: None)
+        snapshot.refresh()
+        self.runner = CommandRunner(
+            node,
+            snapshot,
+            lambda camera, reason: self.refused.append((camera, reason)),
+            self._count,
+            command_s=command_s,
+        )
+
+    def submit(self, verb: str, payload: str, camera: str = "yard") -> None:
+        self.runner.submit(ParsedTopic(TopicKind.COMMAND, camera, verb), payload.encode())
+
+    def _count(self) -> None:
+        self.done += 1
+
+
+@asynccontextmanager
+async def running(node: FakeNode, command_s: float = 60.0) -> AsyncIterator[Bench]:
+    bench = Bench(node, command_s)
+    task = asyncio.create_task(bench.runner.run())
+    try:
+        yield bench
+        assert not task.done()
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_commands_are_carried_out_in_order() -> None:
+    node = FakeNode("yard", "door")
+    async with running(node) as bench:
+        bench.submit("enable", "off", "door")
+        bench.submit("record", "ON")
+        bench.submit("snapshot", "PRESS")
+        bench.submit("model", "edvr-m")
+        await until(lambda: bench.done == 4)
+        assert node.commands == [
+            ("door", "enable", False),
+            ("yard", "record", True),
+            ("yard", "snapshot", ""),
+            ("yard", "model", "edvr-m"),
+        ]
+        assert bench.runner.jpegs == {"yard": JPEG}
+        assert bench.refused == []
+
+
+async def test_a_defect_in_one_command_does_not_stop_the_next() -> None:
+    class Defective(FakeNode):
+        async def use_model(self, camera: str, model: str) -> None:
+            raise ZeroDivisionError("rtsp://me:secret@cam")
+
+    async with running(Defective()) as bench:
+        bench.submit("model", "fast")
+        bench.submit("enable", "off")
+        await until(lambda: bench.done == 2)
+        assert bench.refused == [("yard", "model: ZeroDivisionError")]
+
+
+async def test_a_command_that_never_ends_is_given_up() -> None:
+    node = FakeNode()
+    node.switch_allowed.clear()
+    async with running(node, command_s=0.05) as bench:
+        bench.submit("model", "edvr-m")
+        await until(lambda: bench.refused)
+        assert bench.refused == [("yard", "model: it took too long")]
+
+
+async def test_a_snapshot_that_is_too_large_is_refused() -> None:
+    class Large(FakeNode):
+        async def snapshot(self, camera: str) -> bytes:
+            return bytes(MAX_SNAPSHOT_BYTES + 1)
+
+    async with running(Large()) as bench:
+        bench.submit("snapshot", "PRESS")
+        await until(lambda: bench.refused)
+        assert bench.refused == [("yard", "snapshot: got 4194305 bytes, allowed 4194304")]
+        assert bench.runner.jpegs == {}
+
+
+async def test_a_camera_may_go_between_a_command_s_arrival_and_its_start() -> None:
+    node = FakeNode("yard", "door")
+    node.switch_allowed.clear()
+    async with running(node) as bench:
+        bench.submit("model", "edvr-m")
+        bench.submit("enable", "off", "door")
+        await until(lambda: node.commands)
+        del node.states["door"]
+        node.switch_allowed.set()
+        await until(lambda: bench.refused)
+        assert bench.refused == [("door", "enable: the camera was removed meanwhile")]

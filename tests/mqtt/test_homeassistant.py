@@ -1,16 +1,17 @@
-"""What Home Assistant is told is what its documentation asks for, and fits our own messages."""
+"""The discovery message is as Home Assistant documents it, and fits our own messages."""
 
 import json
 import re
 from typing import Any
 
 import pytest
-from village import a_camera, a_status
+from fake_node import camera_state, stream_status
 
-from streamsr.mqtt.commands import Verb
+from streamsr.core.status import StreamState
+from streamsr.mqtt.commands import parse_command
 from streamsr.mqtt.homeassistant import device_config
-from streamsr.mqtt.messages import command_of, metrics_json, state_json
-from streamsr.mqtt.topics import About, Topics
+from streamsr.mqtt.messages import metrics_json, state_json
+from streamsr.mqtt.topics import TopicKind, Topics, Verb
 
 TOPICS = Topics("streamsr", "node", "homeassistant")
 MODELS = ("edvr-m", "fast")
@@ -21,13 +22,13 @@ def config(recorder: bool = True, topics: Topics = TOPICS, camera: str = "yard")
 
 
 def test_the_device() -> None:
-    said = config()
-    assert said["device"]["identifiers"] == ["streamsr_node_yard"]
-    assert said["device"]["name"] == "node yard"
-    assert set(said["device"]) == {"identifiers", "name", "manufacturer", "model", "sw_version"}
-    assert set(said["origin"]) == {"name", "sw_version"}
-    assert said["availability_topic"] == "streamsr/node/availability"
-    assert (said["payload_available"], said["payload_not_available"]) == ("online", "offline")
+    payload = config()
+    assert payload["device"]["identifiers"] == ["streamsr_node_yard"]
+    assert payload["device"]["name"] == "node yard"
+    assert set(payload["device"]) == {"identifiers", "name", "manufacturer", "model", "sw_version"}
+    assert set(payload["origin"]) == {"name", "sw_version"}
+    assert payload["availability_topic"] == "streamsr/node/availability"
+    assert (payload["payload_available"], payload["payload_not_available"]) == ("online", "offline")
 
 
 def test_the_entities() -> None:
@@ -62,35 +63,35 @@ def test_ids_are_unique_over_cameras_and_nodes() -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_every_command_topic_takes_what_its_entity_sends() -> None:
+def test_every_command_topic_accepts_what_its_entity_sends() -> None:
     parts = config()["components"]
     sends = {"enable": ["ON", "OFF"], "record": ["ON", "OFF"], "model": parts["model"]["options"]}
     sends["take_snapshot"] = [parts["take_snapshot"]["payload_press"]]
     verbs = set()
     for key, payloads in sends.items():
-        heard = TOPICS.parse(parts[key]["command_topic"])
-        assert heard is not None
-        assert heard.about is About.COMMAND
+        parsed = TOPICS.parse(parts[key]["command_topic"])
+        assert parsed is not None
+        assert parsed.kind is TopicKind.COMMAND
         for payload in payloads:
-            verbs.add(command_of(heard, payload.encode(), ["yard"], MODELS).verb)
+            verbs.add(parse_command(parsed, payload.encode(), ["yard"], MODELS).verb)
     assert verbs == set(Verb)
 
 
-AWAY = {"state": "down", "latency_p99_ms": None, "input": ""}
+AWAY = {"state": StreamState.DOWN, "latency_p99_ms": None, "input": ""}
 LOSING = {"self_check_gain_db": -0.5, "self_check_loses": True}
 
 
 @pytest.mark.parametrize("changes", [{}, AWAY, LOSING])
 def test_every_template_finds_its_value(changes: dict[str, Any]) -> None:
-    said = {
-        TOPICS.state("yard"): json.loads(state_json(a_camera(**changes))),
-        TOPICS.metrics("yard"): json.loads(metrics_json(a_status(**changes))),
+    payloads = {
+        TOPICS.state("yard"): json.loads(state_json(camera_state(**changes))),
+        TOPICS.metrics("yard"): json.loads(metrics_json(stream_status(**changes))),
     }
     found = {}
     for key, entity in config()["components"].items():
         if "state_topic" in entity:
             (path,) = re.findall(r"value_json\.([a-z0-9_.]+)", entity["value_template"])
-            value = said[entity["state_topic"]]
+            value = payloads[entity["state_topic"]]
             for part in path.split("."):
                 value = value[part]
             found[key] = value
@@ -101,7 +102,7 @@ def test_every_template_finds_its_value(changes: dict[str, Any]) -> None:
     assert len(found) == 13
 
 
-def test_templates_say_what_switches_understand() -> None:
+def test_templates_give_what_switches_understand() -> None:
     parts = config()["components"]
     assert parts["enable"]["value_template"] == "{{ 'ON' if value_json.enabled else 'OFF' }}"
     assert parts["fps"]["value_template"] == "{{ value_json.fps }}"

@@ -1,4 +1,4 @@
-"""Passwords and authorities: found, or said what is wrong with them."""
+"""Passwords and authorities: found, or refused with what is wrong."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,7 @@ from peers.certificates import Authority
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import redact
 from streamsr.core.settings import MqttSettings
-from streamsr.mqtt import check_mqtt
-from streamsr.mqtt.credentials import read_access
+from streamsr.mqtt.credentials import check_mqtt, read_credentials
 
 CANARY = "p@ss/w%rd:#1"
 
@@ -20,30 +19,30 @@ def settings(**changes: Any) -> MqttSettings:
 
 
 def test_without_anything() -> None:
-    access = read_access(settings())
-    assert access.password is None
-    assert access.tls is None
+    credentials = read_credentials(settings())
+    assert credentials.password is None
+    assert credentials.tls is None
 
 
 @pytest.mark.parametrize("text", [CANARY, f"{CANARY}\n", f"{CANARY}\r\nsecond line\n"])
 def test_the_first_line_of_a_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "password"
     path.write_text(text, newline="")
-    access = read_access(settings(username="me", password_file=path))
-    assert access.password == CANARY
+    credentials = read_credentials(settings(username="me", password_file=path))
+    assert credentials.password == CANARY
     assert redact(f"no to {CANARY}") == "no to ***"
-    assert CANARY not in repr(access)
+    assert CANARY not in repr(credentials)
 
 
 def test_the_environment_where_there_is_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STREAMSR_MQTT_PASSWORD", CANARY)
-    assert read_access(settings(username="me")).password == CANARY
-    assert read_access(settings()).password is None
+    assert read_credentials(settings(username="me")).password == CANARY
+    assert read_credentials(settings()).password is None
     (tmp_path / "password").write_text("other")
     chosen = settings(username="me", password_file=tmp_path / "password")
-    assert read_access(chosen).password == "other"
+    assert read_credentials(chosen).password == "other"
 
 
 @pytest.mark.parametrize(
@@ -65,7 +64,7 @@ def test_a_file_that_holds_no_password(tmp_path: Path, content: bytes | None, wo
     assert str(wrong.value).startswith(f"mqtt.password_file {path}")
 
 
-def test_settings_that_cannot_be_meant(tmp_path: Path, authority: Authority) -> None:
+def test_settings_in_contradiction(tmp_path: Path, authority: Authority) -> None:
     with pytest.raises(ConfigError, match=r"without mqtt\.username"):
         check_mqtt(settings(password_file=tmp_path / "x"))
     with pytest.raises(ConfigError, match=r"unless mqtt\.tls is true"):
@@ -91,7 +90,7 @@ def test_authorities_that_cannot_be_read(tmp_path: Path, content: bytes | None) 
 
 def test_tls_checks_the_broker_s_name(authority: Authority) -> None:
     for chosen in (settings(tls=True), settings(tls=True, ca_file=authority.certificate)):
-        context = read_access(chosen).tls
+        context = read_credentials(chosen).tls
         assert context is not None
         assert context.check_hostname
         assert context.verify_mode.name == "CERT_REQUIRED"

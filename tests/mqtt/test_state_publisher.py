@@ -1,25 +1,27 @@
-"""What is said arrives, or is said again; nothing piles up meanwhile."""
+"""The node's state arrives or is sent again; nothing piles up meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
+from fake_node import JPEG, FakeNode, camera_state
 from peers.waiting import until
-from village import JPEG, Village, a_camera
 
-from streamsr.core.errors import ModelError
 from streamsr.core.events import Code, Event
 from streamsr.core.settings import MqttSettings
-from streamsr.mqtt.sight import NodeSnapshot
-from streamsr.mqtt.state_publisher import Publisher
-from streamsr.mqtt.topics import About, Heard, Topics
+from streamsr.core.status import StreamState
+from streamsr.mqtt.node_api import NodeSnapshot
+from streamsr.mqtt.state_publisher import StatePublisher
+from streamsr.mqtt.topics import ParsedTopic, TopicKind, Topics
 
 TOPICS = Topics("streamsr", "node", "homeassistant")
-STATE, EVENT = TOPICS.state("yard"), TOPICS.event("yard")
+STATE, EVENT, METRICS = TOPICS.state("yard"), TOPICS.event("yard"), TOPICS.metrics("yard")
+BIRTH = ParsedTopic(TopicKind.BIRTH)
 
 
-class Post:
-    """Takes messages for as long as it is open."""
+class FakeBroker:
+    """Takes messages while it is open."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, bytes, int, bool]] = []
@@ -34,16 +36,18 @@ class Post:
         return [sent[0] for sent in self.sent].count(topic)
 
 
-def publisher(node: Village, snapshots: dict[str, bytes] | None = None) -> Publisher:
-    settings = MqttSettings(host="x", interval_s=1.0)
-    sight = NodeSnapshot(node, lambda message: None)
-    return Publisher(settings, TOPICS, sight, {} if snapshots is None else snapshots)
+def publisher_of(
+    node: FakeNode, jpegs: dict[str, bytes] | None = None, *, interval_s: float = 1.0, **waits: Any
+) -> StatePublisher:
+    settings = MqttSettings(host="x").model_copy(update={"interval_s": interval_s})
+    snapshot = NodeSnapshot(node, lambda reason: None)
+    return StatePublisher(settings, TOPICS, snapshot, jpegs or {}, **waits)
 
 
 @asynccontextmanager
-async def visiting(says: Publisher, post: Post) -> AsyncIterator[None]:
-    says.begin()
-    task = asyncio.create_task(says.run(post))
+async def connected(publisher: StatePublisher, broker: FakeBroker) -> AsyncIterator[None]:
+    publisher.reset()
+    task = asyncio.create_task(publisher.run(broker))
     try:
         yield
         assert not task.done()
@@ -53,88 +57,104 @@ async def visiting(says: Publisher, post: Post) -> AsyncIterator[None]:
             await task
 
 
-async def test_what_goes_out_and_how() -> None:
-    post, says = Post(), publisher(Village(), {"yard": JPEG, "gone": JPEG})
-    says.event(Event(Code.SRC_UP, "yard", "there it is"))
-    async with visiting(says, post):
-        await until(lambda: post.count(TOPICS.metrics("yard")))
-        assert [(topic, qos, retain) for topic, _, qos, retain in post.sent] == [
+async def test_what_is_sent_and_how() -> None:
+    broker, publisher = FakeBroker(), publisher_of(FakeNode(), {"yard": JPEG, "gone": JPEG})
+    publisher.event(Event(Code.SRC_UP, "yard", "there it is"))
+    async with connected(publisher, broker):
+        await until(lambda: broker.count(METRICS))
+        assert [(topic, qos, retain) for topic, _, qos, retain in broker.sent] == [
             (STATE, 1, True),
             (TOPICS.discovery("yard"), 1, True),
-            (TOPICS.availability, 1, True),  # after what it promises, before what is large
+            (TOPICS.availability, 1, True),  # after what it stands for, before what is large
             (TOPICS.snapshot("yard"), 1, True),
             (EVENT, 1, False),
-            (TOPICS.metrics("yard"), 0, False),
+            (METRICS, 0, False),
         ]
 
 
+async def test_state_is_sent_at_once_when_it_changes_and_only_then() -> None:
+    broker, node = FakeBroker(), FakeNode()
+    publisher = publisher_of(node, interval_s=0.1, poll_s=30.0)
+    async with connected(publisher, broker):
+        await until(lambda: broker.count(METRICS) == 3)
+        assert broker.count(STATE) == 1
+        node.states["yard"] = camera_state(state=StreamState.DOWN)
+        publisher.changed()
+        await until(lambda: broker.count(STATE) == 2, within_s=5)  # not after the 30 s of a poll
+
+
+async def test_a_change_is_found_without_being_told() -> None:
+    broker, node = FakeBroker(), FakeNode()
+    async with connected(publisher_of(node, interval_s=30.0, poll_s=0.05), broker):
+        await until(lambda: broker.count(STATE) == 1)
+        node.states["yard"] = camera_state(state=StreamState.DOWN)
+        await until(lambda: broker.count(STATE) == 2, within_s=5)
+
+
 async def test_a_broker_that_takes_nothing_costs_nothing() -> None:
-    post, node = Post(), Village()
-    says = publisher(node)
-    async with visiting(says, post):
-        await until(lambda: post.count(STATE))
-        post.open.clear()
-        before = len(post.sent)
-        for number in range(10_000):
-            node.present["yard"] = a_camera(input=f"{number}x180")
-            says.event(Event(Code.SRC_TIME, f"camera{number}", "other"))
-            says.changed()
+    broker, node = FakeBroker(), FakeNode()
+    publisher = publisher_of(node)
+    async with connected(publisher, broker):
+        await until(lambda: broker.count(STATE))
+        broker.open.clear()
+        before = len(broker.sent)
+        for number in range(2_000):
+            node.states["yard"] = camera_state(input=f"{number}x180")
+            publisher.event(Event(Code.SRC_TIME, f"camera{number}", "other"))
+            publisher.changed()
             await asyncio.sleep(0)
-        post.open.set()
-        await until(lambda: b"9999x180" in b"".join(payload for _, payload, _, _ in post.sent))
-        await until(lambda: post.count(TOPICS.event(None)) >= 32)
-        assert len(post.sent) - before <= 32 + 8
+        broker.open.set()
+        await until(lambda: any(b"1999x180" in payload for _, payload, _, _ in broker.sent))
+        await until(lambda: broker.count(TOPICS.event(None)) >= 32)
+        assert len(broker.sent) - before <= 32 + 8
 
 
-async def test_the_next_connection_gets_all_again_and_what_was_under_way() -> None:
-    says, first, second = publisher(Village()), Post(), Post()
-    async with visiting(says, first):
-        await until(lambda: first.count(STATE))
+async def test_the_next_connection_gets_all_again_and_what_did_not_arrive() -> None:
+    publisher, first, second = publisher_of(FakeNode()), FakeBroker(), FakeBroker()
+    async with connected(publisher, first):
+        await until(lambda: first.count(METRICS))
         first.open.clear()
-        says.event(Event(Code.SRC_DOWN, "yard", "away"))
-        await asyncio.sleep(0.1)
-    async with visiting(says, second):
+        publisher.event(Event(Code.SRC_DOWN, "yard", "away"))
+        await asyncio.sleep(0.1)  # it is being sent
+    async with connected(publisher, second):
         await until(lambda: second.count(EVENT))
         assert second.count(STATE) == second.count(TOPICS.availability) == 1
 
 
-async def test_home_assistant_may_start_as_often_as_it_likes() -> None:
-    post, says = Post(), publisher(Village())
-    async with visiting(says, post):
-        await until(lambda: post.count(STATE))
+async def test_discovery_is_sent_again_seldom_however_often_home_assistant_starts() -> None:
+    broker = FakeBroker()
+    publisher = publisher_of(FakeNode(), discovery_s=0.8)
+    async with connected(publisher, broker):
+        await until(lambda: broker.count(STATE))
         for _ in range(1000):
-            says.heard(Heard(About.BIRTH), TOPICS.birth, b"online", retained=False)
-            says.changed()
+            publisher.receive(BIRTH, TOPICS.birth, b"online", retained=False)
+            publisher.changed()
             await asyncio.sleep(0)
-        await until(lambda: post.count(TOPICS.discovery("yard")) == 2)
-        says.heard(Heard(About.BIRTH), TOPICS.birth, b"online", retained=False)
-        await asyncio.sleep(0.7)
-        assert post.count(TOPICS.discovery("yard")) == 2  # not before some seconds
+        await until(lambda: broker.count(TOPICS.discovery("yard")) == 2)
+        publisher.receive(BIRTH, TOPICS.birth, b"online", retained=False)
+        publisher.changed()
+        again_s = await until(lambda: broker.count(TOPICS.discovery("yard")) == 3)
+        assert again_s > 0.4  # not before the 0.8 s since the last time are over
 
 
 async def test_a_camera_s_own_retained_state_is_left_as_it_is() -> None:
-    post, says = Post(), publisher(Village(), {})
-    async with visiting(says, post):
-        says.heard(Heard(About.STATE, "yard"), STATE, b"{}", retained=True)
-        says.heard(Heard(About.STATE, "gone"), TOPICS.state("gone"), b"{}", retained=True)
-        await until(lambda: post.count(TOPICS.snapshot("gone")))
-        cleared = {topic for topic, payload, _, _ in post.sent if payload == b""}
+    broker, publisher = FakeBroker(), publisher_of(FakeNode())
+    own, gone = ParsedTopic(TopicKind.STATE, "yard"), ParsedTopic(TopicKind.STATE, "gone")
+    async with connected(publisher, broker):
+        publisher.receive(own, STATE, b"{}", retained=True)
+        publisher.receive(gone, TOPICS.state("gone"), b"{}", retained=True)
+        await until(lambda: broker.count(TOPICS.snapshot("gone")))
+        cleared = {topic for topic, payload, _, _ in broker.sent if payload == b""}
         assert cleared == set(TOPICS.retained("gone"))
 
 
-async def test_models_that_cannot_be_listed_take_nothing_away() -> None:
-    class Damaged(Village):
-        def models(self) -> list[str]:
-            if self.looks > 1:
-                raise ModelError("model x: its card is damaged")
-            return ["fast"]
-
-    post, node = Post(), Damaged()
-    says = publisher(node)
-    async with visiting(says, post):
-        await until(lambda: post.count(STATE))
-        node.present["yard"] = a_camera(input="640x360")
-        says.changed()
-        await until(lambda: post.count(STATE) == 2)
-        assert node.looks > 1
-    assert post.count(TOPICS.discovery("yard")) == 1, "it stays as it was"
+async def test_discovery_stays_as_it_was_while_the_models_cannot_be_listed() -> None:
+    broker, node = FakeBroker(), FakeNode()
+    publisher = publisher_of(node)
+    async with connected(publisher, broker):
+        await until(lambda: broker.count(STATE))
+        node.damage = "model x: its card is damaged"
+        node.states["yard"] = camera_state(input="640x360")
+        publisher.changed()
+        await until(lambda: broker.count(STATE) == 2)
+    assert broker.count(TOPICS.discovery("yard")) == 1

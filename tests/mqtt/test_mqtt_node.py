@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from peers.mosquitto import Mosquitto
 from peers.waiting import until
-from watcher import Watcher
+from subscriber import Subscriber
 
 from streamsr.core.config import dump
 from streamsr.networks.facts import Colour
@@ -98,46 +98,48 @@ async def test_a_node_is_found_watched_and_steered(
     dead = stream("gate", "rtsp://user:${CAM}@127.0.0.1:9/cam")
     recorded = f'record = {{ folder = "{tmp_path}/video", enabled = false }}'
     server = broker(user="me", password=CANARY)
-    async with Watcher(server) as watcher:
+    async with Subscriber(server) as subscriber:
         with node(tmp_path, server, stream("yard", more=recorded) + dead) as started:
             yard = "streamsr/house/yard"
-            await until(lambda: watcher.json(f"{yard}/state").get("state") == "live", 30)
-            assert watcher.last["streamsr/house/availability"] == b"online"
-            found = watcher.json("homeassistant/device/streamsr_house_yard/config")
+            await until(lambda: subscriber.json(f"{yard}/state").get("state") == "live", 30)
+            assert subscriber.last["streamsr/house/availability"] == b"online"
+            found = subscriber.json("homeassistant/device/streamsr_house_yard/config")
             kinds = {component["platform"] for component in found["components"].values()}
             assert {"switch", "select", "sensor", "binary_sensor", "image"} <= kinds
-            state = watcher.json(f"{yard}/state")
+            state = subscriber.json(f"{yard}/state")
             assert (state["input"], state["output"]) == ("320x180", "1280x720")
-            await until(lambda: watcher.json("streamsr/house/gate/state").get("state") == "down")
-            await until(lambda: watcher.json(f"{yard}/metrics").get("fps", 0) > 20, 15)
+            await until(lambda: subscriber.json("streamsr/house/gate/state").get("state") == "down")
+            await until(lambda: subscriber.json(f"{yard}/metrics").get("fps", 0) > 20, 15)
 
-            await watcher.say(f"{yard}/model/set", "lanczos")
-            await until(lambda: watcher.json(f"{yard}/state")["model"] == "lanczos")
-            await watcher.say(f"{yard}/record/set", "ON")
-            await until(lambda: watcher.json(f"{yard}/state")["recording"])
+            await subscriber.publish(f"{yard}/model/set", "lanczos")
+            await until(lambda: subscriber.json(f"{yard}/state")["model"] == "lanczos")
+            await subscriber.publish(f"{yard}/record/set", "ON")
+            await until(lambda: subscriber.json(f"{yard}/state")["recording"])
             await until(lambda: list((tmp_path / "video").glob("yard-*.mp4")))
-            await watcher.say(f"{yard}/record/set", "OFF")
-            await until(lambda: not watcher.json(f"{yard}/state")["recording"])
-            await watcher.say(f"{yard}/snapshot/set", "PRESS")
-            await until(lambda: f"{yard}/snapshot" in watcher.last)
-            assert watcher.last[f"{yard}/snapshot"].startswith(b"\xff\xd8")
-            await watcher.say(f"{yard}/enable/set", "OFF")
-            await until(lambda: watcher.json(f"{yard}/state")["state"] == "disabled")
-            await watcher.say(f"{yard}/enable/set", "ON")
-            await until(lambda: watcher.json(f"{yard}/state")["state"] == "live")
-            await watcher.say(f"{yard}/model/set", "bicubik")
-            await until(lambda: watcher.events(f"{yard}/event", "CMD_REFUSED"))
+            await subscriber.publish(f"{yard}/record/set", "OFF")
+            await until(lambda: not subscriber.json(f"{yard}/state")["recording"])
+            await subscriber.publish(f"{yard}/snapshot/set", "PRESS")
+            await until(lambda: f"{yard}/snapshot" in subscriber.last)
+            assert subscriber.last[f"{yard}/snapshot"].startswith(b"\xff\xd8")
+            await subscriber.publish(f"{yard}/enable/set", "OFF")
+            await until(lambda: subscriber.json(f"{yard}/state")["state"] == "disabled")
+            await subscriber.publish(f"{yard}/enable/set", "ON")
+            await until(lambda: subscriber.json(f"{yard}/state")["state"] == "live")
+            await subscriber.publish(f"{yard}/model/set", "bicubik")
+            await until(lambda: subscriber.events(f"{yard}/event", "CMD_REFUSED"))
 
             started.write(stream("yard", more=recorded) + stream("porch"))
             started.process.send_signal(signal.SIGHUP)
-            await until(lambda: watcher.json("streamsr/house/porch/state").get("state") == "live")
-            assert watcher.last["streamsr/house/gate/state"] == b""
+            await until(
+                lambda: subscriber.json("streamsr/house/porch/state").get("state") == "live"
+            )
+            assert subscriber.last["streamsr/house/gate/state"] == b""
             started.write(stream("porch", more='input.rate = "fast"'))
-            await until(lambda: watcher.events("streamsr/house/event", "CONFIG_REFUSED"))
-            assert watcher.json(f"{yard}/state")["state"] == "live"
+            await until(lambda: subscriber.events("streamsr/house/event", "CONFIG_REFUSED"))
+            assert subscriber.json(f"{yard}/state")["state"] == "live"
             summary = started.stop()
-            await until(lambda: watcher.last["streamsr/house/availability"] == b"offline")
-        heard = b"".join(payload for _, payload in watcher.heard)
+            await until(lambda: subscriber.last["streamsr/house/availability"] == b"offline")
+        heard = b"".join(payload for _, payload in subscriber.heard)
     assert [s["name"] for s in summary["streams"]] == ["yard", "porch"]
     for secret in (CANARY, QUOTED):
         assert secret.encode() not in heard
@@ -150,17 +152,19 @@ async def test_all_is_said_again_after_an_outage_and_the_video_goes_on(
     server = broker(user="me", password="secret-word")
     yard = "streamsr/house/yard"
     with node(tmp_path, server, stream("yard")) as started:
-        async with Watcher(server) as watcher:
-            await until(lambda: watcher.json(f"{yard}/state").get("state") == "live", 30)
+        async with Subscriber(server) as subscriber:
+            await until(lambda: subscriber.json(f"{yard}/state").get("state") == "live", 30)
         server.kill()
         await asyncio.sleep(1)
         server.start()
-        async with Watcher(server) as watcher:
-            await until(lambda: watcher.json(f"{yard}/state").get("state") == "live", 10)
-            await until(lambda: watcher.last.get("streamsr/house/availability") == b"online")
-            await until(lambda: "homeassistant/device/streamsr_house_yard/config" in watcher.last)
-            await watcher.say(f"{yard}/model/set", "lanczos")
-            await until(lambda: watcher.json(f"{yard}/state")["model"] == "lanczos")
+        async with Subscriber(server) as subscriber:
+            await until(lambda: subscriber.json(f"{yard}/state").get("state") == "live", 10)
+            await until(lambda: subscriber.last.get("streamsr/house/availability") == b"online")
+            await until(
+                lambda: "homeassistant/device/streamsr_house_yard/config" in subscriber.last
+            )
+            await subscriber.publish(f"{yard}/model/set", "lanczos")
+            await until(lambda: subscriber.json(f"{yard}/state")["model"] == "lanczos")
         (summary,) = started.stop()["streams"]
     assert summary["frames_in"] == summary["frames_out"] + summary["frames_dropped"]
     assert summary["reconnects"] == 0
@@ -174,12 +178,12 @@ async def test_the_ladder_is_seen_from_afar(
     slow = stream("yard").replace('"bicubic"', f'"{tmp_path}/slow"')
     yard = "streamsr/house/yard"
     with node(tmp_path, server, slow) as started:
-        async with Watcher(server) as watcher:
-            await until(lambda: watcher.events(f"{yard}/event", "MODEL_FALLBACK"), 80)
-            (event, *_) = watcher.events(f"{yard}/event", "MODEL_FALLBACK")
+        async with Subscriber(server) as subscriber:
+            await until(lambda: subscriber.events(f"{yard}/event", "MODEL_FALLBACK"), 80)
+            (event, *_) = subscriber.events(f"{yard}/event", "MODEL_FALLBACK")
             assert "from slow to bicubic" in event["message"]
-            await until(lambda: watcher.json(f"{yard}/state")["model"] == "bicubic")
-            assert watcher.json(f"{yard}/state")["wanted"] == "slow"
+            await until(lambda: subscriber.json(f"{yard}/state")["model"] == "bicubic")
+            assert subscriber.json(f"{yard}/state")["wanted"] == "slow"
         (summary,) = started.stop()["streams"]
     assert summary["frames_dropped"] > 0
     assert summary["frames_in"] == summary["frames_out"] + summary["frames_dropped"]

@@ -1,0 +1,89 @@
+"""A node without video, whose cameras do at once what they are told."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from streamsr.core.errors import ModelError, StreamsrError, UserError
+from streamsr.core.status import OutputState, StreamState, StreamStatus
+from streamsr.mqtt.node_api import CameraState
+
+__all__ = ["JPEG", "FakeNode", "camera_state", "stream_status"]
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 + b"\xff\xd9"
+
+
+def stream_status(name: str = "yard", **changes: Any) -> StreamStatus:
+    status = StreamStatus(
+        name=name,
+        state=StreamState.LIVE,
+        model="fast",
+        device="cpu",
+        input="320x180",
+        output="1280x720",
+        frames_in=100,
+        frames_out=90,
+        frames_dropped=10,
+        dropped_by={"late": 7, "full": 3},
+        fps=25.0,
+        latency_p50_ms=80.0,
+        latency_p99_ms=120.5,
+        reconnects=2,
+        wanted="fast",
+    )
+    return replace(status, **changes)
+
+
+def camera_state(name: str = "yard", recording: bool | None = False, **changes: Any) -> CameraState:
+    outputs = {"rtsp://***@10.0.0.2/yard": OutputState.UP}
+    return CameraState(stream_status(name, **changes), True, recording, outputs)
+
+
+class FakeNode:
+    """``NodeApi``, with state that changes as commanded."""
+
+    def __init__(self, *names: str) -> None:
+        self.states = {name: camera_state(name) for name in names or ("yard",)}
+        self.commands: list[tuple[str, str, Any]] = []  # in the order they were carried out
+        self.switch_allowed = asyncio.Event()  # a switch of models waits for it
+        self.switch_allowed.set()
+        self.reads = 0  # how often its cameras were listed
+        self.damage = ""  # why its models cannot be listed
+
+    def cameras(self) -> Mapping[str, CameraState]:
+        self.reads += 1
+        return dict(self.states)
+
+    def models(self) -> Sequence[str]:
+        if self.damage:
+            raise ModelError(self.damage)
+        return ["edvr-m", "fast", "broken"]
+
+    async def enable(self, camera: str, on: bool) -> None:
+        self.commands.append((camera, "enable", on))
+        self._change(camera, enabled=on, state=StreamState.LIVE if on else StreamState.DISABLED)
+
+    async def use_model(self, camera: str, model: str) -> None:
+        self.commands.append((camera, "model", model))
+        await self.switch_allowed.wait()
+        if model == "broken":
+            raise ModelError("model broken: the weights at rtsp://me:p@ss/w%rd:#1@x are damaged")
+        self._change(camera, model=model, wanted=model)
+
+    async def record(self, camera: str, on: bool) -> None:
+        self.commands.append((camera, "record", on))
+        if self.states[camera].recording is None:
+            raise UserError("no recorder is configured")
+        self._change(camera, recording=on)
+
+    async def snapshot(self, camera: str) -> bytes:
+        self.commands.append((camera, "snapshot", ""))
+        if self.states[camera].status.state is not StreamState.LIVE:
+            raise StreamsrError("there is no frame now")
+        return JPEG
+
+    def _change(self, name: str, **changes: Any) -> None:
+        camera = self.states[name]
+        own = {k: changes.pop(k) for k in ("enabled", "recording") if k in changes}
+        self.states[name] = replace(camera, status=replace(camera.status, **changes), **own)
