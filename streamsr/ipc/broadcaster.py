@@ -21,17 +21,12 @@ class EndOfStream(Exception):  # noqa: N818 - an end is not a failure
 
 
 class Subscriber(Protocol):
-    """What a broadcaster hands packets to."""
+    """What a broadcaster hands the packets of its ``tracks`` to, until it ends it."""
 
     @property
-    def tracks(self) -> frozenset[Track]:
-        """The tracks whose packets it takes; the same from its beginning to its end."""
-
-    def offer(self, packet: Packet) -> None:
-        """Take a packet of one of its tracks; never waits, never raises."""
-
-    def end(self) -> None:
-        """Note that there will be no more packets. Called once or more."""
+    def tracks(self) -> frozenset[Track]: ...
+    def offer(self, packet: Packet) -> None: ...  # never waits, never raises
+    def end(self) -> None: ...  # called once or more
 
 
 class Subscription:
@@ -58,7 +53,7 @@ class Subscription:
         return len(self._queue)
 
     async def receive(self) -> Packet:
-        """Wait for the next packet. Raises EndOfStream once there will be none."""
+        """Waits for the next packet. Raises EndOfStream once there will be none."""
         while not self._queue:
             if self._ended:
                 raise EndOfStream
@@ -67,7 +62,7 @@ class Subscription:
         return self._queue.popleft()
 
     def offer(self, packet: Packet) -> None:
-        """Queue a packet, unless its track is waiting for a keyframe; never waits."""
+        """Queues a packet, unless its track is waiting for a keyframe; never waits."""
         if len(self._queue) >= self._capacity:
             self.dropped += len(self._queue)
             self._queue.clear()
@@ -116,13 +111,13 @@ class Broadcaster:
         return self._closed
 
     def publish(self, packet: Packet) -> None:
-        """Hand a packet to every subscriber of its track."""
+        """Hands a packet to every subscriber of its track."""
         for subscriber in self._subscribers:
             if packet.track in subscriber.tracks:
                 subscriber.offer(packet)
 
     def add(self, subscriber: Subscriber) -> None:
-        """Start handing it packets; a keyframe is asked for. Ends it if the stream has ended."""
+        """Starts handing it packets; a keyframe is asked for. Ends it if the stream has ended."""
         if self._closed:
             subscriber.end()
             return
@@ -131,19 +126,19 @@ class Broadcaster:
         self.request_keyframe()
 
     def subscribe(self, tracks: Collection[Track], capacity: int = 16) -> Subscription:
-        """Add a queue of ``capacity`` packets for ``tracks``; video begins at a keyframe."""
+        """Adds a queue of ``capacity`` packets for ``tracks``; video begins at a keyframe."""
         subscription = Subscription(tracks, capacity, self.request_keyframe)
         self.add(subscription)
         return subscription
 
     def unsubscribe(self, subscriber: Subscriber) -> None:
-        """End a subscriber of either kind, and hand it nothing more."""
+        """Ends a subscriber of either kind, and hands it nothing more."""
         self._subscribers.discard(subscriber)
         subscriber.end()
         self._note_wanted()
 
     def request_keyframe(self) -> None:
-        """Ask the encoders for a keyframe: now, or as soon as the last request is 0.5 s old.
+        """Asks the encoders for a keyframe: now, or as soon as the last request is 0.5 s old.
 
         A request is delayed but never lost: without it a subscriber cannot decode what follows.
         """
@@ -157,7 +152,7 @@ class Broadcaster:
             self._request_now()
 
     def close(self) -> None:
-        """End every subscriber, and those that are added later."""
+        """Ends every subscriber, and those that are added later."""
         self._closed = True
         if self._delayed is not None:
             self._delayed.cancel()

@@ -25,8 +25,6 @@ from streamsr.serve.whep import Whep
 
 __all__ = ["Server"]
 
-LINGER_S = 2.0  # how long the rest of a refused body is read, so that the refusal arrives
-
 
 class Server:
     """Serves ``streams`` while the ``async with`` lasts, wherever their packets come from.
@@ -75,7 +73,7 @@ class Server:
             logger=protocol_log(),
             access_log=None,  # it would hold the sessions' secrets
             keepalive_timeout=self._limits.idle_s,
-            lingering_time=LINGER_S,
+            lingering_time=self._limits.linger_s,
             auto_decompress=False,  # no body here is ever compressed, unless it is a trap
         )
 
@@ -112,7 +110,7 @@ class Server:
         await self.close(Deadline.after())
 
     async def close(self, deadline: Deadline) -> None:
-        """End all sessions and in-flight requests by the deadline. Closing twice does nothing."""
+        """Ends all sessions and in-flight requests by the deadline. Closing twice does nothing."""
         if self._listener is not None:
             self._listener.close()
         self._snapshots.close()

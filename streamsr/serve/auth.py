@@ -18,7 +18,7 @@ from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word
 from streamsr.core.settings import ServeSettings
 from streamsr.serve.limits import ServerLimits
-from streamsr.serve.rate_limit import Failures, RateLimit, client_of
+from streamsr.serve.rate_limit import RateLimit, client_of
 
 __all__ = [
     "AccessControl",
@@ -47,7 +47,7 @@ CHALLENGES = tuple(
 
 
 def check_serve(settings: ServeSettings) -> None:
-    """Raise ConfigError for what would stop the server at once."""
+    """Raises ConfigError for what would stop the server at once."""
     check_exposure(settings.host, read_token(settings), make_tls(settings))
 
 
@@ -95,7 +95,7 @@ def make_tls(settings: ServeSettings) -> ssl.SSLContext | None:
 
 
 def check_exposure(host: str, token: str | None, tls: ssl.SSLContext | None) -> None:
-    """Raise ConfigError for a weak token, and where strangers could watch, or read along."""
+    """Raises ConfigError for a weak token, and where strangers could watch, or read along."""
     if token is not None:
         _check_token(token, "token")
     missing = []
@@ -156,14 +156,14 @@ class AccessControl:
 
     def __init__(self, token: str | None, limits: ServerLimits) -> None:
         self._token = token
-        self._failures = Failures()
+        self._failures = RateLimit(limits.wrong_tokens_per_s, limits.wrong_tokens)
         self._rates = RateLimit(limits.per_s, limits.burst)
         self._local_rates = RateLimit(limits.local_per_s, limits.local_burst)
 
     def check(
         self, method: str, path: str, address: str, headers: Mapping[str, str], now_s: float
     ) -> Refusal | None:
-        """Return why a request from ``address`` is refused; None where it is to be handled."""
+        """Returns why a request from ``address`` is refused; None where it is to be handled."""
         refusal = None
         if path != OPEN:
             client = client_of(address)
@@ -174,27 +174,29 @@ class AccessControl:
 
     def _check_rate(self, client: str, now_s: float) -> Refusal | None:
         rates = self._local_rates if is_loopback(client) else self._rates
-        wait_s = rates.wait_s(client, now_s)
-        if not wait_s:
-            return None
-        return Refusal(429, "too many requests", (("Retry-After", str(wait_s)),))
+        return _too_many("requests", rates.wait_s(client, now_s))
 
     def _check_token(self, client: str, headers: Mapping[str, str], now_s: float) -> Refusal | None:
         if self._token is None:
             return None
-        if self._failures.blocked(client, now_s):
-            return Refusal(429, "too many wrong tokens", (("Retry-After", "60"),))
+        blocked = _too_many("wrong tokens", self._failures.wait_s(client, now_s, cost=0))
+        if blocked is not None:
+            return blocked
         header = headers.get("Authorization", "")
         token = presented_token(header) or ""
         if hmac.compare_digest(token.encode(errors="surrogateescape"), self._token.encode()):
             return None
         if header:  # without any it is no guess
-            self._failures.add(client, now_s)
+            self._failures.wait_s(client, now_s)
         return Refusal(401, "a token is needed", CHALLENGES)
 
 
+def _too_many(what: str, wait_s: int) -> Refusal | None:
+    return Refusal(429, f"too many {what}", (("Retry-After", str(wait_s)),)) if wait_s else None
+
+
 def _check_site(method: str, headers: Mapping[str, str]) -> Refusal | None:
-    """Refuse what a page of another site asks, and any writing for which it may have asked."""
+    """Refuses what a page of another site asks, and any writing for which it may have asked."""
     origin, host = headers.get("Origin"), headers.get("Host", "")
     own = origin is None or origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
     if own and (method in READING or headers.get("Sec-Fetch-Site") in OWN_SITE):
@@ -210,7 +212,7 @@ def _host_of(headers: Mapping[str, str]) -> str:
 
 
 def _check_token(token: str, where: str) -> None:
-    """Raise ConfigError for a token that is soon guessed or that a header cannot carry."""
+    """Raises ConfigError for a token that is soon guessed or that a header cannot carry."""
     if len(token) < SHORTEST:
         raise ConfigError(
             f"{where}: got a token of {len(token)} characters, allowed are {SHORTEST} and more; "

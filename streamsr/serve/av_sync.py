@@ -36,7 +36,7 @@ class AvSync:
         self._held: deque[tuple[Fraction, Packet]] = deque()  # with their presentation times
 
     def offer(self, packet: Packet) -> None:
-        """Send a packet, hold it back, or drop it where nothing has been seen yet."""
+        """Sends a packet, holds it back, or drops it where nothing has been seen yet."""
         time = packet.pts * packet.time_base
         if packet.track == Track.OUTPUT:
             self._offer_output(packet, time)

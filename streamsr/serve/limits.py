@@ -16,6 +16,7 @@ class ServerLimits:
     silent_s: float = 15.0
     idle_s: float = 10.0  # a connection without a whole request is closed
     body_s: float = 10.0  # for a request's body to arrive
+    linger_s: float = 2.0  # the rest of a refused body is read, so that the refusal arrives
     snapshot_s: float = 1.0  # age up to which one snapshot is for everyone: each costs a keyframe
 
     # Eight pages that play HLS and show sixteen cameras ask for about 60 things a second. Behind a
@@ -24,3 +25,5 @@ class ServerLimits:
     burst: int = 200  # ... and at once
     local_per_s: float = 200.0  # of one on this machine
     local_burst: int = 1000
+    wrong_tokens_per_s: float = 1 / 6  # of one client in the long run ...
+    wrong_tokens: int = 10  # ... and at once

@@ -90,7 +90,7 @@ class Pages:
 
 
 def _load() -> dict[str, bytes]:
-    """Read the page's files once: what is served is decided here, not by a path in a request."""
+    """Reads the page's files once: what is served is decided here, not by a path in a request."""
     folder = resources.files("streamsr.serve") / "page"
     names = [f.name for f in folder.iterdir() if f.name.rpartition(".")[2] in TYPES]
     return {name: (folder / name).read_bytes() for name in names}

@@ -55,7 +55,7 @@ class Peer:
             self._add(kind, next(tracks[kind], None) if wanted else None)
 
     async def answer(self) -> str:
-        """Accept the offer; return the SDP answer. Raises UnacceptableOfferError."""
+        """Accepts the offer; returns the SDP answer. Raises UnacceptableOfferError."""
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
         except OperationError:
@@ -64,7 +64,7 @@ class Peer:
         return self._pc.localDescription.sdp
 
     async def add_candidates(self, candidates: Iterable[RTCIceCandidate]) -> None:
-        """Try these addresses too."""
+        """Tries these addresses too."""
         for candidate in candidates:
             candidate.sdpMid = self._pc.getTransceivers()[0].mid  # it carries the whole bundle
             await self._pc.addIceCandidate(candidate)
@@ -75,7 +75,7 @@ class Peer:
         return max((s.bytesReceived for s in stats.values() if s.type == "transport"), default=0)
 
     async def close(self) -> None:
-        """End the connection and free everything."""
+        """Ends the connection and frees everything."""
         for track in self.tracks.values():
             track.stop()
         await self._pc.close()
@@ -102,7 +102,7 @@ class Peer:
 
 
 def _hook_keyframe_requests(sender: RTCRtpSender, request_keyframe: Callable[[], None]) -> None:
-    """Make a viewer's PLI or FIR (RFC 4585, RFC 5104) reach the encoder.
+    """Makes a viewer's PLI or FIR (RFC 4585, RFC 5104) reach the encoder.
 
     aiortc only remembers it for the encoder of its own, which ready-made packets never meet. There
     is no public way in; if a release renames the method, a test with a real PLI says so.
@@ -116,7 +116,7 @@ def _prefer(transceiver: RTCRtpTransceiver, names: tuple[str, ...]) -> None:
 
 
 def gather_loopback() -> None:
-    """Make 127.0.0.1 an ICE address on a host that has no other one.
+    """Makes 127.0.0.1 an ICE address on a host that has no other one.
 
     aioice leaves it out (RFC 8445, 5.1.1.1), so that on a machine without a network a viewer could
     not even reach a server beside it. May be called more than once.

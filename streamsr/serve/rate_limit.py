@@ -1,17 +1,12 @@
-"""How often one address may ask, and how often it may fail. Pure: time comes in as an argument.
-
-Both tables are bounded: of very many addresses, those are forgotten that were quiet for longest.
-"""
+"""How often one client may do something. Pure: time comes in as an argument."""
 
 import ipaddress
 import math
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
-__all__ = ["Failures", "RateLimit", "client_of"]
+__all__ = ["RateLimit", "client_of"]
 
-FAILURES = 10  # wrong tokens that one address may send ...
-WINDOW_S = 60.0  # ... within this time
-ADDRESSES = 1000  # how many are remembered
+CLIENTS = 1000  # how many are remembered
 
 
 def client_of(address: str) -> str:
@@ -26,39 +21,27 @@ def client_of(address: str) -> str:
     return str(found)
 
 
-class Failures:
-    """Counts the failures of each client."""
-
-    def __init__(self) -> None:
-        self._times_s: OrderedDict[str, deque[float]] = OrderedDict()
-
-    def blocked(self, client: str, now_s: float) -> bool:
-        """Whether this client has failed too often."""
-        times_s = self._times_s.get(client, ())
-        return sum(now_s - time_s < WINDOW_S for time_s in times_s) >= FAILURES
-
-    def add(self, client: str, now_s: float) -> None:
-        self._times_s.setdefault(client, deque(maxlen=FAILURES)).append(now_s)
-        self._times_s.move_to_end(client)
-        if len(self._times_s) > ADDRESSES:
-            self._times_s.popitem(last=False)
-
-
 class RateLimit:
-    """A token bucket for each client: ``burst`` requests at once, ``per_s`` in the long run."""
+    """A token bucket for each client: ``burst`` at once, ``per_s`` in the long run.
+
+    Of very many clients those are forgotten that were quiet for longest.
+    """
 
     def __init__(self, per_s: float, burst: int) -> None:
         self._per_s = per_s
         self._burst = burst
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # left, since
 
-    def wait_s(self, client: str, now_s: float) -> int:
-        """Count a request; 0 when it may be answered, else the seconds until the next one may."""
+    def wait_s(self, client: str, now_s: float, cost: int = 1) -> int:
+        """Returns 0 where this client may go on, else the seconds until it may.
+
+        ``cost`` is taken from its bucket where it may go on; 0 only looks.
+        """
         left, since_s = self._buckets.get(client, (float(self._burst), now_s))
         left = min(self._burst, left + (now_s - since_s) * self._per_s)
         allowed = left >= 1
-        self._buckets[client] = (left - allowed, now_s)
+        self._buckets[client] = (left - cost * allowed, now_s)
         self._buckets.move_to_end(client)
-        if len(self._buckets) > ADDRESSES:
+        if len(self._buckets) > CLIENTS:
             self._buckets.popitem(last=False)
         return 0 if allowed else math.ceil((1 - left) / self._per_s)

@@ -46,7 +46,7 @@ class Offer:
 
     @classmethod
     def parse(cls, text: str) -> "Offer":
-        """Check and clean an offer (RFC 8866, RFC 8829).
+        """Checks and cleans an offer (RFC 8866, RFC 8829).
 
         Raises BadOfferError or UnacceptableOfferError with a reason for people.
         """
@@ -75,7 +75,7 @@ class Fragment:
 
     @classmethod
     def parse(cls, text: str) -> "Fragment":
-        """Read ICE credentials and the candidates that are of use. Raises BadOfferError."""
+        """Reads ICE credentials and the candidates that are of use. Raises BadOfferError."""
         lines = _lines(text)
         if not any(line.startswith("a=") for line in lines):
             raise BadOfferError("not an SDP fragment")
@@ -93,7 +93,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    """Keep the candidates that can be reached, and give every m-line a direction."""
+    """Keeps the candidates that can be reached, and gives every m-line a direction."""
     session, *media = _sections(_lines(text))
     if not session or not session[0].startswith("v=0"):
         raise BadOfferError("not a session description: it does not begin with v=0")
@@ -115,7 +115,7 @@ def _clean(text: str) -> str:
 
 
 def _sections(lines: list[str]) -> Iterator[list[str]]:
-    """Split into the session's part and one part for each m-line."""
+    """Splits into the session's part and one part for each m-line."""
     section: list[str] = []
     for line in lines:
         if line.startswith("m="):

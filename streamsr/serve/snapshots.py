@@ -42,7 +42,7 @@ class Snapshots:
         return web.Response(body=body, content_type="image/jpeg")
 
     def close(self) -> None:
-        """Take no more snapshots."""
+        """Takes no more snapshots."""
         for newest in self._newest.values():
             newest.stop()
 
@@ -80,6 +80,6 @@ class _Newest:
 
 
 def _note_failure(taking: asyncio.Future[bytes]) -> None:
-    """Retrieve it: asyncio would log it as never retrieved once everyone who asked has left."""
+    """Retrieves it: asyncio would log it as never retrieved once everyone who asked has left."""
     if not taking.cancelled():
         taking.exception()

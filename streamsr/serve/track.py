@@ -33,11 +33,11 @@ class PacketTrack(MediaStreamTrack):
         return self._queue.dropped
 
     def offer(self, packet: Packet) -> None:
-        """Queue a packet for the sender; never waits."""
+        """Queues a packet for the sender; never waits."""
         self._queue.offer(packet)
 
     async def recv(self) -> "av.Packet[Any]":
-        """Wait for the next packet, as aiortc's sender asks for it."""
+        """Waits for the next packet, as aiortc's sender asks for it."""
         try:
             packet = await self._queue.receive()
         except EndOfStream:
@@ -48,6 +48,6 @@ class PacketTrack(MediaStreamTrack):
         return encoded
 
     def stop(self) -> None:
-        """End the track: ``recv`` raises once the queue is empty."""
+        """Ends the track: ``recv`` raises once the queue is empty."""
         self._queue.end()
         super().stop()

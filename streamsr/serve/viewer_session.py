@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 
 from streamsr.core.deadline import Deadline
@@ -67,7 +68,7 @@ class ViewerSession:
         return self._sync.dropped + sum(track.dropped for track in self._peer.tracks.values())
 
     async def answer(self) -> str:
-        """Return the SDP answer. Raises UnacceptableOfferError."""
+        """Returns the SDP answer. Raises UnacceptableOfferError."""
         try:
             return await self._peer.answer()
         except BaseException:
@@ -75,7 +76,7 @@ class ViewerSession:
             raise
 
     async def trickle(self, fragment: Fragment) -> None:
-        """Add candidates that the viewer has found since its offer."""
+        """Adds candidates that the viewer has found since its offer."""
         if fragment.ufrag not in (None, self._ufrag):
             raise UnsupportedRestartError("ICE restarts are not supported: send a new offer")
         taken = fragment.candidates[: MAX_CANDIDATES - self._candidates]
@@ -83,7 +84,7 @@ class ViewerSession:
         await self._peer.add_candidates(taken)
 
     async def run(self) -> str:
-        """Send until the viewer or the stream goes; return why it ended, for the log."""
+        """Sends until the viewer or the stream goes; returns why it ended, for the log."""
         try:
             async with asyncio.timeout(self._limits.connect_s):
                 await self._connected.wait()
@@ -96,13 +97,13 @@ class ViewerSession:
             self._broadcaster.unsubscribe(self._sync)
 
     def end(self, why: str) -> None:
-        """Make ``run`` return; the first reason counts."""
+        """Makes ``run`` return; the first reason counts."""
         self._why = self._why or why
         self._ended.set()
         self._connected.set()
 
     async def close(self) -> None:
-        """End the connection and free everything."""
+        """Ends the connection and frees everything."""
         try:
             async with asyncio.timeout(Deadline.after().share(CLOSE_SHARE).left_s()):
                 await self._peer.close()
@@ -110,7 +111,7 @@ class ViewerSession:
             log.warning("stream %s: a viewer's connection did not close in time", self.stream)
 
     async def _watch(self) -> str:
-        """Wait for the end, or until nothing has come from the viewer for too long.
+        """Waits for the end, or until nothing has come from the viewer for too long.
 
         aioice notices too, but only after six failed checks, half a minute in all.
         """
@@ -133,7 +134,8 @@ class ViewerSessions:
     def __init__(self, limits: ServerLimits) -> None:
         self._limits = limits
         self._opening = 0
-        self._open: dict[str, tuple[ViewerSession, asyncio.Task[None]]] = {}
+        self._open: dict[str, ViewerSession] = {}  # by secret
+        self._tasks: dict[ViewerSession, asyncio.Task[None]] = {}  # of open sessions
         self._dropped: Counter[str] = Counter()  # packets of ended sessions, by stream
         self._closed = False
 
@@ -149,7 +151,7 @@ class ViewerSessions:
         return self._dropped[stream] + sum(session.dropped for session in self._of(stream))
 
     async def open(self, stream: str, broadcaster: Broadcaster, offer: Offer) -> tuple[str, str]:
-        """Begin a session; return its secret and its SDP answer.
+        """Begins a session; returns its secret and its SDP answer.
 
         Raises FullError, or UnacceptableOfferError.
         """
@@ -165,42 +167,36 @@ class ViewerSessions:
         finally:
             self._opening -= 1
         secret = secrets.token_urlsafe(16)  # 128 bits
+        self._open[secret] = session
         task = asyncio.create_task(self._supervise(secret, session), name=f"viewer of {stream}")
-        self._open[secret] = session, task
+        self._tasks[session] = task
         log.info("stream %s: a viewer came, %d now", stream, len(self))
         return secret, answer
 
     def find(self, stream: str, secret: str) -> ViewerSession | None:
         """The session of this stream with this secret."""
-        session, _ = self._open.get(secret, (None, None))
+        session = self._open.get(secret)
         return session if session is not None and session.stream == stream else None
 
     async def end(self, session: ViewerSession) -> None:
-        """End a session and wait until it is gone."""
-        pairs = [pair for pair in self._open.values() if pair[0] is session]
-        await self._end(pairs, Deadline.after())
+        """Ends a session and waits until it is gone."""
+        await self._end([session], Deadline.after())
 
     async def close(self, deadline: Deadline) -> None:
-        """End all sessions, and refuse new ones."""
+        """Ends all sessions, and refuses new ones."""
         self._closed = True
-        late = await self._end(list(self._open.values()), deadline)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        await self._end(list(self._tasks), deadline)
 
     def _of(self, stream: str) -> list[ViewerSession]:
-        return [session for session, _ in self._open.values() if session.stream == stream]
+        return [session for session in self._tasks if session.stream == stream]
 
-    async def _end(
-        self, pairs: list[tuple[ViewerSession, asyncio.Task[None]]], deadline: Deadline
-    ) -> set[asyncio.Task[None]]:
-        """End sessions; return the tasks of those that are not gone by the deadline."""
-        for session, _ in pairs:
+    async def _end(self, sessions: Sequence[ViewerSession], deadline: Deadline) -> None:
+        for session in sessions:
             session.end("it was ended")
-        if not pairs:
-            return set()
-        _, late = await asyncio.wait([task for _, task in pairs], timeout=deadline.left_s())
-        return late
+        ending = asyncio.gather(*(self._tasks[s] for s in sessions), return_exceptions=True)
+        with suppress(TimeoutError):  # those that are late are cancelled
+            async with asyncio.timeout(deadline.left_s()):
+                await ending
 
     async def _supervise(self, secret: str, session: ViewerSession) -> None:
         why = "it failed"
@@ -213,6 +209,6 @@ class ViewerSessions:
             try:
                 await session.close()
             finally:
-                del self._open[secret]
+                del self._open[secret], self._tasks[session]
                 self._dropped[session.stream] += session.dropped
                 log.info("stream %s: a viewer went (%s), %d now", session.stream, why, len(self))

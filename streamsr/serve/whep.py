@@ -41,7 +41,7 @@ class Whep:
         ]
 
     async def offer(self, request: web.Request) -> web.Response:
-        """Begin a session."""
+        """Begins a session."""
         name = request.match_info["stream"]
         served = self._streams.get(name)
         if served is None or served.broadcaster.closed:
@@ -63,7 +63,7 @@ class Whep:
         return web.Response(status=201, body=body, content_type=SDP, headers=headers)
 
     async def trickle(self, request: web.Request) -> web.Response:
-        """Add candidates of a session's viewer."""
+        """Adds candidates of a session's viewer."""
         session = self._find(request)
         try:
             text = await read_text(request, FRAGMENT, self._body_s)
@@ -75,7 +75,7 @@ class Whep:
         return web.Response(status=204)
 
     async def leave(self, request: web.Request) -> web.Response:
-        """End a session."""
+        """Ends a session."""
         await self._sessions.end(self._find(request))
         return web.Response(text="ended")
 

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from playwright.async_api import Page, Request, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Request, async_playwright
 
 FLAGS = [
     "--no-sandbox",
@@ -28,25 +29,33 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-@pytest.fixture
-async def page(chromium_path: str) -> AsyncIterator[Page]:
-    """A page that collects its complaints in ``page.complaints``."""
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium_path: str) -> AsyncIterator[Browser]:
+    """One Chromium for all tests that share the event loop of the session."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
-        page = await browser.new_page(
-            viewport={"width": 1280, "height": 800}, ignore_https_errors=True
-        )
-        page.set_default_timeout(15_000)
-        page.complaints = []
-        page.on("console", lambda m: None if OURS in m.text else page.complaints.append(m.text))
-        page.on("pageerror", lambda error: page.complaints.append(f"error: {error}"))
-        page.on("requestfailed", lambda request: page.complaints.extend(_failed(request)))
-        page.on(
-            "response",
-            lambda r: page.complaints.append(f"{r.status}: {r.url}") if r.status >= 400 else None,
-        )
-        yield page
+        yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page of a profile of its own that collects its complaints in ``page.complaints``."""
+    context = await browser.new_context(
+        viewport={"width": 1280, "height": 800}, ignore_https_errors=True
+    )
+    page = await context.new_page()
+    page.set_default_timeout(15_000)
+    page.complaints = []
+    page.on("console", lambda m: None if OURS in m.text else page.complaints.append(m.text))
+    page.on("pageerror", lambda error: page.complaints.append(f"error: {error}"))
+    page.on("requestfailed", lambda request: page.complaints.extend(_failed(request)))
+    page.on(
+        "response",
+        lambda r: page.complaints.append(f"{r.status}: {r.url}") if r.status >= 400 else None,
+    )
+    yield page
+    await context.close()
 
 
 def _failed(request: Request) -> list[str]:

@@ -33,7 +33,7 @@ async def test_the_page_and_its_files(server: Server, http: aiohttp.ClientSessio
         ("", "text/html"),
         ("watch/camera", "text/html"),
         ("page/app.js", "text/javascript"),
-        ("page/server.js", "text/javascript"),
+        ("page/common.js", "text/javascript"),
         ("page/style.css", "text/css"),
         ("page/overview.html", "text/html"),
         ("page/overview.js", "text/javascript"),
@@ -175,20 +175,25 @@ async def test_a_body_that_never_ends(
             await asyncio.sleep(0.05)
 
     async with (
-        Server({"camera": Broadcast().served}, limits=ServerLimits(body_s=0.2)) as server,
+        Server(
+            {"camera": Broadcast().served}, limits=ServerLimits(body_s=0.2, linger_s=0.2)
+        ) as server,
         http.post(f"{server.url}whep/camera", data=trickle(), headers=SDP) as response,
     ):
         assert response.status == 408
 
 
 async def test_a_body_that_is_endless_is_not_read_to_its_end(
-    server: Server, http: aiohttp.ClientSession
+    http: aiohttp.ClientSession,
 ) -> None:
     async def flood() -> AsyncIterator[bytes]:
         while True:
             yield b"a" * 65536
 
-    async with http.post(f"{server.url}whep/camera", data=flood(), headers=SDP) as response:
+    async with (
+        Server({"camera": Broadcast().served}, limits=ServerLimits(linger_s=0.2)) as server,
+        http.post(f"{server.url}whep/camera", data=flood(), headers=SDP) as response,
+    ):
         assert response.status == 413
 
 

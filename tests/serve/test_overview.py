@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
 from peers.waiting import until
 from playlist import SIZE, make_playlist
@@ -11,6 +12,8 @@ from playwright.async_api import Page
 from streamsr.core.status import StreamState
 from streamsr.serve.app import Server
 from streamsr.serve.served import Served
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
 SIZES = "{}\u2009\u00d7\u2009{} \u2192 {}\u2009\u00d7\u2009{}".format(*INPUT_SIZE, *OUTPUT_SIZE)
 STILLS = "() => [...document.querySelectorAll('.still img')].filter((i) => i.naturalWidth).length"

@@ -15,6 +15,8 @@ from streamsr.core.status import OutputState, OutputStatus, StreamState
 from streamsr.serve.app import Server
 from streamsr.serve.auth import make_tls
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
+
 NONE = "\u2013"
 TOKEN = "p@ss/w%rd:#1-of-a-viewer"
 

@@ -5,17 +5,16 @@ import pytest
 
 from streamsr.serve.app import Server
 from streamsr.serve.limits import ServerLimits
-from streamsr.serve.rate_limit import ADDRESSES, Failures, RateLimit, client_of
+from streamsr.serve.rate_limit import CLIENTS, RateLimit, client_of
 
 
-def test_ten_failures_a_minute_block_an_address_and_no_other() -> None:
-    failures = Failures()
-    for second in range(10):
-        assert not failures.blocked("a", second)
-        failures.add("a", second)
-    assert failures.blocked("a", 10)
-    assert not failures.blocked("b", 10)
-    assert not failures.blocked("a", 60.5)
+def test_a_look_costs_nothing() -> None:
+    failures = RateLimit(per_s=1 / 6, burst=10)
+    for _ in range(10):
+        assert failures.wait_s("a", 0, cost=0) == failures.wait_s("a", 0) == 0
+    assert failures.wait_s("a", 0, cost=0) == 6
+    assert failures.wait_s("b", 0, cost=0) == 0
+    assert failures.wait_s("a", 6.1, cost=0) == 0
 
 
 def test_a_burst_passes_and_then_as_much_as_flows_in() -> None:
@@ -34,15 +33,11 @@ def test_a_slow_flow_says_when_to_come_back() -> None:
     assert rates.wait_s("a", 10.1) == 0
 
 
-def test_many_addresses_are_bounded() -> None:
-    failures, rates = Failures(), RateLimit(1, 1)
-    for n in range(ADDRESSES + 1):
-        assert rates.wait_s(str(n), 0) == 0
-        for _ in range(10):
-            failures.add(str(n), 0)
-    remembered = {"0": False, "1": True, str(ADDRESSES): True}  # the oldest is forgotten
-    assert {n: failures.blocked(n, 0) for n in remembered} == remembered
-    assert {n: rates.wait_s(n, 0) > 0 for n in reversed(remembered)} == remembered
+def test_many_clients_are_bounded() -> None:
+    rates = RateLimit(1, 1)
+    assert {rates.wait_s(str(n), 0) for n in range(CLIENTS + 1)} == {0}
+    assert rates.wait_s(str(CLIENTS), 0) == rates.wait_s("1", 0) == 1
+    assert rates.wait_s("0", 0) == 0  # the oldest was forgotten
 
 
 @pytest.mark.parametrize(

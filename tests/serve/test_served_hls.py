@@ -1,6 +1,7 @@
 """HLS out of a folder: the right files, and nothing beside them."""
 
 import random
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,16 @@ from playlist import make_playlist
 from streamsr.serve.app import Server
 
 
+@pytest.fixture(scope="module")
+def playlist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_playlist(tmp_path_factory.mktemp("playlist"))
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A playlist with its segments, and things that are nobody's business around them."""
+def folder(playlist: Path, tmp_path: Path) -> Path:
+    """A playlist with its segments, and things around them that must not be served."""
     (tmp_path / "secret.mp4").write_text("secret")
-    folder = make_playlist(tmp_path / "hls")
+    folder = Path(shutil.copytree(playlist, tmp_path / "hls"))
     (folder / "notes.txt").write_text("secret")
     (folder / "out.mp4").symlink_to(tmp_path / "secret.mp4")
     (folder / "folder.mp4").mkdir()

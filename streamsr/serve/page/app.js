@@ -3,12 +3,10 @@
 import { Controls } from "./controls.js";
 import { Pairs } from "./pairs.js";
 import { Panel } from "./panel.js";
-import { ask, named, ours } from "./server.js";
+import { $, ask, named, ours, sleep } from "./common.js";
 import { Whep } from "./whep.js";
 
 const STALLED_MS = 6000; // a live stream without a frame for so long needs a new connection
-
-const $ = (id) => document.getElementById(id);
 
 async function findStreams() {
   for (;;) {
@@ -19,7 +17,7 @@ async function findStreams() {
     } catch (error) {
       say(`Trying again: ${error.message}`);
     }
-    await new Promise((done) => setTimeout(done, 2000));
+    await sleep(2000);
   }
 }
 
@@ -61,13 +59,13 @@ async function main() {
     wanted() {
       return !["ended", "disabled"].includes(panel.status?.state);
     },
-    tracks([after, before, sound]) {
+    tracks([after, before, audioTrack]) {
       pairs.reset();
       play($("video-before"), before);
       play($("video-after"), after);
-      play(audio, sound);
-      controls.setSound(!sound.muted);
-      sound.addEventListener("unmute", () => controls.setSound(true)); // its first packet came
+      play(audio, audioTrack);
+      controls.setAudio(!audioTrack.muted);
+      audioTrack.addEventListener("unmute", () => controls.setAudio(true)); // its first packet came
       panel.setTrouble("");
       started = performance.now();
     },

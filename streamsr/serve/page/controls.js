@@ -1,23 +1,23 @@
 // Buttons and keys: split view, sound, full screen.
 
-const $ = (id) => document.getElementById(id);
+import { $ } from "./common.js";
 
 export class Controls {
   constructor(audio) {
     this.audio = audio;
     this.stage = $("stage");
     $("view").addEventListener("click", () => this.toggleView());
-    $("mute").addEventListener("click", () => this.toggleSound());
+    $("mute").addEventListener("click", () => this.toggleMuted());
     $("full").addEventListener("click", () => this.toggleFull());
     $("split").addEventListener("input", () => this.moveDivider());
     addEventListener("keydown", (event) => this.key(event));
     this.moveDivider(); // browsers restore a range's value on reload
   }
 
-  /** Called when it turns out whether the stream has sound. */
-  setSound(there) {
-    $("mute").disabled = !there;
-    this.labelSound();
+  /** Tells whether the stream has audio. */
+  setAudio(present) {
+    $("mute").disabled = !present;
+    this.labelMuted();
   }
 
   toggleView() {
@@ -27,13 +27,13 @@ export class Controls {
     if (split) $("split").focus({ preventScroll: true });
   }
 
-  toggleSound() {
+  toggleMuted() {
     if ($("mute").disabled) return;
     this.audio.muted = !this.audio.muted;
-    this.labelSound();
+    this.labelMuted();
   }
 
-  labelSound() {
+  labelMuted() {
     const { disabled } = $("mute");
     $("mute").setAttribute("aria-pressed", String(this.audio.muted));
     $("mute").querySelector("span").textContent = disabled ? "No sound" : this.audio.muted ? "Muted" : "Sound on";
@@ -51,7 +51,7 @@ export class Controls {
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    const keys = { s: () => this.toggleView(), m: () => this.toggleSound(), f: () => this.toggleFull() };
+    const keys = { s: () => this.toggleView(), m: () => this.toggleMuted(), f: () => this.toggleFull() };
     keys[event.key.toLowerCase()]?.();
   }
 }

@@ -1,11 +1,8 @@
-// All cameras at a glance: a still picture of each, renewed now and then, and how it fares.
+// All cameras at a glance: a snapshot of each, renewed now and then, and its state.
 
-import { ask, measure, named, ours, sizes, stepped, WORDS } from "./server.js";
+import { $, measure, named, ours, poll, sizes, stepped, WORDS } from "./common.js";
 
-const POLL_MS = 1000;
-const STILL_MS = 3000; // between two pictures of one camera
-
-const $ = (id) => document.getElementById(id);
+const STILL_MS = 3000; // between two snapshots of one camera
 
 /** One camera: a link to its page. */
 class Card {
@@ -14,7 +11,7 @@ class Card {
     this.element = $("card").content.firstElementChild.cloneNode(true);
     this.element.href = named("watch", name);
     this.part("name").textContent = name;
-    this.asking = false; // for a picture
+    this.asking = false; // for a snapshot
     this.askedMs = -Infinity;
   }
 
@@ -35,7 +32,7 @@ class Card {
     if (status.snapshot && status.state === "live" && !document.hidden) this.renew();
   }
 
-  /** Put a new picture in the old one's place once it is there whole. */
+  /** Replaces the snapshot once the new one is there whole. */
   async renew() {
     if (this.asking || performance.now() - this.askedMs < STILL_MS) return;
     this.asking = true;
@@ -78,15 +75,4 @@ function say(text, state) {
   $("state").dataset.state = state;
 }
 
-async function main() {
-  for (;;) {
-    try {
-      show(await ask(ours("/api/streams")));
-    } catch (error) {
-      say(`Trying again: ${error.message}`, "lost");
-    }
-    await new Promise((done) => setTimeout(done, POLL_MS));
-  }
-}
-
-main();
+poll(ours("/api/streams"), show, (error) => say(`Trying again: ${error.message}`, "lost"));

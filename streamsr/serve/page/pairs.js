@@ -10,7 +10,7 @@ const TOGETHER_MS = 8; // less than half a frame at 60 fps
 const VOTES = 40; // newest ones that count
 const QUORUM = 6;
 const SAME_S = 0.0005; // frames are further apart than this
-const PATIENCE_MS = 1000; // without a pair for so long, each side is drawn by itself
+const ALONE_MS = 1000; // without a pair for so long, each side is drawn by itself
 
 const difference = (a, b) => (((a - b) % WRAP) + WRAP) % WRAP;
 const signed = (ticks) => (ticks > WRAP / 2 ? ticks - WRAP : ticks);
@@ -37,7 +37,7 @@ class Side {
     this.shown = null; // RTP time stamp of the frame on the canvas
   }
 
-  /** Note the frame that the video presents now. */
+  /** Notes the frame that the video presents now. */
   note(meta) {
     const slot = this.ring[this.frames % this.ring.length];
     this.frames += 1;
@@ -50,7 +50,7 @@ class Side {
   }
 
   /**
-   * The pixels of the frame that the browser calls us for; null if the video has moved on since
+   * Returns the pixels of the frame that the browser calls us for; null if the video has moved on since
    * (another call follows). Where VideoFrame is missing, as in pages without TLS from elsewhere,
    * that cannot be told, and once in a hundred frames or so a frame passes for the one before it.
    */
@@ -67,13 +67,13 @@ class Side {
     return null;
   }
 
-  /** Keep its pixels, for when its twin comes. */
+  /** Keeps its pixels, for when its twin comes. */
   keep(slot, pixels) {
     copy(pixels, slot.width, slot.height, slot.context);
     slot.kept = true;
   }
 
-  /** Draw a frame: from these pixels, or else from those that were kept. */
+  /** Draws a frame: from these pixels, or else from those that were kept. */
   show(slot, pixels = slot.context.canvas) {
     copy(pixels, slot.width, slot.height, this.context);
     this.shown = slot.rtp;
@@ -98,7 +98,7 @@ class Side {
 
 export class Pairs {
   constructor(before, after) {
-    // The input is small and may run ahead, as the output is what the browser fits to the sound.
+    // The input is small and may run ahead, as the output is what the browser fits to the audio.
     this.before = new Side(before.video, before.canvas, 24);
     this.after = new Side(after.video, after.canvas, 6);
     this.counters = {
@@ -116,7 +116,7 @@ export class Pairs {
     this.listen(this.after, "after");
   }
 
-  /** Begin anew: another connection has other time stamps. */
+  /** Starts from scratch: another connection has other time stamps. */
   reset() {
     this.offset = null; // rtp of after - rtp of before, for one frame
     this.votes = [];
@@ -148,7 +148,7 @@ export class Pairs {
       return;
     }
     side.keep(slot, pixels);
-    if (performance.now() - this.pairedMs > PATIENCE_MS) this.alone(side, slot);
+    if (performance.now() - this.pairedMs > ALONE_MS) this.alone(side, slot);
   }
 
   other(side) {

@@ -1,9 +1,6 @@
 // What the page says: the stream's status once a second, and the connection's troubles.
 
-import { ask, measure, named, size, sizes, stepped, WORDS } from "./server.js";
-
-const POLL_MS = 1000;
-const $ = (id) => document.getElementById(id);
+import { $, measure, named, poll, size, sizes, stepped, WORDS } from "./common.js";
 
 const BANNERS = {
   starting: "Waiting for the first picture",
@@ -19,18 +16,14 @@ export class Panel {
     this.trouble = ""; // with the connection, for people; "" when there is none
   }
 
-  /** Poll the status for as long as the page is open. */
-  async run() {
-    for (;;) {
-      try {
-        this.status = await ask(named("api/streams", this.stream));
-        this.show(this.status);
-      } catch {
-        this.status = null;
-      }
-      this.render();
-      await new Promise((done) => setTimeout(done, POLL_MS));
-    }
+  run() {
+    poll(named("api/streams", this.stream), (status) => this.update(status), () => this.update(null));
+  }
+
+  update(status) {
+    this.status = status;
+    if (status) this.show(status);
+    this.render();
   }
 
   setTrouble(text) {
@@ -74,7 +67,7 @@ export class Panel {
   }
 }
 
-/** One output: where it goes, and how it fares. */
+/** One output: its target and its state. */
 function item(output) {
   const element = document.createElement("li");
   element.className = "state";

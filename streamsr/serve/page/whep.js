@@ -1,5 +1,7 @@
 // A WHEP client (draft-ietf-wish-whep) that never gives up.
 
+import { sleep } from "./common.js";
+
 const FIRST_WAIT_MS = 500;
 const LAST_WAIT_MS = 5000;
 const LOST_MS = 3000; // WebRTC's "disconnected" may heal by itself; after this it has not
@@ -8,7 +10,7 @@ export class Whep {
   /**
    * @param {string} url endpoint of the stream
    * @param {{wanted(): boolean, tracks(t: MediaStreamTrack[]): void, trouble(text: string): void}}
-   *   listener is asked whether to begin, and told of the tracks (output, input, sound) or why not
+   *   listener is asked whether to begin, and told of the tracks (output, input, audio) or why not
    */
   constructor(url, listener) {
     this.url = url;
@@ -19,7 +21,7 @@ export class Whep {
     addEventListener("pagehide", () => this.leave());
   }
 
-  /** Play, and begin again whenever the connection is lost. Never returns. */
+  /** Plays, and begins again whenever the connection is lost. Never returns. */
   async run() {
     let wait = FIRST_WAIT_MS;
     for (;;) {
@@ -31,12 +33,12 @@ export class Whep {
         wait = error.retryMs ?? wait;
       }
       if (performance.now() - begun > 2 * LAST_WAIT_MS) wait = FIRST_WAIT_MS;
-      await new Promise((done) => setTimeout(done, wait * (0.75 + Math.random() / 2)));
+      await sleep(wait * (0.75 + Math.random() / 2));
       wait = Math.min(2 * wait, LAST_WAIT_MS);
     }
   }
 
-  /** End the present session; `run` begins another. */
+  /** Ends the present session; `run` begins another. */
   restart(reason) {
     this.over?.(new Error(reason));
   }
@@ -95,7 +97,7 @@ export class Whep {
       if (peer.connectionState === "failed") lose();
       if (peer.connectionState === "disconnected") timer = setTimeout(lose, LOST_MS);
     });
-    // The server's goodbye is to be seen here only, and means that it knows.
+    // That the server ended the session shows here only; it need not be told then.
     const transport = peer.getReceivers()[0].transport;
     transport?.addEventListener("statechange", () => {
       if (transport.state !== "closed") return;
@@ -104,7 +106,7 @@ export class Whep {
     });
   }
 
-  /** Tell the server that the present session is over. */
+  /** Tells the server that the present session is over. */
   leave() {
     if (!this.location) return;
     const location = this.location;

@@ -1,22 +1,39 @@
-// Asks the server, and puts what it says of a stream into words.
+// What both pages share: asking the server, and the words for what it says of a stream.
 
-const PATIENCE_MS = 4000;
+const POLL_MS = 1000;
+const TIMEOUT_MS = 4000;
+
+export const $ = (id) => document.getElementById(id);
+
+export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** A whole address: fetch refuses a relative one on a page whose own address holds a password. */
 export const ours = (path) => location.origin + path;
 
 export const named = (kind, name, rest = "") => ours(`/${kind}/${encodeURIComponent(name)}${rest}`);
 
-/** What the server has at an address, as JSON. Throws an Error for people. */
+/** Returns what the server has at an address, as JSON. Throws an Error for people. */
 export async function ask(address) {
   let response;
   try {
-    response = await fetch(address, { signal: AbortSignal.timeout(PATIENCE_MS) });
+    response = await fetch(address, { signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch {
     throw new Error("the server does not answer");
   }
   if (!response.ok) throw new Error(await response.text());
   return response.json();
+}
+
+/** Asks once a second for as long as the page is open: `show(answer)` or `failed(error)`. */
+export async function poll(address, show, failed) {
+  for (;;) {
+    try {
+      show(await ask(address));
+    } catch (error) {
+      failed(error);
+    }
+    await sleep(POLL_MS);
+  }
 }
 
 export const WORDS = {
