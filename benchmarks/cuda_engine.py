@@ -3,7 +3,7 @@
     python benchmarks/cuda_engine.py [--model NAME] [--size WxH] [--frames N] [--results FOLDER]
 
 Measures each stage alone, the pipeline of all of them, with and without CUDA graphs, how far its
-pictures are from the CPU's, and the device's memory along the way. Writes a Markdown page and the
+frames are from the CPU's, and the device's memory along the way. Writes a Markdown page and the
 same figures as JSON.
 """
 
@@ -26,10 +26,10 @@ import torch
 
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
-from streamsr.engine.cuda.compute import Arrival, Compute, Job
-from streamsr.engine.cuda.device import CudaDevice, Stream
+from streamsr.engine.cuda.compute import Compute, CudaJob
+from streamsr.engine.cuda.device import CudaDevice, DeviceStream
 from streamsr.engine.cuda.engine import CudaEngine
-from streamsr.engine.cuda.track import Layout, Track
+from streamsr.engine.cuda.track import DeviceTrack, Layout, UploadedFrame
 from streamsr.engine.engines import Engines
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.loading import load_model
@@ -37,7 +37,7 @@ from streamsr.zoo.registry import find
 
 SLOTS = 6
 WARM_FRAMES = 60
-COMPARED = 12  # frames of which the CPU makes pictures too
+COMPARED = 12  # frames that the CPU upscales too
 DIFFERENT = 16  # frames; the clip repeats them
 RATE_ALONE = 400  # frames by which a stage's rate is measured
 
@@ -113,49 +113,52 @@ def stage_rates(model: SlidingWindow, frame: Frame) -> dict[str, float]:
     device = CudaDevice(torch.device("cuda", 0))
     stream = device.stream()
     compute = Compute(model, device, stream, 1)
-    track = Track(device, Layout.of(frame), model.facts, compute.pixels, SLOTS)
-    stream.do(lambda: compute.prepare(track))
+    track = DeviceTrack(device, Layout.of(frame), model.facts, compute.pixels, SLOTS)
+    stream.launch(lambda: compute.prepare(track))
     window = model.facts.window
+    with CudaEngine(model, device) as engine:
+        owner = engine.stream("bench", Meter(), lambda event: None)
     jobs = [
-        Job(
+        CudaJob(
+            owner,
+            frame,
             track,
             slot,
-            frame,
-            (Arrival(slot, slot % window, frame.colour),),
+            (UploadedFrame(slot, slot % window, frame.colour),),
             tuple(range(window)),
-            first=False,
-            meter=Meter(),
-            failed=sys.stderr.write,
+            starts_chain=False,
         )
         for slot in range(len(track.memory))
     ]
     memory = track.memory
     for slot in memory:
         slot.fill(frame)
-        stream.do(slot.upload)
+        stream.launch(slot.upload)
     for position in range(window):
-        stream.do(lambda at=position: track.ring[at].zero_())
+        stream.launch(lambda at=position: track.ring[at].zero_())
     host: dict[str, Callable[[int], object]] = {
         "fill": lambda n: memory[n].fill(frame),
-        "upload": lambda n: stream.do(memory[n].upload),
-        "compute": lambda n: stream.do(lambda: compute.run([jobs[n]])),
-        "download": lambda n: stream.do(memory[n].download),
+        "upload": lambda n: stream.launch(memory[n].upload),
+        "compute": lambda n: stream.launch(lambda: compute.run([jobs[n]])),
+        "download": lambda n: stream.launch(memory[n].download),
         "take": lambda n: memory[n].taken(),
     }
     return {name: rate_of(work, stream, device, len(memory)) for name, work in host.items()}
 
 
-def rate_of(work: Callable[[int], object], stream: Stream, device: CudaDevice, slots: int) -> float:
+def rate_of(
+    work: Callable[[int], object], stream: DeviceStream, device: CudaDevice, slots: int
+) -> float:
     """How often a second ``work`` is done, slot after slot."""
     for number in range(WARM_FRAMES):
         work(number % slots)
     end = device.event()
-    stream.record(end)
+    stream.record_event(end)
     end.synchronize()
     started = perf_counter()
     for number in range(RATE_ALONE):
         work(number % slots)
-    stream.record(end)
+    stream.record_event(end)
     end.synchronize()
     return RATE_ALONE / (perf_counter() - started)
 
@@ -164,24 +167,24 @@ def pipeline_rate(
     model: SlidingWindow, device: CudaDevice, frames: list[Frame], count: int
 ) -> tuple[float, list[float], list[Frame]]:
     """Frames a second of the whole engine; the device's memory in use along the way, in MiB; the
-    first pictures."""
+    first frames."""
     made: list[Frame] = []
     memory: list[float] = []
-    under_way: deque[Future[Frame]] = deque()
+    in_flight: deque[Future[Frame]] = deque()
     started = 0.0
     with CudaEngine(model, device, slots=SLOTS, max_batch=1) as engine:
         stream = engine.stream("bench", Meter(), lambda event: None)
         for number in range(WARM_FRAMES + count):
             if number == WARM_FRAMES:
                 started = perf_counter()
-            under_way += stream.push(at(frames, number))
-            while len(under_way) > SLOTS:
-                keep(under_way.popleft().result(), made)
+            in_flight += stream.push(at(frames, number))
+            while len(in_flight) > SLOTS:
+                keep(in_flight.popleft().result(), made)
             if number >= WARM_FRAMES and (number - WARM_FRAMES) % max(1, count // 10) == 0:
                 free, total = torch.cuda.mem_get_info(device.place)
                 memory.append(round((total - free) / 2**20, 1))
-        under_way += stream.flush()
-        for future in under_way:
+        in_flight += stream.flush()
+        for future in in_flight:
             future.result()
         spent = perf_counter() - started
     return count / spent, memory, made
@@ -233,7 +236,7 @@ def as_markdown(figures: dict[str, Any], command: str) -> str:
         f"| pipeline | {figures['pipeline_fps']} frames a second |",
         f"| of the slowest stage ({figures['slowest']}) | {figures['pipeline_of_slowest']:.1%} |",
         f"| without graphs | {figures['eager_fps']} frames a second |",
-        f"| largest difference to the CPU's pictures | "
+        f"| largest difference to the CPU's frames | "
         f"{figures['difference_levels']['largest']:.0f} levels |",
         f"| mean difference | {figures['difference_levels']['mean']} levels |",
         f"| device memory in use, MiB, every tenth of the way | "

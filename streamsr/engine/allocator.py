@@ -1,4 +1,4 @@
-"""The C library's allocator, told to keep what is freed: frames are large and come without an end.
+"""The C library's allocator, told to keep what is freed: frames are large and keep coming.
 
 Left alone it gives large blocks back to the system and takes new ones, whose pages are zeroed for
 every frame, and it keeps an arena a thread, though a frame is made in one and dropped in another.
@@ -18,9 +18,9 @@ SETTINGS = {
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep freed memory, in one arena: glibc's does (mallopt(3)).
+    """Makes glibc keep this process's freed memory, in one arena (mallopt(3)).
 
-    For a process of our own, before it has threads: the arenas there are stay. Does nothing with
+    For a process of our own, before it has threads: arenas once made stay. Does nothing with
     another C library, and where the environment has settings for malloc itself.
     """
     if any(key.startswith("MALLOC_") or key == "GLIBC_TUNABLES" for key in os.environ):

@@ -1,8 +1,10 @@
-"""What both engines look like: the CPU's threads and the CUDA device behind one face."""
+"""What every engine offers: a loaded model on a device, and streams of frames through it."""
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -10,42 +12,10 @@ import torch
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
+from streamsr.engine.discontinuity import DiscontinuityDetector
 from streamsr.networks.sliding import SlidingWindow
 
-__all__ = ["Engine", "EngineStream"]
-
-
-class EngineStream(ABC):
-    """One stream through an engine: every frame pushed comes out once, in order.
-
-    A frame marked ``discontinuous``, a scene cut and a change of size flush what is pending, so
-    that no window reaches across. One thread may push.
-    """
-
-    def __init__(
-        self, name: str, meter: Meter, emit: Emit, beside: "EngineStream | None" = None
-    ) -> None:
-        self._name = name
-        self._meter = meter
-        self._emit = emit
-        self._beside = beside
-
-    @property
-    def account(self) -> Hashable:
-        """Who its windows are charged to: itself, or the stream that it runs beside."""
-        return self if self._beside is None else self._beside.account
-
-    @abstractmethod
-    def push(self, frame: Frame) -> Sequence[Future[Frame]]:
-        """Take a frame; give what it completes, each done when its future is."""
-
-    @abstractmethod
-    def flush(self) -> Sequence[Future[Frame]]:
-        """End what was pushed so far: give every frame still pending."""
-
-    def _failed(self, reason: str) -> None:
-        self._meter.count("failed")
-        self._emit(Event(Code.SR_FAILED, self._name, f"{reason}; the frame is scaled plainly"))
+__all__ = ["Engine", "EngineStream", "Job", "network_failure"]
 
 
 class Engine(Protocol):
@@ -59,10 +29,77 @@ class Engine(Protocol):
 
     @property
     def workers(self) -> int:
-        """How many frames of one stream it wants under way at once."""
+        """How many frames of one stream it wants in flight at once."""
 
     def stream(
-        self, name: str, meter: Meter, emit: Emit, *, beside: EngineStream | None = None
-    ) -> EngineStream:
-        """Begin a stream. ``beside`` another, it is no camera of its own: it takes its turns on
-        that one's account, nobody waits for it, and no thread is left to it."""
+        self, name: str, meter: Meter, emit: Emit, *, beside: "EngineStream | None" = None
+    ) -> "EngineStream":
+        """Begins a stream.
+
+        One that runs ``beside`` another is no camera: its windows are charged to that stream's
+        account, none waits for them to fill a batch, and no thread is left to it.
+        """
+
+
+class EngineStream(ABC):
+    """One stream through an engine: every frame pushed comes out once, in order.
+
+    A discontinuity and a change of size flush what is pending, so that no window spans them. One
+    thread may push.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        beside: "EngineStream | None" = None,
+    ) -> None:
+        self.meter = meter
+        self._engine = engine
+        self._name = name
+        self._emit = emit
+        self._beside = beside
+        self._pending: deque[Frame] = deque()  # pushed, but their window is not complete
+        self._detector = DiscontinuityDetector(
+            engine.model.facts.window, recurrent=engine.model.recurrent
+        )
+
+    @property
+    def account(self) -> Hashable:
+        """The stream that its windows are charged to: itself, or the one that it runs beside."""
+        return self if self._beside is None else self._beside.account
+
+    def push(self, frame: Frame) -> Sequence[Future[Frame]]:
+        """Takes a frame; returns what it completes, each done when its future is."""
+        with self.meter.stage("prepare"):
+            done = self.flush() if self._detector.is_discontinuity(frame) else ()
+            return [*done, *self._take(frame)]
+
+    @abstractmethod
+    def flush(self) -> Sequence[Future[Frame]]:
+        """Ends what was pushed so far: returns every frame still pending."""
+
+    @abstractmethod
+    def _take(self, frame: Frame) -> Sequence[Future[Frame]]:
+        """Takes a frame of which all that are pending are the past."""
+
+    def failed(self, reason: str) -> None:
+        """Reports that a frame is resized by a filter, since the network has no output for it."""
+        self.meter.count("failed")
+        self._emit(Event(Code.SR_FAILED, self._name, f"{reason}; the frame is scaled plainly"))
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A frame on its way through an engine."""
+
+    stream: EngineStream
+    frame: Frame
+    upscaled: Future[Frame] = field(default_factory=Future, init=False)
+
+
+def network_failure(error: RuntimeError) -> str:
+    """Returns why a network gave nothing: torch raises RuntimeError for all that goes wrong."""
+    return f"the network failed: {str(error).splitlines()[0]}"

@@ -1,44 +1,184 @@
-"""Colour conversion of frames: their planes to what a network reads, and back, on any device.
+"""Colour conversion: a frame's planes to what a network reads, and back.
 
-The arithmetic is ``planes.py``'s.
+Owns arithmetic on tensors of any device. ``TorchConverter`` is the definition that the CUDA
+kernels (``cuda/kernels.py``) are held to, and their stand-in where CuPy is missing. Matrices are
+those of ITU-R BT.601, BT.709 and BT.2020, by their H.273 code points.
 """
+
+from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from streamsr.core.frame import Frame, Plane
-from streamsr.engine.planes import luma_levels, luma_of_rgb, network_pixels, picture_levels
-from streamsr.engine.resample import plain_chroma
+from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.engine.resample import chroma_is_left, chroma_shift, enlarge_chroma, rounded
 from streamsr.networks.facts import Colour
+from streamsr.networks.resample import resize
 
-__all__ = ["luma_of_rgb", "network_input", "network_output"]
+__all__ = [
+    "Converter",
+    "Planes",
+    "TorchConverter",
+    "luma_of_rgb",
+    "network_input",
+    "network_output",
+    "plane_of",
+    "spans",
+]
+
+CPU = torch.device("cpu")
+
+Planes = tuple[Tensor, ...]
+"""uint8, on one device: (Y, Cb, Cr), each (h, w), of 4:2:0; or one packed (h, w, 3) R'G'B'."""
 
 
-def network_input(frame: Frame, colour: Colour, device: torch.device) -> Tensor:
-    """Give what a network reads of ``frame``: (1 or 3, h, w) float32, as ``Colour`` states."""
-    return network_pixels(_planes(frame, device), frame.colour, colour)
+class Converter(Protocol):
+    """Converts between the planes of a frame and one network, on the current CUDA stream."""
+
+    def read(self, planes: Planes, tags: ColourTags, out: Tensor) -> None:
+        """Writes what the network reads of ``planes`` into ``out``: (c, h', w'), float.
+
+        h' and w' are h and w, or more: the right and the bottom are then padded with the edge
+        pixel.
+        """
+
+    def write(
+        self, output: Tensor, source: Planes, tags: ColourTags, out: Planes, bad: Tensor
+    ) -> None:
+        """Writes what the network gave, (c, s*h, s*w) float32, into the planes ``out``.
+
+        ``source`` are the planes it was made of: a luma network's chroma is theirs, bicubic.
+        ``bad``, (1,) int32, becomes 1 where ``output`` holds a value that is not finite, else 0;
+        the planes then hold anything.
+        """
+
+
+class TorchConverter:
+    """The functions of this module as a converter."""
+
+    def __init__(self, colour: Colour, scale: int) -> None:
+        self._colour = colour
+        self._scale = scale
+
+    def read(self, planes: Planes, tags: ColourTags, out: Tensor) -> None:
+        pixels = _network_pixels(planes, tags, self._colour)
+        height, width = pixels.shape[1:]
+        out[:, :height, :width] = pixels
+        out[:, :height, width:] = out[:, :height, width - 1 : width]
+        out[:, height:] = out[:, height - 1 : height]
+
+    def write(
+        self, output: Tensor, source: Planes, tags: ColourTags, out: Planes, bad: Tensor
+    ) -> None:
+        bad.copy_(~torch.isfinite(output.sum()))
+        levels = _output_levels(output, source, tags, self._colour, self._scale)
+        for plane, level in zip(out, levels, strict=True):
+            plane.copy_(level.round().clamp_(0, 255))
+
+
+def network_input(frame: Frame, colour: Colour, device: torch.device = CPU) -> Tensor:
+    """Returns what a network reads of ``frame``: (1 or 3, h, w) float32, as ``Colour`` states."""
+    return _network_pixels(_tensors(frame, device), frame.colour, colour)
 
 
 def network_output(output: Tensor, frame: Frame, colour: Colour, scale: int) -> tuple[Plane, ...]:
-    """Give the planes of ``frame`` upscaled, its colour description unchanged.
+    """Returns the planes of ``frame`` upscaled, its colour description unchanged.
 
     ``output`` is what the network gave, (1 or 3, scale*h, scale*w). Under a luma network the
-    chroma is scaled plainly, and R'G'B' changes by the luma's difference alone.
+    chroma is bicubic, and R'G'B' changes by the luma's difference alone.
     """
     if colour is Colour.LUMA and not frame.is_rgb:
-        return _rounded(luma_levels(output, frame.colour)), *plain_chroma(frame, scale)
-    source = _planes(frame, output.device)
-    levels = picture_levels(output, source, frame.colour, colour, scale)
-    return tuple(map(_rounded, levels))
+        return plane_of(_luma_levels(output, frame.colour)), *enlarge_chroma(frame, scale)
+    source = _tensors(frame, output.device)
+    return tuple(map(plane_of, _output_levels(output, source, frame.colour, colour, scale)))
 
 
-def _planes(frame: Frame, device: torch.device) -> tuple[Tensor, ...]:
-    """The planes as tensors, uint8; on a CPU they may be the decoder's memory."""
+def plane_of(levels: Tensor) -> Plane:
+    """Returns 8-bit samples of float32 ``levels``, any shape, which may be overwritten."""
+    return rounded(np.ascontiguousarray(levels.cpu().numpy()))
+
+
+def luma_of_rgb(rgb: Tensor) -> Tensor:
+    """BT.601 luma of limited range: (..., 3, h, w) in [0, 1] to (..., 1, h, w), black at 16/255."""
+    red, green, blue = rgb.unbind(-3)
+    return ((65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255).unsqueeze(-3)
+
+
+def _tensors(frame: Frame, device: torch.device) -> Planes:
+    """The planes, uint8; on a CPU they may be the decoder's memory."""
     return tuple(torch.from_numpy(np.ascontiguousarray(p)).to(device) for p in frame.planes)
 
 
-def _rounded(levels: Tensor) -> Plane:
-    """8-bit samples of ``levels``, which are used up."""
-    plane: Plane = levels.round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()
-    return plane
+def _network_pixels(planes: Planes, tags: ColourTags, colour: Colour) -> Tensor:
+    """What a network reads of ``planes``: (1 or 3, h, w) float32, as ``colour`` states."""
+    levels = [plane.float() for plane in planes]
+    if len(planes) == 1:
+        rgb = levels[0].permute(2, 0, 1) / 255
+        return rgb if colour is Colour.RGB else luma_of_rgb(rgb)
+    if colour is Colour.RGB:
+        return _rgb_of_yuv420(levels, tags)
+    luma = levels[0][None]
+    return (luma * (219 / 255) + 16) / 255 if tags.full_range else luma / 255
+
+
+def _output_levels(
+    output: Tensor, source: Planes, tags: ColourTags, colour: Colour, scale: int
+) -> Planes:
+    """The planes of what a network gave of ``source``, in levels, float32.
+
+    ``output`` is (1 or 3, scale*h, scale*w). Not rounded, not clipped.
+    """
+    if len(source) == 1:
+        return (_packed_levels(output, source[0], colour, scale),)
+    if colour is Colour.RGB:
+        return _yuv420_of_rgb(output, tags)
+    luma = _luma_levels(output, tags)
+    shift = chroma_shift(tags, scale)
+    height, width = (-(-side // 2) for side in luma.shape)
+    chroma = resize(torch.stack(source[1:]).float(), scale, shift_x=shift)
+    return luma, *chroma[:, :height, :width].unbind()
+
+
+def _luma_levels(output: Tensor, tags: ColourTags) -> Tensor:
+    """What a network of luma gave, (1, h, w) with black at 16/255, in the levels of ``tags``."""
+    luma = output[0] * 255
+    return (luma - 16) * (255 / 219) if tags.full_range else luma
+
+
+def spans(tags: ColourTags) -> tuple[float, float, float]:
+    """Returns black level, luma span and chroma span in 8-bit levels."""
+    return (0.0, 255.0, 255.0) if tags.full_range else (16.0, 219.0, 224.0)
+
+
+def _packed_levels(output: Tensor, source: Tensor, colour: Colour, scale: int) -> Tensor:
+    if colour is Colour.LUMA:
+        bicubic = resize(source.permute(2, 0, 1).float() / 255, scale)
+        output = bicubic + (output - luma_of_rgb(bicubic)) * (255 / 219)
+    return (output * 255).permute(1, 2, 0)
+
+
+def _rgb_of_yuv420(levels: list[Tensor], tags: ColourTags) -> Tensor:
+    """(3, h, w) R'G'B' in [0, 1] of 4:2:0 planes in levels."""
+    luma, chroma = levels[0], torch.stack(levels[1:])
+    height, width = luma.shape
+    chroma = resize(chroma, 2, shift_x=chroma_is_left(tags) * 0.25)[:, :height, :width]
+    black, luma_span, chroma_span = spans(tags)
+    y = (luma - black) / luma_span
+    cb, cr = ((chroma - 128) / chroma_span).unbind()
+    kr, kb = tags.kr_kb
+    red = y + 2 * (1 - kr) * cr
+    blue = y + 2 * (1 - kb) * cb
+    green = (y - kr * red - kb * blue) / (1 - kr - kb)
+    return torch.stack([red, green, blue])
+
+
+def _yuv420_of_rgb(rgb: Tensor, tags: ColourTags) -> Planes:
+    kr, kb = tags.kr_kb
+    red, green, blue = rgb.clamp(0, 1).unbind()
+    y = kr * red + (1 - kr - kb) * green + kb * blue
+    colour = torch.stack([(blue - y) / (2 * (1 - kb)), (red - y) / (2 * (1 - kr))])
+    chroma = resize(colour, Fraction(1, 2), shift_x=chroma_is_left(tags) * -0.5)
+    black, luma_span, chroma_span = spans(tags)
+    return y * luma_span + black, *(chroma * chroma_span + 128).unbind()

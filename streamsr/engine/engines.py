@@ -4,18 +4,17 @@ import os
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
+import cv2
 import torch
 
-from streamsr.core.closing import Closing
 from streamsr.engine.base import Engine
-from streamsr.engine.cpu import CpuEngine
+from streamsr.engine.cpu import CpuEngine, CpuJob, cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
+from streamsr.engine.cpu_resample import CpuResampleEngine
 from streamsr.engine.cuda.device import CudaDevice
 from streamsr.engine.cuda.engine import CudaEngine
-from streamsr.engine.job import Job, run_jobs
-from streamsr.engine.resample import PlainEngine
-from streamsr.engine.scheduler import Scheduler
 from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import Resample
@@ -28,47 +27,49 @@ __all__ = ["Engines"]
 MAX_WORKERS = 8  # more would only queue frames, and so add latency
 
 
-class Engines(Closing):
-    """The engines of one device. ``with`` it: leaving ends their threads. Any thread may load.
-
-    On a CPU a window is a batch of its own: two in one thread would leave another thread idle.
-    """
+class Engines:
+    """The engines of one device; leaving its context ends their threads. Any thread may load."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._loaded: dict[Path, Engine] = {}
         self._loading = threading.Lock()
         self._stack = ExitStack()
-        self._pool: ThreadPool[Job] | None = None
+        self._pool: ThreadPool[CpuJob] | None = None
+        cv2.setNumThreads(1)  # of the whole process
         if device.type == "cpu":
             torch.set_num_threads(1)  # of the whole process: see cpu.py
-            workers = min(MAX_WORKERS, _cores())
-            pool = ThreadPool[Job](workers, Scheduler(1, 0.0), run_jobs, lambda job: job.abandon())
-            self._pool = self._stack.enter_context(pool)
+            self._pool = self._stack.enter_context(cpu_pool(min(MAX_WORKERS, _cores())))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def of(self, model: SlidingWindow) -> Engine:
-        """An engine for a model that is loaded already."""
+        """Returns an engine for a model that is loaded already."""
         if self._pool is not None:
             return _cpu_kind(model)(model, self.device, self._pool)
         return self._stack.enter_context(CudaEngine(model, CudaDevice(self.device)))
 
     def load(self, entry: Entry) -> Engine:
-        """The engine of a model, loaded the first time. Raises ModelError."""
+        """Returns the engine of a model, loaded the first time. Raises ModelError."""
         with self._loading:
             if entry.folder not in self._loaded:
                 self._loaded[entry.folder] = self.of(load_model(entry, self.device))
             return self._loaded[entry.folder]
 
     def close(self) -> None:
-        """End the threads; what is under way is finished."""
+        """Ends the threads; what is in flight is finished."""
         self._stack.close()
 
 
-def _cpu_kind(model: SlidingWindow) -> type[PlainEngine] | type[CpuEngine]:
+def _cpu_kind(model: SlidingWindow) -> type[CpuEngine]:
     if model.recurrent:
         return CpuRecurrentEngine
-    plain = type(model.network) is Resample and model.facts.colour is Colour.LUMA
-    return PlainEngine if plain else CpuEngine
+    is_filter = type(model.network) is Resample and model.facts.colour is Colour.LUMA
+    return CpuResampleEngine if is_filter else CpuEngine
 
 
 def _cores() -> int:

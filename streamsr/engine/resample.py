@@ -1,103 +1,116 @@
-"""Plain scaling of whole frames: the engine of models that are no more than that, what a frame
-becomes where a network has no picture for it, and the colour beside a network of luma.
+"""Resizing whole frames of 8 bits on the CPU, their chroma sited as before.
 
-Always on the CPU: it may stand in for a device that is full or broken.
+What models that are a filter do, what a frame becomes where a network has no output for it, and
+the chroma beside a network of luma. Each axis is filtered phase by phase with the weights of
+``networks/resample.py``, so that the result is that filter's, rounded: a 4:2:0 frame of 320x180
+takes 0.8 ms to 1280x720 on one core. OpenCV's own ``resize`` takes 0.5 ms, but its cubic has
+a = -0.75 (a = -0.5 errs less) and its Lanczos is eight times as slow.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import Future
 from dataclasses import replace
+from fractions import Fraction
+from functools import cache
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from streamsr.core.events import Emit
-from streamsr.core.frame import Frame, Plane
-from streamsr.core.metrics import Meter
-from streamsr.engine.base import EngineStream
-from streamsr.engine.job import Job
-from streamsr.engine.planes import chroma_shift
-from streamsr.engine.thread_pool import ThreadPool
-from streamsr.networks.resample import Resample, resized_plane
-from streamsr.networks.sliding import SlidingWindow
+from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.networks.resample import filter_phases, resize
 
-__all__ = ["PlainEngine", "PlainStream", "plain_chroma", "scaled_plainly"]
+__all__ = [
+    "chroma_is_left",
+    "chroma_shift",
+    "enlarge_chroma",
+    "enlarge_frame",
+    "rounded",
+    "shrink_frame",
+]
 
-
-class PlainEngine:
-    """A model that is a filter: its planes are resized as they are, and become no tensor's."""
-
-    def __init__(self, model: SlidingWindow, device: torch.device, pool: ThreadPool[Job]) -> None:
-        if not isinstance(model.network, Resample):
-            raise TypeError(f"network: got {type(model.network).__name__}, allowed is Resample")
-        self.model = model
-        self.device = device
-        self.workers = pool.workers
-        self._kernel = model.network.kernel
-        self._pool = pool
-
-    def stream(
-        self, name: str, meter: Meter, emit: Emit, *, beside: EngineStream | None = None
-    ) -> "PlainStream":
-        return PlainStream(self, name, meter, emit, beside)
-
-    def submit(self, stream: object, job: Job) -> None:
-        self._pool.submit(stream, self, job)
-
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Scale frames, and settle every job's future."""
-        for job in jobs:
-            with job.meter.stage("network"):
-                upscaled = scaled_plainly(job.frame, self.model.facts.scale, self._kernel)
-            job.upscaled.set_result(upscaled)
+Levels = NDArray[np.float32]
 
 
-class PlainStream(EngineStream):
-    """One stream through the engine: no frame has to do with another."""
-
-    def __init__(
-        self,
-        engine: PlainEngine,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        beside: EngineStream | None = None,
-    ) -> None:
-        super().__init__(name, meter, emit, beside)
-        self._engine = engine
-
-    def push(self, frame: Frame) -> list[Future[Frame]]:
-        """Take a frame; give the future of it."""
-        upscaled: Future[Frame] = Future()
-        self._engine.submit(self.account, Job(self._engine, frame, self._meter, upscaled))
-        return [upscaled]
-
-    def flush(self) -> list[Future[Frame]]:
-        """Nothing is ever pending."""
-        return []
+def enlarge_frame(frame: Frame, scale: int, kernel: str = "bicubic") -> Frame:
+    """Returns ``frame`` ``scale`` times as large, by a filter of ``networks/resample.py``."""
+    first = _enlarged(frame.planes[0], scale, kernel)
+    chroma = () if frame.is_rgb else enlarge_chroma(frame, scale, kernel)
+    return replace(frame, planes=(first, *chroma))
 
 
-def scaled_plainly(frame: Frame, scale: int, kernel: str = "bicubic") -> Frame:
-    """``frame`` enlarged by a filter of ``networks/resample.py``."""
-    if frame.is_rgb:
-        channels = [_resized(frame.planes[0][..., n], scale, kernel, 0.0) for n in range(3)]
-        return replace(frame, planes=(np.stack(channels, axis=-1),))
-    luma = _resized(frame.planes[0], scale, kernel, 0.0)
-    return replace(frame, planes=(luma, *plain_chroma(frame, scale, kernel)))
-
-
-def plain_chroma(frame: Frame, scale: int, kernel: str = "bicubic") -> tuple[Plane, Plane]:
-    """The chroma of a 4:2:0 frame enlarged, where it is sited."""
+def enlarge_chroma(frame: Frame, scale: int, kernel: str = "bicubic") -> tuple[Plane, Plane]:
+    """Returns the chroma planes of a 4:2:0 frame ``scale`` times as large."""
     height, width = (-(-scale * side // 2) for side in (frame.height, frame.width))
-    blue, red = (
-        _resized(plane, scale, kernel, chroma_shift(frame.colour, scale))[:height, :width]
-        for plane in frame.planes[1:]
+    shift = chroma_shift(frame.colour, scale)
+    blue, red = (_enlarged(plane, scale, kernel, shift) for plane in frame.planes[1:])
+    return blue[:height, :width], red[:height, :width]
+
+
+def shrink_frame(frame: Frame, scale: int) -> Frame:
+    """Returns ``frame`` ``scale`` times smaller on both axes: bicubic, antialiased.
+
+    For frames whose planes' sides are multiples of ``scale``: else chroma is not where it was.
+    """
+    shift = chroma_shift(frame.colour, Fraction(1, scale))
+    chroma = (_shrunk(plane, scale, shift) for plane in frame.planes[1:])
+    return replace(frame, planes=(_shrunk(frame.planes[0], scale, 0.0), *chroma))
+
+
+def chroma_is_left(tags: ColourTags) -> bool:
+    """Returns whether chroma is sited level with the left of each pair of luma columns."""
+    return tags.chroma == ColourTags.CHROMA_LEFT
+
+
+def chroma_shift(tags: ColourTags, scale: int | Fraction) -> float:
+    """Returns how far to the right chroma is sampled to be sited as before at ``scale``.
+
+    In chroma pixels of the frame that is resized.
+    """
+    return chroma_is_left(tags) * float(0.25 - 0.25 / Fraction(scale))
+
+
+def rounded(levels: Levels, out: Plane | None = None) -> Plane:
+    """Returns 8-bit samples of ``levels``, any shape, which are overwritten; ``out`` if given."""
+    cv2.threshold(levels, 0, 0, cv2.THRESH_TOZERO, dst=levels)
+    samples: Plane = cv2.convertScaleAbs(levels, dst=out)  # type: ignore[assignment] # uint8
+    return samples
+
+
+def _enlarged(plane: Plane, scale: int, kernel: str, shift_x: float = 0.0) -> Plane:
+    """(h, w, ...) to (scale * h, scale * w, ...)."""
+    height, width, *channels = plane.shape
+    levels = plane.astype(np.float32)
+    columns = [
+        cv2.filter2D(levels, -1, taps[None], anchor=(at, 0), borderType=cv2.BORDER_REFLECT)
+        for taps, at in _taps(kernel, scale, shift_x)
+    ]
+    wide = cv2.merge(columns).reshape(height, scale * width, *channels)
+    out = np.empty((height, scale, scale * width, *channels), np.uint8)
+    levels = np.empty_like(wide)
+    for row, (taps, at) in enumerate(_taps(kernel, scale, 0.0)):
+        cv2.filter2D(
+            wide, -1, taps[:, None], dst=levels, anchor=(0, at), borderType=cv2.BORDER_REFLECT
+        )
+        rounded(levels, out[:, row])
+    return out.reshape(scale * height, scale * width, *channels)
+
+
+@cache
+def _taps(kernel: str, scale: int, shift: float) -> tuple[tuple[Levels, int], ...]:
+    """The weights of each phase, and which of them lies on the phase's own input pixel."""
+    phases, _, before = filter_phases(
+        kernel, Fraction(scale), shift, torch.float32, torch.device("cpu")
     )
-    return blue, red
+    taps = []
+    for weights in phases.numpy():
+        used = np.flatnonzero(np.abs(weights) > 1e-7)
+        first, last = int(used[0]), int(used[-1])
+        taps.append((weights[first : last + 1], before - first))
+    return tuple(taps)
 
 
-def _resized(plane: Plane, scale: int, kernel: str, shift_x: float) -> Plane:
+def _shrunk(plane: Plane, scale: int, shift_x: float) -> Plane:
     with torch.inference_mode():
-        samples = torch.from_numpy(np.ascontiguousarray(plane))
-        resized: Plane = resized_plane(samples, scale, kernel, shift_x=shift_x).numpy()
-    return resized
+        levels = torch.from_numpy(np.atleast_3d(plane)).permute(2, 0, 1).float()
+        small = resize(levels, Fraction(1, scale), shift_x=shift_x).permute(1, 2, 0)
+        return rounded(small.reshape(*small.shape[:2], *plane.shape[2:]).contiguous().numpy())

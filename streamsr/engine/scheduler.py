@@ -1,4 +1,4 @@
-"""Which windows run together, and whose turn it is: books of what waits and of what was used.
+"""Batching and fair queueing: which windows run together, and which stream is served next.
 
 Pure: time comes in as an argument, and an item may be anything.
 """
@@ -11,14 +11,14 @@ from typing import Generic, TypeVar
 __all__ = ["Scheduler"]
 
 GONE_S = 30.0  # without an item: a stream is forgotten
-LONG_S = 0.1  # an item that takes longer makes others wait who have a right to their turn
+LONG_S = 0.1  # a stream whose items take longer leaves one thread to the others
 
 T = TypeVar("T")
 
 
 @dataclass(slots=True)
 class _Account:
-    """What one stream has had."""
+    """What one stream has used."""
 
     used_s: float  # of the device, counted from where it last had nothing to do
     busy: int = 0  # its items that are being run
@@ -29,27 +29,27 @@ class _Account:
 class Scheduler(Generic[T]):
     """Puts items of one group (a model and a size) from several streams into one batch.
 
-    A batch closes when it is full, or when its oldest item has waited for ``patience_s``. The
+    A batch closes when it is full, or when its oldest item has waited for ``max_wait_s``. The
     stream that has used the device least goes first, and every stream in a batch gives one item
-    before any gives a second. Who takes long, or floods, is behind all others by as much.
+    before any gives a second: a stream that takes long, or floods, delays only itself.
     """
 
-    def __init__(self, max_batch: int, patience_s: float) -> None:
+    def __init__(self, max_batch: int, max_wait_s: float) -> None:
         if max_batch < 1:
             raise ValueError(f"max_batch: got {max_batch}, allowed is 1 or more")
-        if patience_s < 0:
-            raise ValueError(f"patience_s: got {patience_s}, allowed is 0 or more")
+        if max_wait_s < 0:
+            raise ValueError(f"max_wait_s: got {max_wait_s}, allowed is 0 or more")
         self.max_batch = max_batch
-        self.patience_s = patience_s
+        self.max_wait_s = max_wait_s
         self._groups: dict[Hashable, dict[Hashable, deque[tuple[float, T]]]] = {}
         self._accounts: dict[Hashable, _Account] = {}
-        self._clock_s = 0.0  # what the stream that went last had used: who was idle begins here
+        self._clock_s = 0.0  # what the stream served last had used: one that was idle begins here
 
     def __len__(self) -> int:
         return sum(len(items) for group in self._groups.values() for items in group.values())
 
     def add(self, stream: Hashable, group: Hashable, item: T, now_s: float) -> None:
-        """Let an item wait; those of one stream keep their order."""
+        """Queues an item; those of one stream keep their order."""
         self._tidy(now_s)
         account = self._accounts.setdefault(stream, _Account(self._clock_s))
         account.seen_s = now_s
@@ -59,11 +59,11 @@ class Scheduler(Generic[T]):
         streams.setdefault(stream, deque()).append((now_s, item))
 
     def due_s(self) -> float | None:
-        """When the next batch closes, at the latest; None while nothing waits."""
+        """Returns when the next batch closes, at the latest; None while nothing waits."""
         return min((self._closes_s(group) for group in self._groups), default=None)
 
     def take(self, now_s: float, threads: int = 1) -> list[T]:
-        """The next batch, of at most ``max_batch`` items; empty while none is due.
+        """Returns the next batch, of at most ``max_batch`` items; empty while none is due.
 
         ``threads`` run batches side by side: those whose items take long leave one to the others.
         """
@@ -81,14 +81,14 @@ class Scheduler(Generic[T]):
         return self._filled(group, threads)
 
     def done(self, stream: Hashable, spent_s: float) -> None:
-        """Charge a stream for an item of it that has been run."""
+        """Charges a stream for an item of it that has been run."""
         account = self._accounts[stream]
         account.busy -= 1
         account.took_s = spent_s
         account.used_s += spent_s
 
     def begun(self, stream: Hashable) -> None:
-        """Note that an item of a stream is being run; ``done`` must follow."""
+        """Notes that an item of a stream is being run; ``done`` must follow."""
         self._accounts[stream].busy += 1
 
     def _filled(self, group: Hashable, threads: int) -> list[T]:
@@ -115,7 +115,7 @@ class Scheduler(Generic[T]):
         return not others or account.took_s <= LONG_S or account.busy < max(1, threads - 1)
 
     def _tidy(self, now_s: float) -> None:
-        """Forget streams that have gone."""
+        """Forgets streams that have gone."""
         waiting = {stream for streams in self._groups.values() for stream in streams}
         for stream, account in list(self._accounts.items()):
             if now_s - account.seen_s > GONE_S and not account.busy and stream not in waiting:
@@ -125,7 +125,7 @@ class Scheduler(Generic[T]):
         return min(items[0][0] for items in self._groups[group].values())
 
     def _closes_s(self, group: Hashable) -> float:
-        """When the group's batch closes: its oldest item's patience ends, or that it is full."""
+        """When the group's batch closes: its oldest item has waited enough, or it is full."""
         oldest_s = self._oldest_s(group)
         full = sum(map(len, self._groups[group].values())) >= self.max_batch
-        return oldest_s if full else oldest_s + self.patience_s
+        return oldest_s if full else oldest_s + self.max_wait_s

@@ -3,9 +3,8 @@
 import threading
 from collections.abc import Callable, Hashable
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
-from streamsr.core.closing import Closing
 from streamsr.engine.scheduler import Scheduler
 
 __all__ = ["ThreadPool"]
@@ -13,22 +12,22 @@ __all__ = ["ThreadPool"]
 T = TypeVar("T")
 
 
-class ThreadPool(Closing, Generic[T]):
+class ThreadPool(Generic[T]):
     """``workers`` threads, each with one batch at a time in ``run``, which must not raise.
 
-    ``with`` it: leaving ends the threads, what is under way finished; what still waits is given
+    Leaving its context ends the threads, what is in flight finished; what still waits is given
     to ``abandon``.
     """
 
     def __init__(
         self,
         workers: int,
-        batcher: Scheduler[tuple[Hashable, T]],
+        scheduler: Scheduler[tuple[Hashable, T]],
         run: Callable[[list[T]], None],
         abandon: Callable[[T], None],
     ) -> None:
         self.workers = workers
-        self._batcher = batcher
+        self._scheduler = scheduler
         self._run = run
         self._abandon = abandon
         self._closed = False
@@ -40,22 +39,31 @@ class ThreadPool(Closing, Generic[T]):
         for thread in self._threads:
             thread.start()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
     def submit(self, stream: Hashable, group: Hashable, item: T) -> None:
-        """Let an item wait for its turn. Items of one group may run as one batch."""
+        """Queues an item. Items of one group may run as one batch.
+
+        Raises RuntimeError once the pool is closed.
+        """
         with self._changed:
             if self._closed:
                 raise RuntimeError("the engine is closed")
-            self._batcher.add(stream, group, (stream, item), monotonic())
+            self._scheduler.add(stream, group, (stream, item), monotonic())
             self._changed.notify()
 
     def close(self) -> None:
-        """End the threads. Closing twice does nothing."""
+        """Ends the threads. Closing twice does nothing."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        while waiting := self._batcher.take(float("inf")):
+        while waiting := self._scheduler.take(float("inf")):
             for _, item in waiting:
                 self._abandon(item)
 
@@ -66,19 +74,19 @@ class ThreadPool(Closing, Generic[T]):
             spent_s = (monotonic() - began_s) / len(batch)
             with self._changed:
                 for stream, _ in batch:
-                    self._batcher.done(stream, spent_s)
-                self._changed.notify()  # whoever took long may go again
+                    self._scheduler.done(stream, spent_s)
+                self._changed.notify()  # a stream that took long may go again
 
     def _next(self) -> list[tuple[Hashable, T]] | None:
-        """Wait for the next batch; None once the pool is closed."""
+        """Waits for the next batch; None once the pool is closed."""
         with self._changed:
             while not self._closed:
                 now_s = monotonic()
-                if batch := self._batcher.take(now_s, self.workers):
+                if batch := self._scheduler.take(now_s, self.workers):
                     for stream, _ in batch:
-                        self._batcher.begun(stream)
+                        self._scheduler.begun(stream)
                     return batch
-                due_s = self._batcher.due_s()
-                late = due_s is None or due_s <= now_s  # then it waits for whoever takes long
+                due_s = self._scheduler.due_s()
+                late = due_s is None or due_s <= now_s  # then it waits for a stream that takes long
                 self._changed.wait(None if late or due_s is None else due_s - now_s)
         return None

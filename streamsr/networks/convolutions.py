@@ -23,7 +23,7 @@ class Convolutions(nn.ModuleList):
 
     @classmethod
     def of(cls, widths: Sequence[int]) -> Self:
-        """As many as there are steps between the widths."""
+        """Returns as many convolutions as there are steps between the widths."""
         convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths)]
         _initialise(convs)
         return cls(convs)
@@ -32,7 +32,7 @@ class Convolutions(nn.ModuleList):
         return self.last(self.hidden(x))
 
     def hidden(self, x: Tensor) -> Tensor:
-        """The features that the last convolution takes, in the dtype of the weights."""
+        """Returns the features that the last convolution takes, in the dtype of the weights."""
         return reduce(_conv_relu, self[:-1], self._entering(x))
 
     def last(self, features: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class Convolutions(nn.ModuleList):
         return output.float()
 
     def peaks(self, x: Tensor) -> list[float]:
-        """The largest feature after each convolution but the last."""
+        """Returns the largest feature after each convolution but the last."""
         features = accumulate(self[:-1], _conv_relu, initial=self._entering(x))
         return [float(one.max()) for one in islice(features, 1, None)]
 

@@ -16,7 +16,7 @@ __all__ = ["ModulatedDeformConvPack", "modulated_deform_conv2d", "watch_offsets"
 
 TAPS = 9
 CPU_BLOCK_PX = 2048
-"""Sampled features are 9 times their input: whole pictures at once fall out of a CPU's cache and
+"""Sampled features are 9 times their input: whole frames at once fall out of a CPU's cache and
 cost 3 to 4 times as long."""
 GPU_BLOCK_PX = 1 << 18
 """Enough to fill a GPU, and bounds what 64 float32 channels take to 600 MB."""
@@ -25,12 +25,12 @@ GPU_BLOCK_PX = 1 << 18
 def modulated_deform_conv2d(
     x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, bias: Tensor
 ) -> Tensor:
-    """Convolve ``x`` (n, c, h, w), each tap sampled where its offset points: (n, out, h, w).
+    """Convolves ``x`` (n, c, h, w), each tap sampled where its offset points: (n, out, h, w).
 
     ``offset`` is (n, 18g, h, w) in pixels and ``mask`` (n, 9g, h, w) in [0, 1], for ``g`` groups
     of ``c / g`` input channels: of group i and tap k = 3 * row + column, dy is channel
     18i + 2k, dx is 18i + 2k + 1 and the mask is 9i + k. ``weight`` is (out, c, 3, 3), ``bias``
-    (out,). Sampling is bilinear, with zeros outside of the picture.
+    (out,). Sampling is bilinear, with zeros outside the image.
 
     Any float dtype; the result has ``weight``'s. Coordinates are float32 or wider whatever the
     dtype: half precision holds only every fourth pixel's place from column 1024 on.
@@ -77,7 +77,7 @@ def _sample(x: Tensor, offset: Tensor, mask: Tensor, top: int) -> Tensor:
 def _grid(offset: Tensor, top: int, height: int) -> Tensor:
     """Where ``offset`` (n, g, 9, 2, rows, w) points, as ``grid_sample`` wants: (..., 2), x first.
 
-    A picture's outer edges are -1 and 1 there, so that a pixel's centre is half a pixel inside.
+    An image's outer edges are -1 and 1 there, so that a pixel's centre is half a pixel inside.
     """
     rows, width = offset.shape[-2:]
     tap = torch.arange(TAPS, device=offset.device)
@@ -130,7 +130,7 @@ class ModulatedDeformConvPack(nn.Module):
 
 @contextmanager
 def watch_offsets(network: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect how far ``network``'s deformable convolutions reach, while the context lasts.
+    """Collects how far ``network``'s deformable convolutions reach, while the context lasts.
 
     Each run of one adds the mean |offset| of each sample of its batch to the list, in pixels: (n,)
     float32, on the network's device. Above 50 a network has lost its way.

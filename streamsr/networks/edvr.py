@@ -2,7 +2,7 @@
 
 Wang et al., EDVR: Video Restoration with Enhanced Deformable Convolutional Networks, 2019. Modules
 have the names of the published BasicSR checkpoints, so that those load as they are. In shapes, b
-is the batch, t the window's frames, c channels, h and w the picture at the features' size.
+is the batch, t the window's frames, c channels, h and w the frame at the features' size.
 """
 
 import torch
@@ -283,7 +283,7 @@ class EDVR(nn.Module):
         multiple = 16 if self.hr_in else 4
         if height % multiple or width % multiple:
             raise ValueError(
-                f"picture: got {width}x{height}, allowed are multiples of {multiple} on both sides"
+                f"frame: got {width}x{height}, allowed are multiples of {multiple} on both sides"
             )
 
 

@@ -2,7 +2,7 @@
 
 One frame in, or a few as they are, sub-pixel convolution out (Shi et al., Real-Time Single Image
 and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Network, 2016), and a
-bicubic skip, so that the network only learns what plain scaling misses.
+bicubic skip, so that the network only learns what bicubic misses.
 """
 
 import torch
@@ -19,7 +19,7 @@ class Fast(nn.Module):
     """(b, window, 1, h, w) luma in [0, 1] to (b, 1, scale*h, scale*w).
 
     What comes out belongs to the frame that ``lookahead`` others follow in the window. With
-    ``keep_mean`` its mean is that of plain scaling, whatever the network believes a camera's
+    ``keep_mean`` its mean is that of bicubic, whatever the network believes a camera's
     encoder to have done to it.
 
     The skip is always float32, since bfloat16 holds a luma level only to half a step.
@@ -45,8 +45,10 @@ class Fast(nn.Module):
         )
 
     def quantise(self) -> None:
-        """Convolve in 8-bit integers from now on, for inference on this CPU alone, a window of one
-        frame: see ``Int8Convolutions``."""
+        """Convolves in 8-bit integers from now on: see ``Int8Convolutions``.
+
+        For inference on this CPU alone, with a window of one frame.
+        """
         assert isinstance(self.body, Convolutions)
         self.body = Int8Convolutions(self.body)
 
@@ -56,7 +58,7 @@ class Fast(nn.Module):
         if self.keep_mean:
             detail -= detail.mean((1, 2, 3), keepdim=True)
         # under autocast the skip's weights would be rounded and not sum to 1: training would make
-        # up for that, and shift every picture by a third of a level where the skip is exact
+        # up for that, and shift every frame by a third of a level where the skip is exact
         with torch.autocast(frame.device.type, enabled=False):
             skip = enlarged(frame.float(), self.scale)
         return unshuffled(detail.add_(skip), self.scale)

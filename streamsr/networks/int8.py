@@ -5,8 +5,8 @@ Integer-Arithmetic-Only Inference, 2018): weights by output channel, features by
 bits. The kernels are oneDNN's, as torch's own quantised models use them.
 
 The levels of a layer's features span most of what blocks of black and white give, which is more
-than natural pictures do: no footage need be at hand, and none can mislead. Texture of single pixels
-at full contrast saturates; spanning it would coarsen every picture.
+than natural images do: no footage need be at hand, and none can mislead. Texture of single pixels
+at full contrast saturates; spanning it would coarsen every frame.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ __all__ = ["Int8Convolutions", "runs_int8", "steps_of"]
 LEVELS = 255  # above 0: 8-bit luma is taken as it is
 BLACK, WHITE = 16 / 255, 235 / 255
 EDGE_SIDE = 6  # pixels of a block
-SPAN = 0.8  # of what such edges give: more is coarser, less cuts drawn pictures
+SPAN = 0.8  # of what such edges give: more is coarser, less cuts off drawings
 
 
 class Int8Convolutions(nn.Module):
@@ -48,7 +48,7 @@ class Int8Convolutions(nn.Module):
 
 
 def steps_of(convolutions: Convolutions) -> list[float]:
-    """How far apart the levels of the features are after each convolution but the last."""
+    """Returns how far apart the levels of the features are after each convolution but the last."""
     with torch.inference_mode():
         peaks = convolutions.peaks(_hard_edges())
     return [SPAN * max(peak, 1e-6) / LEVELS for peak in peaks]
@@ -93,7 +93,7 @@ def _packed(conv: nn.Conv2d, step: float) -> _Layer:
 
 
 def runs_int8() -> bool:
-    """Whether torch has the kernels here, and the CPU adds products of 8 bits in 32 bits at once.
+    """Returns whether torch has the kernels, and the CPU sums products of 8 bits in 32 at once.
 
     Without that, or where ONEDNN_MAX_CPU_ISA hides it from oneDNN, sums saturate at 16 bits.
     """

@@ -1,4 +1,4 @@
-"""``recurrent``: luma super-resolution that builds on its own last picture, for a CPU and a GPU.
+"""``recurrent``: luma super-resolution that builds on its own last output, for a CPU and a GPU.
 
 The last output and some features are moved along the optical flow to where they belong now, and
 plain convolutions at the input's size make the next output of them and of the new frame (Sajjadi
@@ -23,19 +23,19 @@ MIDDLE = 0.5  # of luma in [0, 1], which is taken from the frame
 
 
 class Aligned(NamedTuple):
-    """What the frames of a window say without any memory: as much as can be made ahead of it."""
+    """What the frames of a window say without any memory: as much as can be done before it."""
 
     frames: Tensor  # (b, 2, h, w): the frame, and how the last one differs, moved to fit
-    plain: Tensor  # (b, scale², h, w): plain scaling of it
+    bicubic: Tensor  # (b, scale², h, w): it enlarged, every output pixel a channel
     grid: Tensor  # (b, h, w, 2): where the last frame's features lie
-    picture_grid: Tensor  # (b, scale² * h, w, 2): where its output lies, place by place
+    output_grid: Tensor  # (b, scale² * h, w, 2): where its output lies, place by place
 
 
 class Recurrent(RecurrentNetwork[Aligned]):
     """(b, 2, 1, h, w) luma in [0, 1] and a memory to (b, 1, scale*h, scale*w) and the next memory:
     the output, (b, kept, h, w) features and whether there was a frame.
 
-    The window is the last frame and the frame. The mean of the output is that of plain scaling, so
+    The window is the last frame and the frame. The mean of the output is that of bicubic, so
     that nothing it feeds back can drift.
     """
 
@@ -63,24 +63,24 @@ class Recurrent(RecurrentNetwork[Aligned]):
         flow = optical_flow(frame, before)
         with torch.autocast(frame.device.type, enabled=False):
             frames = torch.cat((frame - MIDDLE, warped(before, flow, "bicubic") - frame), 1)
-            plain = enlarged(frame, self.scale)
-            return Aligned(frames, plain, sampling_grid(flow), sampling_grid(flow, self.scale))
+            bicubic = enlarged(frame, self.scale)
+            return Aligned(frames, bicubic, sampling_grid(flow), sampling_grid(flow, self.scale))
 
     def advance(self, aligned: Aligned, memory: Memory) -> tuple[Tensor, Memory]:
         known = torch.cat((aligned.frames, *self._remembered(aligned, memory)), 1)
         features = self.body.hidden(known)
         detail = self.body.last(features)
         detail -= detail.mean((1, 2, 3), keepdim=True)
-        picture = unshuffled(detail.add_(aligned.plain), self.scale)
+        output = unshuffled(detail.add_(aligned.bicubic), self.scale)
         kept = features[:, : self.kept].to(torch.float32, copy=True)  # of all, the rest may go
-        return picture, (picture, kept, torch.ones_like(memory[2]))
+        return output, (output, kept, torch.ones_like(memory[2]))
 
     def _remembered(self, aligned: Aligned, memory: Memory) -> tuple[Tensor, Tensor]:
-        """The last picture beside plain scaling, and the last features, where they belong now."""
-        picture, features, seen = memory
-        with torch.autocast(picture.device.type, enabled=False):
-            there = _sampled(picture, aligned.picture_grid).view_as(aligned.plain)
-            return there.sub_(aligned.plain).mul_(seen), _sampled(features, aligned.grid)
+        """The last output less bicubic, and the last features, where they belong now."""
+        output, features, seen = memory
+        with torch.autocast(output.device.type, enabled=False):
+            there = _sampled(output, aligned.output_grid).view_as(aligned.bicubic)
+            return there.sub_(aligned.bicubic).mul_(seen), _sampled(features, aligned.grid)
 
 
 def _sampled(x: Tensor, grid: Tensor) -> Tensor:

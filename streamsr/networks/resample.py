@@ -1,4 +1,4 @@
-"""Plain scaling: the bicubic and Lanczos filters, as the papers' ``imresize`` defines them.
+"""Bicubic and Lanczos resizing, exactly as the papers' ``imresize`` defines it.
 
 Weights of an output pixel are normalised to sum to 1, borders are mirrored with the edge pixel
 repeated, and shrinking widens the kernel by the factor (antialiasing). Bicubic is Keys' kernel
@@ -14,9 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["KERNELS", "Resample", "enlarged", "resize", "resized_plane", "unshuffled"]
-
-STRIP_PIXELS = 1 << 18  # floats of a strip: a megabyte
+__all__ = ["KERNELS", "Resample", "enlarged", "filter_phases", "resize", "unshuffled"]
 
 
 def _cubic(x: Tensor) -> Tensor:
@@ -39,13 +37,13 @@ KERNELS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
 
 @cache
 @torch.inference_mode(False)  # what is kept must serve a gradient later, too
-def _phases(
+def filter_phases(
     kernel: str, scale: Fraction, shift: float, dtype: torch.dtype, device: torch.device
 ) -> tuple[Tensor, int, int]:
-    """The filter of one axis: weights (phases, taps), input pixels a step, pixels to pad before.
+    """Returns one axis' filter: weights (phases, taps), input pixels a step, pixels to pad before.
 
-    Kept where it is used, for good: copying it to a GPU would wait for the GPU at every frame,
-    and a CUDA graph reads it where it lay when the graph was captured.
+    Cached on its device: copying it to a GPU would wait for the GPU at every frame, and a CUDA
+    graph reads it where it lay when the graph was captured.
 
     Output pixel ``i`` has phase ``i % phases`` and starts at input pixel
     ``(i // phases) * step - before``: the filter repeats, so that resizing is a strided
@@ -72,34 +70,25 @@ def _mirrored(length: int, before: int, after: int, device: torch.device) -> Ten
     return torch.where(index < length, index, 2 * length - 1 - index)
 
 
-def _resized_columns(x: Tensor, kernel: str, scale: Fraction, shift: float) -> Tensor:
-    """(n, h, w) to (n, h, ceil(w * scale))."""
-    weights, step, before = _phases(kernel, scale, shift, x.dtype, x.device)
-    (phases, taps), (n, height, length) = weights.shape, x.shape
-    width = math.ceil(length * scale)
-    groups = -(-width // phases)
+def _resized(x: Tensor, axis: int, kernel: str, scale: Fraction, shift: float) -> Tensor:
+    """(n, h, w) with its rows (axis 1) or columns (axis 2) resized to ceil(scale * length)."""
+    weights, step, before = filter_phases(kernel, scale, shift, x.dtype, x.device)
+    (phases, taps), length = weights.shape, x.shape[axis]
+    size = math.ceil(length * scale)
+    groups = -(-size // phases)
     after = max(0, (groups - 1) * step + taps - before - length)
-    windows = x[:, :, _mirrored(length, before, after, x.device)].unfold(2, taps, step)
-    y = windows[:, :, :groups] @ weights.t()  # a group's phases lie side by side, as they must
-    return y.reshape(n, height, groups * phases)[:, :, :width]
-
-
-def _resized_rows(x: Tensor, kernel: str, scale: Fraction) -> Tensor:
-    """(n, h, w) to (n, ceil(h * scale), w)."""
-    weights, step, before = _phases(kernel, scale, 0.0, x.dtype, x.device)
-    (phases, taps), (n, length, width) = weights.shape, x.shape
-    height = math.ceil(length * scale)
-    groups = -(-height // phases)
-    after = max(0, (groups - 1) * step + taps - before - length)
-    windows = x[:, _mirrored(length, before, after, x.device)].unfold(1, taps, step)
-    y = weights @ windows[:, :groups].transpose(2, 3)
-    return y.reshape(n, groups * phases, width)[:, :height]
+    mirrored = _mirrored(length, before, after, x.device)
+    padded = x[:, mirrored] if axis == 1 else x[:, :, mirrored]
+    windows = padded.unfold(axis, taps, step).narrow(axis, 0, groups)
+    # a group's phases lie side by side, as they must
+    y = weights @ windows.transpose(2, 3) if axis == 1 else windows @ weights.t()
+    return y.flatten(axis, axis + 1).narrow(axis, 0, size)
 
 
 def resize(
     x: Tensor, scale: Fraction | int, kernel: str = "bicubic", *, shift_x: float = 0.0
 ) -> Tensor:
-    """Resize a picture by ``scale`` on both axes, antialiased when it shrinks.
+    """Resizes an image by ``scale`` on both axes, antialiased when it shrinks.
 
     ``x`` is (..., h, w), float32 or float64 of any range; the result is (..., ceil(scale * h),
     ceil(scale * w)) and may leave the range by the filter's overshoot. Agrees with MATLAB's
@@ -110,34 +99,16 @@ def resize(
     its place, which on a CPU takes a quarter of the time of a convolution and a pixel shuffle.
     """
     scale = Fraction(scale)
-    pictures = x.reshape(-1, *x.shape[-2:])
-    y = _resized_columns(pictures, kernel, scale, shift_x)
-    y = _resized_rows(y, kernel, scale)
+    images = x.reshape(-1, *x.shape[-2:])
+    y = _resized(_resized(images, 2, kernel, scale, shift_x), 1, kernel, scale, 0.0)
     return y.reshape(*x.shape[:-2], *y.shape[-2:])
 
 
-def resized_plane(plane: Tensor, scale: int, kernel: str, *, shift_x: float = 0.0) -> Tensor:
-    """What ``resize`` makes of an 8-bit plane, rounded: (h, w) uint8 to (scale*h, scale*w) uint8.
-
-    Strip by strip, so that what lies between stays in a core's cache: half the time.
-    """
-    columns = _resized_columns(plane[None].float(), kernel, Fraction(scale), shift_x)[0]
-    weights, _, before = _phases(kernel, Fraction(scale), 0.0, columns.dtype, columns.device)
-    (phases, taps), (height, width) = weights.shape, columns.shape
-    rows = columns[_mirrored(height, before, taps - 1 - before, columns.device)]
-    windows = rows.unfold(0, taps, 1).transpose(1, 2)
-    out = torch.empty(height, phases, width, dtype=torch.uint8, device=plane.device)
-    strip = max(1, STRIP_PIXELS // (phases * width))
-    for lines, window in zip(torch.split(out, strip), torch.split(windows, strip), strict=True):
-        lines.copy_((weights @ window).round_().clamp_(0, 255))
-    return out.view(height * phases, width)
-
-
 def enlarged(x: Tensor, scale: int, kernel: str = "bicubic", shift_x: float = 0.0) -> Tensor:
-    """Enlarge (n, 1, h, w), every output pixel a channel of its input pixel: (n, scale², h, w) in
-    ``channels_last``.
+    """Enlarges (n, 1, h, w), every output pixel a channel of its input pixel.
 
-    One convolution at the input's size; ``unshuffled`` puts the pixels in their places.
+    Returns (n, scale², h, w) in ``channels_last``, by one convolution at the input's size;
+    ``unshuffled`` puts the pixels in their places.
     """
     weights, (above, left) = _phase_kernels(kernel, scale, shift_x, x.dtype, x.device)
     down, across = weights.shape[2:]
@@ -147,8 +118,10 @@ def enlarged(x: Tensor, scale: int, kernel: str = "bicubic", shift_x: float = 0.
 
 
 def unshuffled(x: Tensor, scale: int) -> Tensor:
-    """(n, scale², h, w) to (n, 1, scale*h, scale*w): torch's pixel shuffle of one channel, in a
-    third of its time on a CPU."""
+    """(n, scale², h, w) to (n, 1, scale*h, scale*w): torch's pixel shuffle of one channel.
+
+    Takes a third of its time on a CPU.
+    """
     n, _, height, width = x.shape
     pixels = x.view(n, scale, scale, height, width).permute(0, 3, 1, 4, 2)
     return pixels.reshape(n, 1, scale * height, scale * width)
@@ -163,8 +136,8 @@ def _phase_kernels(
 
     ``channels_last``, in which a CPU takes an eighth of the time.
     """
-    rows, _, above = _phases(kernel, Fraction(scale), 0.0, dtype, device)
-    columns, _, left = _phases(kernel, Fraction(scale), shift_x, dtype, device)
+    rows, _, above = filter_phases(kernel, Fraction(scale), 0.0, dtype, device)
+    columns, _, left = filter_phases(kernel, Fraction(scale), shift_x, dtype, device)
     both = torch.einsum("ia,jb->ijab", rows, columns)
     shape = (scale * scale, 1, *both.shape[2:])
     kernels = torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)
@@ -172,7 +145,7 @@ def _phase_kernels(
 
 
 class Resample(nn.Module):
-    """Plain scaling as a network of one-frame windows: (b, 1, c, h, w) to (b, c, s*h, s*w)."""
+    """Resizing as a network of one-frame windows: (b, 1, c, h, w) to (b, c, s*h, s*w)."""
 
     def __init__(self, kernel: str = "bicubic", scale: int = 4) -> None:
         super().__init__()

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from streamsr.networks.chain import Link
-from streamsr.networks.contract import Finished, RecurrentNetwork
+from streamsr.networks.chain import ChainLink
+from streamsr.networks.contract import RecurrentNetwork
 from streamsr.networks.facts import Facts
 from streamsr.networks.window import Window
 
-__all__ = ["Ready", "SlidingWindow", "WindowState"]
+__all__ = ["Finished", "Ready", "SlidingWindow", "WindowState"]
+
+Finished = tuple[int, Tensor]
+"""The slot an output belongs to, and the output: (c, scale*h, scale*w), float32, about [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +23,7 @@ class Ready:
 
     slot: int
     window: Tensor  # (window, c, h, w)
-    link: Link | None = None  # of a recurrent network
+    link: ChainLink | None = None  # of a recurrent network
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,10 @@ class WindowState:
 
     ring: Tensor  # (batch, window, c, h, w)
     windows: tuple[Window, ...]  # one a slot: which ring positions form its next windows
-    links: list[Link | None]  # one a slot: the newest window's, None before a stream's first
+    links: list[ChainLink | None]  # one a slot: the newest window's, None before a stream's first
 
     def reset(self, slot: int) -> None:
+        """Forgets the slot's stream: its next frame has nothing to do with those before it."""
         self.windows[slot].reset()
         self.links[slot] = None
 
@@ -51,7 +55,7 @@ class SlidingWindow:
         self.recurrent = isinstance(network, RecurrentNetwork)
 
     def start(self, batch: int, height: int, width: int) -> WindowState:
-        """Allocate the rings, in the dtype and on the device of the network's parameters."""
+        """Allocates the rings of ``batch`` streams, float32, on the device of the network."""
         for name, side in (("height", height), ("width", width)):
             if side < 1 or side % self.facts.multiple:
                 raise ValueError(
@@ -68,7 +72,10 @@ class SlidingWindow:
     def push(
         self, frame: Tensor, state: WindowState, slots: Sequence[int] | None = None
     ) -> list[Ready]:
-        """Take one frame of each slot, (n, c, h, w); give copies of the windows it completes."""
+        """Takes one frame of each slot, (n, c, h, w) float of ``Colour``'s range.
+
+        Returns copies of the windows that they complete.
+        """
         slots = range(len(state.windows)) if slots is None else slots
         if len(frame) != len(slots):
             raise ValueError(f"frame: got {len(frame)} frames for {len(slots)} slots")
@@ -80,21 +87,37 @@ class SlidingWindow:
         return ready
 
     def drain(self, state: WindowState, slot: int) -> list[Ready]:
-        """End the slot's stream: give the windows of the frames that still wait for theirs."""
+        """Ends the slot's stream: returns the windows of the frames that still wait for theirs."""
         ready = [self._ready(state, slot, window) for window in state.windows[slot].flush()]
         state.links[slot] = None
         return ready
 
     def run(self, ready: Sequence[Ready]) -> list[Finished]:
-        """Run windows, as one batch unless they are links of a chain. Any thread may call it: the
-        state is not touched. A chain's windows must be run in order."""
+        """Runs windows, as one batch unless they are links of a chain, which must come in order.
+
+        Any thread may call it: the state is not touched.
+        """
         with torch.inference_mode():
-            if isinstance(self.network, RecurrentNetwork):
+            if self.recurrent:
                 return [_run_link(one) for one in ready]
             if not ready:
                 return []
             outputs = self.network(torch.stack([one.window for one in ready]))
         return [(one.slot, output) for one, output in zip(ready, outputs, strict=True)]
+
+    def step(
+        self, frame: Tensor, state: WindowState, slots: Sequence[int] | None = None
+    ) -> tuple[list[Finished], WindowState]:
+        """Pushes one frame of each slot; returns what that finishes, oldest first in each slot.
+
+        An output belongs to the frame ``lookahead`` steps earlier; only a stream's first outputs
+        wait longer, until the window is full, since their past is mirrored out of their future.
+        """
+        return self.run(self.push(frame, state, slots)), state
+
+    def flush(self, state: WindowState, slot: int) -> list[Finished]:
+        """Ends the slot's stream: returns the outputs it still owes, and frees the slot."""
+        return self.run(self.drain(state, slot))
 
     def _ready(self, state: WindowState, slot: int, window: tuple[int, ...]) -> Ready:
         """A copy of a window, the link of its chain with it."""
@@ -103,21 +126,12 @@ class SlidingWindow:
             return Ready(slot, pixels)
         last = state.links[slot]
         height, width = pixels.shape[2:]
-        link = last.next() if last else Link.first(self.network, (height, width))
+        link = last.next() if last else ChainLink.first(self.network, (height, width))
         state.links[slot] = link
         return Ready(slot, pixels, link)
-
-    def step(
-        self, frame: Tensor, state: WindowState, slots: Sequence[int] | None = None
-    ) -> tuple[list[Finished], WindowState]:
-        """Push one frame of each slot; see :class:`~streamsr.networks.contract.StreamingModel`."""
-        return self.run(self.push(frame, state, slots)), state
-
-    def flush(self, state: WindowState, slot: int) -> list[Finished]:
-        """Give the outputs the slot's stream still owes."""
-        return self.run(self.drain(state, slot))
 
 
 def _run_link(ready: Ready) -> Finished:
     assert ready.link is not None  # every window of a recurrent network has one
-    return ready.slot, ready.link.advance(ready.link.align(ready.window))
+    ready.link.align(ready.window)
+    return ready.slot, ready.link.advance()

@@ -1,4 +1,4 @@
-"""Which frames of a stream form each window: the bookkeeping of one ring buffer, and no pixels.
+"""Which frames of a stream form each window: the positions in one ring buffer, and no pixels.
 
 Owns the order in which windows become ready, the mirrored borders and the flush. It never sees
 a tensor: it names ring positions, and the caller holds the ring.
@@ -8,7 +8,7 @@ __all__ = ["Window", "mirrored_indices"]
 
 
 def mirrored_indices(centre: int, size: int, count: int, lookahead: int) -> tuple[int, ...]:
-    """Give the frames of the window of ``centre`` in a clip of ``count`` frames.
+    """Returns the frames of the window of ``centre`` in a clip of ``count`` frames.
 
     Frames missing at the ends are mirrored around the centre, as the evaluation of EDVR does
     (``reflection_circle``): with ``size`` 5 the first window is (4, 3, 0, 1, 2) and the last
@@ -52,13 +52,8 @@ class Window:
         self._pushed = 0  # frames since the last reset
         self._finished = 0  # windows given out since the last reset
 
-    @property
-    def pending(self) -> int:
-        """How many pushed frames have not had their window yet."""
-        return self._pushed - self._finished
-
     def push(self) -> tuple[int, list[tuple[int, ...]]]:
-        """Take one frame: give the ring position to write it to and the windows it completes."""
+        """Takes one frame: returns the ring position to write it to and the windows it fills."""
         position = self._pushed % self.size
         self._pushed += 1
         if self.lookahead and self._pushed < self.size:
@@ -66,13 +61,13 @@ class Window:
         return position, self._windows_until(self._pushed - self.lookahead)
 
     def flush(self) -> list[tuple[int, ...]]:
-        """End the stream: give the windows of the frames still pending, and start anew."""
+        """Ends the stream: returns the windows of the frames still pending, and resets."""
         windows = self._windows_until(self._pushed)
         self.reset()
         return windows
 
     def reset(self) -> None:
-        """Forget every frame: the next one has nothing to do with those before it."""
+        """Forgets every frame: the next one has nothing to do with those before it."""
         self._pushed = self._finished = 0
 
     def _windows_until(self, end: int) -> list[tuple[int, ...]]:

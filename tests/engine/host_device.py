@@ -14,9 +14,9 @@ from time import sleep
 import torch
 from torch import Tensor
 
-from streamsr.engine.cuda.device import Event, Forward, Stream
+from streamsr.engine.colour import Converter, TorchConverter
+from streamsr.engine.cuda.device import DeviceEvent, DeviceStream, Forward
 from streamsr.engine.cuda.kernels import KernelConverter, Launch
-from streamsr.engine.planes import Converter, TorchConverter
 from streamsr.networks.contract import Memory
 from streamsr.networks.facts import Facts
 
@@ -48,19 +48,19 @@ class HostStream:
         if tarry_s is not None:
             threading.Thread(target=self._run, daemon=True).start()
 
-    def wait(self, event: Event) -> None:
+    def wait_event(self, event: DeviceEvent) -> None:
         assert isinstance(event, HostEvent)
         self._ask(event.passed.wait)  # of the recording until now
 
-    def do(self, work: Callable[[], None]) -> None:
+    def launch(self, work: Callable[[], None]) -> None:
         self._ask(lambda: self._do(work))
 
-    def record(self, event: Event) -> None:
+    def record_event(self, event: DeviceEvent) -> None:
         assert isinstance(event, HostEvent)
         event.passed = threading.Event()
         self._ask(event.passed.set)
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         """Work asks for this, and what came before it is done."""
 
     def close(self) -> None:
@@ -103,11 +103,11 @@ class HostDevice:
         self._streams: list[HostStream] = []
         self._given: list[tuple[Tensor, ...]] = []  # by each graph
 
-    def stream(self) -> Stream:
+    def stream(self) -> DeviceStream:
         self._streams.append(HostStream(self, self._tarry_s))
         return self._streams[-1]
 
-    def event(self) -> Event:
+    def event(self) -> DeviceEvent:
         return HostEvent(self)
 
     def pinned(self, size: int) -> Tensor:
@@ -137,7 +137,7 @@ class HostDevice:
 
         return replay
 
-    def converter(self, stream: Stream, facts: Facts, pixels: torch.dtype) -> Converter:
+    def converter(self, stream: DeviceStream, facts: Facts, pixels: torch.dtype) -> Converter:
         if self._launch is not None:
             return KernelConverter(facts.colour, facts.scale, self._launch)
         return TorchConverter(facts.colour, facts.scale)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from streamsr.engine.cuda.slots import BATCHES_AHEAD, Lane, Mark, Slots, Step
+from streamsr.engine.cuda.slots import BATCHES_AHEAD, Dependency, Lane, Operation, Slots
 from streamsr.networks.window import Window
 
 __all__ = ["STAGES", "Simulation"]
@@ -25,17 +25,17 @@ class Touch:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Queued:
     slot: int
     arrivals: tuple[int, ...]  # slots
 
 
 class Simulation:
-    """The engine's order of asking, ``spans(stage)`` being how long the next frame takes there.
+    """The engine's order of launching, ``spans(stage)`` being how long the next frame takes there.
 
     A batch of several frames computes in ``batching`` of the time that they would take one by
-    one. With ``early`` the host gives a slot back when its download is asked for, not when the
-    picture was taken. ``forget`` is a lane that waits for no mark, to see what comes of it.
+    one. With ``early`` the host gives a slot back when its download is launched, not when the
+    output was taken. ``forget`` is a lane that waits for nothing, to see what comes of it.
     """
 
     def __init__(
@@ -63,11 +63,11 @@ class Simulation:
         self._number = count()
         self._lane_free = dict.fromkeys(Lane, 0.0)
         self._taker_free = 0.0
-        self._marks: dict[Mark, float] = defaultdict(float)  # when each was last reached
-        self._waiting: deque[Job] = deque()
+        self._done_at: dict[Dependency, float] = defaultdict(float)
+        self._waiting: deque[Queued] = deque()
         self._pending: deque[int] = deque()
         self._arrivals: list[int] = []
-        self._under_way = 0
+        self._in_flight = 0
         self._filling = False
 
     def run(self) -> "Simulation":
@@ -96,15 +96,15 @@ class Simulation:
     def _touch(self, piece: str, slot: int, span: tuple[float, float], *, writes: bool) -> None:
         self.touches[piece, slot].append(Touch(*span, writes))
 
-    def _ask(self, steps: list[Step], seconds: float) -> tuple[float, float]:
-        """A lane's turn: after what it was asked before, and after the marks."""
-        lane = steps[0].lane
+    def _run(self, operations: list[Operation], seconds: float) -> tuple[float, float]:
+        """Runs on a lane: after what was launched there before, and after the dependencies."""
+        lane = operations[0].lane
         start = max(self._now, self._lane_free[lane])
         if lane is not self._forget:
-            start = max([start, *(self._marks[mark] for step in steps for mark in step.waits)])
+            start = max([start, *(self._done_at[one] for each in operations for one in each.waits)])
         end = self._lane_free[lane] = start + seconds
-        for step in steps:
-            self._marks[step.slot, step.lane] = end
+        for operation in operations:
+            self._done_at[operation.slot, operation.lane] = end
         return start, end
 
     def _fill(self) -> None:
@@ -118,7 +118,7 @@ class Simulation:
         self._at(span[1], lambda: self._upload(slot))
 
     def _upload(self, slot: int) -> None:
-        span = self._ask([self._slots.upload(slot)], self._spans("upload"))
+        span = self._run([self._slots.upload(slot)], self._spans("upload"))
         self._touch("pinned in", slot, span, writes=False)
         self._touch("device in", slot, span, writes=True)
         _, windows = self._window.push()
@@ -132,20 +132,20 @@ class Simulation:
 
     def _submit(self, windows: int) -> None:
         for _ in range(windows):
-            self._waiting.append(Job(self._pending.popleft(), tuple(self._arrivals)))
+            self._waiting.append(Queued(self._pending.popleft(), tuple(self._arrivals)))
             self._arrivals = []
         self._dispatch()
 
     def _dispatch(self) -> None:
-        while self._waiting and self._under_way < BATCHES_AHEAD:
-            self._under_way += 1
+        while self._waiting and self._in_flight < BATCHES_AHEAD:
+            self._in_flight += 1
             batch, self._waiting = list(self._waiting), deque()
             self._launch(batch)
 
-    def _launch(self, batch: list[Job]) -> None:
-        steps = [self._slots.compute(job.slot, job.arrivals) for job in batch]
+    def _launch(self, batch: list[Queued]) -> None:
+        operations = [self._slots.compute(job.slot, job.arrivals) for job in batch]
         seconds = sum(self._spans("compute") for _ in batch)
-        span = self._ask(steps, seconds * (self._batching if len(batch) > 1 else 1.0))
+        span = self._run(operations, seconds * (self._batching if len(batch) > 1 else 1.0))
         for job in batch:
             for slot in {job.slot, *job.arrivals}:
                 self._touch("device in", slot, span, writes=False)
@@ -154,7 +154,7 @@ class Simulation:
             self._download(job.slot, last=job is batch[-1])
 
     def _download(self, slot: int, *, last: bool) -> None:
-        span = self._ask([self._slots.download(slot)], self._spans("download"))
+        span = self._run([self._slots.download(slot)], self._spans("download"))
         self._touch("device out", slot, span, writes=False)
         self._touch("pinned out", slot, span, writes=True)
         start = max(span[1], self._taker_free)
@@ -170,5 +170,5 @@ class Simulation:
     def _delivered(self, *, last: bool) -> None:
         self.finished.append(self._now)
         if last:
-            self._under_way -= 1
+            self._in_flight -= 1
             self._dispatch()

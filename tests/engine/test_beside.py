@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
-from streamsr.engine.cpu import CpuEngine
+from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.cuda.engine import CudaEngine
-from streamsr.engine.job import Job, run_jobs
-from streamsr.engine.scheduler import LONG_S, Scheduler
-from streamsr.engine.thread_pool import ThreadPool
+from streamsr.engine.scheduler import LONG_S
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
 
@@ -47,7 +45,7 @@ def small() -> Frame:
 @pytest.mark.parametrize("beside", [True, False])
 def test_no_thread_is_left_to_it(beside: bool) -> None:
     model = SlidingWindow(Slow(), Facts(2, 1, 0, Colour.LUMA))
-    with ThreadPool[Job](2, Scheduler(1, 0.0), run_jobs, Job.abandon) as pool:
+    with cpu_pool(2) as pool:
         engine = CpuEngine(model, torch.device("cpu"), pool)
         stream = engine.stream("cam", Meter(), lambda event: None)
         check = engine.stream(
@@ -62,7 +60,7 @@ def test_no_thread_is_left_to_it(beside: bool) -> None:
 
 
 def test_no_window_waits_for_it(host_device: MakeDevice) -> None:
-    with CudaEngine(centre_model(Centre(), 1), host_device(), patience_s=20.0) as engine:
+    with CudaEngine(centre_model(Centre(), 1), host_device(), max_wait_s=20.0) as engine:
         stream = engine.stream("cam", Meter(), lambda event: None)
         check = engine.stream("check", Meter(), lambda event: None, beside=stream)
         check.push(small())[0].result(5)

@@ -16,11 +16,8 @@ from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.engine.base import Engine, EngineStream
 from streamsr.engine.colour import network_input, network_output
-from streamsr.engine.cpu import CpuEngine
+from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.engines import Engines
-from streamsr.engine.job import Job, run_jobs
-from streamsr.engine.scheduler import Scheduler
-from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import resize
 from streamsr.networks.sliding import SlidingWindow
@@ -269,7 +266,7 @@ def test_windows_of_several_streams_run_as_one_batch() -> None:
     network = Toy()
     sizes: list[int] = []
     network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
-    with ThreadPool[Job](1, Scheduler(4, 0.2), run_jobs, Job.abandon) as pool:
+    with cpu_pool(1, max_batch=4, max_wait_s=0.2) as pool:
         engine = CpuEngine(SlidingWindow(network, facts()), CPU, pool)
         streams = [Bench(engine).stream for _ in range(4)]
         futures: list[list[Future[Frame]]] = [[] for _ in streams]

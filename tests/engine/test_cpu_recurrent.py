@@ -17,11 +17,9 @@ from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.engine.base import Engine
+from streamsr.engine.cpu import cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
-from streamsr.engine.job import Job, run_jobs
-from streamsr.engine.scheduler import Scheduler
-from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.contract import Memory, RecurrentNetwork
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
@@ -168,7 +166,7 @@ def test_a_failure_costs_one_frame_and_the_memory(
 
 def test_closing_ends_what_waits_for_its_turn(network: Counter) -> None:
     """With one thread: of what is aligned, and waits for a window that will never be run, too."""
-    pool = ThreadPool[Job](1, Scheduler(1, 0.0), run_jobs, lambda job: job.abandon())
+    pool = cpu_pool(1)
     bench = Bench(CpuRecurrentEngine(model(network), CPU, pool))
     bench.push(60, 50, *[60] * 4)
     bench.futures[0].result(WAIT_S)

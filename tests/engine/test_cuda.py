@@ -82,7 +82,7 @@ def test_streams_of_one_size_run_as_batches_and_keep_their_pictures(
     clips.append(clip(14, (22, 16), TAGS[0], seed=9))
     device = host_device(3)
     made: dict[int, list[Frame]] = {}
-    with CudaEngine(model, device, slots=3, patience_s=0.02) as engine:
+    with CudaEngine(model, device, slots=3, max_wait_s=0.02) as engine:
         benches = [Bench(engine, f"cam{n}") for n in range(len(clips))]
 
         def run(number: int) -> None:
@@ -101,7 +101,7 @@ def test_streams_of_one_size_run_as_batches_and_keep_their_pictures(
 def test_several_streams_make_one_batch(host_device: MakeDevice) -> None:
     network = Centre()
     with CudaEngine(
-        centre_model(network, window=1), host_device(), max_batch=3, patience_s=20.0
+        centre_model(network, window=1), host_device(), max_batch=3, max_wait_s=20.0
     ) as engine:
         benches = [Bench(engine) for _ in range(3)]
         futures = [bench.stream.push(flat(60 + n, 0))[0] for n, bench in enumerate(benches)]
@@ -111,7 +111,7 @@ def test_several_streams_make_one_batch(host_device: MakeDevice) -> None:
 
 
 def test_a_stream_alone_waits_for_nobody(host_device: MakeDevice) -> None:
-    with CudaEngine(centre_model(Centre(), window=1), host_device(), patience_s=600.0) as engine:
+    with CudaEngine(centre_model(Centre(), window=1), host_device(), max_wait_s=600.0) as engine:
         (future,) = Bench(engine).stream.push(flat(60, 0))
         assert future.result(timeout=30).pts == 0
 

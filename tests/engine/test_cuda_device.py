@@ -29,10 +29,10 @@ from streams import (
 from test_kernels import noise, read, written
 from torch import Tensor, nn
 
+from streamsr.engine.colour import TorchConverter
 from streamsr.engine.cuda.device import CudaDevice
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.cuda.kernels import KernelConverter, converter_on
-from streamsr.engine.planes import TorchConverter
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import resize
 from streamsr.networks.sliding import SlidingWindow
@@ -142,7 +142,7 @@ def test_recurrent_streams_keep_to_their_own_memory(cuda: torch.device, graphs: 
     ]
     network = Counting()
     model = on(cuda, counting_model(network))
-    with CudaEngine(model, CudaDevice(cuda, graphs=graphs), patience_s=0.02) as engine:
+    with CudaEngine(model, CudaDevice(cuda, graphs=graphs), max_wait_s=0.02) as engine:
         benches = [Bench(engine) for _ in clips]
         futures = [
             [bench.stream.push(frame)[0] for bench, frame in zip(benches, together, strict=True)]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from streamsr.core.events import Code
 from streamsr.engine.cuda.engine import CudaEngine
-from streamsr.engine.resample import scaled_plainly
+from streamsr.engine.resample import enlarge_frame
 
 
 class Spoilt(Centre):
@@ -48,7 +48,7 @@ class Hungry(Centre):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_not_finite_is_scaled_plainly(host_device: MakeDevice, value: float) -> None:
+def test_what_is_not_finite_is_enlarge_frame(host_device: MakeDevice, value: float) -> None:
     network = Spoilt(lambda picture: picture[:, 1, 1].fill_(value).sum())
     frames = [flat(level, n) for n, level in enumerate((90, 91, 220, 93))]
     frames[2].planes[0][4:9, 7:20] = 30
@@ -56,12 +56,12 @@ def test_what_is_not_finite_is_scaled_plainly(host_device: MakeDevice, value: fl
         bench = Bench(engine)
         made = bench.run(frames)
     assert [int(frame.planes[0][0, 0]) for frame in made] == [90, 91, 220, 93]
-    assert_same([made[2]], [scaled_plainly(frames[2], engine.model.facts.scale)])
+    assert_same([made[2]], [enlarge_frame(frames[2], engine.model.facts.scale)])
     assert [(event.code, event.stream) for event in bench.events] == [(Code.SR_FAILED, "cam")]
     assert bench.meter["failed"] == 1
 
 
-def test_what_the_network_fails_of_is_scaled_plainly(host_device: MakeDevice) -> None:
+def test_what_the_network_fails_of_is_enlarge_frame(host_device: MakeDevice) -> None:
     def fail(picture: Tensor) -> None:
         raise RuntimeError("cuDNN is unwell\nand says so at length")
 
@@ -84,7 +84,7 @@ def test_a_full_memory_halves_the_batch(
 ) -> None:
     network = Hungry(most)
     with CudaEngine(
-        centre_model(network, 1), host_device(), max_batch=8, patience_s=20.0
+        centre_model(network, 1), host_device(), max_batch=8, max_wait_s=20.0
     ) as engine:
         benches = [Bench(engine) for _ in range(8)]
         futures = [bench.stream.push(flat(60 + n, 0))[0] for n, bench in enumerate(benches)]
@@ -100,7 +100,7 @@ def test_a_memory_too_small_for_one_window_scales_plainly(host_device: MakeDevic
     with CudaEngine(centre_model(Hungry(0)), host_device()) as engine:
         bench = Bench(engine)
         made = bench.run(frames)
-    assert_same(made, [scaled_plainly(frame, engine.model.facts.scale) for frame in frames])
+    assert_same(made, [enlarge_frame(frame, engine.model.facts.scale) for frame in frames])
     assert bench.meter["failed"] == 5
     assert "out of memory" in bench.events[0].message
 
@@ -145,7 +145,7 @@ def test_a_memory_too_small_for_a_stream_is_tried_again(host_device: MakeDevice)
         made = [future.result() for frame in frames[:3] for future in bench.stream.push(frame)]
         device.capacity = 1 << 40
         made += bench.run(frames[3:])
-    assert_same(made[:3], [scaled_plainly(frame, engine.model.facts.scale) for frame in frames[:3]])
+    assert_same(made[:3], [enlarge_frame(frame, engine.model.facts.scale) for frame in frames[:3]])
     assert [int(frame.planes[0][0, 0]) for frame in made] == list(range(90, 98))
     assert bench.meter["failed"] == 3
     assert "the device's memory is full" in bench.events[0].message

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from streamsr.core.frame import Frame
 from streamsr.engine.cuda.engine import CudaEngine
-from streamsr.engine.resample import scaled_plainly
+from streamsr.engine.resample import enlarge_frame
 from streamsr.networks.contract import Memory
 
 
@@ -76,7 +76,7 @@ def test_streams_in_turn_do_not_see_each_others_memory(
 ) -> None:
     """The second stream begins when the first has a memory, and changes row as that ends."""
     network = Counting()
-    with CudaEngine(counting_model(network), host_device(delays), patience_s=0.02) as engine:
+    with CudaEngine(counting_model(network), host_device(delays), max_wait_s=0.02) as engine:
         first, second = Bench(engine), Bench(engine)
         futures: list[list[Future[Frame]]] = [[], []]
         for n in range(12):
@@ -141,7 +141,7 @@ def test_values_that_are_not_finite_end_the_chain_of_their_stream_alone(
     made = Piling(network).push(benches, clips)
     assert network.batches.count(2) >= 4
     assert [levels(frames) for frames in made] == [[60, 61, 220, 60, 61], [90, 91, 92, 93, 94]]
-    assert_same([made[0][2]], [scaled_plainly(bad[2], 2)])
+    assert_same([made[0][2]], [enlarge_frame(bad[2], 2)])
     assert [bench.meter["failed"] for bench in benches] == [1, 0]
     assert_same(made[0], of_cpu(counting_model(Counting()), bad))
 
@@ -189,7 +189,7 @@ def test_a_full_memory_halves_the_batch_and_loses_no_chain(
 ) -> None:
     network, count = Hungry(), 6
     with CudaEngine(
-        counting_model(network), host_device(), max_batch=count, patience_s=20.0
+        counting_model(network), host_device(), max_batch=count, max_wait_s=20.0
     ) as engine:
         benches = [Bench(engine) for _ in range(count)]
         for n in range(5):
@@ -206,7 +206,7 @@ FRAME = 18 * 32 * 4  # bytes that a network reads of one; it remembers a picture
 def test_a_memory_too_small_for_the_memories_of_a_batch(host_device: MakeDevice) -> None:
     """There is room for the windows of four streams, and for the pictures of two."""
     device, network = host_device(), Counting()
-    with CudaEngine(counting_model(network), device, patience_s=20.0, max_batch=4) as engine:
+    with CudaEngine(counting_model(network), device, max_wait_s=20.0, max_batch=4) as engine:
         benches = [Bench(engine) for _ in range(4)]
         device.capacity = 8 * FRAME
         for n in range(3):

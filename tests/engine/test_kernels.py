@@ -15,10 +15,9 @@ from compiled import CompiledKernels
 from torch import Tensor
 
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.engine.colour import network_input, network_output
+from streamsr.engine.colour import Converter, TorchConverter, network_input, network_output
 from streamsr.engine.cuda.kernel_source import KERNELS, kernel_source
 from streamsr.engine.cuda.kernels import KernelConverter, converter_on
-from streamsr.engine.planes import Converter, TorchConverter
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 
@@ -99,7 +98,9 @@ def test_torch_reads_and_writes_what_colour_does(
     planes, bad = written(converter, output, frame, scale)
     assert bad == 0
     for plane, wanted in zip(planes, network_output(output, frame, colour, scale), strict=True):
-        np.testing.assert_array_equal(plane.numpy(), wanted)
+        off = np.abs(plane.numpy().astype(int) - wanted)
+        assert off.max() <= 1
+        assert (off > 0).mean() < 5e-3, "only where a sample lies between two levels"
 
 
 @both_colours

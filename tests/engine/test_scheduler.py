@@ -8,9 +8,9 @@ from streamsr.engine.scheduler import Scheduler
 
 
 def filled(
-    max_batch: int, patience_s: float, *items: tuple[str, str, str, float]
+    max_batch: int, max_wait_s: float, *items: tuple[str, str, str, float]
 ) -> Scheduler[str]:
-    batcher: Scheduler[str] = Scheduler(max_batch, patience_s)
+    batcher: Scheduler[str] = Scheduler(max_batch, max_wait_s)
     for stream, group, item, now_s in items:
         batcher.add(stream, group, item, now_s)
     return batcher
@@ -81,10 +81,10 @@ def test_nobody_starves_and_every_stream_keeps_its_order() -> None:
     assert max(waits["calm"]) < 0.3
 
 
-@pytest.mark.parametrize(("batch", "patience_s"), [(0, 0.0), (1, -1.0)])
-def test_what_makes_no_sense_is_refused(batch: int, patience_s: float) -> None:
+@pytest.mark.parametrize(("batch", "max_wait_s"), [(0, 0.0), (1, -1.0)])
+def test_what_makes_no_sense_is_refused(batch: int, max_wait_s: float) -> None:
     with pytest.raises(ValueError, match="allowed is"):
-        Scheduler[str](batch, patience_s)
+        Scheduler[str](batch, max_wait_s)
 
 
 def test_who_takes_long_is_behind_those_who_do_not() -> None:

@@ -1,4 +1,4 @@
-"""Slots: whose turn it is; and in simulated time, that no turn comes too early or too late."""
+"""Slots: what waits for what; in simulated time, that no operation is too early or too late."""
 
 from collections.abc import Callable
 from random import Random
@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from simulation import STAGES, Simulation
 
-from streamsr.engine.cuda.slots import Lane, Phase, Slots, Step
+from streamsr.engine.cuda.slots import Lane, Operation, Phase, Slots
 
 SEEDS = range(16)
 DEVICE = {"device in", "device out"}
@@ -25,13 +25,13 @@ def test_a_slot_goes_round() -> None:
     assert slots.phase(0) is Phase.FREE
     assert [slots.take(), slots.take(), slots.take()] == [0, 1, None]
     assert slots.phase(0) is Phase.UPLOADING
-    assert slots.upload(0) == Step(Lane.UPLOAD, 0, ((0, Lane.COMPUTE),))
+    assert slots.upload(0) == Operation(Lane.UPLOAD, 0, ((0, Lane.COMPUTE),))
     assert slots.phase(0) is Phase.READY
     slots.upload(1)
     waits = ((0, Lane.UPLOAD), (1, Lane.UPLOAD), (0, Lane.DOWNLOAD))
-    assert slots.compute(0, [0, 1]) == Step(Lane.COMPUTE, 0, waits)
+    assert slots.compute(0, [0, 1]) == Operation(Lane.COMPUTE, 0, waits)
     assert slots.phase(0) is Phase.RUNNING
-    assert slots.download(0) == Step(Lane.DOWNLOAD, 0, ((0, Lane.COMPUTE),))
+    assert slots.download(0) == Operation(Lane.DOWNLOAD, 0, ((0, Lane.COMPUTE),))
     assert slots.phase(0) is Phase.DOWNLOADING
     slots.free(0)
     assert slots.take() == 0
@@ -58,7 +58,7 @@ def test_slots_come_back_in_the_order_they_were_freed() -> None:
         lambda slots: slots.download(0),
     ],
 )
-def test_a_step_out_of_turn_is_refused(wrong: Callable[[Slots], object]) -> None:
+def test_an_operation_out_of_order_is_refused(wrong: Callable[[Slots], object]) -> None:
     slots = Slots(2)
     slots.take()
     with pytest.raises(ValueError, match=r"slot \d: got (free|uploading), allowed is"):
@@ -83,7 +83,7 @@ def test_nothing_is_written_while_something_is_at_it(slots: int, window: int) ->
 
 @pytest.mark.parametrize("window", [1, 5])
 def test_the_device_is_safe_from_a_host_that_frees_too_early(window: int) -> None:
-    """The marks alone keep its memory; only pinned memory needs the host to have seen the end."""
+    """Dependencies keep its memory; pinned memory alone needs the host to have seen the end."""
     pinned = set()
     for seed in SEEDS:
         spans = timings(seed, 0.9)[1]

@@ -27,10 +27,10 @@ class Gate:
 
 @contextmanager
 def pool_of(
-    workers: int, max_batch: int, patience_s: float = 0
+    workers: int, max_batch: int, max_wait_s: float = 0
 ) -> Iterator[tuple[ThreadPool[str], Gate]]:
     gate = Gate()
-    batcher: Scheduler[str] = Scheduler(max_batch, patience_s)
+    batcher: Scheduler[str] = Scheduler(max_batch, max_wait_s)
     with ThreadPool(workers, batcher, gate.run, gate.abandoned.append) as pool:
         yield pool, gate
         gate.open.set()
@@ -56,7 +56,7 @@ def test_threads_work_side_by_side() -> None:
 
 
 def test_patience_ends_without_another_item() -> None:
-    with pool_of(1, 8, patience_s=0.05) as (pool, gate):
+    with pool_of(1, 8, max_wait_s=0.05) as (pool, gate):
         gate.open.set()
         pool.submit("a", "x", "a1")
         assert gate.begun.acquire(timeout=10)
@@ -64,7 +64,7 @@ def test_patience_ends_without_another_item() -> None:
 
 
 def test_leaving_abandons_what_still_waits() -> None:
-    with pool_of(1, 1, patience_s=60) as (pool, gate):
+    with pool_of(1, 1, max_wait_s=60) as (pool, gate):
         gate.open.set()
         pool.submit("a", "x", "a1")
         assert gate.begun.acquire(timeout=10), "a full batch is due at once"

@@ -131,7 +131,7 @@ def test_a_shipped_model_loses_little(name: str) -> None:
     quantised.quantise()
     lost, changed = [], []
     for number in (0, 40):
-        truth = torch.from_numpy(scene.picture(number)[0]).float()[None, None]
+        truth = torch.from_numpy(scene.frame(number)[0]).float()[None, None]
         low = resize(truth, Fraction(1, 4)).round().clamp(0, 255) / 255
         ours, whole = (network(low[None]) * 255 for network in (quantised, exact))
         lost.append(float(psnr(whole, truth) - psnr(ours, truth)))

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamsr.networks.contract import Finished, RecurrentNetwork
+from streamsr.networks.contract import RecurrentNetwork
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.fast import Fast
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample
-from streamsr.networks.sliding import SlidingWindow, WindowState
+from streamsr.networks.sliding import Finished, SlidingWindow, WindowState
 from streamsr.networks.window import mirrored_indices
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}  # a batch of windows may sum in another order than one

@@ -1,54 +1,39 @@
 """What the compute lane does with a batch: planes into rings, windows through the network, planes.
 
 Owns the network's static memory, by shape. It never waits, and does not decide when windows run
-nor which of them together, but that one that needs what another leaves must come after it.
+nor which of them together, only that one that needs what another leaves comes after it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from streamsr.core.frame import ColourTags, Frame
-from streamsr.core.metrics import Meter
-from streamsr.engine.cuda.device import Device, Stream
+from streamsr.engine.base import Job, network_failure
+from streamsr.engine.cuda.device import Device, DeviceStream
 from streamsr.engine.cuda.replays import Replays
-from streamsr.engine.cuda.track import SlotMemory, Track
+from streamsr.engine.cuda.track import DeviceTrack, SlotMemory, UploadedFrame
 from streamsr.networks.contract import Memory, RecurrentNetwork
 from streamsr.networks.sliding import SlidingWindow
 
-__all__ = ["Arrival", "Compute", "Job"]
+__all__ = ["Compute", "CudaJob"]
 
-SHAPES_KEPT = 4  # of windows: a camera that changes its size for ever must not fill the memory
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A frame that was uploaded and is not in its stream's ring yet."""
-
-    slot: int
-    position: int  # of the ring
-    tags: ColourTags
+SHAPES_KEPT = 4  # of windows: a camera that keeps changing its size must not fill the memory
 
 
 @dataclass(slots=True, eq=False)
-class Job:
-    """One picture to be made."""
+class CudaJob(Job):
+    """A frame whose window waits for its batch."""
 
-    track: Track
-    slot: int  # of the frame that it is made of
-    frame: Frame
-    arrivals: tuple[Arrival, ...]  # those that the ring needs before it holds the window
+    track: DeviceTrack
+    slot: int  # of the frame
+    arrivals: tuple[UploadedFrame, ...]  # those that the ring needs before it holds the window
     window: tuple[int, ...]  # positions of the ring
-    first: bool  # of a chain: the network knows nothing of the stream yet
-    meter: Meter
-    failed: Callable[[str], None]  # told when the frame is scaled plainly, and why
-    upscaled: Future[Frame] = field(default_factory=Future)
-    failure: str = ""  # why the network made no picture; set by the compute lane
+    starts_chain: bool  # the network knows nothing of the stream yet
+    failure: str = ""  # why the network gave nothing; set by the compute lane
 
     @property
     def memory(self) -> SlotMemory:
@@ -75,7 +60,9 @@ class _Memoryless(RecurrentNetwork[Tensor]):
 class Compute:
     """Runs ``model`` in the work of ``stream``."""
 
-    def __init__(self, model: SlidingWindow, device: Device, stream: Stream, rows: int) -> None:
+    def __init__(
+        self, model: SlidingWindow, device: Device, stream: DeviceStream, rows: int
+    ) -> None:
         self.pixels = _pixel_dtype(model.network)
         network = model.network
         self._network: RecurrentNetwork[Any] = (
@@ -87,13 +74,15 @@ class Compute:
         self._converter = device.converter(stream, model.facts, self.pixels)
         self._replays: dict[tuple[int, ...], Replays] = {}  # by (c, h, w), last used last
 
-    def prepare(self, track: Track) -> None:
-        """Give a new track its state, in the lane's work as all that fills memory. Raises
-        torch.OutOfMemoryError."""
+    def prepare(self, track: DeviceTrack) -> None:
+        """Allocates a new track's state, in the lane's work as all that fills memory.
+
+        Raises torch.OutOfMemoryError.
+        """
         track.state = self._network.fresh(1, *track.pixels[1:])
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Make the pictures of ``jobs``, whose windows are of one shape.
+    def run(self, jobs: Sequence[CudaJob]) -> None:
+        """Makes the outputs of ``jobs``, whose windows are of one shape.
 
         What the network fails of is left in the jobs. Raises what a new process alone can cure.
         """
@@ -106,21 +95,21 @@ class Compute:
                 _fail(jobs, error)
                 return
             rows = len(replays.windows)
-            for turn in _turns(jobs):
-                for start in range(0, len(turn), rows):
-                    self._run_part(replays, turn[start : start + rows])
+            for independent in _rounds(jobs):
+                for start in range(0, len(independent), rows):
+                    self._run_part(replays, independent[start : start + rows])
 
-    def _replays_of(self, track: Track) -> Replays:
+    def _replays_of(self, track: DeviceTrack) -> Replays:
         replays = self._replays.pop(track.pixels, None)
         if replays is None:
             if len(self._replays) >= SHAPES_KEPT:
-                self._stream.settle()  # a graph must not go while it runs
+                self._stream.synchronize()  # a graph must not be freed while it runs
                 del self._replays[next(iter(self._replays))]
             replays = Replays(self._network, self._device, self._rows, track.ring, track.state)
         self._replays[track.pixels] = replays
         return replays
 
-    def _run_part(self, replays: Replays, jobs: Sequence[Job]) -> None:
+    def _run_part(self, replays: Replays, jobs: Sequence[CudaJob]) -> None:
         for row, job in enumerate(jobs):
             self._arrive(job)
             replays.load(row, job.track.ring, job.window, job.track.state)
@@ -131,7 +120,7 @@ class Compute:
                 outputs, memory = replays.run(done, len(batch))
             except torch.OutOfMemoryError as error:
                 if len(batch) > 1:
-                    self._stream.settle()  # as above
+                    self._stream.synchronize()  # as above
                     replays.lower(len(batch) // 2)
                     continue
                 _fail(batch, error)
@@ -145,20 +134,19 @@ class Compute:
                     self._write(job, outputs[row])
             done += len(batch)
 
-    def _arrive(self, job: Job) -> None:
-        """Bring the track to where it holds the job's window and what that may know of those
-        before it: in order, as all that lane does."""
-        if job.first:
+    def _arrive(self, job: CudaJob) -> None:
+        """Brings the track to where it holds the job's window and its memory of those before it."""
+        if job.starts_chain:
             job.track.forget()
         for arrival in job.arrivals:
             source = job.track.memory[arrival.slot].source
             self._converter.read(source, arrival.tags, job.track.ring[arrival.position])
 
-    def _write(self, job: Job, output: Tensor) -> None:
-        height, width = job.memory.picture[0].shape[:2]
+    def _write(self, job: CudaJob, output: Tensor) -> None:
+        height, width = job.memory.output[0].shape[:2]
         output = output[:, :height, :width]
         memory, tags = job.memory, job.frame.colour
-        self._converter.write(output, memory.source, tags, memory.picture, memory.bad)
+        self._converter.write(output, memory.source, tags, memory.output, memory.bad)
 
 
 def _pixel_dtype(network: torch.nn.Module) -> torch.dtype:
@@ -170,19 +158,19 @@ def _pixel_dtype(network: torch.nn.Module) -> torch.dtype:
     return torch.float16 if first.dtype == torch.float16 else torch.float32
 
 
-def _turns(jobs: Sequence[Job]) -> list[list[Job]]:
-    """The jobs in turns: none needs what another of the same turn leaves."""
-    turns: defaultdict[int, list[Job]] = defaultdict(list)
-    turn: Counter[Track] = Counter()  # of the next job of each track
+def _rounds(jobs: Sequence[CudaJob]) -> list[list[CudaJob]]:
+    """The jobs in rounds: none needs what another of the same round leaves."""
+    rounds: defaultdict[int, list[CudaJob]] = defaultdict(list)
+    following: Counter[DeviceTrack] = Counter()  # the round of the next job of each track
     for job in jobs:
-        turns[turn[job.track]].append(job)
+        rounds[following[job.track]].append(job)
         if job.track.state:
-            turn[job.track] += 1
-    return list(turns.values())
+            following[job.track] += 1
+    return list(rounds.values())
 
 
-def _fail(jobs: Sequence[Job], error: RuntimeError) -> None:
-    """The jobs have no picture of the network's, and leave it nothing."""
+def _fail(jobs: Sequence[CudaJob], error: RuntimeError) -> None:
+    """Leaves the jobs without an output, and nothing of theirs to the windows after them."""
     for job in jobs:
         job.track.forget()
-        job.failure = f"the network failed: {str(error).splitlines()[0]}"
+        job.failure = network_failure(error)

@@ -1,7 +1,7 @@
 """The narrow seam to a device: streams, events, pinned memory and graphs.
 
 This file alone touches ``torch.cuda``. What the engine asks for, it asks for by the protocols, so
-that a test may give it streams that are threads (``tests/engine/threaded.py``).
+that a test may give it streams that are threads (``tests/engine/host_device.py``).
 """
 
 import logging
@@ -11,17 +11,17 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from streamsr.engine.colour import Converter
 from streamsr.engine.cuda.kernels import converter_on
-from streamsr.engine.planes import Converter
 from streamsr.networks.contract import Memory
 from streamsr.networks.facts import Facts
 
-__all__ = ["CudaDevice", "Device", "Event", "Forward", "Stream"]
+__all__ = ["CudaDevice", "Device", "DeviceEvent", "DeviceStream", "Forward"]
 
 logger = logging.getLogger("streamsr")
 
 Forward = Callable[[], tuple[Tensor, Memory]]
-"""Runs a network from static memory; gives its output, and what that leaves to the next frames.
+"""Runs a network from static memory; returns its output, and what that leaves to the next frame.
 
 Both hold until the next run, of this or any other graph.
 """
@@ -29,27 +29,27 @@ Both hold until the next run, of this or any other graph.
 WARM_UPS = 2  # runs before a capture: cuDNN chooses, kernels load, and neither can be captured
 
 
-class Event(Protocol):
-    """A point in a stream's work. One that was never recorded is passed at once."""
+class DeviceEvent(Protocol):
+    """A point in a stream's work. One that was never recorded has happened."""
 
     def synchronize(self) -> None:
-        """Block this thread until it is passed. Raises what the device failed of."""
+        """Blocks this thread until it has happened. Raises what the device failed of."""
 
 
-class Stream(Protocol):
-    """Work that a device does in order. Any thread may ask for some, and asking never blocks."""
+class DeviceStream(Protocol):
+    """Work that a device does in order. Any thread may launch some, without blocking."""
 
-    def wait(self, event: Event) -> None:
-        """Let the work after this wait for ``event``, as it was recorded last until now."""
+    def wait_event(self, event: DeviceEvent) -> None:
+        """Makes all later work wait for ``event``, as it was recorded last until now."""
 
-    def do(self, work: Callable[[], None]) -> None:
-        """Let the device do what ``work`` calls torch for."""
+    def launch(self, work: Callable[[], None]) -> None:
+        """Launches what ``work`` calls torch for."""
 
-    def record(self, event: Event) -> None:
-        """Let ``event`` be passed when the work before this is done."""
+    def record_event(self, event: DeviceEvent) -> None:
+        """Makes ``event`` happen when the work before this is done."""
 
-    def settle(self) -> None:
-        """Block until what was asked for is done: seldom, and only in the stream's own work."""
+    def synchronize(self) -> None:
+        """Blocks until what was launched is done: seldom, and only in the stream's own work."""
 
 
 class Device(Protocol):
@@ -59,9 +59,9 @@ class Device(Protocol):
     def place(self) -> torch.device:
         """Where torch knows it."""
 
-    def stream(self) -> Stream: ...
+    def stream(self) -> DeviceStream: ...
 
-    def event(self) -> Event: ...
+    def event(self) -> DeviceEvent: ...
 
     def pinned(self, size: int) -> Tensor:
         """Host memory that the device copies from and to by itself: (size,) uint8."""
@@ -70,13 +70,13 @@ class Device(Protocol):
         """Device memory of any content. No kernel writes it: streams need not wait for one."""
 
     def graph(self, forward: Forward) -> Forward:
-        """Give ``forward`` recorded as a graph, or as it is where that cannot be.
+        """Returns ``forward`` recorded as a graph, or as it is where that cannot be.
 
         Called in a stream's work. Raises what ``forward`` raises.
         """
 
-    def converter(self, stream: Stream, facts: Facts, pixels: torch.dtype) -> Converter:
-        """What converts planes in the work of ``stream``."""
+    def converter(self, stream: DeviceStream, facts: Facts, pixels: torch.dtype) -> Converter:
+        """Returns what converts planes in the work of ``stream``."""
 
 
 class CudaStream:
@@ -85,19 +85,19 @@ class CudaStream:
     def __init__(self, device: torch.device) -> None:
         self.cuda = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
-    def wait(self, event: Event) -> None:
+    def wait_event(self, event: DeviceEvent) -> None:
         assert isinstance(event, torch.cuda.Event)  # the engine asked this file for it
         self.cuda.wait_event(event)
 
-    def do(self, work: Callable[[], None]) -> None:
+    def launch(self, work: Callable[[], None]) -> None:
         with torch.cuda.stream(self.cuda):
             work()
 
-    def record(self, event: Event) -> None:
+    def record_event(self, event: DeviceEvent) -> None:
         assert isinstance(event, torch.cuda.Event)
         self.cuda.record_event(event)
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         self.cuda.synchronize()
 
 
@@ -115,10 +115,10 @@ class CudaDevice:
         self._pool = torch.cuda.graph_pool_handle()
         self._capturing = CudaStream(self.place)
 
-    def stream(self) -> Stream:
+    def stream(self) -> DeviceStream:
         return CudaStream(self.place)
 
-    def event(self) -> Event:
+    def event(self) -> DeviceEvent:
         # blocking, or a thread that waits would keep a core busy
         return torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
 
@@ -157,6 +157,6 @@ class CudaDevice:
 
         return replay
 
-    def converter(self, stream: Stream, facts: Facts, pixels: torch.dtype) -> Converter:
+    def converter(self, stream: DeviceStream, facts: Facts, pixels: torch.dtype) -> Converter:
         assert isinstance(stream, CudaStream)
         return converter_on(stream.cuda, facts.colour, facts.scale, pixels)

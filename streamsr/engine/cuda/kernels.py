@@ -1,4 +1,4 @@
-"""The conversions of ``planes.py`` as CUDA kernels: each frame's planes in one or two launches.
+"""The conversions of ``colour.py`` as CUDA kernels: each frame's planes in one or two launches.
 
 Owns what each kernel is given; ``launch`` runs it. CuPy compiles the source for the device at
 hand with NVRTC and launches it on torch's stream: torch and CuPy never wait for each other.
@@ -13,15 +13,9 @@ import torch
 from torch import Tensor
 
 from streamsr.core.frame import ColourTags
+from streamsr.engine.colour import Converter, Planes, TorchConverter, spans
 from streamsr.engine.cuda.kernel_source import KERNELS, kernel_source
-from streamsr.engine.planes import (
-    Converter,
-    Planes,
-    TorchConverter,
-    chroma_is_left,
-    chroma_shift,
-    spans,
-)
+from streamsr.engine.resample import chroma_is_left, chroma_shift
 from streamsr.networks.facts import Colour
 
 __all__ = ["KernelConverter", "Launch", "converter_on"]
@@ -73,9 +67,9 @@ class KernelConverter:
 
     def _luma_out(self, output: Tensor, tags: ColourTags, out: Planes, bad: Tensor) -> None:
         height, width = out[0].shape
-        picture = (_address(output), *_ints(*output.stride()[1:]))
+        pixels = (_address(output), *_ints(*output.stride()[1:]))
         plane = (_address(out[0]), *_ints(height, width, tags.full_range))
-        self._launch("luma_out", (width, height, 1), (*picture, *plane, _address(bad)))
+        self._launch("luma_out", (width, height, 1), (*pixels, *plane, _address(bad)))
 
     def _chroma_scaled(self, source: Planes, tags: ColourTags, out: Planes) -> None:
         rows, columns = out[1].shape
@@ -89,19 +83,19 @@ class KernelConverter:
         rows, columns = out[1].shape
         black, luma_span, chroma_span = spans(tags)
         plane, *steps = output.stride()
-        picture = (_address(output), np.int64(plane), *_ints(*steps))
+        pixels = (_address(output), np.int64(plane), *_ints(*steps))
         levels = _floats(black, luma_span, *tags.kr_kb)
         luma = (_address(out[0]), *_ints(height, width), *levels, _address(bad))
-        self._launch("rgb_to_luma", (width, height, 1), (*picture, *luma))
+        self._launch("rgb_to_luma", (width, height, 1), (*pixels, *luma))
         levels = _floats(chroma_is_left(tags) * -0.5, chroma_span, *tags.kr_kb)
         chroma = (*_ints(height, width), *map(_address, out[1:]), *levels)
-        self._launch("rgb_to_chroma", (columns, rows, 1), (*picture, *chroma))
+        self._launch("rgb_to_chroma", (columns, rows, 1), (*pixels, *chroma))
 
 
 def converter_on(
     stream: torch.cuda.Stream, colour: Colour, scale: int, pixels: torch.dtype
 ) -> Converter:
-    """Give the quickest converter for the stream's device: kernels, or torch's where CuPy is not.
+    """Returns the quickest converter on the stream's device: kernels, or torch's without CuPy.
 
     ``pixels`` is the dtype of what a network reads, float32 or float16.
     """
@@ -117,7 +111,7 @@ def converter_on(
 
 
 def _cupy_launch(stream: torch.cuda.Stream, *, half: bool) -> Launch:
-    """Compile the kernels for the stream's device; give what launches them on the stream."""
+    """Compiles the kernels for the stream's device; returns what launches them on the stream."""
     import cupy  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
     device, current = cupy.cuda.Device(stream.device.index), cupy.cuda.Stream.from_external(stream)

@@ -23,8 +23,8 @@ class Replays:
     """Runs ``network`` on batches of up to ``rows`` windows, each of another stream.
 
     Those are like ``ring``, (window, c, h, w), and what it remembers of a stream like ``state``.
-    Where the device has not the memory for so many, it is tried with half as many, and so on.
-    Everything here is called in the work of one stream, but for the constructor.
+    Where the device has not the memory for so many, half as many are tried, and so on. Everything
+    here is called in the work of one CUDA stream, but for the constructor.
     """
 
     def __init__(
@@ -42,15 +42,15 @@ class Replays:
         self.limit = len(self.windows)  # windows that run as one batch; less once memory is short
 
     def load(self, row: int, ring: Tensor, positions: Sequence[int], state: Memory) -> None:
-        """Copy a window into a row, out of a ring (positions, c, h, w), and its stream's state."""
+        """Copies a window out of a ring (positions, c, h, w) into a row, its stream's state too."""
         for place, position in enumerate(positions):
             self.windows[row, place].copy_(ring[position])
         for memory, kept in zip(self._memory, state, strict=True):
             memory[row].copy_(kept[0])
 
     def run(self, start: int, rows: int) -> tuple[Tensor, Memory]:
-        """Run ``rows`` windows from row ``start`` on; give (rows, c, s*h, s*w) float32, and what
-        they leave: zeros where that row is not finite.
+        """Runs ``rows`` windows from row ``start`` on; returns (rows, c, s*h, s*w) float32, and
+        what they leave: zeros where that row is not finite.
 
         Both hold until the next run. Windows before ``start`` are used up; ``start`` is 0 or at
         least ``rows``. Raises torch.OutOfMemoryError, then ``start`` may be run again.
@@ -63,7 +63,7 @@ class Replays:
         return self._forwards[rows]()
 
     def lower(self, limit: int) -> None:
-        """Run at most ``limit`` windows as one batch from now on: the memory is short."""
+        """Runs at most ``limit`` windows as one batch from now on: the memory is short."""
         self.limit = limit
         self._forwards = {n: run for n, run in self._forwards.items() if n <= limit}
         logger.warning("the device's memory is full: at most %d windows run as one batch", limit)

@@ -1,10 +1,11 @@
-"""A stream's memory on a device while its pictures have one size: slots, a ring of pixels, a state.
+"""A stream's memory on a device while its frames have one layout: slots, a ring, a state.
 
 Owns where a frame's planes lie, on the host and on the device, and what the network remembers of
-the stream; nothing here runs a network or decides an order. A stream whose pictures change gets a
-new track, and the old one goes when its last frame has come out.
+the stream; nothing here runs a network or launches work. A stream whose frames change gets a new
+track, and the old one is freed when its last frame has come out.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
@@ -14,16 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamsr.core.frame import Frame, Plane
-from streamsr.engine.cuda.device import Device, Event
+from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.engine.colour import Planes
+from streamsr.engine.cuda.device import Device, DeviceEvent
 from streamsr.engine.cuda.slots import Lane, Slots
-from streamsr.engine.planes import Planes
 from streamsr.networks.contract import Memory
 from streamsr.networks.facts import Facts
+from streamsr.networks.window import Window
 
-__all__ = ["Layout", "SlotMemory", "Track"]
+__all__ = ["DeviceTrack", "Layout", "SlotMemory", "UploadedFrame"]
 
-HEADER = 16  # bytes before a finished picture: whether it is any good
+HEADER = 16  # bytes before a finished frame: whether all its values are finite
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class Layout:
 
 
 class SlotMemory:
-    """One slot: a frame's planes and those of its picture, on the host and on the device."""
+    """One slot: a frame's planes and its output's, on the host and on the device."""
 
     def __init__(self, device: Device, before: Layout, after: Layout) -> None:
         self._filled = device.pinned(before.bytes)
@@ -75,13 +77,13 @@ class SlotMemory:
         self._to_fill = [plane.numpy() for plane in before.views(self._filled)]
         self._to_take = [plane.numpy() for plane in after.views(self._fetched[HEADER:])]
         self.source = before.views(self._arrived)
-        self.picture = after.views(self._made[HEADER:])
+        self.output = after.views(self._made[HEADER:])
         self.bad = self._made[:4].view(torch.int32)  # (1,): see ``Converter.write``
         self._is_bad = self._fetched[:4].view(torch.int32)
-        self.events: dict[Lane, Event] = {lane: device.event() for lane in Lane}
+        self.events: dict[Lane, DeviceEvent] = {lane: device.event() for lane in Lane}
 
     def fill(self, frame: Frame) -> None:
-        """The host's part before the upload."""
+        """Copies a frame into pinned memory: the host's part, before the upload."""
         for into, plane in zip(self._to_fill, frame.planes, strict=True):
             np.copyto(into, plane)
 
@@ -92,7 +94,7 @@ class SlotMemory:
         self._fetched.copy_(self._made, non_blocking=True)
 
     def taken(self) -> tuple[Plane, ...] | None:
-        """The host's part after the download: the picture's planes, None of one that is bad.
+        """Returns the output's planes, None where it is not finite: the host's part, at the end.
 
         Copies, since a frame may be kept for as long as its receiver likes, and the slot may not.
         """
@@ -101,10 +103,19 @@ class SlotMemory:
         return tuple(plane.copy() for plane in self._to_take)
 
 
-class Track:
+@dataclass(frozen=True, slots=True)
+class UploadedFrame:
+    """A frame that was uploaded and is not in its stream's ring yet."""
+
+    slot: int
+    position: int  # of the ring
+    tags: ColourTags
+
+
+class DeviceTrack:
     """What one stream has on the device while its frames have ``layout``.
 
-    ``ahead`` frames may be under way beside those that wait for their window to be whole.
+    ``ahead`` frames may be in flight beside those whose window is not complete yet.
     """
 
     def __init__(
@@ -118,13 +129,17 @@ class Track:
         self.memory = [SlotMemory(device, layout, after) for _ in range(count)]
         self.ring = device.empty((facts.window, *self.pixels), pixels)
         self.state: Memory = ()  # what the newest window left to the next; see Compute.prepare
+        self.window = Window(facts.window, facts.lookahead)  # positions of the ring
+        self.arrivals: list[UploadedFrame] = []  # no job's yet
+        self.pending: deque[int] = deque()  # slots whose window is not complete
+        self.starts_chain = True  # the next window has nothing to do with those before it
 
     def remember(self, memory: Memory, row: int) -> None:
-        """Keep what a window of the stream left: its row of a batch's."""
+        """Keeps what a window of the stream left: its row of a batch's."""
         for kept, left in zip(self.state, memory, strict=True):
             kept[0].copy_(left[row])
 
     def forget(self) -> None:
-        """Let the stream's next window begin a chain."""
+        """Makes the stream's next window the first of a chain."""
         for kept in self.state:
             kept.zero_()

@@ -1,0 +1,49 @@
+"""The CPU engine of models that are a filter: a frame's planes are resized as they are."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+
+from streamsr.core.events import Emit
+from streamsr.core.frame import Frame
+from streamsr.core.metrics import Meter
+from streamsr.engine.base import EngineStream
+from streamsr.engine.cpu import CpuEngine, CpuJob
+from streamsr.engine.resample import enlarge_frame
+from streamsr.networks.resample import Resample
+
+__all__ = ["CpuResampleEngine", "ResampleStream"]
+
+
+class CpuResampleEngine(CpuEngine):
+    """A model whose network is ``Resample``; frames are resized in ``pool``."""
+
+    def stream(
+        self, name: str, meter: Meter, emit: Emit, *, beside: EngineStream | None = None
+    ) -> EngineStream:
+        return ResampleStream(self, name, meter, emit, beside)
+
+    def run(self, jobs: Sequence[CpuJob]) -> None:
+        """Resizes frames, and settles every job's future."""
+        network = self.model.network
+        assert isinstance(network, Resample)
+        for job in jobs:
+            with job.stream.meter.stage("network"):
+                upscaled = enlarge_frame(job.frame, network.scale, network.kernel)
+            job.upscaled.set_result(upscaled)
+
+
+class ResampleStream(EngineStream):
+    """One stream through the engine: no frame has to do with another."""
+
+    _engine: CpuResampleEngine
+
+    def push(self, frame: Frame) -> list[Future[Frame]]:
+        """Takes a frame; returns its future."""
+        return self._take(frame)
+
+    def flush(self) -> list[Future[Frame]]:
+        """Returns nothing: no frame is ever pending."""
+        return []
+
+    def _take(self, frame: Frame) -> list[Future[Frame]]:
+        return [self._engine.submit(CpuJob(self, frame, self._engine))]
