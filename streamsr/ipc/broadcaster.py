@@ -13,7 +13,7 @@ from streamsr.ipc.messages import StreamFormat
 
 __all__ = ["Broadcaster", "EndOfStream", "Subscriber", "Subscription"]
 
-KEYFRAME_INTERVAL_S = 0.5  # a keyframe costs every subscriber bandwidth, whoever asked for it
+KEYFRAME_INTERVAL_S = 0.5  # a keyframe costs every subscriber bandwidth, whichever asked for it
 
 
 class EndOfStream(Exception):  # noqa: N818 - an end is not a failure

@@ -27,14 +27,14 @@ READ = """() => ["before", "after"].map((id) => {
   const { width, height } = canvas;
   const { data } = context.getImageData(0, 0, width, Math.ceil(height / 6));
   const green = (x, y) => data[4 * (Math.floor(y) * width + Math.floor(x)) + 1];
-  let word = 0;
+  let bits = 0;
   for (let column = 0; column < 16; column += 1) {
     const x = ((column + 0.5) * width) / 24;
     const upper = green(x, height / 24), lower = green(x, height / 8);
     if (Math.abs(upper - lower) < 64) return -1;
-    word = 2 * word + (upper > lower);
+    bits = 2 * bits + (upper > lower);
   }
-  return word;
+  return bits;
 })"""
 # The same at each of the browser's next repaints.
 SAMPLES = f"""(count) => new Promise((done) => {{
@@ -74,7 +74,7 @@ async def test_both_sides_show_the_same_frame(page: Page, tmp_path: Path) -> Non
         assert boxes[0]["y"] == pytest.approx(boxes[1]["y"])
         shot = tmp_path / "page.png"
         await page.screenshot(path=shot)
-        assert shot.stat().st_size > 50_000, "a picture is on it"
+        assert shot.stat().st_size > 50_000, "frames are on it"
         assert page.complaints == []
 
 
@@ -111,7 +111,7 @@ async def test_it_works_from_the_keyboard(page: Page) -> None:
         assert await page.locator("#mute").get_attribute("aria-pressed") == "false"
         await page.keyboard.press("s")
         boxes = [await page.locator(f"#{name}").bounding_box() for name in ("before", "after")]
-        assert boxes[0] == boxes[1], "one picture over the other"
+        assert boxes[0] == boxes[1], "one canvas over the other"
         at = float(await page.locator("#split").input_value())
         await page.keyboard.press("ArrowLeft")
         assert float(await page.locator("#split").input_value()) < at
@@ -191,13 +191,13 @@ async def test_it_says_what_runs_and_where_it_goes(page: Page, tmp_path: Path) -
             assert (
                 await page.locator("#outputs li").first.get_attribute("title") == outputs[0].target
             )
-            text = await page.locator("#stepped").text_content()
+            text = await page.locator("#fallback").text_content()
             assert text == "Stepped down to edvr-s-x4: edvr-m-x4 did not keep up."
             href = await page.locator("#hls").get_attribute("href")
             assert href == f"{server.url}hls/camera/index.m3u8"
             broadcast.wanted = "edvr-s-x4"
             outputs.clear()
-            await page.wait_for_function("() => !document.getElementById('stepped').textContent")
+            await page.wait_for_function("() => !document.getElementById('fallback').textContent")
             assert await page.locator("#outputs li").count() == 0
             assert page.complaints == []
 

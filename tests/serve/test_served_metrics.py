@@ -2,15 +2,18 @@
 
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import aiohttp
 import pytest
 from broadcast import Broadcast
+from peers.waiting import until
 from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics
 from viewer import Viewer
 
 from streamsr.core.events import Code
+from streamsr.core.packet import Packet, Track
 from streamsr.core.redact import protect
 from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
@@ -174,3 +177,17 @@ async def test_viewers_are_counted(http: aiohttp.ClientSession) -> None:
         samples = await scrape(http, server)
         assert samples['streamsr_viewers{stream="camera"}'] == 2
         assert samples['streamsr_viewers{stream="other"}'] == 0
+
+
+async def test_what_viewers_are_not_sent_is_counted(http: aiohttp.ClientSession) -> None:
+    broadcast, name = Broadcast(), 'streamsr_viewer_dropped_packets_total{stream="camera"}'
+    async with Server({"camera": broadcast.served}) as server:
+        async with Viewer(http, server.url):
+            await until(lambda: len(broadcast.broadcaster) == 1)
+            for number in range(3):  # a viewer hears nothing before the first frame
+                broadcast.broadcaster.publish(
+                    Packet(Track.OPUS, b"", number, Fraction(1, 50), keyframe=True)
+                )
+            assert (await scrape(http, server))[name] == 3
+        await until(lambda: server.viewers == 0)
+        assert (await scrape(http, server))[name] == 3

@@ -99,7 +99,7 @@ async def test_viewers_share_one_encode(
         assert broadcast.keyframes <= 3
 
 
-async def test_a_late_joiner_does_not_wait_for_a_picture(http: aiohttp.ClientSession) -> None:
+async def test_a_late_joiner_does_not_wait_for_a_frame(http: aiohttp.ClientSession) -> None:
     async with (
         Broadcast() as broadcast,  # its keyframes are 10 s apart, unless asked for
         Server({"camera": broadcast.served}) as server,
@@ -115,7 +115,7 @@ async def test_a_late_joiner_does_not_wait_for_a_picture(http: aiohttp.ClientSes
             assert time.monotonic() - begun_s < 4  # it was asked for
 
 
-async def test_picture_loss_asks_for_a_keyframe(http: aiohttp.ClientSession) -> None:
+async def test_a_lost_frame_asks_for_a_keyframe(http: aiohttp.ClientSession) -> None:
     async with (
         Broadcast() as broadcast,
         Server({"camera": broadcast.served}) as server,
@@ -125,7 +125,7 @@ async def test_picture_loss_asks_for_a_keyframe(http: aiohttp.ClientSession) -> 
         keyframes, requests = broadcast.keyframes, broadcast.requests
         begun_s = time.monotonic()
         for _ in range(50):
-            await viewer.lose_pictures()
+            await viewer.lose_frames()
         await until(lambda: broadcast.keyframes > keyframes)
         await viewer.frame()
         await until(lambda: broadcast.requests > requests)
@@ -151,7 +151,7 @@ async def test_leaving_frees(http: aiohttp.ClientSession) -> None:
         await viewer.ended()
 
 
-async def test_hanging_up_frees(http: aiohttp.ClientSession) -> None:
+async def test_closing_the_connection_frees(http: aiohttp.ClientSession) -> None:
     async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
         async with Viewer(http, server.url) as viewer:
             await viewer.frame()

@@ -60,7 +60,7 @@ class Viewer:
         return [transceiver.receiver.track for transceiver in self.transceivers]
 
     async def frame(self, track: int = 0) -> av.VideoFrame:
-        """The next picture of a track."""
+        """The next frame of a track."""
         async with asyncio.timeout(5):
             return await self.tracks[track].recv()
 
@@ -72,8 +72,8 @@ class Viewer:
         except MediaStreamError:
             pass
 
-    async def lose_pictures(self) -> None:
-        """Report to the server that a picture of the first track was lost (PLI)."""
+    async def lose_frames(self) -> None:
+        """Report to the server that a frame of the first track was lost (PLI)."""
         ssrc = next(
             int(line.removeprefix("a=ssrc:").split()[0])
             for line in self.answer.splitlines()
@@ -82,7 +82,7 @@ class Viewer:
         await self.transceivers[0].receiver._send_rtcp_pli(ssrc)
 
     def vanish(self) -> None:
-        """Drop off the network without a goodbye."""
+        """Drop off the network without closing the connection."""
         ice = self.transceivers[0].receiver.transport.transport
         for protocol in ice._connection._protocols:
             protocol.transport.abort()

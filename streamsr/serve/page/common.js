@@ -57,6 +57,6 @@ export const sizes = (status) =>
   (status.input && status.output ? `${size(status.input)} → ${size(status.output)}` : "–");
 
 /** Whether another model runs than the one that was asked for, in words. */
-export const stepped = (status) =>
+export const fallback = (status) =>
   (status.wanted && status.model && status.wanted !== status.model
     ? `Stepped down to ${status.model}: ${status.wanted} did not keep up.` : "");

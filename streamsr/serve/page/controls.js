@@ -1,4 +1,4 @@
-// Buttons and keys: split view, sound, full screen.
+// Buttons and keys: split view, audio, full screen.
 
 import { $ } from "./common.js";
 

@@ -1,6 +1,6 @@
 // All cameras at a glance: a snapshot of each, renewed now and then, and its state.
 
-import { $, measure, named, ours, poll, sizes, stepped, WORDS } from "./common.js";
+import { $, measure, named, ours, poll, sizes, fallback, WORDS } from "./common.js";
 
 const STILL_MS = 3000; // between two snapshots of one camera
 
@@ -27,7 +27,7 @@ class Card {
     this.part("size").textContent = sizes(status);
     this.part("model").textContent = status.model || "–";
     const away = status.state !== "live";
-    this.part("note").textContent = (away && status.message) || stepped(status);
+    this.part("note").textContent = (away && status.message) || fallback(status);
     if (status.aspect > 0) this.element.style.setProperty("--aspect", status.aspect);
     if (status.snapshot && status.state === "live" && !document.hidden) this.renew();
   }
@@ -37,12 +37,12 @@ class Card {
     if (this.asking || performance.now() - this.askedMs < STILL_MS) return;
     this.asking = true;
     this.askedMs = performance.now();
-    const picture = new Image();
-    picture.alt = "";
-    picture.src = named("snapshot", this.name, `.jpg?${Date.now()}`);
+    const image = new Image();
+    image.alt = "";
+    image.src = named("snapshot", this.name, `.jpg?${Date.now()}`);
     try {
-      await picture.decode();
-      this.part("still").replaceChildren(picture);
+      await image.decode();
+      this.part("still").replaceChildren(image);
     } catch {
       // There is none now: the old one stays.
     }

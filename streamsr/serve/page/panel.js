@@ -1,6 +1,6 @@
 // What the page says: the stream's status once a second, and the connection's troubles.
 
-import { $, measure, named, poll, size, sizes, stepped, WORDS } from "./common.js";
+import { $, measure, named, poll, size, sizes, fallback, WORDS } from "./common.js";
 
 const BANNERS = {
   starting: "Waiting for the first picture",
@@ -37,7 +37,7 @@ export class Panel {
     $("input").textContent = size(status.input);
     $("output").textContent = size(status.output);
     $("size").textContent = sizes(status);
-    $("stepped").textContent = stepped(status);
+    $("fallback").textContent = fallback(status);
     $("outputs").replaceChildren(...status.outputs.map(item));
     $("hls").href = named("hls", this.stream, "/index.m3u8");
     $("hls").hidden = !status.hls;
@@ -73,8 +73,8 @@ function item(output) {
   element.className = "state";
   element.dataset.state = output.state;
   element.title = output.target;
-  const word = { ...WORDS, down: "away, trying again" }[output.state] ?? output.state;
+  const text = { ...WORDS, down: "away, trying again" }[output.state] ?? output.state;
   const dropped = output.dropped ? `, ${output.dropped} packets dropped` : "";
-  element.textContent = `${output.name}: ${word}${dropped}`;
+  element.textContent = `${output.name}: ${text}${dropped}`;
   return element;
 }
