@@ -114,7 +114,7 @@ def _write_clip(path: Path, width: int, height: int, frames: int) -> None:
     writer = FileWriter(path)
     for number in range(frames):
         pts = round(number / rate / TICKS)
-        frame = Frame(scene.picture(number), ColourTags(1, 1, 1), pts, TICKS)
+        frame = Frame(scene.frame(number), ColourTags(1, 1, 1), pts, TICKS)
         encoder = encoder or VideoEncoder(EncoderSettings(), frame, rate, Fraction(1))
         for encoded in encoder.encode(frame):
             assert encoded.pts is not None

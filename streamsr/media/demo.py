@@ -9,14 +9,14 @@ import av
 
 from streamsr.core.clock_sync import TICKS
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.media.scene import SOUND_RATE, Scene
+from streamsr.media.scene import AUDIO_RATE, Scene
 from streamsr.media.source import AudioFrame, Item, SourceInfo
 
 __all__ = ["DemoSource"]
 
 
 class DemoSource:
-    """Delivers picture ``n`` of the scene ``n / rate`` seconds after it was opened."""
+    """Delivers frame ``n`` of the scene ``n / rate`` seconds after it was opened."""
 
     live = True
     name = "demo"
@@ -24,7 +24,7 @@ class DemoSource:
     down = False
 
     def __init__(self, scene: Scene | None = None) -> None:
-        self._scene = scene  # None: drawn once it is wanted, which takes half a second
+        self._scene = scene  # None: opened once it is wanted
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         scene = self._scene or Scene()
@@ -42,7 +42,7 @@ class DemoSource:
         while not stop.wait(max(0.0, start + float(number / rate) - monotonic())):
             time_s = float(number / rate)
             yield Frame(
-                planes=scene.picture(number),
+                planes=scene.frame(number),
                 colour=ColourTags(1, 1, 1),
                 pts=round(time_s / TICKS),
                 time_base=TICKS,
@@ -50,6 +50,6 @@ class DemoSource:
                 discontinuous=number == 0,
             )
             samples = av.AudioFrame.from_ndarray(scene.audio(number)[None], "s16", "mono")
-            samples.sample_rate = SOUND_RATE
+            samples.sample_rate = AUDIO_RATE
             yield AudioFrame(time_s, "pcm_s16le", samples=samples)
             number += 1

@@ -1,50 +1,55 @@
-"""The demo's built-in scene: a town that a camera pans along, with a counter, a clock and audio.
+"""The built-in scene: a town that a camera pans along, with a counter, a clock and audio.
 
-Pure and deterministic: a picture and its audio are functions of their number alone. Nothing is
-footage: the world is drawn here, once, and shrunk as a lens would.
+Deterministic: a frame and its audio are functions of their number alone. The town is a clip that
+``tools/render_demo.py`` renders; it ends where it begins. Counter, clock and audio are made here.
 """
 
+from __future__ import annotations  # av.Packet is generic in its stubs alone
+
+from collections.abc import Iterator
+from itertools import count, islice
+from pathlib import Path
+
+import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.core.frame import Plane
-from streamsr.media.glyphs import DIGITS, LINES, burn_in, read_counter
-from streamsr.media.town import WORLD
+from streamsr.media.counter import DIGITS, burn_in
+from streamsr.media.pixels import planes_of
 
-__all__ = ["SOUND_RATE", "Scene", "read_counter"]
+__all__ = ["AUDIO_RATE", "Scene"]
 
-SOUND_RATE = 48_000
+AUDIO_RATE = 48_000
 """Samples a second."""
+CLIP = Path(__file__).with_name("demo.mp4")
+CLIP_RATE = 25
 
 
 class Scene:
-    """The scene at a size, both in pixels and at least 2, and a whole number of pictures a second.
+    """The scene at a size, both in pixels and at least 2, and a whole number of frames a second.
 
-    Costs about half a second and 30 MB to make at 320x180, and in proportion to the area elsewhere.
+    It is the clip's at 320x180, and resized from it elsewhere. Not for several threads at once.
     """
 
-    def __init__(self, width: int = 320, height: int = 180, rate: int = 25) -> None:
+    def __init__(self, width: int = 320, height: int = 180, rate: int = CLIP_RATE) -> None:
         self.width, self.height, self.rate = width, height, rate
-        self._bands = [(band, band.layers(width, height)) for band in WORLD]
+        self._clip = _Clip()
         self._audio = _tune()
 
-    def picture(self, number: int) -> tuple[Plane, Plane, Plane]:
-        """(Y, Cb, Cr) of 4:2:0 in 8 bits, BT.709 of limited range, chroma sited left."""
-        height, width = (n + n % 2 for n in (self.height, self.width))
-        planes = [np.empty((height // r, width // r), np.uint16) for r in (1, 2, 2)]
-        time_s = number / self.rate
-        for band, layers in self._bands:
-            layer = layers[int(time_s * band.steps_s) % len(layers)]
-            pixels = (band.start + band.speed * time_s) * self.height / LINES
-            layer.paste(planes, round(pixels * layer.fine))
-        y, u, v = (plane.astype(np.uint8) for plane in planes)
+    def frame(self, number: int) -> tuple[Plane, Plane, Plane]:
+        """Returns (Y, Cb, Cr) of 4:2:0 in 8 bits: BT.709 of limited range, chroma sited left."""
+        luma, *chroma = self._clip.planes(number * CLIP_RATE // self.rate)
+        half = (-(-self.width // 2), -(-self.height // 2))
+        y = _resized(luma, (self.width, self.height), 235)
+        u, v = (_resized(plane, half, 240) for plane in chroma)
         burn_in((y, u, v), self._lines(number), max(1 - number % self.rate / self.rate * 6, 0.1))
-        half = (slice(-(-self.height // 2)), slice(-(-self.width // 2)))
-        return y[: self.height, : self.width], u[half], v[half]
+        return y, u, v
 
     def audio(self, number: int) -> NDArray[np.int16]:
-        """The samples of a picture's time, mono: as many as lie in it."""
-        start, end = (n * SOUND_RATE // self.rate for n in (number, number + 1))
+        """Returns the samples of a frame's time, mono: as many as lie in it."""
+        start, end = (n * AUDIO_RATE // self.rate for n in (number, number + 1))
         return self._audio[np.arange(start, end) % len(self._audio)]
 
     def _lines(self, number: int) -> tuple[str, str]:
@@ -54,23 +59,64 @@ class Scene:
         return f"{number % 10**DIGITS:06}", clock
 
 
+class _Clip:
+    """The clip, decoded frame after frame and over again. Another order costs a search."""
+
+    def __init__(self) -> None:
+        decoder = av.CodecContext.create("h264", "r")
+        assert isinstance(decoder, av.VideoCodecContext)
+        with av.open(CLIP) as container:
+            video = container.streams.video[0]
+            self._packets = [packet for packet in container.demux(video) if packet.size]
+            decoder.extradata = video.codec_context.extradata
+        decoder.thread_count = 1
+        self._decoder = decoder
+        self._frames = self._decoded(0)
+        self._number = -1  # of the newest frame, counted in the clip
+        self._newest: av.VideoFrame | None = None
+
+    def planes(self, number: int) -> tuple[Plane, ...]:
+        """Returns views of a frame's planes, to read only."""
+        number %= len(self._packets)
+        if self._newest is None or number != self._number:
+            if number != (self._number + 1) % len(self._packets):
+                keyframe = next(n for n in range(number, -1, -1) if self._packets[n].is_keyframe)
+                self._frames = islice(self._decoded(keyframe), number - keyframe, None)
+            self._newest, self._number = next(self._frames), number
+        return planes_of(self._newest)
+
+    def _decoded(self, first: int) -> Iterator[av.VideoFrame]:
+        """Yields the frames from a keyframe on, without end."""
+        self._decoder.flush_buffers()
+        for number in count(first):
+            yield from self._decoder.decode(self._packets[number % len(self._packets)])
+
+
+def _resized(plane: Plane, size: tuple[int, int], highest: int) -> Plane:
+    """A plane of limited range at ``size``, width and height; always a copy."""
+    height, width = plane.shape
+    method = cv2.INTER_AREA if size[0] < width or size[1] < height else cv2.INTER_CUBIC
+    resized = plane if size == (width, height) else cv2.resize(plane, size, interpolation=method)
+    return np.clip(resized, 16, highest).astype(np.uint8, copy=False)
+
+
 def _tune() -> NDArray[np.int16]:
     """Sixteen seconds that repeat: plucked notes over slow chords, and a tick each second."""
     seconds = 16
-    length = seconds * SOUND_RATE
+    length = seconds * AUDIO_RATE
     audio = np.zeros(length, np.float32)
-    time_s = np.arange(3 * SOUND_RATE, dtype=np.float32) / SOUND_RATE
+    time_s = np.arange(3 * AUDIO_RATE, dtype=np.float32) / AUDIO_RATE
     envelope = 0.09 * np.minimum(time_s / 0.03, 1) * np.exp(-1.6 * time_s) * (1 - time_s / 3)
     for beat in range(2 * seconds):
         root, third = ((0, 3), (-4, 4), (-9, 4), (-2, 4))[beat // 8]
         step = (0, 7, 12, 12 + third, 19, 12 + third, 12, 7)[beat % 8]
-        turn = time_s * np.float32(2 * np.pi * 220 * 2 ** ((root + step) / 12))
-        note = envelope * (np.sin(turn) + np.float32(0.3) * np.sin(2 * turn))
-        place = beat * SOUND_RATE // 2
+        angle = time_s * np.float32(2 * np.pi * 220 * 2 ** ((root + step) / 12))
+        note = envelope * (np.sin(angle) + np.float32(0.3) * np.sin(2 * angle))
+        place = beat * AUDIO_RATE // 2
         first = min(len(note), length - place)
         audio[place : place + first] += note[:first]
         audio[: len(note) - first] += note[first:]
-    click_s = time_s[: SOUND_RATE // 100]
+    click_s = time_s[: AUDIO_RATE // 100]
     click = 0.5 * np.cos(2 * np.pi * 2000 * click_s) * np.exp(-400 * click_s)
-    audio.reshape(seconds, SOUND_RATE)[:, : len(click)] += click
+    audio.reshape(seconds, AUDIO_RATE)[:, : len(click)] += click
     return np.rint(audio * 32767).astype(np.int16)

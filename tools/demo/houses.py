@@ -1,12 +1,11 @@
-"""The houses of the demo's town, each drawn on a canvas at its place, in the town's units."""
+"""The houses of the demo's town, each drawn on a canvas at its place, in a frame's pixels."""
 
 from itertools import product
 from random import Random
 
 import numpy as np
+from demo.canvas import Canvas
 from numpy.typing import NDArray
-
-from streamsr.media.glyphs import Canvas
 
 __all__ = [
     "CREAM",

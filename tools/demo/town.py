@@ -6,9 +6,8 @@ from itertools import pairwise
 from random import Random
 
 import numpy as np
-
-from streamsr.media.glyphs import Canvas, Layer, noise
-from streamsr.media.houses import (
+from demo.canvas import Canvas, noise
+from demo.houses import (
     CREAM,
     GROUND,
     INK,
@@ -21,32 +20,35 @@ from streamsr.media.houses import (
     tower,
 )
 
-__all__ = ["WORLD", "Band"]
+__all__ = ["LOOP_S", "WORLD", "Band"]
+
+LOOP_S = 32
+"""After which everything stands where it began."""
 
 _LEAVES = (0x2E4A1C, 0x3C5E22, 0x4C7829, 0x5E9433, 0x74AC40, 0x92C25A)  # dark to light
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A part of the world that moves as one, in units and seconds."""
+    """A part of the world that moves as one, in pixels and seconds.
+
+    In ``LOOP_S`` it goes by a whole number of times, and through its steps as often.
+    """
 
     draw: Callable[[Canvas, int], None]  # the canvas, and which of the steps to draw
-    width: float  # after which it repeats
-    top: float
-    bottom: float
+    width: int  # after which it repeats
+    top: int
+    bottom: int
     speed: float  # to the left
     start: float = 0
     steps: int = 1  # of what moves in itself, shown one after the other
     steps_s: float = 1  # how many of them a second
-    opaque: bool = False
 
-    def layers(self, width: int, height: int) -> list[Layer]:
-        made = []
-        for step in range(self.steps):
-            canvas = Canvas(height, self.width, self.top, self.bottom)
+    def canvases(self) -> list[Canvas]:
+        canvases = [Canvas(self.width, self.top, self.bottom) for _ in range(self.steps)]
+        for step, canvas in enumerate(canvases):
             self.draw(canvas, step)
-            made.append(Layer(canvas, width, opaque=self.opaque))
-        return made
+        return canvases
 
 
 def _sky(canvas: Canvas, _step: int) -> None:
@@ -80,8 +82,8 @@ def _far(canvas: Canvas, _step: int) -> None:
     dice, x = Random(3), 0.0
     for turn in np.arange(0, 2 * np.pi, np.pi / 160):
         top = 92 - 9 * np.sin(turn) - 5 * np.sin(3 * turn + 1) - 1.5 * np.sin(17 * turn)
-        canvas.rect(turn / np.pi * 320, top, 2, 60, 0x92A6BA)
-    while x < 622:
+        canvas.rect(turn / np.pi * 300, top, 2, 60, 0x92A6BA)
+    while x < 582:
         w, top = dice.uniform(7, 18), dice.uniform(62, 104)
         _office(canvas, dice, x, top, w)
         x += w + dice.choice((0, 0, 1, 6))
@@ -156,7 +158,7 @@ def _road(canvas: Canvas) -> None:
 
 def _people(canvas: Canvas, step: int) -> None:
     dice, stride = Random(31), (1.6, 0.5, -1.6, -0.5)[step]
-    for x in range(20, 520, 42):
+    for x in range(20, 500, 40):
         left, foot = x + dice.uniform(-12, 12), 145 + dice.uniform(-1.5, 0.5)
         coat = dice.choice((0xC8503C, 0x3C6E96, 0xE0B450, 0x5A3C6E, 0x46785A, 0xD8D0C0))
         for leg in (-stride, stride):
@@ -222,19 +224,19 @@ def _car(canvas: Canvas, x: float, y: float, ahead: int, paint: int) -> None:
 
 def _front(canvas: Canvas, _step: int) -> None:
     """The near kerb: trees, lamps, their wires, a railing."""
-    for lamp in range(-68, 640, 128):
+    for lamp in range(-68, 700, 140):
         canvas.rect(lamp, 70, 1.4, 104, IRON)
         canvas.line((lamp + 1, 72), (lamp + 12, 68), 0.9, IRON)
         canvas.polygon([(lamp + 8, 68), (lamp + 16, 67), (lamp + 14, 70)], 0xF0EAD2)
         for wire, drop in ((74, 9), (77, 12)):
-            sag = [(lamp + 1 + k * 4, wire + drop * (1 - (k / 16 - 1) ** 2)) for k in range(33)]
+            sag = [(lamp + 1 + k * 4.375, wire + drop * (1 - (k / 16 - 1) ** 2)) for k in range(33)]
             for here, there in pairwise(sag):
                 canvas.line(here, there, 0.35, IRON)
     for x, crown in ((20, 118), (165, 126), (260, 112), (400, 124), (520, 116)):
         _tree(canvas, Random(x), x, crown)
-    canvas.bars(0, 171, 0.6, 9, STEEL, 160, 4, 0)
-    canvas.bars(0, 170, 640, 0.9, STEEL, 2, 0, 7.5)
-    canvas.rect(0, 171, 640, 0.5, 0x5A6462)
+    canvas.bars(0, 171, 0.6, 9, STEEL, 175, 4, 0)
+    canvas.bars(0, 170, 700, 0.9, STEEL, 2, 0, 7.5)
+    canvas.rect(0, 171, 700, 0.5, 0x5A6462)
 
 
 def _tree(canvas: Canvas, dice: Random, x: float, crown: float) -> None:
@@ -260,14 +262,14 @@ _SHOPS = (  # name, the house's width and roof
     *(("ATELIER", 52.0, 74.0), ("PHARMACY", 58.0, 68.0)),
 )
 WORLD = (  # from the back to the front
-    Band(_sky, 480, 0, 182, 6.25, opaque=True),
-    Band(_balloon, 700, 20, 72, 12.5, start=-160),
-    Band(_far, 640, 42, 150, 12.5),
-    Band(_birds, 520, 16, 64, -18.75, start=-40, steps=4, steps_s=8),
-    Band(_houses, 800, 0, 182, 25),
-    Band(_people, 520, 130, 148, 31.25, steps=4, steps_s=7),
-    Band(_tram, 700, 110, 156, -12.5, start=-40),
-    Band(_leftward, 330, 142, 162, 56.25),
-    Band(_rightward, 440, 150, 172, -37.5),
-    Band(_front, 640, 60, 182, 43.75),
+    Band(_sky, 400, 0, 180, 12.5),
+    Band(_balloon, 400, 20, 72, 12.5, start=-160),
+    Band(_far, 600, 42, 150, 18.75),
+    Band(_birds, 600, 16, 64, -18.75, start=-40, steps=4, steps_s=8),
+    Band(_houses, 800, 0, 180, 25),
+    Band(_people, 500, 130, 148, 31.25, steps=4, steps_s=7),
+    Band(_tram, 400, 110, 156, -12.5, start=-40),
+    Band(_leftward, 360, 142, 162, 56.25),
+    Band(_rightward, 400, 150, 172, -37.5),
+    Band(_front, 700, 60, 180, 43.75),
 )
