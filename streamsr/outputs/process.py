@@ -40,9 +40,9 @@ from streamsr.media.container import reason_of
 from streamsr.outputs.hls import HlsWriter
 from streamsr.outputs.mux_session import Muxer, MuxTarget
 from streamsr.outputs.recorder import Recorder
-from streamsr.outputs.reports import Reports, last_heard
+from streamsr.outputs.reports import Reports, last_received_s
 
-__all__ = ["main"]
+__all__ = ["ServerWriter", "main"]
 
 PROGRESS_S = 0.25  # between reports to the main process
 PROGRESS_PACKETS = 24  # or after so many, so that it can send on
@@ -69,7 +69,8 @@ class PacketWriter(Protocol):
 class ServerWriter:
     """An RTSP or RTMP server. ``transport``, "tcp" or "udp", is that of RTSP's media."""
 
-    def __init__(self, url: str, transport: str) -> None:
+    def __init__(self, url: str, transport: str, reports: Reports | None = None) -> None:
+        """``reports`` are those of an RTSP server over TCP."""
         rtsp = urlsplit(url).scheme.lower().startswith("rtsp")
         if rtsp:
             target = MuxTarget(url, "rtsp", {"rtsp_transport": transport})
@@ -77,11 +78,11 @@ class ServerWriter:
             target = MuxTarget(url, "flv", {"flvflags": "no_duration_filesize"})
         self._muxer = Muxer(lambda: target)
         self._opened_s: float | None = None  # monotonic: when packets began to flow
-        self._reports = Reports() if rtsp and transport == "tcp" else None
+        self._reports = (reports or Reports()) if rtsp and transport == "tcp" else None
 
     @property
     def state(self) -> OutputState:
-        # Some servers take the header and then hang up: they were never up.
+        """UP once packets have flowed for a moment: some servers take the header and hang up."""
         flows = self._opened_s is not None and monotonic() - self._opened_s >= PROGRESS_S
         return OutputState.UP if flows else OutputState.STARTING
 
@@ -95,8 +96,8 @@ class ServerWriter:
         now_s = monotonic()
         if self._opened_s is None or self._reports is None or not self._reports.due(now_s):
             return
-        heard_s = last_heard()
-        if heard_s is not None and self._reports.overdue(heard_s, now_s):
+        received_s = last_received_s()
+        if received_s is not None and self._reports.overdue(received_s, now_s):
             raise TimeoutError("the server does not report on the stream any more")
 
     def close(self) -> None:

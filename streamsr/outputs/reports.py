@@ -11,55 +11,60 @@ import stat
 import sys
 from time import monotonic
 
-__all__ = ["Reports", "last_heard"]
+__all__ = ["Reports", "last_received_s"]
 
 LAST_DATA_RECV = slice(52, 56)  # of Linux' struct tcp_info: milliseconds
 ENOUGH = 3  # reports: from then on more are expected
 APART_S = 1.0  # less, and it is one report, or the answers to our requests
-SILENT_S = 20.0  # or three times the longest time between two reports
-LOOK_S = 1.0  # between two looks
+SILENCE_S = 20.0  # or three times the longest time between two reports
+CHECK_S = 1.0  # between two checks
 
 
 class Reports:
     """The reports of one server, from the header's answer on. Pure: times are arguments."""
 
-    def __init__(self) -> None:
-        self._heard: float | None = None  # when the newest came
+    def __init__(self, silence_s: float = SILENCE_S) -> None:
+        self._silence_s = silence_s
+        self._received_s: float | None = None  # when the newest came
         self._longest_s = 0.0  # between two
         self._count = 0
-        self._looked = float("-inf")
+        self._checked_s = float("-inf")
 
-    def due(self, now: float) -> bool:
-        """Whether it is time to look again, which costs system calls."""
-        if now - self._looked < LOOK_S:
+    def due(self, now_s: float) -> bool:
+        """Returns whether it is time to check again, which costs system calls."""
+        if now_s - self._checked_s < CHECK_S:
             return False
-        self._looked = now
+        self._checked_s = now_s
         return True
 
-    def overdue(self, heard: float, now: float) -> bool:
-        """Take when something was ``heard`` last; whether the server has gone silent by now."""
-        if self._heard is None:
-            self._heard = heard
-        elif heard - self._heard > APART_S:
-            self._longest_s = max(self._longest_s, heard - self._heard)
-            self._heard = heard
+    def overdue(self, received_s: float, now_s: float) -> bool:
+        """Notes when something was received last; returns whether too long ago by now."""
+        if self._received_s is None:
+            self._received_s = received_s
+        elif received_s - self._received_s > APART_S:
+            self._longest_s = max(self._longest_s, received_s - self._received_s)
+            self._received_s = received_s
             self._count += 1
-        return self._count >= ENOUGH and now - heard > max(SILENT_S, 3 * self._longest_s)
+        limit_s = max(self._silence_s, 3 * self._longest_s)
+        return self._count >= ENOUGH and now_s - received_s > limit_s
 
 
-def last_heard() -> float | None:
-    """When the process's one TCP socket received something (monotonic); None without just one."""
+def last_received_s() -> float | None:
+    """Returns when (monotonic) the process's TCP socket received something; None without one.
+
+    None as well where there are several.
+    """
     found = []
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         try:
             if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
-                found += _last_heard(int(name))
+                found += _received_s(int(name))
         except OSError:
             continue  # the one that listed them
     return found[0] if len(found) == 1 else None
 
 
-def _last_heard(number: int) -> list[float]:
+def _received_s(number: int) -> list[float]:
     with socket.socket(fileno=os.dup(number)) as connection:  # FFmpeg's stays open
         if connection.family == socket.AF_UNIX or connection.type != socket.SOCK_STREAM:
             return []

@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Self
 
 __all__ = ["Clock", "Recording", "due", "name_of", "recording_of", "to_remove"]
 
 STAMP = "%Y%m%dT%H%M%SZ"
-STEP_S = 60.0  # more than any clock is slewed between two looks: somebody has set it
+STEP_S = 60.0  # more than any clock is slewed between two readings: somebody has set it
 STEADY_S = 3600.0  # without a step until age counts: for somebody to see it and to put it right
-AGED_AT_ONCE = 3  # files: at a look every few seconds, more than any stream makes
+AGED_AT_ONCE = 3  # files: at a check every few seconds, more than any stream makes
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,7 +29,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The wall clock as of the last look at it, held against one that nobody sets.
+    """The wall clock when it was read last, compared with one that nobody sets.
 
     Recordings are removed by age only while it is ``steady``. It is not at first: a machine may
     have started with a wrong one.
@@ -39,11 +40,12 @@ class Clock:
     since_s: float  # monotonic: no step has been seen from then on
 
     @classmethod
-    def first_seen(cls, wall: datetime, monotonic_s: float) -> "Clock":
+    def first_seen(cls, wall: datetime, monotonic_s: float) -> Self:
+        """Returns a clock that was never read before."""
         return cls(wall, monotonic_s, monotonic_s)
 
-    def seen(self, wall: datetime, monotonic_s: float) -> "Clock":
-        """The clock after another look at it."""
+    def seen(self, wall: datetime, monotonic_s: float) -> Self:
+        """Returns the clock, read once more."""
         went_s = (wall - self.wall).total_seconds()
         stepped = abs(went_s - (monotonic_s - self.monotonic_s)) > STEP_S
         since_s = monotonic_s if stepped else self.since_s
@@ -51,17 +53,18 @@ class Clock:
 
     @property
     def steady(self) -> bool:
+        """Whether it has not been set for an hour."""
         return self.monotonic_s - self.since_s >= STEADY_S
 
 
 def name_of(stream: str, started: datetime, number: int = 1) -> str:
-    """The name of a file that begins at a time in UTC: NAME-20261124T120000Z.mp4, then …Z-2.mp4."""
+    """Returns the name of a file that begins then: cam-20261124T120000Z.mp4, …Z-2.mp4."""
     again = "" if number == 1 else f"-{number}"
     return f"{stream}-{started.strftime(STAMP)}{again}.mp4"
 
 
 def recording_of(stream: str, name: str, size: int = 0) -> Recording | None:
-    """The recording of ``stream`` that a file name stands for; None where it is not one."""
+    """Returns the recording of ``stream`` that a file name stands for; None where it is not one."""
     match = re.fullmatch(rf"{re.escape(stream)}-(\d{{8}}T\d{{6}}Z)(?:-(\d{{1,6}}))?\.mp4", name)
     if match is None:
         return None
@@ -75,8 +78,8 @@ def recording_of(stream: str, name: str, size: int = 0) -> Recording | None:
 
 
 def due(began_s: float, keyframe_s: float, segment_s: float) -> bool:
-    """Whether a file that began at one time ends before the keyframe at another."""
-    return keyframe_s - began_s >= segment_s - 0.001  # a time base cannot say every moment
+    """Returns whether a file that began at one time ends before the keyframe at another."""
+    return keyframe_s - began_s >= segment_s - 0.001  # a time base has no exact value for it
 
 
 def to_remove(
@@ -87,7 +90,7 @@ def to_remove(
     free_bytes: int,
     wanted_bytes: int,
 ) -> Sequence[Recording]:
-    """A few of those that are older than ``keep_s``, and the oldest ones whose room is wanted."""
+    """Returns a few that are older than ``keep_s``, and the oldest ones whose room is wanted."""
     removed: list[Recording] = []
     for recording in sorted(recordings):
         old = keep_s is not None and (now - recording.started).total_seconds() > keep_s

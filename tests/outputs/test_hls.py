@@ -1,17 +1,28 @@
 """The folder of an HLS stream: numbers that rise, what is left of earlier runs, the end."""
 
+import asyncio
 import os
+import re
+import signal
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
 
+from aiohttp import web
 from peers import FPS, coded_frames, packets, seen
+from peers.outputs import quick, sent, studio_outputs
+from peers.waiting import until
+from playwright.async_api import async_playwright
 
 from streamsr.core.packet import Packet, Track
+from streamsr.core.settings import HlsSettings
 from streamsr.core.status import OutputState
 from streamsr.ipc.messages import OutputFormat
 from streamsr.outputs.hls import PLAYLIST, HlsWriter
+from streamsr.outputs.target import check_output
 
 STREAM = OutputFormat(Fraction(FPS), True)
 
@@ -102,3 +113,99 @@ def test_another_size_is_a_discontinuity(tmp_path: Path) -> None:
     assert min(numbers(tmp_path)) > max(before)
     hls.close()
     assert seen(tmp_path / PLAYLIST).sizes == {size}
+
+
+HLS_PAGE = """<video id="video" autoplay muted src="/hls/index.m3u8"></video>"""
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+]
+PLAYED = """() => {
+  const video = document.getElementById("video");
+  const { totalVideoFrames: shown, droppedVideoFrames: dropped } = video.getVideoPlaybackQuality();
+  const { videoWidth: width, currentTime: time, webkitAudioDecodedByteCount: heard } = video;
+  return { shown, dropped, width, time, heard, error: video.error?.message };
+}"""
+
+
+@asynccontextmanager
+async def hls_site(folder: Path) -> AsyncIterator[str]:
+    """A site with a player of what is in ``folder``; gives its address."""
+
+    async def page(request: web.Request) -> web.Response:
+        return web.Response(text=HLS_PAGE, content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    app.router.add_static("/hls", folder)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    listener = socket.create_server(("127.0.0.1", 0))
+    await web.SockSite(runner, listener).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    finally:
+        await runner.cleanup()
+
+
+async def test_a_browser_plays_hls(chromium_path: str) -> None:
+    async with studio_outputs() as outputs, async_playwright() as playwright:
+        output = outputs.start(HlsSettings(segment_s=1, segments=4))
+        folder = output.folder
+        assert folder is not None
+        outputs.studio.speed = 4
+        await until(lambda: output.state is OutputState.UP)
+        outputs.studio.speed = 1
+        browser = await playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        async with hls_site(folder) as site:
+            page = await browser.new_page()
+            await page.goto(site)
+            await page.wait_for_function(f"() => ({PLAYED})().shown > {2 * FPS}", timeout=12_000)
+            played = await page.evaluate(PLAYED)
+            await browser.close()
+    assert (played["width"], played["error"]) == (320, None)
+    assert played["dropped"] < FPS
+    assert played["heard"] > 0
+    assert not folder.exists(), "it was a temporary one"
+
+
+async def test_hls_goes_on_after_its_process_was_killed(tmp_path: Path) -> None:
+    """Numbers rise, what the first process left is removed, and the end is said."""
+    strange = tmp_path / "50%d off"
+    settings = HlsSettings(folder=strange, segment_s=1, segments=3)
+    check_output(settings)
+    (strange / "keep.m4s").touch()
+    coded_frames(192, 108)
+    async with studio_outputs() as outputs:
+        outputs.studio.speed = 3
+        output = outputs.start(settings, **quick())
+        await until(lambda: len(segments(strange)) >= 2)
+        first = segments(strange)
+        os.kill(output.pid or 0, signal.SIGKILL)
+        await until(lambda: output.restarts == 1 and output.state is OutputState.UP)
+        await until(lambda: min(segments(strange), default=0) > max(first))
+        outputs.studio.size = (192, 108)
+        await until(lambda: "DISCONTINUITY" in (strange / "index.m3u8").read_text())
+        await sent(outputs.studio, 3 * FPS)
+    text = (strange / "index.m3u8").read_text()
+    assert text.endswith("#EXT-X-ENDLIST\n")
+    assert text.count(".m4s") == 3
+    found = await asyncio.to_thread(seen, strange / "index.m3u8")
+    assert found.unbroken
+    assert found.sizes == {(192, 108)}
+    assert found.offset_s() < 0.1
+    names = {path.name for path in strange.iterdir()} - {"keep.m4s"}
+    assert len([name for name in names if name.startswith("init_")]) == 1
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]+\.(m3u8|mp4|m4s)", name) for name in names), names
+    assert (strange / "keep.m4s").exists(), "it was not ours"
+
+
+def segments(folder: Path) -> list[int]:
+    """The numbers of the segments there are."""
+    return sorted(int(path.stem.partition("_")[2]) for path in folder.glob("seg_*.m4s"))

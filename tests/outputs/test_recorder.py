@@ -1,17 +1,22 @@
-"""Recordings in one process: files split, audio kept, old ones removed, a disk that is full."""
+"""Recordings: files split, audio kept, old ones removed, a disk that is full, kills."""
 
 import os
+import random
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from peers import FPS, packets, seen
-from peers.outputs import joined, recorded
+from peers import FPS, ROUND, coded_frames, packets, seen
+from peers.outputs import joined, quick, record, recorded, sent, studio_outputs
+from peers.waiting import until
 
+from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code
 from streamsr.core.packet import Packet, Track
 from streamsr.core.status import OutputState
@@ -289,3 +294,62 @@ def test_a_file_has_its_name_only_once_it_plays(tmp_path: Path) -> None:
     later.recorder.close()
     assert list(tmp_path.iterdir()) == [path], "what was never shown is gone"
     assert seen(path).numbers == list(range(12))
+
+
+async def test_a_recording_is_split_and_loses_nothing(tmp_path: Path) -> None:
+    async with studio_outputs() as outputs:
+        output = outputs.start(record(tmp_path, segment_s=1))
+        await until(lambda: output.state is OutputState.UP)
+        outputs.studio.speed = 3
+        await sent(outputs.studio, 5 * FPS)
+        count = outputs.studio.sent
+        await output.stop(Deadline.after())
+    files = recorded(tmp_path)
+    assert len(files) >= 5
+    whole = joined(files)
+    assert whole.unbroken
+    assert whole.numbers[0] == 0
+    assert len(whole.numbers) >= count, "what was queued is written before the end"
+    for file in files[:-1]:
+        assert len(file.numbers) == FPS
+        assert file.offset_s() < 0.1
+    # every piece of audio is in one of them, too
+    assert sum(f.samples for f in files) / 48_000 == pytest.approx(
+        len(whole.numbers) / FPS, abs=0.1
+    )
+
+
+async def test_a_change_of_size_or_audio_begins_a_new_file(tmp_path: Path) -> None:
+    coded_frames(192, 108)  # encoded before, not on the way
+    async with studio_outputs(audio=False) as outputs:
+        output = outputs.start(record(tmp_path))
+        await until(lambda: output.state is OutputState.UP)
+        outputs.studio.audio, outputs.studio.speed = True, 3
+        await sent(outputs.studio, FPS + 5)
+        outputs.studio.size = (192, 108)
+        await sent(outputs.studio, 2 * FPS)
+    files = recorded(tmp_path)
+    assert joined(files).unbroken
+    assert [bool(f.samples) for f in files] == [False, True, True]
+    assert [f.sizes for f in files] == [{(320, 180)}, {(320, 180)}, {(192, 108)}]
+    assert output.restarts == 0
+
+
+async def test_a_killed_recorder_leaves_files_that_play(tmp_path: Path) -> None:
+    async with studio_outputs() as outputs:
+        outputs.studio.speed = 2
+        output = outputs.start(record(tmp_path), **quick())
+        for kills in range(3):
+            await until(lambda n=kills: len(os.listdir(tmp_path)) == n + 1)
+            await sent(outputs.studio, FPS + random.randrange(FPS))
+            assert output.pid is not None
+            os.kill(output.pid, signal.SIGKILL)
+        await until(lambda: len(os.listdir(tmp_path)) == 4)
+        await until(lambda: output.state is OutputState.UP)
+    files = recorded(tmp_path)
+    assert all(file.unbroken for file in files)
+    for before, after in pairwise(files):
+        # up to a GOP to the kill, and up to another until the next file can begin
+        assert (after.numbers[0] - before.numbers[-1]) % ROUND <= 2 * FPS + 2
+    assert output.restarts == 3
+    assert outputs.codes().count(Code.OUT_DOWN) == 3

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamsr.outputs.reports import ENOUGH, SILENT_S, Reports
+from streamsr.outputs.reports import ENOUGH, SILENCE_S, Reports
 
 
 def when_missed(reports: Reports, heard: list[float]) -> float:
@@ -18,7 +18,7 @@ def when_missed(reports: Reports, heard: list[float]) -> float:
 def test_one_that_reported_is_missed(every_s: float) -> None:
     heard = [every_s * n for n in range(ENOUGH + 3)]
     missed_s = when_missed(Reports(), heard) - heard[-1]
-    assert missed_s == pytest.approx(max(SILENT_S, 3 * every_s), abs=1.5)
+    assert missed_s == pytest.approx(max(SILENCE_S, 3 * every_s), abs=1.5)
 
 
 @pytest.mark.parametrize("heard", [[0.0], [0.0, 0.1, 0.2, 0.3, 0.4], [0.0, 3.0, 6.0]])

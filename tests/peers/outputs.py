@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from streamsr.core.deadline import Deadline
+from streamsr.core.backoff import Backoff
+from streamsr.core.deadline import STOP_S, Deadline
 from streamsr.core.events import Code, Event
 from streamsr.core.settings import RecordSettings
 from streamsr.core.status import OutputState
+from streamsr.ipc.process import HeartbeatLimits
 from streamsr.outputs.output import Output
 from streamsr.outputs.retention import recording_of
 from streamsr.outputs.target import TargetSettings
@@ -19,7 +21,7 @@ from streamsr.outputs.target import TargetSettings
 from .studio import FPS, Seen, Studio, seen
 from .waiting import until
 
-__all__ = ["Outputs", "joined", "record", "recorded", "sent", "studio_outputs"]
+__all__ = ["Outputs", "joined", "quick", "record", "recorded", "sent", "studio_outputs"]
 
 
 @dataclass
@@ -41,9 +43,9 @@ class Outputs:
         self.tasks.append(asyncio.create_task(output.run()))
         return output
 
-    async def stop(self) -> None:
+    async def stop(self, within_s: float = STOP_S) -> None:
         """Stops all of them at one deadline."""
-        deadline = Deadline.after()
+        deadline = Deadline.after(within_s)
         await asyncio.gather(*(output.stop(deadline) for output in self.running))
         await asyncio.gather(*self.tasks)
         assert all(output.state is OutputState.OFF for output in self.running)
@@ -51,6 +53,11 @@ class Outputs:
 
     def codes(self) -> list[Code]:
         return [event.code for event in self.events]
+
+
+def quick() -> dict[str, Any]:
+    """Options of an output that notices a blocked process, and starts another one, quickly."""
+    return {"limits": HeartbeatLimits(15.0, 1.5), "backoff": Backoff(0.1, 0.3)}
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ gi.require_version("GstRtspServer", "1.0")
 from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 DEPAYLOADERS = [("rtph264depay", "h264parse"), ("rtpmp4gdepay", "aacparse")]
+REPORT_NS = 1_500_000_000  # between two RTCP reports, about; five seconds by itself
 PLACES = {"/live": 2, "/silent": 1}  # and how many tracks are announced there
 
 
@@ -34,6 +35,18 @@ class Recorder(GstRtspServer.RTSPMediaFactory):
         self.set_transport_mode(GstRtspServer.RTSPTransportMode.RECORD)
         self.set_protocols(GstRtsp.RTSPLowerTrans.TCP | GstRtsp.RTSPLowerTrans.UDP)
         self.set_buffer_size(4_000_000)
+
+    def do_configure(self, media: GstRtspServer.RTSPMedia) -> None:
+        GstRtspServer.RTSPMediaFactory.do_configure(self, media)
+        media.connect("prepared", self._report_often)
+
+    def _report_often(self, media: GstRtspServer.RTSPMedia) -> None:
+        elements = media.get_element().get_parent().iterate_elements()
+        while (found := elements.next())[0] == Gst.IteratorResult.OK:
+            if found[1].get_factory().get_name() == "rtpbin":
+                for number in range(self._tracks):
+                    session = found[1].emit("get-internal-session", number)
+                    session.set_property("rtcp-min-interval", REPORT_NS)
 
     def do_create_element(self, _url: object) -> Gst.Element:
         path = f"{self._folder}/{next(self._numbers)}.mkv"

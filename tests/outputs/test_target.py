@@ -1,0 +1,58 @@
+"""Where outputs go: names for people without secrets, folders, and how their processes start."""
+
+import os
+from pathlib import Path
+
+import pytest
+from peers.outputs import record
+
+from streamsr.core.errors import OutputError
+from streamsr.core.settings import HlsSettings, PublishSettings
+from streamsr.ipc.messages import StartHls, StartRecorder, StartServer
+from streamsr.outputs.target import Target, check_output
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "shown"),
+    [
+        ("rtsp://me:canary@cam/live", "rtsp", "rtsp://***@cam/live"),
+        ("RTMP://host/live/canary", "rtmp", "RTMP://host/live/***"),
+        ("rtmps://me:canary@host/live/canary", "rtmp", "rtmps://***@host/live/***"),
+    ],
+)
+def test_an_address_is_shown_without_its_secrets(url: str, kind: str, shown: str) -> None:
+    target = Target(PublishSettings(url=url, transport="udp"))
+    assert (target.kind, str(target), target.folder) == (kind, shown, None)
+    assert target.start_message("cam") == StartServer(url, "udp", os.getpid())
+
+
+def test_a_recording_is_named_by_its_folder(tmp_path: Path) -> None:
+    target = Target(record(tmp_path, segment_s=60, keep_days=2, min_free_gb=1.5))
+    assert (target.kind, str(target), target.folder) == ("record", str(tmp_path), None)
+    started = StartRecorder("cam", tmp_path, 60, 172_800, 1_500_000_000)
+    assert target.start_message("cam") == started
+
+
+def test_hls_without_a_folder_has_a_temporary_one(tmp_path: Path) -> None:
+    kept, temporary = Target(HlsSettings(folder=tmp_path)), Target(HlsSettings())
+    assert kept.start_message("cam") == StartHls(tmp_path, 2.0, 6, False)
+    folder = temporary.folder
+    assert folder is not None
+    assert folder.is_dir()
+    assert temporary.start_message("cam") == StartHls(folder, 2.0, 6, True)
+    for target in (kept, temporary):
+        target.remove_folder()
+    assert tmp_path.exists()
+    assert not folder.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.touch()
+    for settings in (record(blocked / "rec"), HlsSettings(folder=blocked)):
+        with pytest.raises(OutputError, match=r"file.*: cannot be written: "):
+            check_output(settings)
+    check_output(record(tmp_path / "a" / "b"))
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    check_output(HlsSettings())
+    check_output(PublishSettings(url="rtmp://127.0.0.1:1/live/cam"))
