@@ -1,6 +1,6 @@
-"""What a camera's encoder does to a picture: real H.264 or H.265 at a set rate, decoded again.
+"""What a camera's encoder does to frames: real H.264 or H.265 at a set rate, decoded again.
 
-Training and evaluation see through it what a live source will show; nothing of a stream runs here.
+Training and evaluation see through it what a live source will show; no stream runs here.
 """
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
@@ -13,11 +13,12 @@ from typing import Literal
 
 import av
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from streamsr.core.errors import InputError
-from streamsr.core.frame import Frame, Plane
+from streamsr.core.frame import Frame
 from streamsr.media.pixels import from_av, to_av
+from streamsr.train.frames import levels
 
 __all__ = ["CameraCoding", "coded"]
 
@@ -29,7 +30,7 @@ class CameraCoding:
     """How a camera's sub-stream is coded. B-frames are off, as in every camera made for viewing."""
 
     codec: Literal["h264", "h265"] = "h264"
-    kbit_s: float = 192.0  # of the picture as it is
+    kbit_s: float = 192.0  # of the frames as they are
     gop: int = 50  # frames from one keyframe to the next
     preset: str = "veryfast"  # how well the encoder searches: cheap cameras hardly do
     buffer_s: float = 1.0  # how evenly the rate is kept: what the decoder's buffer holds
@@ -37,9 +38,9 @@ class CameraCoding:
 
 
 def coded(frames: Iterable[Frame], coding: CameraCoding) -> Iterator[Frame]:
-    """Encode and decode 4:2:0 frames of one size, even sides; as many come out, in order.
+    """Encodes and decodes 4:2:0 frames of one size, even sides; yields as many, in order.
 
-    What comes out has the pts and the colour description of what went in, save the range, which
+    Each has the pts and the colour description of the frame that went in, save the range, which
     is the coding's. Raises InputError where the encoder refuses.
     """
     arriving = iter(frames)
@@ -52,23 +53,23 @@ def coded(frames: Iterable[Frame], coding: CameraCoding) -> Iterator[Frame]:
         for number, taken in enumerate(chain([first], arriving)):
             frame = _ranged(taken, coding.full_range)
             waiting.append(frame)
-            picture = to_av(frame)
-            picture.pts, picture.time_base = number, Fraction(1, RATE)
-            for packet in encoder.encode(picture):
-                yield from _back(decoder.decode(packet), waiting)
+            image = to_av(frame)
+            image.pts, image.time_base = number, Fraction(1, RATE)
+            for packet in encoder.encode(image):
+                yield from _decoded(decoder.decode(packet), waiting)
         for packet in encoder.encode(None):
-            yield from _back(decoder.decode(packet), waiting)
-        yield from _back(decoder.decode(None), waiting)
+            yield from _decoded(decoder.decode(packet), waiting)
+        yield from _decoded(decoder.decode(None), waiting)
     except av.FFmpegError as error:
         raise InputError(
             f"coding of {first.width}x{first.height} as {coding.codec}: {error.strerror}"
         ) from None
 
 
-def _back(pictures: list[av.VideoFrame], waiting: list[Frame]) -> Iterator[Frame]:
-    for picture in pictures:
+def _decoded(images: list[av.VideoFrame], waiting: list[Frame]) -> Iterator[Frame]:
+    for image in images:
         sent = waiting.pop(0)
-        frame = from_av(picture, pts=sent.pts, time_base=sent.time_base)
+        frame = from_av(image, pts=sent.pts, time_base=sent.time_base)
         planes = tuple(np.array(plane) for plane in frame.planes)  # the decoder reuses its memory
         yield replace(frame, planes=planes, colour=sent.colour)
 
@@ -108,7 +109,7 @@ def _options(coding: CameraCoding) -> dict[str, str]:
 
 def _decoder(coding: CameraCoding) -> av.VideoCodecContext:
     context = av.CodecContext.create("h264" if coding.codec == "h264" else "hevc", "r")
-    context.thread_count = 1  # frame threads would hold pictures back
+    context.thread_count = 1  # frame threads would hold frames back
     return context
 
 
@@ -116,13 +117,8 @@ def _ranged(frame: Frame, full: bool) -> Frame:
     """The frame in that range, its sides as they were."""
     if frame.colour.full_range == full:
         return frame
-    luma, *chroma = (plane.astype(np.float64) for plane in frame.planes)
+    luma, *chroma = (torch.from_numpy(np.array(plane)).double() for plane in frame.planes)
     gains = (255 / 219, 255 / 224) if full else (219 / 255, 224 / 255)
     luma = (luma - 16) * gains[0] if full else luma * gains[0] + 16
-    planes = (_levels(luma), *(_levels((plane - 128) * gains[1] + 128) for plane in chroma))
+    planes = (levels(luma), *(levels((plane - 128) * gains[1] + 128) for plane in chroma))
     return replace(frame, planes=planes, colour=replace(frame.colour, full_range=full))
-
-
-def _levels(samples: NDArray[np.float64]) -> Plane:
-    rounded: Plane = np.clip(np.rint(samples), 0, 255).astype(np.uint8)
-    return rounded

@@ -1,4 +1,4 @@
-"""How a user's camera makes its picture of a scene: blur, scaler, sensor noise, real encoding.
+"""What a user's camera makes of a scene: blur, scaler, sensor noise, real encoding.
 
 Each ``Recipe`` is drawn from the ``[data.degrade]`` of a training file, by a seed alone, so that
 the same clip under the same number is degraded in the same way on every machine.
@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from streamsr.core.frame import Frame, Plane
+from streamsr.core.frame import Frame
 from streamsr.networks.resample import resize
 from streamsr.train.camera_codec import CameraCoding, coded
+from streamsr.train.frames import gaussian_blur, levels
 from streamsr.train.settings import DegradeSettings, Scaler
 
 __all__ = ["Recipe", "camera_recipe", "degraded", "drawn"]
@@ -46,7 +47,7 @@ class Recipe:
 
 
 def drawn(settings: DegradeSettings, seed: Sequence[int]) -> Recipe:
-    """The recipe that ``seed`` stands for."""
+    """Draws the recipe that ``seed`` stands for."""
     random = np.random.default_rng(seed)
     low, high = np.log(settings.kbit_s)
     return Recipe(
@@ -66,14 +67,14 @@ def drawn(settings: DegradeSettings, seed: Sequence[int]) -> Recipe:
 
 
 def camera_recipe(kbit_s: float) -> Recipe:
-    """What ``eval --degrade camera`` scores: a plain H.264 sub-stream of that rate at 320x180."""
+    """Returns what ``eval --degrade camera`` scores: plain H.264 of that rate at 320x180."""
     return Recipe(CameraCoding(kbit_s=kbit_s))
 
 
 def degraded(frames: Iterable[Frame], scale: int, recipe: Recipe) -> Iterator[Frame]:
-    """What a camera shows of ``frames``, 4:2:0 whose sides are multiples of 2 * ``scale``.
+    """Yields what a camera shows of ``frames``, 4:2:0 of sides that 2 * ``scale`` divides.
 
-    Frame ``t`` of the result shows frame ``t`` of the scene, ``scale`` times smaller.
+    Each frame as it comes, ``scale`` times smaller. Raises InputError where an encoder refuses.
     """
     arriving = iter(frames)
     for first in islice(arriving, 1):
@@ -93,36 +94,18 @@ def _shrunk(frames: Iterator[Frame], scale: int, recipe: Recipe) -> Iterator[Fra
         for frame, *planes in zip(some, *stacks, strict=True):
             noise = random.normal(0, 1, planes[0].shape) * recipe.noise
             planes[0] = planes[0] + torch.from_numpy(noise).float()
-            yield replace(frame, planes=tuple(_plane(plane) for plane in planes))
+            yield replace(frame, planes=tuple(levels(plane) for plane in planes))
 
 
 def _scaled(stack: Tensor, scale: int, recipe: Recipe) -> Tensor:
     """(n, h, w) levels to (n, h / scale, w / scale)."""
     if recipe.blur_px:
-        stack = _blurred(stack, recipe.blur_px)
+        reach = max(1, round(3 * recipe.blur_px))
+        padded = F.pad(stack[None], [reach] * 4, mode="replicate")[0]
+        stack = gaussian_blur(padded, recipe.blur_px, reach)
     if recipe.scaler == "area":
         return F.avg_pool2d(stack, scale)
     if recipe.scaler == "bilinear":
         size = [side // scale for side in stack.shape[1:]]
         return F.interpolate(stack[None], size, mode="bilinear", antialias=True)[0]
     return resize(stack, Fraction(1, scale), recipe.scaler)
-
-
-def _blurred(stack: Tensor, sigma: float) -> Tensor:
-    """A Gaussian blur by shifted sums, which outrun a convolution of one channel on a CPU."""
-    reach = max(1, round(3 * sigma))
-    line = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
-    weights = (line / line.sum()).tolist()
-    padded = F.pad(stack[None], [reach] * 4, mode="replicate")[0]
-    for axis in (1, 2):
-        length = stack.shape[axis]
-        total = padded.narrow(axis, 0, length) * weights[0]
-        for shift, weight in enumerate(weights[1:], 1):
-            total.add_(padded.narrow(axis, shift, length), alpha=weight)
-        padded = total
-    return padded
-
-
-def _plane(levels: Tensor) -> Plane:
-    rounded: Plane = levels.round().clamp(0, 255).to(torch.uint8).numpy()
-    return rounded

@@ -1,4 +1,4 @@
-"""A model made better for footage of one's own: settings that fit, and a time instead of steps."""
+"""Fine-tuning a model for a user's own footage: settings that fit, and a time, not steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ from time import monotonic
 import torch
 
 from streamsr.core.config import load
-from streamsr.train.loop import Progress, Trainer
+from streamsr.train.loop import Trainer
+from streamsr.train.network import start_from
+from streamsr.train.run_log import Progress
 from streamsr.train.settings import (
     TRAINING_NAME,
     DataSettings,
     DegradeSettings,
     TrainSettings,
 )
-from streamsr.train.start import start_from
 from streamsr.train.validation import Gains
 from streamsr.zoo.loading import load_model, make_network
 from streamsr.zoo.registry import Entry, find
@@ -36,11 +37,11 @@ MARGIN = 0.9  # of the time: the rest is for validation
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A model made better, or not, for the footage it was trained further on."""
+    """What fine-tuning made, and how it scores beside the model it started from."""
 
     folder: Path
     steps: int
-    before: Gains  # on what was held out, and not looked at to choose, as it runs here
+    before: Gains  # on what was held out and not used to choose, on this device
     after: Gains
 
 
@@ -54,18 +55,22 @@ def finetune(
     prepared: Callable[[str], None] = lambda clip: None,
     report: Callable[[Progress, int], None] = lambda progress, steps: None,
 ) -> Tuned:
-    """Train ``entry`` on the clips of ``footage`` for so long, the time to read them included.
+    """Trains ``entry`` on the clips of ``footage`` for so long, the time to read them included.
 
     What is kept lies between the weights it started from and those it came to, where that is best
     on the first half of what is held out (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models,
-    2022): a camera that hangs still wants all of the way, clips of many scenes little of it.
+    2022): a fixed camera wants all of the way, clips of many scenes little of it. The gains are
+    measured on the second half. Goes on where the same run was interrupted.
 
-    How it does is said of the second half. Goes on where the same run was interrupted.
+    ``prepared`` is called with the name of each clip that is ready, ``report`` after each step
+    with the steps there will be. Raises InputError and ModelError as ``Trainer`` does.
     """
     start = monotonic()
     settings = _settings(entry, footage, name, runs)
-    steps = _steps_begun(runs / name)
-    if steps is None:
+    begun = _training(runs / name)
+    if begun is not None:
+        steps = begun.steps
+    else:
         step_s = _step_s(settings, prepared)
         left_s = minutes * 60 - (monotonic() - start)
         steps = max(TIMED_STEPS, int(left_s * MARGIN / step_s))
@@ -75,7 +80,7 @@ def finetune(
 
 
 def _kept(trainer: Trainer, entry: Entry) -> Tuned:
-    """Export the best mixture of what the training started from and what it came to."""
+    """Exports the best mixture of what the training started from and what it came to."""
     choosing, judging = trainer.validator.halves()
     network = make_network(entry.card)
     start_from(network, entry)
@@ -95,22 +100,16 @@ def _kept(trainer: Trainer, entry: Entry) -> Tuned:
 
 
 def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettings:
-    """As the model was trained, where that is known; gently, since it can do most already."""
-    origin, trained = entry.card.origin, _training(entry.folder)
-    card = entry.card.model_copy(
-        update={
-            "weights": None,
-            "lighter": None,
-            "figures": {},
-            "origin": origin.model_copy(
-                update={"training": f"{entry.name}, trained further on clips of {footage.name}"}
-            ),
-        }
-    )
+    """As the model was trained, where its folder says so; gently, since it can do most already."""
+    trained = _training(entry.folder)
+    degrade = trained.data.degrade if trained else DegradeSettings()
+    training = f"{entry.name}, trained further on clips of {footage.name}"
+    origin = entry.card.origin.model_copy(update={"training": training})
+    changes = {"weights": None, "lighter": None, "figures": dict[str, str](), "origin": origin}
     return TrainSettings(
         name=name,
         runs=runs,
-        model=card,
+        model=entry.card.model_copy(update=changes),
         init=str(entry.folder.resolve()),
         loss="l2",
         learning_rate=2e-4,
@@ -120,10 +119,10 @@ def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettin
             held_out=HELD_OUT,
             clip_frames=CLIP_FRAMES,
             cache=runs / "cache",
-            degrade=_degradation(trained),
-            **({} if trained is None else trained.data.model_dump(include=CROPS)),
+            degrade=degrade and degrade.model_copy(update={"codings": CODINGS}),
+            **(trained.data.model_dump(include=CROPS) if trained else {}),
         ),
-        **({} if trained is None else trained.model_dump(include=BATCHES)),
+        **(trained.model_dump(include=BATCHES) if trained else {}),
     )
 
 
@@ -131,18 +130,6 @@ def _training(folder: Path) -> TrainSettings | None:
     """The settings of a run, or those that made a model's weights, where its folder has them."""
     training = folder / TRAINING_NAME
     return load(training, TrainSettings) if training.exists() else None
-
-
-def _degradation(trained: TrainSettings | None) -> DegradeSettings | None:
-    """The degradation the model was trained under: clean where its training file has none."""
-    degrade = DegradeSettings() if trained is None else trained.data.degrade
-    return degrade and degrade.model_copy(update={"codings": CODINGS})
-
-
-def _steps_begun(run: Path) -> int | None:
-    """How many steps a run was to have that was interrupted."""
-    begun = _training(run)
-    return None if begun is None else begun.steps
 
 
 def _step_s(settings: TrainSettings, prepared: Callable[[str], None]) -> float:

@@ -1,7 +1,8 @@
-"""What an evaluation found: the scores, as JSON and as tables. Pure: no picture, no network."""
+"""What an evaluation found: the scores, as JSON and as tables. Pure: no frame, no network."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from math import isfinite
 from statistics import fmean
 from typing import Any, Literal
@@ -11,6 +12,7 @@ from rich.table import Table
 __all__ = [
     "ClipScores",
     "Cost",
+    "Degradation",
     "Evaluation",
     "Scores",
     "evaluation_tables",
@@ -19,11 +21,18 @@ __all__ = [
 ]
 
 
+class Degradation(StrEnum):
+    """What an evaluation shows to the models."""
+
+    BICUBIC = "bicubic"  # shrunk, as the papers do
+    CAMERA = "camera"  # shrunk and coded in H.264 at several rates
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What one model reached: on a clip the mean of its frames, on a set the mean of its clips."""
+    """What one model scored: on a clip the mean of its frames, on a set the mean of its clips."""
 
-    psnr_db: float  # of luma; infinite where a picture came out as it was
+    psnr_db: float  # of luma; infinite where a frame came out as it was
     ssim: float
     temporal_db: float | None  # of what changes from frame to frame, all of it; None: one frame
     rgb_db: float | None  # of R'G'B'; None where what was seen is 4:2:0
@@ -63,7 +72,7 @@ class Evaluation:
     model: str
     device: str
     scale: int
-    degrade: str  # "bicubic" or "camera"
+    degrade: Degradation
     clips: tuple[ClipScores, ...]
     costs: dict[str, Cost]  # by model
 
@@ -82,20 +91,20 @@ class Evaluation:
 
     @property
     def gain_db(self) -> float:
-        """How far the model is above bicubic; 0 where both are exact."""
+        """By how much the model is better than bicubic; 0 where both are exact."""
         return _gain(self.ours, self.bicubic)
 
     @property
     def least_gain_db(self) -> float:
-        """The gain of the clip where it is least."""
+        """The gain on the clip where it is least."""
         return min(clip.gain_db for clip in self.clips)
 
     def by_model(self) -> dict[str, Scores]:
-        """The means of every model, the one in question first, bicubic last."""
+        """Returns the means of every model, the one in question first, bicubic last."""
         return {self.model: self.ours, **self.others, "bicubic": self.bicubic}
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; a PSNR that is infinite is None, since JSON has no such number."""
+        """Returns plain values; an infinite PSNR is None, since JSON has no such number."""
         means = {
             "ours": asdict(self.ours),
             "bicubic": asdict(self.bicubic),
@@ -107,7 +116,7 @@ class Evaluation:
 
 
 def mean_of(scores: Sequence[Scores]) -> Scores:
-    """The mean of clips' scores, each clip counting alike; of the shifts the worst."""
+    """Returns the mean of clips' scores, each clip counting alike; of the shifts the worst."""
     return Scores(
         fmean(s.psnr_db for s in scores),
         fmean(s.ssim for s in scores),
@@ -118,14 +127,17 @@ def mean_of(scores: Sequence[Scores]) -> Scores:
     )
 
 
-HEADERS = ("n", "bicubic dB", "SSIM", "temp", "{} dB", "SSIM", "temp", "gain")
+CLIP_HEADERS = ("clip", "n", "bicubic dB", "SSIM", "temp", "{} dB", "SSIM", "temp", "gain")
+MODEL_HEADERS = (
+    "model", "dB", "gain", "least", "SSIM", "temp", "RGB", "shift", "ms", "weights", "MAC/px",
+)  # fmt: skip
 
 
 def evaluation_tables(result: Evaluation) -> list[Table]:
-    """One line a clip and one for their mean; then one line a model."""
-    shown = "as cameras code it" if result.degrade == "camera" else "bicubic"
-    title = f"x{result.scale} on {result.device}, input {shown}: luma PSNR, SSIM, temporal PSNR"
-    clips = ("clip", *(header.format(result.model) for header in HEADERS))
+    """Returns two tables: a line a clip and one for their mean; a line a model."""
+    seen = "as cameras code it" if result.degrade is Degradation.CAMERA else "bicubic"
+    title = f"x{result.scale} on {result.device}, input {seen}: luma PSNR, SSIM, temporal PSNR"
+    clips = [header.format(result.model) for header in CLIP_HEADERS]
     return [
         _table(title, clips, _clip_rows(result)),
         _table("", MODEL_HEADERS, _model_rows(result)),
@@ -143,19 +155,14 @@ def _table(title: str, headers: Sequence[str], rows: Iterator[Sequence[str]]) ->
     return table
 
 
-MODEL_HEADERS = (
-    "model", "dB", "gain", "least", "SSIM", "temp", "RGB", "shift", "ms", "weights", "MAC/px",
-)  # fmt: skip
-
-
 def markdown(result: Evaluation) -> str:
-    """Both tables as Markdown."""
-    clips = ("clip", *(header.format(result.model) for header in HEADERS))
-    parts = (_markdown(clips, _clip_rows(result)), _markdown(MODEL_HEADERS, _model_rows(result)))
-    return "\n".join(parts)
+    """Returns both tables as Markdown."""
+    return "\n".join(_markdown(table) for table in evaluation_tables(result))
 
 
-def _markdown(headers: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+def _markdown(table: Table) -> str:
+    headers = [str(column.header).replace("\n", " ") for column in table.columns]
+    rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
     lines = [headers, ["---"] * len(headers), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 

@@ -1,25 +1,79 @@
-"""One model on its way through one clip: streamed, timed and compared frame by frame."""
+"""Scores of the super-resolution papers, and one model scored on one clip, frame by frame."""
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from statistics import fmean, median
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from streamsr.core.errors import ModelError
 from streamsr.core.frame import Frame, Plane
 from streamsr.engine.colour import luma_of_rgb, network_input, network_output
-from streamsr.engine.cuts import CutDetector
-from streamsr.networks.facts import Colour
-from streamsr.networks.sliding import Ready, SlidingWindow
-from streamsr.train.results import Scores
-from streamsr.train.scores import decibels, psnr, squared_error, ssim
+from streamsr.engine.discontinuity import CutDetector
+from streamsr.networks.contract import RecurrentNetwork
+from streamsr.networks.facts import Colour, Facts
+from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
+from streamsr.train.frames import gaussian_blur
+from streamsr.train.results import Cost, Scores
 
-__all__ = ["Run", "Truth"]
+__all__ = ["ClipScorer", "Truth", "cost_of", "psnr", "ssim"]
+
+COST_SIDE = 64  # pixels: what is counted on, large enough that borders hardly matter
+
+
+def psnr(output: Tensor, truth: Tensor) -> float:
+    """Returns the peak signal-to-noise ratio in dB of 8-bit levels, any shape; inf if equal."""
+    return decibels(squared_error(output, truth))
+
+
+def squared_error(output: Tensor, truth: Tensor) -> float:
+    """Returns the mean squared error of levels, any shape."""
+    return F.mse_loss(output.double(), truth.double()).item()
+
+
+def decibels(error: float) -> float:
+    """Returns a mean squared error of 8-bit levels as peak signal-to-noise ratio; inf for 0."""
+    return float("inf") if error == 0 else 10 * math.log10(255.0**2 / error)
+
+
+def ssim(output: Tensor, truth: Tensor) -> float:
+    """Returns the structural similarity of two (h, w) planes of 8-bit levels.
+
+    11 x 11 Gaussian of sigma 1.5, no padding (Wang et al., Image quality assessment: from error
+    visibility to structural similarity, 2004).
+    """
+    x, y = output.double(), truth.double()
+    maps = torch.stack([x, y, x * x + y * y, x * y])
+    mean_x, mean_y, squares, product = gaussian_blur(maps, 1.5, 5)
+    variances = squares - mean_x**2 - mean_y**2
+    covariance = product - mean_x * mean_y
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return float((similarity / ((mean_x**2 + mean_y**2 + c1) * (variances + c2))).mean())
+
+
+def cost_of(network: nn.Module, facts: Facts) -> Cost:
+    """Counts the parameters, and the multiply-adds of one output as it is computed.
+
+    Convolutions and matrix products count, those of the bicubic skip with them.
+    """
+    like = next(network.parameters(), torch.empty(0))
+    side = facts.multiple * -(-COST_SIDE // facts.multiple)
+    window = torch.zeros(1, facts.window, facts.colour.channels, side, side, device=like.device)
+    # with gradients off, yet not in inference mode, where a fused operator is not counted
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        if isinstance(network, RecurrentNetwork):
+            network(window, network.fresh(1, side, side))
+        else:
+            network(window)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return Cost(parameters, counter.get_total_flops() / 2 / side**2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,23 +85,23 @@ class Truth:
 
     @classmethod
     def of(cls, frame: Frame) -> "Truth":
-        """R'G'B' in BT.601 luma, as MATLAB's ``rgb2ycbcr`` has it; 4:2:0 in its own luma, as if of
-        limited range."""
+        """Returns R'G'B' in BT.601 luma, as MATLAB's ``rgb2ycbcr`` has it; 4:2:0 in its own luma,
+        brought to limited range."""
         if not frame.is_rgb:
             return cls(network_input(frame, Colour.LUMA, torch.device("cpu"))[0].double() * 255)
         plane = torch.from_numpy(np.array(frame.planes[0]))
         return cls(luma_of_rgb(plane.permute(2, 0, 1).double() / 255)[0] * 255, plane)
 
 
-class Run:
-    """Takes frames as a camera shows them, each with its truth; ``finish`` gives the scores."""
+class ClipScorer:
+    """Streams the frames of one clip through a model, times it and scores what comes out."""
 
     def __init__(self, clip: str, model: SlidingWindow, device: torch.device) -> None:
         self._clip = clip
         self._model = model
         self._device = device
-        self._state: Any = None  # of the model; made with the first frame
-        self._cuts = CutDetector()  # where a stream begins anew, and so do its scores
+        self._state: WindowState | None = None  # made with the first frame
+        self._cuts = CutDetector()  # where the state is reset, as in a stream
         self._pending: deque[tuple[Frame, Truth]] = deque()  # their window is not complete
         self._before: tuple[Tensor, Tensor] | None = None  # luma of the last frame, and its truth
         self._psnr: list[float] = []
@@ -58,7 +112,7 @@ class Run:
         self._ms: list[float] = []
 
     def push(self, low: Frame, truth: Truth) -> None:
-        """Take a frame; score what that completes. Raises ModelError for what is not finite."""
+        """Takes a frame; scores what that completes. Raises ModelError for what is not finite."""
         with torch.inference_mode():
             pixels = network_input(low, self._model.facts.colour, self._device)
             if self._state is None:
@@ -70,7 +124,8 @@ class Run:
             self._score(self._model.push(pixels[None], self._state))
 
     def finish(self) -> Scores:
-        """Score the last frames, and give the means of all."""
+        """Scores the last frames, and returns the means of all: at least one was pushed."""
+        assert self._state is not None
         with torch.inference_mode():
             self._score(self._model.drain(self._state, 0))
         return Scores(

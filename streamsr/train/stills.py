@@ -1,6 +1,6 @@
-"""Synthetic camera motion over photographs: cameras that hang still, tremble, pan or zoom.
+"""Synthetic camera motion over photographs: cameras that stand still, shake, pan or zoom.
 
-Footage of cameras that are moved teaches nothing of those that hang on a wall, which most do.
+Footage of cameras that are moved teaches nothing of fixed ones, which most are.
 """
 
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ from torch import Tensor
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame, Plane
 from streamsr.media.files import file_frames
+from streamsr.train.frames import levels
 from streamsr.train.settings import STILL_FRAMES
 
-__all__ = ["Motion", "moving", "still_paths"]
+__all__ = ["Motion", "moving"]
 
-STILL_SUFFIXES = {".jpeg", ".jpg", ".png"}
 WIDTH, HEIGHT = 448, 256  # of a view; smaller stills give less
-MARGIN = 0.9  # of the still is seen at once, so that there is room to move
+MARGIN = 0.9  # of the still is seen at most, so that the view can move
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +30,15 @@ class Motion:
     """How a camera moves; the defaults: not at all."""
 
     zoom: float = 1.0  # pixels of the still a pixel of the view
-    start: tuple[float, float] = (0.5, 0.5)  # down and across, 0 to 1 of the room there is
+    start: tuple[float, float] = (0.5, 0.5)  # down and across, from 0 to 1
     pan_px: tuple[float, float] = (0.0, 0.0)  # a frame, in pixels of the view
     closing: float = 0.0  # how much nearer it comes in a frame, as a share
-    shake_px: float = 0.0  # sigma of its trembling
-    seed: int = 0  # of the trembling
+    shake_px: float = 0.0  # sigma of its shaking
+    seed: int = 0  # of the shaking
 
     @classmethod
     def drawn(cls, seed: tuple[int, ...], hanging: float) -> Self:
-        """The motion that ``seed`` stands for: none for a share of them, ``hanging``."""
+        """Draws the motion that ``seed`` stands for: none for a share of them, ``hanging``."""
         random = np.random.default_rng(seed)
         still = cls(
             zoom=float(random.uniform(1.0, 1.6)),
@@ -60,24 +60,15 @@ class Motion:
         return self == replace(self, pan_px=(0.0, 0.0), closing=0.0, shake_px=0.0)
 
 
-def still_paths(folder: Path) -> list[Path]:
-    """The photographs of a folder by name. Raises InputError where there is none."""
-    try:
-        paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in STILL_SUFFIXES)
-    except OSError as error:
-        raise InputError(f"stills {folder}: cannot be read: {error.strerror}") from None
-    if not paths:
-        allowed = ", ".join(sorted(STILL_SUFFIXES))
-        raise InputError(f"stills {folder}: there is no picture; allowed endings are {allowed}")
-    return paths
-
-
 def moving(path: Path, motion: Motion) -> list[Frame]:
-    """What a camera shows of the photograph at ``path``: 4:2:0 of limited range."""
+    """Returns what a camera shows of the photograph at ``path``: 4:2:0 of limited range.
+
+    Raises InputError where it is none in Y'CbCr.
+    """
     photograph = next(iter(file_frames(path)), None)
     if photograph is None or photograph.is_rgb:
-        raise InputError(f"still {path}: got no picture in Y'CbCr, allowed is a JPEG")
-    planes = _shrunk(photograph, motion.zoom)
+        raise InputError(f"still {path}: got no Y'CbCr image, allowed is a JPEG")
+    planes = _zoomed(photograph, motion.zoom)
     extent = planes[0].shape[2:]
     height, width = (
         min(most, int(side * MARGIN)) // 16 * 16
@@ -100,18 +91,18 @@ def moving(path: Path, motion: Motion) -> list[Frame]:
     return frames
 
 
-def _shrunk(photograph: Frame, zoom: float) -> list[Tensor]:
-    """(1, 1, h, w) levels of limited range of each plane, sides even, where the view has room."""
-    room = min(photograph.height / HEIGHT, photograph.width / WIDTH) * MARGIN
-    zoom = max(1.0, min(zoom, room))
+def _zoomed(photograph: Frame, zoom: float) -> list[Tensor]:
+    """(1, 1, h, w) levels of limited range of each plane, sides even, large enough for the view."""
+    most = min(photograph.height / HEIGHT, photograph.width / WIDTH) * MARGIN
+    zoom = max(1.0, min(zoom, most))
     sides = [int(side / zoom) // 2 * 2 for side in (photograph.height, photograph.width)]
     planes = []
     for number, plane in enumerate(photograph.planes):
-        levels = torch.from_numpy(np.array(plane)).float()[None, None]
+        samples = torch.from_numpy(np.array(plane)).float()[None, None]
         if photograph.colour.full_range:
-            levels = (levels - 128) * (224 / 255) + 128 if number else levels * (219 / 255) + 16
+            samples = (samples - 128) * (224 / 255) + 128 if number else samples * (219 / 255) + 16
         size = [side // (2 if number else 1) for side in sides]
-        planes.append(F.interpolate(levels, size, mode="bicubic", antialias=True))
+        planes.append(F.interpolate(samples, size, mode="bicubic", antialias=True))
     return planes
 
 
@@ -120,12 +111,12 @@ def _places(
 ) -> list[tuple[float, float, float]]:
     """For each frame the view's first row and column, and how much nearer it is."""
     random = np.random.default_rng(motion.seed)
-    room = np.array(extent) - view
-    first = np.rint(np.array(motion.start) * room / 2) * 2  # whole chroma samples: nothing is lost
+    last = np.array(extent) - view
+    first = np.rint(np.array(motion.start) * last / 2) * 2  # whole chroma samples: nothing is lost
     places = []
     for number in range(STILL_FRAMES):
         shake = random.normal(0, 1, 2) * motion.shake_px
-        place = np.clip(first + np.array(motion.pan_px) * number + shake, 0, room)
+        place = np.clip(first + np.array(motion.pan_px) * number + shake, 0, last)
         places.append((float(place[0]), float(place[1]), (1 + motion.closing) ** number))
     return places
 
@@ -139,5 +130,4 @@ def _view(plane: Tensor, size: tuple[int, int], place: tuple[float, float], near
         axes.append((2 * samples + 1) / extent - 1)
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij")[::-1], -1)[None]
     seen = F.grid_sample(plane, grid, mode="bicubic", padding_mode="border", align_corners=False)
-    levels: Plane = seen[0, 0].round().clamp(0, 255).to(torch.uint8).numpy()
-    return levels
+    return levels(seen[0, 0])

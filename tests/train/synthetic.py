@@ -32,11 +32,11 @@ def write_clip(path: Path, luma: NDArray[np.uint8], rate: int = 25) -> Path:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(count):
             chroma = np.full((height // 2, width), 128, np.uint8)
-            picture = av.VideoFrame.from_ndarray(
+            frame = av.VideoFrame.from_ndarray(
                 np.concatenate([luma[number], chroma]), format="yuv420p"
             )
-            picture.pts, picture.time_base = number, Fraction(1, rate)
-            picture.colorspace, picture.color_range = 1, 1
-            container.mux(stream.encode(picture))
+            frame.pts, frame.time_base = number, Fraction(1, rate)
+            frame.colorspace, frame.color_range = 1, 1
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

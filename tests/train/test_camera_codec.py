@@ -11,7 +11,7 @@ from streamsr.core.frame import ColourTags, Frame
 from streamsr.train.camera_codec import CameraCoding, coded
 
 
-def pictures(count: int, width: int = 160, height: int = 96, full: bool = False) -> list[Frame]:
+def scene_frames(count: int, width: int = 160, height: int = 96, full: bool = False) -> list[Frame]:
     tags = ColourTags(1, 1, 1, full_range=full)
     return [
         Frame(tuple(planes), tags, 40 * n, Fraction(1, 1000))
@@ -26,7 +26,7 @@ def error(one: Frame, other: Frame) -> float:
 
 @pytest.mark.parametrize("codec", ["h264", "h265"])
 def test_every_frame_comes_out_in_its_place(codec: str) -> None:
-    sent = pictures(30)
+    sent = scene_frames(30)
     got = list(coded(sent, CameraCoding(codec=codec, kbit_s=400, gop=12, preset="ultrafast")))  # type: ignore[arg-type]
     assert [frame.pts for frame in got] == [frame.pts for frame in sent]
     assert [read_number(f.planes[0]) for f in got] == [read_number(f.planes[0]) for f in sent]
@@ -35,7 +35,7 @@ def test_every_frame_comes_out_in_its_place(codec: str) -> None:
 
 
 def test_fewer_bits_show_less() -> None:
-    sent = pictures(25)
+    sent = scene_frames(25)
     errors = [
         np.mean([error(*pair) for pair in zip(coded(sent, CameraCoding(kbit_s=k)), sent)])  # noqa: B905
         for k in (24, 96, 384)
@@ -44,7 +44,7 @@ def test_fewer_bits_show_less() -> None:
 
 
 def test_a_coding_is_the_same_every_time() -> None:
-    one, other = (list(coded(pictures(10), CameraCoding(kbit_s=60))) for _ in range(2))
+    one, other = (list(coded(scene_frames(10), CameraCoding(kbit_s=60))) for _ in range(2))
     for first, second in zip(one, other, strict=True):
         for a, b in zip(first.planes, second.planes, strict=True):
             np.testing.assert_array_equal(a, b)
@@ -65,5 +65,5 @@ def test_the_range_is_the_codings(full: bool) -> None:
 
 def test_what_an_encoder_refuses_is_said() -> None:
     with pytest.raises(InputError, match="coding of 24x16 as h264"):
-        list(coded(pictures(2, 24, 16), CameraCoding(kbit_s=0.3)))
+        list(coded(scene_frames(2, 24, 16), CameraCoding(kbit_s=0.3)))
     assert list(coded([], CameraCoding())) == []

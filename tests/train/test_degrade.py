@@ -9,7 +9,7 @@ import pytest
 import torch
 from synthetic import texture, write_clip
 
-from streamsr.cli.train_run import run_degradation
+from streamsr.cli.train import degrade
 from streamsr.core.config import parse
 from streamsr.core.errors import ConfigError, InputError
 from streamsr.core.frame import ColourTags, Frame, Plane
@@ -81,7 +81,7 @@ def test_blur_and_noise_do_what_they_say() -> None:
 
 
 def test_a_rate_is_meant_for_a_sub_stream() -> None:
-    """A picture of other size than 320x180 gets its share of the bits."""
+    """A frame of other size than 320x180 gets its share of the bits."""
     luma = texture(12, 256, 256)[..., 1].clip(16, 235)
     low = resize(torch.from_numpy(luma).float(), Fraction(1, 4)).round().clamp(0, 255)
     share = 64 * 64 / (320 * 180)
@@ -115,15 +115,15 @@ def test_the_command_shows_before_and_after(tmp_path: Path) -> None:
         '[model]\ndescription = "x"\nnetwork = "fast"\n'
         'facts = { scale = 4, window = 1, lookahead = 0, colour = "luma" }\n'
     )
-    run_degradation(config, [], 2, tmp_path / "sheet.png")
+    degrade(config, tmp_path / "sheet.png", rows=2)
     picture = read_image(tmp_path / "sheet.png")
     assert picture.width == 3 * (128 + 6)
     assert picture.height == 2 * (96 + 2 * 14)
     config.write_text(config.read_text().replace("[data.degrade]\n", ""))
     with pytest.raises(ConfigError, match="allowed is a file that has one"):
-        run_degradation(config, [], 2, tmp_path / "sheet.png")
+        degrade(config, tmp_path / "sheet.png", rows=2)
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="no clip here"):
-        run_degradation(
-            Path("models/fast-camera/train.toml"), [f"data.train={tmp_path / 'none'}"], 1, config
+        degrade(
+            Path("models/fast-camera/train.toml"), config, 1, [f"data.train={tmp_path / 'none'}"]
         )

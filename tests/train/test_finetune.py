@@ -1,5 +1,6 @@
 """Fine-tuning: in the time it is given, better on footage it was not trained on, and it says so."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import torch
 from safetensors.torch import load_file
 from synthetic import texture, write_clip
 
-from streamsr.cli.train_run import run_finetuning
+from streamsr.cli.train import train
 from streamsr.core.config import dump, load
 from streamsr.core.errors import InputError
+from streamsr.networks.facts import Colour
 from streamsr.train.finetune import finetune
 from streamsr.train.loop import Trainer
 from streamsr.train.settings import TrainSettings
@@ -37,18 +39,22 @@ facts = { scale = 4, window = 2, lookahead = 0, colour = "luma" }
 """
 
 
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    """The folder of a fast network with fresh weights."""
+def model_folder(folder: Path, network: str, window: int, **options: int) -> Path:
+    """A model with fresh weights."""
     torch.manual_seed(3)
-    facts = FactsCard(scale=4, window=1, lookahead=0, colour="luma")  # type: ignore[arg-type]
-    options: dict[str, bool | int | str] = {"features": 8, "layers": 3}
-    card = Card(description="tiny", network="fast", options=options, facts=facts)
-    folder = tmp_path / "models" / "tiny"
+    facts = FactsCard(scale=4, window=window, lookahead=0, colour=Colour.LUMA)
+    options = {"features": 8, "layers": 3, **options}
+    card = Card(description="tiny", network=network, options=options, facts=facts)
     folder.mkdir(parents=True)
     weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
     dump(card.model_copy(update={"weights": weights}), folder / "card.toml")
     return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """The folder of a fast network with fresh weights."""
+    return model_folder(tmp_path / "models" / "tiny", "fast", 1)
 
 
 @pytest.fixture
@@ -61,10 +67,15 @@ def footage(tmp_path: Path) -> Path:
 
 
 def test_it_gets_better_on_what_was_held_out(
-    model: Path, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    footage: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result: dict[str, Any] = run_finetuning(str(model), footage, 0.05, None, [], 1)
+    train(init=str(model), data=footage, minutes=0.01, as_json=True)
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert result["improvement_db"] > 0
     assert result["improvement_db"] == result["gain_db"] - result["gain_before_db"]
     entry = find(result["model"] if "/" in result["model"] else f"./{result['model']}")
@@ -77,24 +88,21 @@ def test_it_gets_better_on_what_was_held_out(
 
 
 def test_a_recurrent_model_is_trained_as_it_was(
-    footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    footage: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """On sequences as long, cut as often, where its folder says how that was."""
     monkeypatch.chdir(tmp_path)
-    torch.manual_seed(3)
-    facts = FactsCard(scale=4, window=2, lookahead=0, colour="luma")  # type: ignore[arg-type]
-    options: dict[str, bool | int | str] = {"features": 8, "layers": 3, "kept": 4}
-    card = Card(description="tiny", network="recurrent", options=options, facts=facts)
-    folder = tmp_path / "models" / "wide"
-    folder.mkdir(parents=True)
-    weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
-    dump(card.model_copy(update={"weights": weights}), folder / "card.toml")
+    folder = model_folder(tmp_path / "models" / "wide", "recurrent", 2, kept=4)
     (folder / "train.toml").write_text(TRAINED, encoding="utf-8")
-    result = run_finetuning(str(folder), footage, 0.05, None, [], 1)
-    tuned = tmp_path / result["model"]
+    train(init=str(folder), data=footage, minutes=0, as_json=True)  # the fewest steps
+    tuned = tmp_path / json.loads(capsys.readouterr().out)["model"]
     assert find(str(tuned)).facts.window == 2
-    again = run_finetuning(str(tuned), footage, 0.05, None, [], 1)
-    for made in (tuned, tmp_path / again["model"]):
+    train(init=str(tuned), data=footage, minutes=0, as_json=True)
+    again = tmp_path / json.loads(capsys.readouterr().out)["model"]
+    for made in (tuned, again):
         config = load(made / "train.toml", TrainSettings)
         assert (config.batch, config.sequence, config.truncate) == (2, 4, 2)
         assert (config.data.patch, config.data.degrade) == (32, None)
@@ -104,8 +112,8 @@ def test_what_is_kept_is_the_best_of_all_between(
     model: Path, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where training went astray, up the gradient, little of it is kept."""
-    monkeypatch.setattr(Trainer, "_learning_rate", lambda trainer: -1e-3)
-    tuned = finetune(find(str(model)), footage, minutes=0.05, name="astray", runs=tmp_path)
+    monkeypatch.setattr(Trainer, "learning_rate", lambda trainer: -1e-3)
+    tuned = finetune(find(str(model)), footage, minutes=0.01, name="astray", runs=tmp_path)
     state = torch.load(tmp_path / "astray" / "checkpoint.pt", weights_only=True)
     kept, start, end = (
         torch.cat([weights[f"{prefix}body.{n}.weight"].flatten() for n in range(3)])

@@ -1,7 +1,6 @@
 """The training loop: it learns, goes on to the bit where it stopped, and leaves a model behind."""
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,13 @@ from synthetic import texture, write_clip
 from torch import Tensor, nn
 
 from streamsr.core.config import load, parse
-from streamsr.core.errors import ConfigError, InputError, ModelError, UserError
+from streamsr.core.errors import ConfigError, ModelError, UserError
 from streamsr.media.images import read_image
 from streamsr.networks.resample import resize
-from streamsr.train.loop import Progress, Trainer, charbonnier, flicker_of
+from streamsr.train.loop import Trainer, charbonnier, flicker
+from streamsr.train.network import Unrolled
+from streamsr.train.run_log import Progress
 from streamsr.train.settings import DegradeSettings, TrainSettings
-from streamsr.train.unrolled import Unrolled
 from streamsr.zoo.loading import NETWORKS, load_model
 from streamsr.zoo.registry import find
 
@@ -84,24 +84,27 @@ def logged(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("stop", [20, 27, 37])
-def test_a_run_goes_on_to_the_bit(clips: Path, tmp_path: Path, precision: str, stop: int) -> None:
-    """40 steps in one go are 20 and 20, also where it stopped some steps after a checkpoint."""
-    whole = settings(clips, tmp_path, name="whole", precision=precision)
-    parts = settings(clips, tmp_path, name="parts", precision=precision)
+def check_resumed(whole: TrainSettings, parts: TrainSettings, stop: int, begun: int) -> None:
+    """Checks that a run that stops, and goes on after ``begun`` steps, ends as one in one go."""
     expected = Trainer(whole).run(ignore)
     with pytest.raises(PowerCutError):
         Trainer(parts).run(stop_at(stop))
     torch.rand(7)  # another process has another random state
     resumed = Trainer(parts)
-    assert resumed.step == 20
+    assert resumed.step == begun
     folder = resumed.run(ignore)
-    assert (folder / "weights.safetensors").read_bytes() == (
-        expected / "weights.safetensors"
-    ).read_bytes()
-    lines = [logged(tmp_path / "runs" / name) for name in ("whole", "parts")]
-    assert lines[0] == lines[1]
+    one, other = ((f / "weights.safetensors").read_bytes() for f in (expected, folder))
+    assert one == other
+    assert logged(expected.parent) == logged(folder.parent)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("stop", [8, 11, 15])
+def test_a_run_goes_on_to_the_bit(clips: Path, tmp_path: Path, precision: str, stop: int) -> None:
+    """16 steps in one go are 8 and 8, also where it stopped some steps after a checkpoint."""
+    changes = {"precision": precision, "steps": 16, "save_every": 8, "valid_every": 4}
+    whole, parts = (settings(clips, tmp_path, name=n, **changes) for n in ("whole", "parts"))
+    check_resumed(whole, parts, stop, 8)
 
 
 WINDOWED = {
@@ -116,7 +119,7 @@ RECURRENT = {
 
 
 @pytest.mark.parametrize("network", [WINDOWED, RECURRENT], ids=["windowed", "recurrent"])
-def test_two_hundred_steps_are_a_hundred_and_a_hundred(
+def test_a_run_of_sequences_goes_on_to_the_bit(
     clips: Path, tmp_path: Path, network: dict[str, Any]
 ) -> None:
     """Of coded frames in a row, with the temporal term: everything a run can hold."""
@@ -125,9 +128,9 @@ def test_two_hundred_steps_are_a_hundred_and_a_hundred(
         "sequence": 5,
         "truncate": 2,
         "gradient_norm": 0.1,
-        "steps": 200,
-        "save_every": 100,
-        "valid_every": 100,
+        "steps": 20,
+        "save_every": 10,
+        "valid_every": 10,
         "loss": "l2",
         "temporal": 0.5,
         "precision": "bfloat16",
@@ -136,18 +139,7 @@ def test_two_hundred_steps_are_a_hundred_and_a_hundred(
     whole, parts = (
         coded(settings(clips, tmp_path, name=name, **changes)) for name in ("whole", "parts")
     )
-    expected = Trainer(whole).run(ignore)
-    with pytest.raises(PowerCutError):
-        Trainer(parts).run(stop_at(131))
-    torch.rand(7)
-    resumed = Trainer(parts)
-    assert resumed.step == 100
-    folder = resumed.run(ignore)
-    assert (folder / "weights.safetensors").read_bytes() == (
-        expected / "weights.safetensors"
-    ).read_bytes()
-    lines = [logged(tmp_path / "runs" / name) for name in ("whole", "parts")]
-    assert lines[0] == lines[1]
+    check_resumed(whole, parts, 13, 10)
 
 
 def coded(run: TrainSettings) -> TrainSettings:
@@ -160,16 +152,16 @@ def test_a_run_says_what_it_is_made_with_and_leaves_the_users_own_file(
     clips: Path, tmp_path: Path
 ) -> None:
     Trainer(settings(clips, tmp_path, steps=4))  # interrupted before its first checkpoint
-    told = tmp_path / "runs" / "tiny" / "train.toml"
-    assert load(told, TrainSettings).steps == 4
+    written = tmp_path / "runs" / "tiny" / "train.toml"
+    assert load(written, TrainSettings).steps == 4
     Trainer(settings(clips, tmp_path, steps=6))
-    assert load(told, TrainSettings).steps == 6
-    told.write_text(text := "# mine\n" + told.read_text())
+    assert load(written, TrainSettings).steps == 6
+    written.write_text(text := "# mine\n" + written.read_text())
     Trainer(settings(clips, tmp_path, steps=6))
-    assert told.read_text() == text
+    assert written.read_text() == text
 
 
-def test_a_run_leaves_pictures_of_itself(clips: Path, tmp_path: Path) -> None:
+def test_a_run_leaves_images_of_itself(clips: Path, tmp_path: Path) -> None:
     trainer = Trainer(coded(settings(clips, tmp_path, steps=4, valid_every=2)))
     trainer.run(ignore)
     folder = tmp_path / "runs" / "tiny"
@@ -202,8 +194,8 @@ def test_a_steady_output_costs_less(clips: Path, tmp_path: Path) -> None:
 
     losses = []
     for steady in (True, False):
-        ((outputs, _),) = Unrolled(Off(steady), trainer.facts, 2).parts(low, nullcontext)
-        losses.append(float(flicker_of(outputs, truth)))
+        ((outputs, _),) = Unrolled(Off(steady), trainer.facts, 2).parts(low)
+        losses.append(float(flicker(outputs, truth)))
     assert losses[1] > losses[0] + 0.1
 
 
@@ -285,7 +277,7 @@ def test_a_network_of_one_frame_starts_as_a_recurrent_one_that_remembers_nothing
     with torch.inference_mode():
         wanted, _ = taught(frame.expand(1, 2, 1, 40, 48), taught.fresh(1, 40, 48))
         made = alone.network(frame)
-    inside = (..., slice(12, -12), slice(12, -12))  # outside of the picture it sees grey, not black
+    inside = (..., slice(12, -12), slice(12, -12))  # outside of the frame it sees grey, not black
     difference = (made - wanted)[inside]  # and so does the mean that is kept
     torch.testing.assert_close(difference, difference.mean().expand_as(difference))
     assert (wanted - resize(frame[:, 0], 2))[inside].std() > 0.001
@@ -382,20 +374,20 @@ def test_the_middle_of_a_window_is_what_counts(
 
 
 def test_a_recurrent_network_learns_and_is_a_model(clips: Path, tmp_path: Path) -> None:
-    options = {"options": RECURRENT["options"] | {"features": 16}}
+    options = {"options": RECURRENT["options"] | {"features": 8}}
     run = settings(
         clips,
         tmp_path,
         model=FAST | RECURRENT | options,
-        steps=200,
+        steps=100,
         sequence=3,
-        learning_rate=1e-2,
+        learning_rate=2e-2,
         gradient_norm=0.1,
-        valid_every=100,
+        valid_every=50,
     )
     folder = Trainer(run).run(ignore)
     lines = logged(tmp_path / "runs" / "tiny")
-    assert lines[-1]["gain_db"] > max(0.8, lines[0]["gain_db"])
+    assert lines[-1]["gain_db"] > max(0.3, lines[0]["gain_db"])
     model = load_model(find(str(folder)), torch.device("cpu"))
     state = model.start(1, 16, 16)
     assert [len(model.step(torch.rand(1, 1, 16, 16), state)[0]) for _ in range(3)] == [1, 1, 1]
@@ -416,18 +408,6 @@ def test_windows_train_edvr(clips: Path, tmp_path: Path) -> None:
     assert loaded.facts.lookahead == 1
     with pytest.raises(ModelError, match="'tiny': the model's network is another"):
         Trainer(settings(clips, tmp_path, name="fast", init=str(folder)))
-
-
-def test_a_validation_clip_shorter_than_the_window_is_refused(clips: Path, tmp_path: Path) -> None:
-    short = tmp_path / "short"
-    short.mkdir()
-    write_clip(short / "two.mkv", texture(2, 72, 80)[..., 1])
-    facts = {"scale": 2, "window": 3, "lookahead": 1, "colour": "luma"}
-    changes = {"model": FAST | {"facts": facts}}
-    run = settings(clips, tmp_path, **changes)
-    run = run.model_copy(update={"data": run.data.model_copy(update={"valid": short})})
-    with pytest.raises(InputError, match="two: got 2 frames"):
-        Trainer(run)
 
 
 def test_charbonnier_is_a_smooth_distance() -> None:

@@ -1,4 +1,4 @@
-"""Cameras that hang still, and cameras that move over a photograph."""
+"""Fixed cameras, and cameras that move over a photograph."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -10,7 +10,8 @@ import pytest
 
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Plane
-from streamsr.train.stills import Motion, moving, still_paths
+from streamsr.train.files import still_paths
+from streamsr.train.stills import Motion, moving
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +20,14 @@ def photograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("stills") / "hills.jpg"
     rows, columns = np.mgrid[0:320, 0:384]
     luma = 120 + 60 * np.sin(columns / 9) * np.cos(rows / 11)
-    picture = av.VideoFrame.from_ndarray(
+    image = av.VideoFrame.from_ndarray(
         np.stack([luma] * 3, -1).round().astype(np.uint8), format="rgb24"
     ).reformat(format="yuvj444p")
     context = av.CodecContext.create("mjpeg", "w")
     context.width, context.height, context.pix_fmt = 384, 320, "yuvj444p"
     context.time_base = Fraction(1, 25)
     context.options = {"qmin": "1", "qmax": "1"}
-    path.write_bytes(b"".join(map(bytes, context.encode(picture))))
+    path.write_bytes(b"".join(map(bytes, context.encode(image))))
     return path
 
 
@@ -41,7 +42,7 @@ def moved(one: Plane, other: Plane) -> tuple[int, int]:
     return min(shifts, key=lambda s: np.abs(np.roll(one, s, (0, 1))[inside] - other[inside]).mean())
 
 
-def test_a_camera_that_hangs_still_shows_the_photograph_itself(photograph: Path) -> None:
+def test_a_fixed_camera_shows_the_photograph_itself(photograph: Path) -> None:
     first, *rest = lumas(photograph, Motion())
     assert first.shape == (256, 336)
     assert all((frame == first).all() for frame in rest)
@@ -68,13 +69,13 @@ def test_a_motion_is_drawn_by_its_seed(photograph: Path) -> None:
     assert drawn == [Motion.drawn((3, n), 0.55) for n in range(200)]
     assert 0.4 < np.mean([m.is_still for m in drawn]) < 0.7
     assert all(m.is_still + bool(m.shake_px) + bool(m.closing) + any(m.pan_px) == 1 for m in drawn)
-    trembling = replace(Motion(), shake_px=1.0, seed=5)
-    for one, other in zip(lumas(photograph, trembling), lumas(photograph, trembling), strict=True):
+    shaking = replace(Motion(), shake_px=1.0, seed=5)
+    for one, other in zip(lumas(photograph, shaking), lumas(photograph, shaking), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_a_folder_without_photographs_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no picture; allowed endings are \.jpeg"):
+    with pytest.raises(InputError, match=r"no photograph; allowed endings are \.jpeg"):
         still_paths(tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
         still_paths(tmp_path / "none")

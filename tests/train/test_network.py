@@ -1,7 +1,5 @@
 """Unrolling: every window's output once, and gradients that go back as far as they are to."""
 
-from contextlib import nullcontext
-
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +7,7 @@ from torch import Tensor
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.fast import Fast
 from streamsr.networks.recurrent import Recurrent
-from streamsr.train.unrolled import Unrolled
+from streamsr.train.network import Unrolled
 
 FACTS = Facts(4, 2, 0, Colour.LUMA)
 
@@ -29,7 +27,7 @@ def frames(count: int) -> Tensor:
 
 def outputs(unrolled: Unrolled, clip: Tensor) -> Tensor:
     spans, parts = [], []
-    for part, span in unrolled.parts(clip, nullcontext):
+    for part, span in unrolled.parts(clip):
         spans += list(range(span.start, span.stop))
         parts.append(part)
     assert spans == list(range(clip.shape[1] - unrolled.facts.window + 1))
@@ -54,7 +52,7 @@ def test_where_it_is_cut_changes_no_output(network: Recurrent, truncate: int) ->
 
 def test_a_gradient_goes_back_no_further_than_its_part(network: Recurrent) -> None:
     clip = frames(7).requires_grad_(True)
-    *_, (last, span) = Unrolled(network, FACTS, 4).parts(clip, nullcontext)
+    *_, (last, span) = Unrolled(network, FACTS, 4).parts(clip)
     assert span == slice(4, 6)
     last[:, -1].square().mean().backward()
     assert clip.grad is not None

@@ -1,4 +1,4 @@
-"""Ground truth: clips decoded once, crops that depend on the seed and the step alone."""
+"""Crops: a batch depends on the seed and the step alone."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -7,73 +7,13 @@ import numpy as np
 import pytest
 import torch
 from numpy.lib.format import open_memmap
-from peers import camera_clip, read_number
+from synthetic import texture
 
 from streamsr.core.errors import InputError
-from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
-from streamsr.train import data as module
-from streamsr.train.ahead import Ahead
-from streamsr.train.data import Clip, Crops, degrade_bicubic, load_clips
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("footage")
-    camera_clip(made / "b.mkv", width=96, height=72, seconds=0.24, audio=False)
-    camera_clip(made / "a.mp4", width=128, height=72, seconds=0.32, first=50, audio=False)
-    (made / "notes.txt").write_text("no clip")
-    return made
-
-
-def test_clips_are_decoded_once(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips = load_clips(folder, tmp_path / "cache", Colour.LUMA)
-    assert [(clip.name, clip.pixels.shape) for clip in clips] == [
-        ("a", (8, 1, 72, 128)),
-        ("b", (6, 1, 72, 96)),
-    ]
-    assert [read_number(np.array(f[0])) for f in clips[0].pixels] == list(range(50, 58))
-
-    def decode(path: Path) -> None:
-        raise AssertionError(path)
-
-    monkeypatch.setattr(module, "file_frames", decode)
-    again = load_clips(folder, tmp_path / "cache", Colour.LUMA)
-    for one, other in zip(clips, again, strict=True):
-        np.testing.assert_array_equal(one.pixels, other.pixels)
-    with pytest.raises(AssertionError):  # another colour is other data
-        load_clips(folder, tmp_path / "cache", Colour.RGB)
-
-
-def test_rgb_clips_have_three_channels(folder: Path, tmp_path: Path) -> None:
-    clips = load_clips(folder, tmp_path, Colour.RGB)
-    assert [clip.pixels.shape for clip in clips] == [(8, 3, 72, 128), (6, 3, 72, 96)]
-
-
-def test_a_clip_that_changed_is_decoded_anew(tmp_path: Path) -> None:
-    path = tmp_path / "clips" / "a.mkv"
-    path.parent.mkdir()
-    for first in (3, 90):
-        camera_clip(
-            path, width=96, height=72, seconds=0.08 + first / 1000, first=first, audio=False
-        )
-        (clip,) = load_clips(path.parent, tmp_path / "cache", Colour.LUMA)
-        assert read_number(np.array(clip.pixels[0, 0])) == first
-
-
-def test_a_folder_without_clips_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no clip here; allowed endings are \.avi, .*\.mkv"):
-        load_clips(tmp_path, tmp_path / "cache", Colour.LUMA)
-    assert not (tmp_path / "cache").exists()
-
-
-def test_a_damaged_clip_leaves_no_half_of_itself(tmp_path: Path) -> None:
-    (tmp_path / "bad.mp4").write_bytes(b"nothing" * 99)
-    with pytest.raises(InputError, match=r"bad\.mp4"):
-        load_clips(tmp_path, tmp_path / "cache", Colour.LUMA)
-    assert list((tmp_path / "cache").iterdir()) == []
+from streamsr.train.clips import Clip
+from streamsr.train.crops import Crops, Prefetcher
+from streamsr.train.frames import degrade_bicubic
 
 
 def test_degradation_is_bicubic_and_of_8_bits() -> None:
@@ -121,7 +61,7 @@ def test_crops_are_of_one_clip_one_place_and_frames_in_a_row(tmp_path: Path) -> 
             assert {abs(down), abs(across)} == {1}
             flips.add((down, across, transposed))
             sources.add(int(numbers[0]) >= 100)
-    assert len(flips) == 8  # every flip and turn there is
+    assert len(flips) == 8  # every flip and transposition there is
     assert sources == {False, True}
     assert directions == {1, -1}  # time runs either way
 
@@ -137,7 +77,7 @@ def test_a_batch_depends_on_seed_and_step_alone(tmp_path: Path) -> None:
     assert not torch.equal(one.at(7)[1], make(2).at(7)[1])
 
 
-def test_light_comes_and_goes_in_a_share_of_the_crops(tmp_path: Path) -> None:
+def test_a_share_of_the_crops_flickers(tmp_path: Path) -> None:
     clips = [marked(tmp_path, "a", 12, 40, 60, 0)]
     crops = Crops(clips, side=16, window=8, batch=32, seed=5, scale=4, flicker=0.5)
     low, truth = (frames[:, :, 1:].mean((2, 3, 4)) for frames in crops.at(0))  # they stand still
@@ -163,8 +103,33 @@ def test_batches_made_ahead_are_the_same(tmp_path: Path) -> None:
         [marked(tmp_path, "a", 9, 40, 60, 0)], side=16, window=3, batch=4, seed=1, scale=4
     )
     for workers in (0, 1, 3):
-        with Ahead(crops, workers) as batches:
+        with Prefetcher(crops, workers) as batches:
             for step in (5, 6, 7, 8):
                 low, truth = batches.at(step)
                 assert torch.equal(low, crops.at(step)[0])
                 assert torch.equal(truth, crops.at(step)[1])
+
+
+def test_windows_do_not_cross_a_cut() -> None:
+    one = np.full((64, 64), 40, np.uint8)
+    one[:, 32:] = 160
+    other = np.full((64, 64), 220, np.uint8)
+    other[32:, 32:] = 90
+    clip = Clip("cut", np.stack([one] * 4 + [other] * 4)[:, None])
+    crops = Crops([clip], side=40, window=3, batch=16, seed=0, scale=4)
+    scenes = set()
+    for step in range(8):
+        _, truth = crops.at(step)
+        assert torch.equal(truth, truth[:, :1].expand_as(truth))
+        scenes |= {float(crop.max()) for crop in truth}
+    assert len(scenes) == 2
+
+
+def test_crops_may_be_shrunk_first() -> None:
+    clip = Clip("stripes", texture(3, 100, 132, seed=1)[..., 1][:, None])
+    far = Crops([clip], side=32, window=1, batch=8, seed=0, scale=4, shrink=(0.4, 0.5))
+    _, truth = far.at(0)
+    assert truth.shape == (8, 1, 1, 32, 32)
+    near = Crops([clip], side=32, window=1, batch=8, seed=0, scale=4)
+    detail = [c.at(0)[1].diff(dim=-1).abs().mean() for c in (far, near)]
+    assert detail[0] > 1.1 * detail[1]  # twice as much of the clip in as many pixels

@@ -1,4 +1,4 @@
-"""PSNR and SSIM against their definitions, pixel by pixel."""
+"""PSNR and SSIM against their definitions, pixel by pixel; what a network takes."""
 
 import math
 
@@ -7,10 +7,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from streamsr.train.scores import psnr, ssim
+from streamsr.networks.edvr import EDVR
+from streamsr.networks.facts import Colour, Facts
+from streamsr.train.scoring import cost_of, psnr, ssim
 
 
-def pictures(size: tuple[int, int] = (16, 19)) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def noisy_pair(size: tuple[int, int] = (16, 19)) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     random = np.random.default_rng(5)
     truth = random.integers(0, 256, size).astype(float)
     return np.clip(truth + random.normal(0, 20, size), 0, 255), truth
@@ -35,9 +37,9 @@ def defined_ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 
 def test_psnr_is_as_defined() -> None:
-    picture, truth = pictures()
-    expected = 20 * math.log10(255 / math.sqrt(((picture - truth) ** 2).mean()))
-    got = psnr(torch.from_numpy(picture), torch.from_numpy(truth))
+    noisy, truth = noisy_pair()
+    expected = 20 * math.log10(255 / math.sqrt(((noisy - truth) ** 2).mean()))
+    got = psnr(torch.from_numpy(noisy), torch.from_numpy(truth))
     assert got == pytest.approx(expected, abs=1e-9)
 
 
@@ -49,15 +51,23 @@ def test_a_level_everywhere_is_48_13_db() -> None:
 
 @pytest.mark.parametrize("size", [(11, 11), (16, 19), (12, 30)], ids=str)
 def test_ssim_is_as_defined(size: tuple[int, int]) -> None:
-    picture, truth = (torch.from_numpy(p) for p in pictures(size))
-    assert ssim(picture, truth) == pytest.approx(defined_ssim(picture.numpy(), truth.numpy()))
+    noisy, truth = (torch.from_numpy(p) for p in noisy_pair(size))
+    assert ssim(noisy, truth) == pytest.approx(defined_ssim(noisy.numpy(), truth.numpy()))
     assert ssim(truth, truth) == pytest.approx(1.0)
-    assert ssim(picture, truth) == pytest.approx(ssim(truth, picture))
+    assert ssim(noisy, truth) == pytest.approx(ssim(truth, noisy))
 
 
 def test_ssim_takes_the_levels_of_8_bits_and_leaves_them() -> None:
-    picture, truth = (torch.from_numpy(p).round() for p in pictures())
+    noisy, truth = (torch.from_numpy(p).round() for p in noisy_pair())
     before = truth.clone()
-    whole = ssim(picture.to(torch.uint8), truth.to(torch.uint8))
-    assert whole == pytest.approx(ssim(picture, truth))
+    whole = ssim(noisy.to(torch.uint8), truth.to(torch.uint8))
+    assert whole == pytest.approx(ssim(noisy, truth))
     assert torch.equal(truth, before)
+
+
+def test_edvr_takes_what_is_published() -> None:
+    """8.45 M multiply-adds a pixel of the input, less what our form of it computes once."""
+    facts = Facts(4, 5, 2, Colour.RGB, 4)
+    cost = cost_of(EDVR(), facts)
+    assert cost.parameters == pytest.approx(3.3e6, rel=0.02)
+    assert cost.macs == pytest.approx(8.45e6, rel=0.05)

@@ -1,0 +1,162 @@
+"""Training batches: crops cut at random out of clips, also ahead of the steps that take them."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamsr.core.errors import InputError
+from streamsr.engine.discontinuity import CutDetector
+from streamsr.train.clips import Clip, Pixels
+from streamsr.train.frames import degrade_bicubic, whole_levels
+
+__all__ = ["Crops", "Prefetcher"]
+
+FLICKER_DEPTH = 0.1  # of the light, at most
+FLICKER_FRAMES = (2.0, 32.0)  # of one period
+
+
+class Crops:
+    """Random crops of random clips, flipped and transposed; the same for the same seed and step.
+
+    A window never crosses a scene cut.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        *,
+        side: int,
+        window: int,
+        batch: int,
+        seed: int,
+        scale: int,
+        shrink: tuple[float, float] = (1.0, 1.0),
+        flicker: float = 0.0,
+    ) -> None:
+        self.side = side  # HR pixels, a multiple of the scale
+        self.window = window
+        self.batch = batch
+        self.seed = seed
+        self.scale = scale
+        self.shrink = shrink
+        self.flicker = flicker  # share of the crops
+        long = [c for c in clips if len(c.pixels) >= window and min(c.pixels.shape[2:]) >= side]
+        starts = [_starts(clip, window) for clip in long]
+        self._starts = [s for s in starts if len(s)]
+        self.clips = [clip for clip, s in zip(long, starts, strict=True) if len(s)]
+        if not self.clips:
+            raise InputError(f"no clip holds {window} frames of {side}x{side} pixels")
+        # roots, so that long clips do not drown short ones
+        sizes = np.array([clip.weight * clip.pixels.size**0.5 for clip in self.clips])
+        self._share = sizes / sizes.sum()
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Returns the batch of ``step``, float32 in [0, 1]: what the network sees, (batch, window,
+        c, side/scale, side/scale), and the truth, (batch, window, c, side, side)."""
+        random = np.random.default_rng((self.seed, step))
+        pairs = [self._pair(random) for _ in range(self.batch)]
+        low, truth = (torch.stack(column) for column in zip(*pairs, strict=True))
+        return low, truth
+
+    def _pair(self, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        light = self._light(random)
+        number = random.choice(len(self.clips), p=self._share)
+        clip, starts = self.clips[number], self._starts[number]
+        side = self._side(clip, random)
+        grid = 1 if clip.codings is None else self.scale
+        first = starts[random.integers(0, len(starts))]
+        top, left = (
+            int(random.integers(0, (extent - side) // grid + 1)) * grid
+            for extent in clip.pixels.shape[2:]
+        )
+        flips = random.integers(0, 2, 3)
+        frames = slice(first, first + self.window)
+        truth = _cut(clip.pixels[frames], top, left, side, flips)
+        if clip.codings is not None:
+            seen = clip.codings[random.integers(0, len(clip.codings))]
+            low = _cut(seen[frames], top // grid, left // grid, side // grid, flips)
+            return whole_levels(_lit(low, light)) / 255, _lit(truth, light)
+        if self.window > 1 and random.integers(0, 2):  # what is coded knows its direction of time
+            truth = truth.flip(0)
+        if side != self.side:
+            size = [self.side, self.side]
+            truth = F.interpolate(truth, size, mode="bicubic", antialias=True).clamp(0, 1)
+        truth = _lit(truth, light)
+        return degrade_bicubic(truth, self.scale), truth
+
+    def _light(self, random: np.random.Generator) -> Tensor | None:
+        """(window, 1, 1, 1): the light of each frame, for the share of crops that flicker."""
+        if not self.flicker or random.random() >= self.flicker:
+            return None
+        depth, period = random.uniform(0, FLICKER_DEPTH), random.uniform(*FLICKER_FRAMES)
+        phase = np.arange(self.window) / period + random.random()
+        light = torch.from_numpy(1 - depth * (1 + np.sin(2 * np.pi * phase)) / 2)
+        return light.float()[:, None, None, None]
+
+    def _side(self, clip: Clip, random: np.random.Generator) -> int:
+        """How much of a clip is cut out: more than ``side`` where that is shrunk first."""
+        if clip.codings is not None or self.shrink == (1.0, 1.0):
+            return self.side
+        return int(min(round(self.side / random.uniform(*self.shrink)), *clip.pixels.shape[2:]))
+
+
+class Prefetcher:
+    """Makes batches in threads, ``workers`` ahead, so that a GPU need not wait; 0: none ahead.
+
+    A batch depends on its step alone, so that they are the same in any number of threads.
+    Leaving the ``with`` block ends the threads.
+    """
+
+    def __init__(self, crops: Crops, workers: int) -> None:
+        self._crops = crops
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="crops")
+        self._pending: dict[int, Future[tuple[Tensor, Tensor]]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def at(self, step: int) -> tuple[Tensor, Tensor]:
+        """Returns the batch of ``step``, and starts on those after it."""
+        if not self._workers:
+            return self._crops.at(step)
+        for ahead in range(step, step + self._workers + 1):
+            if ahead not in self._pending:
+                self._pending[ahead] = self._pool.submit(self._crops.at, ahead)
+        return self._pending.pop(step).result()
+
+
+def _cut(pixels: Pixels, top: int, left: int, side: int, flips: NDArray[np.int64]) -> Tensor:
+    flip_rows, flip_columns, transpose = flips
+    crop = pixels[:, :, top : top + side, left : left + side]
+    crop = crop[:, :, :: 1 - 2 * flip_rows, :: 1 - 2 * flip_columns]
+    crop = np.ascontiguousarray(crop.swapaxes(2, 3) if transpose else crop)
+    return torch.from_numpy(crop).float().div(255)
+
+
+def _lit(frames: Tensor, light: Tensor | None) -> Tensor:
+    """Frames in another light; black stays black, which is level 16 of luma."""
+    if light is None:
+        return frames
+    black = 16 / 255 if frames.shape[1] == 1 else 0.0
+    return black + (frames - black) * light
+
+
+def _starts(clip: Clip, window: int) -> list[int]:
+    """The frames that a window may start with: none of its frames but the first is after a cut."""
+    starts = np.ones(len(clip.pixels) - window + 1, bool)
+    if window > 1:
+        detector = CutDetector()
+        for number, frame in enumerate(clip.pixels):
+            if detector.is_cut(frame[0]):
+                starts[max(0, number - window + 1) : number] = False
+    return starts.nonzero()[0].tolist()

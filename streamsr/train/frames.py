@@ -1,0 +1,78 @@
+"""Frames as training and evaluation compare them: tensors and 8-bit levels, whole and shrunk."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.engine.colour import network_input, network_output
+from streamsr.networks.facts import Colour
+from streamsr.networks.resample import resize
+
+__all__ = ["degrade_bicubic", "fitted", "gaussian_blur", "levels", "pixels_of", "whole_levels"]
+
+BT601 = ColourTags(matrix=ColourTags.BT601_525, primaries=6, transfer=6)
+
+
+def whole_levels(x: Tensor) -> Tensor:
+    """Rounds samples in [0, 1] to the levels 0 to 255, floats of any shape."""
+    return (x * 255).round().clamp(0, 255)
+
+
+def levels(samples: Tensor) -> Plane:
+    """Returns samples in levels, of any shape, rounded to uint8."""
+    rounded: Plane = samples.round().clamp(0, 255).to(torch.uint8).numpy()
+    return rounded
+
+
+def pixels_of(frame: Frame, colour: Colour) -> Plane:
+    """Returns what a network of that colour reads of ``frame``: (1 or 3, h, w) uint8."""
+    return levels(network_input(frame, colour, torch.device("cpu")) * 255)
+
+
+def degrade_bicubic(truth: Tensor, scale: int) -> Tensor:
+    """Shrinks as the papers' BI degradation does: antialiased bicubic, quantised to 8 bits.
+
+    (..., h, w) in [0, 1], sides multiples of ``scale``, to (..., h/scale, w/scale).
+    """
+    return whole_levels(resize(truth, Fraction(1, scale))) / 255
+
+
+def gaussian_blur(stack: Tensor, sigma: float, reach: int) -> Tensor:
+    """Blurs (n, h, w) without padding: (n, h - 2 reach, w - 2 reach).
+
+    By shifted sums, which outrun a convolution of one channel on a CPU.
+    """
+    line = torch.exp(-(torch.arange(-reach, reach + 1).double() ** 2) / (2 * sigma**2))
+    weights = (line / line.sum()).tolist()
+    for axis in (1, 2):
+        length = stack.shape[axis] - 2 * reach
+        total = stack.narrow(axis, 0, length) * weights[0]
+        for shift, weight in enumerate(weights[1:], 1):
+            total.add_(stack.narrow(axis, shift, length), alpha=weight)
+        stack = total
+    return stack
+
+
+def fitted(frame: Frame, multiple: int) -> Frame:
+    """Returns the frame in 4:2:0, its sides cut down to multiples of an even ``multiple``.
+
+    R'G'B' becomes BT.601, whose luma is the papers'.
+    """
+    height, width = (side - side % multiple for side in (frame.height, frame.width))
+    if frame.is_rgb:
+        return _yuv(replace(frame, planes=(frame.planes[0][:height, :width],)))
+    luma, *chroma = frame.planes
+    halved = [plane[: height // 2, : width // 2] for plane in chroma]
+    return replace(frame, planes=(luma[:height, :width], *halved))
+
+
+def _yuv(frame: Frame) -> Frame:
+    rgb = torch.from_numpy(frame.planes[0].copy()).permute(2, 0, 1) / 255
+    grey = np.zeros((frame.height // 2, frame.width // 2), np.uint8)
+    planes = (np.zeros((frame.height, frame.width), np.uint8), grey, grey)
+    empty = replace(frame, planes=planes, colour=BT601)  # what the result is to be like
+    return replace(empty, planes=network_output(rgb, empty, Colour.RGB, 1))

@@ -1,0 +1,102 @@
+"""A network in training: the weights it starts from, and how it runs over frames in a row."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from streamsr.core.errors import ModelError
+from streamsr.networks.contract import RecurrentNetwork
+from streamsr.networks.facts import Facts
+from streamsr.networks.fast import Fast
+from streamsr.networks.recurrent import MIDDLE, Recurrent
+from streamsr.zoo.loading import make_network
+from streamsr.zoo.registry import Entry
+from streamsr.zoo.weights import read_weights
+
+__all__ = ["Unrolled", "start_from"]
+
+WEIGHT, BIAS = "body.0.weight", "body.0.bias"  # of the first layer
+
+Part = tuple[Tensor, slice]
+"""Outputs of frames in a row, (b, frames, c, h, w) float32, and of which windows they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolled:
+    """``network`` on the windows of sequences of frames, ``truncate`` windows a part.
+
+    Back-propagation through time is truncated (Williams and Peng, An Efficient Gradient-Based
+    Algorithm for On-Line Training of Recurrent Network Trajectories, 1990): after each part the
+    memory goes on without its gradient, so that a long sequence takes the memory of a short one.
+    """
+
+    network: nn.Module
+    facts: Facts
+    truncate: int
+    bfloat16: bool = False  # the network runs under autocast
+
+    def parts(self, frames: Tensor) -> Iterator[Part]:
+        """Yields the outputs of (b, n, c, h, w) frames, n - window + 1 in all.
+
+        The gradient of one part must be taken before the next is asked for.
+        """
+        count = frames.shape[1] - self.facts.window + 1
+        windows = [frames[:, first : first + self.facts.window] for first in range(count)]
+        spans = [slice(n, min(n + self.truncate, count)) for n in range(0, count, self.truncate)]
+        half = torch.autocast(frames.device.type, torch.bfloat16, enabled=self.bfloat16)
+        if not isinstance(self.network, RecurrentNetwork):
+            for span in spans:
+                with half:
+                    outputs = self.network(torch.cat(windows[span]))
+                yield outputs.float().unflatten(0, (-1, len(frames))).transpose(0, 1), span
+            return
+        memory = self.network.fresh(len(frames), *frames.shape[3:])
+        for span in spans:
+            upscaled = []
+            for window in windows[span]:
+                with half:
+                    output, memory = self.network(window, memory)
+                upscaled.append(output)
+            yield torch.stack(upscaled, 1), span
+            memory = tuple(part.detach() for part in memory)
+
+
+def start_from(network: nn.Module, entry: Entry) -> None:
+    """Loads the weights of ``entry``, whose network is the same in all but its window.
+
+    The frames that the other one does not look at count for nothing at first. A ``fast`` network
+    may also start from a recurrent one, as which it then does a stream's first frame, but for the
+    borders and the mean. Raises ModelError.
+    """
+    if entry.card.weights is None:
+        raise ModelError(f"init {entry.name!r}: the model has no weights to start from")
+    other = make_network(entry.card)
+    read_weights(entry.folder / entry.card.weights.file, entry.card.weights.sha256, other)
+    given = other.state_dict()
+    if isinstance(network, Fast) and isinstance(other, Fast | Recurrent):
+        if isinstance(other, Recurrent):
+            given |= _without_memory(given)
+        before = other.reference if isinstance(other, Fast) else 0
+        wanted = network.state_dict()[WEIGHT]
+        given[WEIGHT] = _widened(given[WEIGHT], wanted, network.reference - before)
+    try:
+        network.load_state_dict(given)
+    except RuntimeError as error:
+        raise ModelError(f"init {entry.name!r}: the model's network is another: {error}") from None
+
+
+def _without_memory(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The first layer of a recurrent network as it is where all but the frame is 0."""
+    frame = given[WEIGHT][:, :1]
+    return {WEIGHT: frame, BIAS: given[BIAS] - MIDDLE * frame.sum((1, 2, 3))}
+
+
+def _widened(weight: Tensor, wanted: Tensor, first: int) -> Tensor:
+    """The first layer's weights in the shape that is wanted, its frames from ``first`` on."""
+    if weight.shape[1] >= wanted.shape[1]:
+        return weight
+    wide = wanted.new_zeros(weight.shape[0], *wanted.shape[1:])
+    wide[:, first : first + weight.shape[1]] = weight
+    return wide

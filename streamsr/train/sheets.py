@@ -1,0 +1,112 @@
+"""Sheets of images side by side, to look at: what networks and degradations make of clips.
+
+Images are (h, w, 3) uint8 R'G'B'.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from streamsr.core.errors import InputError, OutputError
+from streamsr.core.frame import Plane
+from streamsr.media.files import file_frames
+from streamsr.networks.facts import Colour
+from streamsr.networks.resample import resize
+from streamsr.train.degrade import degraded, drawn
+from streamsr.train.files import clip_paths
+from streamsr.train.frames import degrade_bicubic, fitted, levels, pixels_of
+from streamsr.train.settings import DegradeSettings
+
+__all__ = ["degradation_sheet", "middle", "sheet", "write_png"]
+
+GAP = 6  # pixels between the images of a row
+LINE = 14  # pixels a line of text is high
+FRAMES = 30  # that are coded before the one that is shown
+VIEW = (240, 320)  # rows and columns of what is shown of a frame, at most
+
+
+def sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Plane]]]]) -> Plane:
+    """Puts images side by side: a title above each row, a name below each image."""
+    return _below([_row(title, images) for title, images in rows])
+
+
+def middle(image: Tensor, height: int, width: int) -> Plane:
+    """Returns the middle of (1 or 3, h, w) levels, up to a size; luma becomes grey."""
+    for axis, most in ((1, height), (2, width)):
+        length = min(most, image.shape[axis])
+        image = image.narrow(axis, (image.shape[axis] - length) // 2, length)
+    if len(image) == 1:
+        image = ((image - 16) * (255 / 219)).expand(3, -1, -1)
+    return levels(image.permute(1, 2, 0))
+
+
+def write_png(path: Path, image: Plane) -> None:
+    """Writes an image. Raises OutputError."""
+    _, data = cv2.imencode(".png", image[..., ::-1])
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise OutputError(f"image {path}: cannot be written: {error.strerror}") from None
+
+
+def degradation_sheet(
+    folder: Path, settings: DegradeSettings, scale: int, seed: int, rows: int
+) -> Plane:
+    """Shows frames of the first clips of ``folder``: the truth, shrunk alone, and from a camera.
+
+    Both of the latter are enlarged bicubically. Each row has a recipe of its own. Raises
+    InputError where there is no clip, or one cannot be read.
+    """
+    paths = clip_paths(folder)
+    return sheet(
+        [_degraded(paths[n % len(paths)], settings, scale, (seed, n)) for n in range(rows)]
+    )
+
+
+def _degraded(
+    path: Path, settings: DegradeSettings, scale: int, seed: Sequence[int]
+) -> tuple[str, list[tuple[str, Plane]]]:
+    frames = [fitted(frame, 2 * scale) for frame in islice(file_frames(path), FRAMES)]
+    if not frames:
+        raise InputError(f"{path}: there is no frame in it")
+    recipe = drawn(settings, seed)
+    *_, seen = degraded(frames, scale, recipe)
+    truth, camera = (
+        torch.from_numpy(pixels_of(frame, Colour.RGB)) / 255 for frame in (frames[-1], seen)
+    )
+    images = {
+        "truth": truth,
+        "bicubic": resize(degrade_bicubic(truth, scale), scale),
+        "camera": resize(camera, scale),
+    }
+    return f"{path.stem}: {recipe}", [(n, middle(i * 255, *VIEW)) for n, i in images.items()]
+
+
+def _row(title: str, images: Sequence[tuple[str, Plane]]) -> Plane:
+    named = [_below([image, _text(name, image.shape[1])]) for name, image in images]
+    height = max(len(column) for column in named)
+    row = np.concatenate([_padded(c, height, c.shape[1] + GAP) for c in named], 1)
+    return _below([_text(title, row.shape[1]), row])
+
+
+def _below(images: Sequence[Plane]) -> Plane:
+    width = max(image.shape[1] for image in images)
+    return np.concatenate([_padded(image, len(image), width) for image in images])
+
+
+def _padded(image: Plane, height: int, width: int) -> Plane:
+    """The image with white to the right and below, up to a size."""
+    more = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
+    return np.pad(image, more, constant_values=255)
+
+
+def _text(text: str, width: int) -> Plane:
+    """A line of text on white, cut at ``width``; what is not ASCII shows as "?"."""
+    line = np.full((LINE, width, 3), 255, np.uint8)
+    cv2.putText(line, text, (2, LINE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (34, 34, 34))
+    return line
