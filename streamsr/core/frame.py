@@ -100,6 +100,20 @@ class Frame:
         """The luma, or of R'G'B' the green, which is most of it: (h, w)."""
         return self.planes[0][..., 1] if self.is_rgb else self.planes[0]
 
+    def cropped(self, multiple: int) -> "Frame":
+        """Returns the frame without what its right and its bottom have beyond an even ``multiple``.
+
+        Raises ValueError where nothing would be left.
+        """
+        height, width = (side - side % multiple for side in (self.height, self.width))
+        if not height or not width:
+            raise ValueError(
+                f"frame: got {self.width}x{self.height}, allowed are sides from {multiple} on"
+            )
+        first, *chroma = self.planes
+        halves = (plane[: height // 2, : width // 2] for plane in chroma)
+        return replace(self, planes=(first[:height, :width], *halves))
+
     @property
     def time_s(self) -> float:
         """When the picture is shown, in seconds of its stream."""

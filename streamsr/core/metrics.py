@@ -98,6 +98,19 @@ class Meter:
         """Returns what a counter stands at; 0 for one that was never counted."""
         return self._counts[name]
 
+    def counts(self, full: int) -> Counts:
+        """Returns what was counted, and ``full`` frames that were dropped for want of room."""
+        dropped_by = {"late": self["late"], "full": full, "lost": self["lost"]}
+        return Counts(
+            dropped_by=dropped_by,
+            frames_dropped=sum(dropped_by.values()),
+            frames_out=self["out"],
+            frames_in=self["in"],  # after the others: it never falls short of their sum
+            frames_held=self["held"],
+            audio_dropped=self["audio_dropped"],
+            reconnects=self["reconnects"],
+        )
+
     def left(self, arrived: float, size: str) -> None:
         """Counts a frame that has left, encoded, in ``size``; ``arrived`` is monotonic."""
         now = monotonic()

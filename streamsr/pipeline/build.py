@@ -17,15 +17,14 @@ from streamsr.media.images import ImageWriter
 from streamsr.media.muxing import FileWriter
 from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
-from streamsr.pipeline.capture import Limits
 from streamsr.pipeline.check import check_output_path
 from streamsr.pipeline.delivery import FrameSink, PacketSink
-from streamsr.pipeline.model_session import Step
+from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.zoo.loading import choose
 from streamsr.zoo.registry import find, lighter_of
 
-__all__ = ["ladder_of", "open_pipeline"]
+__all__ = ["load_models", "open_pipeline"]
 
 
 @contextmanager
@@ -37,7 +36,7 @@ def open_pipeline(
     *,
     paced: bool = False,
 ) -> Iterator[Pipeline]:
-    """Build the pipeline that ``settings`` describe, its packets going to ``packet_sinks`` too.
+    """Builds the pipeline that ``settings`` describe, its packets going to ``packet_sinks`` too.
 
     Its models run in ``engines``, or in threads of its own. ``paced``: a file at its own pace.
     Raises InputError, ModelError or OutputError for what cannot be opened. Leaving the context
@@ -59,40 +58,45 @@ def open_pipeline(
     with ExitStack() as stack:
         if engines is None:
             engines = stack.enter_context(Engines(torch.device(pick_device(settings.model.device))))
-        in_haste = source.live or paced
+        real_time = source.live or paced
         yield Pipeline(
             settings.name,
             source,
-            ladder_of(settings.model, engines, in_haste=in_haste),
+            load_models(settings.model, engines, real_time=real_time),
             emit=emit,
             frame_sinks=frame_sinks,
             packet_sinks=[*files, *packet_sinks],
             encoder=settings.encoder,
-            limits=Limits(settings.limits.frames, settings.limits.seconds),
+            limits=settings.limits,
             budget_s=settings.model.budget_ms / 1e3,
             paced=paced,
-            self_check_s=settings.model.self_check_s if in_haste else 0.0,
+            self_check_s=settings.model.self_check_s if real_time else 0.0,
         )
 
 
-def ladder_of(model: ModelSettings, engines: Engines, *, in_haste: bool = True) -> list[Step]:
-    """The models a stream may run, loaded: its own, and where it has a ladder the lighter one that
-    its card names and those of the ladder. A file, which can wait, needs no more than the first.
-    Raises ModelError.
+def load_models(
+    model: ModelSettings, engines: Engines, *, real_time: bool = True
+) -> list[LoadedModel]:
+    """Loads the models that a stream may run: its own, then those to fall back on.
+
+    These are the lighter one that its card names and those of the settings, if they allow any, of
+    the same scale. A file, which can wait, needs no more than the first. Raises ModelError.
     """
     first = choose(engines.device, model.name, model.folders)
-    if not in_haste:
-        return [Step(first.name, engines.load(first))]
-    lighter = lighter_of(first, model.folders) if model.fallback else None
-    others = [find(name, model.folders) for name in model.fallback]
-    entries = {entry.folder: entry for entry in (first, lighter, *others) if entry}.values()
-    scale = first.facts.scale
+    entries = [first]
+    if real_time and model.fallback:
+        lighter = lighter_of(first, model.folders)
+        entries += [lighter] if lighter else []
+        entries += [find(name, model.folders) for name in model.fallback]
+    distinct = {entry.folder: entry for entry in entries}.values()
     return [
-        Step(entry.name, engines.load(entry)) for entry in entries if entry.facts.scale == scale
+        LoadedModel(entry.name, engines.load(entry))
+        for entry in distinct
+        if entry.facts.scale == first.facts.scale
     ]
 
 
-class _Images:
+class _FolderSink:
     """A folder of PNG frames as a frame sink: named as the input's, or numbered."""
 
     def __init__(self, folder: Path, overwrite: bool) -> None:
@@ -105,9 +109,9 @@ class _Images:
         self._writer.write(frame, name)
 
     def close(self) -> None:
-        """Every picture is whole already; a folder without any goes."""
+        """Removes the folder where no frame came; every file in it is whole already."""
         if self._number == 0:
-            with suppress(OSError):  # there is something else in it
+            with suppress(OSError):  # it holds something else
                 self._writer.folder.rmdir()
 
 
@@ -117,5 +121,5 @@ def _sinks(settings: StreamSettings) -> tuple[list[FrameSink], list[PacketSink]]
     if path is None:
         return [], []
     if is_folder_output(path):
-        return [_Images(path, output.overwrite)], []
+        return [_FolderSink(path, output.overwrite)], []
     return [], [FileWriter(path)]

@@ -1,48 +1,46 @@
-"""The way into a stream: the source's thread fills a queue, and the engine's takes from it what is
-still worth its time. Everything that comes and everything that is left out is counted."""
+"""Capture: the source's thread fills a queue of frames, and the engine's thread takes from it
+those that are still in time. Every frame that comes and every one that is dropped is counted."""
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import monotonic
 
+from streamsr.core.events import Code
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
+from streamsr.core.settings import LimitSettings
 from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
 from streamsr.pipeline.channel import Channel, Closed, Overflow
 from streamsr.pipeline.latency_budget import LatencyBudget
 
-__all__ = ["Capture", "Limits"]
+__all__ = ["Capture"]
 
 QUEUE_FILE, QUEUE_LIVE = 8, 25  # frames waiting for the engine
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When to stop by itself. A live source's seconds count from its first picture, and until
-    there is one, from the start."""
-
-    frames: int | None = None
-    seconds: float | None = None
 
 
 class Capture:
     """One source's frames. ``read()`` in one thread, ``next()`` in another.
 
-    ``audio`` takes the audio as it comes; ``coming`` is told of each frame before it is queued.
-    ``paced``: a file at its own pace, as viewers want it.
+    ``audio`` takes the audio as it comes; ``coming`` is called before each frame is queued, and
+    ``tell`` with what becomes an event. ``paced``: a file is read at its own pace, for viewers.
     """
 
     def __init__(
         self,
         source: Source,
         meter: Meter,
-        limits: Limits,
+        limits: LimitSettings,
         *,
         audio: Callable[[AudioFrame], None],
         coming: Callable[[], None],
+        tell: Callable[[Code, str], None],
         paced: bool,
     ) -> None:
+        live = source.live
+        self.frames: Channel[Frame] = Channel(  # that wait for the engine
+            QUEUE_LIVE if live else QUEUE_FILE, Overflow.DROP_OLDEST if live else Overflow.WAIT
+        )
         self.info: SourceInfo | None = None  # of the source; None until it is open
         self.stop = threading.Event()  # set it to end read()
         self._source = source
@@ -50,36 +48,24 @@ class Capture:
         self._limits = limits
         self._audio = audio
         self._coming = coming
-        self._paced = paced and not source.live
-        live = source.live
-        self._frames: Channel[Frame] = Channel(
-            QUEUE_LIVE if live else QUEUE_FILE, Overflow.DROP_OLDEST if live else Overflow.WAIT
-        )
+        self._tell = tell
+        self._paced = paced and not live
         self._started = 0.0  # monotonic: second 0 of a paced file
         self._received = 0  # frames out of the queue, the late ones too
-        self._gaps = 0  # frames left out before the newest one that was taken
-
-    def __len__(self) -> int:
-        """How many frames wait."""
-        return len(self._frames)
-
-    @property
-    def overflowed(self) -> int:
-        """Frames for which there was no room."""
-        return self._frames.dropped
+        self._dropped_before = 0  # frames dropped before the newest one that was taken
 
     @property
     def decided(self) -> int:
         """Frames that came and no longer wait."""
-        return self._received + self.overflowed
+        return self._received + self.frames.dropped
 
     @property
-    def left_out(self) -> int:
+    def dropped(self) -> int:
         """Frames that came and were not taken, because the device is too slow."""
-        return self._meter["late"] + self.overflowed
+        return self._meter["late"] + self.frames.dropped
 
     def read(self) -> None:
-        """Everything the source gives, until its end, a limit or ``stop``."""
+        """Queues everything the source gives, until its end, a limit or ``stop``."""
         reconnects = 0
         try:
             for item in self._items():
@@ -98,37 +84,29 @@ class Capture:
         except Closed:
             return  # a later stage has failed and says so itself
         finally:
-            self._frames.close()
+            self.frames.close()
 
-    def next(self, budget: LatencyBudget, late: Callable[[], None]) -> Frame | None:
-        """The next frame that is worth its time; None at the end.
+    def next(self, budget: LatencyBudget) -> Frame | None:
+        """Returns the next frame that is in time; None at the end.
 
-        A late one is left out while there is a newer one. What follows a gap says so, since no
+        A late one is dropped while there is a newer one. What follows a gap says so, since no
         window of neighbours may reach across it.
         """
         try:
             while True:
-                frame = self._frames.receive()
+                frame = self.frames.receive()
                 self._received += 1
                 in_time = not self._source.live or budget.admits(monotonic() - frame.arrived)
-                if in_time or not len(self._frames):
+                if in_time or not len(self.frames):
                     break
                 self._meter.count("late")
-                late()
+                self._tell(Code.OVERLOAD, "the device is slower than the source: frames dropped")
         except Closed:
             return None
-        if self.left_out != self._gaps:
-            self._gaps = self.left_out
+        if self.dropped != self._dropped_before:
+            self._dropped_before = self.dropped
             return replace(frame, after_gap=True)
         return frame
-
-    def close(self) -> None:
-        """Take no more; what waits can still be taken."""
-        self._frames.close()
-
-    def abort(self) -> None:
-        """Take no more, and drop what waits."""
-        self._frames.abort()
 
     def _items(self) -> Iterator[Item]:
         items = self._source.items(self.stop)
@@ -154,7 +132,7 @@ class Capture:
         if not frame.arrived:
             frame = replace(frame, arrived=monotonic())
         try:
-            self._frames.send(frame)
+            self.frames.send(frame)
         except Closed:
             self._meter.count("lost")
             raise

@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Overflow(StrEnum):
-    """What a full channel does with one item more."""
+    """What a full channel does with one more item."""
 
-    WAIT = "wait"  # the sender waits: nothing is lost, as files want it
-    DROP_OLDEST = "drop_oldest"  # the oldest item goes: latency stays bounded, as live wants it
+    WAIT = "wait"  # the sender waits: nothing is lost, for files
+    DROP_OLDEST = "drop_oldest"  # the oldest item is dropped: latency stays bounded, for live
 
 
 class Closed(Exception):  # noqa: N818 - an end is not a failure
@@ -30,7 +30,7 @@ class Channel(Generic[T]):
             raise ValueError(f"capacity: got {capacity}, allowed is 1 or more")
         self.capacity = capacity
         self.overflow = overflow
-        self.dropped = 0  # items thrown away by the overflow policy or by abort()
+        self.dropped = 0  # items, by the overflow policy or by abort()
         self._items: deque[T] = deque()
         self._closed = False
         self._changed = threading.Condition()
@@ -39,7 +39,7 @@ class Channel(Generic[T]):
         return len(self._items)
 
     def send(self, item: T) -> bool:
-        """Queue an item; say whether an older one was dropped for it. Raises Closed."""
+        """Queues an item, and returns whether an older one was dropped for it. Raises Closed."""
         with self._changed:
             if self.overflow is Overflow.WAIT:
                 self._changed.wait_for(lambda: self._closed or len(self._items) < self.capacity)
@@ -54,7 +54,7 @@ class Channel(Generic[T]):
             return full
 
     def receive(self, timeout_s: float | None = None) -> T:
-        """Take the oldest item. Raises TimeoutError, or Closed once it has ended and is empty."""
+        """Takes the oldest item. Raises TimeoutError, or Closed once it has ended and is empty."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._closed or self._items, timeout_s):
                 raise TimeoutError
@@ -65,13 +65,13 @@ class Channel(Generic[T]):
             return item
 
     def close(self) -> None:
-        """End the channel: what is queued can still be taken, nothing more can be sent."""
+        """Ends the channel: what is queued can still be taken, nothing more can be sent."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def abort(self) -> None:
-        """End the channel at once: what is queued counts as dropped."""
+        """Ends the channel at once: what is queued counts as dropped."""
         with self._changed:
             self.dropped += len(self._items)
             self._items.clear()

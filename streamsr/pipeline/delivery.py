@@ -1,6 +1,5 @@
-"""The way out of a pipeline: upscaled frames encoded once, their packets and the audio to sinks."""
+"""Delivery: upscaled frames encoded once, their packets and the audio handed to the sinks."""
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -10,16 +9,20 @@ from time import monotonic
 from typing import Protocol
 
 from streamsr.core.errors import OutputError
+from streamsr.core.events import Code
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.source import AudioFrame, SourceInfo
+from streamsr.pipeline.channel import Channel, Overflow
 
 __all__ = ["Delivery", "FrameSink", "PacketSink"]
 
-SOUNDS_KEPT = 2_000  # pieces waiting for their picture
+HOLD_AFTER_S = 0.5  # without a frame, or three frames' time: the last one is shown again
+HOLD_RATE = 30  # frames a second at most
+AUDIO_KEPT = 2_000  # pieces waiting for their frame: 40 s of what most codecs make
 
 
 class FrameSink(Protocol):
@@ -35,10 +38,10 @@ class PacketSink(Protocol):
 
     @property
     def tracks(self) -> frozenset[Track]:
-        """The renditions it wants now: of OUTPUT and INPUT. What nobody wants is not encoded."""
+        """The video tracks that it wants now. What no sink wants is not encoded."""
 
     def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
-        """Begin with the first OUTPUT keyframe, which ``video`` is given as well."""
+        """Begins with the first keyframe of OUTPUT, which ``video`` is given as well."""
 
     def video(self, packet: Packet) -> None: ...
 
@@ -51,9 +54,11 @@ Sink = FrameSink | PacketSink
 
 
 class Delivery:
-    """Encodes and hands on. One thread calls it; ``audio`` and ``request_keyframe`` any thread.
+    """Encodes frames and hands them on, all in one thread; any thread may call ``audio`` and
+    ``request_keyframe``.
 
     A sink that fails is closed and left out while others remain; the last one's failure is raised.
+    ``tell`` is called with what becomes an event of the stream.
     """
 
     def __init__(
@@ -63,34 +68,43 @@ class Delivery:
         *,
         frame_sinks: Sequence[FrameSink] = (),
         packet_sinks: Sequence[PacketSink] = (),
-        failed: Callable[[OutputError], None],
+        tell: Callable[[Code, str], None],
+        audio_kept: int = AUDIO_KEPT,
     ) -> None:
         self._settings = settings
         self._meter = meter
         self._frame_sinks = list(frame_sinks)
         self._packet_sinks = list(packet_sinks)
         self._opened: list[PacketSink] = []
-        self._failed = failed
-        self._audios: deque[AudioFrame] = deque(maxlen=SOUNDS_KEPT)
+        self._tell = tell
+        self._audio: Channel[AudioFrame] = Channel(audio_kept, Overflow.DROP_OLDEST)
+        self._next_audio: AudioFrame | None = None  # out of the queue, before its time
         self._encoders: dict[Track, VideoEncoder] = {}
-        self._last: Frame | None = None  # the newest upscaled frame, or its repetition
-        self._sent = 0.0  # monotonic: when that was
-        self.interval_s = 0.04  # between the last two pictures
+        self._sent_s = 0.0  # monotonic: when ``newest`` was sent
+        self.newest: Frame | None = None  # the newest upscaled frame, or its repetition
+        self._interval_s = 0.04  # between the last two frames
+        self._holding = False  # the newest one was sent again
 
     def audio(self, audio: AudioFrame) -> None:
-        """Keep a piece of audio until the picture it belongs to has gone out."""
-        self._audios.append(audio)
+        """Keeps a piece of audio until the frame it belongs to has gone out.
+
+        Where too many wait, as while one frame is shown for a minute, the oldest is dropped.
+        """
+        if self._packet_sinks and self._audio.send(audio):
+            self._meter.count("audio_dropped")
+            if self._audio.dropped == 1:
+                self._tell(Code.AUDIO_DROPPED, "no frame comes for long: old audio is dropped")
 
     def request_keyframe(self) -> None:
-        """Make the next picture of every rendition a keyframe."""
+        """Makes the next frame of every track a keyframe."""
         for encoder in list(self._encoders.values()):
             encoder.request_keyframe()
 
     def deliver(self, frame: Frame, upscaled: Frame, info: SourceInfo) -> None:
-        """Send a frame on its way out, and note in the meter that it left."""
-        if self._last is not None and not (upscaled.discontinuous or upscaled.after_gap):
-            self.interval_s = upscaled.time_s - self._last.time_s
-        self._last, self._sent = upscaled, monotonic()
+        """Encodes a frame and its upscaled one, sends both, and counts that it left."""
+        if self.newest is not None and not (upscaled.discontinuous or upscaled.after_gap):
+            self._interval_s = upscaled.time_s - self.newest.time_s
+        self.newest, self._sent_s, self._holding = upscaled, monotonic(), False
         for frame_sink in list(self._frame_sinks):
             with self._meter.stage("write"):
                 self._guarded(frame_sink, partial(frame_sink.write, upscaled, info))
@@ -100,27 +114,33 @@ class Delivery:
             self._release_audio(upscaled.time_s)
         self._meter.left(frame.arrived, f"{upscaled.width}x{upscaled.height}")
 
-    def hold(self, info: SourceInfo) -> None:
-        """Show the last picture again, later by the time that has gone by since it was sent.
+    def hold_after_s(self, info: SourceInfo) -> float:
+        """Returns how long to wait for a live frame before the last one is sent again."""
+        if self._holding:
+            return 1 / min(float(info.rate), HOLD_RATE)
+        return max(HOLD_AFTER_S, 3 * float(1 / info.rate), 3 * self._interval_s)
 
-        It lags as a new picture would, so that the next new picture comes after it.
+    def hold(self, info: SourceInfo) -> None:
+        """Sends the last frame again, later by the time that has passed since it was sent.
+
+        It lags as a new frame would, so that the next new frame comes after it.
         """
-        if self._last is None or not self._packet_sinks:
+        if self.newest is None or not self._packet_sinks:
             return
-        now = monotonic()
-        step = round((now - self._sent) / self._last.time_base)
-        self._sent = now
-        self._last = replace(self._last, pts=self._last.pts + max(1, step))
+        now_s = monotonic()
+        later = round((now_s - self._sent_s) / self.newest.time_base)
+        self._sent_s, self._holding = now_s, True
+        self.newest = replace(self.newest, pts=self.newest.pts + max(1, later))
         self._meter.count("held")
-        self._send(Track.OUTPUT, self._last, info)
+        self._send(Track.OUTPUT, self.newest, info)
 
     def finish(self) -> None:
-        """Send the audio of the last picture; the sinks stay open."""
-        if self._last is not None:
-            self._release_audio(self._last.time_s + self.interval_s)
+        """Sends the audio of the last frame; the sinks stay open."""
+        if self.newest is not None:
+            self._release_audio(self.newest.time_s + self._interval_s)
 
     def close(self) -> None:
-        """Close every sink, each whatever the others do."""
+        """Closes every sink, each whatever the others do."""
         sinks: list[Sink] = [*self._packet_sinks, *self._frame_sinks]
         for sink in sinks:
             self._guarded(sink, sink.close)
@@ -155,8 +175,11 @@ class Delivery:
 
     def _release_audio(self, until_s: float) -> None:
         with self._meter.stage("audio"):
-            while self._audios and self._audios[0].time_s <= until_s:
-                audio = self._audios.popleft()
+            while self._next_audio is not None or len(self._audio):
+                audio = self._next_audio = self._next_audio or self._audio.receive()
+                if audio.time_s > until_s:
+                    return
+                self._next_audio = None
                 for sink in list(self._opened):
                     self._guarded(sink, partial(sink.audio, audio))
 
@@ -171,4 +194,4 @@ class Delivery:
                 sink.close()
             if not self._frame_sinks and not self._packet_sinks:
                 raise
-            self._failed(error)
+            self._tell(Code.OUT_FAILED, str(error))

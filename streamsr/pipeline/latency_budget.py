@@ -1,21 +1,22 @@
-"""Which frames of a live stream are still worth their time: latency as a promise. Pure."""
+"""Which frames of a live stream are still worth upscaling: latency as a promise. Pure."""
 
 from collections import deque
 
 __all__ = ["LatencyBudget"]
 
 REMEMBERED = 16  # frames: their slowest is what the next one is expected to take
-SHARE = 0.75  # of the budget is planned with: the rest is for what cannot be foreseen
+PLANNED = 0.75  # of the budget is planned with: the rest is for what cannot be foreseen
 CROWDED = 0.5  # of the budget
-EARNED = 1 / 200  # of a late frame is granted for each in time: one in a hundred is the promise
-MOST = 12.0  # in a row: a stall of the machine costs no frame, lasting overload does
+LATE_SHARE = 1 / 200  # of a late frame for each one in time: one in a hundred is the promise
+MAX_ERROR_BUDGET = 12.0  # late frames in a row: a stall drops no frame, lasting overload does
 
 
 class LatencyBudget:
-    """Says for each frame whether it can still leave within ``budget_s`` of its arrival.
+    """Decides for each frame whether it can still leave within ``budget_s`` of its arrival.
 
-    It goes by what the frames before it took from here to their departure. A few frames that
-    cannot are let through, so few that the 99th percentile of the latency keeps to the budget.
+    It goes by how long the frames before it took from being admitted to their departure. A few
+    late ones are admitted too, from an error budget so small that the 99th percentile of the
+    latency keeps to ``budget_s``.
     """
 
     def __init__(self, budget_s: float) -> None:
@@ -23,23 +24,23 @@ class LatencyBudget:
             raise ValueError(f"budget_s: got {budget_s}, allowed is above 0")
         self.budget_s = budget_s
         self._took_s: deque[float] = deque(maxlen=REMEMBERED)
-        self._granted = 0.0
+        self._error_budget = 0.0  # late frames that may be admitted
 
     def served(self, took_s: float) -> None:
-        """Note how long a frame was on its way, from being admitted to its departure."""
+        """Notes how long a frame took from being admitted to its departure."""
         self._took_s.append(took_s)
 
     @property
     def crowded(self) -> bool:
-        """Whether the way alone takes much of what a frame may: then no queue may form on it."""
+        """Whether upscaling and encoding alone take much of the budget: then no queue may form."""
         return max(self._took_s, default=0.0) > CROWDED * self.budget_s
 
     def admits(self, age_s: float) -> bool:
-        """Whether a frame that arrived ``age_s`` ago is to be run."""
-        if age_s + max(self._took_s, default=0.0) <= SHARE * self.budget_s:
-            self._granted = min(MOST, self._granted + EARNED)
+        """Returns whether a frame that arrived ``age_s`` ago is to be upscaled."""
+        if age_s + max(self._took_s, default=0.0) <= PLANNED * self.budget_s:
+            self._error_budget = min(MAX_ERROR_BUDGET, self._error_budget + LATE_SHARE)
             return True
-        if self._granted < 1:
+        if self._error_budget < 1:
             return False
-        self._granted -= 1
+        self._error_budget -= 1
         return True

@@ -1,4 +1,4 @@
-"""One model's turn at a stream: from the frames that are admitted to pairs on their way out."""
+"""One model's session on a stream: frames that were admitted, upscaled and in flight, in order."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -11,69 +11,71 @@ from streamsr.engine.base import Engine, EngineStream
 from streamsr.pipeline.channel import Channel
 from streamsr.pipeline.latency_budget import LatencyBudget
 
-__all__ = ["Admitted", "Pair", "Step", "Turn"]
-
-UNDER_WAY = 64  # windows of one stream at most, whatever the channel holds
+__all__ = ["InFlightFrame", "LoadedModel", "ModelSession"]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A model that a stream may run: one step of its ladder."""
+class LoadedModel:
+    """A model that a stream may run."""
 
     name: str
     engine: Engine
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
-    """A frame that goes through the engine."""
+class InFlightFrame:
+    """A frame between the engine and the encoder."""
 
     frame: Frame
-    at_s: float  # monotonic
-    budget: LatencyBudget  # of its turn, which learns how long it took
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A frame and what becomes of it."""
-
-    admitted: Admitted
+    admitted_s: float  # monotonic
+    budget: LatencyBudget  # of its session, which learns how long the frame took
     upscaled: Future[Frame]
 
 
-class Turn:
-    """Frames pushed into ``stream`` come out as pairs, in order. Raises Closed where nobody takes
-    them any more; what has not come out then is in ``waiting``."""
+class ModelSession:
+    """Pushes frames into an engine's ``stream`` and sends them on as ``in_flight``, in order.
+
+    Every method raises Closed once nobody takes them any more.
+    """
 
     def __init__(
-        self, step: Step, stream: EngineStream, budget: LatencyBudget, pairs: Channel[Pair]
+        self,
+        model: LoadedModel,
+        stream: EngineStream,
+        budget: LatencyBudget,
+        in_flight: Channel[InFlightFrame],
     ) -> None:
-        self.step = step
-        self.budget = budget
-        self.waiting: deque[Admitted] = deque()  # their upscaled frame is not yet under way
+        self.model = model
         self.stream = stream
-        self._pairs = pairs
-        self._under_way: deque[Future[Frame]] = deque()
+        self.budget = budget
+        self._in_flight = in_flight
+        self._admitted: deque[tuple[Frame, float]] = deque()  # frames and when: not sent on yet
+        self._running: deque[Future[Frame]] = deque()  # sent on
+
+    @property
+    def pending(self) -> int:
+        """How many frames were pushed and not sent on."""
+        return len(self._admitted)
 
     def push(self, frame: Frame) -> None:
-        """Run a frame. With a lookahead it comes out only after those that follow it."""
-        if self.budget.crowded:
-            self._make_room(self.step.engine.workers)
-        self.waiting.append(Admitted(frame, monotonic(), self.budget))
-        self._pass_on(self.stream.push(frame))
+        """Upscales a frame. With a lookahead it is sent on only after those that follow it."""
+        self._wait_for_room()
+        self._admitted.append((frame, monotonic()))
+        self._send(self.stream.push(frame))
 
     def flush(self) -> None:
-        """End the turn: every frame pushed comes out."""
-        self._pass_on(self.stream.flush())
+        """Ends the session: every frame pushed is sent on."""
+        self._send(self.stream.flush())
 
-    def _pass_on(self, finished: Sequence[Future[Frame]]) -> None:
-        for upscaled in finished:
-            self._under_way.append(upscaled)
-            self._pairs.send(Pair(self.waiting[0], upscaled))
-            self.waiting.popleft()
-        self._make_room(UNDER_WAY)
+    def _send(self, begun: Sequence[Future[Frame]]) -> None:
+        for upscaled in begun:
+            self._running.append(upscaled)
+            frame, admitted_s = self._admitted[0]
+            self._in_flight.send(InFlightFrame(frame, admitted_s, self.budget, upscaled))
+            self._admitted.popleft()
 
-    def _make_room(self, most: int) -> None:
-        """Wait until fewer than ``most`` windows are under way."""
-        while self._under_way and (len(self._under_way) >= most or self._under_way[0].done()):
-            wait([self._under_way.popleft()])
+    def _wait_for_room(self) -> None:
+        """Waits, where the budget is crowded, until the engine would begin a frame at once."""
+        most = self.model.engine.workers if self.budget.crowded else len(self._running) + 1
+        while self._running and (len(self._running) >= most or self._running[0].done()):
+            wait([self._running.popleft()])

@@ -1,37 +1,35 @@
-"""The data path of one stream: source, window, batch, engine, encoder, packets.
+"""One stream's data path, in three threads, each of which ends when the one before it has.
 
-Each stage that blocks has a thread of its own, and bounded channels between them. Nothing here
-knows what a network, a container or a browser is.
+The source's thread decodes frames into a bounded queue. The engine's thread takes from it those
+still in time and begins to upscale them; the engine itself batches and computes in threads of its
+own. The encoder's thread waits for the upscaled frames in their order, encodes them and hands
+packets to the sinks. The event loop starts, watches and ends all three; self-checks have a fourth.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import Any
 
+from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Emit, Event
+from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter, Summary
-from streamsr.core.settings import EncoderSettings
-from streamsr.core.status import StreamStatus
+from streamsr.core.settings import EncoderSettings, LimitSettings
+from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.threads import in_thread
 from streamsr.media.source import Source, SourceInfo
-from streamsr.pipeline.capture import Capture, Limits
+from streamsr.pipeline.capture import Capture
 from streamsr.pipeline.channel import Channel, Closed, Overflow
 from streamsr.pipeline.delivery import Delivery, FrameSink, PacketSink
 from streamsr.pipeline.latency_budget import LatencyBudget
 from streamsr.pipeline.model_fallback import ModelFallback
-from streamsr.pipeline.model_session import Pair, Step, Turn
+from streamsr.pipeline.model_session import InFlightFrame, LoadedModel, ModelSession
 from streamsr.pipeline.self_check import SelfCheck
 
 __all__ = ["Pipeline"]
 
-STOP_S = 1.5  # for a source to notice that it is to stop; then it is left behind
-DRAIN_S = 2.0  # to deliver what was read, from being asked to stop
-HOLD_AFTER_S = 0.5  # without a picture, or three pictures' time: the last one is shown again
-HOLD_RATE = 30  # pictures a second at most
 BUDGET_S = 0.5  # of latency, beside what the model's lookahead takes
-CAUSES = ("late", "full", "lost")  # of drops: too old, no room, under way when something failed
-OBSERVE_S = 0.5  # between two looks at whether the device keeps pace
+OBSERVE_S = 0.5  # between two observations of whether the device keeps pace
 
 
 class Pipeline:
@@ -41,287 +39,269 @@ class Pipeline:
         self,
         name: str,
         source: Source,
-        steps: Sequence[Step],
+        models: Sequence[LoadedModel],
         *,
         emit: Emit,
         frame_sinks: Sequence[FrameSink] = (),
         packet_sinks: Sequence[PacketSink] = (),
         encoder: EncoderSettings | None = None,
-        limits: Limits | None = None,
+        limits: LimitSettings | None = None,
         budget_s: float = BUDGET_S,
         paced: bool = False,
         self_check_s: float = 0.0,
     ) -> None:
-        """``steps``: the model that is wanted, then those to fall back on, the cheapest last.
+        """``models``: the one that is wanted, then those to fall back on, the cheapest last.
 
         ``self_check_s``: between two self-checks; 0 for none.
         """
         self.name = name
         self.meter = Meter()
         self._source = source
-        self._steps = tuple(steps)
-        self._ladder = ModelFallback(len(steps))
-        self.step = steps[0]  # what runs from the next frame on; set in the loop
+        self._models = tuple(models)
+        self._fallback = ModelFallback(len(models))
+        self.model = models[0]  # what runs from the next frame on; set in the loop
         self._budget_s = budget_s
-        self._budgets: dict[Step, LatencyBudget] = {}  # of the steps that have had a turn
+        self._budgets: dict[LoadedModel, LatencyBudget] = {}  # of the models that have run
         self._emit = emit
         self._delivery = Delivery(
             encoder or EncoderSettings(),
             self.meter,
             frame_sinks=frame_sinks,
             packet_sinks=packet_sinks,
-            failed=lambda error: self._tell(Code.OUT_FAILED, str(error)),
+            tell=self._tell,
         )
-        self._limits = limits or Limits()
+        self._limits = limits or LimitSettings()
         self._capture = Capture(
             source,
             self.meter,
             self._limits,
             audio=self._delivery.audio,
-            coming=self._expect,
+            coming=self._frame_coming,
+            tell=self._tell,
             paced=paced,
         )
-        self._pairs: Channel[Pair] = Channel(steps[0].engine.workers, Overflow.WAIT)
+        self._in_flight: Channel[InFlightFrame] = Channel(models[0].engine.workers, Overflow.WAIT)
         self._check = SelfCheck(name, self_check_s, emit)
-        self._stopping = asyncio.Event()
+        self._stopping = asyncio.Event()  # stop() was called, or the source has ended
+        self._deadline = Deadline.after()  # of stop(); not looked at before
         self._loop: asyncio.AbstractEventLoop | None = None  # of run()
         self._timer: asyncio.TimerHandle | None = None  # of the limit in seconds
-        self._progress = 0.0  # monotonic: a frame was finished, or came where none was
-        self._state = "starting"  # then "live", or "down" while a picture is held; "ended"
+        self._progress_s = 0.0  # monotonic: a frame was finished, or came where none was
+        self._state = StreamState.STARTING  # set in the encoder's thread, ENDED by run()
 
     async def run(self) -> Summary:
-        """Run to the end of the source, a limit or ``stop()``; give the summary.
+        """Runs to the end of the source, a limit or ``stop()``, and returns the summary.
 
         Raises the first stage's error, everything closed.
         """
         self._loop = asyncio.get_running_loop()
         self._time_limit()
-        keeping_pace = asyncio.create_task(self._keep_pace(), name=f"{self.name}-ladder")
+        keeping_pace = asyncio.create_task(self._keep_pace(), name=f"{self.name}-fallback")
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._reading(), name=f"{self.name}-source")
-                group.create_task(self._stage("engine", self._upscale))
-                group.create_task(self._stage("encoder", self._encode))
+            async with asyncio.TaskGroup() as stages:
+                stages.create_task(self._capture_frames(), name=f"{self.name}-source")
+                stages.create_task(self._stage("engine", self._upscale_frames))
+                stages.create_task(self._stage("encoder", self._deliver_frames))
                 if self._check.on:
-                    group.create_task(self._stage("self-check", self._check.run))
+                    stages.create_task(self._stage("self-check", self._check.run))
         except BaseExceptionGroup as failures:
-            raise _first(failures) from None
+            raise failures.exceptions[0] from None  # the others followed from it
         finally:
             keeping_pace.cancel()
             if self._timer is not None:
                 self._timer.cancel()
-            self._state = "ended"
-        return self.summary()
+            self._state = StreamState.ENDED
+        return Summary.of(self.status(), self.meter.mean_fps())
 
-    def stop(self) -> None:
-        """Ask the pipeline to end: what was read is delivered, if it takes no longer than
-        DRAIN_S. Call it in the loop."""
+    def stop(self, deadline: Deadline | None = None) -> None:
+        """Ends the stream: what was read is delivered until ``deadline``, the rest is dropped.
+
+        Call it in the loop. Without a deadline it gets the usual one from now.
+        """
+        self._deadline = deadline or Deadline.after()
         self._capture.stop.set()
         self._stopping.set()
         if self._loop is not None:
-            self._loop.call_later(DRAIN_S, self._capture.abort)
+            self._loop.call_later(self._deadline.left_s(), self._abort)
 
     def request_keyframe(self) -> None:
-        """Make the next picture of every rendition a keyframe. Any thread may call it."""
+        """Makes the next frame of every track a keyframe. Any thread may call it."""
         self._delivery.request_keyframe()
 
-    def use(self, steps: Sequence[Step]) -> None:
-        """Go on with other models of the same scale. Call it in the loop."""
-        self._steps, self._ladder = tuple(steps), ModelFallback(len(steps))
-        self.step = steps[0]
-
-    def summary(self) -> Summary:
-        return Summary.of(self.status(), self.meter.mean_fps())
-
-    def status(self) -> StreamStatus:
-        self._settle_counts()
-        (p50_ms, p99_ms), info, step = self.meter.latency_ms(), self.info, self.step
-        contest = self._check.contest(step)
-        return StreamStatus(
-            name=self.name,
-            state="down" if self._state == "starting" and self._source.down else self._state,
-            model=step.name,
-            wanted=self._steps[0].name,
-            device=str(step.engine.device),
-            input=self.meter.input,
-            output=self.meter.output,
-            frames_in=self.meter["in"],
-            frames_out=self.meter["out"],
-            frames_dropped=self.meter["dropped"],
-            frames_held=self.meter["held"],
-            dropped_by={cause: self.meter[cause] for cause in CAUSES},
-            fps=self.meter.fps(),
-            latency_p50_ms=p50_ms,
-            latency_p99_ms=p99_ms,
-            reconnects=self.meter["reconnects"],
-            stalled_s=self._stalled_s(p99_ms),
-            rate=float(info.rate) if info else 0.0,
-            audio=bool(info and info.audio_codec),
-            aspect=float(info.width / info.height * info.sample_aspect) if info else 0.0,
-            self_check_gain_db=contest.newest_db,
-            self_check_loses=contest.loses,
-            self_checks=dict(self._check.counts),
-        )
-
-    async def _keep_pace(self) -> None:
-        """Step down the ladder when a live source is faster than the device, and up again."""
-        while self._source.live:
-            await asyncio.sleep(OBSERVE_S)
-            before, ladder = self.step, self._ladder
-            capture = self._capture
-            reason = ladder.observe(capture.decided, capture.left_out, len(capture), monotonic())
-            if reason is not None:
-                self.step = self._steps[ladder.step]
-                down = self._steps.index(before) < ladder.step
-                code = Code.MODEL_FALLBACK if down else Code.MODEL_RESTORED
-                self._tell(code, f"from {before.name} to {self.step.name}: {reason}")
-
-    def _time_limit(self) -> None:
-        """Let a live source have its seconds from now on."""
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._loop is not None and self._limits.seconds is not None and self._source.live:
-            self._timer = self._loop.call_later(self._limits.seconds, self.stop)
-
-    def _stalled_s(self, usual_ms: float | None) -> float:
-        """Since a frame was finished, while others wait: far longer than any has taken."""
-        stalled_s = monotonic() - self._progress if self._waiting else 0.0
-        return stalled_s if stalled_s > 4 * (usual_ms or 0.0) / 1e3 else 0.0
-
-    @property
-    def _waiting(self) -> int:
-        """How many frames are on their way."""
-        return len(self._capture) + len(self._pairs)
-
-    async def _reading(self) -> None:
-        """Run the source's thread; one that does not stop in time is left behind."""
-        reading = in_thread(f"source-{self.name}", self._capture.read)
-        stopping = asyncio.create_task(self._stopping.wait())
-        try:
-            both: set[asyncio.Future[Any]] = {reading, stopping}
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.wait({reading}, timeout=STOP_S)
-        finally:
-            stopping.cancel()
-            self._capture.stop.set()
-            self._capture.close()
-        if reading.done():
-            reading.result()
-
-    async def _stage(self, kind: str, function: Callable[[], None]) -> None:
-        """Run a stage's thread to its end; cancelled, it still ends, without what is queued."""
-        running = in_thread(f"{kind}-{self.name}", function)
-        try:
-            await asyncio.shield(running)
-        except BaseException:
-            self.stop()
-            self._capture.abort()
-            self._pairs.abort()
-            self._check.close()
-            await asyncio.wait({running})
-            raise
-
-    def _expect(self) -> None:
-        """A frame is about to come: the source's thread says so."""
-        if self.meter["in"] == 0 and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._time_limit)
-        if not self._waiting:
-            self._progress = monotonic()
-
-    def _late(self) -> None:
-        self._tell(Code.OVERLOAD, "the device is slower than the source: frames dropped")
-
-    def _upscale(self) -> None:
-        """The engine's thread: frames into windows, windows into the pool, in order."""
-        turn = self._begin(self.step)
-        try:
-            while True:
-                if turn.step is not self.step:
-                    turn.flush()
-                    turn = self._begin(self.step)
-                if (frame := self._capture.next(turn.budget, self._late)) is None:
-                    break
-                turn.push(frame)
-                self._check.see(turn.step, turn.stream, frame)
-            turn.flush()
-        except Closed:
-            pass  # the encoder has failed and says so itself
-        finally:
-            self.meter.count("lost", len(turn.waiting))
-            self._pairs.close()
-            self._check.close()
-
-    def _begin(self, step: Step) -> Turn:
-        """Let a model have its turn. What its lookahead waits for is no part of the budget."""
-        if step not in self._budgets:  # what a model took is remembered for its next turn
-            rate = float(self.info.rate) if self.info else 25.0
-            wait_s = step.engine.model.facts.lookahead / rate
-            self._budgets[step] = LatencyBudget(self._budget_s + wait_s)
-        stream = step.engine.stream(self.name, self.meter, self._emit)
-        return Turn(step, stream, self._budgets[step], self._pairs)
-
-    def _encode(self) -> None:
-        """The encoder's thread: upscaled frames out, and the last one again when none come."""
-        try:
-            while True:
-                try:
-                    pair = self._pairs.receive(self._patience_s())
-                except TimeoutError:
-                    self._state = "down"
-                    self._delivery.hold(self._known)
-                except Closed:
-                    break
-                else:
-                    self._deliver(pair)
-            self._delivery.finish()
-        finally:
-            self._delivery.close()
-
-    def _deliver(self, pair: Pair) -> None:
-        try:
-            admitted = pair.admitted
-            self._delivery.deliver(admitted.frame, pair.upscaled.result(), self._known)
-        except BaseException:
-            self.meter.count("lost")
-            raise
-        self._state = "live"
-        self._progress = monotonic()
-        admitted.budget.served(self._progress - admitted.at_s)
-
-    def _patience_s(self) -> float | None:
-        """How long to wait for a picture before the last one is shown again."""
-        if not self._source.live or self._state == "starting":
-            return None
-        if self._state == "down":
-            return 1 / min(float(self._known.rate), HOLD_RATE)
-        usual_s = max(float(1 / self._known.rate), self._delivery.interval_s)
-        return max(HOLD_AFTER_S, 3 * usual_s)
+    def use(self, models: Sequence[LoadedModel]) -> None:
+        """Goes on with other models of the same scale. Call it in the loop."""
+        self._models, self._fallback = tuple(models), ModelFallback(len(models))
+        self.model = models[0]
 
     @property
     def info(self) -> SourceInfo | None:
         """What the source turned out to be; None until it is open."""
         return self._capture.info
 
+    def newest(self) -> Frame | None:
+        """Returns the newest upscaled frame, whose pixels have the aspect of ``info``; None before
+        the first. Any thread may call it."""
+        return self._delivery.newest
+
+    def status(self) -> StreamStatus:
+        """Returns how the stream stands. Call it in the loop."""
+        (p50_ms, p99_ms), info, model = self.meter.latency_ms(), self.info, self.model
+        comparison = self._check.comparison(model)
+        no_first_frame = self._state is StreamState.STARTING and self._source.down
+        status = StreamStatus(
+            name=self.name,
+            state=StreamState.DOWN if no_first_frame else self._state,
+            model=model.name,
+            wanted=self._models[0].name,
+            device=str(model.engine.device),
+            input=self.meter.input,
+            output=self.meter.output,
+            fps=self.meter.fps(),
+            latency_p50_ms=p50_ms,
+            latency_p99_ms=p99_ms,
+            stalled_s=self._stalled_s(p99_ms),
+            rate=float(info.rate) if info else 0.0,
+            audio=bool(info and info.audio_codec),
+            aspect=float(info.width / info.height * info.sample_aspect) if info else 0.0,
+            self_check_gain_db=comparison.newest_db,
+            self_check_loses=comparison.loses,
+            self_checks=dict(self._check.counts),
+        )
+        return status.plus(
+            self.meter.counts(self._capture.frames.dropped + self._in_flight.dropped)
+        )
+
+    async def _capture_frames(self) -> None:
+        """Runs the source's thread; one that does not end in time is left behind."""
+        reading = in_thread(f"source-{self.name}", self._capture.read)
+        reading.add_done_callback(lambda _: self._stopping.set())
+        try:
+            await self._stopping.wait()
+            # half of the deadline is the source's: what it has read is delivered in the rest
+            await asyncio.wait({reading}, timeout=self._deadline.share(0.5).left_s())
+        finally:
+            self._capture.stop.set()
+            self._capture.frames.close()
+        if reading.done():
+            reading.result()
+
+    async def _stage(self, kind: str, function: Callable[[], None]) -> None:
+        """Runs a stage's thread to its end; cancelled, it still ends, without what is queued."""
+        running = in_thread(f"{kind}-{self.name}", function)
+        try:
+            await asyncio.shield(running)
+        except BaseException:
+            self.stop()
+            self._abort()
+            self._check.close()
+            await asyncio.wait({running})
+            raise
+
+    def _abort(self) -> None:
+        """Drops what is queued; the stages end by themselves."""
+        self._capture.frames.abort()
+        self._in_flight.abort()
+
+    def _upscale_frames(self) -> None:
+        """The engine's thread: frames that are in time into the engine, and on, in order."""
+        session = self._session(self.model)
+        try:
+            while True:
+                if session.model is not self.model:
+                    session.flush()
+                    session = self._session(self.model)
+                frame = self._capture.next(session.budget)
+                if frame is None:
+                    break
+                session.push(frame)
+                self._check.see(session.model, session.stream, frame)
+            session.flush()
+        except Closed:
+            pass  # the encoder has failed and says so itself, or there is no time left
+        finally:
+            self.meter.count("lost", session.pending)
+            self._in_flight.close()
+            self._check.close()
+
+    def _deliver_frames(self) -> None:
+        """The encoder's thread: upscaled frames out, and the last one again while none come."""
+        try:
+            while True:
+                hold = self._source.live and self.newest() is not None
+                try:
+                    in_flight = self._in_flight.receive(
+                        self._delivery.hold_after_s(self._known) if hold else None
+                    )
+                except TimeoutError:
+                    self._state = StreamState.DOWN
+                    self._delivery.hold(self._known)
+                except Closed:
+                    break
+                else:
+                    self._deliver(in_flight)
+            self._delivery.finish()
+        finally:
+            self._delivery.close()
+
+    def _deliver(self, in_flight: InFlightFrame) -> None:
+        try:
+            self._delivery.deliver(in_flight.frame, in_flight.upscaled.result(), self._known)
+        except BaseException:
+            self.meter.count("lost")
+            raise
+        self._state = StreamState.LIVE
+        self._progress_s = monotonic()
+        in_flight.budget.served(self._progress_s - in_flight.admitted_s)
+
+    def _session(self, model: LoadedModel) -> ModelSession:
+        """Returns a session of a model. What its lookahead waits for is no part of the budget."""
+        if model not in self._budgets:  # what it took is remembered for its next session
+            rate = float(self.info.rate) if self.info else 25.0
+            wait_s = model.engine.model.facts.lookahead / rate
+            self._budgets[model] = LatencyBudget(self._budget_s + wait_s)
+        stream = model.engine.stream(self.name, self.meter, self._emit)
+        return ModelSession(model, stream, self._budgets[model], self._in_flight)
+
+    async def _keep_pace(self) -> None:
+        """Falls back when a live source is faster than the device, and restores the model."""
+        capture = self._capture
+        while self._source.live:
+            await asyncio.sleep(OBSERVE_S)
+            fallback, before, waiting = self._fallback, self.model, len(capture.frames)
+            reason = fallback.observe(capture.decided, capture.dropped, waiting, monotonic())
+            if reason is not None:
+                self.model = self._models[fallback.current]
+                code = Code.MODEL_RESTORED if fallback.restored else Code.MODEL_FALLBACK
+                self._tell(code, f"from {before.name} to {self.model.name}: {reason}")
+
+    def _time_limit(self) -> None:
+        """Gives a live source its seconds from now on."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._loop is not None and self._limits.seconds is not None and self._source.live:
+            self._timer = self._loop.call_later(self._limits.seconds, self.stop)
+
+    def _frame_coming(self) -> None:
+        """A frame is about to be queued; called in the source's thread."""
+        if self.meter["in"] == 0 and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._time_limit)
+        if not self._waiting:
+            self._progress_s = monotonic()
+
+    def _stalled_s(self, usual_ms: float | None) -> float:
+        """Since a frame was finished, while others wait: far longer than any has taken."""
+        stalled_s = monotonic() - self._progress_s if self._waiting else 0.0
+        return stalled_s if stalled_s > 4 * (usual_ms or 0.0) / 1e3 else 0.0
+
+    @property
+    def _waiting(self) -> int:
+        """How many frames are on their way."""
+        return len(self._capture.frames) + len(self._in_flight)
+
     @property
     def _known(self) -> SourceInfo:
         assert self.info is not None  # a source describes itself before its first frame
         return self.info
 
-    def _settle_counts(self) -> None:
-        """Gather the drops that the channels counted."""
-        full = self._capture.overflowed + self._pairs.dropped
-        self.meter.count("full", full - self.meter["full"])
-        dropped = sum(self.meter[cause] for cause in CAUSES)
-        self.meter.count("dropped", dropped - self.meter["dropped"])
-
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self.name, message))
-
-
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure that the others followed from: the first that is not a cancellation."""
-    for failure in failures.exceptions:
-        if isinstance(failure, BaseExceptionGroup):
-            return _first(failure)
-        return failure
-    raise AssertionError("an exception group is never empty")

@@ -1,4 +1,4 @@
-"""Which models a stream may run, and in which order it steps down."""
+"""Which models a stream may run, and in which order it falls back."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 
 from streamsr.core.settings import ModelSettings
 from streamsr.engine.engines import Engines
-from streamsr.pipeline.build import ladder_of
+from streamsr.pipeline.build import load_models
 from streamsr.zoo import loading, registry
 
 
@@ -18,14 +18,14 @@ def engines() -> Iterator[Engines]:
         yield made
 
 
-def names(engines: Engines, *, amx: bool, in_haste: bool = True, **model: object) -> list[str]:
+def names(engines: Engines, *, amx: bool, real_time: bool = True, **model: object) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "has_amx", lambda: amx)
         settings = ModelSettings.model_validate(model)
-        return [step.name for step in ladder_of(settings, engines, in_haste=in_haste)]
+        return [model.name for model in load_models(settings, engines, real_time=real_time)]
 
 
-def test_a_live_stream_steps_down_to_its_models_lighter_one_first(engines: Engines) -> None:
+def test_a_live_stream_falls_back_to_its_models_lighter_one_first(engines: Engines) -> None:
     assert names(engines, amx=True, name="fast") == ["fast", "fast-small", "bicubic"]
     assert names(engines, amx=True, name="fast", fallback=["lanczos"])[1:] == [
         "fast-small",
@@ -37,10 +37,10 @@ def test_a_live_stream_steps_down_to_its_models_lighter_one_first(engines: Engin
 
 def test_a_cpu_without_matrix_units_starts_with_the_lighter_one(engines: Engines) -> None:
     assert names(engines, amx=False, name="fast") == ["fast-small", "bicubic"]
-    assert names(engines, amx=False, in_haste=False, name="fast") == ["fast-small"]
-    assert names(engines, amx=True, in_haste=False, name="fast") == ["fast"]
+    assert names(engines, amx=False, real_time=False, name="fast") == ["fast-small"]
+    assert names(engines, amx=True, real_time=False, name="fast") == ["fast"]
 
 
 def test_a_folder_is_taken_as_it_is(engines: Engines) -> None:
     folder = Path(registry.find("fast").folder)
-    assert names(engines, amx=False, in_haste=False, name=str(folder)) == ["fast"]
+    assert names(engines, amx=False, real_time=False, name=str(folder)) == ["fast"]

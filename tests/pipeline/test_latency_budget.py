@@ -1,9 +1,15 @@
-"""Which live frames are still worth their time."""
+"""Which live frames are still worth upscaling."""
 
 import pytest
 
 from streamsr.core.metrics import quantile
-from streamsr.pipeline.latency_budget import EARNED, MOST, REMEMBERED, SHARE, LatencyBudget
+from streamsr.pipeline.latency_budget import (
+    LATE_SHARE,
+    MAX_ERROR_BUDGET,
+    PLANNED,
+    REMEMBERED,
+    LatencyBudget,
+)
 
 
 @pytest.fixture
@@ -11,17 +17,19 @@ def budget() -> LatencyBudget:
     return LatencyBudget(0.5)
 
 
-def test_without_experience_any_frame_within_the_budget_is_worth_it(budget: LatencyBudget) -> None:
-    assert budget.admits(0.5 * SHARE)
-    assert not budget.admits(0.5 * SHARE + 0.001)
+def test_before_any_was_served_every_frame_within_the_budget_is_admitted(
+    budget: LatencyBudget,
+) -> None:
+    assert budget.admits(0.5 * PLANNED)
+    assert not budget.admits(0.5 * PLANNED + 0.001)
 
 
-def test_what_the_way_takes_is_left_out_of_what_a_frame_may_have_waited(
+def test_what_upscaling_takes_is_not_left_to_wait(
     budget: LatencyBudget,
 ) -> None:
     budget.served(0.3)
-    assert budget.admits(0.5 * SHARE - 0.301)
-    assert not budget.admits(0.5 * SHARE - 0.299)
+    assert budget.admits(0.5 * PLANNED - 0.301)
+    assert not budget.admits(0.5 * PLANNED - 0.299)
 
 
 def test_the_slowest_of_the_newest_frames_counts_and_is_forgotten(budget: LatencyBudget) -> None:
@@ -33,12 +41,12 @@ def test_the_slowest_of_the_newest_frames_counts_and_is_forgotten(budget: Latenc
     assert budget.admits(0.1)
 
 
-def test_a_stall_costs_no_frame_and_lasting_overload_does() -> None:
+def test_a_stall_drops_no_frame_and_lasting_overload_does() -> None:
     budget = LatencyBudget(0.5)
     assert not budget.admits(10)
-    for _ in range(round(2 * MOST / EARNED)):
+    for _ in range(round(2 * MAX_ERROR_BUDGET / LATE_SHARE)):
         assert budget.admits(0)
-    assert [budget.admits(10) for _ in range(15)].count(True) == MOST
+    assert [budget.admits(10) for _ in range(15)].count(True) == MAX_ERROR_BUDGET
 
 
 def test_a_budget_of_nothing_is_refused() -> None:

@@ -1,4 +1,7 @@
-"""Self-checks over the real engine: what they find, what they say, and what they leave alone."""
+"""Self-checks over the real engine: what they find, what they say, and what they leave alone.
+
+Then their arithmetic by itself.
+"""
 
 import asyncio
 import logging
@@ -6,9 +9,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import count
+from itertools import count, cycle, islice, pairwise
 from pathlib import Path
-from time import sleep
 
 import numpy as np
 import pytest
@@ -22,12 +24,10 @@ from streamsr.core.metrics import Meter
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamStatus
 from streamsr.engine.base import Engine
-from streamsr.engine.cpu import CpuEngine
+from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
-from streamsr.engine.job import Job, run_jobs
-from streamsr.engine.scheduler import Scheduler
-from streamsr.engine.thread_pool import ThreadPool
+from streamsr.engine.resample import enlarge_frame, shrink_frame
 from streamsr.media.scene import Scene
 from streamsr.media.source import Item, SourceInfo
 from streamsr.networks.contract import Memory, RecurrentNetwork
@@ -35,17 +35,24 @@ from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample, resize
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.pipeline.build import open_pipeline
-from streamsr.pipeline.contest import CHECKS
-from streamsr.pipeline.model_session import Step
+from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.pipeline import Pipeline
-from streamsr.pipeline.self_check import MEMORIES, SelfCheck
-from streamsr.pipeline.trial import cropped, shrunk
+from streamsr.pipeline.self_check import (
+    CHECKS,
+    MEMORIES,
+    BicubicComparison,
+    SelfCheck,
+    gain_db,
+)
 from streamsr.zoo.loading import load_model
 from streamsr.zoo.registry import find
 
 CPU = torch.device("cpu")
 WIDTH, HEIGHT = 160, 144
 OFTEN_S = 0.001
+MOST = 3000  # frames of a clip that is shown again and again
+AT_ONCE_S = 1e-9
+LEFT = ColourTags(1, 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def town() -> list[Frame]:
     """Two seconds of the scene, small."""
     scene = Scene(WIDTH, HEIGHT)
     return [
-        Frame(scene.picture(n), ColourTags(1, 1, 1), n, Fraction(1, 25), discontinuous=n == 0)
+        Frame(scene.frame(n), ColourTags(1, 1, 1), n, Fraction(1, 25), discontinuous=n == 0)
         for n in range(50)
     ]
 
@@ -77,6 +84,7 @@ class Clip:
         )
         for number in count():
             ended = self._enough() if self._enough else number == len(self._frames)
+            assert number < MOST, "what it waits for has not come"
             if ended or stop.is_set():
                 return
             frame = self._frames[number % len(self._frames)]
@@ -117,6 +125,18 @@ class Centre(nn.Module):
 
     def small(self, x: Tensor) -> None:
         """What it does with a check's window beside that."""
+
+
+class Sharper(Centre):
+    """Lanczos, which is above bicubic; or as far from it on the other side, by ``sign``."""
+
+    def __init__(self, sign: int) -> None:
+        super().__init__()
+        self.sign = sign
+
+    def forward(self, x: Tensor) -> Tensor:
+        bicubic = super().forward(x)
+        return bicubic + self.sign * (resize(x[:, x.shape[1] // 2], 4, "lanczos") - bicubic)
 
 
 class Failing(Centre):
@@ -192,7 +212,7 @@ class Ran:
         pipeline = Pipeline(
             "yard",
             source,
-            [Step(name, engine)],
+            [LoadedModel(name, engine)],
             emit=self.events.append,
             frame_sinks=[self.kept],
             self_check_s=every_s,
@@ -231,23 +251,19 @@ def test_the_shipped_model_wins_on_a_detailed_scene(ran: Ran, town: list[Frame])
 def test_a_network_that_loses_says_so_once_and_when_it_wins_again(
     ran: Ran, town: list[Frame]
 ) -> None:
-    entry = find("fast-small")
-    whole = entry.card.model_copy(update={"precision": "float32"})
-    model = load_model(replace(entry, card=whole), CPU)
-    *_, last = [layer for layer in model.network.modules() if isinstance(layer, nn.Conv2d)]
-    last.weight.neg_()  # what it has to add to plain scaling is taken away instead
+    network = Sharper(-1)
     repeats = 0
 
-    def mended() -> bool:
+    def won_again() -> bool:
         nonlocal repeats
         codes = [event.code for event in ran.events]
         if Code.SR_LOSES in codes:
             repeats += 1
-        if repeats == 60:  # enough checks for a second telling, if there were one
-            last.weight.neg_()
+        if repeats == 60:  # enough checks for a second event, if there were one
+            network.sign = 1
         return Code.SR_WINS in codes
 
-    status = ran.run(Clip(town, mended), model, name="fast")
+    status = ran.run(Clip(town, won_again), sliding(network), name="fast")
     loses, wins = ran.events
     assert (loses.code, loses.stream) == (Code.SR_LOSES, "yard")
     assert f"dB, the median of {CHECKS} self-checks" in loses.message
@@ -269,7 +285,7 @@ def test_a_network_that_loses_says_so_once_and_when_it_wins_again(
 def test_the_frame_that_counts_has_all_that_a_network_looks_at(
     ran: Ran, town: list[Frame], network: nn.Module, window: int, lookahead: int
 ) -> None:
-    """What gives bicubic's picture of the right frame, and nothing else, gains nothing."""
+    """What gives bicubic of the right frame, and nothing else, gains nothing."""
     status = ran.run(Clip(town), sliding(network, window, lookahead))
     assert status.self_checks["made"] >= 1
     assert status.self_check_gain_db == pytest.approx(0, abs=0.02)
@@ -336,7 +352,7 @@ def test_a_check_that_fails_is_tried_again_and_hurts_nobody(
     assert "p@ss" not in log()[0]
 
 
-def test_a_picture_that_is_too_small_is_left_alone(
+def test_a_frame_that_is_too_small_is_left_alone(
     ran: Ran, town: list[Frame], log: Callable[[], list[str]]
 ) -> None:
     small = [
@@ -351,7 +367,7 @@ def test_a_picture_that_is_too_small_is_left_alone(
     assert "a frame of 160x120 is too small for it: allowed are sides from 128 on" in message
 
 
-def test_a_flat_picture_is_no_reason_to_alarm(
+def test_a_flat_frame_is_no_reason_to_alarm(
     ran: Ran, town: list[Frame], log: Callable[[], list[str]]
 ) -> None:
     luma, chroma = np.full((HEIGHT, WIDTH), 17, np.uint8), np.full((72, 80), 128, np.uint8)
@@ -360,7 +376,7 @@ def test_a_flat_picture_is_no_reason_to_alarm(
     assert (status.self_checks["made"] >= 1, status.self_checks["skipped"] >= 1) == (True, True)
     assert status.self_check_gain_db is None, "there is no figure of what is seen now"
     (message,) = log()
-    assert "the picture is flat" in message
+    assert "the frame is flat" in message
 
 
 def test_a_check_that_hangs_holds_no_frame_up(ran: Ran, town: list[Frame]) -> None:
@@ -373,7 +389,7 @@ def test_a_check_that_hangs_holds_no_frame_up(ran: Ran, town: list[Frame]) -> No
             network.released.set()
 
     ran.kept = Kept(release)
-    pool = ThreadPool[Job](2, Scheduler(1, 0.0), run_jobs, Job.abandon)
+    pool = cpu_pool(2)
     with pool:
         clip = Clip(town, lambda: len(ran.kept.frames) >= 150)
         status = ran.run_on(CpuEngine(sliding(network), CPU, pool), clip)
@@ -392,7 +408,7 @@ def test_the_end_of_a_stream_does_not_wait_for_the_rest_of_a_check(
             threading.Timer(0.2, network.released.set).start()
         return network.begun.is_set()
 
-    with ThreadPool[Job](2, Scheduler(1, 0.0), run_jobs, Job.abandon) as pool:
+    with cpu_pool(2) as pool:
         engine = CpuRecurrentEngine(sliding(network), CPU, pool)
         status = ran.run_on(engine, Clip(town, begun))
     assert network.calls == 1, "its other frames were not begun"
@@ -403,46 +419,27 @@ def test_the_end_of_a_stream_does_not_wait_for_the_rest_of_a_check(
     assert not any(thread.is_alive() for thread in ending)
 
 
-def checked(model: SlidingWindow, frames: Sequence[Frame]) -> SelfCheck:
-    """A self-check that has seen these frames, all of them due, and has made one check of them."""
-    check = SelfCheck("yard", OFTEN_S, lambda event: None)
+@pytest.mark.parametrize("gap", [True, False], ids=["a gap", "a cut"])
+async def test_no_check_reaches_across(town: list[Frame], gap: bool) -> None:
+    after = [replace(town[30 + n], discontinuous=n == 0) for n in range(3)]
+    if not gap:
+        after = [replace(f, planes=(f.planes[0][::-1] // 4, *f.planes[1:])) for f in town[2:5]]
+    network, frames = Centre(), [*town[:2], *after]
+    check = SelfCheck("yard", AT_ONCE_S, lambda event: None)
     thread = threading.Thread(target=check.run)
     thread.start()
-    never = threading.Event()
-    assert not never.wait(10 * OFTEN_S)
     with Engines(CPU) as engines:
-        step = Step("model", engines.of(model))
-        stream = step.engine.stream("yard", Meter(), lambda event: None)
+        model = LoadedModel("centre", engines.of(sliding(network, 3, 1)))
+        stream = model.engine.stream("yard", Meter(), lambda event: None)
         for frame in frames:
-            check.see(step, stream, frame)
-        while not check.counts:
-            assert not never.wait(0.01)
+            check.see(model, stream, frame)
+        await until(lambda: check.counts)
         check.close()
         thread.join(30)
-    assert not thread.is_alive()
-    return check
-
-
-def test_no_check_reaches_across_a_gap(town: list[Frame]) -> None:
-    network = Centre()
-    frames = [replace(town[n], discontinuous=n == 30) for n in (0, 1, 30, 31, 32)]
-    check = checked(sliding(network, 3, 1), frames)
-    corners = [int(shrunk(cropped(frame, 4), 4).planes[0][0, 0]) for frame in frames]
-    assert {level for window in network.levels for level in window} == set(corners[2:])
     assert check.counts == {"made": 1}
-
-
-def test_a_check_begins_anew_at_a_cut(town: list[Frame]) -> None:
-    other = [replace(f, planes=(f.planes[0][::-1] // 4, *f.planes[1:])) for f in town[2:5]]
-    check = SelfCheck("yard", OFTEN_S, lambda event: None)
-    with Engines(CPU) as engines:
-        engine = engines.of(sliding(Centre(), 5, 2))
-        stream = engine.stream("yard", Meter(), lambda event: None)
-        step = Step("centre", engine)
-        sleep(2 * OFTEN_S)
-        for frame in [*town[:2], *other]:
-            check.see(step, stream, frame)
-    assert len(check._clip) == 3
+    corners = [int(shrink_frame(f.cropped(8), 4).planes[0][0, 0]) for f in frames]
+    assert not set(corners[:2]) & set(corners[2:])
+    assert {level for window in network.levels for level in window} == set(corners[2:])
 
 
 async def test_a_live_stream_is_checked_as_its_settings_say(tmp_path: Path) -> None:
@@ -465,10 +462,128 @@ async def test_a_file_that_is_upscaled_at_once_is_not_checked(
 ) -> None:
     settings = {
         "input": {"url": str(clip())},
-        "model": {"device": "cpu", "self_check_s": OFTEN_S},
+        "model": {"name": "fast-small", "device": "cpu", "self_check_s": OFTEN_S},
         "output": {"path": tmp_path / "out.mp4"},
-        "limits": {"frames": 20},
+        "limits": {"frames": 10},
     }
     with open_pipeline(StreamSettings.model_validate(settings), print) as pipeline:
         await pipeline.run()
     assert pipeline.status().self_checks == {}
+
+
+@pytest.fixture(scope="module")
+def whole() -> Frame:
+    return Frame(Scene(322, 182).frame(40), LEFT, 7, Fraction(1, 25), 3.5)
+
+
+def as_rgb(frame: Frame) -> Frame:
+    """The luma of a frame in three channels."""
+    tags = ColourTags(matrix=0, full_range=True)
+    return replace(frame, planes=(np.stack([frame.planes[0]] * 3, -1),), colour=tags)
+
+
+def psnr(one: Frame, other: Frame) -> float:
+    error = one.planes[0].astype(float) - other.planes[0].astype(float)
+    return float(10 * np.log10(255**2 / np.mean(error**2)))
+
+
+def test_the_gain_is_the_difference_of_two_psnrs(whole: Frame) -> None:
+    truth = whole.cropped(8)
+    small = shrink_frame(truth, 4)
+    plain = enlarge_frame(small, 4)
+    noise = np.random.default_rng(0).normal(0, 6, truth.planes[0].shape)
+    better = np.clip(truth.planes[0] + noise, 0, 255).astype(np.uint8)
+    ours = replace(plain, planes=(better, *plain.planes[1:]))
+    gained_db = gain_db(truth, small, ours)
+    assert gained_db == pytest.approx(psnr(ours, truth) - psnr(plain, truth), abs=1e-3)
+    assert gained_db is not None
+    assert gained_db > 1
+    assert gain_db(truth, small, plain) == pytest.approx(0, abs=1e-6)
+
+
+def test_the_gain_of_the_truth_itself_is_a_number(whole: Frame) -> None:
+    truth = whole.cropped(8)
+    gained_db = gain_db(truth, shrink_frame(truth, 4), truth)
+    assert gained_db is not None
+    assert 20 < gained_db < 100
+
+
+def test_rgb_is_compared_in_its_luma(whole: Frame) -> None:
+    truth = as_rgb(whole.cropped(8))
+    small = shrink_frame(truth, 4)
+    assert gain_db(truth, small, enlarge_frame(small, 4)) == pytest.approx(0, abs=1e-6)
+    plain = enlarge_frame(small, 4)
+    moved = replace(plain, planes=(np.roll(plain.planes[0], 2, 1),))
+    expected = psnr(moved, truth) - psnr(plain, truth)
+    assert expected < -0.5
+    assert gain_db(truth, small, moved) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("noise", [0, 1])
+def test_a_flat_frame_has_no_gain(noise: int) -> None:
+    """The lens is covered: what differs there is rounding, and says nothing of a network."""
+    luma = np.full((128, 160), 18, np.uint8)
+    luma += np.random.default_rng(0).integers(0, noise + 1, luma.shape, np.uint8)
+    chroma = np.full((64, 80), 128, np.uint8)
+    black = Frame((luma, chroma, chroma), LEFT, 0, Fraction(1, 25))
+    small = shrink_frame(black, 4)
+    assert gain_db(black, small, enlarge_frame(small, 4)) is None
+
+
+def changes(comparison: BicubicComparison, gains_db: list[float]) -> list[tuple[int, bool]]:
+    """The checks that changed which of the two wins, counted from 1, and whether bicubic does."""
+    numbered = enumerate(gains_db, 1)
+    return [(n, comparison.loses) for n, db in numbered if comparison.take(db) is not None]
+
+
+def test_a_network_that_wins_goes_on_winning() -> None:
+    comparison = BicubicComparison()
+    assert changes(comparison, [0.4, 1.2] * 50) == []
+    assert (comparison.loses, comparison.newest_db) == (False, 1.2)
+
+
+def test_one_that_loses_does_so_once_and_not_before_there_are_enough_checks() -> None:
+    comparison = BicubicComparison()
+    assert changes(comparison, [-0.5] * 100) == [(CHECKS, True)]
+    assert comparison.loses
+
+
+def test_the_median_decides_and_is_given() -> None:
+    gains_db = [-9.0, *[0.1] * (CHECKS // 2), *[-0.3] * (CHECKS // 2)]
+    comparison = BicubicComparison()
+    assert [comparison.take(db) for db in gains_db] == [None] * (CHECKS - 1) + [-0.3]
+    gains_db[0] = 0.1
+    assert changes(BicubicComparison(), gains_db) == []
+
+
+def test_one_bad_hour_is_forgotten() -> None:
+    few = CHECKS // 2
+    assert changes(BicubicComparison(), ([-3.0] * few + [0.2] * (few + 1)) * 9) == []
+
+
+def test_it_changes_again_only_after_as_many_checks() -> None:
+    comparison = BicubicComparison()
+    gains_db = [-0.5] * CHECKS + [0.5] * 100
+    assert changes(comparison, gains_db) == [(CHECKS, True), (2 * CHECKS, False)]
+    # the median of the last ones turns first
+    assert changes(comparison, [-0.5] * 100) == [(CHECKS // 2 + 1, True)]
+
+
+def test_checks_that_alternate_change_it_seldom() -> None:
+    alternating = list(islice(cycle([-0.5, 0.4]), 50 * CHECKS))
+    changed = changes(BicubicComparison(), alternating)
+    assert len(changed) <= 50
+    assert all(later - earlier >= CHECKS for (earlier, _), (later, _) in pairwise(changed))
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-9])
+def test_what_is_level_with_bicubic_does_not_lose(level: float) -> None:
+    assert changes(BicubicComparison(), [level] * 50) == []
+
+
+def test_a_check_without_a_figure_takes_the_last_one_away_and_decides_nothing() -> None:
+    comparison = BicubicComparison()
+    changes(comparison, [-0.5] * (CHECKS - 1))
+    comparison.miss()
+    assert (comparison.newest_db, comparison.loses) == (None, False)
+    assert comparison.take(-0.5) == -0.5

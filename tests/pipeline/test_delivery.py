@@ -1,0 +1,90 @@
+"""Audio on its way out: it waits for its frame, and what is dropped meanwhile is counted."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from streamsr.core.events import Code
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.metrics import Meter
+from streamsr.core.packet import Packet, Track
+from streamsr.core.settings import EncoderSettings
+from streamsr.media.source import AudioFrame, SourceInfo
+from streamsr.pipeline.delivery import Delivery
+
+RATE = Fraction(25)
+INFO = SourceInfo(64, 48, RATE, Fraction(1), "rawvideo", "yuv420p")
+
+
+class Sink:
+    """A sink that keeps when its audio is heard."""
+
+    tracks = frozenset({Track.OUTPUT})
+
+    def __init__(self) -> None:
+        self.heard: list[float] = []
+
+    def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None: ...
+
+    def video(self, packet: Packet) -> None: ...
+
+    def audio(self, audio: AudioFrame) -> None:
+        self.heard.append(audio.time_s)
+
+    def close(self) -> None: ...
+
+
+class Run:
+    """A delivery that keeps three pieces of audio."""
+
+    def __init__(self, *sinks: Sink) -> None:
+        self.meter = Meter()
+        self.events: list[Code] = []
+        self.delivery = Delivery(
+            EncoderSettings(),
+            self.meter,
+            packet_sinks=sinks,
+            tell=lambda code, message: self.events.append(code),
+            audio_kept=3,
+        )
+
+    def audio(self, *times_s: float) -> None:
+        for time_s in times_s:
+            self.delivery.audio(AudioFrame(time_s, "aac"))
+
+    def frame(self, number: int) -> None:
+        luma, chroma = np.full((48, 64), 90, np.uint8), np.full((24, 32), 128, np.uint8)
+        frame = Frame((luma, chroma, chroma), ColourTags(1, 1, 1), number, 1 / RATE)
+        self.delivery.deliver(frame, frame, INFO)
+
+
+def test_audio_waits_for_its_frame() -> None:
+    sink = Sink()
+    run = Run(sink)
+    run.audio(0.0, 0.03, 0.05)
+    assert sink.heard == []
+    run.frame(0)
+    assert sink.heard == [0.0]
+    run.frame(1)
+    assert sink.heard == [0.0, 0.03]
+    run.delivery.finish()
+    assert sink.heard == [0.0, 0.03, 0.05], "the last frame lasts as long as the one before"
+    assert (run.meter["audio_dropped"], run.events) == (0, [])
+
+
+@pytest.mark.parametrize("late", [5, 500])
+def test_audio_that_finds_no_room_is_counted_and_told_once(late: int) -> None:
+    sink = Sink()
+    run = Run(sink)
+    run.frame(0)
+    run.audio(*(0.05 + n / 1000 for n in range(late)))
+    assert (run.meter["audio_dropped"], run.events) == (late - 3, [Code.AUDIO_DROPPED])
+    run.frame(100)
+    assert sink.heard == [0.05 + n / 1000 for n in range(late - 3, late)]
+
+
+def test_nobody_misses_audio_where_only_frames_go_out() -> None:
+    run = Run()
+    run.audio(0.0, 0.1, 0.2, 0.3, 0.4)
+    assert (run.meter["audio_dropped"], run.events) == (0, [])
