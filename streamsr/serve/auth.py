@@ -18,7 +18,7 @@ from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word
 from streamsr.core.settings import ServeSettings
 from streamsr.serve.limits import ServerLimits
-from streamsr.serve.rate_limit import RateLimit, client_of
+from streamsr.serve.rate_limit import FailureLimit, RateLimit, client_of
 
 __all__ = [
     "AccessControl",
@@ -156,7 +156,7 @@ class AccessControl:
 
     def __init__(self, token: str | None, limits: ServerLimits) -> None:
         self._token = token
-        self._failures = RateLimit(limits.wrong_tokens_per_s, limits.wrong_tokens)
+        self._failures = FailureLimit(limits.wrong_tokens, limits.wrong_tokens_s)
         self._rates = RateLimit(limits.per_s, limits.burst)
         self._local_rates = RateLimit(limits.local_per_s, limits.local_burst)
 
@@ -179,7 +179,7 @@ class AccessControl:
     def _check_token(self, client: str, headers: Mapping[str, str], now_s: float) -> Refusal | None:
         if self._token is None:
             return None
-        blocked = _too_many("wrong tokens", self._failures.wait_s(client, now_s, cost=0))
+        blocked = _too_many("wrong tokens", self._failures.wait_s(client, now_s))
         if blocked is not None:
             return blocked
         header = headers.get("Authorization", "")
@@ -187,7 +187,7 @@ class AccessControl:
         if hmac.compare_digest(token.encode(errors="surrogateescape"), self._token.encode()):
             return None
         if header:  # without any it is no guess
-            self._failures.wait_s(client, now_s)
+            self._failures.add(client, now_s)
         return Refusal(401, "a token is needed", CHALLENGES)
 
 

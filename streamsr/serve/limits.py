@@ -25,5 +25,5 @@ class ServerLimits:
     burst: int = 200  # ... and at once
     local_per_s: float = 200.0  # of one on this machine
     local_burst: int = 1000
-    wrong_tokens_per_s: float = 1 / 6  # of one client in the long run ...
-    wrong_tokens: int = 10  # ... and at once
+    wrong_tokens: int = 10  # of one client ...
+    wrong_tokens_s: float = 60.0  # ... within any time of this length

@@ -2,9 +2,9 @@
 
 import ipaddress
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
-__all__ = ["RateLimit", "client_of"]
+__all__ = ["FailureLimit", "RateLimit", "client_of"]
 
 CLIENTS = 1000  # how many are remembered
 
@@ -32,16 +32,38 @@ class RateLimit:
         self._burst = burst
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # left, since
 
-    def wait_s(self, client: str, now_s: float, cost: int = 1) -> int:
-        """Returns 0 where this client may go on, else the seconds until it may.
-
-        ``cost`` is taken from its bucket where it may go on; 0 only looks.
-        """
+    def wait_s(self, client: str, now_s: float) -> int:
+        """Counts a request; returns 0 where it may go on, else the seconds until one may."""
         left, since_s = self._buckets.get(client, (float(self._burst), now_s))
         left = min(self._burst, left + (now_s - since_s) * self._per_s)
         allowed = left >= 1
-        self._buckets[client] = (left - cost * allowed, now_s)
+        self._buckets[client] = (left - allowed, now_s)
         self._buckets.move_to_end(client)
         if len(self._buckets) > CLIENTS:
             self._buckets.popitem(last=False)
         return 0 if allowed else math.ceil((1 - left) / self._per_s)
+
+
+class FailureLimit:
+    """At most ``most`` failures of each client within any ``span_s``.
+
+    Of very many clients those are forgotten that failed longest ago.
+    """
+
+    def __init__(self, most: int, span_s: float) -> None:
+        self._most = most
+        self._span_s = span_s
+        self._times_s: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def wait_s(self, client: str, now_s: float) -> int:
+        """Returns 0 where this client may try, else the seconds until it may."""
+        times_s = self._times_s.get(client, ())
+        recent_s = [time_s for time_s in times_s if now_s - time_s < self._span_s]
+        return math.ceil(recent_s[0] + self._span_s - now_s) if len(recent_s) >= self._most else 0
+
+    def add(self, client: str, now_s: float) -> None:
+        """Counts a failure."""
+        self._times_s.setdefault(client, deque(maxlen=self._most)).append(now_s)
+        self._times_s.move_to_end(client)
+        if len(self._times_s) > CLIENTS:
+            self._times_s.popitem(last=False)

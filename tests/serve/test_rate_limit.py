@@ -5,16 +5,27 @@ import pytest
 
 from streamsr.serve.app import Server
 from streamsr.serve.limits import ServerLimits
-from streamsr.serve.rate_limit import CLIENTS, RateLimit, client_of
+from streamsr.serve.rate_limit import CLIENTS, FailureLimit, RateLimit, client_of
 
 
-def test_a_look_costs_nothing() -> None:
-    failures = RateLimit(per_s=1 / 6, burst=10)
-    for _ in range(10):
-        assert failures.wait_s("a", 0, cost=0) == failures.wait_s("a", 0) == 0
-    assert failures.wait_s("a", 0, cost=0) == 6
-    assert failures.wait_s("b", 0, cost=0) == 0
-    assert failures.wait_s("a", 6.1, cost=0) == 0
+def test_failures_are_counted_within_any_minute() -> None:
+    failures = FailureLimit(10, 60.0)
+    for second in range(10):
+        assert failures.wait_s("a", second) == 0
+        failures.add("a", second)
+    assert failures.wait_s("a", 9) == 51
+    assert failures.wait_s("b", 9) == 0
+    assert failures.wait_s("a", 60) == 0, "the first one is a minute old"
+    failures.add("a", 60)
+    assert failures.wait_s("a", 60) == 1
+
+
+def test_failures_of_many_clients_are_bounded() -> None:
+    failures = FailureLimit(1, 60.0)
+    for number in range(CLIENTS + 1):
+        failures.add(str(number), 0)
+    assert failures.wait_s(str(CLIENTS), 0) == failures.wait_s("1", 0) == 60
+    assert failures.wait_s("0", 0) == 0, "the oldest was forgotten"
 
 
 def test_a_burst_passes_and_then_as_much_as_flows_in() -> None:
