@@ -10,7 +10,7 @@ from streamsr.cli.stream import bench, demo, node, probe, run, serve, upscale
 from streamsr.cli.train import degrade, evaluate, train
 from streamsr.engine.allocator import keep_freed_memory
 
-__all__ = ["app", "main"]
+__all__ = ["COMMANDS", "app", "main"]
 
 Commands = dict[str, Callable[..., None]]
 

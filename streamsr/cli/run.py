@@ -97,13 +97,19 @@ def run_node(
 
 
 def run_until_interrupted(
-    work: Callable[[], Awaitable[T]], stop: Callable[[Deadline], None]
+    work: Callable[[], Awaitable[T]],
+    stop: Callable[[Deadline], None],
+    hard_stop_s: float = HARD_STOP_S,
 ) -> tuple[T, int]:
     """Runs ``work`` until it ends; SIGINT or SIGTERM asks it to ``stop`` by a deadline.
 
-    A second signal ends the process, as HARD_STOP_S does. Returns the result of ``work`` and the
-    exit code: 130 after SIGINT, else 0.
+    A second signal ends the process at once, as ``hard_stop_s`` after the first does. Returns the
+    result of ``work`` and the exit code: 130 after SIGINT, else 0.
     """
+
+    def end_now() -> None:
+        say(f"streamsr: it has not stopped within {hard_stop_s:g} s: ended")
+        os._exit(INTERRUPTED)
 
     async def main() -> tuple[T, int]:
         loop = asyncio.get_running_loop()
@@ -113,7 +119,7 @@ def run_until_interrupted(
             if received:
                 os._exit(INTERRUPTED)
             received.append(number)
-            loop.call_later(HARD_STOP_S, _end_now)
+            loop.call_later(hard_stop_s, end_now)
             stop(Deadline.after())
 
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -122,11 +128,6 @@ def run_until_interrupted(
         return result, INTERRUPTED if signal.SIGINT in received else 0
 
     return asyncio.run(main())
-
-
-def _end_now() -> None:
-    say(f"streamsr: it has not stopped within {HARD_STOP_S:g} s: ended")
-    os._exit(INTERRUPTED)
 
 
 async def _watch(node: "Node", reload: Callable[[], NodeSettings], path: Path | None) -> None:

@@ -153,11 +153,12 @@ def probe(
     device: Device = "auto",
     transport: Transport = "tcp",
     as_json: Json = False,
+    set_: Set = None,
 ) -> None:
     """Say what a source is, and what streamsr would do with it."""
     data = _settings("probe", url, model, models, device)
     data["input"] |= {"transport": transport, "give_up_s": GIVE_UP_S}
-    settings = _parsed(data)
+    settings = _parsed(data, set_)
     check_settings(settings)
     from streamsr.cli.probe import describe, findings_table
 

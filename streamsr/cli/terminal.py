@@ -81,6 +81,7 @@ def print_result(result: Any, table: RenderableType | None, as_json: bool) -> No
     """Prints on stdout the result as JSON, or the table where there is one."""
     if as_json:
         sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.flush()  # whoever reads it may be gone, which is an error here and now
     elif table is not None:
         Console().print(table)
 

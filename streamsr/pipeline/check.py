@@ -30,6 +30,8 @@ def check_output_path(settings: StreamSettings) -> None:
     exists = _exists(path, url)
     if is_folder_output(path):
         check_folder(path, overwrite=overwrite)
+        if not exists:
+            path.rmdir()  # it is made again once there is something to write
     elif exists and not overwrite:
         raise OutputError(f"output {path}: it exists already; --overwrite replaces it")
     else:

@@ -1,0 +1,72 @@
+"""What is printed: results, summaries, errors and their exit codes, secrets left out."""
+
+import json
+
+import pytest
+import typer
+
+from streamsr.cli.terminal import exit_codes, report
+from streamsr.core.errors import ConfigError, SourceError, StreamsrError
+from streamsr.core.metrics import Summary
+from streamsr.core.redact import protect
+from streamsr.core.status import StreamState, StreamStatus
+
+
+def summary(**changes: object) -> Summary:
+    values = {"name": "yard", "state": StreamState.ENDED, "model": "fast", "device": "cpu"}
+    return Summary.of(StreamStatus(**values | {"input": "", "output": ""} | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (ConfigError("a: got 1, allowed is 2"), 2, "a: got 1, allowed is 2"),
+        (SourceError("rtsp://u:hunter22@cam: refused"), 1, "rtsp://***@cam: refused"),
+        (StreamsrError("it failed"), 1, "it failed"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_a_foreseen_error_is_one_line_and_an_exit_code(
+    capsys: pytest.CaptureFixture[str], error: BaseException, code: int, words: str
+) -> None:
+    protect("rtsp://u:hunter22@cam")
+    with pytest.raises(typer.Exit) as ended, exit_codes():
+        raise error
+    assert ended.value.exit_code == code
+    assert capsys.readouterr() == ("", f"streamsr: {words}\n")
+
+
+def test_an_error_that_is_not_foreseen_is_shown_whole() -> None:
+    with pytest.raises(ZeroDivisionError), exit_codes():
+        raise ZeroDivisionError
+
+
+def test_a_summary_is_an_object_or_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    streams = [
+        summary(),
+        summary(
+            name="gate",
+            input="320x180",
+            output="1280x720",
+            frames_in=51,
+            frames_out=50,
+            frames_dropped=1,
+            fps=25.0,
+            latency_p99_ms=41.6,
+            reconnects=2,
+        ),
+    ]
+    report(streams, as_json=False)
+    out, err = capsys.readouterr()
+    assert (out, err.splitlines()) == (
+        "",
+        [
+            "yard: no frame ever came",
+            "gate: 50 frames 320x180 -> 1280x720 by fast on cpu, 25.0 fps, latency p99 42 ms, "
+            "1 dropped, 2 reconnects",
+        ],
+    )
+    report(streams, as_json=True)
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert [stream["name"] for stream in json.loads(out)["streams"]] == ["yard", "gate"]
