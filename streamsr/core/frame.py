@@ -1,4 +1,4 @@
-"""A decoded picture and its colour description: what the data path hands from stage to stage."""
+"""A decoded frame and its colour description: what the data path hands from stage to stage."""
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -45,9 +45,10 @@ class ColourTags:
         return _KR_KB.get(self.matrix, _KR_KB[self.BT601_625])
 
     def resolved(self, height: int) -> Self:
-        """Fill in what is unspecified as players guess it: BT.601 up to 576 lines, else BT.709.
+        """Returns the tags with what is unspecified as players guess it: BT.601 up to 576 lines,
+        else BT.709.
 
-        An upscaled picture must say so, since players would guess anew from its new height.
+        An upscaled frame must say so, since players would guess again from its new height.
         """
         if self.matrix != self.UNSPECIFIED:
             return self
@@ -58,7 +59,7 @@ class ColourTags:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture in 8 bits.
+    """One frame in 8 bits.
 
     ``planes`` are (Y, Cb, Cr) of 4:2:0, each (h, w), chroma ``ceil`` halved; or one packed
     (h, w, 3) R'G'B' array of full range, whose ``colour.matrix`` is 0. Planes may be views of
@@ -116,5 +117,5 @@ class Frame:
 
     @property
     def time_s(self) -> float:
-        """When the picture is shown, in seconds of its stream."""
+        """When the frame is shown, in seconds of its stream."""
         return float(self.pts * self.time_base)

@@ -155,7 +155,7 @@ class LiveSource:
         self._tell(Code.SRC_DAMAGED, f"{reason}; the last picture is held until a whole one")
 
     def _frame(self, picture: av.VideoFrame, arrived: float, watch: _Watch) -> Frame:
-        pts, broken = self._timeline.picture(picture.time, arrived)
+        pts, broken = self._timeline.frame(picture.time, arrived)
         gone, watch.was_damaged = watch.was_damaged, False
         if broken and watch.pictures > 1:
             self._tell(Code.SRC_TIME, "the time stamps jumped; they are rebased")
