@@ -58,8 +58,9 @@ class MqttClient:
         self._backoff = backoff or Backoff(FIRST_S, LAST_S)
         self._answer_s = answer_s
         snapshot = NodeSnapshot(node, self._report_unreadable)
-        self._commands = CommandRunner(node, snapshot, self._refuse, self.changed)
-        self._publisher = StatePublisher(settings, self._topics, snapshot, self._commands.jpegs)
+        jpegs: dict[str, bytes] = {}  # the newest snapshot of each camera
+        self._publisher = StatePublisher(settings, self._topics, snapshot, jpegs)
+        self._commands = CommandRunner(node, snapshot, jpegs, self._refuse, self._publisher.changed)
         self._reported: tuple[Code, str] | None = None  # of the broker, last
         self._deadline: Deadline | None = None  # of the stop, once that is asked for
         self._stopping = asyncio.Event()
@@ -71,10 +72,6 @@ class MqttClient:
         Of one stream and code, one goes out a second at most.
         """
         self._publisher.event(event)
-
-    def changed(self) -> None:
-        """Publishes what has changed of the cameras now, and not half a second later."""
-        self._publisher.changed()
 
     async def run(self) -> None:
         """Stays connected until ``stop``. Cancelled instead, it leaves the broker the last will."""

@@ -96,15 +96,17 @@ class CommandRunner:
         self,
         node: NodeApi,
         snapshot: NodeSnapshot,
+        jpegs: dict[str, bytes],
         refuse: Callable[[str | None, str], None],
         done: Callable[[], None],
         *,
         command_s: float = COMMAND_S,
     ) -> None:
-        """``refuse`` is told the camera, None where there is no such one, and the reason;
-        ``done`` is called after each command. One that takes longer than ``command_s`` is ended.
+        """``jpegs`` takes each camera's newest JPEG. ``refuse`` is told the camera, None where
+        there is no such one, and the reason; ``done`` is called after each command. One that takes
+        longer than ``command_s`` is ended.
         """
-        self.jpegs: dict[str, bytes] = {}  # the newest snapshot of each camera
+        self._jpegs = jpegs
         self._node = node
         self._snapshot = snapshot
         self._refuse = refuse
@@ -163,7 +165,7 @@ class CommandRunner:
                 jpeg = await self._node.snapshot(camera)
                 if len(jpeg) > MAX_SNAPSHOT_BYTES:
                     raise StreamsrError(f"got {len(jpeg)} bytes, allowed {MAX_SNAPSHOT_BYTES}")
-                self.jpegs[camera] = jpeg
+                self._jpegs[camera] = jpeg
 
 
 def _text(verb: Verb, payload: bytes) -> str:

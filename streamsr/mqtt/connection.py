@@ -10,11 +10,13 @@ import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import aiomqtt
 from aiomqtt import MqttError
 from aiomqtt.exceptions import MqttConnectError
+from aiomqtt.types import PahoSocket
+from paho.mqtt import client as paho
 
 from streamsr.core.settings import MqttSettings
 from streamsr.core.threads import in_thread
@@ -83,7 +85,7 @@ class Connection(aiomqtt.Client):
         )
         self._receive = receive
         self._received = 0  # messages
-        self._open_timeout_s = 2.0 * settings.keepalive_s  # no live broker takes longer to answer
+        self._answer_s = 2.0 * settings.keepalive_s  # no live broker takes longer to answer
         self._dropped = False
         self._closed = asyncio.Event()  # the socket is, which there was
         self._loop_thread = threading.get_ident()
@@ -101,7 +103,7 @@ class Connection(aiomqtt.Client):
             if getattr(error.rc, "value", error.rc) in _AUTH:
                 raise BrokerAuthError(str(error)) from None
             raise
-        self.timeout = self._open_timeout_s
+        self.timeout = self._answer_s
 
     async def wait_lost(self) -> None:
         """Waits for the end of the connection, and raises it."""
@@ -150,12 +152,12 @@ class Connection(aiomqtt.Client):
             with suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
 
-    def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+    def _on_message(self, client: paho.Client, userdata: object, message: paho.MQTTMessage) -> None:
         """Replaces aiomqtt's queue, whose iterator costs a task a message."""
         self._received += 1
         self._receive(message.topic, bytes(message.payload), bool(message.retain))
 
-    def _on_socket_open(self, client: Any, userdata: Any, sock: Any) -> None:
+    def _on_socket_open(self, client: paho.Client, userdata: object, sock: PahoSocket) -> None:
         super()._on_socket_open(client, userdata, sock)
         self._loop.call_soon_threadsafe(self._watch)  # in place of aiomqtt's own reader
 
@@ -181,11 +183,13 @@ class Connection(aiomqtt.Client):
             self._loop.remove_reader(connected.fileno())
             self._loop.call_later(READ_PAUSE_S, self._watch)
 
-    def _on_socket_close(self, client: Any, userdata: Any, sock: Any) -> None:
+    def _on_socket_close(self, client: paho.Client, userdata: object, sock: PahoSocket) -> None:
         super()._on_socket_close(client, userdata, sock)
         self._closed.set()
 
-    def _on_socket_register_write(self, client: Any, userdata: Any, sock: Any) -> None:
+    def _on_socket_register_write(
+        self, client: paho.Client, userdata: object, sock: PahoSocket
+    ) -> None:
         """Registers at once in the loop's thread: aiomqtt does it a step later, when the socket may
         be closed and its number another's, for which the loop would then be busy indefinitely."""
         if threading.get_ident() == self._loop_thread:

@@ -4,7 +4,6 @@ import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word, redact
@@ -84,9 +83,9 @@ def _tls(ca_file: Path | None) -> ssl.SSLContext:
 class _Socket(ssl.SSLSocket):
     """Closes itself when the handshake fails: paho would leave it to the garbage collector."""
 
-    def do_handshake(self, *args: Any, **kwargs: Any) -> None:
+    def do_handshake(self, block: bool = False) -> None:
         try:
-            super().do_handshake(*args, **kwargs)
+            super().do_handshake(block)
         except BaseException:
             self.close()
             raise

@@ -30,9 +30,6 @@ class EventQueue:
         self._queue: deque[QueuedEvent] = deque(maxlen=CAPACITY)
         self._throttle = Throttle()
 
-    def __len__(self) -> int:
-        return len(self._queue)
-
     def add(self, event: Event, now_s: float, when: datetime) -> bool:
         """Queues an event; False where one of its stream and code came less than a second ago."""
         if self._throttle.admit((event.stream, event.code), now_s) is None:

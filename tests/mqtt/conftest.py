@@ -11,6 +11,8 @@ from peers.mosquitto import MOSQUITTO_INSTALL, Mosquitto, mosquitto_path
 
 from streamsr.core import redact
 
+pytest.register_assert_rewrite("running_client")
+
 
 @pytest.fixture(scope="session")
 def require_mosquitto() -> None:

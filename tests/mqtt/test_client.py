@@ -53,14 +53,13 @@ async def test_state_metrics_and_availability(broker: Brokers) -> None:
 
 async def test_changes_are_published(broker: Brokers) -> None:
     at, node = broker(), FakeNode()
-    async with running(at, node, interval_s=0.2) as mqtt, Subscriber(at) as subscriber:
+    async with running(at, node, interval_s=0.2), Subscriber(at) as subscriber:
         await until(complete(subscriber, "yard"))
         await until(lambda: len(subscriber.payloads(f"{YARD}/metrics")) >= 2)
         assert len(subscriber.payloads(f"{YARD}/state")) <= 2  # live and retained
         node.states["yard"] = camera_state(
             state=StreamState.DOWN, fps=float("nan"), latency_p99_ms=None
         )
-        mqtt.client.changed()
         await until(lambda: subscriber.json(f"{YARD}/state")["state"] == "down")
         await until(lambda: subscriber.json(f"{YARD}/metrics")["fps"] is None)
 
@@ -149,7 +148,7 @@ async def test_retained_commands_are_ignored(broker: Brokers) -> None:
 async def test_a_command_that_takes_long_holds_nothing_up(broker: Brokers) -> None:
     at, node = broker(), FakeNode("yard", "door")
     node.switch_allowed.clear()
-    async with running(at, node) as mqtt, Subscriber(at) as subscriber:
+    async with running(at, node), Subscriber(at) as subscriber:
         await until(complete(subscriber, "yard", "door"))
         await subscriber.publish(f"{YARD}/model/set", "edvr-m")
         await until(lambda: node.commands)
@@ -158,7 +157,6 @@ async def test_a_command_that_takes_long_holds_nothing_up(broker: Brokers) -> No
         await subscriber.publish(f"{YARD}/model/set", "nonsense")
         await until(lambda: subscriber.events(f"{YARD}/event", "CMD_REFUSED"))
         node.states["door"] = camera_state("door", state=StreamState.DOWN)
-        mqtt.client.changed()
         await until(lambda: subscriber.json(f"{ROOT}/door/state")["state"] == "down")
         node.switch_allowed.set()
         await until(lambda: len(node.commands) == 2)

@@ -33,7 +33,6 @@ def test_the_newest_are_kept() -> None:
     sent = [event(f"camera{number}") for number in range(1000)]
     for number, one in enumerate(sent):
         assert queue.add(one, number / 1000, WHEN)
-    assert len(queue) == CAPACITY
     assert drained(queue) == sent[-CAPACITY:]
 
 
@@ -46,4 +45,4 @@ def test_one_stays_until_it_has_arrived() -> None:
     for number in range(CAPACITY):  # pushes it out while it is being sent
         queue.add(event(f"camera{number}"), 0, WHEN)
     queue.remove(first)
-    assert len(queue) == CAPACITY
+    assert len(drained(queue)) == CAPACITY
