@@ -1,4 +1,4 @@
-"""AudioFrame on its way out: decoded, resampled and encoded anew, at the time of the source."""
+"""Audio on its way out: decoded, resampled and encoded again, at the time of the source."""
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
@@ -12,7 +12,7 @@ from streamsr.media.source import AudioFrame
 
 __all__ = ["AudioEncoder"]
 
-GAP_S = 0.1  # between pieces of audio: beyond it they are placed anew
+GAP_S = 0.1  # between pieces of audio: beyond it the next is placed by its own time
 
 
 class AudioEncoder:
@@ -31,27 +31,28 @@ class AudioEncoder:
         context.flags |= av.codec.context.Flags.global_header
         context.open()
         self._next: int | None = None  # pts of the next sample; None: to be set by a time
-        self._floor = 0  # no sample may go before it: a track's time never falls
+        self._earliest = 0  # no sample may go before it: a track's time never falls
         self._format: tuple[int, str, str] | None = None  # of what was decoded last
-        self._anew()
+        self._restart()
 
     @property
     def time_base(self) -> Fraction:
-        """What packets' pts count, in seconds."""
+        """The unit of the packets' pts, in seconds."""
         return self.context.time_base
 
     def encode(self, audio: AudioFrame) -> Iterator[av.Packet[Any]]:
-        """Encode a piece of audio; damaged pieces are left out."""
+        """Encodes a piece of audio; damaged pieces are left out."""
         place = round(audio.time_s * 48_000)
         for samples in audio.decoded():
             if self._next is not None and abs(place - self._next) > GAP_S * 48_000:
-                self._anew()
+                self._restart()
             self._follow_format(samples)
             for piece in self._resampler.resample(samples):
                 yield from self._push(piece, place)
             place += round(samples.samples * 48_000 / samples.sample_rate)
 
     def flush(self) -> Iterator[av.Packet[Any]]:
+        """Yields what is left, at the end of the stream."""
         rest = self._fifo.read(0, partial=True)
         if rest is not None and self._next is not None:
             yield from self._encoded(rest)
@@ -59,7 +60,7 @@ class AudioEncoder:
 
     def _push(self, piece: av.AudioFrame, place: int) -> Iterator[av.Packet[Any]]:
         if self._next is None:
-            if place < self._floor:
+            if place < self._earliest:
                 return  # audio of a time that has gone out already
             self._next = place
         piece.pts = None
@@ -77,12 +78,12 @@ class AudioEncoder:
     def _follow_format(self, samples: av.AudioFrame) -> None:
         now = (samples.sample_rate, samples.layout.name, samples.format.name)
         if self._format not in (None, now):
-            self._anew()
+            self._restart()
         self._format = now
 
-    def _anew(self) -> None:
-        """Forget samples that do not reach to what comes next."""
-        self._floor = max(self._floor, self._next or 0)
+    def _restart(self) -> None:
+        """Drops samples that do not reach to what comes next."""
+        self._earliest = max(self._earliest, self._next or 0)
         self._resampler = av.AudioResampler(self.context.format, self.context.layout, 48_000)
         self._fifo = av.AudioFifo()
         self._next = None

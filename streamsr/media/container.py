@@ -17,7 +17,7 @@ import av
 from streamsr.core.packet import Packet
 from streamsr.core.redact import redact
 
-__all__ = ["CONTAINERS", "Container", "cut_to_whole", "parameter_sets", "reason_of"]
+__all__ = ["CONTAINERS", "Container", "cut_to_whole", "reason_of"]
 
 CONTAINERS = {
     ".mp4": {
@@ -28,7 +28,6 @@ CONTAINERS = {
     ".mkv": {"flush_packets": "1", "cluster_time_limit": "1000"},
 }
 """How a file of that ending is written so that it plays after a kill."""
-NAL_SPS, NAL_PPS = 7, 8
 
 
 class Container:
@@ -45,7 +44,7 @@ class Container:
         self._audio: av.AudioStream | None = None
 
     def add_video(self, keyframe: Packet, rate: Fraction | None) -> None:
-        """Add the track whose first picture, with its SPS and PPS, is ``keyframe``."""
+        """Adds the track whose first frame, with its SPS and PPS, is ``keyframe``."""
         with av.open(io.BytesIO(keyframe.data), format="h264") as probe:
             template = probe.streams.video[0]
             named = {} if rate is None else {"framerate": rate}
@@ -53,7 +52,7 @@ class Container:
         self._video.time_base = keyframe.time_base
 
     def add_audio(self, template: av.AudioStream | None = None) -> None:
-        """Add a track of audio: as ``template`` has it, or AAC-LC in stereo at 48 kHz."""
+        """Adds a track of audio: as ``template`` has it, or AAC-LC in stereo at 48 kHz."""
         if template is not None:
             self._audio = self._container.add_stream_from_template(template)
             return
@@ -66,21 +65,21 @@ class Container:
         return self._audio is not None
 
     def begin(self) -> None:
-        """Write the header, which servers answer. The first packet would do it otherwise."""
+        """Writes the header, which servers answer. The first packet would do it otherwise."""
         self._container.start_encoding()
 
     def video(self, packet: Packet, pts: int) -> None:
-        """Write a picture, at ``pts`` in the packet's time base."""
+        """Writes a frame, at ``pts`` in the packet's time base."""
         assert self._video is not None
         self._mux(packet.data, pts, packet.time_base, packet.keyframe, self._video, None)
 
     def audio(self, data: bytes, pts: int, time_base: Fraction, duration: int | None) -> None:
-        """Write a packet of audio, its times in ``time_base``."""
+        """Writes a packet of audio, its times in ``time_base``."""
         assert self._audio is not None
         self._mux(data, pts, time_base, True, self._audio, duration)
 
     def close(self) -> None:
-        """Write the trailer. Closing twice does nothing."""
+        """Writes the trailer. Closing twice does nothing."""
         self._container.close()
 
     def _mux(
@@ -101,44 +100,29 @@ class Container:
         self._container.mux(packet)
 
 
-def parameter_sets(unit: bytes) -> bytes:
-    """The SPS and PPS of an access unit in Annex B: where they change, a track cannot go on."""
-    found = []
-    start = unit.find(b"\0\0\1")
-    while start >= 0:
-        end = unit.find(b"\0\0\1", start + 3)
-        kind = unit[start + 3 : start + 4]
-        if kind and kind[0] & 31 in (NAL_SPS, NAL_PPS):
-            found.append(unit[start + 3 : end if end >= 0 else None].rstrip(b"\0"))
-        elif kind and kind[0] & 31 <= 5:
-            break  # pictures come behind them
-        start = end
-    return b"\0\0\1".join(found)
-
-
 def cut_to_whole(path: Path) -> None:
-    """Cut a fragment off that an MP4 file ends in and that was not written to its end.
+    """Cuts off an MP4 file's last fragment where it was not written to its end.
 
-    A decoder would take what is there for a damaged picture. Whole files stay as they are.
+    A decoder would take what is there for a damaged frame. Whole files stay as they are.
     """
     with path.open("r+b") as file:
         size = file.seek(0, io.SEEK_END)
-        place = whole = 0
-        while place < size:
-            file.seek(place)
+        offset = whole = 0
+        while offset < size:
+            file.seek(offset)
             head = file.read(16)
             length = int.from_bytes(head[:4], "big")
             if length == 1:  # it is behind the kind, in 64 bits (ISO/IEC 14496-12, 4.2)
                 length = int.from_bytes(head[8:16], "big")
-            if len(head) < 8 or length < 8 or place + length > size:
+            if len(head) < 8 or length < 8 or offset + length > size:
                 if whole:  # else it is no MP4 file of ours
                     file.truncate(whole)
                 return
-            place += length
+            offset += length
             if head[4:8] in (b"moov", b"mdat"):
-                whole = place
+                whole = offset
 
 
 def reason_of(error: Exception) -> str:
-    """A library's error in its own words, without the address FFmpeg adds to them."""
+    """Returns a library's error in its own words, without the address FFmpeg adds to them."""
     return redact(getattr(error, "strerror", None) or str(error) or type(error).__name__)

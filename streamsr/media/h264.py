@@ -1,30 +1,31 @@
-"""Reading just enough of H.264 to notice that pictures are missing (ITU-T H.264, 7.3).
-
-A lost packet is not an error to a decoder: it goes on from the wrong picture. ``frame_num`` counts
-reference pictures, so that a hole in it is a loss.
-"""
+"""What is read of H.264 without a decoder (ITU-T H.264, 7.3): lost frames, parameter sets."""
 
 from collections.abc import Iterator
 
-__all__ = ["LossDetector"]
+__all__ = ["LossDetector", "parameter_sets"]
 
-NAL_SLICE, NAL_IDR, NAL_SPS = 1, 5, 7
+NAL_SLICE, NAL_IDR, NAL_SPS, NAL_PPS = 1, 5, 7, 8
 HIGH_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 138, 139, 134, 135, 244}
 HEAD_BYTES = 64  # of a NAL unit: what is read here lies before
 
 
 class LossDetector:
-    """Watches the access units of one stream, Annex B, in the order in which they arrive."""
+    """Finds lost frames in the access units of one stream, Annex B, in the order they arrive.
+
+    A lost packet is not an error to a decoder: it goes on from the wrong frame. ``frame_num``
+    counts reference frames, so that a hole in it is a loss.
+    """
 
     def __init__(self, extradata: bytes | None = None) -> None:
         self._bits: int | None = None  # of frame_num; None: no SPS that is understood yet
-        self._last: int | None = None  # frame_num of the newest reference picture
+        self._last: int | None = None  # frame_num of the newest reference frame
         if extradata:
             self.lost_before(extradata)
 
     def lost_before(self, unit: bytes) -> bool:
-        """Whether reference pictures are missing between the last access unit and this one."""
-        for nal in _nal_units(unit):
+        """Whether reference frames are missing between the last access unit and this one."""
+        for start, end in _nal_units(unit):
+            nal = unit[start : min(end, start + HEAD_BYTES)]
             kind = nal[0] & 31
             if kind == NAL_SPS:
                 self._bits = _frame_num_bits(nal)
@@ -36,7 +37,7 @@ class LossDetector:
         return False
 
     def _count(self, nal: bytes, bits: int) -> bool:
-        """Follow frame_num over the first slice of a picture; the others repeat it."""
+        """Follows frame_num over the first slice of a frame; the others repeat it."""
         reader = _Bits(nal[1:])
         for _ in range(3):  # first_mb_in_slice, slice_type, pic_parameter_set_id
             reader.ue()
@@ -49,18 +50,29 @@ class LossDetector:
         return last is not None and (number - last) % (1 << bits) > 1
 
 
-def _nal_units(unit: bytes) -> Iterator[bytes]:
-    """The heads of the NAL units, each with its header byte."""
-    start = unit.find(b"\0\0\1")
-    while start >= 0:
-        nal = unit[start + 3 : start + 3 + HEAD_BYTES]
-        if nal:
-            yield nal
-        start = unit.find(b"\0\0\1", start + 3)
+def parameter_sets(unit: bytes) -> bytes:
+    """Returns the SPS and PPS of an access unit, Annex B. Where they change, a track must end."""
+    found = []
+    for start, end in _nal_units(unit):
+        kind = unit[start] & 31
+        if kind in (NAL_SPS, NAL_PPS):
+            found.append(unit[start:end].rstrip(b"\0"))
+        elif kind <= NAL_IDR:
+            break  # they come before the slices
+    return b"\0\0\1".join(found)
+
+
+def _nal_units(unit: bytes) -> Iterator[tuple[int, int]]:
+    """Where each NAL unit begins, at its header byte, and where what follows it begins."""
+    start = unit.find(b"\0\0\1") + 3
+    while 3 <= start < len(unit):
+        following = unit.find(b"\0\0\1", start)
+        yield start, following if following >= 0 else len(unit)
+        start = following + 3 if following >= 0 else len(unit)
 
 
 def _frame_num_bits(sps: bytes) -> int | None:
-    """log2_max_frame_num of a sequence parameter set; None where scaling lists come before it."""
+    """Returns an SPS's log2_max_frame_num; None where scaling lists come before it."""
     try:
         reader = _Bits(sps[1:])
         profile = reader.u(8)
@@ -84,19 +96,19 @@ class _Bits:
 
     def __init__(self, data: bytes) -> None:
         self._data = data.replace(b"\0\0\3", b"\0\0")
-        self._place = 0
+        self._position = 0
 
     def u(self, count: int) -> int:
-        """The next ``count`` bits. Raises IndexError past the end."""
+        """Returns the next ``count`` bits. Raises IndexError past the end."""
         value = 0
         for _ in range(count):
-            byte = self._data[self._place >> 3]
-            value = value << 1 | byte >> (7 - (self._place & 7)) & 1
-            self._place += 1
+            byte = self._data[self._position >> 3]
+            value = value << 1 | byte >> (7 - (self._position & 7)) & 1
+            self._position += 1
         return value
 
     def ue(self) -> int:
-        """The next Exp-Golomb code (9.1)."""
+        """Returns the next Exp-Golomb code (9.1)."""
         zeros = 0
         while not self.u(1):
             zeros += 1

@@ -6,7 +6,8 @@ it still plays, up to its last whole GOP.
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ HEADED = {"aac", "alac", "flac", "opus", "vorbis"}
 class FileWriter:
     """One output file: a packet sink of ``streamsr.pipeline.delivery``, for the upscaled rendition.
 
-    Raises OutputError where the file cannot be written on.
+    Every method raises OutputError where the file cannot be written.
     """
 
     tracks = frozenset({Track.OUTPUT})
@@ -48,31 +49,30 @@ class FileWriter:
         self._audio_pts = -1  # of the newest copied packet
 
     def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
-        """Write the header: ``keyframe`` is the first picture, with its SPS and PPS."""
+        """Writes the header: ``keyframe`` is the first frame, with its SPS and PPS."""
         suffix = self.path.suffix.lower()
-        try:
-            container = self._container = Container(str(self.path), CONTAINERS[suffix])
-            container.add_video(keyframe, rate)
-            if info.audio_codec:
-                self._add_audio(container, info, suffix)
-        except (av.FFmpegError, OSError) as error:
-            self._discard()
-            raise self._failure(error) from None
+        with self._errors():
+            try:
+                self._container = Container(str(self.path), CONTAINERS[suffix])
+                self._container.add_video(keyframe, rate)
+                if info.audio_codec:
+                    self._add_audio(self._container, info, suffix)
+            except (av.FFmpegError, OSError):
+                self._discard()
+                raise
 
     def video(self, packet: Packet) -> None:
+        """Writes a frame."""
         assert self._container is not None
-        try:
+        with self._errors():
             self._container.video(packet, packet.pts)
-        except (av.FFmpegError, OSError) as error:
-            raise self._failure(error) from None
 
     def audio(self, audio: AudioFrame) -> None:
-        """Write a piece of audio; without an audio track it is left out."""
+        """Writes a piece of audio; without an audio track it is left out."""
         if self._container is None or not self._container.has_audio:
             return
         if self._encoder is not None:
-            for encoded in self._encoder.encode(audio):
-                self._mux_encoded(encoded)
+            self._mux_encoded(self._encoder.encode(audio))
             return
         packet = audio.packet
         if packet is None or packet.time_base is None or audio.codec != self._copied:
@@ -81,22 +81,20 @@ class FileWriter:
         if pts <= self._audio_pts:
             return  # an encoder's priming before 0, or a source that repeats itself
         self._audio_pts = pts
-        self._mux_audio(packet, pts, packet.time_base)
+        self._mux_audio(packet, pts)
 
     def close(self) -> None:
-        """Finish the file. Closing twice does nothing."""
+        """Finishes the file. Closing twice does nothing."""
         container = self._container
         if container is None:
             return
         try:
-            try:
-                for packet in self._encoder.flush() if self._encoder is not None else ():
-                    self._mux_encoded(packet)
-            finally:
-                self._container = None
+            if self._encoder is not None:
+                self._mux_encoded(self._encoder.flush())
+        finally:
+            self._container = None
+            with self._errors():
                 container.close()
-        except (av.FFmpegError, OSError) as error:
-            raise self._failure(error) from None
 
     def _add_audio(self, container: Container, info: SourceInfo, suffix: str) -> None:
         if info.audio is not None and _is_copied(info.audio, suffix):
@@ -107,28 +105,31 @@ class FileWriter:
         container.add_audio()
 
     def _discard(self) -> None:
-        """Remove a file whose header could not be written."""
+        """Removes a file whose header could not be written."""
         container, self._container = self._container, None
         with suppress(av.FFmpegError, OSError):
             if container is not None:
                 container.close()
         self.path.unlink(missing_ok=True)
 
-    def _mux_encoded(self, packet: av.Packet[Any]) -> None:
-        assert packet.pts is not None
-        if packet.pts < 0:
-            return  # the encoder's priming would move the picture by its length
-        self._mux_audio(packet, packet.pts, packet.time_base)
+    def _mux_encoded(self, packets: Iterable[av.Packet[Any]]) -> None:
+        for packet in packets:
+            if packet.pts is not None and packet.pts >= 0:  # priming would shift the video
+                self._mux_audio(packet, packet.pts)
 
-    def _mux_audio(self, packet: av.Packet[Any], pts: int, time_base: Fraction) -> None:
+    def _mux_audio(self, packet: av.Packet[Any], pts: int) -> None:
         assert self._container is not None
-        try:
-            self._container.audio(bytes(packet), pts, time_base, packet.duration)
-        except (av.FFmpegError, OSError) as error:
-            raise self._failure(error) from None
+        with self._errors():
+            self._container.audio(bytes(packet), pts, packet.time_base, packet.duration)
 
-    def _failure(self, error: Exception) -> OutputError:
-        return OutputError(f"output {self.path}: cannot be written: {reason_of(error)}")
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turns a library's error into an OutputError that names the file."""
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            reason = reason_of(error)
+            raise OutputError(f"output {self.path}: cannot be written: {reason}") from None
 
 
 def _is_copied(audio: av.AudioStream, suffix: str) -> bool:

@@ -10,7 +10,8 @@ from fractions import Fraction
 
 from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
 from streamsr.ipc.messages import OutputFormat
-from streamsr.media.container import Container, parameter_sets
+from streamsr.media.container import Container
+from streamsr.media.h264 import parameter_sets
 
 __all__ = ["MuxSession", "MuxTarget", "Muxer"]
 
