@@ -14,7 +14,7 @@ WEIGHTS_NAME = "weights.safetensors"
 
 
 class FactsCard(Settings):
-    """What a caller must know of the model; see ``streamsr.networks.contract.Facts``."""
+    """What a caller must know of the model; see ``streamsr.networks.facts.Facts``."""
 
     scale: int = Field(ge=1, le=8)
     window: int = Field(ge=1, le=31)
@@ -22,7 +22,13 @@ class FactsCard(Settings):
     colour: Colour
     multiple: int = Field(default=1, ge=1, le=64)
 
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        self.facts()
+        return self
+
     def facts(self) -> Facts:
+        """Returns them as networks take them. Raises ValueError where they contradict."""
         return Facts(self.scale, self.window, self.lookahead, self.colour, self.multiple)
 
 
@@ -46,9 +52,9 @@ class Card(Settings):
     """``card.toml`` of a model folder. The folder's name is the model's name."""
 
     description: str
-    network: str  # a key of streamsr.zoo.registry.NETWORKS
+    network: str  # a key of streamsr.zoo.loading.NETWORKS
     options: dict[str, bool | int | str] = Field(default_factory=dict)  # of its constructor
-    # a model that takes a fraction of the time: live streams step down to it, and it runs instead
+    # a model that takes a fraction of the time: live streams fall back to it, and it runs instead
     # of this one, asked for by name, on a CPU without bfloat16 matrix units (Intel AMX)
     lighter: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
     # what a CPU runs it in that has instructions for it; int8 means bfloat16 wherever that is

@@ -66,7 +66,7 @@ RELEASE_2019 = (
     (r"^recon_trunk\.", "reconstruction."),
     (r"^HRconv\.", "conv_hr."),
 )
-"""Pattern and replacement, each applied in turn; BasicSR's own names match none of them."""
+"""Pattern and replacement, applied one after the other; BasicSR's own names match none of them."""
 
 LIMITS = {
     "num_feat": 256,
@@ -75,7 +75,7 @@ LIMITS = {
     "num_extract_block": 100,
     "num_reconstruct_block": 100,
 }
-"""Larger than any published network; what a hostile file states beyond them is not allocated."""
+"""Larger than any published network; a hostile file that states more is refused."""
 
 
 def import_checkpoint(
@@ -86,7 +86,7 @@ def import_checkpoint(
     description: str = "",
     origin: Origin | None = None,
 ) -> Path:
-    """Make the model folder ``destination / name`` of an EDVR checkpoint, and give its path.
+    """Makes the model folder ``destination / name`` of an EDVR checkpoint; returns its path.
 
     ``path`` is a ``.pth``, ``.pt`` or ``.safetensors`` file; ``name`` is its stem unless stated.
     The weights become float32. Raises ModelError, in one line, where the file cannot be read,
@@ -141,7 +141,7 @@ def _unwrapped(data: Any) -> Mapping[str, Any]:
 
 
 def _without_prefixes(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop the prefixes of parallel training and, of a restorer, all but its generator."""
+    """Drops the prefixes of parallel training and, of a restorer, all but its generator."""
     plain = {name.removeprefix("module."): value for name, value in data.items()}
     prefix = "generator."
     return {
@@ -150,7 +150,7 @@ def _without_prefixes(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _renamed(data: Mapping[str, Any]) -> Tensors:
-    """Give every tensor BasicSR's name."""
+    """Gives every tensor BasicSR's name."""
     tensors: Tensors = {}
     for old, value in data.items():
         name = old
@@ -247,7 +247,7 @@ def _facts(options: Mapping[str, Any]) -> FactsCard:
 
 
 def _write(folder: Path, network: nn.Module, card: Card) -> None:
-    """Write the model beside its place and move it there, so that half of one is never found."""
+    """Writes the model beside its place and moves it there, so that half of one is never found."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".import-") as scratch:

@@ -31,8 +31,8 @@ FLOATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.bf
 
 
 def choose(device: torch.device, name: str, folders: Sequence[Path] = ()) -> Entry:
-    """Give the model to run for ``name`` on ``device``: itself, or the lighter one of its card on a
-    CPU that has not the means for it.
+    """Returns the model to run for ``name`` on ``device``: itself, or its card's lighter one on a
+    CPU without bfloat16 matrix units.
 
     A folder's path is taken as it is. Raises ModelError as ``find`` does.
     """
@@ -48,7 +48,7 @@ def has_amx() -> bool:
 
 
 def make_network(card: Card) -> nn.Module:
-    """Construct the card's network with fresh parameters. Raises ModelError."""
+    """Constructs the card's network with fresh parameters. Raises ModelError."""
     if card.network not in NETWORKS:
         known = ", ".join(sorted(NETWORKS))
         raise ModelError(
@@ -61,7 +61,7 @@ def make_network(card: Card) -> nn.Module:
 
 
 def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
-    """Load a model, ready to stream: weights checked, on ``device``, in its card's precision.
+    """Loads a model, ready to stream: weights checked, on ``device``, in its card's precision.
 
     Raises ModelError where the weights are missing, damaged or do not fit, and where the network
     does not do what the facts of its card state.
@@ -82,13 +82,13 @@ def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
 
 
 def in_channels_last(network: nn.Module) -> nn.Module:
-    """The network, its weights laid out as convolutions on a CPU and in half precision want it."""
+    """Returns the network, its weights in the layout that runs fastest."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # a gap in stubs
     return network
 
 
 def _lay_out(network: nn.Module, card: Card, device: torch.device) -> None:
-    """Bring the network to ``device`` in the card's precision, or in what is quicker there."""
+    """Brings the network to ``device`` in the card's precision, or in what is quicker there."""
     if card.precision == "int8" and device.type == "cpu" and runs_int8() and not has_amx():
         assert isinstance(network, Fast)  # of which a card makes sure
         network.quantise()
@@ -98,17 +98,16 @@ def _lay_out(network: nn.Module, card: Card, device: torch.device) -> None:
 
 
 def _float(card: Card, device: torch.device) -> torch.dtype:
-    """The card's precision where not in integers, or float32 on a CPU that would only emulate it,
-    slower."""
+    """What floats to run in: float32 on a CPU that would only emulate bfloat16, slower."""
     if device.type == "cpu" and not torch.cpu.get_capabilities().get("avx512_bf16", False):
         return torch.float32
     return FLOATS[card.precision]
 
 
 def _try_facts(model: SlidingWindow, device: torch.device) -> None:
-    """Run the smallest stream there can be. Raises ValueError where its output has another shape.
+    """Runs the smallest stream there can be. Raises ValueError where its output has another shape.
 
-    A card that is wrong about its network would else show as garbage, in the middle of a stream.
+    A card that is wrong about its network would otherwise show as garbage in a stream.
     """
     facts = model.facts
     side = facts.multiple * -(-16 // facts.multiple)

@@ -34,7 +34,7 @@ class Entry:
 
 
 def listing(folders: Sequence[Path] = ()) -> dict[str, Entry]:
-    """Give every model by name; of two with one name the one found first counts.
+    """Returns every model by name; of two with one name the one found first counts.
 
     Raises ModelError where a card is damaged.
     """
@@ -45,7 +45,7 @@ def listing(folders: Sequence[Path] = ()) -> dict[str, Entry]:
 
 
 def find(name: str, folders: Sequence[Path] = ()) -> Entry:
-    """Give the model called ``name``, or the one whose folder ``name`` is the path of.
+    """Returns the model called ``name``, or the one whose folder ``name`` is the path of.
 
     Raises ModelError naming the models there are.
     """
@@ -62,7 +62,7 @@ def find(name: str, folders: Sequence[Path] = ()) -> Entry:
 
 
 def lighter_of(entry: Entry, folders: Sequence[Path] = ()) -> Entry | None:
-    """The lighter model that a card names; None where it names none. Raises ModelError."""
+    """Returns the lighter model that a card names; None if it names none. Raises ModelError."""
     if entry.card.lighter is None:
         return None
     where = f"{entry.folder / CARD_NAME}: lighter"
@@ -89,16 +89,10 @@ def folder_of_new(name: str, destination: Path) -> Path:
 
 
 def _entry(folder: Path) -> Entry:
-    path = folder / CARD_NAME
     try:
-        card = load(path, Card)
+        return Entry(folder.name, folder, load(folder / CARD_NAME, Card))
     except ConfigError as error:
         raise ModelError(str(error)) from None
-    try:
-        card.facts.facts()
-    except ValueError as error:
-        raise ModelError(f"{path}: facts: {error}") from None
-    return Entry(folder.name, folder, card)
 
 
 def _model_folders(folders: Sequence[Path]) -> Iterator[Path]:

@@ -18,12 +18,12 @@ MAX_HEADER_BYTES = 8 * 1024 * 1024
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
+    """Returns the SHA-256 of a file, in hex."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_weights(path: Path, sha256: str, network: nn.Module) -> None:
-    """Load the weights at ``path`` into ``network``, every name and shape matched.
+    """Loads the weights at ``path`` into ``network``, every name and shape matched.
 
     Raises ModelError where the file is missing, not what its card says, damaged, holds values
     that are not finite, or does not fit.
@@ -49,7 +49,7 @@ def read_weights(path: Path, sha256: str, network: nn.Module) -> None:
 
 
 def write_weights(path: Path, network: nn.Module) -> str:
-    """Write the network's parameters as float32 safetensors; give the file's SHA-256."""
+    """Writes the network's parameters as float32 safetensors; returns the file's SHA-256."""
     tensors = {
         name: tensor.detach().to("cpu", torch.float32).contiguous()
         for name, tensor in network.state_dict().items()
