@@ -13,13 +13,13 @@ from av.video.reformatter import ColorRange, Interpolation
 from streamsr.core.errors import OutputError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.settings import EncoderSettings
-from streamsr.media.pixels import planes_of, to_av
+from streamsr.media.pixels import planes_of, scaler_matrix, to_av
 
 __all__ = ["VideoEncoder"]
 
 
 class VideoEncoder:
-    """H.264 of the first frame's size: no B-frames, so that a packet leaves with its frame.
+    """Encodes H.264 of the first frame's size, without B-frames: a packet leaves with its frame.
 
     A frame of another size is fitted into that size, black around it; one of another matrix or
     range is converted to the first frame's. 4:2:0 holds even sizes only: of an odd one the last
@@ -45,42 +45,41 @@ class VideoEncoder:
 
     @property
     def time_base(self) -> Fraction:
-        """What packets' pts count, in seconds."""
+        """The unit of the packets' pts, in seconds."""
         return self.context.time_base
 
     def request_keyframe(self) -> None:
-        """Make the next frame an IDR picture. May be called from any thread."""
+        """Makes the next frame an IDR frame. May be called from any thread."""
         self._keyframe = True
 
     def encode(self, frame: Frame) -> list[av.Packet[Any]]:
-        """Encode a frame; its pts must be above the last one's."""
+        """Encodes a frame; its pts must be above the last one's."""
         frame = _even(frame)
-        picture = to_av(frame)
+        image = to_av(frame)
         if (frame.width, frame.height) != (self.width, self.height):
-            picture = self._fitted(picture)
-        elif frame.is_rgb or _meaning(frame.colour) != _meaning(self._tags):
-            picture = self._yuv420(picture, frame.width, frame.height)
-        picture.time_base = self.context.time_base
-        picture.pts = round(frame.pts * frame.time_base / self.context.time_base)
+            image = self._fitted(image)
+        elif frame.is_rgb or _coding(frame.colour) != _coding(self._tags):
+            image = self._yuv420(image, frame.width, frame.height)
+        image.time_base = self.context.time_base
+        image.pts = round(frame.pts * frame.time_base / self.context.time_base)
         if self._last is not None:
-            picture.pts = max(picture.pts, self._last + 1)
-        self._last = picture.pts
+            image.pts = max(image.pts, self._last + 1)
+        self._last = image.pts
         asked, self._keyframe = self._keyframe, False
-        due = asked or picture.pts >= self._next_keyframe  # x264 counts pictures alone
-        picture.pict_type = PictureType.I if due else PictureType.NONE
+        due = asked or image.pts >= self._next_keyframe  # x264 counts frames alone
+        image.pict_type = PictureType.I if due else PictureType.NONE
         if due:
-            self._next_keyframe = picture.pts + self._gop
-        return self.context.encode(picture)
+            self._next_keyframe = image.pts + self._gop
+        return self.context.encode(image)
 
     def flush(self) -> list[av.Packet[Any]]:
+        """Returns what the encoder still holds."""
         return self.context.encode(None)
 
-    def _fitted(self, picture: av.VideoFrame) -> av.VideoFrame:
-        scale = min(self.width / picture.width, self.height / picture.height)
-        width, height = (
-            max(2, int(side * scale) // 2 * 2) for side in (picture.width, picture.height)
-        )
-        inner = self._yuv420(picture, width, height)
+    def _fitted(self, image: av.VideoFrame) -> av.VideoFrame:
+        scale = min(self.width / image.width, self.height / image.height)
+        width, height = (max(2, int(side * scale) // 2 * 2) for side in (image.width, image.height))
+        inner = self._yuv420(image, width, height)
         black = 0 if self._tags.full_range else 16
         canvas = av.VideoFrame(self.width, self.height, "yuv420p")
         for index, (source, target) in enumerate(
@@ -91,23 +90,23 @@ class VideoEncoder:
             target[top : top + source.shape[0], left : left + source.shape[1]] = source
         return canvas
 
-    def _yuv420(self, picture: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
-        """4:2:0 of the picture in the matrix and range that the context is tagged with."""
-        rgb = picture.format.name == "rgb24"
-        return picture.reformat(
+    def _yuv420(self, image: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
+        """Returns 4:2:0 of the image in the matrix and range that the context is tagged with."""
+        rgb = image.format.name == "rgb24"
+        return image.reformat(
             width=width,
             height=height,
             format="yuv420p",
-            src_colorspace=ColourTags.BT709 if rgb else _scaler_matrix(picture.colorspace),
-            dst_colorspace=_scaler_matrix(self._tags.matrix),
-            src_color_range=ColorRange.JPEG if rgb else picture.color_range,
+            src_colorspace=ColourTags.BT709 if rgb else scaler_matrix(image.colorspace),
+            dst_colorspace=scaler_matrix(self._tags.matrix),
+            src_color_range=ColorRange.JPEG if rgb else image.color_range,
             dst_color_range=ColorRange.JPEG if self._tags.full_range else ColorRange.MPEG,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
         )
 
 
 def _even(frame: Frame) -> Frame:
-    """The frame without what makes its sides odd: views of its planes, no copy."""
+    """Returns the frame without what makes its sides odd: views of its planes, no copy."""
     if frame.width % 2 == 0 and frame.height % 2 == 0:
         return frame
     height, width = (max(2, side // 2 * 2) for side in (frame.height, frame.width))
@@ -128,7 +127,7 @@ def _context(
     context.framerate = rate
     context.sample_aspect_ratio = aspect
     context.gop_size = max(1, round(settings.gop_s * rate))
-    context.thread_count = 1  # slices of one picture would cost bits, and cores the network needs
+    context.thread_count = 1  # slices would cost bits, and cores the network needs
     context.colorspace = tags.matrix
     context.color_primaries = tags.primaries
     context.color_trc = tags.transfer
@@ -150,11 +149,6 @@ def _context(
     return context
 
 
-def _meaning(tags: ColourTags) -> tuple[int, bool]:
-    """What decides about the levels of a colour."""
-    return _scaler_matrix(tags.matrix), tags.full_range
-
-
-def _scaler_matrix(matrix: int) -> int:
-    """The matrix as PyAV's scaler has it: one number for both systems of BT.601."""
-    return matrix if matrix in (1, 4, 7, 9) else ColourTags.BT601_625
+def _coding(tags: ColourTags) -> tuple[int, bool]:
+    """What decides which levels stand for a colour."""
+    return scaler_matrix(tags.matrix), tags.full_range
