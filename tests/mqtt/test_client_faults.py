@@ -69,6 +69,7 @@ async def test_a_broker_that_was_killed_gets_all_again(broker: Brokers, persiste
             await until(lambda: node.commands[-1] == ("yard", "enable", False))
 
 
+@pytest.mark.serial
 async def test_a_frozen_broker_is_noticed_and_gets_all_when_it_thaws(broker: Brokers) -> None:
     at, node = broker(), FakeNode()
     async with running(at, node, keepalive_s=1, answer_s=0.3) as mqtt, lag_below():
@@ -92,6 +93,7 @@ async def test_a_frozen_broker_is_noticed_and_gets_all_when_it_thaws(broker: Bro
             await until(complete(subscriber, "yard"))
 
 
+@pytest.mark.serial
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("met", [False, True], ids=["while_connecting", "connected"])
 async def test_a_stop_ends_at_its_deadline_though_the_broker_is_frozen(
@@ -172,6 +174,7 @@ async def test_tls_refuses_a_certificate_that_is_not_the_broker_s(
         assert not mqtt.client.connected
 
 
+@pytest.mark.serial
 async def test_of_a_thousand_commands_a_second_the_last_wins(broker: Brokers) -> None:
     at, node, seconds = broker(), FakeNode(), 2
     async with running(at, node), lag_below():
@@ -187,6 +190,7 @@ async def test_of_a_thousand_commands_a_second_the_last_wins(broker: Brokers) ->
         assert node.reads < 20 * seconds
 
 
+@pytest.mark.serial
 async def test_ten_thousand_garbage_messages_do_no_harm(broker: Brokers) -> None:
     at, node = broker(), FakeNode()
     async with running(at, node) as mqtt, lag_below():

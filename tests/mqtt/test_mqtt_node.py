@@ -1,6 +1,5 @@
-"""A whole node as a user starts it, steered over a real broker."""
+"""A whole node as a user starts it, controlled over a real broker."""
 
-import asyncio
 import json
 import os
 import signal
@@ -12,12 +11,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import pytest
 import torch
 from peers.mosquitto import Mosquitto
 from peers.waiting import until
 from subscriber import Subscriber
 
 from streamsr.core.config import dump
+from streamsr.core.deadline import STOP_S
 from streamsr.networks.facts import Colour
 from streamsr.networks.fast import Fast
 from streamsr.zoo.card import CARD_NAME, Card, FactsCard, Weights
@@ -29,7 +30,7 @@ QUOTED = "p%40ss%2Fw%25rd%3A%231"
 
 
 class Started:
-    """A node's process, its file and what it said."""
+    """A node's process, its file and its log."""
 
     def __init__(self, folder: Path, broker: Mosquitto, streams: str) -> None:
         self.file = folder / "node.toml"
@@ -47,7 +48,7 @@ class Started:
             )
 
     def write(self, streams: str) -> None:
-        """Write the node's file."""
+        """Writes the node's file."""
         self.file.write_text(
             f"""
             name = "house"
@@ -61,11 +62,11 @@ class Started:
         )
 
     def stop(self) -> dict[str, Any]:
-        """SIGTERM; give the summary."""
+        """Sends SIGTERM; returns the summary."""
         self.process.send_signal(signal.SIGTERM)
         began_s = monotonic()
         out, _ = self.process.communicate(timeout=10)
-        assert monotonic() - began_s < 5
+        assert monotonic() - began_s < STOP_S
         assert self.process.returncode == 0
         summary: dict[str, Any] = json.loads(out)
         return summary
@@ -92,7 +93,8 @@ def stream(name: str, url: str = "demo", more: str = "") -> str:
     """
 
 
-async def test_a_node_is_found_watched_and_steered(
+@pytest.mark.serial
+async def test_a_node_is_discovered_watched_and_controlled(
     tmp_path: Path, broker: Callable[..., Mosquitto]
 ) -> None:
     dead = stream("gate", "rtsp://user:${CAM}@127.0.0.1:9/cam")
@@ -139,14 +141,14 @@ async def test_a_node_is_found_watched_and_steered(
             assert subscriber.json(f"{yard}/state")["state"] == "live"
             summary = started.stop()
             await until(lambda: subscriber.last["streamsr/house/availability"] == b"offline")
-        heard = b"".join(payload for _, payload in subscriber.heard)
+        published = b"".join(payload for _, payload in subscriber.received)
     assert [s["name"] for s in summary["streams"]] == ["yard", "porch"]
     for secret in (CANARY, QUOTED):
-        assert secret.encode() not in heard
+        assert secret.encode() not in published
         assert secret not in started.log.read_text()
 
 
-async def test_all_is_said_again_after_an_outage_and_the_video_goes_on(
+async def test_all_is_published_again_after_an_outage_and_the_video_goes_on(
     tmp_path: Path, broker: Callable[..., Mosquitto]
 ) -> None:
     server = broker(user="me", password="secret-word")
@@ -155,7 +157,7 @@ async def test_all_is_said_again_after_an_outage_and_the_video_goes_on(
         async with Subscriber(server) as subscriber:
             await until(lambda: subscriber.json(f"{yard}/state").get("state") == "live", 30)
         server.kill()
-        await asyncio.sleep(1)
+        await until(lambda: "MQTT_DOWN" in started.log.read_text())
         server.start()
         async with Subscriber(server) as subscriber:
             await until(lambda: subscriber.json(f"{yard}/state").get("state") == "live", 10)
@@ -170,9 +172,8 @@ async def test_all_is_said_again_after_an_outage_and_the_video_goes_on(
     assert summary["reconnects"] == 0
 
 
-async def test_the_ladder_is_seen_from_afar(
-    tmp_path: Path, broker: Callable[..., Mosquitto]
-) -> None:
+@pytest.mark.serial
+async def test_a_fallback_is_published(tmp_path: Path, broker: Callable[..., Mosquitto]) -> None:
     slow_model(tmp_path / "slow")
     server = broker(user="me", password="secret-word")
     slow = stream("yard").replace('"bicubic"', f'"{tmp_path}/slow"')
@@ -190,7 +191,7 @@ async def test_the_ladder_is_seen_from_afar(
 
 
 def slow_model(folder: Path) -> None:
-    """A network of a hundred milliseconds and more a frame, as it comes from its initialisation."""
+    """Writes a network of a hundred milliseconds and more a frame, with its initial weights."""
     torch.manual_seed(0)
     folder.mkdir()
     network = Fast(features=96, layers=40, scale=4)
