@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
-import os
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,12 +17,19 @@ from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.images import image_frames, image_names
 from streamsr.media.pixels import from_av
-from streamsr.media.source import AudioFrame, Item, SourceInfo
+from streamsr.media.source import (
+    DEFAULT_RATE,
+    METADATA,
+    AudioFrame,
+    Item,
+    SourceInfo,
+    nominal_rate,
+    stream_info,
+    streams_of,
+)
 
-__all__ = ["METADATA", "FileSource", "FolderSource", "file_frames", "stream_info", "streams_of"]
+__all__ = ["FileSource", "FolderSource", "file_frames"]
 
-DEFAULT_RATE = Fraction(25)
-METADATA = "replace"  # titles in Latin-1, which FFmpeg hands on as they are, are no failure
 JUMP_BACK_S = Fraction(1, 2)  # more than any reordering leaves
 
 
@@ -66,19 +72,19 @@ class FileSource:
                     time_s = float(packet.pts * packet.time_base) - times.start_s
                     yield AudioFrame(time_s, audio.codec_context.name, packet)
                 continue
-            for picture in self._decode(packet):
+            for image in self._decode(packet):
                 if info is None:
-                    info = stream_info(video, audio, picture)
+                    info = stream_info(video, audio, image)
                     yield info
-                pts = times.place(picture.pts)
-                yield from_av(picture, pts=pts, time_base=times.base, rotation=picture.rotation)
+                pts = times.placed(image.pts)
+                yield from_av(image, pts=pts, time_base=times.base, rotation=image.rotation)
         if info is None:
-            raise InputError(f"input {self.name}: no picture in it can be decoded")
+            raise InputError(f"input {self.name}: no frame in it can be decoded")
 
     def _packets(
         self, container: av.container.InputContainer, streams: list[av.stream.Stream]
     ) -> Iterator[av.Packet[Any]]:
-        """Every packet; where the file breaks off, what came before counts."""
+        """Yields every packet; where the file breaks off, what came before counts."""
         try:
             yield from container.demux(streams)
         except av.FFmpegError as error:
@@ -128,7 +134,7 @@ class FolderSource:
 
 
 def file_frames(path: Path) -> Iterator[Frame]:
-    """Every picture of a file. Raises InputError where it cannot be read."""
+    """Yields every frame of a file. Raises InputError where it cannot be read."""
 
     def refuse(event: Event) -> None:
         raise InputError(f"{path}: {event.message}")
@@ -136,64 +142,6 @@ def file_frames(path: Path) -> Iterator[Frame]:
     for item in FileSource(str(path), refuse).items(threading.Event()):
         if isinstance(item, Frame):
             yield item
-
-
-def streams_of(
-    container: av.container.InputContainer,
-) -> tuple[av.VideoStream, av.AudioStream | None]:
-    """The pictures of a container, and its audio: without a decoder it could not be copied either.
-
-    Raises SourceError where there are no pictures that can be decoded.
-    """
-    videos, audios = container.streams.video, container.streams.audio
-    if not videos:
-        raise SourceError("there is no video in it")
-    video = next((stream for stream in videos if stream.codec_context is not None), None)
-    if video is None:
-        raise SourceError(f"there is no decoder for its video, stream {videos[0].index}")
-    return video, next((stream for stream in audios if stream.codec_context is not None), None)
-
-
-def stream_info(
-    video: av.VideoStream, audio: av.AudioStream | None, picture: av.VideoFrame
-) -> SourceInfo:
-    """Describe an open stream by its container and its first picture."""
-    turned = picture.rotation % 180 != 0
-    aspect = video.sample_aspect_ratio or Fraction(1)
-    rate = nominal_rate(video)
-    return SourceInfo(
-        width=picture.height if turned else picture.width,
-        height=picture.width if turned else picture.height,
-        rate=rate,
-        sample_aspect=1 / aspect if turned else aspect,
-        codec=video.codec_context.name,
-        pixel_format=picture.format.name,
-        frames=video.frames or _estimated(video, rate),
-        audio=_lasting(audio) if audio is not None else None,
-        audio_codec=audio.codec_context.name if audio is not None else "",
-    )
-
-
-def _lasting(audio: av.AudioStream) -> av.AudioStream:
-    """Copy what describes a stream: its own is freed with its container, read or not."""
-    return av.open(os.devnull, "w", format="null").add_stream_from_template(audio)
-
-
-def nominal_rate(video: av.VideoStream) -> Fraction:
-    """Pictures a second, as far as the stream's own word can be believed.
-
-    A camera without timing in its SPS is taken for one of 90,000 a second, its time base.
-    """
-    for rate in (video.average_rate, video.guessed_rate):
-        if rate is not None and 1 <= rate <= 240:
-            return rate
-    return DEFAULT_RATE
-
-
-def _estimated(video: av.VideoStream, rate: Fraction) -> int | None:
-    container = video.container
-    duration = getattr(container, "duration", None)  # of the container, in av.time_base
-    return round(duration / av.time_base * rate) if duration else None
 
 
 class _Times:
@@ -206,8 +154,8 @@ class _Times:
         self._step = max(1, round(1 / (nominal_rate(video) * self.base)))
         self._last: int | None = None
 
-    def place(self, pts: int | None) -> int:
-        """Give a picture's pts, in units of ``base``."""
+    def placed(self, pts: int | None) -> int:
+        """Returns a frame's pts, in units of ``base``."""
         last = self._last
         due = 0 if last is None else last + self._step
         placed = due if pts is None else pts - round(self.start_s / self.base)

@@ -1,9 +1,10 @@
-"""A live address as a source: it reconnects for ever, and notices a camera that has gone mute."""
+"""A live address as a source: opened again indefinitely, and given up when it falls silent."""
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -16,33 +17,44 @@ from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
-from streamsr.media.files import METADATA, stream_info, streams_of
 from streamsr.media.h264 import LossDetector
 from streamsr.media.pixels import from_av
-from streamsr.media.source import AudioFrame, Item
+from streamsr.media.source import METADATA, AudioFrame, Item, stream_info, streams_of
 
-__all__ = ["LiveSource"]
+__all__ = ["LiveSource", "LiveTimeouts"]
 
-OPEN_S = 5.0  # for a peer to say something
-READ_S = 2.0  # for a packet; FFmpeg takes twice as long to notice
-SILENT_S = 4.0  # without a new picture: the camera is given up and opened anew
-DAMAGED_S = 6.0  # likewise where all there is is damaged: keyframes may be seconds apart
 WAITED_S = 0.003  # for a packet: it had not been there before
 BACKLOG_S = 2.0  # after opening: what comes from then on is live however fast it comes
-AUTH_RETRY_S = 30.0  # cameras lock users out that knock too often
+AUTH_RETRY_S = 30.0  # cameras lock users out that try too often
+
+
+@dataclass(frozen=True, slots=True)
+class LiveTimeouts:
+    """How long a camera may take."""
+
+    open_s: float = 5.0  # to say something
+    read_s: float = 2.0  # for a packet; FFmpeg takes up to twice as long to notice
+    silent_s: float = 4.0  # without a new frame
+    damaged_s: float = 6.0  # likewise where all frames are damaged: keyframes may be seconds apart
 
 
 class LiveSource:
     """A camera. ``items`` ends only when it is stopped, or as ``give_up_s`` says.
 
-    With ``give_up_s`` the first picture must come within so many seconds, or SourceError is
-    raised; once it has come, the source is tried again for ever.
+    With ``give_up_s`` the first frame must come within so many seconds, or SourceError is raised;
+    once it has come, the source is opened again indefinitely.
     """
 
     live = True
 
     def __init__(
-        self, url: str, emit: Emit, *, transport: str = "tcp", give_up_s: float | None = None
+        self,
+        url: str,
+        emit: Emit,
+        *,
+        transport: str = "tcp",
+        give_up_s: float | None = None,
+        timeouts: LiveTimeouts | None = None,
     ) -> None:
         self.url = url
         self.name = redact(url)
@@ -50,10 +62,10 @@ class LiveSource:
         self.reconnects = 0
         self.down = False
         self._emit = emit
-        self._connected = False  # since the last failure
         self._give_up_s = give_up_s
-        self._timeline = ClockSync()
-        self._seen = False  # any picture, ever
+        self._timeouts = timeouts or LiveTimeouts()
+        self._clock = ClockSync()
+        self._seen = False  # any frame, ever
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         backoff = Backoff()
@@ -63,7 +75,8 @@ class LiveSource:
                 for item in self._connection(stop):
                     if isinstance(item, Frame):
                         backoff.succeeded()
-                        self._note_connected()
+                        self.reconnects += self.down and self._seen
+                        self.down, self._seen = False, True
                     yield item
                 reason: SourceError = SourceError("the stream ended")
             except SourceError as error:
@@ -71,16 +84,11 @@ class LiveSource:
             if stop.is_set():
                 return
             delay_s = self._failed(reason, backoff, monotonic() - started)
-            self._connected, self.down = False, True
+            self.down = True
             stop.wait(delay_s)
 
-    def _note_connected(self) -> None:
-        if not self._connected:
-            self.reconnects += self._seen
-        self._connected, self._seen, self.down = True, True, False
-
     def _failed(self, reason: SourceError, backoff: Backoff, tried_s: float) -> float:
-        """Say what happened and give the seconds to wait, or raise once it is time to give up."""
+        """Reports a failure; returns the seconds to wait. Raises once it is time to give up."""
         refused = isinstance(reason, SourceAuthError)
         delay_s = AUTH_RETRY_S if refused else backoff.next_s()
         if self._give_up_s is not None and not self._seen:
@@ -93,7 +101,7 @@ class LiveSource:
 
     def _connection(self, stop: threading.Event) -> Iterator[Item]:
         """One connection, from opening to its end. Raises SourceError where it fails."""
-        self._timeline.reconnected()
+        self._clock.reconnected()
         try:
             with self._open() as container:
                 yield from self._read(container, stop)
@@ -108,7 +116,7 @@ class LiveSource:
         return av.open(
             self.url,
             options=self._options(),
-            timeout=(OPEN_S, READ_S),
+            timeout=(self._timeouts.open_s, self._timeouts.read_s),
             metadata_errors=METADATA,
         )
 
@@ -117,7 +125,7 @@ class LiveSource:
     ) -> Iterator[Item]:
         video, audio = streams_of(container)
         video.codec_context.thread_count = 1  # frame threads would delay by a frame each
-        watch = _Watch(monotonic())
+        watch = _Watch(monotonic(), self._timeouts)
         losses = LossDetector(video.codec_context.extradata)
         reads_h264 = video.codec_context.name == "h264"
         shape: tuple[int, int, str] | None = None
@@ -130,48 +138,48 @@ class LiveSource:
                 continue
             if reads_h264 and losses.lost_before(bytes(packet)):
                 self._damaged(watch, "packets were lost")
-            for picture in self._decode(packet, watch):
+            for image in self._decode(packet, watch):
                 if not watch.at_live_edge:
                     continue
-                if (now := (picture.width, picture.height, picture.format.name)) != shape:
+                if (now := (image.width, image.height, image.format.name)) != shape:
                     shape = now
-                    info = stream_info(video, audio, picture)
+                    info = stream_info(video, audio, image)
                     self._tell(Code.SRC_UP, f"{info.size} {info.codec} from {self.name}")
                     yield info
-                watch.pictured(arrived)
-                yield self._frame(picture, arrived, watch)
+                watch.delivered(arrived)
+                yield self._frame(image, arrived, watch)
 
     def _decode(self, packet: av.Packet[Any], watch: _Watch) -> list[av.VideoFrame]:
-        """The packet's new and whole pictures."""
+        """Returns the packet's new and undamaged images."""
         try:
-            pictures = packet.decode()
+            images = packet.decode()
         except av.FFmpegError as error:
             self._damaged(watch, reason_of(error))
             return []
-        return [p for p in pictures if watch.is_new(p) and watch.is_whole(p)]
+        return [image for image in images if watch.is_new(image) and watch.is_whole(image)]
 
     def _damaged(self, watch: _Watch, reason: str) -> None:
         watch.damaged = watch.was_damaged = True
-        self._tell(Code.SRC_DAMAGED, f"{reason}; the last picture is held until a whole one")
+        self._tell(Code.SRC_DAMAGED, f"{reason}; the last frame is held until a whole one")
 
-    def _frame(self, picture: av.VideoFrame, arrived: float, watch: _Watch) -> Frame:
-        pts, broken = self._timeline.frame(picture.time, arrived)
+    def _frame(self, image: av.VideoFrame, arrived: float, watch: _Watch) -> Frame:
+        pts, broken = self._clock.frame(image.time, arrived)
         gone, watch.was_damaged = watch.was_damaged, False
-        if broken and watch.pictures > 1:
+        if broken and watch.frames > 1:
             self._tell(Code.SRC_TIME, "the time stamps jumped; they are rebased")
         return from_av(
-            picture,
+            image,
             pts=pts,
             time_base=TICKS,
             arrived=arrived,
             discontinuous=broken or gone,
-            rotation=picture.rotation,
+            rotation=image.rotation,
         )
 
     def _audio(self, packet: av.Packet[Any]) -> Iterator[AudioFrame]:
         if packet.pts is None:
             return
-        time_s = self._timeline.audio_s(float(packet.pts * packet.time_base))
+        time_s = self._clock.audio_s(float(packet.pts * packet.time_base))
         if time_s is not None:
             yield AudioFrame(time_s, packet.stream.codec_context.name, packet)
 
@@ -179,7 +187,10 @@ class LiveSource:
         # enough for the size and the audio; "nobuffer" would throw the first keyframe away
         options = {"analyzeduration": "0", "probesize": "5000"}  # µs, bytes
         if self.url.startswith("rtsp"):
-            options |= {"rtsp_transport": self.transport, "timeout": str(round(OPEN_S * 1e6))}
+            options |= {
+                "rtsp_transport": self.transport,
+                "timeout": str(round(self._timeouts.open_s * 1e6)),
+            }
         return options
 
     def _tell(self, code: Code, message: str) -> None:
@@ -187,22 +198,23 @@ class LiveSource:
 
 
 class _Watch:
-    """What one connection has delivered: only new, whole pictures count as a sign of life."""
+    """Watches one connection: it must deliver new, undamaged frames."""
 
-    def __init__(self, opened: float) -> None:
-        self.pictures = 0
+    def __init__(self, opened: float, timeouts: LiveTimeouts) -> None:
+        self.frames = 0
         self.damaged = False  # since the newest keyframe
-        self.was_damaged = False  # since the newest picture that was shown
+        self.was_damaged = False  # since the newest frame that was delivered
         self.arrived = opened  # monotonic: the newest packet
         # Some servers begin with what they sent the others since the last keyframe. It is decoded,
-        # not shown: shown, the whole stream would lag by it. A read that waits ends it.
+        # not delivered: the whole stream would lag by it. A read that waits ends it.
         self.at_live_edge = False
         self._opened = opened
-        self._newest = opened  # monotonic: the newest picture
+        self._timeouts = timeouts
+        self._newest = opened  # monotonic: the newest frame
         self._pts: int | None = None
 
     def timed(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
-        """Take note of when packets arrive. Raises SourceError after too long without a picture."""
+        """Notes when packets arrive. Raises SourceError after too long without a frame."""
         asked = monotonic()
         for packet in packets:
             self.arrived = monotonic()
@@ -214,20 +226,20 @@ class _Watch:
 
     def _check(self, now: float) -> None:
         silent_s = now - self._newest
-        if silent_s > (DAMAGED_S if self.damaged else SILENT_S):
-            raise SourceError(f"no new picture for {silent_s:.0f} s")
+        if silent_s > (self._timeouts.damaged_s if self.damaged else self._timeouts.silent_s):
+            raise SourceError(f"no new frame for {silent_s:.0f} s")
 
-    def pictured(self, now: float) -> None:
-        self.pictures += 1
+    def delivered(self, now: float) -> None:
+        self.frames += 1
         self._newest = now
 
-    def is_new(self, picture: av.VideoFrame) -> bool:
+    def is_new(self, image: av.VideoFrame) -> bool:
         """Whether it is not the last one's twin, as repeated SPS and PPS make of a keyframe."""
-        twin = picture.pts is not None and picture.pts == self._pts
-        self._pts = picture.pts
+        twin = image.pts is not None and image.pts == self._pts
+        self._pts = image.pts
         return not twin
 
-    def is_whole(self, picture: av.VideoFrame) -> bool:
+    def is_whole(self, image: av.VideoFrame) -> bool:
         """Whether it is decoded from undamaged data, back to its keyframe."""
-        self.damaged = picture.is_corrupt or (self.damaged and not picture.key_frame)
+        self.damaged = image.is_corrupt or (self.damaged and not image.key_frame)
         return not self.damaged

@@ -1,7 +1,8 @@
-"""What a source is: where pictures and audio come from, file or live, behind one face."""
+"""What a source is, file or live: what it tells of itself, and what it delivers."""
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,18 +11,32 @@ from typing import Protocol
 
 import av
 
+from streamsr.core.errors import SourceError
 from streamsr.core.frame import Frame
 
-__all__ = ["AudioFrame", "Item", "Source", "SourceInfo"]
+__all__ = [
+    "DEFAULT_RATE",
+    "METADATA",
+    "AudioFrame",
+    "Item",
+    "Source",
+    "SourceInfo",
+    "nominal_rate",
+    "stream_info",
+    "streams_of",
+]
+
+DEFAULT_RATE = Fraction(25)
+METADATA = "replace"  # titles in Latin-1, which FFmpeg hands on as they are, are no failure
 
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a source turned out to be, once it is open. Sizes are of the upright picture."""
+    """What a source is found to be once it is open. Sizes are of the upright frame."""
 
     width: int  # pixels
     height: int
-    rate: Fraction  # nominal pictures a second
+    rate: Fraction  # nominal frames a second
     sample_aspect: Fraction  # width / height of a pixel
     codec: str  # FFmpeg's name, or "png"
     pixel_format: str
@@ -37,23 +52,23 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class AudioFrame:
-    """A piece of audio, as it came: an encoded packet, or samples where there is no codec."""
+    """A piece of audio as it came: an encoded packet, or samples where there is no codec."""
 
     time_s: float  # of its first sample, in seconds of the stream
     codec: str  # FFmpeg's name
     packet: av.Packet[av.AudioStream] | None = None
     samples: av.AudioFrame | None = None
-    # What decoded() gives, once it was asked. Its decoder is the stream's, and has a memory: fed
+    # What decoded() returns, once it was called. Its decoder is the stream's, and has a memory: fed
     # the same packet twice, it gives noise.
     _decoded: list[tuple[av.AudioFrame, ...]] = field(
         default_factory=list, init=False, repr=False, compare=False
     )
 
     def decoded(self) -> tuple[av.AudioFrame, ...]:
-        """The samples, decoded once for all who ask; none where the packet is damaged.
+        """Returns the samples, decoded once for all callers; none where the packet is damaged.
 
-        They have no pts, their time is ``time_s``, and nobody may change them. All who ask are of
-        one thread, and ask in the order of the stream.
+        They have no pts, their time is ``time_s``, and are to be read only. All callers are of one
+        thread, and call in the order of the stream.
         """
         if not self._decoded:
             self._decoded.append(tuple(self._decode()))
@@ -75,16 +90,74 @@ Item = SourceInfo | Frame | AudioFrame
 
 
 class Source(Protocol):
-    """Pictures and audio in the order in which they arrive."""
+    """Frames and audio in the order in which they arrive."""
 
-    live: bool  # it cannot be asked to wait, and its end is a failure to be mended
+    live: bool  # it cannot wait, and its end is a failure after which it is opened again
     name: str  # for people; holds no secret
     reconnects: int  # how often it has been opened again
-    down: bool  # it has failed, and is being tried again
+    down: bool  # it has failed, and is to be opened again
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
-        """Open the source and give what it holds, a SourceInfo before each opening's first frame.
+        """Opens the source and yields its items, SourceInfo before the first frame of each opening.
 
         Returns at the end of a file or soon after ``stop`` is set, everything closed. Raises
         InputError or SourceError where the source cannot be read and will not be tried again.
         """
+
+
+def streams_of(
+    container: av.container.InputContainer,
+) -> tuple[av.VideoStream, av.AudioStream | None]:
+    """Returns a container's first video and audio streams that can be decoded.
+
+    Audio without a decoder could not be copied either. Raises SourceError where there is no video.
+    """
+    videos, audios = container.streams.video, container.streams.audio
+    if not videos:
+        raise SourceError("there is no video in it")
+    video = next((stream for stream in videos if stream.codec_context is not None), None)
+    if video is None:
+        raise SourceError(f"there is no decoder for its video, stream {videos[0].index}")
+    return video, next((stream for stream in audios if stream.codec_context is not None), None)
+
+
+def stream_info(
+    video: av.VideoStream, audio: av.AudioStream | None, image: av.VideoFrame
+) -> SourceInfo:
+    """Describes an open stream by its container and its first image."""
+    turned = image.rotation % 180 != 0
+    aspect = video.sample_aspect_ratio or Fraction(1)
+    rate = nominal_rate(video)
+    return SourceInfo(
+        width=image.height if turned else image.width,
+        height=image.width if turned else image.height,
+        rate=rate,
+        sample_aspect=1 / aspect if turned else aspect,
+        codec=video.codec_context.name,
+        pixel_format=image.format.name,
+        frames=video.frames or _estimated(video, rate),
+        audio=_lasting(audio) if audio is not None else None,
+        audio_codec=audio.codec_context.name if audio is not None else "",
+    )
+
+
+def _lasting(audio: av.AudioStream) -> av.AudioStream:
+    """Copies what describes a stream: its own is freed with its container, read or not."""
+    return av.open(os.devnull, "w", format="null").add_stream_from_template(audio)
+
+
+def nominal_rate(video: av.VideoStream) -> Fraction:
+    """Returns the frames a second that the stream states, where that is plausible.
+
+    FFmpeg takes a camera without timing in its SPS for one of 90,000 a second, its time base.
+    """
+    for rate in (video.average_rate, video.guessed_rate):
+        if rate is not None and 1 <= rate <= 240:
+            return rate
+    return DEFAULT_RATE
+
+
+def _estimated(video: av.VideoStream, rate: Fraction) -> int | None:
+    container = video.container
+    duration = getattr(container, "duration", None)  # of the container, in av.time_base
+    return round(duration / av.time_base * rate) if duration else None
