@@ -67,10 +67,8 @@ class MqttClient:
         self._stopped = asyncio.Event()
 
     def event(self, event: Event) -> None:
-        """Publishes an event soon, or once the broker is back: the newest 32 wait for it.
-
-        Of one stream and code, one goes out a second at most.
-        """
+        """Publishes an event soon, or once the broker is back: of a stream and code, one a second
+        at most, and the newest 32 wait."""
         self._publisher.event(event)
 
     async def run(self) -> None:
@@ -113,14 +111,9 @@ class MqttClient:
 
     async def _connect(self) -> None:
         """One connection, until it is lost, which raises MqttError, or the client is stopped."""
-        topics, began_s = self._topics, monotonic()
+        began_s, credentials = monotonic(), self._credentials
         connection = Connection(
-            self._settings,
-            self._credentials,
-            topics.root.replace("/", "-"),
-            topics.availability,
-            self._receive,
-            answer_s=self._answer_s,
+            self._settings, credentials, self._topics, self._receive, answer_s=self._answer_s
         )
         try:
             await _first_of(self._serve(connection), self._stopping.wait())

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class RefusedError(ValueError):
-    """A command is not carried out. The message says what it got and what is allowed."""
+    """A command is not carried out. The message tells what it got and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)

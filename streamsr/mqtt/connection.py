@@ -22,6 +22,7 @@ from streamsr.core.settings import MqttSettings
 from streamsr.core.threads import in_thread
 from streamsr.mqtt.credentials import Credentials
 from streamsr.mqtt.messages import OFFLINE
+from streamsr.mqtt.topics import Topics
 
 __all__ = ["BrokerAuthError", "Connection", "MqttError", "port_of"]
 
@@ -47,8 +48,8 @@ class Connection(aiomqtt.Client):
     """aiomqtt's client, for brokers that hang and clients that flood.
 
     ``open`` it once, and ``drop`` it in any case; ``subscribe`` and ``publish`` are aiomqtt's own.
-    All raise MqttError. When it ends without ``close``, the broker publishes "offline" on
-    ``availability``, retained.
+    All raise MqttError. When it ends without ``close``, the broker publishes "offline",
+    retained.
 
     aiomqtt connects in a thread of the loop's pool, for which the loop's end waits: up to 5 s where
     a broker hangs in TLS, longer for a name server. A connection that is cancelled meanwhile goes
@@ -60,25 +61,24 @@ class Connection(aiomqtt.Client):
         self,
         settings: MqttSettings,
         credentials: Credentials,
-        name: str,
-        availability: str,
+        topics: Topics,
         receive: Receive,
         *,
         answer_s: float = ANSWER_S,
     ) -> None:
-        """``name`` is the client's: the broker drops an older connection of the same name, so
-        that the last will of one that hangs half-open cannot come after our return.
+        """``receive`` gets every message as it comes in, within the loop: it must be quick.
 
-        ``receive`` gets every message as it comes in, within the loop: it must be quick.
+        The broker drops an older connection of the same identifier: the last will of one that
+        hangs half-open cannot come after our return.
         """
         super().__init__(
             settings.host,
             port_of(settings),
-            identifier=name,
+            identifier=topics.root.replace("/", "-"),
             username=settings.username,
             password=credentials.password,
             tls_context=credentials.tls,
-            will=aiomqtt.Will(availability, OFFLINE, qos=1, retain=True),
+            will=aiomqtt.Will(topics.availability, OFFLINE, qos=1, retain=True),
             keepalive=settings.keepalive_s,
             timeout=answer_s,
             logger=_silent,

@@ -1,7 +1,4 @@
-"""Events that wait to be published: a repeated one once a second, and the newest few kept.
-
-Pure: time is an argument.
-"""
+"""Events that wait to be published: a repeated one once a second, the newest few kept. Pure."""
 
 from collections import deque
 from dataclasses import dataclass

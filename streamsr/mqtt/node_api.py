@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from streamsr.core.status import OutputState, StreamStatus
 
 __all__ = ["CameraState", "NodeApi", "NodeSnapshot"]
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +53,18 @@ class NodeSnapshot:
         self.models: tuple[str, ...] = ()
         self._node = node
         self._failed = failed
-        self._reasons: dict[str, str] = {}  # why a list could not be read last, by its name
+        self._reason = ""  # why it could not be read last
 
     def refresh(self) -> None:
         """Reads the node's state."""
-        self.cameras = self._read("cameras", self._node.cameras, self.cameras)
-        self.models = self._read("models", lambda: tuple(self._node.models()), self.models)
-
-    def _read(self, name: str, read: Callable[[], T], last: T) -> T:
         try:
-            value = read()
+            self.cameras = self._node.cameras()
+            self.models = tuple(self._node.models())
         except Exception as error:
             # one damaged file in the node's folders must not make every camera unavailable
-            reason = f"{name} cannot be listed, the last list is kept: {error or repr(error)}"
-            if self._reasons.get(name) != reason:
-                self._reasons[name] = reason
+            reason = f"the node cannot be read, its last state is kept: {str(error) or repr(error)}"
+            if reason != self._reason:
+                self._reason = reason
                 self._failed(reason)
-            return last
-        self._reasons.pop(name, None)
-        return value
+        else:
+            self._reason = ""

@@ -20,7 +20,7 @@ class RetainedCache:
         self._foreign = 0
 
     def set(self, topic: str, payload: bytes) -> None:
-        """Notes what the broker retains now, whoever sent it; an empty payload is nothing."""
+        """Notes what the broker retains now, which anyone may send; an empty payload is nothing."""
         if payload:
             self._payloads[topic] = payload
         else:

@@ -13,20 +13,15 @@ from peers.waiting import until
 from streamsr.core.settings import MqttSettings
 from streamsr.mqtt.connection import BrokerAuthError, Connection, MqttError
 from streamsr.mqtt.credentials import Credentials
+from streamsr.mqtt.topics import Topics
 
 Brokers = Callable[..., Mosquitto]
 
 
 def connection(port: int, host: str = HOST, answer_s: float = 5.0) -> Connection:
     settings = MqttSettings(host=host, port=port, keepalive_s=2)
-    return Connection(
-        settings,
-        Credentials(None, None),
-        "name",
-        "a/availability",
-        lambda *_: None,
-        answer_s=answer_s,
-    )
+    topics = Topics("a", "b", "homeassistant")
+    return Connection(settings, Credentials(None, None), topics, lambda *_: None, answer_s=answer_s)
 
 
 async def test_nobody_is_there() -> None:

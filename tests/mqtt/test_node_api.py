@@ -16,7 +16,7 @@ def test_a_refresh_reads_the_node() -> None:
     assert failures == []
 
 
-def test_a_list_that_cannot_be_read_stays_as_it_was() -> None:
+def test_what_cannot_be_read_stays_as_it_was() -> None:
     """A damaged card in a folder of models, say."""
     node = FakeNode("yard")
     failures: list[str] = []
@@ -28,7 +28,7 @@ def test_a_list_that_cannot_be_read_stays_as_it_was() -> None:
         snapshot.refresh()
     assert snapshot.cameras.keys() == {"yard", "door"}
     assert snapshot.models == ("edvr-m", "fast", "broken")
-    reason = "models cannot be listed, the last list is kept: model x: its card is damaged"
+    reason = f"the node cannot be read, its last state is kept: {node.damage}"
     assert failures == [reason]
     node.damage = ""
     snapshot.refresh()
