@@ -72,7 +72,7 @@ def write(path: Path) -> None:
         video = out.add_stream("libx264", rate=RATE, options=OPTIONS)
         video.width, video.height, video.pix_fmt, video.gop_size = WIDTH, HEIGHT, "yuv420p", GOP
         context = video.codec_context
-        context.thread_count = 1  # the clip is the same on any machine
+        context.thread_count = 1  # more would cost bits
         context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = ColorRange.MPEG
         for number, planes in enumerate(render()):

@@ -21,9 +21,9 @@ from streamsr.core.settings import (
     OutputSettings,
     StreamSettings,
 )
+from streamsr.media.demo import Scene
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.muxing import FileWriter
-from streamsr.media.scene import Scene
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.build import open_pipeline
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.colour import network_input
-from streamsr.media.scene import Scene
+from streamsr.media.demo import Scene
 from streamsr.networks.convolutions import Convolutions
 from streamsr.networks.facts import Colour
 from streamsr.networks.fast import Fast

@@ -25,9 +25,8 @@ from streamsr.core.metrics import Summary
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import LimitSettings
 from streamsr.engine.engines import Engines
-from streamsr.media.demo import DemoSource
+from streamsr.media.demo import DemoSource, Scene
 from streamsr.media.files import FileSource
-from streamsr.media.scene import Scene
 from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample

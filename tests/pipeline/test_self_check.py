@@ -28,7 +28,7 @@ from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import enlarge_frame, shrink_frame
-from streamsr.media.scene import Scene
+from streamsr.media.demo import Scene
 from streamsr.media.source import Item, SourceInfo
 from streamsr.networks.contract import Memory, RecurrentNetwork
 from streamsr.networks.facts import Colour, Facts

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.media.counter import read_counter
+from streamsr.media.demo import AUDIO_RATE, Scene
 from streamsr.media.pixels import planes_of, to_av
-from streamsr.media.scene import AUDIO_RATE, Scene
 
 TICK = 0.3 * 32767  # the notes stay below it
 
