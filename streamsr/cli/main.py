@@ -5,8 +5,8 @@ from collections.abc import Callable
 import typer
 
 from streamsr.cli.models import import_model, list_models, model_info
-from streamsr.cli.options import command
 from streamsr.cli.stream import bench, demo, node, probe, run, serve, upscale
+from streamsr.cli.terminal import command
 from streamsr.cli.train import degrade, evaluate, train
 from streamsr.engine.allocator import keep_freed_memory
 

@@ -3,20 +3,13 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NoReturn
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -26,16 +19,17 @@ from streamsr.core.redact import redact
 
 __all__ = [
     "INTERRUPTED",
-    "exit_codes",
+    "command",
     "facts_table",
     "print_result",
     "progress_bar",
     "report",
     "say",
-    "set_up_logs",
 ]
 
 INTERRUPTED = 130  # the exit code after SIGINT
+
+P = ParamSpec("P")
 
 console = Console(stderr=True)
 """Messages go to stderr; stdout is for results."""
@@ -46,7 +40,7 @@ class _Redacting(logging.Formatter):
         return redact(super().format(record))
 
 
-def set_up_logs() -> None:
+def _set_up_logs() -> None:
     """Sends streamsr's log to stderr, secrets left out."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Redacting("%(asctime)s %(message)s", "%H:%M:%S"))
@@ -56,20 +50,22 @@ def set_up_logs() -> None:
     logger.propagate = False
 
 
-@contextmanager
-def exit_codes() -> Iterator[None]:
-    """Turns foreseen errors into one clear line and the exit code of their kind."""
-    try:
-        yield
-    except StreamsrError as error:
-        _fail(redact(error), 2 if isinstance(error, UserError) else 1)
-    except KeyboardInterrupt:
-        _fail("interrupted", INTERRUPTED)
+def command(function: Callable[P, None]) -> Callable[P, None]:
+    """Gives a command streamsr's log; foreseen errors become one line and an exit code."""
 
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        _set_up_logs()
+        try:
+            function(*args, **kwargs)
+        except StreamsrError as error:
+            say(f"streamsr: {redact(error)}")
+            raise typer.Exit(2 if isinstance(error, UserError) else 1) from None
+        except KeyboardInterrupt:
+            say("streamsr: interrupted")
+            raise typer.Exit(INTERRUPTED) from None
 
-def _fail(message: str, code: int) -> NoReturn:
-    say(f"streamsr: {message}")
-    raise typer.Exit(code)
+    return run
 
 
 def say(message: str) -> None:
@@ -114,12 +110,9 @@ def facts_table(facts: Mapping[str, str]) -> Table:
 def progress_bar() -> Progress:
     """Returns a bar with count, share, fps and the time left; none where stderr is no terminal."""
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        *Progress.get_default_columns(),
         MofNCompleteColumn(),
-        TaskProgressColumn(),
         TextColumn("{task.fields[fps]}"),
-        TimeRemainingColumn(),
         console=console,
         disable=not console.is_terminal,
     )

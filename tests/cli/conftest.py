@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,15 @@ def upscaled(streamsr: Streamsr) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def started() -> Started:
-    """``with started(*args) as process``: a command in a process of its own."""
+    """``with started(*args) as process``: a command in a process of its own, killed at the end."""
 
-    def start(*args: object, **options: Any) -> "subprocess.Popen[str]":
+    @contextmanager
+    def start(*args: object, **options: Any) -> Iterator["subprocess.Popen[str]"]:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen([*PROGRAM, *map(str, args)], **pipes | options)
+        with subprocess.Popen([*PROGRAM, *map(str, args)], **pipes | options) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     return start

@@ -13,6 +13,6 @@ def test_probe_describes_a_file(clip: Callable[..., Path], streamsr: "Streamsr")
     found = json.loads(streamsr("probe", clip(), "--json").stdout)
     assert (found["size"], found["output"]) == ("320x180", "1280x720")
     assert (found["audio"], found["frames"]) == ("aac", 100)
-    assert (found["live"], found["colour"]) == (False, "BT.709, limited range")
+    assert (found["live"], found["colour"]) == (False, "BT.601, limited range")
     text = streamsr("probe", clip(), "--model", "bicubic", "--device", "cpu").stdout
     assert "to 1280x720 by bicubic on cpu, 0 frames of lookahead" in text

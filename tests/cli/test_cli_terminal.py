@@ -5,7 +5,7 @@ import json
 import pytest
 import typer
 
-from streamsr.cli.terminal import exit_codes, report
+from streamsr.cli.terminal import command, report
 from streamsr.core.errors import ConfigError, SourceError, StreamsrError
 from streamsr.core.metrics import Summary
 from streamsr.core.redact import protect
@@ -17,6 +17,11 @@ def summary(**changes: object) -> Summary:
     return Summary.of(StreamStatus(**values | {"input": "", "output": ""} | changes))  # type: ignore[arg-type]
 
 
+def raises(error: BaseException) -> None:
+    raise error
+
+
+@pytest.mark.usefixtures("streamsr")  # which takes care of the log
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
@@ -30,15 +35,16 @@ def test_a_foreseen_error_is_one_line_and_an_exit_code(
     capsys: pytest.CaptureFixture[str], error: BaseException, code: int, words: str
 ) -> None:
     protect("rtsp://u:hunter22@cam")
-    with pytest.raises(typer.Exit) as ended, exit_codes():
-        raise error
+    with pytest.raises(typer.Exit) as ended:
+        command(raises)(error)
     assert ended.value.exit_code == code
     assert capsys.readouterr() == ("", f"streamsr: {words}\n")
 
 
+@pytest.mark.usefixtures("streamsr")
 def test_an_error_that_is_not_foreseen_is_shown_whole() -> None:
-    with pytest.raises(ZeroDivisionError), exit_codes():
-        raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        command(raises)(ZeroDivisionError())
 
 
 def test_a_summary_is_an_object_or_a_line(capsys: pytest.CaptureFixture[str]) -> None:
