@@ -13,7 +13,7 @@ from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.media.addresses import check_folder, is_png
 from streamsr.media.rgb import rgb_of
 
-__all__ = ["ImageWriter", "encode_png", "image_frames", "image_names", "read_image"]
+__all__ = ["ImageWriter", "image_frames", "image_names", "read_image"]
 
 SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -61,12 +61,6 @@ def read_image(path: Path) -> Frame:
     return Frame((pixels,), SRGB, 0, Fraction(1))
 
 
-def encode_png(rgb: Plane) -> bytes:
-    """Returns the bytes of a PNG file of (h, w, 3) R'G'B'."""
-    _, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), WRITE)
-    return data.tobytes()
-
-
 class ImageWriter:
     """Writes frames as R'G'B' PNG files, each appearing in the folder only once it is whole.
 
@@ -87,7 +81,7 @@ class ImageWriter:
         try:
             while self._old:
                 self._old.pop().unlink(missing_ok=True)
-            partial.write_bytes(encode_png(rgb_of(frame)))
+            partial.write_bytes(_encoded(rgb_of(frame)))
             partial.replace(target)
         except OSError as error:
             partial.unlink(missing_ok=True)
@@ -111,7 +105,7 @@ def _decoded(data: bytes) -> Plane:
     """(h, w, 3) uint8 R'G'B' of a PNG file. Raises ValueError."""
     if not data.startswith(SIGNATURE):
         raise ValueError("it does not start as a PNG does")
-    width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
     if width * height > MAX_PIXELS:
         raise ValueError(f"got {width}x{height} pixels, allowed are {MAX_PIXELS} in all")
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), READ)
@@ -120,6 +114,12 @@ def _decoded(data: bytes) -> Plane:
     if pixels.dtype == np.uint16:
         pixels = (pixels.astype(np.uint32) * 255 + 32895) >> 16
     return np.asarray(pixels, np.uint8)
+
+
+def _encoded(rgb: Plane) -> bytes:
+    """The PNG file of (h, w, 3) R'G'B'."""
+    _, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), WRITE)
+    return data.tobytes()
 
 
 def _natural(name: str) -> tuple[list[tuple[str, int]], str]:

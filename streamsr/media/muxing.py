@@ -48,13 +48,13 @@ class FileWriter:
         self._copied = ""  # the codec of audio that is copied
         self._audio_pts = -1  # of the newest copied packet
 
-    def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
+    def _open(self, keyframe: Packet, info: SourceInfo) -> Container:
         """Writes the header: ``keyframe`` is the first frame, with its SPS and PPS."""
         suffix = self.path.suffix.lower()
         with self._errors():
             try:
                 self._container = Container(str(self.path), CONTAINERS[suffix])
-                self._container.add_video(keyframe, rate)
+                self._container.add_video(keyframe, info.rate)
                 if info.audio_codec:
                     self._add_audio(self._container, info, suffix)
             except (av.FFmpegError, OSError):

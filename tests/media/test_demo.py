@@ -41,8 +41,8 @@ def coded(scene: Scene, numbers: list[int], factor: int, crf: int) -> Iterator[P
         packets += encoder.encode(large)
     packets += encoder.encode(None)
     for packet in [*packets, None]:
-        for picture in decoder.decode(packet):
-            yield planes_of(picture)[0].copy()
+        for image in decoder.decode(packet):
+            yield planes_of(image)[0].copy()
 
 
 def test_every_scene_of_a_size_is_the_same(scene: Scene) -> None:

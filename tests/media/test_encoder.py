@@ -45,8 +45,8 @@ def levels_of(rgb: tuple[float, float, float], tags: ColourTags) -> tuple[float,
 
 
 def numbered(count: int, tags: ColourTags = TAGS[2]) -> list[Frame]:
-    pictures = scene(128, 72, count, full_range=tags.full_range)
-    return [Frame(planes, tags, 3600 * n, TICK) for n, planes in enumerate(pictures)]
+    images = scene(128, 72, count, full_range=tags.full_range)
+    return [Frame(planes, tags, 3600 * n, TICK) for n, planes in enumerate(images)]
 
 
 def encoder_of(
@@ -58,8 +58,8 @@ def encoder_of(
 def decoded(packets: list[av.Packet]) -> list[av.VideoFrame]:
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1
-    pictures = [p for packet in packets for p in decoder.decode(packet)]
-    return pictures + decoder.decode(None)
+    images = [p for packet in packets for p in decoder.decode(packet)]
+    return images + decoder.decode(None)
 
 
 def test_a_packet_leaves_with_its_frame() -> None:
@@ -81,14 +81,14 @@ def test_colour_and_pixel_shape_are_in_the_bitstream(tags: ColourTags) -> None:
     levels = (90, 100, 170)
     frame = flat(levels, tags=tags)
     encoder = encoder_of(frame, aspect=Fraction(16, 11))
-    (picture,) = decoded(encoder.encode(frame))
-    assert (picture.colorspace, picture.color_primaries, picture.color_trc) == (
+    (image,) = decoded(encoder.encode(frame))
+    assert (image.colorspace, image.color_primaries, image.color_trc) == (
         tags.matrix,
         tags.primaries,
         tags.transfer,
     )
-    assert picture.color_range == (2 if tags.full_range else 1)
-    for plane, level in zip(planes_of(picture), levels, strict=True):
+    assert image.color_range == (2 if tags.full_range else 1)
+    for plane, level in zip(planes_of(image), levels, strict=True):
         assert np.abs(plane.astype(int) - level).max() <= 1
     assert encoder.context.sample_aspect_ratio == Fraction(16, 11)
 
@@ -99,11 +99,11 @@ def test_colour_and_pixel_shape_are_in_the_bitstream(tags: ColourTags) -> None:
 def test_rgb_is_encoded_by_bt709_in_limited_range(rgb: tuple[int, int, int]) -> None:
     pixels = np.tile(np.uint8(rgb), (48, 64, 1))
     frame = Frame((pixels,), ColourTags(0, 1, 13, True), 0, TICK)
-    (picture,) = decoded(encoder_of(frame).encode(frame))
+    (image,) = decoded(encoder_of(frame).encode(frame))
     red, green, blue = (value / 255 for value in rgb)
     expected = levels_of((red, green, blue), ColourTags(1, 1, 1))
-    assert (picture.colorspace, picture.color_range) == (1, 1)
-    for plane, level in zip(planes_of(picture), expected, strict=True):
+    assert (image.colorspace, image.color_range) == (1, 1)
+    for plane, level in zip(planes_of(image), expected, strict=True):
         assert np.abs(plane - level).max() <= 2
 
 
@@ -153,8 +153,8 @@ def test_a_foreign_size_is_fitted_black_around_it(
     encoder = encoder_of(flat((120, 100, 160), tags=tags))
     encoder.encode(flat((120, 100, 160), tags=tags))
     encoder.request_keyframe()
-    (picture,) = decoded(encoder.encode(flat((180, 90, 170), 3600, size=size, tags=tags)))
-    luma, *chroma = planes_of(picture)
+    (image,) = decoded(encoder.encode(flat((180, 90, 170), 3600, size=size, tags=tags)))
+    luma, *chroma = planes_of(image)
     assert luma.shape == (48, 64)
     black = 0 if full else 16
     assert np.abs(luma[bars].astype(int) - black).max() <= 2
@@ -167,8 +167,8 @@ def test_a_foreign_size_is_fitted_black_around_it(
 
 def test_a_foreign_size_of_rgb_is_fitted_too() -> None:
     tags = ColourTags(0, 1, 13, True)
-    pictures = [np.full((*size, 3), 255, np.uint8) for size in ((48, 64), (48, 32))]
-    frames = [Frame((p,), tags, 3600 * n, TICK) for n, p in enumerate(pictures)]
+    images = [np.full((*size, 3), 255, np.uint8) for size in ((48, 64), (48, 32))]
+    frames = [Frame((p,), tags, 3600 * n, TICK) for n, p in enumerate(images)]
     encoder = encoder_of(frames[0])
     packets = [p for f in frames for p in encoder.encode(f)]
     luma = planes_of(decoded(packets)[1])[0]
@@ -188,8 +188,8 @@ def test_a_change_of_colour_description_is_converted(
     encoder.request_keyframe()
     levels, expected = (levels_of((0.7, 0.35, 0.2), tags) for tags in (then, first))
     frame = flat(tuple(round(v) for v in levels), 3600, size=size, tags=then)
-    (picture,) = decoded(encoder.encode(frame))
-    got = [float(plane[plane.shape[0] // 2, plane.shape[1] // 2]) for plane in planes_of(picture)]
+    (image,) = decoded(encoder.encode(frame))
+    got = [float(plane[plane.shape[0] // 2, plane.shape[1] // 2]) for plane in planes_of(image)]
     assert got == pytest.approx(expected, abs=2)
 
 

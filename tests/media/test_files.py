@@ -32,7 +32,7 @@ def read(path: Path) -> tuple[list[Item], list[Event]]:
     return list(FileSource(str(path), events.append).items(threading.Event())), events
 
 
-def pictures(items: list[Item]) -> list[Frame]:
+def frames_of(items: list[Item]) -> list[Frame]:
     return [item for item in items if isinstance(item, Frame)]
 
 
@@ -42,7 +42,7 @@ def seen(frames: list[Frame]) -> list[int | None]:
 
 def test_a_clip_is_described_and_read_whole(clip: Make) -> None:
     items, events = read(clip(seconds=2.0))
-    info, frames = described(items), pictures(items)
+    info, frames = described(items), frames_of(items)
     assert items.index(info) < items.index(frames[0])
     assert (info.size, info.rate, info.frames) == ("320x180", 25, 50)
     assert (info.codec, info.pixel_format, info.audio_codec) == ("h264", "yuv420p", "aac")
@@ -58,19 +58,19 @@ def test_a_clip_is_described_and_read_whole(clip: Make) -> None:
 
 def test_a_variable_rate_keeps_its_times(clip: Make) -> None:
     missing = (3, 4, 5, 11, 20, 21)
-    frames = pictures(read(clip(seconds=1.0, missing=missing))[0])
+    frames = frames_of(read(clip(seconds=1.0, missing=missing))[0])
     there = [n for n in range(25) if n not in missing]
     assert seen(frames) == there
     assert [f.time_s for f in frames] == pytest.approx([n / 25 for n in there], abs=1e-3)
 
 
 @pytest.mark.parametrize("codec", ["libx264", "libx265"])
-def test_pictures_with_b_frames_come_in_the_order_they_are_shown(clip: Make, codec: str) -> None:
+def test_frames_with_b_frames_come_in_the_order_they_are_shown(clip: Make, codec: str) -> None:
     path = clip(seconds=2.0, b_frames=3, codec=codec)
     with av.open(path) as container:
         dts = [p for p in container.demux(video=0) if p.size]
         assert [p.pts for p in dts] != sorted(p.pts for p in dts)  # there are B-frames
-    frames = pictures(read(path)[0])
+    frames = frames_of(read(path)[0])
     assert seen(frames) == list(range(50))
     assert [f.time_s for f in frames] == pytest.approx([n / 25 for n in range(50)], abs=1e-3)
 
@@ -89,7 +89,7 @@ def test_time_counts_from_the_start_of_the_file(tmp_path: Path, clip: Make) -> N
     with av.open(path) as container:
         assert container.start_time > 4 * av.time_base
     items, _ = read(path)
-    frames = pictures(items)
+    frames = frames_of(items)
     assert seen(frames) == list(range(25))
     audio = next(item.time_s for item in items if isinstance(item, AudioFrame))
     assert frames[0].time_s - audio == pytest.approx(0.0, abs=0.03)
@@ -97,9 +97,9 @@ def test_time_counts_from_the_start_of_the_file(tmp_path: Path, clip: Make) -> N
 
 
 @pytest.mark.parametrize(("degrees", "size"), [(90, "180x320"), (-90, "180x320"), (180, "320x180")])
-def test_pictures_are_turned_upright(tmp_path: Path, clip: Make, degrees: int, size: str) -> None:
+def test_frames_are_turned_upright(tmp_path: Path, clip: Make, degrees: int, size: str) -> None:
     """Phones write what their sensor sees, and how to turn it."""
-    upright = pictures(read(clip(seconds=0.2))[0])
+    upright = frames_of(read(clip(seconds=0.2))[0])
     path = tmp_path / "turned.mp4"
     with av.open(path, "w") as out:
         video = out.add_stream("libx264", rate=25)
@@ -108,18 +108,18 @@ def test_pictures_are_turned_upright(tmp_path: Path, clip: Make, degrees: int, s
         video.height, video.width = turned[0][0].shape
         video.pix_fmt, video.options = "yuv420p", {"crf": "4"}
         for n, planes in enumerate(turned):
-            picture = av.VideoFrame(video.width, video.height, "yuv420p")
-            for plane, samples in zip(picture.planes, planes, strict=True):
+            image = av.VideoFrame(video.width, video.height, "yuv420p")
+            for plane, samples in zip(image.planes, planes, strict=True):
                 rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
                 rows[: len(samples), : samples.shape[1]] = samples
-            picture.pts = n
-            out.mux(video.encode(picture))
+            image.pts = n
+            out.mux(video.encode(image))
         out.mux(video.encode(None))
     items, _ = read(path)
     assert described(items).size == "320x180"
     assert f"{turned[0][0].shape[1]}x{turned[0][0].shape[0]}" == size
-    assert seen(pictures(items)) == list(range(5))
-    for ours, wanted in zip(pictures(items)[0].planes, upright[0].planes, strict=True):
+    assert seen(frames_of(items)) == list(range(5))
+    for ours, wanted in zip(frames_of(items)[0].planes, upright[0].planes, strict=True):
         assert np.abs(ours.astype(int) - wanted).mean() < 2
 
 
@@ -132,21 +132,21 @@ def test_pixels_that_are_not_square_are_described(clip: Make) -> None:
 @pytest.mark.parametrize("matrix", [1, 6])
 def test_colour_is_taken_from_the_file(clip: Make, matrix: int, full: bool) -> None:
     tags = ColourTags(matrix, matrix, matrix, full)
-    assert pictures(read(clip(seconds=0.2, colour=tags))[0])[0].colour == tags
+    assert frames_of(read(clip(seconds=0.2, colour=tags))[0])[0].colour == tags
 
 
 def test_a_truncated_file_gives_what_is_there(tmp_path: Path) -> None:
     whole = camera_clip(tmp_path / "whole.mkv", seconds=2.0, gop=10)
     path = tmp_path / "cut.mkv"
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    frames = pictures(read(path)[0])
+    frames = frames_of(read(path)[0])
     assert 10 <= len(frames) < 50
     assert seen(frames) == list(range(len(frames)))
 
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """50 pictures, a keyframe at each tenth, the data of picture 13 spoilt."""
+    """50 frames, a keyframe at each tenth, the data of frame 13 spoilt."""
     whole = camera_clip(tmp_path / "whole.mp4", seconds=2.0, gop=10, audio=False)
     data = bytearray(whole.read_bytes())
     with av.open(whole) as container:
@@ -159,7 +159,7 @@ def damaged(tmp_path: Path) -> Path:
 
 def test_damage_inside_is_told_and_survived(damaged: Path) -> None:
     items, events = read(damaged)
-    frames = pictures(items)
+    frames = frames_of(items)
     assert len(frames) >= 40
     numbers = seen(frames)
     assert numbers[:13] == list(range(13))
@@ -214,7 +214,7 @@ def test_reading_stops_when_it_is_asked_to(clip: Make) -> None:
     while not isinstance(next(items), Frame):
         pass
     stop.set()
-    assert len(pictures(list(items))) <= 3  # of a packet that was decoded already
+    assert len(frames_of(list(items))) <= 3  # of a packet that was decoded already
 
 
 def test_file_frames_refuses_damage(damaged: Path, clip: Make) -> None:
@@ -227,8 +227,8 @@ def test_file_frames_refuses_damage(damaged: Path, clip: Make) -> None:
 def test_a_folder_is_described_and_read(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 20, 30, 3), np.uint8)
     writer = ImageWriter(tmp_path / "frames")
-    for n, picture in enumerate(pictures_of(pixels)):
-        writer.write(picture, f"f{n + 8}.png")
+    for n, image in enumerate(rgb_frames(pixels)):
+        writer.write(image, f"f{n + 8}.png")
     source = FolderSource(tmp_path / "frames", Fraction(30_000, 1001))
     info, *frames = source.items(threading.Event())
     assert isinstance(info, SourceInfo)
@@ -240,9 +240,9 @@ def test_a_folder_is_described_and_read(tmp_path: Path) -> None:
         assert frame.time_s == pytest.approx(n * 1001 / 30_000)
 
 
-def pictures_of(pixels: np.ndarray) -> list[Frame]:
+def rgb_frames(pixels: np.ndarray) -> list[Frame]:
     tags = ColourTags(0, 1, 13, True)
-    return [Frame((picture,), tags, n, Fraction(1, 25)) for n, picture in enumerate(pixels)]
+    return [Frame((image,), tags, n, Fraction(1, 25)) for n, image in enumerate(pixels)]
 
 
 def test_joined_recordings_go_on_where_the_first_ended(
@@ -267,7 +267,7 @@ def test_joined_recordings_go_on_where_the_first_ended(
 
 def test_a_title_in_another_alphabet_is_no_fault(tmp_path: Path) -> None:
     items, events = read(titled(tmp_path / "titled.mkv"))
-    assert seen(pictures(items)) == list(range(25))
+    assert seen(frames_of(items)) == list(range(25))
     assert described(items).audio_codec == "aac"
     assert events == []
 
@@ -276,7 +276,7 @@ def test_audio_without_a_decoder_is_left_out(tmp_path: Path) -> None:
     items, events = read(without("audio", tmp_path / "mute.mkv"))
     info = described(items)
     assert (info.audio, info.audio_codec) == (None, "")
-    assert seen(pictures(items)) == list(range(25))
+    assert seen(frames_of(items)) == list(range(25))
     assert events == []
 
 

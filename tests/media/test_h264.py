@@ -39,7 +39,7 @@ def test_a_whole_stream_has_no_loss(clip: Callable[..., Path], settings: dict[st
 
 @pytest.mark.parametrize("settings", [{}, {"slices": 4}, {"gop": 100}], ids=str)
 @pytest.mark.parametrize("lost", [1, 7, 24, 26, 60])
-def test_a_lost_picture_is_noticed_at_the_next_one(
+def test_a_lost_frame_is_noticed_at_the_next_one(
     clip: Callable[..., Path], settings: dict[str, int], lost: int
 ) -> None:
     units = access_units(clip(**settings))

@@ -138,7 +138,7 @@ def test_frames_carry_their_time(tmp_path: Path) -> None:
     assert next(image_frames(tmp_path)).time_base == Fraction(1, 25)
 
 
-def test_a_folder_without_pictures_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_folder_without_frames_is_refused_at_once(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("none")
     with pytest.raises(InputError, match="no PNG"):
         image_frames(tmp_path)
@@ -263,7 +263,7 @@ def test_video_is_converted_exactly(
     assert error.max() <= 0.501
 
 
-def test_pictures_are_not_overwritten_unasked(tmp_path: Path) -> None:
+def test_frames_are_not_overwritten_unasked(tmp_path: Path) -> None:
     writer = ImageWriter(tmp_path)
     writer.write(rgb_frame(seed=1), "a.png")
     writer.write(rgb_frame(seed=2), "b.PNG")
@@ -302,7 +302,7 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> No
         ImageWriter(tmp_path / "out").write(rgb_frame(), name)
 
 
-def test_a_failed_write_leaves_the_old_picture(
+def test_a_failed_write_leaves_the_old_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     writer = ImageWriter(tmp_path)
@@ -321,7 +321,7 @@ def test_a_failed_write_leaves_the_old_picture(
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_a_picture_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     replace = Path.replace
 

@@ -75,7 +75,7 @@ def rising(values: list[int]) -> bool:
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_every_picture_once_in_order(
+def test_every_frame_once_in_order(
     rtsp_camera: Camera, events: list[Event], transport: str
 ) -> None:
     camera = rtsp_camera()
@@ -108,7 +108,7 @@ def test_a_killed_camera_comes_back_in_unbroken_time(
     assert {Code.SRC_DOWN, Code.SRC_UP} <= {event.code for event in events}
     assert rising([frame.pts for frame in reader.frames])
     broken = [frame for frame in reader.frames if frame.discontinuous]
-    assert len(broken) == 2, "the first picture, and the first after the gap"
+    assert len(broken) == 2, "the first frame, and the first after the gap"
     span_s = reader.frames[-1].time_s - reader.frames[0].time_s
     took_s = reader.frames[-1].arrived - reader.frames[0].arrived
     assert span_s == pytest.approx(took_s, abs=0.5)
@@ -179,7 +179,7 @@ def test_another_size_is_told(
     assert [info.size for info in infos] == ["320x180", "256x144"]
 
 
-def test_no_damaged_picture_gets_in_when_packets_are_lost(
+def test_no_damaged_frame_gets_in_when_packets_are_lost(
     rtsp_camera: Camera, clip: Callable[..., Path], events: list[Event]
 ) -> None:
     shown = clip(gop=25)
@@ -194,7 +194,7 @@ def test_no_damaged_picture_gets_in_when_packets_are_lost(
     for frame in reader.frames:
         number = read_number(frame.planes[0])
         assert number is not None
-        assert abs(truth[number] - frame.planes[0]).mean() < 1, f"picture {number} is damaged"
+        assert abs(truth[number] - frame.planes[0]).mean() < 1, f"frame {number} is damaged"
 
 
 class WebCamera:

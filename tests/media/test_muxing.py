@@ -94,7 +94,7 @@ def rewrite(source: Path, target: Path) -> None:
 
 def numbers(path: Path) -> list[int | None]:
     with av.open(path) as container:
-        return [number_in(picture) for picture in container.decode(video=0)]
+        return [number_in(image) for image in container.decode(video=0)]
 
 
 def audio_packets(path: Path) -> list[bytes]:
@@ -119,12 +119,12 @@ def test_colour_pixel_shape_and_time_are_in_the_file(
         video = container.streams.video[0]
         assert video.sample_aspect_ratio == Fraction(4, 3)
         assert abs(video.average_rate - RATE) < 0.1
-        pictures = list(container.decode(video))
-    for picture in pictures:
-        got = (picture.colorspace, picture.color_primaries, picture.color_trc, picture.color_range)
+        images = list(container.decode(video))
+    for image in images:
+        got = (image.colorspace, image.color_primaries, image.color_trc, image.color_range)
         assert got == (matrix, matrix, matrix, 2 if full else 1)
-    assert [number_in(p) for p in pictures] == list(range(7))
-    assert [p.time for p in pictures] == pytest.approx([n / 25 for n in range(7)], abs=1e-3)
+    assert [number_in(p) for p in images] == list(range(7))
+    assert [p.time for p in images] == pytest.approx([n / 25 for n in range(7)], abs=1e-3)
 
 
 def test_a_player_finds_the_colour_in_mp4_without_decoding(tmp_path: Path) -> None:
@@ -174,13 +174,13 @@ def test_audio_that_players_take_is_copied(
 ) -> None:
     source, target = clip(seconds=2.0), tmp_path / f"out{suffix}"
     rewrite(source, target)
-    _priming, *rest = audio_packets(source)  # before 0: it would move the pictures
+    _priming, *rest = audio_packets(source)  # before 0: it would shift the video
     assert audio_packets(target) == rest
     assert numbers(target) == list(range(50))
 
 
 def tick_clip(path: Path, codec: str, seconds: int = 4) -> Path:
-    """White pictures at 1, 2, … s for 80 ms, and a beep that begins with each."""
+    """White frames at 1, 2, … s for 80 ms, and a beep that begins with each."""
     with av.open(path, "w") as out:
         video = out.add_stream("libx264", rate=RATE)
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
@@ -188,11 +188,11 @@ def tick_clip(path: Path, codec: str, seconds: int = 4) -> Path:
         for n in range(25 * seconds):
             lit = n >= 25 and n % 25 < 2
             luma = np.full((48, 64), 235 if lit else 30, np.uint8)
-            picture = av.VideoFrame.from_ndarray(
+            image = av.VideoFrame.from_ndarray(
                 np.vstack([luma, np.full((24, 64), 128, np.uint8)]), "yuv420p"
             )
-            picture.pts, picture.time_base = n, 1 / RATE
-            out.mux(video.encode(picture))
+            image.pts, image.time_base = n, 1 / RATE
+            out.mux(video.encode(image))
             time = np.arange(n * HZ // 25, (n + 1) * HZ // 25) / HZ
             wave = (lit * 25_000 * np.sin(2 * np.pi * 1000 * time)).astype(np.int16)
             samples = av.AudioFrame.from_ndarray(wave[None], "s16", "mono")
@@ -205,7 +205,7 @@ def tick_clip(path: Path, codec: str, seconds: int = 4) -> Path:
 
 
 def flashes(path: Path) -> list[float]:
-    """When the picture turns white, in seconds."""
+    """When the video turns white, in seconds."""
     with av.open(path) as container:
         shown = [(p.time, p.to_ndarray()[:48].mean() > 128) for p in container.decode(video=0)]
     return [t for (_, before), (t, lit) in pairwise(shown) if lit > before]
@@ -232,7 +232,7 @@ def beeps(path: Path) -> list[float]:
     ("source", "codec", "written"),
     [("a.mp4", "aac", "aac"), ("a.mkv", "aac", "aac"), ("a.mov", "pcm_s24le", "aac")],
 )
-def test_picture_and_audio_stay_in_step(
+def test_frame_and_audio_stay_in_step(
     tmp_path: Path, suffix: str, source: str, codec: str, written: str
 ) -> None:
     made = tick_clip(tmp_path / source, codec)
@@ -338,8 +338,8 @@ def with_audio(path: Path, codec: str, layout: str = "mono", first: int = 0) -> 
         video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
         audio = out.add_stream(codec, rate=HZ, layout=layout)
         for number, planes in enumerate(scene(320, 180, 50, first, False)):
-            picture = to_av(Frame(tuple(planes), ColourTags(1, 1, 1), number, Fraction(1, 25)))
-            out.mux(video.encode(picture))
+            image = to_av(Frame(tuple(planes), ColourTags(1, 1, 1), number, Fraction(1, 25)))
+            out.mux(video.encode(image))
             wave = (9000 * np.sin(np.arange(1920) * 0.06)).astype(np.int16)
             channels = 2 if layout == "stereo" else 1
             samples = av.AudioFrame.from_ndarray(np.repeat(wave, channels)[None], "s16", layout)

@@ -135,7 +135,7 @@ class TestRtspCamera:
         assert seen.times[-1] - seen.times[0] == pytest.approx(3.0, abs=0.5)
         assert seen.audio_packets == pytest.approx(3.0 * 48_000 / 1024, abs=20)
 
-    def test_time_stamps_go_on_where_the_clip_begins_anew(
+    def test_time_stamps_go_on_where_the_clip_begins_again(
         self, rtsp_camera: Camera, clip: Clip
     ) -> None:
         camera = rtsp_camera(clip(seconds=0.6, gop=15))

@@ -1,4 +1,4 @@
-"""PyAV's pictures of any kind to planes: the right samples in the right places, and back."""
+"""PyAV's images of any kind to planes: the right samples in the right places, and back."""
 
 from fractions import Fraction
 from itertools import product
@@ -20,14 +20,14 @@ QUADRANTS = {  # Y, Cb, Cr of each: rows and columns that are mixed up show
 
 
 def quadrants(height: int, width: int, plane: int) -> NDArray[np.uint8]:
-    """One plane of a picture of four flat quarters."""
+    """One plane of a image of four flat quarters."""
     half_down, half_across = -(-height // 2), -(-width // 2)
-    picture = np.zeros((height, width), np.uint8)
+    image = np.zeros((height, width), np.uint8)
     for (row, column), levels in QUADRANTS.items():
         rows = slice(half_down, None) if row else slice(0, half_down)
         columns = slice(half_across, None) if column else slice(0, half_across)
-        picture[rows, columns] = levels[plane]
-    return picture
+        image[rows, columns] = levels[plane]
+    return image
 
 
 def centres(plane: NDArray[np.uint8]) -> dict[tuple[int, int], int]:
@@ -38,7 +38,7 @@ def centres(plane: NDArray[np.uint8]) -> dict[tuple[int, int], int]:
     }
 
 
-def picture(name: str, height: int, width: int) -> av.VideoFrame:
+def image(name: str, height: int, width: int) -> av.VideoFrame:
     """The quadrants in a Y'CbCr format, its samples put there by hand."""
     made = av.VideoFrame(width, height, name)
     for index, plane in enumerate(made.planes):
@@ -63,7 +63,7 @@ def convert(source: av.VideoFrame, rotation: int = 0) -> Frame:
     ["yuv420p", "yuvj420p", "nv12", "yuv422p", "yuv444p", "yuv420p10le", "yuv422p10le", "yuvj444p"],
 )
 def test_every_format_gives_the_planes_of_420(name: str, size: tuple[int, int]) -> None:
-    frame = convert(picture(name, *size))
+    frame = convert(image(name, *size))
     assert (frame.height, frame.width) == size
     assert frame.planes[1].shape == (-(-size[0] // 2), -(-size[1] // 2))
     for index, plane in enumerate(frame.planes):
@@ -73,8 +73,8 @@ def test_every_format_gives_the_planes_of_420(name: str, size: tuple[int, int]) 
     assert frame.colour.full_range == name.startswith("yuvj")
 
 
-def test_plain_pictures_are_views_not_copies() -> None:
-    source = picture("yuv420p", 40, 64)
+def test_plain_frames_are_views_not_copies() -> None:
+    source = image("yuv420p", 40, 64)
     frame = convert(source)
     planes_of(source)[0][5, 5] = 1
     assert frame.planes[0][5, 5] == 1
@@ -84,7 +84,7 @@ def test_plain_pictures_are_views_not_copies() -> None:
 @pytest.mark.parametrize("name", ["yuv420p", "yuv444p", "yuv420p10le"])
 @pytest.mark.parametrize("matrix", [1, 5, 6, 9])
 def test_tags_are_kept_and_levels_with_them(matrix: int, name: str, full: bool) -> None:
-    source = picture(name, 40, 64)
+    source = image(name, 40, 64)
     source.colorspace, source.color_primaries, source.color_trc = matrix, matrix, matrix
     source.color_range = 2 if full else 1
     frame = convert(source)
@@ -109,7 +109,7 @@ def test_stated_primaries_survive_a_guessed_matrix() -> None:
 
 @pytest.mark.parametrize("name", ["gray", "gray10le"])
 def test_grey_video_has_neutral_chroma(name: str) -> None:
-    source = picture(name, 40, 64)
+    source = image(name, 40, 64)
     source.color_range = 1
     frame = convert(source)
     assert not frame.colour.full_range
@@ -138,8 +138,8 @@ def test_rgb_stays_rgb(name: str) -> None:
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270, -90, 360])
 @pytest.mark.parametrize("size", [(40, 64), (39, 61)], ids=str)
-def test_pictures_are_turned_counter_clockwise(size: tuple[int, int], rotation: int) -> None:
-    frame = convert(picture("yuv420p", *size), rotation)
+def test_frames_are_turned_counter_clockwise(size: tuple[int, int], rotation: int) -> None:
+    frame = convert(image("yuv420p", *size), rotation)
     turned = rotation % 180 != 0
     assert (frame.height, frame.width) == (size[::-1] if turned else size)
     for index, plane in enumerate(frame.planes):
