@@ -7,7 +7,6 @@ wait for each other at every layer, and on a busy machine that costs more than t
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from time import thread_time
 from typing import TypeVar
 
 import torch
@@ -20,7 +19,6 @@ from streamsr.core.metrics import Meter
 from streamsr.engine.base import EngineStream, Job, network_failure
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.resample import enlarge_frame
-from streamsr.engine.scheduler import Scheduler
 from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
 
@@ -44,21 +42,17 @@ class CpuJob(Job):
             self.window.link.abandon()
 
 
-def cpu_pool(workers: int, max_batch: int = 1, max_wait_s: float = 0.0) -> ThreadPool[CpuJob]:
-    """Returns threads for any number of CPU engines.
-
-    A window is a batch of its own: two in one thread would leave another thread idle.
-    """
-    return ThreadPool(workers, Scheduler(max_batch, max_wait_s), _run_jobs, CpuJob.abandon)
+def cpu_pool(workers: int) -> ThreadPool[CpuJob]:
+    """Returns threads for any number of CPU engines."""
+    return ThreadPool(workers, _run, CpuJob.abandon)
 
 
-def _run_jobs(jobs: list[CpuJob]) -> None:
+def _run(job: CpuJob) -> None:
     try:
-        jobs[0].engine.run(jobs)
-    except Exception as error:  # whatever it is belongs to the streams that wait for it
-        for job in jobs:
-            if not job.upscaled.done():
-                job.upscaled.set_exception(error)
+        job.engine.run(job)
+    except Exception as error:  # whatever it is belongs to the stream that waits for it
+        if not job.upscaled.done():
+            job.upscaled.set_exception(error)
 
 
 class CpuEngine:
@@ -79,34 +73,24 @@ class CpuEngine:
 
     def submit(self, job: CpuJob) -> Future[Frame]:
         """Queues a job. Raises RuntimeError where the pool is closed."""
-        shape = job.window and tuple(job.window.window.shape)
-        self._pool.submit(job.stream.account, (self, shape), job)
+        self._pool.submit(job.stream.account, job)
         return job.upscaled
 
-    def run(self, jobs: Sequence[CpuJob]) -> None:
-        """Runs windows of one shape as one batch, and settles every job's future."""
-        windows = [job.window for job in jobs if job.window is not None]
-        outputs = self._attempted(jobs, lambda: self.model.run(windows))
-        for number, job in enumerate(jobs):
-            self._settle(job, None if outputs is None else outputs[number][1])
+    def run(self, job: CpuJob) -> None:
+        """Runs a job's window, and settles its future."""
+        assert job.window is not None
+        window = job.window
+        finished = self._attempted(job, lambda: self.model.run([window]))
+        self._settle(job, None if finished is None else finished[0][1])
 
-    def _attempted(self, jobs: Sequence[CpuJob], work: Callable[[], T]) -> T | None:
-        """What the network's ``work`` on some jobs gives, charged to their streams.
-
-        None where the network failed.
-        """
-        started = thread_time()
-        try:
-            with torch.inference_mode():
+    def _attempted(self, job: CpuJob, work: Callable[[], T]) -> T | None:
+        """What the network's ``work`` on a job gives; None where the network failed."""
+        with job.stream.meter.stage("network"), torch.inference_mode():
+            try:
                 return work()
-        except RuntimeError as error:
-            for job in jobs:
+            except RuntimeError as error:
                 job.stream.failed(network_failure(error))
-            return None
-        finally:
-            spent = (thread_time() - started) / len(jobs)
-            for job in jobs:
-                job.stream.meter.charge("network", spent)
+                return None
 
     def _settle(self, job: CpuJob, output: Tensor | None) -> None:
         """Hands out a job's frame, made of the network's output; None: there is none."""

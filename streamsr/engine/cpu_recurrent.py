@@ -5,13 +5,10 @@ once the window before it has left its memory: two frames of one stream are in f
 the same, and the threads are free for other streams meanwhile.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 
-from torch import Tensor
-
 from streamsr.engine.cpu import CpuEngine, CpuJob
-from streamsr.networks.chain import ChainLink
 from streamsr.networks.contract import Memory
 
 __all__ = ["CpuRecurrentEngine"]
@@ -20,18 +17,15 @@ __all__ = ["CpuRecurrentEngine"]
 class CpuRecurrentEngine(CpuEngine):
     """A loaded recurrent model; its windows run in ``pool``, each in two parts."""
 
-    def run(self, jobs: Sequence[CpuJob]) -> None:
-        """Does one part of each job's window; the second settles the job's future."""
-        for job in jobs:
-            assert job.window is not None  # every window of a recurrent network has a link
-            assert job.window.link is not None
-            if job.window.link.is_aligned:
-                self._settle(job, self._attempted([job], job.window.link.advance))
-            else:
-                self._align(job, job.window.window, job.window.link)
-
-    def _align(self, job: CpuJob, window: Tensor, link: ChainLink) -> None:
-        self._attempted([job], lambda: link.align(window))
+    def run(self, job: CpuJob) -> None:
+        """Does one part of a job's window; the second settles the job's future."""
+        assert job.window is not None
+        window, link = job.window.window, job.window.link
+        assert link is not None  # every window of a recurrent network has one
+        if link.is_aligned:
+            self._settle(job, self._attempted(job, link.advance))
+            return
+        self._attempted(job, lambda: link.align(window))
         if link.is_aligned:
             link.before.add_done_callback(self._continuing(job))
         else:

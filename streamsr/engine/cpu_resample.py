@@ -1,6 +1,5 @@
 """The CPU engine of models that are a filter: a frame's planes are resized as they are."""
 
-from collections.abc import Sequence
 from concurrent.futures import Future
 
 from streamsr.core.events import Emit
@@ -22,18 +21,17 @@ class CpuResampleEngine(CpuEngine):
     ) -> EngineStream:
         return ResampleStream(self, name, meter, emit, beside)
 
-    def run(self, jobs: Sequence[CpuJob]) -> None:
-        """Resizes frames, and settles every job's future."""
+    def run(self, job: CpuJob) -> None:
+        """Resizes a job's frame, and settles its future."""
         network = self.model.network
         assert isinstance(network, Resample)
-        for job in jobs:
-            with job.stream.meter.stage("network"):
-                upscaled = enlarge_frame(job.frame, network.scale, network.kernel)
-            job.upscaled.set_result(upscaled)
+        with job.stream.meter.stage("network"):
+            upscaled = enlarge_frame(job.frame, network.scale, network.kernel)
+        job.upscaled.set_result(upscaled)
 
 
 class ResampleStream(EngineStream):
-    """One stream through the engine: no frame has to do with another."""
+    """One stream through the engine: no frame has to do with another, and none is pending."""
 
     _engine: CpuResampleEngine
 
@@ -42,7 +40,7 @@ class ResampleStream(EngineStream):
         return self._take(frame)
 
     def flush(self) -> list[Future[Frame]]:
-        """Returns nothing: no frame is ever pending."""
+        """Returns nothing."""
         return []
 
     def _take(self, frame: Frame) -> list[Future[Frame]]:

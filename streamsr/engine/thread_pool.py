@@ -13,23 +13,19 @@ T = TypeVar("T")
 
 
 class ThreadPool(Generic[T]):
-    """``workers`` threads, each with one batch at a time in ``run``, which must not raise.
+    """``workers`` threads, each with one item at a time in ``run``, which must not raise.
 
-    Leaving its context ends the threads, what is in flight finished; what still waits is given
-    to ``abandon``.
+    An item is a batch of its own: two in one thread would leave another thread idle. Leaving the
+    context ends the threads, what is in flight finished; what still waits goes to ``abandon``.
     """
 
     def __init__(
-        self,
-        workers: int,
-        scheduler: Scheduler[tuple[Hashable, T]],
-        run: Callable[[list[T]], None],
-        abandon: Callable[[T], None],
+        self, workers: int, run: Callable[[T], None], abandon: Callable[[T], None]
     ) -> None:
         self.workers = workers
-        self._scheduler = scheduler
         self._run = run
         self._abandon = abandon
+        self._scheduler: Scheduler[tuple[Hashable, T]] = Scheduler(max_batch=1, max_wait_s=0.0)
         self._closed = False
         self._changed = threading.Condition()
         self._threads = [
@@ -45,15 +41,12 @@ class ThreadPool(Generic[T]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def submit(self, stream: Hashable, group: Hashable, item: T) -> None:
-        """Queues an item. Items of one group may run as one batch.
-
-        Raises RuntimeError once the pool is closed.
-        """
+    def submit(self, stream: Hashable, item: T) -> None:
+        """Queues an item of a stream. Raises RuntimeError once the pool is closed."""
         with self._changed:
             if self._closed:
                 raise RuntimeError("the engine is closed")
-            self._scheduler.add(stream, group, (stream, item), monotonic())
+            self._scheduler.add(stream, None, (stream, item), monotonic())
             self._changed.notify()
 
     def close(self) -> None:
@@ -68,25 +61,20 @@ class ThreadPool(Generic[T]):
                 self._abandon(item)
 
     def _work(self) -> None:
-        while (batch := self._next()) is not None:
+        while (taken := self._next()) is not None:
+            stream, item = taken
             began_s = monotonic()
-            self._run([item for _, item in batch])
-            spent_s = (monotonic() - began_s) / len(batch)
+            self._run(item)
             with self._changed:
-                for stream, _ in batch:
-                    self._scheduler.done(stream, spent_s)
+                self._scheduler.done(stream, monotonic() - began_s)
                 self._changed.notify()  # a stream that took long may go again
 
-    def _next(self) -> list[tuple[Hashable, T]] | None:
-        """Waits for the next batch; None once the pool is closed."""
+    def _next(self) -> tuple[Hashable, T] | None:
+        """Waits for the next item; None once the pool is closed."""
         with self._changed:
             while not self._closed:
-                now_s = monotonic()
-                if batch := self._scheduler.take(now_s, self.workers):
-                    for stream, _ in batch:
-                        self._scheduler.begun(stream)
-                    return batch
-                due_s = self._scheduler.due_s()
-                late = due_s is None or due_s <= now_s  # then it waits for a stream that takes long
-                self._changed.wait(None if late or due_s is None else due_s - now_s)
+                for stream, item in self._scheduler.take(monotonic(), self.workers):
+                    self._scheduler.begun(stream)
+                    return stream, item
+                self._changed.wait()
         return None

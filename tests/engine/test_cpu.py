@@ -16,7 +16,6 @@ from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.engine.base import Engine, EngineStream
 from streamsr.engine.colour import network_input, network_output
-from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.engines import Engines
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import resize
@@ -260,25 +259,6 @@ def test_streams_of_one_engine_do_not_mix(network: Toy) -> None:
         levels = [{int(f.result(30).planes[0][0, 0]) for f in ours} for ours in futures]
     assert levels == [{60}, {160}]
     assert all(len(set(window)) == 1 for window in network.levels)
-
-
-def test_windows_of_several_streams_run_as_one_batch() -> None:
-    network = Toy()
-    sizes: list[int] = []
-    network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
-    with cpu_pool(1, max_batch=4, max_wait_s=0.2) as pool:
-        engine = CpuEngine(SlidingWindow(network, facts()), CPU, pool)
-        streams = [Bench(engine).stream for _ in range(4)]
-        futures: list[list[Future[Frame]]] = [[] for _ in streams]
-        for n in range(6):
-            for number, stream in enumerate(streams):
-                futures[number] += stream.push(flat(60 + 10 * number, n))
-        for number, stream in enumerate(streams):
-            futures[number] += stream.flush()
-        levels = [[int(f.result(30).planes[0][0, 0]) for f in ours] for ours in futures]
-    assert levels == [[60 + 10 * number] * 6 for number in range(4)]
-    assert max(sizes) == 4
-    assert sum(sizes) == 24
 
 
 def test_a_fault_in_a_network_reaches_its_stream_and_no_other() -> None:

@@ -1,4 +1,4 @@
-"""The engine's threads: every item run once, together where they may be, and an orderly end."""
+"""The engine's threads: every item run once, side by side, and an orderly end."""
 
 import threading
 from collections.abc import Iterator
@@ -6,72 +6,68 @@ from contextlib import contextmanager
 
 import pytest
 
-from streamsr.engine.scheduler import Scheduler
 from streamsr.engine.thread_pool import ThreadPool
 
 
 class Gate:
-    """Runs batches once it is opened, and remembers them."""
+    """Runs items once it is opened, and remembers them."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
         self.begun = threading.Semaphore(0)
-        self.batches: list[list[str]] = []
+        self.items: list[str] = []
         self.abandoned: list[str] = []
 
-    def run(self, batch: list[str]) -> None:
+    def run(self, item: str) -> None:
         self.begun.release()
         assert self.open.wait(10)
-        self.batches.append(batch)
+        self.items.append(item)
 
 
 @contextmanager
-def pool_of(
-    workers: int, max_batch: int, max_wait_s: float = 0
-) -> Iterator[tuple[ThreadPool[str], Gate]]:
+def pool_of(workers: int) -> Iterator[tuple[ThreadPool[str], Gate]]:
     gate = Gate()
-    batcher: Scheduler[str] = Scheduler(max_batch, max_wait_s)
-    with ThreadPool(workers, batcher, gate.run, gate.abandoned.append) as pool:
+    with ThreadPool(workers, gate.run, gate.abandoned.append) as pool:
         yield pool, gate
         gate.open.set()
 
 
-def test_what_waits_while_all_threads_work_becomes_a_batch() -> None:
-    with pool_of(1, 4) as (pool, gate):
-        pool.submit("a", "x", "a1")
+def test_every_item_runs_once_and_the_streams_take_their_turns() -> None:
+    with pool_of(1) as (pool, gate):
+        pool.submit("a", "a1")
         assert gate.begun.acquire(timeout=10)
-        for stream in "bcd":
-            pool.submit(stream, "x", f"{stream}1")
+        for stream, item in (("a", "a2"), ("a", "a3"), ("b", "b1")):
+            pool.submit(stream, item)
         gate.open.set()
-        assert gate.begun.acquire(timeout=10)
-    assert gate.batches == [["a1"], ["b1", "c1", "d1"]]
+        for _ in range(3):
+            assert gate.begun.acquire(timeout=10)
+    assert gate.items == ["a1", "b1", "a2", "a3"]
 
 
 def test_threads_work_side_by_side() -> None:
-    with pool_of(2, 1) as (pool, gate):
-        pool.submit("a", "x", "a1")
-        pool.submit("b", "x", "b1")
+    with pool_of(2) as (pool, gate):
+        pool.submit("a", "a1")
+        pool.submit("b", "b1")
         for _ in range(2):
             assert gate.begun.acquire(timeout=10)
 
 
-def test_patience_ends_without_another_item() -> None:
-    with pool_of(1, 8, max_wait_s=0.05) as (pool, gate):
-        gate.open.set()
-        pool.submit("a", "x", "a1")
-        assert gate.begun.acquire(timeout=10)
-    assert gate.batches == [["a1"]]
+def submit_until_closed(pool: ThreadPool[str]) -> None:
+    while True:
+        pool.submit("a", "a3")
 
 
 def test_leaving_abandons_what_still_waits() -> None:
-    with pool_of(1, 1, max_wait_s=60) as (pool, gate):
-        gate.open.set()
-        pool.submit("a", "x", "a1")
-        assert gate.begun.acquire(timeout=10), "a full batch is due at once"
     gate = Gate()
-    pool = ThreadPool(1, Scheduler[str](8, 60), gate.run, gate.abandoned.append)
-    pool.submit("a", "x", "a1")
-    pool.close()
-    assert (gate.batches, gate.abandoned) == ([], ["a1"])
+    pool = ThreadPool(1, gate.run, gate.abandoned.append)
+    for item in ("a1", "a2"):
+        pool.submit("a", item)
+    assert gate.begun.acquire(timeout=10)
+    closing = threading.Thread(target=pool.close)
+    closing.start()
     with pytest.raises(RuntimeError, match="closed"):
-        pool.submit("a", "x", "a2")
+        submit_until_closed(pool)
+    gate.open.set()
+    closing.join(10)
+    assert gate.items == ["a1"]
+    assert {"a2"} <= set(gate.abandoned) <= {"a2", "a3"}
