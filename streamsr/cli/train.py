@@ -17,6 +17,7 @@ from streamsr.cli.terminal import print_result, progress_bar, say
 from streamsr.core.config import load
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, OutputError
+from streamsr.train.chart import check_charts, scatter_chart
 from streamsr.train.files import clip_paths, still_paths, target_paths
 from streamsr.train.results import Degradation, Evaluation, evaluation_tables, markdown
 from streamsr.train.settings import TrainSettings
@@ -116,6 +117,8 @@ def evaluate(
     find(model, folders)
     others = [find(name, folders) for name in against or ()]
     target_paths(target)
+    if report is not None:
+        check_charts()
     import torch
 
     from streamsr.train.evaluation import evaluate
@@ -241,8 +244,6 @@ def _check_training(settings: TrainSettings) -> None:
 
 
 def _write_report(result: Evaluation, folder: Path) -> None:
-    from streamsr.train.chart import scatter_chart
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "eval.md").write_text(markdown(result), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import KW_ONLY, dataclass
 from typing import Self
 
 import numpy as np
@@ -21,37 +22,31 @@ FLICKER_DEPTH = 0.1  # of the light, at most
 FLICKER_FRAMES = (2.0, 32.0)  # of one period
 
 
+@dataclass
 class Crops:
     """Random crops of random clips, flipped and transposed; the same for the same seed and step.
 
-    A window never crosses a scene cut.
+    A window never crosses a scene cut. Raises InputError where no clip is long and large enough.
     """
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        *,
-        side: int,
-        window: int,
-        batch: int,
-        seed: int,
-        scale: int,
-        shrink: tuple[float, float] = (1.0, 1.0),
-        flicker: float = 0.0,
-    ) -> None:
-        self.side = side  # HR pixels, a multiple of the scale
-        self.window = window
-        self.batch = batch
-        self.seed = seed
-        self.scale = scale
-        self.shrink = shrink
-        self.flicker = flicker  # share of the crops
-        long = [c for c in clips if len(c.pixels) >= window and min(c.pixels.shape[2:]) >= side]
-        starts = [_starts(clip, window) for clip in long]
-        self._starts = [s for s in starts if len(s)]
-        self.clips = [clip for clip, s in zip(long, starts, strict=True) if len(s)]
+    clips: Sequence[Clip]  # those that are too short or too small are left out
+    _: KW_ONLY
+    side: int  # HR pixels, a multiple of the scale
+    window: int
+    batch: int
+    seed: int
+    scale: int
+    shrink: tuple[float, float] = (1.0, 1.0)
+    flicker: float = 0.0  # share of the crops
+
+    def __post_init__(self) -> None:
+        starts = [(clip, _starts(clip, self.window, self.side)) for clip in self.clips]
+        self.clips = [clip for clip, s in starts if s]
+        self._starts = [s for _, s in starts if s]
         if not self.clips:
-            raise InputError(f"no clip holds {window} frames of {side}x{side} pixels")
+            raise InputError(
+                f"no clip holds {self.window} frames of {self.side}x{self.side} pixels"
+            )
         # roots, so that long clips do not drown short ones
         sizes = np.array([clip.weight * clip.pixels.size**0.5 for clip in self.clips])
         self._share = sizes / sizes.sum()
@@ -151,8 +146,10 @@ def _lit(frames: Tensor, light: Tensor | None) -> Tensor:
     return black + (frames - black) * light
 
 
-def _starts(clip: Clip, window: int) -> list[int]:
+def _starts(clip: Clip, window: int, side: int) -> list[int]:
     """The frames that a window may start with: none of its frames but the first is after a cut."""
+    if len(clip.pixels) < window or min(clip.pixels.shape[2:]) < side:
+        return []
     starts = np.ones(len(clip.pixels) - window + 1, bool)
     if window > 1:
         detector = CutDetector()

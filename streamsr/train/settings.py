@@ -37,7 +37,7 @@ Span = Annotated[tuple[float, float], AfterValidator(_rising)]
 
 
 class DegradeSettings(Settings):
-    """``[data.degrade]``: what each value is drawn from, anew for every coding of a clip."""
+    """``[data.degrade]``: what each value is drawn from, again for every coding of a clip."""
 
     codings: int = Field(default=8, ge=1, le=64)  # of each clip, made once and kept in the cache
     still_codings: int = Field(default=2, ge=1, le=64)  # of each still

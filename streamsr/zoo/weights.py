@@ -12,14 +12,9 @@ from torch import nn
 
 from streamsr.core.errors import ModelError
 
-__all__ = ["digest", "read_weights", "write_weights"]
+__all__ = ["read_weights", "write_weights"]
 
 MAX_HEADER_BYTES = 8 * 1024 * 1024
-
-
-def digest(path: Path) -> str:
-    """Returns the SHA-256 of a file, in hex."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_weights(path: Path, sha256: str, network: nn.Module) -> None:
@@ -54,5 +49,6 @@ def write_weights(path: Path, network: nn.Module) -> str:
         name: tensor.detach().to("cpu", torch.float32).contiguous()
         for name, tensor in network.state_dict().items()
     }
-    path.write_bytes(format_safetensors(tensors))
-    return digest(path)
+    data = format_safetensors(tensors)
+    path.write_bytes(data)
+    return hashlib.sha256(data).hexdigest()

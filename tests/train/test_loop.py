@@ -102,7 +102,7 @@ def check_resumed(whole: TrainSettings, parts: TrainSettings, stop: int, begun: 
 @pytest.mark.parametrize("stop", [8, 11, 15])
 def test_a_run_goes_on_to_the_bit(clips: Path, tmp_path: Path, precision: str, stop: int) -> None:
     """16 steps in one go are 8 and 8, also where it stopped some steps after a checkpoint."""
-    changes = {"precision": precision, "steps": 16, "save_every": 8, "valid_every": 4}
+    changes = {"precision": precision, "steps": 16, "save_every": 8, "valid_every": 8}
     whole, parts = (settings(clips, tmp_path, name=n, **changes) for n in ("whole", "parts"))
     check_resumed(whole, parts, stop, 8)
 
@@ -237,7 +237,7 @@ def test_stills_are_long_enough_or_refused(clips: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_may_start_from_a_model(clips: Path, tmp_path: Path) -> None:
-    first = Trainer(settings(clips, tmp_path, name="first", steps=60)).run(ignore)
+    first = Trainer(settings(clips, tmp_path, name="first", steps=30, valid_every=30)).run(ignore)
     again = settings(clips, tmp_path, name="again", steps=1, init=str(first), learning_rate=1e-9)
     Trainer(again).run(ignore)
     reached = logged(tmp_path / "runs" / "first")[-1]["gain_db"]
@@ -308,20 +308,20 @@ def test_other_settings_are_not_gone_on_with(
 
 def test_it_learns_and_says_so(clips: Path, tmp_path: Path) -> None:
     seen: list[Progress] = []
-    trainer = Trainer(settings(clips, tmp_path, steps=120, valid_every=40))
+    trainer = Trainer(settings(clips, tmp_path, steps=90, valid_every=30))
     trainer.run(seen.append)
-    assert [p.step for p in seen] == list(range(1, 121))
+    assert [p.step for p in seen] == list(range(1, 91))
     losses = [p.loss for p in seen]
     assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
     measured = [p for p in seen if p.psnr is not None]
-    assert [p.step for p in measured] == [40, 80, 120]
+    assert [p.step for p in measured] == [30, 60, 90]
     assert measured[-1].gain is not None
     assert measured[-1].gain > 0.8  # dB over bicubic, on a clip it never saw
     lines = logged(tmp_path / "runs" / "tiny")
-    assert [line["step"] for line in lines] == [40, 80, 120]
+    assert [line["step"] for line in lines] == [30, 60, 90]
     assert [line["psnr_db"] for line in lines] == [p.psnr for p in measured]
     assert [line["gain_db"] for line in lines] == [p.gain for p in measured]
-    assert lines[0]["loss"] == pytest.approx(sum(losses[:39]) / 39, rel=0.1)
+    assert lines[0]["loss"] == pytest.approx(sum(losses[:29]) / 29, rel=0.1)
     assert 0 < lines[-1]["learning_rate"] < 1e-6 < lines[0]["learning_rate"]  # a cosine to its end
 
 
