@@ -40,7 +40,6 @@ class Writing:
         self._encoder: VideoEncoder | None = None
 
     def frame(self, frame: Frame) -> None:
-        opened = self._encoder is not None
         settings = EncoderSettings(gop_s=0.2)
         self._encoder = self._encoder or VideoEncoder(settings, frame, RATE, self._aspect)
         for encoded in self._encoder.encode(frame):
@@ -52,9 +51,7 @@ class Writing:
                 self._encoder.time_base,
                 encoded.is_keyframe,
             )
-            if not opened:
-                self.writer.open(packet, RATE, self._info)
-            self.writer.video(packet)
+            self.writer.video(packet, self._info, (frame.width, frame.height))
 
 
 def silent(audio_codec: str = "") -> SourceInfo:

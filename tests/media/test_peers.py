@@ -29,7 +29,7 @@ from streamsr.core.frame import ColourTags
 
 CANARY = "p@ss/w%rd:#1"
 LOOP = 100  # numbers in the default clip
-TIMEOUT_S = 1.0  # PyAV takes up to twice as long
+TIMEOUT_S = 0.6  # PyAV takes up to twice as long
 
 Clip = Callable[..., Path]
 Camera = Callable[..., RtspCamera]
@@ -128,12 +128,12 @@ class TestRtspCamera:
         camera = rtsp_camera(clip(gop=LOOP))  # whoever waits for a keyframe waits 4 s
         asked = time.monotonic()
         with opened(camera.url, transport) as container:
-            seen = watch(container, 76)
+            seen = watch(container, 51)
             assert container.streams.video[0].codec_context.width == 320
         assert seen.times[0] - asked < 2  # 0.06 s on an idle machine
         assert set(seen.steps()) == {1}
-        assert seen.times[-1] - seen.times[0] == pytest.approx(3.0, abs=0.5)
-        assert seen.audio_packets == pytest.approx(3.0 * 48_000 / 1024, abs=20)
+        assert seen.times[-1] - seen.times[0] == pytest.approx(2.0, abs=0.4)
+        assert seen.audio_packets == pytest.approx(2.0 * 48_000 / 1024, abs=20)
 
     def test_time_stamps_go_on_where_the_clip_begins_again(
         self, rtsp_camera: Camera, clip: Clip
@@ -188,8 +188,8 @@ class TestRtspCamera:
 
     def test_loss_damages_and_disorder_does_not(self, rtsp_camera: Camera) -> None:
         with opened(rtsp_camera(loss=0.2).url, "udp") as container:
-            numbers = watch(container, 60).numbers
-        assert len({n for n in numbers if n is not None}) < 60
+            numbers = watch(container, 40).numbers
+        assert len({n for n in numbers if n is not None}) < 40
         with opened(rtsp_camera(disorder=0.1).url, "udp") as container:
             assert set(watch(container, 20).steps()) == {1}
 
