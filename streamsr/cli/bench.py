@@ -119,7 +119,5 @@ def _write_clip(path: Path, width: int, height: int, frames: int) -> None:
         for encoded in encoder.encode(frame):
             assert encoded.pts is not None
             packet = Packet(Track.OUTPUT, bytes(encoded), encoded.pts, TICKS, encoded.is_keyframe)
-            if number == 0:
-                writer.open(packet, rate, info)
-            writer.video(packet)
+            writer.video(packet, info, (width, height))
     writer.close()

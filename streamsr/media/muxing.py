@@ -8,7 +8,6 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -48,21 +47,10 @@ class FileWriter:
         self._copied = ""  # the codec of audio that is copied
         self._audio_pts = -1  # of the newest copied packet
 
-    def _open(self, keyframe: Packet, info: SourceInfo) -> Container:
-        """Writes the header: ``keyframe`` is the first frame, with its SPS and PPS."""
-        suffix = self.path.suffix.lower()
-        with self._errors():
-            try:
-                self._container = Container(str(self.path), CONTAINERS[suffix])
-                self._container.add_video(keyframe, info.rate)
-                if info.audio_codec:
-                    self._add_audio(self._container, info, suffix)
-            except (av.FFmpegError, OSError):
-                self._discard()
-                raise
-
-    def video(self, packet: Packet) -> None:
-        """Writes a frame."""
+    def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
+        """Writes a frame; the first one, a keyframe, opens the file."""
+        if self._container is None:
+            self._open(packet, info)
         assert self._container is not None
         with self._errors():
             self._container.video(packet, packet.pts)
@@ -95,6 +83,18 @@ class FileWriter:
             self._container = None
             with self._errors():
                 container.close()
+
+    def _open(self, keyframe: Packet, info: SourceInfo) -> None:
+        suffix = self.path.suffix.lower()
+        with self._errors():
+            try:
+                self._container = Container(str(self.path), CONTAINERS[suffix])
+                self._container.add_video(keyframe, info.rate)
+                if info.audio_codec:
+                    self._add_audio(self._container, info, suffix)
+            except (av.FFmpegError, OSError):
+                self._discard()
+                raise
 
     def _add_audio(self, container: Container, info: SourceInfo, suffix: str) -> None:
         if info.audio is not None and _is_copied(info.audio, suffix):

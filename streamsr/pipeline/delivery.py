@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 from time import monotonic
 from typing import Protocol
@@ -40,10 +39,11 @@ class PacketSink(Protocol):
     def tracks(self) -> frozenset[Track]:
         """The video tracks that it wants now. What no sink wants is not encoded."""
 
-    def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
-        """Begins with the first keyframe of OUTPUT, which ``video`` is given as well."""
+    def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
+        """Takes a packet of frames of ``size``, width and height; the first one is a keyframe.
 
-    def video(self, packet: Packet) -> None: ...
+        ``info`` is what the source is now.
+        """
 
     def audio(self, audio: AudioFrame) -> None: ...
 
@@ -75,7 +75,6 @@ class Delivery:
         self._meter = meter
         self._frame_sinks = list(frame_sinks)
         self._packet_sinks = list(packet_sinks)
-        self._opened: list[PacketSink] = []
         self._tell = tell
         self._audio: Channel[AudioFrame] = Channel(audio_kept, Overflow.DROP_OLDEST)
         self._next_audio: AudioFrame | None = None  # out of the queue, before its time
@@ -154,24 +153,14 @@ class Delivery:
             self._encoders[track] = encoder
         with self._meter.stage(f"encode {track}"):
             encoded = encoder.encode(frame)
-        for packet in encoded:
-            assert packet.pts is not None
-            self._write(
-                Packet(track, bytes(packet), packet.pts, encoder.time_base, packet.is_keyframe),
-                info,
-            )
-
-    def _write(self, packet: Packet, info: SourceInfo) -> None:
-        def write(sink: PacketSink) -> None:
-            if packet.track == Track.OUTPUT and sink not in self._opened:
-                self._opened.append(sink)
-                sink.open(packet, info.rate, info)
-            sink.video(packet)
-
-        with self._meter.stage("write"):
-            for sink in list(self._packet_sinks):
-                if packet.track in sink.tracks:
-                    self._guarded(sink, partial(write, sink))
+        size = encoder.width, encoder.height
+        for coded in encoded:
+            assert coded.pts is not None
+            packet = Packet(track, bytes(coded), coded.pts, encoder.time_base, coded.is_keyframe)
+            with self._meter.stage("write"):
+                for sink in list(self._packet_sinks):
+                    if track in sink.tracks:
+                        self._guarded(sink, partial(sink.video, packet, info, size))
 
     def _release_audio(self, until_s: float) -> None:
         with self._meter.stage("audio"):
@@ -180,7 +169,7 @@ class Delivery:
                 if audio.time_s > until_s:
                     return
                 self._next_audio = None
-                for sink in list(self._opened):
+                for sink in list(self._packet_sinks):
                     self._guarded(sink, partial(sink.audio, audio))
 
     def _guarded(self, sink: Sink, act: Callable[[], None]) -> None:
@@ -189,7 +178,6 @@ class Delivery:
         except OutputError as error:
             self._frame_sinks = [s for s in self._frame_sinks if s is not sink]
             self._packet_sinks = [s for s in self._packet_sinks if s is not sink]
-            self._opened = [s for s in self._opened if s is not sink]
             with suppress(OutputError):  # it has failed already
                 sink.close()
             if not self._frame_sinks and not self._packet_sinks:

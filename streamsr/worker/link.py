@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from fractions import Fraction
 
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
@@ -59,17 +58,13 @@ class LinkSink:
         self._format: StreamFormat | None = None  # as it was sent last
         self._encoders: dict[Track, AudioEncoder] = {}
 
-    def describe(self, info: SourceInfo, width: int, height: int) -> None:
-        """Sends what the stream is, where that has changed; ``width`` x ``height`` upscaled."""
-        described = StreamFormat(self._key, info.rate, width, height, bool(info.audio_codec))
-        if described != self._format:
-            self._format = described
-            self._link.send(described)
-
-    def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None:
-        """Does nothing: packets need no header."""
-
-    def video(self, packet: Packet) -> None:
+    def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
+        """Sends a packet, and before it what the stream is where that has changed."""
+        if packet.track is Track.OUTPUT:
+            now = StreamFormat(self._key, info.rate, *size, audio=bool(info.audio_codec))
+            if now != self._format:
+                self._format = now
+                self._link.send(now)
         self._send(packet)
 
     def audio(self, audio: AudioFrame) -> None:

@@ -25,9 +25,8 @@ class Sink:
     def __init__(self) -> None:
         self.heard: list[float] = []
 
-    def open(self, keyframe: Packet, rate: Fraction, info: SourceInfo) -> None: ...
-
-    def video(self, packet: Packet) -> None: ...
+    def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
+        assert size == (64, 48)
 
     def audio(self, audio: AudioFrame) -> None:
         self.heard.append(audio.time_s)
