@@ -81,13 +81,11 @@ async def test_bars_keep_their_levels_and_tags(tmp_path: Path, matrix: int, full
         expected = [ycc(bar, matrix, full)[index] for bar in BARS]
         assert list(middles(plane)) == pytest.approx(expected, abs=1)
     await upscale(source, frames)
-    *_, picture = image_frames(frames)
+    *_, image = image_frames(frames)
     for channel in range(3):
         expected = [float(bar[channel]) for bar in BARS]
         rounding = 2.0  # the source's own levels are whole numbers, in three planes
-        assert list(middles(picture.planes[0][..., channel])) == pytest.approx(
-            expected, abs=rounding
-        )
+        assert list(middles(image.planes[0][..., channel])) == pytest.approx(expected, abs=rounding)
 
 
 async def test_untagged_video_is_tagged_as_players_guessed_it(tmp_path: Path) -> None:
