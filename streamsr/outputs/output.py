@@ -61,12 +61,15 @@ class Output(SupervisedProcess):
         self._broadcaster = broadcaster
         self._emit = emit
         self._give_up_s = give_up_s
+        live = isinstance(settings, PublishSettings)  # a disk wants what it missed
+        self._from_start = not live or give_up_s is not None  # that nothing is left out at first
         self._queue = PacketQueue(
             broadcaster,
             {Track.OUTPUT, Track.AAC} if self._audio else {Track.OUTPUT},
-            live=isinstance(settings, PublishSettings),  # a disk wants what it missed
+            live=live,
             replay=give_up_s is not None,
         )
+        self._ready = asyncio.Event()  # the process there is has sent its first message
         self._finishing = False  # the process there is was told that there are no more packets
         self._reached = False  # the server was up, or took all there was
         self._complete = False  # the newest process said that all was written
@@ -88,7 +91,8 @@ class Output(SupervisedProcess):
     async def run(self) -> None:
         """Writes until ``stop`` or the end of the stream, whatever a peer does."""
         self.state = OutputState.STARTING
-        self._queue.begin()
+        if self._from_start:
+            self._queue.begin()
         try:
             await super().run()
         finally:
@@ -117,6 +121,7 @@ class Output(SupervisedProcess):
         """Sends packets, as many as the process takes, until there are no more."""
         self._finishing = False
         self.send(self._target.start_message(self._stream))
+        await self._ready.wait()  # servers drop what was queued until then and comes all at once
         self._queue.begin()
         sent: OutputFormat | None = None
         try:
@@ -134,6 +139,7 @@ class Output(SupervisedProcess):
 
     def handle(self, message: Message) -> None:
         """Follows what the process says."""
+        self._ready.set()
         match message:
             case OutputProgress(state, taken):
                 self._queue.taken(taken)
@@ -159,6 +165,7 @@ class Output(SupervisedProcess):
             self._tell(Code.OUT_DOWN, message)
 
     def ended(self) -> None:
+        self._ready.clear()
         self._queue.end_process()
 
     def meant_to_end(self) -> bool:

@@ -9,8 +9,8 @@ from collections import deque
 from collections.abc import Collection
 from fractions import Fraction
 
-from streamsr.core.packet import Packet, Track
-from streamsr.ipc.broadcaster import Broadcaster, Subscription
+from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
+from streamsr.ipc.broadcaster import Broadcaster, EndOfStream, Subscription
 
 __all__ = ["IN_FLIGHT", "PacketQueue"]
 
@@ -35,6 +35,9 @@ class PacketQueue:
         self._replay = replay
         self._capacity = CAPACITY_OF_REPLAY if replay else CAPACITY
         self._subscription: Subscription | None = None
+        self._joined = False  # its first frame has come: what came before is no loss to live output
+        self._skipped = 0  # packets from before that
+        self._closed = False  # there is no more to come of the stream
         self._lost = 0  # packets of subscriptions and processes that have ended
         self._interrupted = False  # what is queued may begin anywhere
         self._again: deque[Packet] = deque()  # handed out before, and to be handed out again
@@ -48,12 +51,17 @@ class PacketQueue:
     @property
     def dropped(self) -> int:
         """Packets that were not delivered."""
-        return self._lost + (self._subscription.dropped if self._subscription else 0)
+        if self._subscription is None or not self._joined:
+            return self._lost
+        return self._lost + self._subscription.dropped - self._skipped
 
     def begin(self) -> None:
         """Begins with what the next process is to get."""
+        if self._closed:
+            return
         if self._subscription is None:
             self._subscription = self._broadcaster.subscribe(self._tracks, self._capacity)
+            self._joined, self._skipped = not self._live or self._replay, 0
         elif self._interrupted:
             self._broadcaster.request_keyframe()
         self._interrupted = False
@@ -63,12 +71,15 @@ class PacketQueue:
 
         Raises EndOfStream once there will be none.
         """
-        assert self._subscription is not None
+        if self._subscription is None:
+            raise EndOfStream
         if self._replay and self._handed_out and not self._paced:
             await self._until_behind_by(0)  # the server is open then
             self._paced, self._epoch_s = True, None
         await self._until_behind_by(IN_FLIGHT - 1)
         packet = self._again.popleft() if self._again else await self._subscription.receive()
+        if not self._joined and packet.track not in AUDIO_TRACKS:
+            self._joined, self._skipped = True, self._subscription.dropped
         if self._paced:
             try:
                 await self._due(packet.pts * packet.time_base)
@@ -105,14 +116,15 @@ class PacketQueue:
 
     def close(self) -> None:
         """Takes no more of the stream: what is queued is the last of it."""
+        self._closed = True
         if self._subscription is not None:
             self._broadcaster.unsubscribe(self._subscription)
 
     def end(self) -> None:
         """Leaves the stream, and counts what is still queued as lost."""
-        self.close()
         self._lost = self.dropped + len(self._again) + len(self._kept)
         if self._subscription is not None:
+            self._broadcaster.unsubscribe(self._subscription)
             self._lost += self._subscription.queued
         self._subscription = None
         self._again.clear()

@@ -97,6 +97,7 @@ async def test_peers_that_fail_disturb_no_other_output_and_are_reached_again(
         try:
             async with studio_outputs() as outputs:
                 recording = outputs.start(record(tmp_path))
+                await until(lambda: recording.state is OutputState.UP)
                 faults = {
                     key: Fault(
                         outputs.start(
@@ -114,7 +115,7 @@ async def test_peers_that_fail_disturb_no_other_output_and_are_reached_again(
                 )
                 never_up = [faults["mute"].output, faults["refused"].output]
                 up = [f.output for f in faults.values() if f.output not in never_up]
-                await until(lambda: all(o.state is OutputState.UP for o in [recording, *up]))
+                await until(lambda: all(output.state is OutputState.UP for output in up))
                 stalled.stall()
                 swallowing.black_hole()
                 frozen.freeze()

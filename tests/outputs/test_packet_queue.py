@@ -61,7 +61,7 @@ async def test_packets_come_in_order_until_the_end_of_the_stream() -> None:
 
 async def test_a_queue_that_was_full_goes_on_at_a_keyframe() -> None:
     stream = Stream()
-    queue = stream.queue()
+    queue = stream.queue(live=False)
     stream.send(CAPACITY)
     stream.send(5, keyframe=False)
     assert stream.asked == 2, "at the beginning, and because it was full"
@@ -92,8 +92,9 @@ async def test_a_live_output_goes_on_with_what_is_new() -> None:
     assert queue.dropped == 4, "two that the process had, two that were queued"
     stream.send(1)  # nobody wants it
     queue.begin()
+    stream.send(3, keyframe=False)  # what comes before a keyframe was not to be delivered
     stream.send(1)
-    assert await received(queue, 1) == [6]
+    assert await received(queue, 1) == [9]
     assert queue.dropped == 4
 
 
@@ -154,3 +155,14 @@ async def test_what_is_left_at_the_end_is_counted() -> None:
     stream.send(1)  # it is no part of it
     queue.end()
     assert queue.dropped == 5
+
+
+async def test_a_queue_that_was_closed_before_it_began_is_at_its_end() -> None:
+    stream = Stream()
+    queue = PacketQueue(stream.broadcaster, {Track.OUTPUT}, live=True, replay=False)
+    queue.close()
+    queue.begin()
+    stream.send(1)
+    with pytest.raises(EndOfStream):
+        await queue.receive()
+    assert (queue.dropped, len(stream.broadcaster)) == (0, 0)
