@@ -1,16 +1,16 @@
-"""The counter and the clock that are drawn on the built-in scene, and the reader of the counter."""
+"""The counter and the clock that are drawn on the built-in scene."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.core.frame import Plane
 
-__all__ = ["DIGITS", "burn_in", "read_counter"]
+__all__ = ["CELL", "DIGITS", "LEFT", "PAD", "bitmap", "burn_in"]
 
 DIGITS = 8
 """How many characters fit on a line."""
 
-_CELL = 7  # dots a character takes, either way, the gap to its right included
+CELL = 7  # dots a character takes, either way, the gap to its right included
 _FONT = """
     0 1e33333333331e 1 0c1c0c0c0c0c1e 2 1e3303060c183f 3 1e33030e03331e 4 060e1e363f0606
     5 3f303e0303331e 6 1e30303e33331e 7 3f03060c0c1818 8 1e33331e33331e 9 1e33331f03031e
@@ -21,54 +21,32 @@ _DOTS = _FONT.split()
 _ROWS = dict(zip(_DOTS[::2], map(bytes.fromhex, _DOTS[1::2]), strict=True)) | {" ": bytes(7)}
 
 
-def _bitmap(text: str) -> NDArray[np.bool_]:
-    """The dots of a line of text: (7, 7 * len(text)), each character's last column empty."""
-    rows = np.frombuffer(b"".join(_ROWS[c] for c in text), np.uint8).reshape(-1, _CELL).T
-    bits = rows[..., None] << 1 >> np.arange(_CELL - 1, -1, -1, dtype=np.uint8) & 1
-    return bits.reshape(_CELL, -1).astype(bool)
+def bitmap(text: str) -> NDArray[np.bool_]:
+    """Returns the dots of a line of text, (7, 7 * len(text)); a character's last column is empty."""
+    rows = np.frombuffer(b"".join(_ROWS[c] for c in text), np.uint8).reshape(-1, CELL).T
+    bits = rows[..., None] << 1 >> np.arange(CELL - 1, -1, -1, dtype=np.uint8) & 1
+    return bits.reshape(CELL, -1).astype(bool)
 
 
 # The counter's box, in dots: a dot is a pixel up to 359 lines, two from there on, and so on.
 _LINES_A_DOT = 180
-_LEFT, _PAD = 4, 3  # from the frame's corner to the box, from its edge to the characters
-_BOX = np.full((2 * _CELL + 2 + 2 * _PAD, _CELL * DIGITS + 10 + 2 * _PAD), 16, np.uint8)
-_LAMP = (slice(_PAD, -_PAD), slice(-_PAD - 8, -_PAD))
-_READABLE = "0123456789 "
-_TEMPLATES = _bitmap(_READABLE).reshape(_CELL, -1, _CELL).swapaxes(0, 1).astype(np.float32)
+LEFT, PAD = 4, 3  # from the frame's corner to the box, from its edge to the characters
+_BOX = np.full((2 * CELL + 2 + 2 * PAD, CELL * DIGITS + 10 + 2 * PAD), 16, np.uint8)
+_LAMP = (slice(PAD, -PAD), slice(-PAD - 8, -PAD))
 
 
 def burn_in(planes: tuple[Plane, Plane, Plane], lines: tuple[str, str], glow: float) -> None:
     """Writes two lines of up to DIGITS characters on black, and a lamp ``glow`` (0..1) bright.
 
-    ``planes`` are those of 4:2:0, of even sizes; what has no room is cut off.
+    ``planes`` are those of 4:2:0; what has no room is cut off.
     """
     dot = max(planes[0].shape[0] // _LINES_A_DOT, 1)
     box = _BOX.copy()
-    for row, line in zip((_PAD, _PAD + _CELL + 2), lines, strict=True):
-        box[row : row + _CELL, _PAD : _PAD + _CELL * DIGITS][_bitmap(line.ljust(DIGITS))] = 235
+    for row, line in zip((PAD, PAD + CELL + 2), lines, strict=True):
+        box[row : row + CELL, PAD : PAD + CELL * DIGITS][bitmap(line.ljust(DIGITS))] = 235
     box[_LAMP] = round(16 + 219 * glow)
     box = box.repeat(dot, 0).repeat(dot, 1)
     for plane, size in zip(planes, (1, 2, 2), strict=True):
-        rows, columns = (slice(_LEFT * dot // size, (_LEFT * dot + n) // size) for n in box.shape)
+        rows, columns = (slice(LEFT * dot // size, (LEFT * dot + n) // size) for n in box.shape)
         target = plane[rows, columns]
         target[...] = box[: target.shape[0], : target.shape[1]] if size == 1 else 128
-
-
-def read_counter(luma: Plane) -> int | None:
-    """Returns the number burnt into a frame of the scene, or into one enlarged by a whole factor.
-
-    ``luma`` is (h, w) uint8 of limited range. None where no counter is legible.
-    """
-    best, allowed = None, 0.3  # the share of a character's dots that may be wrong
-    for dot in range(1, min(luma.shape[0] // 26, luma.shape[1] // 76) + 1):
-        height, width = _PAD + _CELL, _PAD + _CELL * DIGITS
-        box = luma[_LEFT * dot :, _LEFT * dot :][: height * dot, : width * dot]
-        dots = (box.reshape(height, dot, width, dot).mean((1, 3)) - 16) / 219
-        edge = max(dots[: _PAD - 1].mean(), dots[:, : _PAD - 1].mean())
-        cells = dots[_PAD:, _PAD:].reshape(_CELL, DIGITS, _CELL).swapaxes(0, 1)
-        wrong = np.abs(cells[:, None] - _TEMPLATES).mean((2, 3))
-        text = "".join(_READABLE[k] for k in wrong.argmin(1)).rstrip()
-        worst = max(float(wrong.min(1).max()), float(edge))
-        if worst < allowed and len(text) >= 6 and text.isdigit():
-            best, allowed = int(text), worst
-    return best

@@ -40,10 +40,6 @@ class VideoEncoder:
         self._last: int | None = None
 
     @property
-    def size(self) -> str:
-        return f"{self.width}x{self.height}"
-
-    @property
     def time_base(self) -> Fraction:
         """The unit of the packets' pts, in seconds."""
         return self.context.time_base

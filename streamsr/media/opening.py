@@ -22,7 +22,7 @@ def open_source(
     live: bool | None = None,
     give_up_s: float | None = None,
 ) -> Source:
-    """Make the source that ``url`` names; see ``streamsr.core.settings.InputSettings``.
+    """Returns the source that ``url`` names; see ``streamsr.core.settings.InputSettings``.
 
     Raises InputError where there is no such file, or streamsr does not speak the scheme.
     """

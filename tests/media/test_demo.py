@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
+from peers.counter import read_counter
 
 from streamsr.core.frame import ColourTags, Frame, Plane
-from streamsr.media.counter import read_counter
 from streamsr.media.demo import AUDIO_RATE, Scene
 from streamsr.media.pixels import planes_of, to_av
 

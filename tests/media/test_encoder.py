@@ -72,7 +72,7 @@ def test_a_packet_leaves_with_its_frame() -> None:
         packets.append(packet)
     assert encoder.flush() == []
     assert encoder.time_base == TICK
-    assert encoder.size == "128x72"
+    assert (encoder.width, encoder.height) == (128, 72)
     assert [read_number(planes_of(p)[0]) for p in decoded(packets)] == list(range(6))
 
 
@@ -200,5 +200,5 @@ def test_a_size_that_h264_has_not_is_an_output_error() -> None:
 
 def test_an_odd_size_loses_its_last_row_and_column() -> None:
     encoder = encoder_of(flat((100, 128, 128), size=(49, 65), tags=TAGS[0]))
-    assert encoder.size == "64x48"
+    assert (encoder.width, encoder.height) == (64, 48)
     assert encoder.encode(flat((100, 128, 128), size=(49, 65), tags=TAGS[0]))
