@@ -22,7 +22,7 @@ _ROWS = dict(zip(_DOTS[::2], map(bytes.fromhex, _DOTS[1::2]), strict=True)) | {"
 
 
 def bitmap(text: str) -> NDArray[np.bool_]:
-    """Returns the dots of a line of text, (7, 7 * len(text)); a character's last column is empty."""
+    """Returns the dots of a line of text, (7, 7 * len(text)); each seventh column is empty."""
     rows = np.frombuffer(b"".join(_ROWS[c] for c in text), np.uint8).reshape(-1, CELL).T
     bits = rows[..., None] << 1 >> np.arange(CELL - 1, -1, -1, dtype=np.uint8) & 1
     return bits.reshape(CELL, -1).astype(bool)
