@@ -1,6 +1,7 @@
 """The training loop: it learns, goes on to the bit where it stopped, and leaves a model behind."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,20 @@ def test_a_run_leaves_images_of_itself(clips: Path, tmp_path: Path) -> None:
     assert read_image(folder / "crops.png").width == 3 * (80 + 6)
     lines = logged(folder)
     assert all(line["worst_db"] <= line["gain_db"] for line in lines)
+
+
+def test_a_run_goes_on_without_charts_where_matplotlib_is_missing(
+    clips: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    Trainer(settings(clips, tmp_path, steps=2)).run(ignore)
+    folder = tmp_path / "runs" / "tiny"
+    assert (folder / "crops.png").exists()
+    assert not (folder / "curves.png").exists()
+    assert "curves.png is not drawn: charts need matplotlib" in caplog.text
 
 
 def test_a_steady_output_costs_less(clips: Path, tmp_path: Path) -> None:
