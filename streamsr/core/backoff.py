@@ -26,7 +26,7 @@ class Backoff:
         return delay * self._random.uniform(0.75, 1.0)
 
     def succeeded(self) -> None:
-        """Start from the first delay again."""
+        """Starts from the first delay again."""
         self._tries = 0
 
 
@@ -36,10 +36,10 @@ async def keep_trying(
     stopping: asyncio.Event,
     failed: Callable[[str, float], None],
 ) -> None:
-    """Run ``attempt`` until it returns None or ``stopping`` is set.
+    """Runs ``attempt`` until it returns None or ``stopping`` is set.
 
     What it returns otherwise is why it failed: ``failed`` is told that and the seconds until the
-    next try. Whoever succeeds calls ``backoff.succeeded()``. Raises what ``attempt`` raises.
+    next try. Success is told by ``backoff.succeeded()``. Raises what ``attempt`` raises.
     """
     while not stopping.is_set():
         reason = await attempt()

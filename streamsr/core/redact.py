@@ -19,7 +19,7 @@ _secrets: set[str] = set()
 
 
 def redact(text: object) -> str:
-    """Give ``text`` without user names and passwords of URLs and without any protected word."""
+    """Returns ``text`` without user names and passwords of URLs and without any protected word."""
     clean = str(text)
     for secret in sorted(_secrets, key=len, reverse=True):
         if secret in clean:
@@ -29,7 +29,7 @@ def redact(text: object) -> str:
 
 
 def protect(url: str) -> None:
-    """Remember the secrets of ``url``, however they may be spelt, so that redact() removes them."""
+    """Remembers the secrets of ``url`` in every spelling, so that redact() removes them."""
     _, separator, rest = url.partition("://")
     userinfo, at, _ = (rest if separator else url).rpartition("@")
     values = [match.group("value") for match in _WHOLE_QUERY.finditer(url)]
@@ -43,7 +43,7 @@ def protect(url: str) -> None:
 
 
 def protect_word(word: str) -> None:
-    """Remember a secret, however it may be spelt; under 4 characters it would blank too much."""
+    """Remembers a secret, however it may be spelt; under 4 characters it would blank too much."""
     _secrets.update(w for w in _spellings(word) if len(w) >= 4)
 
 

@@ -206,7 +206,7 @@ class NodeSettings(Settings):
 
 
 def _refuse_shared(streams: Sequence[StreamSettings]) -> None:
-    """Raise ValueError where two outputs would write over each other; recordings never do."""
+    """Raises ValueError where two outputs would write over each other; recordings never do."""
     owners: dict[tuple[str, str], str] = {}
     for stream in streams:
         for output in _outputs(stream):

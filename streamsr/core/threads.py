@@ -9,9 +9,9 @@ __all__ = ["in_thread"]
 
 
 def in_thread(name: str, function: Callable[[], None]) -> asyncio.Future[None]:
-    """Start ``function`` in a daemon thread; the future ends as it does.
+    """Starts ``function`` in a daemon thread; the future ends as it does.
 
-    Cancelling the future does not end the thread: whoever starts it must have a way to tell it.
+    Cancelling the future does not end the thread: its caller must have a way to tell it.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()

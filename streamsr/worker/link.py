@@ -20,7 +20,8 @@ CODECS = {Track.OPUS: "libopus", Track.AAC: "aac"}
 class Link:
     """Sends messages; any thread may call it, the event loop writes."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, unsent_bytes: int = UNSENT_BYTES) -> None:
+        self._unsent_bytes = unsent_bytes
         self._writer = writer
         self._loop = asyncio.get_running_loop()
         self._dropped: Counter[tuple[str, Track]] = Counter()  # since the track last got through
@@ -37,7 +38,7 @@ class Link:
 
     def _write_packet(self, key: str, packet: Packet, dropped: Callable[[int], None]) -> None:
         track = key, packet.track
-        full = self._writer.transport.get_write_buffer_size() > UNSENT_BYTES
+        full = self._writer.transport.get_write_buffer_size() > self._unsent_bytes
         if full or (track in self._dropped and not packet.keyframe):
             self._dropped[track] += 1
             return

@@ -1,10 +1,11 @@
 """Delays between tries."""
 
+import asyncio
 from random import Random
 
 import pytest
 
-from streamsr.core.backoff import Backoff
+from streamsr.core.backoff import Backoff, keep_trying
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -30,3 +31,36 @@ def test_a_success_starts_anew() -> None:
 def test_two_that_failed_together_do_not_come_back_together() -> None:
     one, other = Backoff(random=Random(3)), Backoff(random=Random(4))
     assert [one.next_s() for _ in range(4)] != [other.next_s() for _ in range(4)]
+
+
+async def test_what_fails_is_tried_again_until_it_succeeds() -> None:
+    outcomes = iter(["refused", "refused", None])
+    failures: list[tuple[str, float]] = []
+
+    async def attempt() -> str | None:
+        return next(outcomes)
+
+    backoff = Backoff(0.001, 0.002)
+    await keep_trying(attempt, backoff, asyncio.Event(), lambda *f: failures.append(f))
+    assert [reason for reason, _ in failures] == ["refused", "refused"]
+    assert all(0 < delay_s <= 0.002 for _, delay_s in failures)
+
+
+async def test_a_stop_ends_the_pause_between_tries() -> None:
+    stopping = asyncio.Event()
+
+    async def attempt() -> str | None:
+        return "refused"
+
+    async with asyncio.timeout(5):
+        await keep_trying(attempt, Backoff(60.0, 60.0), stopping, lambda *f: stopping.set())
+
+
+async def test_nothing_is_tried_once_it_is_to_stop() -> None:
+    stopping = asyncio.Event()
+    stopping.set()
+
+    async def attempt() -> str | None:
+        raise AssertionError("tried")
+
+    await keep_trying(attempt, Backoff(), stopping, lambda *f: None)
