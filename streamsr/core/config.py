@@ -35,7 +35,7 @@ __all__ = [
 
 
 class Settings(BaseModel):
-    """A frozen group of settings; keys are exact, and values are not bent to fit."""
+    """A frozen group of settings; keys are exact, and values are not converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -50,7 +50,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}://")
 
 
 def load(path: Path, kind: type[S], overrides: Iterable[str] = ()) -> S:
-    """Read a TOML file into ``kind``, ``overrides`` ("a.b=value") laid over it.
+    """Reads a TOML file into ``kind``, ``overrides`` ("a.b=value") laid over it.
 
     Raises ConfigError naming the file, the key, what it got and what is allowed.
     """
@@ -64,7 +64,7 @@ def load(path: Path, kind: type[S], overrides: Iterable[str] = ()) -> S:
 
 
 def dump(settings: Settings, path: Path) -> None:
-    """Write a TOML file that ``load`` reads, whole or not at all. Raises OSError, ValueError."""
+    """Writes a TOML file that ``load`` reads, whole or not at all. Raises OSError, ValueError."""
     text = tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True)).encode()
     partial = path.with_suffix(".partial")
     partial.write_bytes(text)
@@ -72,7 +72,7 @@ def dump(settings: Settings, path: Path) -> None:
 
 
 def parse(data: dict[str, Any], kind: type[S], where: str) -> S:
-    """Check ``data`` against ``kind``. Raises ConfigError with one line a fault.
+    """Checks ``data`` against ``kind``. Raises ConfigError with one line a fault.
 
     It goes through JSON because pydantic's strictness then knows what a file cannot hold: a path
     or a choice comes as a string and a tuple as a list, but "5" is no number and 1 is not true.
@@ -89,7 +89,7 @@ def parse(data: dict[str, Any], kind: type[S], where: str) -> S:
 
 
 def with_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """Lay each "a.b=value" over ``data``; a value is TOML, or else a plain string."""
+    """Lays each "a.b=value" over ``data``; a value is TOML, or else a plain string."""
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
@@ -122,7 +122,7 @@ def _with_new_names(data: Any, kind: type[BaseModel], path: str) -> Any:
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """Say what ``word`` may have meant: " (did you mean 'x'?)", or nothing."""
+    """Returns what ``word`` may have meant: " (did you mean 'x'?)", or nothing."""
     close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
@@ -202,7 +202,7 @@ def _group_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _filled_in(url: str) -> str:
-    """Put the environment's values, percent-encoded, in the place of each ``${NAME}``."""
+    """Puts the environment's values, percent-encoded, in the place of each ``${NAME}``."""
 
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
@@ -214,7 +214,7 @@ def _filled_in(url: str) -> str:
 
 
 def _printable(value: str) -> str:
-    """Refuse what no address, name or path has, and what would break lines of logs and requests."""
+    """Refuses what no address, name or path has, and what would break a log's or request's lines."""
     odd = next((letter for letter in value if ord(letter) < 32 or ord(letter) == 127), None)
     if odd is not None:
         raise ValueError(f"allowed is text without control characters, got {ord(odd):#04x} in it")
@@ -224,7 +224,7 @@ def _printable(value: str) -> str:
 
 
 def _short(path: str) -> str:
-    """Refuse what no file can be called."""
+    """Refuses what no file can be called."""
     longest = max(len(part.encode()) for part in path.split("/"))
     if longest > MAX_PART:
         raise ValueError(f"allowed are {MAX_PART} bytes in a file's name, got {longest}")
@@ -232,7 +232,7 @@ def _short(path: str) -> str:
 
 
 def _address(url: str) -> str:
-    """Refuse what cannot be taken apart. It may be a path: without a scheme all goes."""
+    """Refuses what cannot be parsed. It may be a path: without a scheme everything can."""
     try:
         urlsplit(url)
     except ValueError:  # its own message quotes the password
@@ -243,7 +243,7 @@ def _address(url: str) -> str:
     return url
 
 
-# What texts may be that are used as what they are; whether there is such a file, nobody asks here.
+# What a text may be; whether there is such a file is not asked here.
 Text = Annotated[str, AfterValidator(_printable)]
 Name = Annotated[Text, Field(min_length=1), AfterValidator(_short)]
 FilePath = Annotated[Path, AfterValidator(lambda path: Path(_short(_printable(str(path)))))]

@@ -190,8 +190,8 @@ def test_a_hang_up_is_no_end_while_a_node_starts(tmp_path: Path, started: "Start
 
     def handled(process_id: int) -> int:
         status = Path(f"/proc/{process_id}/status").read_text()
-        lines = [line.split() for line in status.splitlines()]
-        masks = [mask for name, mask, *_ in lines if name in ("SigIgn:", "SigCgt:")]
+        fields = dict(line.split(":") for line in status.splitlines())
+        masks = [fields["SigIgn"], fields["SigCgt"]]
         return sum(int(mask, 16) for mask in masks) & 1 << signal.SIGHUP - 1
 
     args = ["run", "demo-node.toml", "--seconds", 1]
