@@ -214,7 +214,7 @@ def _filled_in(url: str) -> str:
 
 
 def _printable(value: str) -> str:
-    """Refuses what no address, name or path has, and what would break a log's or request's lines."""
+    """Refuses what no address, name or path has, and what would break the lines of a log."""
     odd = next((letter for letter in value if ord(letter) < 32 or ord(letter) == 127), None)
     if odd is not None:
         raise ValueError(f"allowed is text without control characters, got {ord(odd):#04x} in it")
