@@ -39,8 +39,8 @@ def host_device() -> Iterator[MakeDevice]:
 
         def make(seed: int | None = None) -> HostDevice:
             random = Random(seed)
-            tarry_s = None if seed is None else lambda: random.uniform(0, 0.002)
-            device = HostDevice(tarry_s=tarry_s)
+            delay_s = None if seed is None else lambda: random.uniform(0, 0.002)
+            device = HostDevice(delay_s=delay_s)
             stack.callback(device.close)
             return device
 

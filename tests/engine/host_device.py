@@ -1,11 +1,13 @@
 """A device made of CPU tensors, for the engine that is otherwise CUDA's.
 
-Its streams run at once, or, with ``tarry_s``, each in a thread of its own that tarries so long
-before every piece of work: then work overlaps as on a GPU, and what is missing a wait reads what
-is not there yet. Memory comes poisoned, and what a graph gives is spoilt by the next one.
+Its streams run at once, or, with ``delay_s``, each in a thread of its own that waits so long
+before every piece of work: then work overlaps as on a GPU, and an operation that lacks a
+dependency reads what is not there yet. Memory comes poisoned, and the next graph spoils what one
+gave.
 """
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from itertools import chain
 from queue import SimpleQueue
@@ -41,11 +43,11 @@ class HostEvent:
 class HostStream:
     """Work in order. A failure shows later, where an event is waited for: as on a GPU."""
 
-    def __init__(self, device: "HostDevice", tarry_s: Callable[[], float] | None) -> None:
+    def __init__(self, device: "HostDevice", delay_s: Callable[[], float] | None) -> None:
         self._device = device
-        self._tarry_s = tarry_s
+        self._delay_s = delay_s
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
-        if tarry_s is not None:
+        if delay_s is not None:
             threading.Thread(target=self._run, daemon=True).start()
 
     def wait_event(self, event: DeviceEvent) -> None:
@@ -67,16 +69,16 @@ class HostStream:
         self._queue.put(None)
 
     def _ask(self, work: Callable[[], object]) -> None:
-        if self._tarry_s is None:
+        if self._delay_s is None:
             work()
         else:
             self._queue.put(work)
 
     def _do(self, work: Callable[[], None]) -> None:
-        if self._tarry_s is None:
+        if self._delay_s is None:
             work()
             return
-        sleep(self._tarry_s())
+        sleep(self._delay_s())
         try:
             work()
         except Exception as error:
@@ -91,35 +93,44 @@ class HostDevice:
     place = torch.device("cpu")
 
     def __init__(
-        self, *, tarry_s: Callable[[], float] | None = None, launch: Launch | None = None
+        self, *, delay_s: Callable[[], float] | None = None, launch: Launch | None = None
     ) -> None:
         self.failure: Exception | None = None
         self.waited: set[str] = set()  # names of the threads that waited for an event
         self.allocations = 0
         self.graphs = 0
         self.capacity = 1 << 40  # bytes: more at once is out of memory
-        self._tarry_s = tarry_s
+        self._delay_s = delay_s
         self._launch = launch
         self._streams: list[HostStream] = []
+        self._allocated: list[weakref.ref[Tensor]] = []
         self._given: list[tuple[Tensor, ...]] = []  # by each graph
 
     def stream(self) -> DeviceStream:
-        self._streams.append(HostStream(self, self._tarry_s))
+        self._streams.append(HostStream(self, self._delay_s))
         return self._streams[-1]
 
     def event(self) -> DeviceEvent:
         return HostEvent(self)
 
     def pinned(self, size: int) -> Tensor:
-        self.allocations += 1
-        return torch.full((size,), POISON, dtype=torch.uint8)
+        return self._kept(torch.full((size,), POISON, dtype=torch.uint8))
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        self.allocations += 1
         if torch.Size(shape).numel() * dtype.itemsize > self.capacity:
             raise torch.OutOfMemoryError("there is not so much memory")
         poison = float("nan") if dtype.is_floating_point else POISON
-        return torch.full(tuple(shape), poison, dtype=dtype)
+        return self._kept(torch.full(tuple(shape), poison, dtype=dtype))
+
+    @property
+    def in_use(self) -> int:
+        """How many allocations have not been freed."""
+        return sum(reference() is not None for reference in self._allocated)
+
+    def _kept(self, memory: Tensor) -> Tensor:
+        self.allocations += 1
+        self._allocated.append(weakref.ref(memory))
+        return memory
 
     def graph(self, forward: Forward) -> Forward:
         self.graphs += 1

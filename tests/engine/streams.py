@@ -101,7 +101,7 @@ def centre_model(network: nn.Module, window: int = 3) -> SlidingWindow:
 class Counting(RecurrentNetwork[Tensor]):
     """Gives the newest frame, doubled, and a level brighter for each frame before it in its chain.
 
-    Where it remembers another frame than the one before in the window, the picture is brighter by
+    Where it remembers another frame than the one before in the window, the image is brighter by
     their difference. Levels of 200 and above are not finite to it.
     """
 
@@ -124,8 +124,8 @@ class Counting(RecurrentNetwork[Tensor]):
         (before, frame), (count, last) = aligned.unbind(1), memory
         frame = frame.masked_fill(frame >= 200 * self.level, float("nan"))
         many = count[:, None, None]
-        picture = frame + many * self.level + (last - before).abs() * (many > 0)
-        return picture[:, None], (count + 1, frame)
+        image = frame + many * self.level + (last - before).abs() * (many > 0)
+        return image[:, None], (count + 1, frame)
 
 
 def counting_model(network: nn.Module) -> SlidingWindow:

@@ -1,4 +1,4 @@
-"""A stream beside another, as a self-check is, costs that one its turns and nothing else."""
+"""A stream beside another, as a self-check is, is charged to that one and costs it nothing else."""
 
 import threading
 from dataclasses import replace
@@ -32,7 +32,7 @@ class Slow(nn.Module):
         if level == 60:
             threading.Event().wait(1.5 * LONG_S)
         elif level == 70:
-            self.both.wait(3)
+            self.both.wait(2)
         return x[:, 0].repeat_interleave(2, 2).repeat_interleave(2, 3)
 
 
@@ -43,7 +43,7 @@ def small() -> Frame:
 
 
 @pytest.mark.parametrize("beside", [True, False])
-def test_no_thread_is_left_to_it(beside: bool) -> None:
+def test_no_thread_is_left_to_a_stream_beside_another(beside: bool) -> None:
     model = SlidingWindow(Slow(), Facts(2, 1, 0, Colour.LUMA))
     with cpu_pool(2) as pool:
         engine = CpuEngine(model, torch.device("cpu"), pool)
@@ -59,7 +59,7 @@ def test_no_thread_is_left_to_it(beside: bool) -> None:
         assert model.network.both.broken != beside, "another camera is left one of the threads"
 
 
-def test_no_window_waits_for_it(host_device: MakeDevice) -> None:
+def test_no_window_waits_for_a_stream_beside_another(host_device: MakeDevice) -> None:
     with CudaEngine(centre_model(Centre(), 1), host_device(), max_wait_s=20.0) as engine:
         stream = engine.stream("cam", Meter(), lambda event: None)
         check = engine.stream("check", Meter(), lambda event: None, beside=stream)

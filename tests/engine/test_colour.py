@@ -44,7 +44,7 @@ def decoded(levels: Array, matrix: int, full: bool) -> Array:
 
 
 def bars(matrix: int, full: bool, siting: int = 1) -> tuple[Frame, NDArray[np.uint8]]:
-    """A 4:2:0 picture of flat vertical bars, and the (bars, 3) levels in them."""
+    """A 4:2:0 image of flat vertical bars, and the (bars, 3) levels in them."""
     levels = np.clip(np.rint(encoded(BARS, matrix, full)), 0, 255).astype(np.uint8)
     rows = np.repeat(levels, BAR_PX, axis=0)
     luma = np.tile(rows[:, 0], (16, 1))
@@ -143,12 +143,12 @@ def rgb_frame(height: int = 15, width: int = 22) -> Frame:
 def test_rgb_under_a_bicubic_luma_network_is_bicubic() -> None:
     frame = rgb_frame()
     output = resize(network_input(frame, Colour.LUMA, CPU), 4)
-    (picture,) = network_output(output, frame, Colour.LUMA, 4)
+    (image,) = network_output(output, frame, Colour.LUMA, 4)
     plain = resize(torch.from_numpy(frame.planes[0]).double().permute(2, 0, 1), 4)
     expected = plain.round().clamp(0, 255).permute(1, 2, 0).numpy()
-    assert picture.shape == (60, 88, 3)
-    assert np.abs(picture - expected).max() <= 1
-    assert (picture == expected).mean() > 0.99
+    assert image.shape == (60, 88, 3)
+    assert np.abs(image - expected).max() <= 1
+    assert (image == expected).mean() > 0.99
 
 
 def test_rgb_changes_by_what_the_luma_network_adds() -> None:
@@ -156,14 +156,14 @@ def test_rgb_changes_by_what_the_luma_network_adds() -> None:
     grey = np.full((8, 8, 3), 100, np.uint8)
     frame = Frame((grey,), ColourTags(0, 1, 13, True), 0, Fraction(1, 25))
     output = resize(network_input(frame, Colour.LUMA, CPU), 2) + 5 / 255
-    (picture,) = network_output(output, frame, Colour.LUMA, 2)
-    assert np.unique(picture).tolist() == [round(100 + 5 * 255 / 219)]
+    (image,) = network_output(output, frame, Colour.LUMA, 2)
+    assert np.unique(image).tolist() == [round(100 + 5 * 255 / 219)]
 
 
 def test_rgb_under_an_rgb_network_is_what_it_gives() -> None:
     frame = rgb_frame()
-    (picture,) = network_output(network_input(frame, Colour.RGB, CPU), frame, Colour.RGB, 1)
-    np.testing.assert_array_equal(picture, frame.planes[0])
+    (image,) = network_output(network_input(frame, Colour.RGB, CPU), frame, Colour.RGB, 1)
+    np.testing.assert_array_equal(image, frame.planes[0])
 
 
 def test_luma_of_rgb_is_matlabs() -> None:

@@ -1,4 +1,4 @@
-"""The engine: every frame once and in order, nothing fused across a break, failures survived."""
+"""The engine: every frame once, in order; no window across a discontinuity; failures survived."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -191,7 +191,7 @@ def test_no_window_reaches_across_a_change_of_size(bench: Bench, network: Toy) -
     assert all(any(set(window) <= span for span in spans) for window in network.levels)
 
 
-def test_a_window_of_one_frame_keeps_its_latency_at_a_break(network: Toy) -> None:
+def test_a_window_of_one_frame_keeps_its_latency_at_a_discontinuity(network: Toy) -> None:
     with running(SlidingWindow(network, facts(window=1))) as engine:
         stream = Bench(engine).stream
         frames = [flat(90, n, discontinuous=n == 2) for n in range(4)]
@@ -200,11 +200,11 @@ def test_a_window_of_one_frame_keeps_its_latency_at_a_break(network: Toy) -> Non
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("colour", list(Colour))
-def test_values_that_are_not_finite_become_plain_scaling(bad: float, colour: Colour) -> None:
+def test_values_that_are_not_finite_become_bicubic(bad: float, colour: Colour) -> None:
     network = Broken()
     network.bad = bad
     frames = [flat(level, n) for n, level in enumerate((90, 91, 220, 93))]
-    frames[2].planes[0][4:9, 7:20] = 30  # so that plain scaling is not doubled pixels
+    frames[2].planes[0][4:9, 7:20] = 30  # so that bicubic is not doubled pixels
     with running(SlidingWindow(network, facts(window=1, colour=colour))) as engine:
         bench = Bench(engine)
         upscaled = bench.run(frames)

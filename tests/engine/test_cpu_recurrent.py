@@ -1,4 +1,4 @@
-"""Recurrent networks on the CPU engine: in order, two frames at once, afresh where they must be."""
+"""Recurrent networks on the CPU engine: in order, two frames at once, resets where due."""
 
 import gc
 import threading
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from fractions import Fraction
-from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -29,19 +28,20 @@ WAIT_S = 30.0
 
 
 class Counter(RecurrentNetwork[Tensor]):
-    """Gives flat pictures: 16 levels and one for each frame since the chain began."""
+    """Makes flat frames: 16 levels and one for each frame since the chain began."""
 
     def __init__(self) -> None:
         super().__init__()
         self.hold = threading.Event()  # what a level of 50 waits for before it advances
-        self.aligned: list[int] = []
+        self.second_aligned = threading.Event()  # a level of 65 was
 
     def fresh(self, batch: int, height: int, width: int) -> Memory:
         return (torch.zeros(batch, 1, 1, 1),)
 
     def align(self, window: Tensor) -> Tensor:
         level = round(float(window[0, -1].mean()) * 255)
-        self.aligned.append(level)
+        if level == 65:
+            self.second_aligned.set()
         if level == 240:
             raise LookupError("a fault of ours")
         if level == 230:
@@ -108,10 +108,8 @@ def test_a_frame_is_aligned_while_the_one_before_it_runs(network: Counter) -> No
         if engine.workers < 2:
             pytest.skip("this machine has one core")
         bench = Bench(engine)
-        bench.push(50, 60)
-        deadline_s = monotonic() + WAIT_S
-        while 60 not in network.aligned and monotonic() < deadline_s:
-            sleep(0.01)
+        bench.push(50, 65)
+        assert network.second_aligned.wait(WAIT_S)
         assert not any(future.done() for future in bench.futures)
         network.hold.set()
         assert bench.counts() == [1, 2]
@@ -158,13 +156,13 @@ def test_a_failure_costs_one_frame_and_the_memory(
         bench.push(60, 60, level, 60, 60)
         counts = bench.counts()
     assert counts[:2] == [1, 2]
-    assert counts[2] + 16 == level  # scaled plainly
+    assert counts[2] + 16 == level  # resized by a filter
     assert counts[3:] == [1, 2]
     assert [event.code for event in bench.events] == [Code.SR_FAILED]
     assert reason in bench.events[0].message
 
 
-def test_closing_ends_what_waits_for_its_turn(network: Counter) -> None:
+def test_closing_ends_what_still_waits(network: Counter) -> None:
     """With one thread: of what is aligned, and waits for a window that will never be run, too."""
     pool = cpu_pool(1)
     bench = Bench(CpuRecurrentEngine(model(network), CPU, pool))

@@ -79,7 +79,7 @@ def test_kernels_do_what_torch_does(cuda: torch.device, colour: Colour, dtype: t
 @pytest.mark.cuda
 @pytest.mark.parametrize("graphs", [True, False])
 @pytest.mark.parametrize("name", MODELS)
-def test_pictures_are_the_cpus_within_a_level(cuda: torch.device, name: str, graphs: bool) -> None:
+def test_frames_are_the_cpus_within_a_level(cuda: torch.device, name: str, graphs: bool) -> None:
     for tags in TAGS:
         frames = clip(12, (37, 61), tags)
         expected = of_cpu(MODELS[name](), frames)
@@ -133,7 +133,7 @@ def test_a_recurrent_network_is_captured(
 @pytest.mark.cuda
 @pytest.mark.parametrize("graphs", [True, False])
 def test_recurrent_streams_keep_to_their_own_memory(cuda: torch.device, graphs: bool) -> None:
-    """Together in batches; across a cut, a picture that is not finite, and changes of size."""
+    """Together in batches; across a cut, a frame that is not finite, and changes of size."""
     changing = [flat(60, n, discontinuous=n == 4, size=(18 + 2 * (n > 7), 32)) for n in range(12)]
     clips = [
         changing,
@@ -151,8 +151,8 @@ def test_recurrent_streams_keep_to_their_own_memory(cuda: torch.device, graphs: 
         made = [[future.result(60) for future in stream] for stream in zip(*futures, strict=True)]
     assert max(network.batches) > 1
     assert [bench.meter["failed"] for bench in benches] == [0, 1, 0]
-    for frames, pictures in zip(clips, made, strict=True):
-        assert_same(pictures, of_cpu(counting_model(Counting()), frames))
+    for frames, upscaled in zip(clips, made, strict=True):
+        assert_same(upscaled, of_cpu(counting_model(Counting()), frames))
 
 
 @pytest.mark.cuda
@@ -191,7 +191,7 @@ def test_a_network_that_cannot_be_captured_runs_eagerly(
 
 @pytest.mark.cuda
 def test_a_memory_too_small_is_survived(cuda: torch.device) -> None:
-    """Room for one window of the large picture at most: batches shrink, or frames are plain."""
+    """Memory for one window of the large frame at most: batches shrink, or frames are bicubic."""
     frames = clip(6, (400, 640), TAGS[0])
     _, total = torch.cuda.mem_get_info(cuda)
     torch.cuda.empty_cache()

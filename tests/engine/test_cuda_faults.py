@@ -1,4 +1,4 @@
-"""CUDA's engine where the network or the device fails: plain frames, or a clean end."""
+"""CUDA's engine where the network or the device fails: resized frames, or a clean end."""
 
 from collections.abc import Callable
 
@@ -28,9 +28,9 @@ class Spoilt(Centre):
 
     def forward(self, x: Tensor) -> Tensor:
         output = super().forward(x)
-        for picture in output:
-            if picture.amax() >= 200 / 255:
-                self.spoil(picture)
+        for frame in output:
+            if frame.amax() >= 200 / 255:
+                self.spoil(frame)
         return output
 
 
@@ -48,8 +48,8 @@ class Hungry(Centre):
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_not_finite_is_enlarge_frame(host_device: MakeDevice, value: float) -> None:
-    network = Spoilt(lambda picture: picture[:, 1, 1].fill_(value).sum())
+def test_an_output_not_finite_becomes_bicubic(host_device: MakeDevice, value: float) -> None:
+    network = Spoilt(lambda output: output[:, 1, 1].fill_(value).sum())
     frames = [flat(level, n) for n, level in enumerate((90, 91, 220, 93))]
     frames[2].planes[0][4:9, 7:20] = 30
     with CudaEngine(centre_model(network, 1), host_device(0)) as engine:
@@ -61,8 +61,8 @@ def test_what_is_not_finite_is_enlarge_frame(host_device: MakeDevice, value: flo
     assert bench.meter["failed"] == 1
 
 
-def test_what_the_network_fails_of_is_enlarge_frame(host_device: MakeDevice) -> None:
-    def fail(picture: Tensor) -> None:
+def test_a_frame_that_the_network_fails_on_becomes_bicubic(host_device: MakeDevice) -> None:
+    def fail(output: Tensor) -> None:
         raise RuntimeError("cuDNN is unwell\nand says so at length")
 
     frames = [flat(level, n) for n, level in enumerate((90, 91, 220, 93, 94, 95))]
@@ -95,7 +95,7 @@ def test_a_full_memory_halves_the_batch(
     assert f"at most {1 if most == 1 else 2} windows run as one batch" in caplog.text
 
 
-def test_a_memory_too_small_for_one_window_scales_plainly(host_device: MakeDevice) -> None:
+def test_a_memory_too_small_for_one_window_gives_bicubic(host_device: MakeDevice) -> None:
     frames = [flat(90 + n, n) for n in range(5)]
     with CudaEngine(centre_model(Hungry(0)), host_device()) as engine:
         bench = Bench(engine)
@@ -151,7 +151,7 @@ def test_a_memory_too_small_for_a_stream_is_tried_again(host_device: MakeDevice)
     assert "the device's memory is full" in bench.events[0].message
 
 
-def lost(picture: Tensor) -> None:
+def lost(output: Tensor) -> None:
     raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
 

@@ -36,7 +36,7 @@ class Piling:
         network.register_forward_pre_hook(self._hold)
 
     def push(self, benches: list[Bench], clips: list[list[Frame]]) -> list[list[Frame]]:
-        """The first stream's first frame alone, then all the others in turn; what comes of it."""
+        """The first stream's first frame alone, then all the others by rows; what comes of it."""
         done: list[list[Future[Frame]]] = [[] for _ in benches]
         for number in range(len(clips[0])):
             for bench, frames, futures in zip(benches, clips, done, strict=True):
@@ -71,7 +71,7 @@ def test_each_frame_sees_what_the_one_before_left(engine: CudaEngine, network: C
 
 
 @pytest.mark.parametrize("delays", [None, 4])
-def test_streams_in_turn_do_not_see_each_others_memory(
+def test_streams_one_after_the_other_do_not_see_each_others_memory(
     host_device: MakeDevice, delays: int | None
 ) -> None:
     """The second stream begins when the first has a memory, and changes row as that ends."""
@@ -89,7 +89,7 @@ def test_streams_in_turn_do_not_see_each_others_memory(
     assert max(network.batches) == 2
 
 
-def test_windows_of_one_stream_run_in_turn_those_of_several_together(
+def test_windows_of_one_stream_run_in_order_those_of_several_together(
     engine: CudaEngine, network: Counting
 ) -> None:
     clips = [[flat(60 + 40 * b + 2 * n, n) for n in range(5)] for b in range(2)]
@@ -97,7 +97,7 @@ def test_windows_of_one_stream_run_in_turn_those_of_several_together(
     assert [levels(frames) for frames in made] == [
         [60 + 40 * b + 3 * n for n in range(5)] for b in range(2)
     ]
-    assert max(network.batches) == 2  # of the 8 that the batcher gave together
+    assert max(network.batches) == 2  # of the 8 that the scheduler gave together
     assert network.batches.count(2) >= 4
 
 
@@ -160,7 +160,7 @@ class Raising(Counting):
 
 
 @pytest.mark.parametrize("error", [RuntimeError("unwell"), torch.OutOfMemoryError("full")])
-def test_a_window_that_the_network_fails_of_ends_its_chain(
+def test_a_window_that_the_network_fails_on_ends_its_chain(
     host_device: MakeDevice, error: RuntimeError
 ) -> None:
     frames = [flat(level, n) for n, level in enumerate((60, 60, 220, 220, 220, 60, 60))]
@@ -200,11 +200,11 @@ def test_a_full_memory_halves_the_batch_and_loses_no_chain(
     assert network.batches.count(count) == 3  # the capture's, and those before memory was short
 
 
-FRAME = 18 * 32 * 4  # bytes that a network reads of one; it remembers a picture of four times that
+FRAME = 18 * 32 * 4  # bytes that a network reads of one; it remembers an output of four times that
 
 
 def test_a_memory_too_small_for_the_memories_of_a_batch(host_device: MakeDevice) -> None:
-    """There is room for the windows of four streams, and for the pictures of two."""
+    """There is memory for the windows of four streams, and for the outputs of two."""
     device, network = host_device(), Counting()
     with CudaEngine(counting_model(network), device, max_wait_s=20.0, max_batch=4) as engine:
         benches = [Bench(engine) for _ in range(4)]
@@ -215,14 +215,15 @@ def test_a_memory_too_small_for_the_memories_of_a_batch(host_device: MakeDevice)
     assert set(network.batches) == {2}
 
 
-def test_a_chain_begins_anew_where_there_was_no_memory_for_a_window(
+def test_a_chain_starts_again_where_there_was_no_memory_for_a_window(
     host_device: MakeDevice,
 ) -> None:
     device = host_device()
     with CudaEngine(counting_model(Counting()), device) as engine:
         bench = Bench(engine)
         made = bench.run([flat(60, n) for n in range(2)])
-        engine._compute._replays.clear()  # as where four other sizes came
+        for height in (8, 10, 12, 14):  # its windows' memory is freed for that of four other sizes
+            Bench(engine).run([flat(60, 0, size=(height, 16))])
         device.capacity = FRAME
         made += results(bench.stream.push(flat(60, 2)))
         device.capacity = 1 << 40
@@ -251,7 +252,9 @@ def test_what_a_network_in_half_precision_remembers_stays_whole(host_device: Mak
     """Its windows are float16, and hold a level to an eighth at best."""
     network = Counting()
     network.register_parameter("weight", nn.Parameter(torch.ones(1).half(), requires_grad=False))
+    read: set[torch.dtype] = set()
+    network.register_forward_pre_hook(lambda _, given: read.add(given[0].dtype))
     with CudaEngine(counting_model(network), host_device()) as engine:
-        assert engine._compute.pixels == torch.float16
         made = Bench(engine).run([flat(60, n) for n in range(100)])
+    assert read == {torch.float16}
     assert levels(made) == [60 + n for n in range(100)]

@@ -33,7 +33,7 @@ def inputs(
 
 
 def bilinear(plane: Tensor, y: float, x: float) -> float:
-    """The definition: zeros outside, and a sample counts only within a pixel of the picture."""
+    """The definition: zeros outside, and a sample counts only within a pixel of the image."""
     h, w = plane.shape
     if not (-1 < y < h and -1 < x < w):
         return 0.0
@@ -74,7 +74,7 @@ def test_any_channels_and_groups(channels: int, out: int, groups: int) -> None:
     torch.testing.assert_close(modulated_deform_conv2d(*tensors), by_definition(*tensors))
 
 
-def test_the_picture_ends_one_pixel_outside() -> None:
+def test_the_image_ends_one_pixel_outside() -> None:
     x = torch.ones(1, 1, 3, 3)
     weight = torch.zeros(1, 1, 3, 3)
     weight[0, 0, 1, 1] = 1

@@ -28,7 +28,7 @@ def _seed() -> None:
 
 
 def made(**options: Any) -> EDVR:
-    """A tiny network whose parameters are all random, and whose offsets leave the picture."""
+    """A tiny network whose parameters are all random, and whose offsets leave the image."""
     network = EDVR(**{**TINY, **options}).requires_grad_(False)
     for name, parameter in network.named_parameters():
         spread = 5.0 if "conv_offset" in name else 1.0
@@ -246,7 +246,7 @@ def test_is_the_network_of_the_table(options: dict[str, Any]) -> None:
     twin = Twin(network, options.get("deformable_groups", TINY["deformable_groups"]))
     with watch_offsets(network) as reach:
         out = network(x)
-    assert max(mean.max() for mean in reach) > 2  # of pictures 2 to 12 pixels wide: they leave it
+    assert max(mean.max() for mean in reach) > 2  # of images 2 to 12 pixels wide: they leave it
     expected = twin(x, network.center_frame_idx, network.hr_in)
     assert out.shape == (2, 3, 32, 48)
     assert (expected - x.mean()).abs().max() > 0.1

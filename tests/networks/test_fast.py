@@ -95,7 +95,7 @@ def test_without_its_last_layer_it_is_bicubic(
 
 
 def test_fresh_it_is_near_bicubic_and_has_gradients() -> None:
-    """A run starts where plain scaling is, and every layer learns from the first step."""
+    """A run starts where bicubic is, and every layer learns from the first step."""
     torch.manual_seed(7)
     made, x = Fast(features=8, layers=4), frames((12, 12))
     output = made(x)
@@ -106,7 +106,7 @@ def test_fresh_it_is_near_bicubic_and_has_gradients() -> None:
 
 
 def test_the_skip_is_exact_where_training_runs_in_half_precision() -> None:
-    """Rounded, its weights would not sum to 1, and training would make up for it for ever."""
+    """Rounded, its weights would not sum to 1, and training would make up for it."""
     network = Fast(features=8, layers=3, scale=4)
     network.body[-1].weight.data.zero_()
     frame = torch.rand(1, 1, 1, 12, 16, generator=torch.Generator().manual_seed(0))
@@ -115,7 +115,7 @@ def test_the_skip_is_exact_where_training_runs_in_half_precision() -> None:
     torch.testing.assert_close(output, resize(frame[:, 0], 4))
 
 
-def test_a_window_gives_the_picture_of_its_reference() -> None:
+def test_a_window_gives_the_image_of_its_reference() -> None:
     frames = torch.rand(1, 3, 1, 12, 16, generator=torch.Generator().manual_seed(0))
     for lookahead in range(3):
         network = Fast(features=8, layers=3, window=3, lookahead=lookahead)
@@ -125,7 +125,7 @@ def test_a_window_gives_the_picture_of_its_reference() -> None:
         Fast(window=3, lookahead=3)
 
 
-def test_the_mean_of_a_picture_is_kept() -> None:
+def test_the_mean_of_a_image_is_kept() -> None:
     frame = torch.rand(2, 1, 1, 12, 16, generator=torch.Generator().manual_seed(0))
     plain = resize(frame[:, 0], 4).mean((1, 2, 3))
     for keep in (False, True):

@@ -82,7 +82,7 @@ def test_it_is_near_to_the_floats() -> None:
     assert 0 < error.pow(2).mean() < exact.var() / 1000
 
 
-def test_a_picture_is_the_same_beside_others() -> None:
+def test_a_image_is_the_same_beside_others() -> None:
     convs, x = convolutions(), luma((18, 32), 5)
     made = Int8Convolutions(convs)
     together = made(x)
@@ -125,7 +125,7 @@ def test_one_network_serves_many_threads() -> None:
 
 @pytest.mark.parametrize("name", ["fast-small", "fast-camera"])
 def test_a_shipped_model_loses_little(name: str) -> None:
-    """Of its own PSNR, on pictures that it has not seen: the built-in camera's scene."""
+    """Of its own PSNR, on images that it has not seen: the built-in camera's scene."""
     scene = Scene(1280, 720)
     exact, quantised = (made(name) for _ in range(2))
     quantised.quantise()
@@ -149,5 +149,5 @@ def made(name: str) -> Fast:
     return network.requires_grad_(False)
 
 
-def psnr(picture: Tensor, truth: Tensor) -> Tensor:
-    return -10 * torch.log10(((picture.clamp(0, 255) - truth) / 255).square().mean())
+def psnr(image: Tensor, truth: Tensor) -> Tensor:
+    return -10 * torch.log10(((image.clamp(0, 255) - truth) / 255).square().mean())
