@@ -1,47 +1,39 @@
 """Messages between processes as bytes, in one form for all of them.
 
-A message is its length (4 bytes, big endian), a byte for its class, and its fields as JSON. Packets
-are hundreds a second: their fields are a fixed head and the data as it is.
+A message is its length (4 bytes, big endian), a byte for its class, and its fields as MessagePack,
+which holds a packet's data as it is.
 """
 
-from __future__ import annotations  # asyncio is for its types alone
-
-import struct
 from fractions import Fraction
 from functools import cache
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+import msgspec
 
 from streamsr.core.errors import StreamsrError
-from streamsr.core.packet import Packet, Track
-from streamsr.ipc.messages import Message, OutputPacket, StreamPacket
+from streamsr.ipc.messages import Message
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # an output's process, which starts again often, has no asyncio
     from asyncio import StreamReader
 
 __all__ = ["MAX_BYTES", "encode", "read", "take"]
 
 MAX_BYTES = 64 * 1024 * 1024  # of one message
 _LENGTH = 4  # bytes
-_TRACKS = tuple(Track)
-_HEAD = struct.Struct("!BBqII")  # track, keyframe, pts, time base
 _CLASSES: tuple[type[Message], ...] = Message.__args__
 _NUMBERS = {message: number for number, message in enumerate(_CLASSES)}
+_BY_TEXT = (Fraction, PurePath)  # types that are made of their text
 
 
 def encode(message: Message) -> bytes:
     """Returns a message as bytes, its length first."""
-    number = _NUMBERS[type(message)]
-    if isinstance(message, OutputPacket):
-        return _framed(number, *_packet_parts(message.packet))
-    if isinstance(message, StreamPacket):
-        key = message.key.encode()
-        return _framed(number, bytes([len(key)]), key, *_packet_parts(message.packet))
-    return _framed(number, _adapter(number).dump_json(message))
+    body = _ENCODER.encode(message)
+    length = (1 + len(body)).to_bytes(_LENGTH, "big")
+    return b"".join((length, bytes([_NUMBERS[type(message)]]), body))
 
 
-async def read(reader: StreamReader) -> Message | None:
+async def read(reader: "StreamReader") -> Message | None:
     """Returns the next message; None at the end, even in the middle of one.
 
     Raises StreamsrError for one that is too long, ValueError for bytes that are no message.
@@ -68,11 +60,6 @@ def take(buffer: bytearray) -> Message | None:
     return _decode(frame)
 
 
-def _framed(number: int, *parts: bytes) -> bytes:
-    length = 1 + sum(len(part) for part in parts)
-    return b"".join((length.to_bytes(_LENGTH, "big"), bytes([number]), *parts))
-
-
 def _length_of(head: bytes | bytearray) -> int:
     length = int.from_bytes(head, "big")
     if not 0 < length <= MAX_BYTES:
@@ -81,31 +68,25 @@ def _length_of(head: bytes | bytearray) -> int:
 
 
 def _decode(frame: bytes) -> Message:
-    if frame[0] >= len(_CLASSES):
-        raise ValueError(f"message: got class {frame[0]}, allowed are 0 to {len(_CLASSES) - 1}")
-    message = _CLASSES[frame[0]]
-    if message is OutputPacket:
-        return OutputPacket(_packet_of(frame[1:]))
-    if message is StreamPacket:
-        end = 2 + frame[1]
-        return StreamPacket(frame[2:end].decode(), _packet_of(frame[end:]))
-    decoded: Message = _adapter(frame[0]).validate_json(frame[1:])
-    return decoded
+    number = frame[0]
+    if number >= len(_CLASSES):
+        raise ValueError(f"message: got class {number}, allowed are 0 to {len(_CLASSES) - 1}")
+    return _decoder(number).decode(memoryview(frame)[1:])
 
 
-def _packet_parts(packet: Packet) -> tuple[bytes, bytes]:
-    base = packet.time_base
-    track = _TRACKS.index(packet.track)
-    head = _HEAD.pack(track, packet.keyframe, packet.pts, base.numerator, base.denominator)
-    return head, packet.data
+def _text_of(value: object) -> str:
+    if isinstance(value, _BY_TEXT):
+        return str(value)
+    raise TypeError(f"message: a {type(value).__name__} cannot be sent")
 
 
-def _packet_of(body: bytes) -> Packet:
-    track, keyframe, pts, numerator, denominator = _HEAD.unpack_from(body)
-    base = Fraction(numerator, denominator)
-    return Packet(_TRACKS[track], body[_HEAD.size :], pts, base, bool(keyframe))
+def _of_text(kind: type, text: str) -> Any:  # an instance of ``kind``
+    return kind(text)
+
+
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_text_of)
 
 
 @cache
-def _adapter(number: int) -> TypeAdapter[Any]:  # of the class of that number
-    return TypeAdapter(_CLASSES[number])
+def _decoder(number: int) -> msgspec.msgpack.Decoder[Message]:
+    return msgspec.msgpack.Decoder(_CLASSES[number], dec_hook=_of_text)

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from pydantic import Base64Bytes
-
 from streamsr.core.events import Code, Event
 from streamsr.core.metrics import Summary
 from streamsr.core.packet import Packet, Track
-from streamsr.core.settings import StreamSettings
 from streamsr.core.status import OutputState, StreamStatus
 
 __all__ = [
@@ -55,7 +52,7 @@ class StartStream:
     """Main to worker, once for each session of a stream: run it, and send these tracks."""
 
     key: str
-    settings: StreamSettings
+    settings: str  # a StreamSettings as JSON, for the worker to validate
     tracks: frozenset[Track]
 
 
@@ -160,7 +157,7 @@ class Snapshot:
     """Worker to main, in answer to TakeSnapshot; nothing is sent while there is no frame."""
 
     key: str
-    jpeg: Base64Bytes
+    jpeg: bytes
 
 
 @dataclass(frozen=True, slots=True)

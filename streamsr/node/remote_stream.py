@@ -219,7 +219,8 @@ class RemoteStream:
         self.sessions += 1
         try:
             tracks = self.broadcaster.wanted
-            self._send(StartStream(self.key, self._settings_of_session(), tracks))
+            settings = self._settings_of_session().model_dump_json()
+            self._send(StartStream(self.key, settings, tracks))
             outcome = await self._ending
             worked = self._status.frames_out > 0
             if outcome.summary is not None:

@@ -40,9 +40,9 @@ class WorkerStream:
 
     def __init__(self, start: StartStream, link: Link) -> None:
         self._key = start.key
-        self._settings: StreamSettings = start.settings
+        self._settings = StreamSettings.model_validate_json(start.settings)
         self._link = link
-        self._sink = LinkSink(link, start.key, start.settings.name, start.tracks)
+        self._sink = LinkSink(link, start.key, self._settings.name, start.tracks)
         self._sink.emit = self._emit
         self._pipeline: Pipeline | None = None  # once it is open
         self._deadline: Deadline | None = None  # once it is to stop

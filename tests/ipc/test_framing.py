@@ -38,7 +38,7 @@ SETTINGS = StreamSettings.model_validate(
 )
 STATUS = StreamStatus("cam", StreamState.LIVE, "fast", "cpu", "320x180", "1280x720", 7, 6, 1)
 MESSAGES: list[Message] = [
-    StartStream("cam:1", SETTINGS, frozenset({Track.OUTPUT, Track.INPUT})),
+    StartStream("cam:1", SETTINGS.model_dump_json(), frozenset({Track.OUTPUT, Track.INPUT})),
     WantTracks("cam:1", frozenset()),
     Heartbeat(),
     StreamFormat("cam:1", Fraction(30_000, 1001), 1280, 720, True),
@@ -93,7 +93,12 @@ async def test_a_length_that_cannot_be_is_refused(length: int) -> None:
         take(bytearray(head))
 
 
-@pytest.mark.parametrize("body", [b"\xff", b"\x03{", b"\x03[]"])
+@pytest.mark.parametrize("body", [b"\xff", b"\x03{", b"\x03[]", b"\x03\xc1"])
 def test_bytes_that_are_no_message_are_refused(body: bytes) -> None:
-    with pytest.raises(ValueError, match=r"class 255|json|JSON|object|dictionary"):
+    with pytest.raises(ValueError, match=r"class 255|Expected|malformed|truncated"):
         take(bytearray(len(body).to_bytes(4, "big") + body))
+
+
+def test_what_no_message_holds_cannot_be_sent() -> None:
+    with pytest.raises(TypeError, match="a complex cannot be sent"):
+        encode(StreamFailed("cam:1", 1j, None))  # type: ignore[arg-type]
