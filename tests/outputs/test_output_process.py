@@ -24,7 +24,7 @@ def test_the_process_starts_without_anything_heavy() -> None:
     )
     modules = set(done.stdout.split())
     assert "av" in modules
-    assert not modules & {"torch", "numpy", "cv2", "asyncio", "aiohttp"}
+    assert not modules & {"torch", "numpy", "cv2", "asyncio", "aiohttp", "pydantic"}
 
 
 async def test_signals_to_the_group_end_no_output(tmp_path: Path) -> None:
