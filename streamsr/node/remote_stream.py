@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -12,7 +12,7 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.metrics import Summary
-from streamsr.core.packet import Packet, Track
+from streamsr.core.packet import Packet
 from streamsr.core.settings import LimitSettings, StreamSettings
 from streamsr.core.status import Counts, StreamState, StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
@@ -51,15 +51,6 @@ class WorkerLink(Protocol):
         """Queues a message; without a worker nothing is sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """How a session ended. Nothing of it is set where it was stopped and gave no summary."""
-
-    summary: Summary | None = None
-    failure: StreamsrError | None = None  # it cannot do what was asked
-    crashed: str = ""  # another session may work: why this one ended
-
-
 class RemoteStream:
     """Runs one session of the stream after another until it has ended, or ``stop()``.
 
@@ -82,7 +73,10 @@ class RemoteStream:
         ``failed_s``: until the next session after one that failed, where an earlier one worked.
         """
         self.settings = settings
-        self.broadcaster = Broadcaster(self._request_keyframe, self._want)
+        self.broadcaster = Broadcaster(
+            lambda: self._send(RequestKeyframe(self.key)),
+            lambda tracks: self._send(WantTracks(self.key, tracks)),
+        )
         self.summary: Summary | None = None  # of all sessions, once the last one has ended
         self.failure: StreamsrError | None = None  # that it has ended with
         self.enabled = settings.enabled
@@ -94,7 +88,8 @@ class RemoteStream:
         model = settings.model.name
         self._status = StreamStatus(settings.name, StreamState.STARTING, model, "", "", "")
         self._before = Counts()  # of the sessions that have ended
-        self._ending: asyncio.Future[_Outcome] | None = None  # of the session there is
+        # The end of the session there is; None where it was stopped and has not told of it.
+        self._ending: asyncio.Future[StreamEnded | StreamFailed | None] | None = None
         self._idle = asyncio.Event()  # there is no session, and the last one's counts are added
         self._idle.set()
         self._changed = asyncio.Event()  # what run() goes by may be another
@@ -102,7 +97,7 @@ class RemoteStream:
         self._asked = False  # the end of this session was asked for
         self._started: float | None = None  # monotonic: first live, or the first packet
         self._shift_s: float | None = None  # added to this session's packets; None: not known
-        self._snapshot: asyncio.Future[bytes] | None = None  # while one is awaited
+        self._snapshot: asyncio.Future[bytes] = asyncio.Future()  # the next one that comes
 
     @property
     def name(self) -> str:
@@ -158,9 +153,7 @@ class RemoteStream:
         """Returns the newest upscaled frame as JPEG. Raises TimeoutError where there is none."""
         if self._ending is None:
             raise TimeoutError
-        if self._snapshot is None or self._snapshot.done():
-            self._snapshot = asyncio.get_running_loop().create_future()
-            self._send(TakeSnapshot(self.key))
+        self._send(TakeSnapshot(self.key))
         async with asyncio.timeout(SNAPSHOT_S):
             return await asyncio.shield(self._snapshot)
 
@@ -175,30 +168,24 @@ class RemoteStream:
             case StreamPacket(packet=packet):
                 self.broadcaster.publish(self._in_time(packet))
             case StreamReport(status=status):
-                self._take_status(status)
+                self._status = status
+                if status.state is StreamState.LIVE:
+                    self._begin_time()
             case StreamEvent(event=event):
                 self._emit(event)
             case ModelInUse(model=name):
                 model = self.settings.model.model_copy(update={"name": name})
                 self.settings = self.settings.model_copy(update={"model": model})
             case Snapshot(jpeg=jpeg):
-                self._take_snapshot(jpeg)
+                self._snapshot.set_result(jpeg)
+                self._snapshot = asyncio.Future()
             case StreamEnded() | StreamFailed():
-                ending.set_result(_outcome_of(message))
+                ending.set_result(message)
 
     def lost(self) -> None:
         """Ends the session: its worker is gone, and what was in flight with it."""
         if self._ending is not None and not self._ending.done():
-            self._ending.set_result(_Outcome(crashed="its worker ended"))
-
-    def _take_status(self, status: StreamStatus) -> None:
-        self._status = status
-        if status.state is StreamState.LIVE:
-            self._begin_time()
-
-    def _take_snapshot(self, jpeg: bytes) -> None:
-        if self._snapshot is not None and not self._snapshot.done():
-            self._snapshot.set_result(jpeg)
+            self._ending.set_result(StreamFailed(self.key, "its worker ended", None))
 
     async def _has_worker(self) -> bool:
         """Waits until there is a worker, or something changed; returns whether there is one."""
@@ -218,13 +205,13 @@ class RemoteStream:
         self._shift_s, self._asked, self.summary = None, False, None
         self.sessions += 1
         try:
-            tracks = self.broadcaster.wanted
-            settings = self._settings_of_session().model_dump_json()
-            self._send(StartStream(self.key, settings, tracks))
-            outcome = await self._ending
-            worked = self._status.frames_out > 0
-            if outcome.summary is not None:
-                self.summary = outcome.summary.plus(self._before)
+            settings, tracks = self._settings_of_session(), self.broadcaster.wanted
+            self._send(StartStream(self.key, settings.model_dump_json(), tracks))
+            end = await self._ending
+            if self._status.frames_out:
+                self._backoff.succeeded()
+            if isinstance(end, StreamEnded):
+                self.summary = end.summary.plus(self._before)
             self._before = self.status.settled()
             self._status = replace(
                 self._status.cleared(), state=StreamState.DOWN, fps=0.0, stalled_s=0.0
@@ -232,21 +219,17 @@ class RemoteStream:
         finally:
             self._ending = None
             self._idle.set()
-        if worked:
-            self._backoff.succeeded()
-        if outcome.failure is not None and not self._before.frames_out:
-            return self._fail(outcome.failure)  # it has never worked
-        if outcome.failure is not None:
-            await self._recover(str(outcome.failure), self._failed_s)
-        elif outcome.crashed:
-            await self._recover(outcome.crashed, self._backoff.next_s())
-        return not self._asked and outcome.summary is not None
-
-    def _fail(self, failure: StreamsrError) -> bool:
-        self.failure = failure
-        self._status = replace(self._status, state=StreamState.ENDED, message=str(failure))
-        self._tell(Code.STREAM_FAILED, str(failure))
-        return True
+        match end:
+            case StreamFailed(message=why, exit_code=None):
+                await self._recover(why, self._backoff.next_s())
+            case StreamFailed(message=why) if self._before.frames_out:
+                await self._recover(why, self._failed_s)
+            case StreamFailed(message=why, exit_code=code):  # it has never worked
+                self.failure = (UserError if code == 2 else StreamsrError)(why)
+                self._status = replace(self._status, state=StreamState.ENDED, message=why)
+                self._tell(Code.STREAM_FAILED, why)
+                return True
+        return not self._asked and isinstance(end, StreamEnded)
 
     async def _recover(self, why: str, delay_s: float) -> None:
         if self._stopping:
@@ -265,7 +248,7 @@ class RemoteStream:
         self._send(StopStream(self.key, deadline.share(0.9).left_s()))
         await asyncio.wait({ending}, timeout=deadline.left_s())
         if not ending.done():
-            ending.set_result(_Outcome())
+            ending.set_result(None)
         await self._idle.wait()
 
     def _in_time(self, packet: Packet) -> Packet:
@@ -302,28 +285,12 @@ class RemoteStream:
             seconds = max(0.1, seconds - (monotonic() - self._started))
         return LimitSettings(frames=frames, seconds=seconds)
 
-    def _want(self, tracks: frozenset[Track]) -> None:
-        self._send(WantTracks(self.key, tracks))
-
-    def _request_keyframe(self) -> None:
-        self._send(RequestKeyframe(self.key))
-
     def _send(self, message: Message) -> None:
         if self._ending is not None:
             self._worker.send(message)
 
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self.name, message))
-
-
-def _outcome_of(message: StreamEnded | StreamFailed) -> _Outcome:
-    match message:
-        case StreamEnded(summary=summary):
-            return _Outcome(summary=summary)
-        case StreamFailed(message=text, exit_code=None):
-            return _Outcome(crashed=text)
-        case StreamFailed(message=text, exit_code=code):
-            return _Outcome(failure=(UserError if code == 2 else StreamsrError)(text))
 
 
 def _free_beside(path: Path, number: int) -> Path:

@@ -187,14 +187,26 @@ async def test_another_model_is_kept_once_the_worker_has_it() -> None:
         assert stream.settings.model.name == "lanczos"
 
 
-async def test_whoever_asks_for_a_snapshot_meanwhile_gets_the_same_one() -> None:
+async def test_a_snapshot_is_for_everyone_who_waits() -> None:
     async with running() as (stream, worker, _):
         await until(worker.starts)
         asking = [asyncio.create_task(stream.snapshot()) for _ in range(3)]
-        await until(lambda: TakeSnapshot(worker.key) in worker.received)
+        await until(lambda: worker.received.count(TakeSnapshot(worker.key)) == 3)
+        asking.pop().cancel()
         worker.send_back(Snapshot(worker.key, b"jpeg"))
-        assert await asyncio.gather(*asking) == [b"jpeg"] * 3
-        assert worker.received.count(TakeSnapshot(worker.key)) == 1
+        assert await asyncio.gather(*asking) == [b"jpeg"] * 2
+
+
+async def test_a_snapshot_that_never_comes_is_asked_for_again() -> None:
+    async with running() as (stream, worker, _):
+        await until(worker.starts)
+        with pytest.raises(TimeoutError):  # before the first frame a worker has none
+            async with asyncio.timeout(0.01):
+                await stream.snapshot()
+        asking = asyncio.create_task(stream.snapshot())
+        await until(lambda: worker.received.count(TakeSnapshot(worker.key)) == 2)
+        worker.send_back(Snapshot(worker.key, b"jpeg"))
+        assert await asking == b"jpeg"
 
 
 async def test_without_a_session_there_is_no_snapshot() -> None:
