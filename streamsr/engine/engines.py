@@ -2,9 +2,8 @@
 
 import os
 import threading
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Self
 
 import cv2
 import torch
@@ -27,7 +26,7 @@ __all__ = ["Engines"]
 MAX_WORKERS = 8  # more would only queue frames, and so add latency
 
 
-class Engines:
+class Engines(AbstractContextManager["Engines"]):
     """The engines of one device; leaving its context ends their threads. Any thread may load."""
 
     def __init__(self, device: torch.device) -> None:
@@ -40,9 +39,6 @@ class Engines:
         if device.type == "cpu":
             torch.set_num_threads(1)  # of the whole process: see cpu.py
             self._pool = self._stack.enter_context(cpu_pool(min(MAX_WORKERS, _cores())))
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 from time import monotonic
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 from streamsr.engine.scheduler import Scheduler
 
@@ -12,7 +13,7 @@ __all__ = ["ThreadPool"]
 T = TypeVar("T")
 
 
-class ThreadPool(Generic[T]):
+class ThreadPool(AbstractContextManager["ThreadPool[T]"], Generic[T]):
     """``workers`` threads, each with one item at a time in ``run``, which must not raise.
 
     An item is a batch of its own: two in one thread would leave another thread idle. Leaving the
@@ -34,9 +35,6 @@ class ThreadPool(Generic[T]):
         ]
         for thread in self._threads:
             thread.start()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()

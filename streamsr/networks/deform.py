@@ -5,14 +5,11 @@ sampling and the module with the released names; what the offsets are predicted 
 network's matter.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ModulatedDeformConvPack", "modulated_deform_conv2d", "watch_offsets"]
+__all__ = ["ModulatedDeformConvPack", "modulated_deform_conv2d"]
 
 TAPS = 9
 CPU_BLOCK_PX = 2048
@@ -126,27 +123,3 @@ class ModulatedDeformConvPack(nn.Module):
         predicted = self.conv_offset(offset_feature)
         offset, mask = predicted[:, : self.offsets], predicted[:, self.offsets :].sigmoid()
         return modulated_deform_conv2d(x, offset, mask, self.weight, self.bias)
-
-
-@contextmanager
-def watch_offsets(network: nn.Module) -> Iterator[list[Tensor]]:
-    """Collects how far ``network``'s deformable convolutions reach, while the context lasts.
-
-    Each run of one adds the mean |offset| of each sample of its batch to the list, in pixels: (n,)
-    float32, on the network's device. Above 50 a network has lost its way.
-    """
-    means: list[Tensor] = []
-
-    def watch(pack: ModulatedDeformConvPack, predicted: Tensor) -> None:
-        means.append(predicted[:, : pack.offsets].detach().float().abs().mean((1, 2, 3)))
-
-    packs = [m for m in network.modules() if isinstance(m, ModulatedDeformConvPack)]
-    handles = [
-        pack.conv_offset.register_forward_hook(lambda _m, _i, out, pack=pack: watch(pack, out))
-        for pack in packs
-    ]
-    try:
-        yield means
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -34,11 +34,6 @@ class WindowState:
     windows: tuple[Window, ...]  # one a slot: which ring positions form its next windows
     links: list[ChainLink | None]  # one a slot: the newest window's, None before a stream's first
 
-    def reset(self, slot: int) -> None:
-        """Forgets the slot's stream: its next frame has nothing to do with those before it."""
-        self.windows[slot].reset()
-        self.links[slot] = None
-
 
 class SlidingWindow:
     """Streams ``network``, which maps (b, window, c, h, w) to (b, c, scale*h, scale*w).

@@ -10,7 +10,6 @@ from streamsr.networks import deform
 from streamsr.networks.deform import (
     ModulatedDeformConvPack,
     modulated_deform_conv2d,
-    watch_offsets,
 )
 
 
@@ -166,17 +165,3 @@ def test_a_pack_reads_offsets_then_mask_logits() -> None:
 def test_groups_must_divide_the_channels() -> None:
     with pytest.raises(ValueError, match="deformable_groups: got 3, allowed is a divisor of the 4"):
         ModulatedDeformConvPack(4, 4, 3)
-
-
-def test_watching_tells_each_samples_mean_offset() -> None:
-    network = nn.ModuleList([ModulatedDeformConvPack(2, 2), ModulatedDeformConvPack(2, 2)])
-    for pack, offset in zip(network, (60.0, -3.0), strict=True):
-        pack.conv_offset.bias.data[:18] = offset
-        pack.conv_offset.bias.data[18:] = 1e3  # a mask's logit is no offset
-    x = torch.randn(3, 2, 4, 4)
-    with watch_offsets(network) as means:
-        for pack in network:
-            pack(x, x)
-    torch.testing.assert_close(torch.stack(means), torch.tensor([[60.0] * 3, [3.0] * 3]))
-    network[0](x, x)
-    assert len(means) == 2

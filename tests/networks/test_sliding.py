@@ -150,10 +150,10 @@ def test_outputs_come_lookahead_frames_late(model: SlidingWindow) -> None:
 
 
 @pytest.mark.parametrize("before", [1, 4, 7])
-def test_nothing_crosses_a_reset(model: SlidingWindow, before: int) -> None:
+def test_nothing_crosses_the_end_of_a_stream(model: SlidingWindow, before: int) -> None:
     state = started(model)
     pushed(model, state, 0, clip(model, before, seed=1))
-    state.reset(0)
+    model.drain(state, 0)
     frames = clip(model, 7, seed=2)
     outputs = pushed(model, state, 0, frames) + only(0, model.flush(state, 0))
     assert_same(outputs, whole(model, frames))
@@ -174,7 +174,7 @@ def test_slots_out_of_phase_do_not_touch(model: SlidingWindow) -> None:
     begins = {0: 0, 1: 1, 2: 4}
     collected: dict[int, list[Tensor]] = {0: [], 1: [], 2: []}
     pushed(model, state, 2, clip(model, 3, 4))  # a stream that is cut off before it began to flow
-    state.reset(2)
+    model.drain(state, 2)
     for tick in range(12):
         due = [s for s in (2, 0, 1) if 0 <= tick - begins[s] < len(clips[s])]
         if due:

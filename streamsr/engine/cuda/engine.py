@@ -9,11 +9,10 @@ it, but for a slot, and nothing is allocated for a frame.
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from queue import SimpleQueue
 from time import monotonic, thread_time
-from typing import Self
 from weakref import WeakSet
 
 import torch
@@ -33,7 +32,7 @@ from streamsr.networks.sliding import SlidingWindow
 __all__ = ["CudaEngine", "CudaEngineStream"]
 
 
-class CudaEngine:
+class CudaEngine(AbstractContextManager["CudaEngine"]):
     """A device and a loaded model; leaving its context ends its threads.
 
     ``slots`` frames of a stream may be in flight at once, beside those whose window is not complete
@@ -72,9 +71,6 @@ class CudaEngine:
         ]
         for thread in self._threads:
             thread.start()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
