@@ -1,15 +1,13 @@
-"""Messages between processes as bytes, in one form for all of them.
+"""Messages between processes as bytes: the length (4 bytes, big endian), then MessagePack.
 
-A message is its length (4 bytes, big endian), a byte for its class, and its fields as MessagePack,
-which holds a packet's data as it is.
+It holds a message's class by its name, its fields by theirs, and a packet's data as it is.
 """
 
 from fractions import Fraction
-from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-import msgspec
+from msgspec.msgpack import Decoder, Encoder
 
 from streamsr.core.errors import StreamsrError
 from streamsr.ipc.messages import Message
@@ -21,16 +19,12 @@ __all__ = ["MAX_BYTES", "encode", "read", "take"]
 
 MAX_BYTES = 64 * 1024 * 1024  # of one message
 _LENGTH = 4  # bytes
-_CLASSES: tuple[type[Message], ...] = Message.__args__
-_NUMBERS = {message: number for number, message in enumerate(_CLASSES)}
-_BY_TEXT = (Fraction, PurePath)  # types that are made of their text
 
 
 def encode(message: Message) -> bytes:
     """Returns a message as bytes, its length first."""
     body = _ENCODER.encode(message)
-    length = (1 + len(body)).to_bytes(_LENGTH, "big")
-    return b"".join((length, bytes([_NUMBERS[type(message)]]), body))
+    return len(body).to_bytes(_LENGTH, "big") + body
 
 
 async def read(reader: "StreamReader") -> Message | None:
@@ -40,7 +34,7 @@ async def read(reader: "StreamReader") -> Message | None:
     """
     try:
         length = _length_of(await reader.readexactly(_LENGTH))
-        return _decode(await reader.readexactly(length))
+        return _DECODER.decode(await reader.readexactly(length))
     except (EOFError, ConnectionError):  # asyncio.IncompleteReadError is an EOFError
         return None
 
@@ -55,9 +49,9 @@ def take(buffer: bytearray) -> Message | None:
     end = _LENGTH + _length_of(buffer[:_LENGTH])
     if len(buffer) < end:
         return None
-    frame = bytes(buffer[_LENGTH:end])
+    body = bytes(buffer[_LENGTH:end])
     del buffer[:end]
-    return _decode(frame)
+    return _DECODER.decode(body)
 
 
 def _length_of(head: bytes | bytearray) -> int:
@@ -67,15 +61,8 @@ def _length_of(head: bytes | bytearray) -> int:
     return length
 
 
-def _decode(frame: bytes) -> Message:
-    number = frame[0]
-    if number >= len(_CLASSES):
-        raise ValueError(f"message: got class {number}, allowed are 0 to {len(_CLASSES) - 1}")
-    return _decoder(number).decode(memoryview(frame)[1:])
-
-
 def _text_of(value: object) -> str:
-    if isinstance(value, _BY_TEXT):
+    if isinstance(value, Fraction | PurePath):
         return str(value)
     raise TypeError(f"message: a {type(value).__name__} cannot be sent")
 
@@ -84,9 +71,5 @@ def _of_text(kind: type, text: str) -> Any:  # an instance of ``kind``
     return kind(text)
 
 
-_ENCODER = msgspec.msgpack.Encoder(enc_hook=_text_of)
-
-
-@cache
-def _decoder(number: int) -> msgspec.msgpack.Decoder[Message]:
-    return msgspec.msgpack.Decoder(_CLASSES[number], dec_hook=_of_text)
+_ENCODER = Encoder(enc_hook=_text_of)
+_DECODER: Decoder[Message] = Decoder(Message, dec_hook=_of_text)

@@ -1,12 +1,13 @@
-"""Every message between processes: one frozen dataclass each. ``framing.py`` has their bytes.
+"""Every message between processes: one frozen struct each. ``framing.py`` has their bytes.
 
 Streams are named by a ``key``, which is another one for each session of a stream in a worker.
 Nobody waits for an answer.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+
+from msgspec import Struct
 
 from streamsr.core.events import Code, Event
 from streamsr.core.metrics import Summary
@@ -44,58 +45,49 @@ __all__ = [
 ]
 
 
+class StreamMessage(Struct, frozen=True, tag=True):
+    """What is said about one session of a stream, by its worker or to it."""
+
+    key: str
+
+
 # From the main process to a worker.
 
 
-@dataclass(frozen=True, slots=True)
-class StartStream:
+class StartStream(StreamMessage, frozen=True):
     """Main to worker, once for each session of a stream: run it, and send these tracks."""
 
-    key: str
     settings: str  # a StreamSettings as JSON, for the worker to validate
     tracks: frozenset[Track]
 
 
-@dataclass(frozen=True, slots=True)
-class WantTracks:
+class WantTracks(StreamMessage, frozen=True):
     """Main to worker, when subscribers come and go: the tracks to send from now on."""
 
-    key: str
     tracks: frozenset[Track]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestKeyframe:
+class RequestKeyframe(StreamMessage, frozen=True):
     """Main to worker, when a subscriber cannot decode: make the next frames keyframes."""
 
-    key: str
 
-
-@dataclass(frozen=True, slots=True)
-class UseModel:
+class UseModel(StreamMessage, frozen=True):
     """Main to worker, when a user asks: go on with this model, of the same scale."""
 
-    key: str
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class TakeSnapshot:
+class TakeSnapshot(StreamMessage, frozen=True):
     """Main to worker, when a user asks: send the newest upscaled frame as JPEG."""
 
-    key: str
 
-
-@dataclass(frozen=True, slots=True)
-class StopStream:
+class StopStream(StreamMessage, frozen=True):
     """Main to worker: deliver what was read within so many seconds, then end the stream."""
 
-    key: str
     within_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Quit:
+class Quit(Struct, frozen=True, tag=True):
     """Main to worker: stop every stream, then end, within so many seconds."""
 
     within_s: float
@@ -104,75 +96,58 @@ class Quit:
 # From a worker to the main process.
 
 
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(Struct, frozen=True, tag=True):
     """Worker to main, twice a second: its event loop makes progress."""
 
 
-@dataclass(frozen=True, slots=True)
-class StreamFormat:
+class StreamFormat(StreamMessage, frozen=True):
     """Worker to main, before a stream's first packet and when it changes: what the stream is."""
 
-    key: str
     rate: Fraction  # nominal frames a second
     width: int  # pixels, upscaled
     height: int
     audio: bool  # whether the source has any
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPacket:
+class StreamPacket(StreamMessage, frozen=True):
     """Worker to main: an encoded packet of a track that is wanted."""
 
-    key: str
     packet: Packet
 
 
-@dataclass(frozen=True, slots=True)
-class StreamReport:
+class StreamReport(StreamMessage, frozen=True):
     """Worker to main, twice a second and at a stream's end: how the stream stands."""
 
-    key: str
     status: StreamStatus
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
+class StreamEvent(StreamMessage, frozen=True):
     """Worker to main, when it happens."""
 
-    key: str
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class ModelInUse:
+class ModelInUse(StreamMessage, frozen=True):
     """Worker to main, in answer to UseModel: the stream goes on with this model."""
 
-    key: str
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(StreamMessage, frozen=True):
     """Worker to main, in answer to TakeSnapshot; nothing is sent while there is no frame."""
 
-    key: str
     jpeg: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class StreamEnded:
+class StreamEnded(StreamMessage, frozen=True):
     """Worker to main, at the end of a stream that ran as asked."""
 
-    key: str
     summary: Summary
 
 
-@dataclass(frozen=True, slots=True)
-class StreamFailed:
+class StreamFailed(StreamMessage, frozen=True):
     """Worker to main, at the end of a stream that could not."""
 
-    key: str
     message: str
     exit_code: int | None  # None: a fault of ours, after which another session may work
 
@@ -180,8 +155,7 @@ class StreamFailed:
 # From the main process to an output's process.
 
 
-@dataclass(frozen=True, slots=True)
-class StartServer:
+class StartServer(Struct, frozen=True, tag=True):
     """Main to output, first of all: publish to an RTSP or RTMP server."""
 
     url: str
@@ -189,8 +163,7 @@ class StartServer:
     parent_pid: int  # the process ends with this one, even while a server blocks it
 
 
-@dataclass(frozen=True, slots=True)
-class StartHls:
+class StartHls(Struct, frozen=True, tag=True):
     """Main to output, first of all: write HLS into a folder."""
 
     folder: Path
@@ -199,8 +172,7 @@ class StartHls:
     temporary: bool  # the folder is to be removed where the main process dies
 
 
-@dataclass(frozen=True, slots=True)
-class StartRecorder:
+class StartRecorder(Struct, frozen=True, tag=True):
     """Main to output, first of all: record into MP4 files."""
 
     stream: str
@@ -210,63 +182,45 @@ class StartRecorder:
     min_free_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFormat:
+class OutputFormat(Struct, frozen=True, tag=True):
     """Main to output, before the first packet and when it changes: what the stream is."""
 
     rate: Fraction  # nominal frames a second
     audio: bool  # whether there will be any
 
 
-@dataclass(frozen=True, slots=True)
-class OutputPacket:
+class OutputPacket(Struct, frozen=True, tag=True):
     """Main to output: a packet to write."""
 
     packet: Packet
 
 
-@dataclass(frozen=True, slots=True)
-class FinishOutput:
+class FinishOutput(Struct, frozen=True, tag=True):
     """Main to output: there are no more packets; finish and end."""
 
 
 # From an output's process to the main process.
 
 
-@dataclass(frozen=True, slots=True)
-class OutputProgress:
+class OutputProgress(Struct, frozen=True, tag=True):
     """Output to main, four times a second: its heartbeat, and how many packets it took in all."""
 
     state: OutputState
     taken: int
 
 
-@dataclass(frozen=True, slots=True)
-class OutputEvent:
+class OutputEvent(Struct, frozen=True, tag=True):
     """Output to main, when it happens."""
 
     code: Code
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFailed:
+class OutputFailed(Struct, frozen=True, tag=True):
     """Output to main, last of all: why it cannot go on."""
 
     reason: str
 
-
-StreamMessage = (
-    StreamFormat
-    | StreamPacket
-    | StreamReport
-    | StreamEvent
-    | ModelInUse
-    | Snapshot
-    | StreamEnded
-    | StreamFailed
-)
-"""What a worker sends about a stream."""
 
 Message = (
     StartStream
@@ -277,7 +231,14 @@ Message = (
     | StopStream
     | Quit
     | Heartbeat
-    | StreamMessage
+    | StreamFormat
+    | StreamPacket
+    | StreamReport
+    | StreamEvent
+    | ModelInUse
+    | Snapshot
+    | StreamEnded
+    | StreamFailed
     | StartServer
     | StartHls
     | StartRecorder

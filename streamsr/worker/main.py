@@ -25,6 +25,7 @@ from streamsr.ipc.messages import (
     RequestKeyframe,
     StartStream,
     StopStream,
+    StreamMessage,
     TakeSnapshot,
     UseModel,
     WantTracks,
@@ -63,10 +64,9 @@ class Worker:
             stream = self._streams[message.key] = WorkerStream(message, self._link)
             self._begin(self._keep(message.key, stream), f"stream {message.key}")
             return
-        key = getattr(message, "key", "")
-        known = self._streams.get(key)
-        if known is None:
+        if not isinstance(message, StreamMessage) or message.key not in self._streams:
             return  # it has ended meanwhile
+        known = self._streams[message.key]
         match message:
             case StopStream(within_s=within_s):
                 known.stop(Deadline.after(within_s))
@@ -75,9 +75,9 @@ class Worker:
             case WantTracks(tracks=tracks):
                 known.want(tracks)
             case UseModel(model=model):
-                self._begin(known.use(model, self._engines), f"model of {key}")
+                self._begin(known.use(model, self._engines), f"model of {message.key}")
             case TakeSnapshot():
-                self._begin(known.snapshot(), f"snapshot of {key}")
+                self._begin(known.snapshot(), f"snapshot of {message.key}")
 
     async def _keep(self, key: str, stream: WorkerStream) -> None:
         try:
