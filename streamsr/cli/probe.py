@@ -82,14 +82,7 @@ def first_frame(settings: StreamSettings) -> tuple[SourceInfo, Frame, bool]:
     def ignore(event: Event) -> None:
         """A source that is tried again raises SourceError at the end, if it never comes."""
 
-    source = open_source(
-        settings.input.url,
-        ignore,
-        transport=settings.input.transport,
-        rate=settings.input.exact_rate,
-        live=settings.input.live,
-        give_up_s=settings.input.give_up_s,
-    )
+    source = open_source(settings.input, ignore)
     stop = threading.Event()
     info: SourceInfo | None = None
     for item in source.items(stop):

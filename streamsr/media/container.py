@@ -70,13 +70,11 @@ class Container:
 
     def video(self, packet: Packet, pts: int) -> None:
         """Writes a frame, at ``pts`` in the packet's time base."""
-        assert self._video is not None
-        self._mux(packet.data, pts, packet.time_base, packet.keyframe, self._video, None)
+        self._mux(self._video, packet.data, pts, packet.time_base, keyframe=packet.keyframe)
 
     def audio(self, data: bytes, pts: int, time_base: Fraction, duration: int | None) -> None:
         """Writes a packet of audio, its times in ``time_base``."""
-        assert self._audio is not None
-        self._mux(data, pts, time_base, True, self._audio, duration)
+        self._mux(self._audio, data, pts, time_base, duration=duration)
 
     def close(self) -> None:
         """Writes the trailer. Closing twice does nothing."""
@@ -84,13 +82,15 @@ class Container:
 
     def _mux(
         self,
+        stream: av.VideoStream | av.AudioStream | None,
         data: bytes,
         pts: int,
         time_base: Fraction,
-        keyframe: bool,
-        stream: av.VideoStream | av.AudioStream,
-        duration: int | None,
+        *,
+        keyframe: bool = True,
+        duration: int | None = None,
     ) -> None:
+        assert stream is not None  # it was added before
         packet: av.Packet[Any] = av.Packet(data)
         packet.pts = packet.dts = pts
         packet.time_base = time_base

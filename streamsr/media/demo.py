@@ -22,7 +22,7 @@ from streamsr.core.clock_sync import TICKS
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.media.counter import DIGITS, burn_in
 from streamsr.media.pixels import planes_of
-from streamsr.media.source import AudioFrame, Item, SourceInfo
+from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
 
 __all__ = ["AUDIO_RATE", "DemoSource", "Scene"]
 
@@ -65,13 +65,11 @@ class Scene:
         return f"{number % 10**DIGITS:06}", clock
 
 
-class DemoSource:
+class DemoSource(Source):
     """Delivers frame ``n`` of the scene ``n / rate`` seconds after it was opened."""
 
     live = True
     name = "demo"
-    reconnects = 0
-    down = False
 
     def __init__(self, scene: Scene | None = None) -> None:
         self._scene = scene  # None: opened once it is wanted
@@ -79,15 +77,8 @@ class DemoSource:
     def items(self, stop: threading.Event) -> Iterator[Item]:
         scene = self._scene or Scene()
         rate = Fraction(scene.rate)
-        yield SourceInfo(
-            width=scene.width,
-            height=scene.height,
-            rate=rate,
-            sample_aspect=Fraction(1),
-            codec="rawvideo",
-            pixel_format="yuv420p",
-            audio_codec="pcm_s16le",
-        )
+        size = scene.width, scene.height
+        yield SourceInfo(*size, rate, Fraction(1), "rawvideo", "yuv420p", audio_codec="pcm_s16le")
         start, number = monotonic(), 0
         while not stop.wait(max(0.0, start + float(number / rate) - monotonic())):
             time_s = float(number / rate)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
-from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -13,7 +12,7 @@ from av.video.reformatter import ColorRange, Interpolation
 from streamsr.core.errors import OutputError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.settings import EncoderSettings
-from streamsr.media.pixels import planes_of, scaler_matrix, to_av
+from streamsr.media.pixels import planes_of, scaler_matrix, set_colour, to_av
 
 __all__ = ["VideoEncoder"]
 
@@ -102,15 +101,11 @@ class VideoEncoder:
 
 
 def _even(frame: Frame) -> Frame:
-    """Returns the frame without what makes its sides odd: views of its planes, no copy."""
-    if frame.width % 2 == 0 and frame.height % 2 == 0:
-        return frame
-    height, width = (max(2, side // 2 * 2) for side in (frame.height, frame.width))
-    if frame.is_rgb:
-        return replace(frame, planes=(frame.planes[0][:height, :width],))
-    luma, *chroma = frame.planes
-    halved = [plane[: height // 2, : width // 2] for plane in chroma]
-    return replace(frame, planes=(luma[:height, :width], *halved))
+    """Returns the frame without what makes its sides odd. Raises OutputError where none is left."""
+    try:
+        return frame.cropped(2)
+    except ValueError as error:
+        raise OutputError(f"encoder: {error}") from None
 
 
 def _context(
@@ -124,10 +119,7 @@ def _context(
     context.sample_aspect_ratio = aspect
     context.gop_size = max(1, round(settings.gop_s * rate))
     context.thread_count = 1  # slices would cost bits, and cores the network needs
-    context.colorspace = tags.matrix
-    context.color_primaries = tags.primaries
-    context.color_trc = tags.transfer
-    context.color_range = ColorRange.JPEG if tags.full_range else ColorRange.MPEG
+    set_colour(context, tags)
     context.options = {
         "preset": settings.preset,
         "tune": "zerolatency",

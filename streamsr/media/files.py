@@ -22,6 +22,7 @@ from streamsr.media.source import (
     METADATA,
     AudioFrame,
     Item,
+    Source,
     SourceInfo,
     nominal_rate,
     stream_info,
@@ -33,12 +34,8 @@ __all__ = ["FileSource", "FolderSource", "file_frames"]
 JUMP_BACK_S = Fraction(1, 2)  # more than any reordering leaves
 
 
-class FileSource:
+class FileSource(Source):
     """Any file or address that PyAV opens and that has an end."""
-
-    live = False
-    reconnects = 0
-    down = False
 
     def __init__(self, url: str, emit: Emit) -> None:
         self.url = url
@@ -102,12 +99,8 @@ class FileSource:
         self._emit(Event(Code.SRC_DAMAGED, self.name, message))
 
 
-class FolderSource:
+class FolderSource(Source):
     """A folder of numbered PNG frames."""
-
-    live = False
-    reconnects = 0
-    down = False
 
     def __init__(self, folder: Path, rate: Fraction = DEFAULT_RATE) -> None:
         self.folder = folder

@@ -1,7 +1,8 @@
-"""Folders of PNG frames: read in the order of their numbers, written whole or not at all."""
+"""Frames as images: folders of PNG, read by number and written whole or not at all; JPEG."""
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.media.addresses import check_folder, is_png
 from streamsr.media.rgb import rgb_of
 
-__all__ = ["ImageWriter", "image_frames", "image_names", "read_image"]
+__all__ = ["ImageWriter", "image_frames", "image_names", "jpeg_of", "read_image"]
 
 SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -21,6 +22,8 @@ MAX_PIXELS = 1 << 28  # 16,384 x 16,384
 READ = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
 WRITE = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
 """For speed over size."""
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
+MOST_STRETCHED = 8  # a wrong shape of pixels must not make a huge image
 
 
 def image_names(folder: Path) -> list[str]:
@@ -40,10 +43,20 @@ def image_names(folder: Path) -> list[str]:
 def image_frames(folder: Path, rate: Fraction = Fraction(25)) -> Iterator[Frame]:
     """Yields every image of a folder, its pts the number in order, ``rate`` a second.
 
-    Raises InputError where the folder has none (at once), and where a file is damaged or of
-    another size than the first (once it is reached).
+    Raises InputError where the folder has none, and where a file is damaged or of another size
+    than the first.
     """
-    return _frames(folder, image_names(folder), 1 / Fraction(rate))
+    names = image_names(folder)
+    first: Frame | None = None
+    for number, name in enumerate(names):
+        frame = replace(read_image(folder / name), pts=number, time_base=1 / rate)
+        first = first or frame
+        if (frame.width, frame.height) != (first.width, first.height):
+            raise InputError(
+                f"input {folder / name}: got {frame.width}x{frame.height} pixels, allowed is "
+                f"{first.width}x{first.height} as in {names[0]}, the first of this folder"
+            )
+        yield frame
 
 
 def read_image(path: Path) -> Frame:
@@ -81,24 +94,13 @@ class ImageWriter:
         try:
             while self._old:
                 self._old.pop().unlink(missing_ok=True)
-            partial.write_bytes(_encoded(rgb_of(frame)))
+            bgr = cv2.cvtColor(rgb_of(frame), cv2.COLOR_RGB2BGR)
+            _, data = cv2.imencode(".png", bgr, WRITE)
+            partial.write_bytes(data.tobytes())
             partial.replace(target)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise OutputError(f"output {target}: cannot be written: {error.strerror}") from None
-
-
-def _frames(folder: Path, names: list[str], time_base: Fraction) -> Iterator[Frame]:
-    first: Frame | None = None
-    for number, name in enumerate(names):
-        frame = read_image(folder / name)
-        first = first or frame
-        if (frame.width, frame.height) != (first.width, first.height):
-            raise InputError(
-                f"input {folder / name}: got {frame.width}x{frame.height} pixels, allowed is "
-                f"{first.width}x{first.height} as in {names[0]}, the first of this folder"
-            )
-        yield Frame(frame.planes, frame.colour, number, time_base)
 
 
 def _decoded(data: bytes) -> Plane:
@@ -116,9 +118,17 @@ def _decoded(data: bytes) -> Plane:
     return np.asarray(pixels, np.uint8)
 
 
-def _encoded(rgb: Plane) -> bytes:
-    """The PNG file of (h, w, 3) R'G'B'."""
-    _, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), WRITE)
+def jpeg_of(frame: Frame, aspect: Fraction = Fraction(1)) -> bytes:
+    """Returns a frame as JFIF (BT.601 in full range), its pixels made square.
+
+    ``aspect`` is width / height of the frame's pixels: one side grows by it, none shrinks.
+    """
+    bgr = cv2.cvtColor(rgb_of(frame), cv2.COLOR_RGB2BGR)
+    if aspect != 1:
+        wider, taller = (min(max(1.0, float(by)), MOST_STRETCHED) for by in (aspect, 1 / aspect))
+        size = (round(frame.width * wider), round(frame.height * taller))
+        bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_CUBIC)
+    _, data = cv2.imencode(".jpg", bgr, JPEG)
     return data.tobytes()
 
 

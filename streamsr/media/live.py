@@ -19,7 +19,7 @@ from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.h264 import LossDetector
 from streamsr.media.pixels import from_av
-from streamsr.media.source import METADATA, AudioFrame, Item, stream_info, streams_of
+from streamsr.media.source import METADATA, AudioFrame, Item, Source, stream_info, streams_of
 
 __all__ = ["LiveSource", "LiveTimeouts"]
 
@@ -38,7 +38,7 @@ class LiveTimeouts:
     damaged_s: float = 6.0  # likewise where all frames are damaged: keyframes may be seconds apart
 
 
-class LiveSource:
+class LiveSource(Source):
     """A camera. ``items`` ends only when it is stopped, or as ``give_up_s`` says.
 
     With ``give_up_s`` the first frame must come within so many seconds, or SourceError is raised;
@@ -59,8 +59,6 @@ class LiveSource:
         self.url = url
         self.name = redact(url)
         self.transport = transport
-        self.reconnects = 0
-        self.down = False
         self._emit = emit
         self._give_up_s = give_up_s
         self._timeouts = timeouts or LiveTimeouts()

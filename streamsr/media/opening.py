@@ -1,9 +1,9 @@
-"""From an address as people write it to a source."""
+"""From the settings of an input to its source."""
 
-from fractions import Fraction
 from pathlib import Path
 
 from streamsr.core.events import Emit
+from streamsr.core.settings import InputSettings
 from streamsr.media.addresses import InputKind, input_kind
 from streamsr.media.demo import DemoSource
 from streamsr.media.files import FileSource, FolderSource
@@ -13,25 +13,18 @@ from streamsr.media.source import Source
 __all__ = ["open_source"]
 
 
-def open_source(
-    url: str,
-    emit: Emit,
-    *,
-    transport: str = "tcp",
-    rate: Fraction = Fraction(25),
-    live: bool | None = None,
-    give_up_s: float | None = None,
-) -> Source:
-    """Returns the source that ``url`` names; see ``streamsr.core.settings.InputSettings``.
+def open_source(settings: InputSettings, emit: Emit) -> Source:
+    """Returns the source that ``settings`` name.
 
     Raises InputError where there is no such file, or streamsr does not speak the scheme.
     """
-    match input_kind(url, live):
+    url = settings.url
+    match input_kind(url, settings.live):
         case InputKind.DEMO:
             return DemoSource()
         case InputKind.LIVE:
-            return LiveSource(url, emit, transport=transport, give_up_s=give_up_s)
+            return LiveSource(url, emit, transport=settings.transport, give_up_s=settings.give_up_s)
         case InputKind.FOLDER:
-            return FolderSource(Path(url), rate)
+            return FolderSource(Path(url), settings.exact_rate)
         case InputKind.FILE:
             return FileSource(url, emit)

@@ -11,7 +11,7 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from streamsr.core.frame import ColourTags, Frame, Plane
 
-__all__ = ["from_av", "planes_of", "scaler_matrix", "to_av"]
+__all__ = ["from_av", "planes_of", "scaler_matrix", "set_colour", "to_av"]
 
 _YUV420 = {"yuv420p", "yuvj420p"}
 _SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
@@ -19,15 +19,12 @@ _SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FUL
 
 def planes_of(image: av.VideoFrame) -> tuple[Plane, ...]:
     """Returns views of an 8-bit image's planes: (h, w) each, or (h, w, 3) of packed RGB."""
-    packed = image.format.name == "rgb24"
+    channels = 3 if image.format.name == "rgb24" else 1
     planes = []
     for plane in image.planes:
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
-            : plane.height
-        ]
-        row_bytes = plane.width * (3 if packed else 1)
-        view = rows[:, :row_bytes]
-        planes.append(view.reshape(plane.height, plane.width, 3) if packed else view)
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        view = rows[: plane.height, : plane.width * channels]
+        planes.append(view if channels == 1 else view.reshape(plane.height, plane.width, channels))
     return tuple(planes)
 
 
@@ -62,32 +59,34 @@ def to_av(frame: Frame) -> av.VideoFrame:
         target[...] = plane
     image.pts = frame.pts
     image.time_base = frame.time_base
-    image.colorspace = frame.colour.matrix
-    image.color_primaries = frame.colour.primaries
-    image.color_trc = frame.colour.transfer
-    image.color_range = ColorRange.JPEG if frame.colour.full_range else ColorRange.MPEG
+    set_colour(image, frame.colour)
     return image
 
 
+def set_colour(target: av.VideoFrame | av.VideoCodecContext, tags: ColourTags) -> None:
+    """Tags an image, or all that an encoder writes."""
+    target.colorspace = tags.matrix
+    target.color_primaries = tags.primaries
+    target.color_trc = tags.transfer
+    target.color_range = ColorRange.JPEG if tags.full_range else ColorRange.MPEG
+
+
 def _colour_of(image: av.VideoFrame) -> ColourTags:
-    full = image.color_range == ColorRange.JPEG or image.format.name.startswith("yuvj")
     if image.format.is_rgb or image.format.name == "pal8":
         return ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
+    full = image.color_range == ColorRange.JPEG or image.format.name.startswith("yuvj")
+    # a still states no range, and in grey is of full range as PNGs are
+    still = image.color_range == ColorRange.UNSPECIFIED
     whole = image.format.chroma_width(image.width) == image.width
     tags = ColourTags(
         matrix=int(image.colorspace),
         primaries=int(image.color_primaries),
         transfer=int(image.color_trc),
-        full_range=full or (image.format.name.startswith("gray") and _is_still(image)),
+        full_range=full or (still and image.format.name.startswith("gray")),
         # the scaler that halves full-width chroma takes the middle of each pair
         chroma=ColourTags.CHROMA_CENTRE if whole else ColourTags.CHROMA_LEFT,
     )
     return tags.resolved(image.height)
-
-
-def _is_still(image: av.VideoFrame) -> bool:
-    """Whether a grey image is a still: it states no range, and is of full range as PNGs are."""
-    return image.color_range == ColorRange.UNSPECIFIED
 
 
 def _converted(image: av.VideoFrame, colour: ColourTags) -> av.VideoFrame:

@@ -92,10 +92,10 @@ Item = SourceInfo | Frame | AudioFrame
 class Source(Protocol):
     """Frames and audio in the order in which they arrive."""
 
-    live: bool  # it cannot wait, and its end is a failure after which it is opened again
     name: str  # for people; holds no secret
-    reconnects: int  # how often it has been opened again
-    down: bool  # it has failed, and is to be opened again
+    live: bool = False  # it cannot wait, and its end is a failure after which it is opened again
+    reconnects: int = 0  # how often it has been opened again
+    down: bool = False  # it has failed, and is to be opened again
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         """Opens the source and yields its items, SourceInfo before the first frame of each opening.
@@ -125,17 +125,21 @@ def stream_info(
     video: av.VideoStream, audio: av.AudioStream | None, image: av.VideoFrame
 ) -> SourceInfo:
     """Describes an open stream by its container and its first image."""
-    turned = image.rotation % 180 != 0
+    width, height = image.width, image.height
     aspect = video.sample_aspect_ratio or Fraction(1)
+    if image.rotation % 180:
+        width, height, aspect = height, width, 1 / aspect
     rate = nominal_rate(video)
+    duration = getattr(video.container, "duration", None)  # in av.time_base
+    estimated = round(duration / av.time_base * rate) if duration else None
     return SourceInfo(
-        width=image.height if turned else image.width,
-        height=image.width if turned else image.height,
+        width=width,
+        height=height,
         rate=rate,
-        sample_aspect=1 / aspect if turned else aspect,
+        sample_aspect=aspect,
         codec=video.codec_context.name,
         pixel_format=image.format.name,
-        frames=video.frames or _estimated(video, rate),
+        frames=video.frames or estimated,
         audio=_lasting(audio) if audio is not None else None,
         audio_codec=audio.codec_context.name if audio is not None else "",
     )
@@ -155,9 +159,3 @@ def nominal_rate(video: av.VideoStream) -> Fraction:
         if rate is not None and 1 <= rate <= 240:
             return rate
     return DEFAULT_RATE
-
-
-def _estimated(video: av.VideoStream, rate: Fraction) -> int | None:
-    container = video.container
-    duration = getattr(container, "duration", None)  # of the container, in av.time_base
-    return round(duration / av.time_base * rate) if duration else None

@@ -46,14 +46,7 @@ def open_pipeline(
     def emit_named(event: Event) -> None:
         emit(replace(event, stream=settings.name))
 
-    source = open_source(
-        settings.input.url,
-        emit_named,
-        transport=settings.input.transport,
-        rate=settings.input.exact_rate,
-        live=settings.input.live,
-        give_up_s=settings.input.give_up_s,
-    )
+    source = open_source(settings.input, emit_named)
     frame_sinks, files = _sinks(settings)
     with ExitStack() as stack:
         if engines is None:

@@ -22,7 +22,7 @@ from streamsr.ipc.messages import (
     StreamFailed,
     StreamReport,
 )
-from streamsr.media.snapshot import jpeg_of
+from streamsr.media.images import jpeg_of
 from streamsr.pipeline.build import load_models, open_pipeline
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.pipeline import Pipeline

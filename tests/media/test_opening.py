@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from streamsr.core.errors import InputError
+from streamsr.core.settings import InputSettings
+from streamsr.media.addresses import input_kind
 from streamsr.media.demo import DemoSource
 from streamsr.media.files import FileSource, FolderSource
 from streamsr.media.live import LiveSource
@@ -18,12 +20,12 @@ NOBODY = 65534
 
 
 def opened(url: str, *, live: bool | None = None) -> Source:
-    return open_source(url, lambda event: None, live=live)
+    return open_source(InputSettings(url=url, live=live), lambda event: None)
 
 
 def said_of(url: str) -> str:
     with pytest.raises(InputError) as caught:
-        opened(url)
+        input_kind(url)
     return str(caught.value)
 
 

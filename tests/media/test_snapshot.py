@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.media.images import jpeg_of
 from streamsr.media.pixels import planes_of
-from streamsr.media.snapshot import jpeg_of
 
 PATCH = 32  # samples on a side of one flat colour
 SIZE = 8 * PATCH
@@ -120,10 +120,3 @@ def test_any_size(size: tuple[int, int]) -> None:
 def test_pixels_are_made_square(aspect: Fraction, size: tuple[int, int]) -> None:
     image = decoded(jpeg_of(grey(64, 36), aspect))
     assert (image.width, image.height) == size
-
-
-def test_better_quality_is_larger() -> None:
-    rgb = np.random.default_rng(3).integers(0, 255, (64, 64, 3), np.uint8)
-    frame = Frame((rgb,), ColourTags(0, 1, 13, True), 0, BASE)
-    sizes = [len(jpeg_of(frame, quality=quality)) for quality in (95, 80, 30)]
-    assert sizes[0] > sizes[1] > sizes[2]

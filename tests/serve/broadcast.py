@@ -21,7 +21,7 @@ from streamsr.core.packet import Packet, Track
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.media.pixels import from_av
-from streamsr.media.snapshot import jpeg_of
+from streamsr.media.images import jpeg_of
 from streamsr.serve.served import Served
 
 __all__ = ["INPUT_SIZE", "OUTPUT_SIZE", "Broadcast"]
