@@ -48,7 +48,7 @@ class MqttClient:
         """``emit`` takes the client's own events; it has to hand every event to ``event``.
 
         ``backoff`` gives the waits between tries to connect, each of which gets ``answer_s`` for
-        the broker's answer. Raises ConfigError as check_mqtt does.
+        the broker's answer. Raises ConfigError as read_credentials does.
         """
         self.connected = False
         self._settings = settings

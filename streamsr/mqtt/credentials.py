@@ -9,7 +9,7 @@ from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word, redact
 from streamsr.core.settings import MqttSettings
 
-__all__ = ["Credentials", "check_mqtt", "read_credentials"]
+__all__ = ["Credentials", "read_credentials"]
 
 VARIABLE = "STREAMSR_MQTT_PASSWORD"
 MAX_BYTES = 1024  # of a password
@@ -23,15 +23,10 @@ class Credentials:
     tls: ssl.SSLContext | None  # None: without TLS
 
 
-def check_mqtt(settings: MqttSettings) -> None:
-    """Raises ConfigError for settings in contradiction and files that cannot be read."""
-    read_credentials(settings)
-
-
 def read_credentials(settings: MqttSettings) -> Credentials:
     """Reads what the settings name; from then on redact() removes the password.
 
-    Raises ConfigError.
+    Raises ConfigError for settings in contradiction and files that cannot be read.
     """
     if any(sign in settings.host for sign in "/@ ") or not settings.host.isprintable():
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from streamsr.core.deadline import Deadline
@@ -17,8 +17,6 @@ from streamsr.node.camera import Camera
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.outputs.target import check_output
 from streamsr.pipeline.check import check_settings
-from streamsr.serve.auth import check_serve, make_tls, read_token
-from streamsr.serve.limits import ServerLimits
 from streamsr.serve.served import Served
 from streamsr.zoo.registry import find, listing
 
@@ -39,7 +37,8 @@ class Node:
 
     def __init__(self, settings: NodeSettings, log: EventLog) -> None:
         """Raises UserError for what the user has to correct, before anything is started."""
-        _check(settings)
+        for stream in settings.streams:
+            _check_stream(stream)
         self.settings = settings
         self._log = log
         self._cameras: dict[str, Camera] = {}
@@ -51,6 +50,7 @@ class Node:
         self._reloading = False
         self._models = _models_of(settings)
         self._mqtt = self._mqtt_client()
+        self._server = self._web_server()
         self._deadline: Deadline | None = None  # once it is to stop
 
     async def run(self, listening: Callable[[str], None]) -> list[Summary]:
@@ -59,11 +59,9 @@ class Node:
         ``listening`` is told the page's address as soon as it answers. Raises the first failure
         where every camera has failed, and ConfigError where the address cannot be listened on.
         """
-        async with AsyncExitStack() as stack:
-            server: Server | None = None
-            if self.settings.serve is not None:
-                server = await stack.enter_async_context(self._server())
-                listening(server.url)
+        async with self._server or nullcontext():
+            if self._server is not None:
+                listening(self._server.url)
             steering = asyncio.create_task(self._mqtt.run(), name="mqtt") if self._mqtt else None
             for settings in self.settings.streams:
                 self._begin(self._camera_of(settings))
@@ -72,7 +70,7 @@ class Node:
                 await self._changed.wait()
             asked = self._deadline is not None
             self._deadline = self._deadline or Deadline.after()
-            await self._shut_down(self._deadline, server, steering)
+            await self._shut_down(self._deadline, steering)
         return self._summaries(asked)
 
     def stop(self, deadline: Deadline) -> None:
@@ -141,12 +139,13 @@ class Node:
             if self._deadline is None:
                 for camera in cameras:
                     self._begin(camera)
-            await self._end_idle_workers()
+            idle = [device for device, worker in self._workers.items() if not worker.streams]
+            await asyncio.gather(*(self._end_worker(device, Deadline.after()) for device in idle))
         finally:
             self._reloading = False
             self._changed.set()
         names = ", ".join(s.name for s in changed) or "none"
-        self._tell(Code.CONFIG_RELOADED, f"streams begun again: {names}")
+        self.emit(Event(Code.CONFIG_RELOADED, "", f"streams begun again: {names}"))
 
     def _failed(self, name: str) -> bool:
         return name in self._cameras and self._cameras[name].stream.failure is not None
@@ -183,10 +182,6 @@ class Node:
             await task
         camera.worker.streams.pop(name, None)
 
-    async def _end_idle_workers(self) -> None:
-        idle = [device for device, worker in self._workers.items() if not worker.streams]
-        await asyncio.gather(*(self._end_worker(device, Deadline.after()) for device in idle))
-
     def _worker(self, device: str) -> WorkerProcess:
         if device not in self._workers:
             worker = self._workers[device] = WorkerProcess(device, self.emit)
@@ -199,9 +194,7 @@ class Node:
         await worker.stop(deadline)
         await working
 
-    async def _shut_down(
-        self, deadline: Deadline, server: "Server | None", steering: asyncio.Task[None] | None
-    ) -> None:
+    async def _shut_down(self, deadline: Deadline, steering: asyncio.Task[None] | None) -> None:
         """Ends cameras first, as their workers must deliver what they hold; then all else."""
         leaving = [asyncio.create_task(self._mqtt.stop(deadline))] if self._mqtt else []
         tasks, cameras = list(self._tasks.values()), deadline.share(CAMERAS_SHARE)
@@ -211,17 +204,20 @@ class Node:
                 await asyncio.gather(*tasks)
         workers = deadline.share(WORKERS_SHARE)
         await asyncio.gather(*(self._end_worker(d, workers) for d in list(self._workers)))
-        if server is not None:
-            await server.close(deadline)
+        if self._server is not None:
+            await self._server.close(deadline)
         await asyncio.gather(*leaving)
         if steering is not None:
             await steering
 
-    def _server(self) -> "Server":
-        from streamsr.serve.app import Server
-
+    def _web_server(self) -> "Server | None":
         settings = self.settings.serve
-        assert settings is not None
+        if settings is None:
+            return None
+        from streamsr.serve.app import Server
+        from streamsr.serve.auth import make_tls, read_token
+        from streamsr.serve.limits import ServerLimits
+
         return Server(
             self.served,
             host=settings.host,
@@ -253,21 +249,6 @@ class Node:
             raise failures[0]
         streams = [camera.stream for camera in cameras]
         return [stream.summary or Summary.of(stream.status) for stream in streams]
-
-    def _tell(self, code: Code, message: str) -> None:
-        self.emit(Event(code, "", message))
-
-
-def _check(settings: NodeSettings) -> None:
-    """Raises what would stop the node at once, before a process is started for it."""
-    for stream in settings.streams:
-        _check_stream(stream)
-    if settings.mqtt is not None:
-        from streamsr.mqtt.credentials import check_mqtt
-
-        check_mqtt(settings.mqtt)
-    if settings.serve is not None:
-        check_serve(settings.serve)
 
 
 def _check_change(

@@ -1,4 +1,4 @@
 """The web server: WHEP, the page, HLS, snapshots, metrics, health. It decodes nothing.
 
-Nothing is imported here, so that ``auth`` and ``served`` can be had without the web framework.
+Nothing is imported here, so that ``served`` can be had without the web framework.
 """

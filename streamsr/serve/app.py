@@ -3,7 +3,6 @@
 import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Self
 
 from aiohttp import web
@@ -13,7 +12,7 @@ from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code
 from streamsr.serve.auth import AccessControl, check_exposure
 from streamsr.serve.hls import Hls
-from streamsr.serve.http import BODY_BYTES, add_headers, make_middleware, protocol_log
+from streamsr.serve.http import BODY_BYTES, add_headers, hide_faults, protocol_log
 from streamsr.serve.limits import ServerLimits
 from streamsr.serve.metrics import Metrics
 from streamsr.serve.pages import Pages
@@ -57,8 +56,10 @@ class Server:
         self._listener: asyncio.Server | None = None
         self._sessions = ViewerSessions(self._limits)
         self._snapshots = Snapshots(streams, self._limits)
-        middleware = make_middleware(AccessControl(token, self._limits))
-        app = web.Application(middlewares=[middleware], client_max_size=BODY_BYTES)
+        access = AccessControl(token, self._limits)
+        app = web.Application(
+            middlewares=[hide_faults, access.middleware], client_max_size=BODY_BYTES
+        )
         app.on_response_prepare.append(add_headers)
         self.routes: Sequence[web.RouteDef] = [
             *Pages(streams).routes(),
@@ -101,12 +102,7 @@ class Server:
         self.port = self._listener.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.close(Deadline.after())
 
     async def close(self, deadline: Deadline) -> None:

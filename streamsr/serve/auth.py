@@ -1,8 +1,9 @@
 """Access to the server: its token and certificate, and which requests are refused.
 
-Never says a secret in an error. Imports no web framework: settings are checked before there is one.
+Never says a secret in an error.
 """
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -10,9 +11,11 @@ import ipaddress
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word
@@ -22,9 +25,7 @@ from streamsr.serve.rate_limit import FailureLimit, RateLimit, client_of
 
 __all__ = [
     "AccessControl",
-    "Refusal",
     "check_exposure",
-    "check_serve",
     "is_loopback",
     "make_tls",
     "presented_token",
@@ -44,11 +45,6 @@ CHALLENGES = tuple(
     ("WWW-Authenticate", challenge)
     for challenge in ('Basic realm="streamsr", charset="UTF-8"', 'Bearer realm="streamsr"')
 )
-
-
-def check_serve(settings: ServeSettings) -> None:
-    """Raises ConfigError for what would stop the server at once."""
-    check_exposure(settings.host, read_token(settings), make_tls(settings))
 
 
 def read_token(settings: ServeSettings) -> str | None:
@@ -135,15 +131,6 @@ def presented_token(authorization: str) -> str | None:
     return pair.partition(":")[2]
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The response to a request that is not handled."""
-
-    status: int
-    text: str
-    headers: tuple[tuple[str, str], ...] = ()
-
-
 class AccessControl:
     """Decides which requests are refused.
 
@@ -160,48 +147,43 @@ class AccessControl:
         self._rates = RateLimit(limits.per_s, limits.burst)
         self._local_rates = RateLimit(limits.local_per_s, limits.local_burst)
 
-    def check(
-        self, method: str, path: str, address: str, headers: Mapping[str, str], now_s: float
-    ) -> Refusal | None:
-        """Returns why a request from ``address`` is refused; None where it is to be handled."""
-        refusal = None
-        if path != OPEN:
-            client = client_of(address)
-            refusal = self._check_rate(client, now_s) or self._check_token(client, headers, now_s)
-        if refusal is None and self._token is None and not is_loopback(_host_of(headers)):
-            refusal = Refusal(403, "without a token this server is for localhost only")
-        return refusal or _check_site(method, headers)
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Raises the answer to a request that is refused, instead of having it handled."""
+        if request.path != OPEN:
+            self._check_client(client_of(request.remote or ""), request.headers)
+        if self._token is None and not is_loopback(_host_of(request.headers)):
+            raise web.HTTPForbidden(text="without a token this server is for localhost only")
+        _check_site(request.method, request.headers)
+        return await handler(request)
 
-    def _check_rate(self, client: str, now_s: float) -> Refusal | None:
+    def _check_client(self, client: str, headers: Mapping[str, str]) -> None:
+        now_s = asyncio.get_running_loop().time()
         rates = self._local_rates if is_loopback(client) else self._rates
-        return _too_many("requests", rates.wait_s(client, now_s))
-
-    def _check_token(self, client: str, headers: Mapping[str, str], now_s: float) -> Refusal | None:
+        _check_wait("requests", rates.wait_s(client, now_s))
         if self._token is None:
-            return None
-        blocked = _too_many("wrong tokens", self._failures.wait_s(client, now_s))
-        if blocked is not None:
-            return blocked
+            return
+        _check_wait("wrong tokens", self._failures.wait_s(client, now_s))
         header = headers.get("Authorization", "")
         token = presented_token(header) or ""
-        if hmac.compare_digest(token.encode(errors="surrogateescape"), self._token.encode()):
-            return None
-        if header:  # without any it is no guess
-            self._failures.add(client, now_s)
-        return Refusal(401, "a token is needed", CHALLENGES)
+        if not hmac.compare_digest(token.encode(errors="surrogateescape"), self._token.encode()):
+            if header:  # without any it is no guess
+                self._failures.add(client, now_s)
+            raise web.HTTPUnauthorized(text="a token is needed", headers=CHALLENGES)
 
 
-def _too_many(what: str, wait_s: int) -> Refusal | None:
-    return Refusal(429, f"too many {what}", (("Retry-After", str(wait_s)),)) if wait_s else None
+def _check_wait(what: str, wait_s: int) -> None:
+    if wait_s:
+        retry = {"Retry-After": str(wait_s)}
+        raise web.HTTPTooManyRequests(text=f"too many {what}", headers=retry)
 
 
-def _check_site(method: str, headers: Mapping[str, str]) -> Refusal | None:
+def _check_site(method: str, headers: Mapping[str, str]) -> None:
     """Refuses what a page of another site asks, and any writing for which it may have asked."""
     origin, host = headers.get("Origin"), headers.get("Host", "")
     own = origin is None or origin.lower() in (f"http://{host}".lower(), f"https://{host}".lower())
-    if own and (method in READING or headers.get("Sec-Fetch-Site") in OWN_SITE):
-        return None
-    return Refusal(403, "requests from other sites are not taken")
+    if not own or (method not in READING and headers.get("Sec-Fetch-Site") not in OWN_SITE):
+        raise web.HTTPForbidden(text="requests from other sites are not taken")
 
 
 def _host_of(headers: Mapping[str, str]) -> str:

@@ -6,12 +6,11 @@ import traceback
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.typedefs import Handler, Middleware
+from aiohttp.typedefs import Handler
 
 from streamsr.core.redact import redact
-from streamsr.serve.auth import AccessControl
 
-__all__ = ["BODY_BYTES", "add_headers", "make_middleware", "protocol_log", "read_text"]
+__all__ = ["BODY_BYTES", "add_headers", "hide_faults", "protocol_log", "read_text"]
 
 BODY_BYTES = 128 * 1024
 
@@ -47,27 +46,17 @@ def _is_our_fault(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
-def make_middleware(access: AccessControl) -> Middleware:
-    """Returns what runs around all handlers: refuses requests, and hides what went wrong."""
-
-    @web.middleware
-    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            now_s = asyncio.get_running_loop().time()
-            remote = request.remote or ""
-            refusal = access.check(request.method, request.path, remote, request.headers, now_s)
-            if refusal is None:
-                return await handler(request)
-            return web.Response(status=refusal.status, text=refusal.text, headers=refusal.headers)
-        except web.HTTPException:
-            raise  # short plain text already
-        except Exception:
-            # The outermost place: whatever went wrong, the client only learns that it did. The path
-            # may hold a session's secret and stays out of the log.
-            log.error("a %s request failed: %s", request.method, redact(traceback.format_exc()))
-            return web.Response(status=500, text="internal error")
-
-    return middleware
+@web.middleware
+async def hide_faults(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers for a handler that fails: whatever went wrong, the client learns that it did."""
+    try:
+        return await handler(request)
+    except web.HTTPException:
+        raise  # short plain text already
+    except Exception:
+        # The outermost place. The path may hold a session's secret and stays out of the log.
+        log.error("a %s request failed: %s", request.method, redact(traceback.format_exc()))
+        return web.Response(status=500, text="internal error")
 
 
 async def read_text(request: web.Request, content_type: str, within_s: float) -> str:

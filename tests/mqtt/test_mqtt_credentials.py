@@ -9,7 +9,7 @@ from peers.certificates import Authority
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import redact
 from streamsr.core.settings import MqttSettings
-from streamsr.mqtt.credentials import check_mqtt, read_credentials
+from streamsr.mqtt.credentials import read_credentials
 
 CANARY = "p@ss/w%rd:#1"
 
@@ -60,21 +60,21 @@ def test_a_file_that_holds_no_password(tmp_path: Path, content: bytes | None, wo
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError, match=words) as wrong:
-        check_mqtt(settings(username="me", password_file=path))
+        read_credentials(settings(username="me", password_file=path))
     assert str(wrong.value).startswith(f"mqtt.password_file {path}")
 
 
 def test_settings_in_contradiction(tmp_path: Path, authority: Authority) -> None:
     with pytest.raises(ConfigError, match=r"without mqtt\.username"):
-        check_mqtt(settings(password_file=tmp_path / "x"))
+        read_credentials(settings(password_file=tmp_path / "x"))
     with pytest.raises(ConfigError, match=r"unless mqtt\.tls is true"):
-        check_mqtt(settings(ca_file=authority.certificate))
+        read_credentials(settings(ca_file=authority.certificate))
 
 
 @pytest.mark.parametrize("host", [f"mqtt://me:{CANARY}@broker", "broker/x", "a b", "a\u2028b"])
 def test_a_host_is_a_name_alone(host: str) -> None:
     with pytest.raises(ConfigError, match=r"mqtt\.host: got") as wrong:
-        check_mqtt(settings(host=host))
+        read_credentials(settings(host=host))
     assert "w%rd" not in str(wrong.value)
 
 
@@ -84,7 +84,7 @@ def test_authorities_that_cannot_be_read(tmp_path: Path, content: bytes | None) 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ConfigError) as wrong:
-        check_mqtt(settings(tls=True, ca_file=path))
+        read_credentials(settings(tls=True, ca_file=path))
     assert str(wrong.value).startswith(f"mqtt.ca_file {path}")
 
 
