@@ -97,7 +97,7 @@ def _measure(clip: Path, out: Path, model: ModelSettings) -> dict[str, Any]:
         "model": summary.model,
         "device": summary.device,
         "output": summary.output,
-        "fps": summary.fps,
+        "fps": round(summary.fps, 2),
         "latency_ms": summary.to_json()["latency_ms"],
         "cpu_ms": {name: round(value, 3) for name, value in stages.items()},
         "cpu_ms_total": round(total, 3),

@@ -15,9 +15,9 @@ from rich.progress import Progress, TaskID
 from streamsr.cli.terminal import INTERRUPTED, progress_bar, report, say
 from streamsr.core.deadline import STOP_S, Deadline
 from streamsr.core.events import Code, Event, EventLog
-from streamsr.core.metrics import Summary
 from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, PipelineSettings
+from streamsr.core.status import StreamStatus
 from streamsr.pipeline.check import check_settings
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def run_here(settings: PipelineSettings, as_json: bool) -> NoReturn:
 
     with open_pipeline(settings, EventLog(monotonic)) as pipeline, progress_bar() as bar:
 
-        async def work() -> Summary:
+        async def work() -> StreamStatus:
             task = bar.add_task(settings.name, total=settings.limits.frames, fps="")
             drawing = asyncio.create_task(_draw(pipeline, bar, task, settings.limits.frames))
             try:
@@ -80,7 +80,7 @@ def run_node(
     def listening(url: str) -> None:
         say(f"Watch it, before and after, at {url}  (Ctrl-C ends it)")
 
-    async def work() -> list[Summary]:
+    async def work() -> list[StreamStatus]:
         watching = reload and asyncio.create_task(_watch(node, reload, path), name="settings")
         if seconds is not None:
             loop = asyncio.get_running_loop()

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from streamsr.core.errors import StreamsrError, UserError
-from streamsr.core.metrics import Summary
 from streamsr.core.redact import redact
+from streamsr.core.status import StreamStatus
 
 __all__ = [
     "INTERRUPTED",
@@ -82,7 +82,7 @@ def print_result(result: Any, table: RenderableType | None, as_json: bool) -> No
         Console().print(table)
 
 
-def report(summaries: Sequence[Summary], as_json: bool) -> None:
+def report(summaries: Sequence[StreamStatus], as_json: bool) -> None:
     """Prints what the streams of a run came to: JSON on stdout, or a line each on stderr."""
     if as_json:
         print_result({"streams": [summary.to_json() for summary in summaries]}, None, as_json)

@@ -1,17 +1,15 @@
-"""What a stream counts and measures while it runs, and the summary that it ends with."""
+"""What a stream counts and measures while it runs."""
 
 import math
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from time import monotonic, thread_time
-from typing import Self
 
-from streamsr.core.status import Counts, StreamStatus
+from streamsr.core.status import Counts
 
-__all__ = ["Meter", "Summary", "quantile"]
+__all__ = ["Meter", "quantile"]
 
 LATENCIES_KEPT = 4096  # the newest, for the quantiles
 FPS_SPAN_S = 5.0
@@ -23,57 +21,6 @@ def quantile(values: list[float], share: float) -> float | None:
         return None
     ordered = sorted(values)
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary(Counts):
-    """What one stream came to, as its last line and ``--json`` tell it."""
-
-    name: str
-    fps: float  # mean
-    latency_p50_ms: float | None
-    latency_p99_ms: float | None
-    model: str
-    device: str
-    input: str  # "320x180", or "" where no frame came
-    output: str
-
-    @classmethod
-    def of(cls, status: StreamStatus, fps: float | None = None) -> Self:
-        """Returns the summary of a stream that ended as ``status`` has it.
-
-        ``fps`` is the mean; without it the rate of its last seconds stands for it.
-        """
-        fps = status.fps if fps is None else fps
-        p50_ms, p99_ms = status.latency_p50_ms, status.latency_p99_ms
-        return cls(
-            name=status.name,
-            fps=round(fps, 2),
-            latency_p50_ms=p50_ms and round(p50_ms, 1),
-            latency_p99_ms=p99_ms and round(p99_ms, 1),
-            model=status.model,
-            device=status.device,
-            input=status.input,
-            output=status.output,
-        ).plus(status)
-
-    def to_json(self) -> dict[str, object]:
-        """Returns the object that ``--json`` prints for a stream."""
-        return {
-            "name": self.name,
-            "frames_in": self.frames_in,
-            "frames_out": self.frames_out,
-            "frames_dropped": self.frames_dropped,
-            "frames_held": self.frames_held,
-            "audio_dropped": self.audio_dropped,
-            "fps": self.fps,
-            "latency_ms": {"p50": self.latency_p50_ms, "p99": self.latency_p99_ms},
-            "model": self.model,
-            "device": self.device,
-            "reconnects": self.reconnects,
-            "input": self.input,
-            "output": self.output,
-        }
 
 
 class Meter:

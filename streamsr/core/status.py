@@ -67,7 +67,7 @@ class StreamStatus(Counts):
     device: str
     input: str  # "320x180", or "" before the first frame
     output: str
-    fps: float = 0.0  # over the last seconds
+    fps: float = 0.0  # over the last seconds; the mean, of one that has ended
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
     stalled_s: float = 0.0  # since a frame was finished, while others wait
@@ -79,6 +79,28 @@ class StreamStatus(Counts):
     self_check_loses: bool = False  # the network has been worse than bicubic for long
     self_checks: Mapping[str, int] = field(default_factory=dict)  # "made", "skipped", "failed"
     message: str = ""  # why it has ended with a failure, for people
+
+    def to_json(self) -> dict[str, object]:
+        """Returns the object that ``--json`` prints for a stream that has ended."""
+        p50_ms, p99_ms = self.latency_p50_ms, self.latency_p99_ms
+        return {
+            "name": self.name,
+            "frames_in": self.frames_in,
+            "frames_out": self.frames_out,
+            "frames_dropped": self.frames_dropped,
+            "frames_held": self.frames_held,
+            "audio_dropped": self.audio_dropped,
+            "fps": round(self.fps, 2),
+            "latency_ms": {
+                "p50": p50_ms and round(p50_ms, 1),
+                "p99": p99_ms and round(p99_ms, 1),
+            },
+            "model": self.model,
+            "device": self.device,
+            "reconnects": self.reconnects,
+            "input": self.input,
+            "output": self.output,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from streamsr.core.events import Code, Event
-from streamsr.core.metrics import Summary
 from streamsr.core.packet import Packet, Track
 from streamsr.core.status import OutputState, StreamStatus
 
@@ -142,7 +141,7 @@ class Snapshot(StreamMessage, frozen=True):
 class StreamEnded(StreamMessage, frozen=True):
     """Worker to main, at the end of a stream that ran as asked."""
 
-    summary: Summary
+    summary: StreamStatus
 
 
 class StreamFailed(StreamMessage, frozen=True):

@@ -9,9 +9,9 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, UserError
 from streamsr.core.events import Code, Event, EventLog
-from streamsr.core.metrics import Summary
 from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, OutputSettings, StreamSettings
+from streamsr.core.status import StreamStatus
 from streamsr.mqtt.node_api import CameraState
 from streamsr.node.camera import Camera
 from streamsr.node.worker_process import WorkerProcess
@@ -53,7 +53,7 @@ class Node:
         self._server = self._web_server()
         self._deadline: Deadline | None = None  # once it is to stop
 
-    async def run(self, listening: Callable[[str], None]) -> list[Summary]:
+    async def run(self, listening: Callable[[str], None]) -> list[StreamStatus]:
         """Runs until every camera has ended or ``stop()``; returns the summaries.
 
         ``listening`` is told the page's address as soon as it answers. Raises the first failure
@@ -240,15 +240,14 @@ class Node:
             raise UserError(f"camera: got {name!r}, allowed are {', '.join(self._cameras)}")
         return self._cameras[name]
 
-    def _summaries(self, asked: bool) -> list[Summary]:
+    def _summaries(self, asked: bool) -> list[StreamStatus]:
         """``asked``: it was told to end, and what did not arrive by then is no failure."""
         cameras = self._cameras.values()
         ends = [camera.stream.failure if asked else camera.failure for camera in cameras]
         failures = [failure for failure in ends if failure is not None]
         if failures and len(failures) == len(cameras):
             raise failures[0]
-        streams = [camera.stream for camera in cameras]
-        return [stream.summary or Summary.of(stream.status) for stream in streams]
+        return [camera.stream.summary or camera.stream.status for camera in cameras]
 
 
 def _check_change(

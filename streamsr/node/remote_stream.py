@@ -11,7 +11,6 @@ from streamsr.core.backoff import Backoff
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Code, Emit, Event
-from streamsr.core.metrics import Summary
 from streamsr.core.packet import Packet
 from streamsr.core.settings import LimitSettings, StreamSettings
 from streamsr.core.status import Counts, StreamState, StreamStatus
@@ -77,7 +76,7 @@ class RemoteStream:
             lambda: self._send(RequestKeyframe(self.key)),
             lambda tracks: self._send(WantTracks(self.key, tracks)),
         )
-        self.summary: Summary | None = None  # of all sessions, once the last one has ended
+        self.summary: StreamStatus | None = None  # of all sessions, once the last one has ended
         self.failure: StreamsrError | None = None  # that it has ended with
         self.enabled = settings.enabled
         self.sessions = sessions

@@ -8,12 +8,13 @@ packets to the sinks. The event loop starts, watches and ends all three; self-ch
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
-from streamsr.core.metrics import Meter, Summary
+from streamsr.core.metrics import Meter
 from streamsr.core.settings import EncoderSettings, LimitSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.threads import in_thread
@@ -89,8 +90,8 @@ class Pipeline:
         self._progress_s = 0.0  # monotonic: a frame was finished, or came where none was
         self._state = StreamState.STARTING  # set in the encoder's thread, ENDED by run()
 
-    async def run(self) -> Summary:
-        """Runs to the end of the source, a limit or ``stop()``, and returns the summary.
+    async def run(self) -> StreamStatus:
+        """Runs to the end of the source, a limit or ``stop()``; returns its status then.
 
         Raises the first stage's error, everything closed.
         """
@@ -111,7 +112,7 @@ class Pipeline:
             if self._timer is not None:
                 self._timer.cancel()
             self._state = StreamState.ENDED
-        return Summary.of(self.status(), self.meter.mean_fps())
+        return replace(self.status(), fps=self.meter.mean_fps())
 
     def stop(self, deadline: Deadline | None = None) -> None:
         """Ends the stream: what was read is delivered until ``deadline``, the rest is dropped.

@@ -7,14 +7,13 @@ import typer
 
 from streamsr.cli.terminal import command, report
 from streamsr.core.errors import ConfigError, SourceError, StreamsrError
-from streamsr.core.metrics import Summary
 from streamsr.core.redact import protect
 from streamsr.core.status import StreamState, StreamStatus
 
 
-def summary(**changes: object) -> Summary:
+def summary(**changes: object) -> StreamStatus:
     values = {"name": "yard", "state": StreamState.ENDED, "model": "fast", "device": "cpu"}
-    return Summary.of(StreamStatus(**values | {"input": "", "output": ""} | changes))  # type: ignore[arg-type]
+    return StreamStatus(**values | {"input": "", "output": ""} | changes)  # type: ignore[arg-type]
 
 
 def raises(error: BaseException) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from streamsr.core import metrics as module
-from streamsr.core.metrics import Meter, Summary, quantile
+from streamsr.core.metrics import Meter, quantile
 from streamsr.core.status import Counts, StreamState, StreamStatus
 
 
@@ -94,7 +94,7 @@ STATUS = StreamStatus(
 
 
 def test_the_summary_is_what_json_prints() -> None:
-    summary = Summary.of(STATUS).to_json()
+    summary = STATUS.to_json()
     assert json.loads(json.dumps(summary)) == summary
     assert summary == {
         "name": "cam",
@@ -111,7 +111,6 @@ def test_the_summary_is_what_json_prints() -> None:
         "input": "320x180",
         "output": "1280x720",
     }
-    assert Summary.of(STATUS, fps=12.3).fps == 12.3
 
 
 def test_counts_of_sessions_add_up() -> None:
@@ -120,7 +119,6 @@ def test_counts_of_sessions_add_up() -> None:
     assert both == replace(
         STATUS, frames_in=114, frames_dropped=9, dropped_by={"late": 6, "full": 3}
     )
-    assert Summary.of(STATUS).plus(earlier) == Summary.of(both)
 
 
 def test_what_was_in_flight_when_a_session_ended_is_lost() -> None:

@@ -11,7 +11,6 @@ from peers.waiting import until
 from streamsr.core.backoff import Backoff
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Event
-from streamsr.core.metrics import Summary
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.ipc.messages import (
@@ -63,7 +62,7 @@ class Worker:
     def send(self, message: Message) -> None:
         self.received.append(message)
         if isinstance(message, StopStream) and self.stops:
-            self.send_back(StreamEnded(message.key, Summary.of(status(7))))
+            self.send_back(StreamEnded(message.key, status(7)))
 
     def send_back(self, message: StreamMessage) -> None:
         assert self.stream is not None
@@ -105,9 +104,9 @@ async def test_a_session_that_ends_by_itself_is_the_last() -> None:
     async with running() as (stream, worker, _):
         await until(worker.starts)
         worker.report(5)
-        worker.send_back(StreamEnded(worker.key, Summary.of(status(9))))
+        worker.send_back(StreamEnded(worker.key, status(9)))
         await until(lambda: stream.broadcaster.closed)
-        assert stream.summary == Summary.of(status(9))
+        assert stream.summary == status(9)
         assert worker.starts() == ["cam:1"]
 
 
@@ -133,7 +132,7 @@ async def test_a_stream_that_is_off_stays_off_whatever_its_last_session_sends() 
         worker.report(130, stalled_s=99.0)
         assert (stream.status.state, stream.status.frames_in) == ("disabled", 100)
         assert stream.status.stalled_s == 0
-        worker.send_back(StreamEnded(worker.key, Summary.of(status(131))))
+        worker.send_back(StreamEnded(worker.key, status(131)))
         assert stream.summary is None
         await stream.enable(True)
         await until(lambda: len(worker.starts()) == 2)

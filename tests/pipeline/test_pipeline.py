@@ -21,9 +21,9 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import Frame
-from streamsr.core.metrics import Summary
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import LimitSettings
+from streamsr.core.status import StreamStatus
 from streamsr.engine.engines import Engines
 from streamsr.media.demo import DemoSource, Scene
 from streamsr.media.files import FileSource
@@ -82,7 +82,7 @@ def opened(
         yield Pipeline("test", source, models, emit=emit, **more)
 
 
-async def run(source: Source, **more: Any) -> Summary:
+async def run(source: Source, **more: Any) -> StreamStatus:
     with opened(source, **more) as pipeline:
         async with asyncio.timeout(30):
             return await pipeline.run()
