@@ -97,18 +97,13 @@ class Broadcaster:
         self._keyframe_interval_s = keyframe_interval_s
         self.format: StreamFormat | None = None  # what the stream is; set before its first packet
         self.wanted: frozenset[Track] = frozenset()  # the tracks that have subscribers
+        self.closed = False  # the stream has ended
         self._subscribers: set[Subscriber] = set()
         self._requested_s = float("-inf")  # loop time of the newest request
         self._delayed: asyncio.TimerHandle | None = None  # a request that is not due yet
-        self._closed = False
 
     def __len__(self) -> int:
         return len(self._subscribers)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the stream has ended."""
-        return self._closed
 
     def publish(self, packet: Packet) -> None:
         """Hands a packet to every subscriber of its track."""
@@ -118,7 +113,7 @@ class Broadcaster:
 
     def add(self, subscriber: Subscriber) -> None:
         """Starts handing it packets; a keyframe is asked for. Ends it if the stream has ended."""
-        if self._closed:
+        if self.closed:
             subscriber.end()
             return
         self._subscribers.add(subscriber)
@@ -142,7 +137,7 @@ class Broadcaster:
 
         A request is delayed but never lost: without it a subscriber cannot decode what follows.
         """
-        if self._delayed is not None or self._closed:
+        if self._delayed is not None or self.closed:
             return
         loop = asyncio.get_running_loop()
         wait_s = self._requested_s + self._keyframe_interval_s - loop.time()
@@ -153,7 +148,7 @@ class Broadcaster:
 
     def close(self) -> None:
         """Ends every subscriber, and those that are added later."""
-        self._closed = True
+        self.closed = True
         if self._delayed is not None:
             self._delayed.cancel()
             self._delayed = None

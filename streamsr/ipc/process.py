@@ -61,7 +61,7 @@ class SupervisedProcess(ABC):
     @property
     def pid(self) -> int | None:
         """The process there is; None without one."""
-        return self._child.pid if self._child is not None else None
+        return self._child.process.pid if self._child is not None else None
 
     async def run(self) -> None:
         """Keeps a process alive until ``stop``, or until one ends as it was meant to."""
@@ -167,19 +167,13 @@ class SupervisedProcess(ABC):
             limit_s = self._limits.silence_s
 
 
+@dataclass(frozen=True, slots=True)
 class _Child:
     """One process and the socket to it."""
 
-    def __init__(
-        self,
-        process: asyncio.subprocess.Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self.pid = process.pid
-        self.reader = reader
-        self._process = process
-        self._writer = writer
+    process: asyncio.subprocess.Process
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
 
     @classmethod
     async def start(cls, module: str, *arguments: str) -> Self:
@@ -202,13 +196,12 @@ class _Child:
         return cls(process, *await asyncio.open_connection(sock=ours, limit=READ_BYTES))
 
     def send(self, message: Message) -> None:
-        if not self._writer.is_closing():
-            self._writer.write(encode(message))
+        if not self.writer.is_closing():
+            self.writer.write(encode(message))
 
     def kill(self) -> None:
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+        with suppress(ProcessLookupError):
+            self.process.kill()
 
     async def end(self, limit_s: float) -> None:
         """Makes sure that it has ended: one that hung up is given ``limit_s`` to do so by itself,
@@ -216,7 +209,7 @@ class _Child:
         if self.reader.at_eof():
             with suppress(TimeoutError):
                 async with asyncio.timeout(limit_s):
-                    await self._process.wait()
+                    await self.process.wait()
         self.kill()
-        await self._process.wait()
-        self._writer.close()
+        await self.process.wait()
+        self.writer.close()
