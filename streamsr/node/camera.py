@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Emit
-from streamsr.core.settings import PublishSettings, StreamSettings
+from streamsr.core.settings import StreamSettings
 from streamsr.core.status import OutputState, OutputStatus
 from streamsr.mqtt.node_api import CameraState
 from streamsr.node.remote_stream import RemoteStream
@@ -113,8 +113,7 @@ class Camera:
 
     def _output(self, settings: TargetSettings) -> Output:
         stream = self.stream
-        give_up_s = settings.give_up_s if isinstance(settings, PublishSettings) else None
-        return Output(stream.name, settings, stream.broadcaster, self._emit, give_up_s)
+        return Output(stream.name, settings, stream.broadcaster, self._emit)
 
     def _begin(self, output: Output) -> None:
         name = f"{output.name} of {self.stream.name}"

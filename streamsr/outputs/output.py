@@ -34,8 +34,8 @@ class Output(SupervisedProcess):
     """One output: a server, HLS in a folder, or a recording.
 
     ``emit`` is told when it goes up and down. HLS without a folder gets one that is removed at the
-    end. With ``give_up_s`` all of the stream is to arrive: its beginning is kept until the server
-    is up, which is given so long; ``failure`` says at the end what did not arrive.
+    end. Where a server has ``give_up_s`` all of the stream is to arrive: its beginning is kept
+    until the server is up, which is given so long; ``failure`` says at the end what did not.
     """
 
     def __init__(
@@ -44,15 +44,15 @@ class Output(SupervisedProcess):
         settings: TargetSettings,
         broadcaster: Broadcaster,
         emit: Emit,
-        give_up_s: float | None = None,
         *,
         limits: HeartbeatLimits = LIMITS,
         backoff: Backoff | None = None,
     ) -> None:
         backoff = backoff or Backoff(FIRST_S, LAST_S)
         super().__init__("streamsr.outputs.process", limits=limits, backoff=backoff)
-        self._target = Target(settings)
+        self._target = Target(stream, settings)
         self.name = self._target.kind  # "rtsp", "rtmp", "hls" or "record"
+        self.target = self._target.name  # for people: without secrets, or a folder
         self.folder = self._target.folder  # of HLS
         self.state = OutputState.OFF
         self.failure: StreamsrError | None = None  # once ``run`` has returned
@@ -60,14 +60,15 @@ class Output(SupervisedProcess):
         self._audio = settings.audio
         self._broadcaster = broadcaster
         self._emit = emit
-        self._give_up_s = give_up_s
+        self._give_up_s = settings.give_up_s if isinstance(settings, PublishSettings) else None
+        replay = self._give_up_s is not None
         live = isinstance(settings, PublishSettings)  # a disk wants what it missed
-        self._from_start = not live or give_up_s is not None  # that nothing is left out at first
+        self._from_start = not live or replay  # that nothing is left out at first
         self._queue = PacketQueue(
             broadcaster,
             {Track.OUTPUT, Track.AAC} if self._audio else {Track.OUTPUT},
             live=live,
-            replay=give_up_s is not None,
+            replay=replay,
         )
         self._ready = asyncio.Event()  # the process there is has sent its first message
         self._finishing = False  # the process there is was told that there are no more packets
@@ -77,11 +78,6 @@ class Output(SupervisedProcess):
         self._reason = ""  # why it is down, as was told last
         self._give_up_timer: asyncio.TimerHandle | None = None
         self._over = asyncio.Event()  # ``run`` has returned
-
-    @property
-    def target(self) -> str:
-        """Where it goes, for people: an address without its secrets, or a folder."""
-        return str(self._target)
 
     @property
     def dropped(self) -> int:
@@ -120,7 +116,7 @@ class Output(SupervisedProcess):
     async def feed(self) -> None:
         """Sends packets, as many as the process takes, until there are no more."""
         self._finishing = False
-        self.send(self._target.start_message(self._stream))
+        self.send(self._target.start)
         await self._ready.wait()  # servers drop what was queued until then and comes all at once
         self._queue.begin()
         sent: OutputFormat | None = None

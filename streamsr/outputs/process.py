@@ -187,10 +187,8 @@ def writer_of(start: Message, tell: Callable[[Code, str], None]) -> PacketWriter
         case StartHls(folder, segment_s, segments, _):
             os.chdir(folder)  # keeps odd names of folders out of FFmpeg's patterns
             return HlsWriter(Path(), segment_s, segments)
-        case StartRecorder(stream, folder, segment_s, keep_s, min_free_bytes):
-            return Recorder(
-                stream, folder, segment_s, tell, keep_s=keep_s, min_free_bytes=min_free_bytes
-            )
+        case StartRecorder():
+            return Recorder(start, tell)
     raise ValueError(f"first message: got {type(start).__name__}, allowed are Start…")
 
 

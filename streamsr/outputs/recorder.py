@@ -19,7 +19,7 @@ import av
 from streamsr.core.events import Code
 from streamsr.core.packet import AUDIO_TRACKS, Packet
 from streamsr.core.status import OutputState
-from streamsr.ipc.messages import OutputFormat
+from streamsr.ipc.messages import OutputFormat, StartRecorder
 from streamsr.media.container import CONTAINERS, cut_to_whole
 from streamsr.outputs.mux_session import MuxSession, MuxTarget
 from streamsr.outputs.retention import Clock, Recording, due, name_of, recording_of, to_remove
@@ -36,7 +36,7 @@ FAILURES = (av.FFmpegError, OSError)
 
 
 class Recorder:
-    """Writes one stream into files of ``segment_s`` each.
+    """Writes one stream into files of the length that ``settings`` say.
 
     ``tell`` is told of a full disk and of its end. Raises av.FFmpegError or OSError where a file
     cannot be written for another reason than want of room.
@@ -44,27 +44,20 @@ class Recorder:
 
     def __init__(
         self,
-        stream: str,
-        folder: Path,
-        segment_s: float,
+        settings: StartRecorder,
         tell: Callable[[Code, str], None],
         *,
-        keep_s: float | None = None,
-        min_free_bytes: int = 0,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic_s: Callable[[], float] = monotonic,
     ) -> None:
-        self._stream = stream
-        self._folder = folder
-        self._segment_s = segment_s
+        self._settings = settings
+        self._folder = settings.folder
         self._tell = tell
-        self._keep_s = keep_s
-        self._min_free_bytes = min_free_bytes
         self._free_bytes = free_bytes
         self._now = now
         self._monotonic_s = monotonic_s
-        self._clock = Clock.first_seen(now(), monotonic_s())
+        self._clock = Clock(now(), monotonic_s())
         self._full = False  # nothing is recorded until there is room
         self._file: _File | None = None  # the one that is being written
         self._previous: _File | None = None  # the one before, while audio for it may come
@@ -95,17 +88,19 @@ class Recorder:
         if self._monotonic_s() < self._check_at_s:
             return
         self._check_at_s = self._monotonic_s() + (CHECK_FULL_S if self._full else CHECK_S)
-        wanted = self._min_free_bytes
+        wanted = self._settings.min_free_bytes
         if self._full and wanted:
             wanted += MARGIN_BYTES
         self._remove_old(wanted)
         free = self._free_bytes(self._folder)
         if self._full:
-            if free >= self._min_free_bytes + MARGIN_BYTES:
+            if free >= self._settings.min_free_bytes + MARGIN_BYTES:
                 self._full = False
                 self._tell(Code.OUT_UP, f"record {self._folder}: there is room again; going on")
-        elif free < self._min_free_bytes:
-            self._pause(f"{free / 1e9:.2f} GB are free, {self._min_free_bytes / 1e9:g} to be kept")
+        elif free < self._settings.min_free_bytes:
+            self._pause(
+                f"{free / 1e9:.2f} GB are free, {self._settings.min_free_bytes / 1e9:g} to be kept"
+            )
 
     def close(self) -> None:
         """Finishes the file. Closing twice does nothing."""
@@ -124,7 +119,7 @@ class Recorder:
         file = self._file
         if packet.keyframe and (
             file is None
-            or due(float(file.session.begins_s), float(time_s), self._segment_s)
+            or due(float(file.session.begins_s), float(time_s), self._settings.segment_s)
             or not file.session.takes(packet, stream)
         ):
             file = self._next_file(packet, stream)
@@ -176,19 +171,19 @@ class Recorder:
             with suppress(OSError):
                 cut_to_whole(self._folder / last.name)
         for path in self._folder.glob(f".*{PARTIAL}"):
-            if recording_of(self._stream, path.name[1:].removesuffix(PARTIAL)) is not None:
+            if recording_of(self._settings.stream, path.name[1:].removesuffix(PARTIAL)) is not None:
                 path.unlink(missing_ok=True)
 
     def _free_name(self) -> str:
         """Returns a name that nothing has."""
         started = self._now()
-        names = (name_of(self._stream, started, number) for number in count(1))
+        names = (name_of(self._settings.stream, started, number) for number in count(1))
         return next(name for name in names if not (self._folder / name).exists())
 
     def _remove_old(self, wanted_bytes: int) -> None:
         free = self._free_bytes(self._folder)
-        self._clock = self._clock.seen(self._now(), self._monotonic_s())
-        keep_s = self._keep_s if self._clock.steady else None
+        self._clock.read(self._now(), self._monotonic_s())
+        keep_s = self._settings.keep_s if self._clock.steady else None
         if free >= wanted_bytes and keep_s is None:
             return
         for recording in to_remove(
@@ -210,7 +205,7 @@ class Recorder:
                     continue
                 with suppress(FileNotFoundError):
                     size = entry.stat(follow_symlinks=False).st_blocks * 512
-                    recording = recording_of(self._stream, entry.name, size)
+                    recording = recording_of(self._settings.stream, entry.name, size)
                     if recording is not None:
                         found.append(recording)
         return found

@@ -5,9 +5,8 @@ A file is a stream's own only if its name says so exactly; nothing else is ever 
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
 
 __all__ = ["Clock", "Recording", "due", "name_of", "recording_of", "to_remove"]
 
@@ -27,34 +26,29 @@ class Recording:
     size: int  # bytes
 
 
-@dataclass(frozen=True, slots=True)
 class Clock:
-    """The wall clock when it was read last, compared with one that nobody sets.
+    """The wall clock, compared with one that nobody sets.
 
     Recordings are removed by age only while it is ``steady``. It is not at first: a machine may
     have started with a wrong one.
     """
 
-    wall: datetime
-    monotonic_s: float
-    since_s: float  # monotonic: no step has been seen from then on
+    def __init__(self, wall: datetime, monotonic_s: float) -> None:
+        self.wall = wall  # when it was read last
+        self._monotonic_s = monotonic_s  # likewise
+        self._since_s = monotonic_s  # no step has been seen from then on
 
-    @classmethod
-    def first_seen(cls, wall: datetime, monotonic_s: float) -> Self:
-        """Returns a clock that was never read before."""
-        return cls(wall, monotonic_s, monotonic_s)
-
-    def seen(self, wall: datetime, monotonic_s: float) -> Self:
-        """Returns the clock, read once more."""
+    def read(self, wall: datetime, monotonic_s: float) -> None:
+        """Notes what both clocks say now."""
         went_s = (wall - self.wall).total_seconds()
-        stepped = abs(went_s - (monotonic_s - self.monotonic_s)) > STEP_S
-        since_s = monotonic_s if stepped else self.since_s
-        return replace(self, wall=wall, monotonic_s=monotonic_s, since_s=since_s)
+        if abs(went_s - (monotonic_s - self._monotonic_s)) > STEP_S:
+            self._since_s = monotonic_s
+        self.wall, self._monotonic_s = wall, monotonic_s
 
     @property
     def steady(self) -> bool:
         """Whether it has not been set for an hour."""
-        return self.monotonic_s - self.since_s >= STEADY_S
+        return self._monotonic_s - self._since_s >= STEADY_S
 
 
 def name_of(stream: str, started: datetime, number: int = 1) -> str:

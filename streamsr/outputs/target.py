@@ -32,53 +32,41 @@ def check_output(settings: TargetSettings) -> None:
 
 
 class Target:
-    """The place that ``settings`` name. HLS without a folder gets a temporary one."""
+    """The place of ``stream`` that ``settings`` name. HLS without a folder gets a temporary one."""
 
-    def __init__(self, settings: TargetSettings) -> None:
-        self.kind = _kind_of(settings)  # "rtsp", "rtmp", "hls" or "record"
+    def __init__(self, stream: str, settings: TargetSettings) -> None:
         self.folder: Path | None = None  # of HLS
-        self._settings = settings
-        self._temporary = isinstance(settings, HlsSettings) and settings.folder is None
-        if isinstance(settings, PublishSettings):
-            protect(settings.url)
-        elif isinstance(settings, HlsSettings):
-            self.folder = settings.folder or Path(tempfile.mkdtemp(prefix="streamsr-hls-"))
-
-    def __str__(self) -> str:
-        """For people: an address without its secrets, or a folder."""
-        if isinstance(self._settings, PublishSettings):
-            return _without_key(redact(self._settings.url))
-        return str(self.folder or self._settings.folder)
-
-    def start_message(self, stream: str) -> StartServer | StartHls | StartRecorder:
-        """Returns the first message to a process that brings ``stream`` there."""
-        match self._settings:
-            case PublishSettings(url=url, transport=transport):
-                return StartServer(url, transport, os.getpid())
-            case HlsSettings(segment_s=segment_s, segments=segments):
-                assert self.folder is not None
-                return StartHls(self.folder, segment_s, segments, self._temporary)
-            case RecordSettings() as record:
-                return StartRecorder(
+        self.start: StartServer | StartHls | StartRecorder  # the first message to its process
+        self._temporary = False
+        match settings:
+            case PublishSettings(url=url):
+                protect(url)
+                self.kind = url[:4].lower()  # "rtsp" or "rtmp"
+                self.name = _without_key(redact(url))
+                self.start = StartServer(url, settings.transport, os.getpid())
+            case HlsSettings():
+                self.kind = "hls"
+                self._temporary = settings.folder is None
+                self.folder = settings.folder or Path(tempfile.mkdtemp(prefix="streamsr-hls-"))
+                self.name = str(self.folder)
+                self.start = StartHls(
+                    self.folder, settings.segment_s, settings.segments, self._temporary
+                )
+            case RecordSettings(folder=folder, keep_days=keep_days):
+                self.kind = "record"
+                self.name = str(folder)
+                self.start = StartRecorder(
                     stream,
-                    record.folder,
-                    record.segment_s,
-                    keep_s=None if record.keep_days is None else record.keep_days * DAY_S,
-                    min_free_bytes=round(record.min_free_gb * 1e9),
+                    folder,
+                    settings.segment_s,
+                    keep_s=None if keep_days is None else keep_days * DAY_S,
+                    min_free_bytes=round(settings.min_free_gb * 1e9),
                 )
 
     def remove_folder(self) -> None:
         """Removes the folder, where it is a temporary one."""
         if self._temporary and self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _kind_of(settings: TargetSettings) -> str:
-    if isinstance(settings, HlsSettings):
-        return "hls"
-    if isinstance(settings, RecordSettings):
-        return "record"
-    return settings.url[:4].lower()
 
 
 def _without_key(url: str) -> str:

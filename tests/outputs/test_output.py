@@ -90,7 +90,8 @@ async def test_an_output_that_never_ran_can_be_stopped() -> None:
 async def test_a_server_that_comes_late_misses_nothing(rtsp_server: RtspServer) -> None:
     rtsp_server.kill()
     async with studio_outputs() as outputs:
-        output = outputs.start(PublishSettings(url=rtsp_server.url()), give_up_s=10, **quick())
+        settings = PublishSettings(url=rtsp_server.url(), give_up_s=10)
+        output = outputs.start(settings, **quick())
         await until(lambda: output.restarts >= 2)
         rtsp_server.start()
         await until(lambda: output.state is UP)
@@ -108,7 +109,8 @@ async def test_a_stream_that_is_over_waits_for_its_server(rtsp_server: RtspServe
     rtsp_server.kill()
     async with studio_outputs() as outputs:
         outputs.studio.speed = 4
-        output = outputs.start(PublishSettings(url=rtsp_server.url()), give_up_s=10, **quick())
+        settings = PublishSettings(url=rtsp_server.url(), give_up_s=10)
+        output = outputs.start(settings, **quick())
         await until(lambda: output.restarts >= 1 and outputs.studio.sent >= 2 * FPS)
         outputs.studio.broadcaster.close()
         rtsp_server.start()
@@ -124,8 +126,8 @@ async def test_a_stream_that_is_over_waits_for_its_server(rtsp_server: RtspServe
 
 async def test_a_server_that_does_not_exist_is_given_up() -> None:
     async with studio_outputs() as outputs:
-        settings = PublishSettings(url="rtsp://me:canary@127.0.0.1:1/live")
-        output = outputs.start(settings, give_up_s=1.5)
+        settings = PublishSettings(url="rtsp://me:canary@127.0.0.1:1/live", give_up_s=1.5)
+        output = outputs.start(settings)
         await asyncio.wait_for(outputs.tasks[0], 5)
         await output.arrived()
         assert not outputs.studio.broadcaster.closed
@@ -137,9 +139,9 @@ async def test_a_server_that_does_not_exist_is_given_up() -> None:
 
 async def test_what_a_server_missed_is_told(rtsp_server: RtspServer) -> None:
     async with studio_outputs() as outputs:
-        settings = PublishSettings(url=rtsp_server.url())
-        output = outputs.start(settings, give_up_s=10, **quick())
-        other = outputs.start(settings, **quick())
+        whole = PublishSettings(url=rtsp_server.url(), give_up_s=10)
+        output = outputs.start(whole, **quick())
+        other = outputs.start(PublishSettings(url=rtsp_server.url()), **quick())
         await until(lambda: output.state is other.state is UP)
         rtsp_server.kill()
         await until(lambda: output.state is DOWN)

@@ -20,7 +20,7 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code
 from streamsr.core.packet import Packet, Track
 from streamsr.core.status import OutputState
-from streamsr.ipc.messages import OutputFormat
+from streamsr.ipc.messages import OutputFormat, StartRecorder
 from streamsr.outputs.recorder import Recorder
 from streamsr.outputs.retention import name_of
 
@@ -31,21 +31,24 @@ WITH_AUDIO, WITHOUT_AUDIO = OutputFormat(Fraction(FPS), True), OutputFormat(Frac
 class Recording:
     """A recorder on a clock and a disk of its own."""
 
-    def __init__(self, folder: Path, segment_s: float = 1.0, **settings: float) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        segment_s: float = 1.0,
+        keep_s: float | None = None,
+        min_free_bytes: int = 0,
+    ) -> None:
         self.now = NOON
         self.clock_s = 0.0
         self.free = 10**12
         self.told: list[Code] = []
         self._stream = packets()
         self.recorder = Recorder(
-            "cam",
-            folder,
-            segment_s,
+            StartRecorder("cam", folder, segment_s, keep_s, min_free_bytes),
             lambda code, message: self.told.append(code),
             free_bytes=lambda folder: self.free,
             now=lambda: self.now,
             monotonic_s=lambda: self.clock_s,
-            **settings,
         )
 
     def go_on(self, frames: int, *, audio: bool = True) -> None:

@@ -72,10 +72,10 @@ def test_a_few_go_at_once_by_age_and_as_many_as_must_for_room() -> None:
 
 def looked_at(*steps: tuple[float, float]) -> Clock:
     """The clock after looks at it, each so many seconds on, and so many by the wall's."""
-    clock, now_s, wall = Clock.first_seen(NOON, 100.0), 100.0, NOON
+    clock, now_s, wall = Clock(NOON, 100.0), 100.0, NOON
     for went_s, wall_s in steps:
         now_s, wall = now_s + went_s, wall + timedelta(seconds=wall_s)
-        clock = clock.seen(wall, now_s)
+        clock.read(wall, now_s)
     return clock
 
 

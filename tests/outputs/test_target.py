@@ -21,25 +21,24 @@ from streamsr.outputs.target import Target, check_output
     ],
 )
 def test_an_address_is_shown_without_its_secrets(url: str, kind: str, shown: str) -> None:
-    target = Target(PublishSettings(url=url, transport="udp"))
-    assert (target.kind, str(target), target.folder) == (kind, shown, None)
-    assert target.start_message("cam") == StartServer(url, "udp", os.getpid())
+    target = Target("cam", PublishSettings(url=url, transport="udp"))
+    assert (target.kind, target.name, target.folder) == (kind, shown, None)
+    assert target.start == StartServer(url, "udp", os.getpid())
 
 
 def test_a_recording_is_named_by_its_folder(tmp_path: Path) -> None:
-    target = Target(record(tmp_path, segment_s=60, keep_days=2, min_free_gb=1.5))
-    assert (target.kind, str(target), target.folder) == ("record", str(tmp_path), None)
-    started = StartRecorder("cam", tmp_path, 60, 172_800, 1_500_000_000)
-    assert target.start_message("cam") == started
+    target = Target("cam", record(tmp_path, segment_s=60, keep_days=2, min_free_gb=1.5))
+    assert (target.kind, target.name, target.folder) == ("record", str(tmp_path), None)
+    assert target.start == StartRecorder("cam", tmp_path, 60, 172_800, 1_500_000_000)
 
 
 def test_hls_without_a_folder_has_a_temporary_one(tmp_path: Path) -> None:
-    kept, temporary = Target(HlsSettings(folder=tmp_path)), Target(HlsSettings())
-    assert kept.start_message("cam") == StartHls(tmp_path, 2.0, 6, False)
+    kept, temporary = Target("cam", HlsSettings(folder=tmp_path)), Target("cam", HlsSettings())
+    assert kept.start == StartHls(tmp_path, 2.0, 6, False)
     folder = temporary.folder
     assert folder is not None
     assert folder.is_dir()
-    assert temporary.start_message("cam") == StartHls(folder, 2.0, 6, True)
+    assert temporary.start == StartHls(folder, 2.0, 6, True)
     for target in (kept, temporary):
         target.remove_folder()
     assert tmp_path.exists()

@@ -33,12 +33,9 @@ class Outputs:
     running: list[Output] = field(default_factory=list)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
-    def start(
-        self, settings: TargetSettings, give_up_s: float | None = None, **options: Any
-    ) -> Output:
+    def start(self, settings: TargetSettings, **options: Any) -> Output:
         """Runs an output; ``options`` are Output's own."""
-        broadcaster, emit = self.studio.broadcaster, self.events.append
-        output = Output("cam", settings, broadcaster, emit, give_up_s, **options)
+        output = Output("cam", settings, self.studio.broadcaster, self.events.append, **options)
         self.running.append(output)
         self.tasks.append(asyncio.create_task(output.run()))
         return output
