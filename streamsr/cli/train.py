@@ -169,12 +169,12 @@ def _train_by(config: Path, overrides: list[str], threads: int) -> dict[str, Any
         def report(progress: "Progress") -> None:
             nonlocal last
             bar.update(task, completed=progress.step, fps=f"loss {progress.loss:.5f}")
-            if progress.psnr is not None:
+            if progress.psnr_db is not None:
                 last = progress
                 say(
                     f"step {progress.step}/{settings.steps}: loss {progress.loss:.5f}, validation "
-                    f"{progress.psnr:.3f} dB, {progress.gain:+.3f} dB over bicubic, at worst "
-                    f"{progress.worst:+.3f} dB"
+                    f"{progress.psnr_db:.3f} dB, {progress.gain_db:+.3f} dB over bicubic, "
+                    f"at worst {progress.worst_db:+.3f} dB"
                 )
 
         folder = trainer.run(report)
@@ -182,8 +182,8 @@ def _train_by(config: Path, overrides: list[str], threads: int) -> dict[str, Any
     return {
         "model": str(folder),
         "steps": trainer.step,
-        "psnr_db": last and last.psnr,
-        "gain_db": last and last.gain,
+        "psnr_db": last and last.psnr_db,
+        "gain_db": last and last.gain_db,
     }
 
 

@@ -50,30 +50,21 @@ class Clip:
         return replace(self, pixels=self.pixels[frames], codings=codings)
 
 
+@dataclass(frozen=True, slots=True)
 class Footage:
-    """What a run is trained on and scored on, made in the cache where it is not there yet.
+    """What a run is trained on and scored on, made in the cache where it is not there yet."""
 
-    ``report`` is called with the name of each clip that is ready.
-    """
-
-    def __init__(
-        self,
-        settings: DataSettings,
-        facts: Facts,
-        seed: int = 0,
-        report: Callable[[str], None] = lambda clip: None,
-    ) -> None:
-        self._settings = settings
-        self._facts = facts
-        self._seed = seed
-        self._report = report
+    settings: DataSettings
+    facts: Facts
+    seed: int
+    report: Callable[[str], None]  # called with the name of each clip that is ready
 
     def train(self) -> list[Clip]:
         """Returns what crops are cut from; stills get the share that the settings give them.
 
         Raises InputError where there is no clip, or one cannot be read.
         """
-        settings, degrade = self._settings, self._settings.degrade
+        settings, degrade = self.settings, self.settings.degrade
         codings, of_still = (degrade.codings, degrade.still_codings) if degrade else (0, 0)
         clips = [
             self._clip(path, self._drawn(path, codings)) for path in clip_paths(settings.train)
@@ -86,7 +77,7 @@ class Footage:
             self._clip(
                 path,
                 self._drawn(path, of_still),
-                Motion.drawn((self._seed, crc32(path.name.encode())), settings.hanging),
+                Motion.drawn((self.seed, crc32(path.name.encode())), settings.hanging),
             )
             for number, path in enumerate(still_paths(settings.stills))
             if number % VALID_STILLS
@@ -101,7 +92,7 @@ class Footage:
 
         Raises InputError for a clip that is too short or too small.
         """
-        settings = self._settings
+        settings = self.settings
         recipes = [camera_recipe(rate) for rate in CAMERA_RATES] if settings.degrade else None
         folder = settings.train if settings.valid is None else settings.valid
         clips = [self._clip(path, recipes) for path in clip_paths(folder)]
@@ -111,32 +102,32 @@ class Footage:
             noisy = [replace(recipe, noise=1.0) for recipe in recipes]
             photographs = still_paths(settings.stills)[::VALID_STILLS]
             clips += [self._clip(path, noisy, Motion()) for path in photographs]
-        side = self._facts.scale * self._facts.multiple
+        side = self.facts.scale * self.facts.multiple
         for clip in clips:
             frames, _, height, width = clip.pixels.shape
-            if frames < self._facts.window or min(height, width) < side:
+            if frames < self.facts.window or min(height, width) < side:
                 raise InputError(
                     f"validation clip {clip.name}: got {frames} frames of {width}x{height} pixels, "
-                    f"allowed are {self._facts.window} and more of {side}x{side} and more"
+                    f"allowed are {self.facts.window} and more of {side}x{side} and more"
                 )
         return clips
 
     def _held_out(self, clip: Clip) -> int:
         """The first frame that is held out."""
-        return round(len(clip.pixels) * (1 - self._settings.held_out))
+        return round(len(clip.pixels) * (1 - self.settings.held_out))
 
     def _drawn(self, path: Path, count: int) -> list[Recipe] | None:
         """So many recipes for a file; None where no camera codes it."""
-        degrade, name = self._settings.degrade, crc32(path.name.encode())
+        degrade, name = self.settings.degrade, crc32(path.name.encode())
         if degrade is None:
             return None
-        return [drawn(degrade, (self._seed, name, number)) for number in range(count)]
+        return [drawn(degrade, (self.seed, name, number)) for number in range(count)]
 
     def _clip(
         self, path: Path, recipes: Sequence[Recipe] | None, motion: Motion | None = None
     ) -> Clip:
         """The clip at ``path``, or with a motion the still there; recipes None: not coded."""
-        most, scale = self._settings.clip_frames, self._facts.scale
+        most, scale = self.settings.clip_frames, self.facts.scale
 
         @cache  # read once, and only where something is missing
         def scene() -> list[Frame]:
@@ -149,7 +140,7 @@ class Footage:
             fit = [fitted(frame, 2 * scale) for frame in scene()]
             return np.stack([self._stacked(degraded(fit, scale, recipe)) for recipe in recipes])
 
-        kind = f"{motion}|{self._facts.colour}" if motion else str(self._facts.colour)
+        kind = f"{motion}|{self.facts.colour}" if motion else str(self.facts.colour)
         if most is not None:
             kind += f"|{most} frames"
         clip = Clip(path.stem, self._cached(path, kind, lambda: self._stacked(scene())))
@@ -158,18 +149,18 @@ class Footage:
             low = self._cached(path, kind, lambda: coded(recipes))
             height, width = (scale * side for side in low.shape[3:])
             clip = Clip(path.stem, clip.pixels[:, :, :height, :width], low)
-        self._report(clip.name)
+        self.report(clip.name)
         return clip
 
     def _stacked(self, frames: Iterable[Frame]) -> Pixels:
-        return np.stack([pixels_of(frame, self._facts.colour) for frame in frames])
+        return np.stack([pixels_of(frame, self.facts.colour) for frame in frames])
 
     def _cached(self, path: Path, kind: str, make: Callable[[], Pixels]) -> Pixels:
         """What ``make`` returns, out of the cache where it is there already.
 
         The key holds all that would make it other pixels: the file, and ``kind``.
         """
-        folder, stat = self._settings.cache, path.stat()
+        folder, stat = self.settings.cache, path.stat()
         key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{kind}"
         target = folder / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
         if not target.exists():

@@ -1,9 +1,10 @@
 """Training batches: crops cut at random out of clips, also ahead of the steps that take them."""
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import KW_ONLY, dataclass
-from typing import Self
+from itertools import count
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from streamsr.engine.discontinuity import CutDetector
 from streamsr.train.clips import Clip, Pixels
 from streamsr.train.frames import degrade_bicubic, whole_levels
 
-__all__ = ["Crops", "Prefetcher"]
+__all__ = ["Crops", "batches"]
 
 FLICKER_DEPTH = 0.1  # of the light, at most
 FLICKER_FRAMES = (2.0, 32.0)  # of one period
@@ -101,33 +102,22 @@ class Crops:
         return int(min(round(self.side / random.uniform(*self.shrink)), *clip.pixels.shape[2:]))
 
 
-class Prefetcher:
-    """Makes batches in threads, ``workers`` ahead, so that a GPU need not wait; 0: none ahead.
+def batches(crops: Crops, first: int, workers: int) -> Generator[tuple[Tensor, Tensor], None, None]:
+    """Yields the batches from step ``first`` on, without end; closing it ends its threads.
 
-    A batch depends on its step alone, so that they are the same in any number of threads.
-    Leaving the ``with`` block ends the threads.
+    They are made in ``workers`` threads, as many ahead, so that a GPU need not wait; 0: none
+    ahead. A batch depends on its step alone: they are the same in any number of threads.
     """
-
-    def __init__(self, crops: Crops, workers: int) -> None:
-        self._crops = crops
-        self._workers = workers
-        self._pool = ThreadPoolExecutor(max(1, workers), thread_name_prefix="crops")
-        self._pending: dict[int, Future[tuple[Tensor, Tensor]]] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def at(self, step: int) -> tuple[Tensor, Tensor]:
-        """Returns the batch of ``step``, and starts on those after it."""
-        if not self._workers:
-            return self._crops.at(step)
-        for ahead in range(step, step + self._workers + 1):
-            if ahead not in self._pending:
-                self._pending[ahead] = self._pool.submit(self._crops.at, ahead)
-        return self._pending.pop(step).result()
+    if not workers:
+        yield from map(crops.at, count(first))
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="crops")
+    try:
+        pending = deque(pool.submit(crops.at, first + n) for n in range(workers))
+        for step in count(first + workers):
+            pending.append(pool.submit(crops.at, step))
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _cut(pixels: Pixels, top: int, left: int, side: int, flips: NDArray[np.int64]) -> Tensor:

@@ -6,6 +6,8 @@ unbroken one would have seen.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,8 +19,8 @@ from streamsr.core.config import dump, load
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import UserError
 from streamsr.train.clips import Footage
-from streamsr.train.crops import Crops, Prefetcher
-from streamsr.train.network import Unrolled, start_from
+from streamsr.train.crops import Crops, batches
+from streamsr.train.network import start_from, unrolled
 from streamsr.train.run_log import Progress, RunLog
 from streamsr.train.settings import TRAINING_NAME, TrainSettings
 from streamsr.train.sheets import write_png
@@ -54,19 +56,14 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-Average = Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]
-
-
-def _warming_average(decay: float) -> Average:
-    """An exponential moving average that forgets the start sooner while it is near."""
-
-    def average(means: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int) -> None:
-        steps = float(count)
-        share = 1 - min(decay, (1 + steps) / (10 + steps))
-        for mean, value in zip(means, values, strict=True):
-            mean.lerp_(value, share)
-
-    return average
+def _average(
+    decay: float, means: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int
+) -> None:
+    """Moves an exponential average on, which forgets the start sooner while it is near."""
+    steps = float(count)
+    share = 1 - min(decay, (1 + steps) / (10 + steps))
+    for mean, value in zip(means, values, strict=True):
+        mean.lerp_(value, share)
 
 
 class Trainer:
@@ -94,16 +91,14 @@ class Trainer:
         if settings.init is not None:
             start_from(self.network, find(settings.init))
         self.network.to(self.device)
-        average = _warming_average(settings.ema_decay)
+        average = partial(_average, settings.ema_decay)
         self.average = AveragedModel(self.network, multi_avg_fn=average)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self._bfloat16 = settings.precision == "bfloat16"
         self._log = RunLog(self.folder, settings.name)
         footage = Footage(settings.data, self.facts, settings.seed, prepared)
         frames = settings.data.valid_frames
-        self.validator = Validator(
-            footage.valid(), self.facts, frames, self.device, bfloat16=self._bfloat16
-        )
+        self.validator = Validator(footage.valid(), self.facts, frames, self.device, self._bfloat16)
         self.crops = Crops(
             footage.train(),
             side=settings.data.patch * self.facts.scale,
@@ -127,9 +122,9 @@ class Trainer:
         settings, losses = self.settings, self._losses
         if self.step == 0 and settings.init is not None:  # how good the init is
             self._validate(math.nan)
-        with Prefetcher(self.crops, settings.workers) as batches:
+        with closing(batches(self.crops, self.step, settings.workers)) as pairs:
             while self.step < settings.steps:
-                losses.append(self.advance(*batches.at(self.step)))
+                losses.append(self.advance(*next(pairs)))
                 done = self.step == settings.steps
                 progress = Progress(self.step, losses[-1])
                 if done or self.step % settings.valid_every == 0:
@@ -183,10 +178,10 @@ class Trainer:
         count = low.shape[1] - facts.window + 1
         first = facts.window - 1 - facts.lookahead
         wanted = truth[:, first : first + count]
-        unrolled = Unrolled(self.network, facts, self.settings.truncate, self._bfloat16)
+        parts = unrolled(self.network, facts, low, self.settings.truncate, bfloat16=self._bfloat16)
         total = 0.0
         before = wanted[:, :0]  # the last output of the part before
-        for outputs, span in unrolled.parts(low):
+        for outputs, span in parts:
             loss = LOSSES[self.settings.loss](outputs, wanted[:, span])
             if self.settings.temporal:
                 changing = torch.cat((before, outputs), 1)
@@ -207,8 +202,10 @@ class Trainer:
     def _validate(self, loss: float) -> Progress:
         """Scores the averaged network, and writes down what it scored."""
         gains = self.validator.gains(self.average.module)
-        progress = Progress(self.step, loss, gains.psnr, gains.gain, gains.worst)
-        self._log.append(progress, self.learning_rate())
+        progress = Progress(
+            self.step, loss, gains.psnr, gains.gain, gains.worst, self.learning_rate()
+        )
+        self._log.append(progress)
         crops = self.validator.sheet(self.average.module, self.settings.name)
         write_png(self.folder / "crops.png", crops)
         return progress

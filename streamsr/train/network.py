@@ -1,7 +1,6 @@
 """A network in training: the weights it starts from, and how it runs over frames in a row."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +14,7 @@ from streamsr.zoo.loading import make_network
 from streamsr.zoo.registry import Entry
 from streamsr.zoo.weights import read_weights
 
-__all__ = ["Unrolled", "start_from"]
+__all__ = ["start_from", "unrolled"]
 
 WEIGHT, BIAS = "body.0.weight", "body.0.bias"  # of the first layer
 
@@ -23,44 +22,37 @@ Part = tuple[Tensor, slice]
 """Outputs of frames in a row, (b, frames, c, h, w) float32, and of which windows they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unrolled:
-    """``network`` on the windows of sequences of frames, ``truncate`` windows a part.
+def unrolled(
+    network: nn.Module, facts: Facts, frames: Tensor, truncate: int, *, bfloat16: bool = False
+) -> Iterator[Part]:
+    """Runs ``network`` on every window of (b, n, c, h, w) frames, ``truncate`` windows a part.
+
+    Yields n - window + 1 outputs in all; the gradient of one part must be taken before the next
+    is asked for. With ``bfloat16`` the network runs under autocast.
 
     Back-propagation through time is truncated (Williams and Peng, An Efficient Gradient-Based
     Algorithm for On-Line Training of Recurrent Network Trajectories, 1990): after each part the
     memory goes on without its gradient, so that a long sequence takes the memory of a short one.
     """
-
-    network: nn.Module
-    facts: Facts
-    truncate: int
-    bfloat16: bool = False  # the network runs under autocast
-
-    def parts(self, frames: Tensor) -> Iterator[Part]:
-        """Yields the outputs of (b, n, c, h, w) frames, n - window + 1 in all.
-
-        The gradient of one part must be taken before the next is asked for.
-        """
-        count = frames.shape[1] - self.facts.window + 1
-        windows = [frames[:, first : first + self.facts.window] for first in range(count)]
-        spans = [slice(n, min(n + self.truncate, count)) for n in range(0, count, self.truncate)]
-        half = torch.autocast(frames.device.type, torch.bfloat16, enabled=self.bfloat16)
-        if not isinstance(self.network, RecurrentNetwork):
-            for span in spans:
-                with half:
-                    outputs = self.network(torch.cat(windows[span]))
-                yield outputs.float().unflatten(0, (-1, len(frames))).transpose(0, 1), span
-            return
-        memory = self.network.fresh(len(frames), *frames.shape[3:])
+    count = frames.shape[1] - facts.window + 1
+    windows = [frames[:, first : first + facts.window] for first in range(count)]
+    spans = [slice(n, min(n + truncate, count)) for n in range(0, count, truncate)]
+    half = torch.autocast(frames.device.type, torch.bfloat16, enabled=bfloat16)
+    if not isinstance(network, RecurrentNetwork):
         for span in spans:
-            upscaled = []
-            for window in windows[span]:
-                with half:
-                    output, memory = self.network(window, memory)
-                upscaled.append(output)
-            yield torch.stack(upscaled, 1), span
-            memory = tuple(part.detach() for part in memory)
+            with half:
+                outputs = network(torch.cat(windows[span]))
+            yield outputs.float().unflatten(0, (-1, len(frames))).transpose(0, 1), span
+        return
+    memory = network.fresh(len(frames), *frames.shape[3:])
+    for span in spans:
+        upscaled = []
+        for window in windows[span]:
+            with half:
+                output, memory = network(window, memory)
+            upscaled.append(output)
+        yield torch.stack(upscaled, 1), span
+        memory = tuple(part.detach() for part in memory)
 
 
 def start_from(network: nn.Module, entry: Entry) -> None:

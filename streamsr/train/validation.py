@@ -1,7 +1,7 @@
 """How a network in training does on clips that it is not trained on: figures, and crops to see."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from streamsr.networks.facts import Facts
 from streamsr.networks.resample import resize
 from streamsr.train.clips import Clip, Pixels
 from streamsr.train.frames import degrade_bicubic, whole_levels
-from streamsr.train.network import Unrolled
+from streamsr.train.network import unrolled
 from streamsr.train.scoring import psnr
 from streamsr.train.sheets import middle, sheet
 
@@ -35,33 +35,22 @@ class Gains:
     worst: float  # where the gain is least
 
 
+@dataclass(frozen=True, slots=True)
 class Validator:
     """Scores a few frames in a row of each clip, which the network gets as it would in a stream."""
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        facts: Facts,
-        frames: int,
-        device: torch.device,
-        *,
-        bfloat16: bool,
-    ) -> None:
-        self.clips = clips
-        self._facts = facts
-        self._frames = frames  # of a clip that are scored
-        self._device = device
-        self._bfloat16 = bfloat16
+    clips: Sequence[Clip]
+    facts: Facts
+    frames: int  # of a clip that are scored
+    device: torch.device
+    bfloat16: bool  # the network runs under autocast
 
     def halves(self) -> tuple["Validator", "Validator"]:
         """Returns the same for the first and the second half of each clip of two windows or more;
         a shorter clip is in both."""
-        halves = [_halves(clip, self._facts.window) for clip in self.clips]
-        one, other = (
-            Validator(clips, self._facts, self._frames, self._device, bfloat16=self._bfloat16)
-            for clips in zip(*halves, strict=True)
-        )
-        return one, other
+        halves = [_halves(clip, self.facts.window) for clip in self.clips]
+        first, second = zip(*halves, strict=True)
+        return replace(self, clips=first), replace(self, clips=second)
 
     def gains(self, network: nn.Module) -> Gains:
         """Scores ``network`` on every clip under every coding."""
@@ -91,12 +80,12 @@ class Validator:
         return ours, plain
 
     def _compared(self, network: nn.Module, clip: Clip, seen: Pixels | None) -> Iterator[Compared]:
-        facts = self._facts
+        facts = self.facts
         low, truth = self._frames_of(clip, seen)
         first = facts.window - 1 - facts.lookahead
-        unrolled = Unrolled(network, facts, 1, self._bfloat16)
+        parts = unrolled(network, facts, low[None].to(self.device), 1, bfloat16=self.bfloat16)
         with torch.inference_mode():
-            for output, span in unrolled.parts(low[None].to(self._device)):
+            for output, span in parts:
                 frame = first + span.start
                 bicubic = resize(low[frame], facts.scale)
                 ours = output[0, 0].cpu()
@@ -104,8 +93,8 @@ class Validator:
 
     def _frames_of(self, clip: Clip, seen: Pixels | None) -> tuple[Tensor, Tensor]:
         """What the network sees of a clip's middle, and the truth of it."""
-        facts = self._facts
-        count = min(len(clip.pixels), self._frames + facts.window - 1)
+        facts = self.facts
+        count = min(len(clip.pixels), self.frames + facts.window - 1)
         first = (len(clip.pixels) - count) // 2
         frames = slice(first, first + count)
         side = facts.scale * facts.multiple

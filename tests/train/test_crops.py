@@ -1,5 +1,6 @@
 """Crops: a batch depends on the seed and the step alone."""
 
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from synthetic import texture
 from streamsr.core.errors import InputError
 from streamsr.networks.resample import resize
 from streamsr.train.clips import Clip
-from streamsr.train.crops import Crops, Prefetcher
+from streamsr.train.crops import Crops, batches
 from streamsr.train.frames import degrade_bicubic
 
 
@@ -103,9 +104,8 @@ def test_batches_made_ahead_are_the_same(tmp_path: Path) -> None:
         [marked(tmp_path, "a", 9, 40, 60, 0)], side=16, window=3, batch=4, seed=1, scale=4
     )
     for workers in (0, 1, 3):
-        with Prefetcher(crops, workers) as batches:
-            for step in (5, 6, 7, 8):
-                low, truth = batches.at(step)
+        with closing(batches(crops, 5, workers)) as made:
+            for step, (low, truth) in zip(range(5, 9), made, strict=False):
                 assert torch.equal(low, crops.at(step)[0])
                 assert torch.equal(truth, crops.at(step)[1])
 

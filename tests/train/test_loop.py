@@ -15,7 +15,7 @@ from streamsr.core.errors import ConfigError, ModelError, UserError
 from streamsr.media.images import read_image
 from streamsr.networks.resample import resize
 from streamsr.train.loop import Trainer, charbonnier, flicker
-from streamsr.train.network import Unrolled
+from streamsr.train.network import unrolled
 from streamsr.train.run_log import Progress
 from streamsr.train.settings import DegradeSettings, TrainSettings
 from streamsr.zoo.loading import NETWORKS, load_model
@@ -209,7 +209,7 @@ def test_a_steady_output_costs_less(clips: Path, tmp_path: Path) -> None:
 
     losses = []
     for steady in (True, False):
-        ((outputs, _),) = Unrolled(Off(steady), trainer.facts, 2).parts(low)
+        ((outputs, _),) = unrolled(Off(steady), trainer.facts, low, 2)
         losses.append(float(flicker(outputs, truth)))
     assert losses[1] > losses[0] + 0.1
 
@@ -328,14 +328,14 @@ def test_it_learns_and_says_so(clips: Path, tmp_path: Path) -> None:
     assert [p.step for p in seen] == list(range(1, 91))
     losses = [p.loss for p in seen]
     assert sum(losses[-10:]) < 0.85 * sum(losses[:10])
-    measured = [p for p in seen if p.psnr is not None]
+    measured = [p for p in seen if p.psnr_db is not None]
     assert [p.step for p in measured] == [30, 60, 90]
-    assert measured[-1].gain is not None
-    assert measured[-1].gain > 0.8  # dB over bicubic, on a clip it never saw
+    assert measured[-1].gain_db is not None
+    assert measured[-1].gain_db > 0.8  # dB over bicubic, on a clip it never saw
     lines = logged(tmp_path / "runs" / "tiny")
     assert [line["step"] for line in lines] == [30, 60, 90]
-    assert [line["psnr_db"] for line in lines] == [p.psnr for p in measured]
-    assert [line["gain_db"] for line in lines] == [p.gain for p in measured]
+    assert [line["psnr_db"] for line in lines] == [p.psnr_db for p in measured]
+    assert [line["gain_db"] for line in lines] == [p.gain_db for p in measured]
     assert lines[0]["loss"] == pytest.approx(sum(losses[:29]) / 29, rel=0.1)
     assert 0 < lines[-1]["learning_rate"] < 1e-6 < lines[0]["learning_rate"]  # a cosine to its end
 
@@ -379,12 +379,12 @@ def test_the_middle_of_a_window_is_what_counts(
     run = settings(clips, tmp_path, model=model, steps=1, learning_rate=1e-9)
     seen: list[Progress] = []
     Trainer(run).run(seen.append)
-    assert seen[0].gain is not None
+    assert seen[0].gain_db is not None
     if frame == 1:
-        assert seen[0].gain == pytest.approx(0, abs=1e-6)
+        assert seen[0].gain_db == pytest.approx(0, abs=1e-6)
         assert seen[0].loss < 0.05
     else:
-        assert seen[0].gain < -1
+        assert seen[0].gain_db < -1
         assert seen[0].loss > 0.08
 
 
