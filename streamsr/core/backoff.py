@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from random import Random
+
+from streamsr.core.waiting import wait_set
 
 __all__ = ["Backoff", "keep_trying"]
 
@@ -47,6 +48,4 @@ async def keep_trying(
             return
         delay_s = backoff.next_s()
         failed(reason, delay_s)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await stopping.wait()
+        await wait_set(stopping, delay_s)

@@ -1,12 +1,14 @@
 """The one redactor: no secret of a URL gets into a log, an error, a page or a metric."""
 
 import json
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from html import escape
+from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
-__all__ = ["protect", "protect_word", "redact"]
+__all__ = ["json_value", "protect", "protect_word", "redact"]
 
 # user:password@ of any URL; the password may hold "/" or "#" unescaped, as users type it
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
@@ -26,6 +28,22 @@ def redact(text: object) -> str:
             clean = clean.replace(secret, f"://{MASK}@" if secret.startswith("://") else MASK)
     clean = _USERINFO.sub(rf"\g<scheme>{MASK}@", clean)
     return _QUERY.sub(rf"\g<key>{MASK}", clean)
+
+
+def json_value(value: Any) -> Any:
+    """Returns ``value`` as JSON may show it: redacted, floats of 3 decimals, None for what is none.
+
+    What cannot be UTF-8, as in a file's odd name, becomes a question mark.
+    """
+    if isinstance(value, str):
+        return redact(value).encode(errors="replace").decode()
+    if isinstance(value, float):
+        return round(value, 3) if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {json_value(str(key)): json_value(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [json_value(item) for item in value]
+    return value
 
 
 def protect(url: str) -> None:

@@ -6,7 +6,6 @@ indefinitely.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from contextlib import suppress
 from time import monotonic
 
@@ -14,6 +13,7 @@ from streamsr.core.backoff import Backoff, keep_trying
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.settings import MqttSettings
+from streamsr.core.waiting import first_of, wait_set
 from streamsr.mqtt.commands import CommandRunner
 from streamsr.mqtt.connection import ANSWER_S, BrokerAuthError, Connection, MqttError, port_of
 from streamsr.mqtt.credentials import read_credentials
@@ -58,9 +58,8 @@ class MqttClient:
         self._backoff = backoff or Backoff(FIRST_S, LAST_S)
         self._answer_s = answer_s
         snapshot = NodeSnapshot(node, self._report_unreadable)
-        jpegs: dict[str, bytes] = {}  # the newest snapshot of each camera
-        self._publisher = StatePublisher(settings, self._topics, snapshot, jpegs)
-        self._commands = CommandRunner(node, snapshot, jpegs, self._refuse, self._publisher.changed)
+        self._publisher = StatePublisher(settings, self._topics, snapshot)
+        self._commands = CommandRunner(node, snapshot, self._refuse, self._publisher.changed)
         self._reported: tuple[Code, str] | None = None  # of the broker, last
         self._deadline: Deadline | None = None  # of the stop, once that is asked for
         self._stopping = asyncio.Event()
@@ -95,9 +94,7 @@ class MqttClient:
             await self._connect()
         except BrokerAuthError as error:
             self._report(Code.MQTT_AUTH, f"{error}; trying again every {REFUSED_S:.0f} s")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REFUSED_S):
-                    await self._stopping.wait()
+            await wait_set(self._stopping, REFUSED_S)
             return str(error)
         except MqttError as error:
             reason = str(error.__cause__ or error)
@@ -116,7 +113,7 @@ class MqttClient:
             self._settings, credentials, self._topics, self._receive, answer_s=self._answer_s
         )
         try:
-            await _first_of(self._serve(connection), self._stopping.wait())
+            await first_of(self._serve(connection), self._stopping.wait(), name="mqtt")
             if self.connected and self._deadline is not None:
                 await self._leave(connection, self._deadline)
         finally:
@@ -132,7 +129,7 @@ class MqttClient:
         await connection.subscribe([(topic, 1) for topic in topics])
         self.connected = True
         self._report(Code.MQTT_UP, "connected")
-        await _first_of(connection.wait_lost(), self._publisher.run(connection))
+        await first_of(connection.wait_lost(), self._publisher.run(connection), name="mqtt")
 
     async def _leave(self, connection: Connection, deadline: Deadline) -> None:
         with suppress(MqttError, TimeoutError):
@@ -162,19 +159,3 @@ class MqttClient:
             self._reported = code, message
             address = f"{self._settings.host}:{port_of(self._settings)}"
             self._emit(Event(code, STREAM, f"broker {address}: {message}"))
-
-
-async def _first_of(*coroutines: Coroutine[object, object, object]) -> None:
-    """Ends with the first one, raising its error; the others are cancelled.
-
-    A TaskGroup swallows a cancellation from outside that comes as one of its tasks fails.
-    """
-    tasks = [asyncio.create_task(coroutine, name="mqtt") for coroutine in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()

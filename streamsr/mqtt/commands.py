@@ -6,11 +6,11 @@ Needs no broker: a command that came is carried out even if the broker goes away
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 
 from streamsr.core.errors import StreamsrError
+from streamsr.core.waiting import wait_set
 from streamsr.mqtt.messages import OFF, ON
 from streamsr.mqtt.node_api import NodeApi, NodeSnapshot
 from streamsr.mqtt.topics import ParsedTopic, Verb
@@ -96,17 +96,14 @@ class CommandRunner:
         self,
         node: NodeApi,
         snapshot: NodeSnapshot,
-        jpegs: dict[str, bytes],
         refuse: Callable[[str | None, str], None],
         done: Callable[[], None],
         *,
         command_s: float = COMMAND_S,
     ) -> None:
-        """``jpegs`` takes each camera's newest JPEG. ``refuse`` is told the camera, None where
-        there is no such one, and the reason; ``done`` is called after each command. One that takes
-        longer than ``command_s`` is ended.
+        """``refuse`` is told the camera, None where there is no such one, and the reason; ``done``
+        is called after each command. One that takes longer than ``command_s`` is ended.
         """
-        self._jpegs = jpegs
         self._node = node
         self._snapshot = snapshot
         self._refuse = refuse
@@ -131,9 +128,7 @@ class CommandRunner:
             self._submitted.clear()
             command = self._queue.take(monotonic())
             if command is None:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._queue.wait_s(monotonic())):
-                        await self._submitted.wait()
+                await wait_set(self._submitted, self._queue.wait_s(monotonic()))
             else:
                 await self._attempt(command)
                 self._done()
@@ -165,7 +160,7 @@ class CommandRunner:
                 jpeg = await self._node.snapshot(camera)
                 if len(jpeg) > MAX_SNAPSHOT_BYTES:
                     raise StreamsrError(f"got {len(jpeg)} bytes, allowed {MAX_SNAPSHOT_BYTES}")
-                self._jpegs[camera] = jpeg
+                self._snapshot.jpegs[camera] = jpeg
 
 
 def _text(verb: Verb, payload: bytes) -> str:

@@ -19,7 +19,7 @@ from aiomqtt.types import PahoSocket
 from paho.mqtt import client as paho
 
 from streamsr.core.settings import MqttSettings
-from streamsr.core.threads import in_thread
+from streamsr.core.waiting import in_thread, wait_set
 from streamsr.mqtt.credentials import Credentials
 from streamsr.mqtt.messages import OFFLINE
 from streamsr.mqtt.topics import Topics
@@ -124,9 +124,7 @@ class Connection(aiomqtt.Client):
             self._connected = self._loop.create_future()
         if self._client.socket() is not None:
             self._cut()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_S):
-                    await self._closed.wait()
+            await wait_set(self._closed, CLOSE_S)
 
     async def _wait_for(self, fut: Awaitable[T], timeout: float | None) -> T:  # noqa: ASYNC109
         """Replaces aiomqtt's asyncio.wait_for, which in Python 3.11 swallows a cancellation that

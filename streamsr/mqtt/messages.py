@@ -1,12 +1,11 @@
 """The payloads a node publishes: JSON without secrets. Pure."""
 
 import json
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from streamsr.core.events import Event
-from streamsr.core.redact import redact
+from streamsr.core.redact import json_value
 from streamsr.core.status import StreamStatus
 from streamsr.mqtt.node_api import CameraState
 
@@ -57,16 +56,4 @@ def event_json(event: Event, when: datetime) -> bytes:
 
 
 def _json(value: Mapping[str, object]) -> bytes:
-    return json.dumps(_clean(value), ensure_ascii=False, allow_nan=False).encode()
-
-
-def _clean(value: object) -> object:
-    """Without secrets, and without the numbers that JSON does not have."""
-    if isinstance(value, str):
-        # what cannot be UTF-8, as in a file's odd name, becomes a question mark
-        return redact(value).encode(errors="replace").decode()
-    if isinstance(value, float):
-        return round(value, 3) if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {_clean(str(key)): _clean(item) for key, item in value.items()}
-    return value
+    return json.dumps(json_value(value), ensure_ascii=False, allow_nan=False).encode()

@@ -51,6 +51,7 @@ class NodeSnapshot:
         """``failed`` is told why the node cannot be read, once for each reason in a row."""
         self.cameras: Mapping[str, CameraState] = {}
         self.models: tuple[str, ...] = ()
+        self.jpegs: dict[str, bytes] = {}  # the newest frame of each camera, once one was taken
         self._node = node
         self._failed = failed
         self._reason = ""  # why it could not be read last
@@ -59,6 +60,7 @@ class NodeSnapshot:
         """Reads the node's state."""
         try:
             self.cameras = self._node.cameras()
+            self.jpegs = {name: jpeg for name, jpeg in self.jpegs.items() if name in self.cameras}
             self.models = tuple(self._node.models())
         except Exception as error:
             # one damaged file in the node's folders must not make every camera unavailable

@@ -5,14 +5,15 @@ few wait, and metrics are not sent later.
 """
 
 import asyncio
-from contextlib import suppress
+from collections import deque
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
 
 from streamsr.core.events import Event
 from streamsr.core.settings import MqttSettings
-from streamsr.mqtt.event_queue import EventQueue
+from streamsr.core.throttle import Throttle
+from streamsr.core.waiting import wait_set
 from streamsr.mqtt.homeassistant import device_config
 from streamsr.mqtt.messages import ONLINE, event_json, metrics_json, state_json
 from streamsr.mqtt.node_api import CameraState, NodeSnapshot
@@ -24,6 +25,7 @@ __all__ = ["Sender", "StatePublisher"]
 POLL_S = 0.5  # between two refreshes of the node's state
 PAUSE_S = 0.05  # between two rounds of sending, however much changes
 DISCOVERY_S = 5.0  # between two answers to Home Assistant's starts
+EVENTS = 32  # that wait while the broker is away
 
 
 class Sender(Protocol):
@@ -41,27 +43,26 @@ class StatePublisher:
         settings: MqttSettings,
         topics: Topics,
         snapshot: NodeSnapshot,
-        jpegs: dict[str, bytes],
         *,
         poll_s: float = POLL_S,
         discovery_s: float = DISCOVERY_S,
     ) -> None:
-        """``jpegs`` holds each camera's newest JPEG; those of cameras that are gone are removed."""
         self._settings = settings
         self._topics = topics
         self._snapshot = snapshot
-        self._jpegs = jpegs
         self._poll_s = poll_s
         self._discovery_s = discovery_s
         self._retained = RetainedCache()
-        self._events = EventQueue()
+        self._throttle = Throttle()
+        self._events: deque[tuple[Event, datetime]] = deque(maxlen=EVENTS)  # and when they happened
         self._changed = asyncio.Event()
         self._born = False  # Home Assistant has started: it needs all discovery messages again
         self._discovered_s = float("-inf")  # when it was last sent them for that
 
     def event(self, event: Event) -> None:
-        """Sends an event soon, or when the broker is back."""
-        if self._events.add(event, monotonic(), datetime.now(UTC)):
+        """Sends an event soon, or when the broker is back: of a stream and code, one a second."""
+        if self._throttle.admit((event.stream, event.code), monotonic()) is not None:
+            self._events.append((event, datetime.now(UTC)))
             self._changed.set()
 
     def changed(self) -> None:
@@ -94,9 +95,7 @@ class StatePublisher:
                 metrics_s = monotonic() + self._settings.interval_s
                 await self._send_metrics(sender)
             await asyncio.sleep(PAUSE_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(self._poll_s, max(0.0, metrics_s - monotonic()))):
-                    await self._changed.wait()
+            await wait_set(self._changed, min(self._poll_s, max(0.0, metrics_s - monotonic())))
 
     async def _send_state(self, sender: Sender) -> None:
         if self._born and monotonic() - self._discovered_s >= self._discovery_s:
@@ -114,9 +113,7 @@ class StatePublisher:
             for name, camera in cameras.items():
                 wanted[topics.discovery(name)] = self._device_config(name, camera)
         wanted[topics.availability] = ONLINE
-        for name in self._jpegs.keys() - cameras.keys():
-            del self._jpegs[name]
-        return wanted | {topics.snapshot(name): jpeg for name, jpeg in self._jpegs.items()}
+        return wanted | {topics.snapshot(n): jpeg for n, jpeg in self._snapshot.jpegs.items()}
 
     def _device_config(self, name: str, camera: CameraState) -> bytes:
         models = self._snapshot.models
@@ -127,12 +124,13 @@ class StatePublisher:
 
     async def _send_events(self, sender: Sender) -> None:
         """Sends the events that wait. One whose arrival is unknown is sent again."""
-        while (queued := self._events.first()) is not None:
-            event = queued.event
+        while self._events:
+            event, when = queued = self._events[0]
             camera = event.stream if event.stream in self._snapshot.cameras else None
-            payload = event_json(event, queued.when)
+            payload = event_json(event, when)
             await sender.publish(self._topics.event(camera), payload, qos=1, retain=False)
-            self._events.remove(queued)
+            if self._events[0] is queued:  # else newer ones have pushed it out meanwhile
+                self._events.popleft()
 
     async def _send_metrics(self, sender: Sender) -> None:
         for name, camera in self._snapshot.cameras.items():

@@ -1,7 +1,6 @@
 """One stream as the main process sees it: it runs in a worker, and outlives workers."""
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -14,6 +13,7 @@ from streamsr.core.events import Code, Emit, Event
 from streamsr.core.packet import Packet
 from streamsr.core.settings import LimitSettings, StreamSettings
 from streamsr.core.status import Counts, StreamState, StreamStatus
+from streamsr.core.waiting import first_of, wait_set
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.ipc.messages import (
     Message,
@@ -188,14 +188,9 @@ class RemoteStream:
 
     async def _has_worker(self) -> bool:
         """Waits until there is a worker, or something changed; returns whether there is one."""
-        ready = asyncio.create_task(self._worker.ready(), name=f"worker for {self.name}")
-        changed = asyncio.create_task(self._changed.wait(), name=f"change of {self.name}")
-        try:
-            await asyncio.wait({ready, changed}, return_when=asyncio.FIRST_COMPLETED)
-            return not changed.done()
-        finally:
-            ready.cancel()
-            changed.cancel()
+        name = f"worker for {self.name}"
+        await first_of(self._worker.ready(), self._changed.wait(), name=name)
+        return not self._changed.is_set()
 
     async def _session(self) -> bool:
         """Runs one session from start to end; returns whether the stream has ended with it."""
@@ -234,9 +229,7 @@ class RemoteStream:
         if self._stopping:
             return
         self._tell(Code.STREAM_FAILED, f"{why}; it starts again in {delay_s:.1f} s")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(delay_s):
-                await self._changed.wait()
+        await wait_set(self._changed, delay_s)
 
     async def _end_session(self, deadline: Deadline) -> None:
         """Asks for the end of the session there is, and waits until it has ended."""

@@ -17,7 +17,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.settings import EncoderSettings, LimitSettings
 from streamsr.core.status import StreamState, StreamStatus
-from streamsr.core.threads import in_thread
+from streamsr.core.waiting import in_thread
 from streamsr.media.source import Source, SourceInfo
 from streamsr.pipeline.capture import Capture
 from streamsr.pipeline.channel import Channel, Closed, Overflow

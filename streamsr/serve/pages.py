@@ -1,6 +1,5 @@
 """The page and its files, the streams as JSON, and the health of the process."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -9,14 +8,13 @@ from typing import Any
 
 from aiohttp import web
 
-from streamsr.core.redact import redact
+from streamsr.core.redact import json_value
 from streamsr.core.status import StreamState
 from streamsr.serve.served import Served
 
 __all__ = ["Pages"]
 
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
-DECIMALS = 3
 
 
 class Pages:
@@ -98,18 +96,6 @@ def _load() -> dict[str, bytes]:
 
 def _encode(name: str, served: Served) -> dict[str, Any]:
     """JSON of a stream: its status, its outputs, and what can be had of it."""
-    status = {key: _plain(value) for key, value in asdict(served.status()).items()}
-    outputs = [
-        {key: _plain(value) for key, value in asdict(output).items()} for output in served.outputs()
-    ]
-    offers = {"snapshot": served.snapshot is not None, "hls": served.hls is not None}
-    return status | {"name": name, "outputs": outputs} | offers
-
-
-def _plain(value: Any) -> Any:
-    """Text without secrets, floats rounded, and none that JSON does not know."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, float):
-        return round(value, DECIMALS) if math.isfinite(value) else None
-    return value
+    outputs = [asdict(output) for output in served.outputs()]
+    status: dict[str, Any] = json_value(asdict(served.status()) | {"outputs": outputs})
+    return status | {"name": name, "snapshot": served.snapshot is not None, "hls": bool(served.hls)}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from streamsr.core.deadline import Deadline
+from streamsr.core.waiting import wait_set
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve.av_sync import AvSync
 from streamsr.serve.limits import ServerLimits
@@ -85,10 +86,7 @@ class ViewerSession:
 
     async def run(self) -> str:
         """Sends until the viewer or the stream goes; returns why it ended, for the log."""
-        try:
-            async with asyncio.timeout(self._limits.connect_s):
-                await self._connected.wait()
-        except TimeoutError:
+        if not await wait_set(self._connected, self._limits.connect_s):
             return "it never connected"
         self._broadcaster.add(self._sync)
         try:
@@ -118,10 +116,8 @@ class ViewerSession:
         loop = asyncio.get_running_loop()
         received, received_s = -1, loop.time()
         while loop.time() - received_s < self._limits.silent_s:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(WATCH_S, self._limits.silent_s / 4)):
-                    await self._ended.wait()
-                    return self._why
+            if await wait_set(self._ended, min(WATCH_S, self._limits.silent_s / 4)):
+                return self._why
             before, received = received, await self._peer.received_bytes()
             if received != before:
                 received_s = loop.time()

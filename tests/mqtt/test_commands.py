@@ -156,13 +156,11 @@ class Bench:
     def __init__(self, node: FakeNode, command_s: float = 60.0) -> None:
         self.refused: list[tuple[str | None, str]] = []
         self.done = 0
-        self.jpegs: dict[str, bytes] = {}
-        snapshot = NodeSnapshot(node, lambda reason: None)
-        snapshot.refresh()
+        self.snapshot = NodeSnapshot(node, lambda reason: None)
+        self.snapshot.refresh()
         self.runner = CommandRunner(
             node,
-            snapshot,
-            self.jpegs,
+            self.snapshot,
             lambda camera, reason: self.refused.append((camera, reason)),
             self._count,
             command_s=command_s,
@@ -202,7 +200,7 @@ async def test_commands_are_carried_out_in_order() -> None:
             ("yard", "snapshot", ""),
             ("yard", "model", "edvr-m"),
         ]
-        assert bench.jpegs == {"yard": JPEG}
+        assert bench.snapshot.jpegs == {"yard": JPEG}
         assert bench.refused == []
 
 
@@ -236,7 +234,7 @@ async def test_a_snapshot_that_is_too_large_is_refused() -> None:
         bench.submit("snapshot", "PRESS")
         await until(lambda: bench.refused)
         assert bench.refused == [("yard", "snapshot: got 4194305 bytes, allowed 4194304")]
-        assert bench.jpegs == {}
+        assert bench.snapshot.jpegs == {}
 
 
 async def test_a_camera_may_go_between_a_command_s_arrival_and_its_start() -> None:

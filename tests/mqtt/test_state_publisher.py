@@ -1,6 +1,7 @@
 """The node's state arrives or is sent again; nothing piles up meanwhile."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -12,7 +13,7 @@ from streamsr.core.events import Code, Event
 from streamsr.core.settings import MqttSettings
 from streamsr.core.status import StreamState
 from streamsr.mqtt.node_api import NodeSnapshot
-from streamsr.mqtt.state_publisher import StatePublisher
+from streamsr.mqtt.state_publisher import EVENTS, StatePublisher
 from streamsr.mqtt.topics import ParsedTopic, TopicKind, Topics
 
 TOPICS = Topics("streamsr", "node", "homeassistant")
@@ -27,8 +28,10 @@ class FakeBroker:
         self.sent: list[tuple[str, bytes, int, bool]] = []
         self.open = asyncio.Event()
         self.open.set()
+        self.waiting = False  # it is being sent something
 
     async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
+        self.waiting = not self.open.is_set()
         await self.open.wait()
         self.sent.append((topic, payload, qos, retain))
 
@@ -36,12 +39,20 @@ class FakeBroker:
         return [sent[0] for sent in self.sent].count(topic)
 
 
+def sent_numbers(broker: FakeBroker) -> list[int]:
+    """The numbers in the events of the node, as they were sent."""
+    topic = TOPICS.event(None)
+    messages = [json.loads(sent[1])["message"] for sent in broker.sent if sent[0] == topic]
+    return [int(message.removeprefix("event ")) for message in messages]
+
+
 def publisher_of(
     node: FakeNode, jpegs: dict[str, bytes] | None = None, *, interval_s: float = 1.0, **waits: Any
 ) -> StatePublisher:
     settings = MqttSettings(host="x").model_copy(update={"interval_s": interval_s})
     snapshot = NodeSnapshot(node, lambda reason: None)
-    return StatePublisher(settings, TOPICS, snapshot, jpegs or {}, **waits)
+    snapshot.jpegs = jpegs or {}
+    return StatePublisher(settings, TOPICS, snapshot, **waits)
 
 
 @asynccontextmanager
@@ -109,13 +120,47 @@ async def test_a_broker_that_takes_nothing_costs_nothing() -> None:
         assert len(broker.sent) - before <= 32 + 8
 
 
+async def test_a_code_of_a_stream_is_sent_once_a_second() -> None:
+    broker, publisher = FakeBroker(), publisher_of(FakeNode())
+    for _ in range(25):
+        publisher.event(Event(Code.SRC_DOWN, "yard", "away"))
+    publisher.event(Event(Code.SRC_UP, "yard", "there it is"))
+    publisher.event(Event(Code.SRC_DOWN, "door", "away"))
+    async with connected(publisher, broker):
+        await until(lambda: broker.count(METRICS))  # which are sent after events
+        assert (broker.count(EVENT), broker.count(TOPICS.event(None))) == (2, 1)
+
+
+async def test_of_events_that_wait_the_newest_are_kept_in_order() -> None:
+    broker, publisher = FakeBroker(), publisher_of(FakeNode())
+    for number in range(1000):
+        publisher.event(Event(Code.SRC_DOWN, f"camera{number}", f"event {number}"))
+    async with connected(publisher, broker):
+        await until(lambda: broker.count(METRICS))
+        assert sent_numbers(broker) == list(range(1000 - EVENTS, 1000))
+
+
+async def test_an_event_that_is_pushed_out_while_it_is_sent_takes_no_other_along() -> None:
+    broker, publisher = FakeBroker(), publisher_of(FakeNode())
+    async with connected(publisher, broker):
+        await until(lambda: broker.count(METRICS))
+        broker.open.clear()
+        publisher.event(Event(Code.SRC_DOWN, "first", "event 0"))
+        await until(lambda: broker.waiting)
+        for number in range(1, EVENTS + 1):
+            publisher.event(Event(Code.SRC_DOWN, f"camera{number}", f"event {number}"))
+        broker.open.set()
+        await until(lambda: broker.count(TOPICS.event(None)) > EVENTS)
+        assert sent_numbers(broker) == list(range(EVENTS + 1))
+
+
 async def test_the_next_connection_gets_all_again_and_what_did_not_arrive() -> None:
     publisher, first, second = publisher_of(FakeNode()), FakeBroker(), FakeBroker()
     async with connected(publisher, first):
         await until(lambda: first.count(METRICS))
         first.open.clear()
         publisher.event(Event(Code.SRC_DOWN, "yard", "away"))
-        await asyncio.sleep(0.1)  # it is being sent
+        await until(lambda: first.waiting)
     async with connected(publisher, second):
         await until(lambda: second.count(EVENT))
         assert second.count(STATE) == second.count(TOPICS.availability) == 1
