@@ -5,6 +5,7 @@ It imports no PyAV: settings are checked in the main process, before a worker is
 
 from enum import StrEnum
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
 
 from streamsr.core.errors import InputError, OutputError
@@ -90,9 +91,8 @@ def check_folder(folder: Path, *, overwrite: bool = False) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         old = [path for path in folder.iterdir() if is_png(path)]
-        probe = folder / ".streamsr.partial"
-        probe.touch()
-        probe.unlink()
+        with NamedTemporaryFile(dir=folder, prefix=".streamsr-"):
+            pass
     except OSError as error:
         raise OutputError(f"output {folder}: cannot be written: {error.strerror}") from None
     if old and not overwrite:

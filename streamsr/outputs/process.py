@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from streamsr.core.events import Code
@@ -50,22 +49,6 @@ READ_BYTES = 1 << 18
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-class PacketWriter(Protocol):
-    """What packets are written to. Raises av.FFmpegError or OSError where it fails."""
-
-    @property
-    def state(self) -> OutputState:
-        """STARTING, UP (it takes packets) or DOWN (it waits, and goes on)."""
-
-    def write(self, packet: Packet, stream: OutputFormat) -> None:
-        """Writes a packet of a stream that is as ``stream`` says."""
-
-    def check(self) -> None:
-        """Looks after what is not of a packet; called several times a second."""
-
-    def close(self) -> None: ...
-
-
 class ServerWriter:
     """An RTSP or RTMP server. ``transport``, "tcp" or "udp", is that of RTSP's media."""
 
@@ -93,15 +76,22 @@ class ServerWriter:
 
     def check(self) -> None:
         """Raises TimeoutError where an RTSP server has stopped reporting on what it gets."""
-        now_s = monotonic()
-        if self._opened_s is None or self._reports is None or not self._reports.due(now_s):
+        if self._opened_s is None or self._reports is None:
             return
         received_s = last_received_s()
-        if received_s is not None and self._reports.overdue(received_s, now_s):
+        if received_s is not None and self._reports.overdue(received_s, monotonic()):
             raise TimeoutError("the server does not report on the stream any more")
 
     def close(self) -> None:
         self._muxer.close()
+
+
+PacketWriter = ServerWriter | HlsWriter | Recorder
+"""What packets are written to. All of it raises av.FFmpegError or OSError where that fails.
+
+``state`` is STARTING, UP (it takes packets) or DOWN (it waits, and goes on). ``check`` looks after
+what is not of a packet; it is called several times a second.
+"""
 
 
 class MainProcess:
@@ -162,9 +152,9 @@ def write_packets(main_process: MainProcess, writer: PacketWriter) -> int:
         now_s = monotonic()
         if now_s - reported_s >= PROGRESS_S or taken - reported >= PROGRESS_PACKETS:
             reported, reported_s = taken, now_s
+            writer.check()
             main_process.send(OutputProgress(writer.state, taken))
         message = main_process.receive(PROGRESS_S)
-        writer.check()
         match message:
             case OutputFormat():
                 stream = message

@@ -17,7 +17,6 @@ LAST_DATA_RECV = slice(52, 56)  # of Linux' struct tcp_info: milliseconds
 ENOUGH = 3  # reports: from then on more are expected
 APART_S = 1.0  # less, and it is one report, or the answers to our requests
 SILENCE_S = 20.0  # or three times the longest time between two reports
-CHECK_S = 1.0  # between two checks
 
 
 class Reports:
@@ -28,14 +27,6 @@ class Reports:
         self._received_s: float | None = None  # when the newest came
         self._longest_s = 0.0  # between two
         self._count = 0
-        self._checked_s = float("-inf")
-
-    def due(self, now_s: float) -> bool:
-        """Returns whether it is time to check again, which costs system calls."""
-        if now_s - self._checked_s < CHECK_S:
-            return False
-        self._checked_s = now_s
-        return True
 
     def overdue(self, received_s: float, now_s: float) -> bool:
         """Notes when something was received last; returns whether too long ago by now."""

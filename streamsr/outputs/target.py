@@ -5,10 +5,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from streamsr.core.errors import OutputError
 from streamsr.core.redact import protect, redact
 from streamsr.core.settings import HlsSettings, PublishSettings, RecordSettings
 from streamsr.ipc.messages import StartHls, StartRecorder, StartServer
+from streamsr.media.addresses import check_folder
 
 __all__ = ["Target", "TargetSettings", "check_output"]
 
@@ -19,16 +19,8 @@ DAY_S = 86_400
 
 def check_output(settings: TargetSettings) -> None:
     """Makes the folder that ``settings`` name. Raises OutputError where it cannot be written."""
-    if isinstance(settings, PublishSettings) or settings.folder is None:
-        return
-    folder = settings.folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".streamsr-"):
-            pass
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise OutputError(f"output {folder}: cannot be written: {reason}") from None
+    if not isinstance(settings, PublishSettings) and settings.folder is not None:
+        check_folder(settings.folder, overwrite=True)
 
 
 class Target:

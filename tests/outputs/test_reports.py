@@ -28,8 +28,3 @@ def test_one_that_never_did_is_not(heard: list[float]) -> None:
 
 def test_one_that_goes_on_is_not() -> None:
     assert when_missed(Reports(), [5.0 * n for n in range(200)]) == 1000
-
-
-def test_it_does_not_look_all_the_time() -> None:
-    reports = Reports()
-    assert [reports.due(now / 10) for now in range(12)].count(True) == 2
