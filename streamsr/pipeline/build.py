@@ -53,15 +53,12 @@ def open_pipeline(
             engines = stack.enter_context(Engines(torch.device(pick_device(settings.model.device))))
         real_time = source.live or paced
         yield Pipeline(
-            settings.name,
+            settings,
             source,
             load_models(settings.model, engines, real_time=real_time),
             emit=emit,
             frame_sinks=frame_sinks,
             packet_sinks=[*files, *packet_sinks],
-            encoder=settings.encoder,
-            limits=settings.limits,
-            budget_s=settings.model.budget_ms / 1e3,
             paced=paced,
             self_check_s=settings.model.self_check_s if real_time else 0.0,
         )

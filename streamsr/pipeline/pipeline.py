@@ -15,7 +15,7 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
-from streamsr.core.settings import EncoderSettings, LimitSettings
+from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.waiting import in_thread
 from streamsr.media.source import Source, SourceInfo
@@ -29,7 +29,6 @@ from streamsr.pipeline.self_check import SelfCheck
 
 __all__ = ["Pipeline"]
 
-BUDGET_S = 0.5  # of latency, beside what the model's lookahead takes
 OBSERVE_S = 0.5  # between two observations of whether the device keeps pace
 
 
@@ -38,51 +37,46 @@ class Pipeline:
 
     def __init__(
         self,
-        name: str,
+        settings: StreamSettings,
         source: Source,
         models: Sequence[LoadedModel],
         *,
         emit: Emit,
         frame_sinks: Sequence[FrameSink] = (),
         packet_sinks: Sequence[PacketSink] = (),
-        encoder: EncoderSettings | None = None,
-        limits: LimitSettings | None = None,
-        budget_s: float = BUDGET_S,
         paced: bool = False,
         self_check_s: float = 0.0,
     ) -> None:
         """``models``: the one that is wanted, then those to fall back on, the cheapest last.
 
-        ``self_check_s``: between two self-checks; 0 for none.
+        ``self_check_s``: between two self-checks; 0 for none, whatever ``settings`` say.
         """
-        self.name = name
+        self.name = settings.name
         self.meter = Meter()
         self._source = source
-        self._models = tuple(models)
-        self._fallback = ModelFallback(len(models))
-        self.model = models[0]  # what runs from the next frame on; set in the loop
-        self._budget_s = budget_s
+        self.use(models)
+        self._budget_s = settings.model.budget_ms / 1e3  # beside what a lookahead takes
         self._budgets: dict[LoadedModel, LatencyBudget] = {}  # of the models that have run
         self._emit = emit
         self._delivery = Delivery(
-            encoder or EncoderSettings(),
+            settings.encoder,
             self.meter,
             frame_sinks=frame_sinks,
             packet_sinks=packet_sinks,
             tell=self._tell,
         )
-        self._limits = limits or LimitSettings()
+        self._seconds = settings.limits.seconds
         self._capture = Capture(
             source,
             self.meter,
-            self._limits,
+            settings.limits,
             audio=self._delivery.audio,
             coming=self._frame_coming,
             tell=self._tell,
             paced=paced,
         )
         self._in_flight: Channel[InFlightFrame] = Channel(models[0].engine.workers, Overflow.WAIT)
-        self._check = SelfCheck(name, self_check_s, emit)
+        self._check = SelfCheck(self.name, self_check_s, emit)
         self._stopping = asyncio.Event()  # stop() was called, or the source has ended
         self._deadline = Deadline.after()  # of stop(); not looked at before
         self._loop: asyncio.AbstractEventLoop | None = None  # of run()
@@ -122,8 +116,7 @@ class Pipeline:
         self._deadline = deadline or Deadline.after()
         self._capture.stop.set()
         self._stopping.set()
-        if self._loop is not None:
-            self._loop.call_later(self._deadline.left_s(), self._abort)
+        asyncio.get_running_loop().call_later(self._deadline.left_s(), self._abort)
 
     def request_keyframe(self) -> None:
         """Makes the next frame of every track a keyframe. Any thread may call it."""
@@ -132,7 +125,7 @@ class Pipeline:
     def use(self, models: Sequence[LoadedModel]) -> None:
         """Goes on with other models of the same scale. Call it in the loop."""
         self._models, self._fallback = tuple(models), ModelFallback(len(models))
-        self.model = models[0]
+        self.model = models[0]  # what runs from the next frame on; set in the loop
 
     @property
     def info(self) -> SourceInfo | None:
@@ -168,9 +161,8 @@ class Pipeline:
             self_check_loses=comparison.loses,
             self_checks=dict(self._check.counts),
         )
-        return status.plus(
-            self.meter.counts(self._capture.frames.dropped + self._in_flight.dropped)
-        )
+        full = self._capture.frames.dropped + self._in_flight.dropped
+        return status.plus(self.meter.counts(full))
 
     async def _capture_frames(self) -> None:
         """Runs the source's thread; one that does not end in time is left behind."""
@@ -279,8 +271,8 @@ class Pipeline:
         """Gives a live source its seconds from now on."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._loop is not None and self._limits.seconds is not None and self._source.live:
-            self._timer = self._loop.call_later(self._limits.seconds, self.stop)
+        if self._seconds is not None and self._source.live:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self.stop)
 
     def _frame_coming(self) -> None:
         """A frame is about to be queued; called in the source's thread."""

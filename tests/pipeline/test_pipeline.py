@@ -22,7 +22,7 @@ from streamsr.core.errors import InputError, OutputError
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import Frame
 from streamsr.core.packet import Packet, Track
-from streamsr.core.settings import LimitSettings
+from streamsr.core.settings import InputSettings, LimitSettings, StreamSettings
 from streamsr.core.status import StreamStatus
 from streamsr.engine.engines import Engines
 from streamsr.media.demo import DemoSource, Scene
@@ -74,12 +74,16 @@ def opened(
     *,
     model: SlidingWindow | None = None,
     events: list[Event] | None = None,
+    limits: LimitSettings | None = None,
     **more: Any,
 ) -> Iterator[Pipeline]:
     with Engines(CPU) as engines:
         models = [LoadedModel("plain", engines.of(model or PLAIN))]
         emit = (events if events is not None else []).append
-        yield Pipeline("test", source, models, emit=emit, **more)
+        settings = StreamSettings(
+            name="test", input=InputSettings(url="clip"), limits=limits or LimitSettings()
+        )
+        yield Pipeline(settings, source, models, emit=emit, **more)
 
 
 async def run(source: Source, **more: Any) -> StreamStatus:

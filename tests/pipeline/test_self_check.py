@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
-from streamsr.core.settings import StreamSettings
+from streamsr.core.settings import InputSettings, StreamSettings
 from streamsr.core.status import StreamStatus
 from streamsr.engine.base import Engine
 from streamsr.engine.cpu import CpuEngine, cpu_pool
@@ -210,7 +210,7 @@ class Ran:
         self, engine: Engine, source: Clip, every_s: float = OFTEN_S, name: str = "model"
     ) -> StreamStatus:
         pipeline = Pipeline(
-            "yard",
+            StreamSettings(name="yard", input=InputSettings(url="clip")),
             source,
             [LoadedModel(name, engine)],
             emit=self.events.append,
