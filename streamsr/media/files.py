@@ -29,7 +29,7 @@ from streamsr.media.source import (
     streams_of,
 )
 
-__all__ = ["FileSource", "FolderSource", "file_frames"]
+__all__ = ["FileSource", "FolderSource", "file_frames", "file_items"]
 
 JUMP_BACK_S = Fraction(1, 2)  # more than any reordering leaves
 
@@ -126,15 +126,22 @@ class FolderSource(Source):
             yield frame
 
 
-def file_frames(path: Path) -> Iterator[Frame]:
-    """Yields every frame of a file. Raises InputError where it cannot be read."""
+def file_items(path: Path) -> Iterator[Item]:
+    """Yields every item of a file, or of a folder of PNG frames.
+
+    Raises InputError where it cannot be read, or is damaged.
+    """
 
     def refuse(event: Event) -> None:
-        raise InputError(f"{path}: {event.message}")
+        raise InputError(f"input {path}: {event.message}")
 
-    for item in FileSource(str(path), refuse).items(threading.Event()):
-        if isinstance(item, Frame):
-            yield item
+    source = FolderSource(path) if path.is_dir() else FileSource(str(path), refuse)
+    return source.items(threading.Event())
+
+
+def file_frames(path: Path) -> Iterator[Frame]:
+    """Yields every frame of a file, as ``file_items`` does."""
+    return (item for item in file_items(path) if isinstance(item, Frame))
 
 
 class _Times:

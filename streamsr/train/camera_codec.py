@@ -5,6 +5,7 @@ Training and evaluation see through it what a live source will show; no stream r
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -17,12 +18,17 @@ import torch
 
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
-from streamsr.media.pixels import from_av, to_av
-from streamsr.train.frames import levels
+from streamsr.media.pixels import planes_of, to_av
+from streamsr.train.frames import in_range, levels
 
 __all__ = ["CameraCoding", "coded"]
 
 RATE = 25  # frames a second that a rate in kbit/s is meant for
+PARAMETERS = {
+    "h264": ("x264-params", "sync-lookahead=0:mbtree=0:threads=1"),
+    "h265": ("x265-params", "cutree=0:pools=none:frame-threads=1:wpp=0:log-level=none"),
+}
+"""What the encoder of a codec is told in its own words: its option, and what differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +53,31 @@ def coded(frames: Iterable[Frame], coding: CameraCoding) -> Iterator[Frame]:
     first = next(arriving, None)
     if first is None:
         return
-    waiting = []  # what the decoder has not given back yet
-    try:
-        encoder, decoder = _encoder(first, coding), _decoder(coding)
-        for number, taken in enumerate(chain([first], arriving)):
-            frame = _ranged(taken, coding.full_range)
-            waiting.append(frame)
-            image = to_av(frame)
+    waiting: deque[Frame] = deque()  # what the decoder has not given back yet
+
+    def images() -> Iterator[av.VideoFrame | None]:
+        for number, frame in enumerate(chain([first], arriving)):
+            waiting.append(_ranged(frame, coding.full_range))
+            image = to_av(waiting[-1])
             image.pts, image.time_base = number, Fraction(1, RATE)
-            for packet in encoder.encode(image):
-                yield from _decoded(decoder.decode(packet), waiting)
-        for packet in encoder.encode(None):
-            yield from _decoded(decoder.decode(packet), waiting)
-        yield from _decoded(decoder.decode(None), waiting)
+            yield image
+        yield None  # the end
+
+    try:
+        encoder = _encoder(first, coding)
+        decoder = av.CodecContext.create("h264" if coding.codec == "h264" else "hevc", "r")
+        decoder.thread_count = 1  # frame threads would hold frames back
+        packets = (packet for image in images() for packet in encoder.encode(image))
+        for packet in chain(packets, [None]):
+            for image in decoder.decode(packet):
+                copies = tuple(
+                    np.array(plane) for plane in planes_of(image)
+                )  # its memory is reused
+                yield replace(waiting.popleft(), planes=copies)
     except av.FFmpegError as error:
         raise InputError(
             f"coding of {first.width}x{first.height} as {coding.codec}: {error.strerror}"
         ) from None
-
-
-def _decoded(images: list[av.VideoFrame], waiting: list[Frame]) -> Iterator[Frame]:
-    for image in images:
-        sent = waiting.pop(0)
-        frame = from_av(image, pts=sent.pts, time_base=sent.time_base)
-        planes = tuple(np.array(plane) for plane in frame.planes)  # the decoder reuses its memory
-        yield replace(frame, planes=planes, colour=sent.colour)
 
 
 def _encoder(first: Frame, coding: CameraCoding) -> av.VideoCodecContext:
@@ -85,40 +91,21 @@ def _encoder(first: Frame, coding: CameraCoding) -> av.VideoCodecContext:
     context.gop_size = coding.gop
     context.max_b_frames = 0
     context.color_range = 2 if coding.full_range else 1
-    context.options = _options(coding)
+    # constant rate, no lookahead, keyframes by the clock alone
+    rate, buffer = round(coding.kbit_s), max(1, round(coding.kbit_s * coding.buffer_s))
+    common = (
+        f"scenecut=0:keyint={coding.gop}:min-keyint={coding.gop}:rc-lookahead=0:bframes=0:"
+        f"vbv-maxrate={rate}:vbv-bufsize={buffer}"
+    )
+    name, more = PARAMETERS[coding.codec]
+    context.options = {"preset": coding.preset, name: f"{common}:{more}"}
     context.open()
     return context
 
 
-def _options(coding: CameraCoding) -> dict[str, str]:
-    """Constant rate, no lookahead, keyframes by the clock alone."""
-    rate, buffer = round(coding.kbit_s), max(1, round(coding.kbit_s * coding.buffer_s))
-    common = f"scenecut=0:keyint={coding.gop}:min-keyint={coding.gop}:rc-lookahead=0:bframes=0"
-    vbv = f"vbv-maxrate={rate}:vbv-bufsize={buffer}"
-    if coding.codec == "h264":
-        return {
-            "preset": coding.preset,
-            "x264-params": f"{common}:{vbv}:sync-lookahead=0:mbtree=0:threads=1",
-        }
-    threads = "pools=none:frame-threads=1:wpp=0"
-    return {
-        "preset": coding.preset,
-        "x265-params": f"{common}:{vbv}:cutree=0:{threads}:log-level=none",
-    }
-
-
-def _decoder(coding: CameraCoding) -> av.VideoCodecContext:
-    context = av.CodecContext.create("h264" if coding.codec == "h264" else "hevc", "r")
-    context.thread_count = 1  # frame threads would hold frames back
-    return context
-
-
 def _ranged(frame: Frame, full: bool) -> Frame:
-    """The frame in that range, its sides as they were."""
     if frame.colour.full_range == full:
         return frame
-    luma, *chroma = (torch.from_numpy(np.array(plane)).double() for plane in frame.planes)
-    gains = (255 / 219, 255 / 224) if full else (219 / 255, 224 / 255)
-    luma = (luma - 16) * gains[0] if full else luma * gains[0] + 16
-    planes = (levels(luma), *(levels((plane - 128) * gains[1] + 128) for plane in chroma))
+    exact = [torch.from_numpy(np.array(plane)).double() for plane in frame.planes]
+    planes = tuple(levels(plane) for plane in in_range(exact, frame.colour, full))
     return replace(frame, planes=planes, colour=replace(frame.colour, full_range=full))

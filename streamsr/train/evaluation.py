@@ -9,17 +9,14 @@ frames that a window holds, and those an encoder waits for, are in memory.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from math import lcm
 from pathlib import Path
-from threading import Event as Flag
 
 import torch
 
 from streamsr.core.errors import InputError, ModelError
-from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.media.files import FileSource, FolderSource
+from streamsr.media.files import file_items
 from streamsr.media.source import SourceInfo
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample
@@ -46,7 +43,6 @@ class Scored:
     clip: str
     frame: int  # frames of the clip read so far
     frames: int | None  # in the whole of it, as far as known
-    done: bool = False  # this was its last
 
 
 Report = Callable[[Scored], None]
@@ -128,20 +124,19 @@ class _Comparison:
         frames = _Frames(place, self.max_frames)
         count, size = 0, ""
         pairs = self._shrunk(frames) if kbit_s is None else self._coded(frames, kbit_s)
-        for low, truth in pairs:
+        for count, (low, truth) in enumerate(pairs, 1):
             height, width = truth.luma.shape
-            if count and size != f"{width}x{height}":
+            if count > 1 and size != f"{width}x{height}":
                 raise InputError(f"clip {place}: its size changes from {size} to {width}x{height}")
             size = f"{width}x{height}"
             for scorer in scorers:
                 scorer.push(low, truth)
-            count += 1
             if count != frames.expected:  # the last one is reported when its scores are there
                 self.report(Scored(label, count, frames.expected))
         if not count:
             raise InputError(f"clip {place}: there is no frame in it")
         ours, *others, bicubic = [scorer.finish() for scorer in scorers]
-        self.report(Scored(label, count, count, done=True))
+        self.report(Scored(label, count, count))
         named = dict(zip(list(self.models)[1:], others, strict=True))
         return ClipScores(name, count, size, kbit_s, ours, bicubic, named)
 
@@ -190,19 +185,12 @@ class _Frames:
         self._limit = limit
 
     def __iter__(self) -> Iterator[Frame]:
-        for number, frame in enumerate(islice(self._frames(), self._limit)):
-            yield replace(frame, pts=number)
-
-    def _frames(self) -> Iterator[Frame]:
-        for item in _source(self.place).items(Flag()):
+        number = 0
+        for item in file_items(self.place):
             if isinstance(item, SourceInfo) and item.frames:
                 self.expected = min(item.frames, self._limit or item.frames)
             elif isinstance(item, Frame):
-                yield item
-
-
-def _source(place: Path) -> FileSource | FolderSource:
-    def refuse(event: Event) -> None:
-        raise InputError(f"clip {place}: {event.message}")
-
-    return FolderSource(place) if place.is_dir() else FileSource(str(place), refuse)
+                yield replace(item, pts=number)
+                number += 1
+                if number == self._limit:
+                    return

@@ -1,5 +1,6 @@
 """Frames as training and evaluation compare them: tensors and 8-bit levels, whole and shrunk."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
@@ -8,11 +9,11 @@ import torch
 from torch import Tensor
 
 from streamsr.core.frame import ColourTags, Frame, Plane
-from streamsr.engine.colour import network_input, network_output
+from streamsr.engine.colour import network_input, network_output, spans
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 
-__all__ = ["degrade_bicubic", "fitted", "gaussian_blur", "levels", "pixels_of", "whole_levels"]
+__all__ = ["degrade_bicubic", "fitted", "in_range", "levels", "pixels_of", "whole_levels"]
 
 BT601 = ColourTags(matrix=ColourTags.BT601_525, primaries=6, transfer=6)
 
@@ -41,20 +42,15 @@ def degrade_bicubic(truth: Tensor, scale: int) -> Tensor:
     return whole_levels(resize(truth, Fraction(1, scale))) / 255
 
 
-def gaussian_blur(stack: Tensor, sigma: float, reach: int) -> Tensor:
-    """Blurs (n, h, w) without padding: (n, h - 2 reach, w - 2 reach).
-
-    By shifted sums, which outrun a convolution of one channel on a CPU.
-    """
-    line = torch.exp(-(torch.arange(-reach, reach + 1).double() ** 2) / (2 * sigma**2))
-    weights = (line / line.sum()).tolist()
-    for axis in (1, 2):
-        length = stack.shape[axis] - 2 * reach
-        total = stack.narrow(axis, 0, length) * weights[0]
-        for shift, weight in enumerate(weights[1:], 1):
-            total.add_(stack.narrow(axis, shift, length), alpha=weight)
-        stack = total
-    return stack
+def in_range(planes: Sequence[Tensor], tags: ColourTags, full: bool) -> tuple[Tensor, ...]:
+    """Returns (Y, Cb, Cr) of ``tags`` in levels of full or of limited range, not rounded."""
+    black, luma_span, chroma_span = spans(tags)
+    wanted_black, wanted_luma, wanted_chroma = spans(replace(tags, full_range=full))
+    luma, *chroma = planes
+    return (
+        (luma - black) * (wanted_luma / luma_span) + wanted_black,
+        *((plane - 128) * (wanted_chroma / chroma_span) + 128 for plane in chroma),
+    )
 
 
 def fitted(frame: Frame, multiple: int) -> Frame:
@@ -62,15 +58,9 @@ def fitted(frame: Frame, multiple: int) -> Frame:
 
     R'G'B' becomes BT.601, whose luma is the papers'.
     """
-    height, width = (side - side % multiple for side in (frame.height, frame.width))
-    if frame.is_rgb:
-        return _yuv(replace(frame, planes=(frame.planes[0][:height, :width],)))
-    luma, *chroma = frame.planes
-    halved = [plane[: height // 2, : width // 2] for plane in chroma]
-    return replace(frame, planes=(luma[:height, :width], *halved))
-
-
-def _yuv(frame: Frame) -> Frame:
+    frame = frame.cropped(multiple)
+    if not frame.is_rgb:
+        return frame
     rgb = torch.from_numpy(frame.planes[0].copy()).permute(2, 0, 1) / 255
     grey = np.zeros((frame.height // 2, frame.width // 2), np.uint8)
     planes = (np.zeros((frame.height, frame.width), np.uint8), grey, grey)

@@ -1,12 +1,13 @@
 """What an evaluation found: the scores, as JSON and as tables. Pure: no frame, no network."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from math import isfinite
 from statistics import fmean
 from typing import Any, Literal
 
+from pydantic_core import to_json
 from rich.table import Table
 
 __all__ = [
@@ -17,7 +18,6 @@ __all__ = [
     "Scores",
     "evaluation_tables",
     "markdown",
-    "mean_of",
 ]
 
 
@@ -64,6 +64,10 @@ class ClipScores:
     def gain_db(self) -> float:
         return _gain(self.ours, self.bicubic)
 
+    def by_model(self, ours: str) -> dict[str, Scores]:
+        """Returns the scores of every model, the one called ``ours`` first, bicubic last."""
+        return {ours: self.ours, **self.others, "bicubic": self.bicubic}
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -78,16 +82,16 @@ class Evaluation:
 
     @property
     def ours(self) -> Scores:
-        return mean_of([clip.ours for clip in self.clips])
+        return _mean([clip.ours for clip in self.clips])
 
     @property
     def bicubic(self) -> Scores:
-        return mean_of([clip.bicubic for clip in self.clips])
+        return _mean([clip.bicubic for clip in self.clips])
 
     @property
     def others(self) -> dict[str, Scores]:
         names = self.clips[0].others
-        return {name: mean_of([clip.others[name] for clip in self.clips]) for name in names}
+        return {name: _mean([clip.others[name] for clip in self.clips]) for name in names}
 
     @property
     def gain_db(self) -> float:
@@ -105,18 +109,14 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values; an infinite PSNR is None, since JSON has no such number."""
-        means = {
-            "ours": asdict(self.ours),
-            "bicubic": asdict(self.bicubic),
-            "others": {name: asdict(scores) for name, scores in self.others.items()},
-            "gain_db": self.gain_db,
-            "least_gain_db": self.least_gain_db,
-        }
-        return _json({**asdict(self), **means})  # type: ignore[no-any-return]
+        means = ("ours", "bicubic", "others", "gain_db", "least_gain_db")
+        data = {**asdict(self), **{name: getattr(self, name) for name in means}}
+        plain: dict[str, Any] = json.loads(to_json(data, inf_nan_mode="null"))
+        return plain
 
 
-def mean_of(scores: Sequence[Scores]) -> Scores:
-    """Returns the mean of clips' scores, each clip counting alike; of the shifts the worst."""
+def _mean(scores: Sequence[Scores]) -> Scores:
+    """The mean of clips' scores, each clip counting alike; of the shifts the worst."""
     return Scores(
         fmean(s.psnr_db for s in scores),
         fmean(s.ssim for s in scores),
@@ -185,8 +185,8 @@ def _cells(ours: Scores, bicubic: Scores) -> Iterator[str]:
 
 def _model_rows(result: Evaluation) -> Iterator[Sequence[str]]:
     means = result.by_model()
+    every = [clip.by_model(result.model) for clip in result.clips]
     for name, mean in means.items():
-        every = [{result.model: c.ours, "bicubic": c.bicubic, **c.others} for c in result.clips]
         least = min(_gain(clip[name], clip["bicubic"]) for clip in every)
         cost = result.costs[name]
         yield (
@@ -215,11 +215,3 @@ def _gain(ours: Scores, bicubic: Scores) -> float:
 def _known_mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known else None
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _json(inner) for key, inner in value.items()}
-    if isinstance(value, tuple | list):
-        return [_json(inner) for inner in value]
-    return None if isinstance(value, float) and not isfinite(value) else value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from time import perf_counter
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,6 @@ from streamsr.engine.discontinuity import CutDetector
 from streamsr.networks.contract import RecurrentNetwork
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
-from streamsr.train.frames import gaussian_blur
 from streamsr.train.results import Cost, Scores
 
 __all__ = ["ClipScorer", "Truth", "cost_of", "psnr", "ssim"]
@@ -48,9 +48,10 @@ def ssim(output: Tensor, truth: Tensor) -> float:
     11 x 11 Gaussian of sigma 1.5, no padding (Wang et al., Image quality assessment: from error
     visibility to structural similarity, 2004).
     """
-    x, y = output.double(), truth.double()
-    maps = torch.stack([x, y, x * x + y * y, x * y])
-    mean_x, mean_y, squares, product = gaussian_blur(maps, 1.5, 5)
+    x, y = (plane.double().numpy() for plane in (output, truth))
+    mean_x, mean_y, squares, product = (
+        cv2.GaussianBlur(plane, (11, 11), 1.5)[5:-5, 5:-5] for plane in (x, y, x * x + y * y, x * y)
+    )
     variances = squares - mean_x**2 - mean_y**2
     covariance = product - mean_x * mean_y
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2

@@ -16,13 +16,14 @@ from torch import Tensor
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame, Plane
 from streamsr.media.files import file_frames
-from streamsr.train.frames import levels
+from streamsr.train.frames import in_range, levels
 from streamsr.train.settings import STILL_FRAMES
 
 __all__ = ["Motion", "moving"]
 
 WIDTH, HEIGHT = 448, 256  # of a view; smaller stills give less
 MARGIN = 0.9  # of the still is seen at most, so that the view can move
+SUBSAMPLED = (1, 2, 2)  # samples of luma a sample of each plane, either way
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,9 @@ def moving(path: Path, motion: Motion) -> list[Frame]:
         if number and motion.is_still:
             shown = frames[0].planes
         else:
-            shown = (
-                _view(planes[0], (height, width), (down, across), nearer),
-                *(
-                    _view(chroma, (height // 2, width // 2), (down / 2, across / 2), nearer)
-                    for chroma in planes[1:]
-                ),
+            shown = tuple(
+                _view(plane, (height // n, width // n), (down / n, across / n), nearer)
+                for plane, n in zip(planes, SUBSAMPLED, strict=True)
             )
         frames.append(Frame(shown, tags, number, Fraction(1, 25)))
     return frames
@@ -96,14 +94,11 @@ def _zoomed(photograph: Frame, zoom: float) -> list[Tensor]:
     most = min(photograph.height / HEIGHT, photograph.width / WIDTH) * MARGIN
     zoom = max(1.0, min(zoom, most))
     sides = [int(side / zoom) // 2 * 2 for side in (photograph.height, photograph.width)]
-    planes = []
-    for number, plane in enumerate(photograph.planes):
-        samples = torch.from_numpy(np.array(plane)).float()[None, None]
-        if photograph.colour.full_range:
-            samples = (samples - 128) * (224 / 255) + 128 if number else samples * (219 / 255) + 16
-        size = [side // (2 if number else 1) for side in sides]
-        planes.append(F.interpolate(samples, size, mode="bicubic", antialias=True))
-    return planes
+    samples = [torch.from_numpy(np.array(p)).float()[None, None] for p in photograph.planes]
+    return [
+        F.interpolate(plane, [side // n for side in sides], mode="bicubic", antialias=True)
+        for plane, n in zip(in_range(samples, photograph.colour, False), SUBSAMPLED, strict=True)
+    ]
 
 
 def _places(
