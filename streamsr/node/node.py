@@ -214,16 +214,19 @@ class Node:
         settings = self.settings.serve
         if settings is None:
             return None
+        from streamsr.serve.auth import check_exposure, make_tls, read_token
+
+        token, tls = read_token(settings), make_tls(settings)
+        check_exposure(settings.host, token, tls)  # before WebRTC is imported, and PyAV with it
         from streamsr.serve.app import Server
-        from streamsr.serve.auth import make_tls, read_token
         from streamsr.serve.limits import ServerLimits
 
         return Server(
             self.served,
             host=settings.host,
             port=settings.port,
-            token=read_token(settings),
-            tls=make_tls(settings),
+            token=token,
+            tls=tls,
             limits=ServerLimits(viewers=settings.max_viewers),
             events=lambda: self._log.counts,
         )
