@@ -12,9 +12,7 @@ from streamsr.engine.allocator import keep_freed_memory
 
 __all__ = ["COMMANDS", "app", "main"]
 
-Commands = dict[str, Callable[..., None]]
-
-COMMANDS: Commands = {  # in the order in which --help lists them
+COMMANDS: dict[str, Callable[..., None]] = {  # in the order in which --help lists them
     "demo": demo,
     "serve": serve,
     "run": run,
@@ -25,11 +23,6 @@ COMMANDS: Commands = {  # in the order in which --help lists them
     "degrade": degrade,
     "eval": evaluate,
     "bench": bench,
-}
-MODEL_COMMANDS: Commands = {
-    "list": list_models,
-    "info": model_info,
-    "import": import_model,
 }
 
 app = typer.Typer(
@@ -44,8 +37,9 @@ models = typer.Typer(help="List, inspect and import models.", no_args_is_help=Tr
 app.add_typer(models, name="models")
 for name, function in COMMANDS.items():
     app.command(name)(command(function))
-for name, function in MODEL_COMMANDS.items():
-    models.command(name)(command(function))
+models.command("list")(command(list_models))
+models.command("info")(command(model_info))
+models.command("import")(command(import_model))
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from rich.table import Table
 from streamsr.cli.terminal import facts_table
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError
-from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
@@ -78,11 +77,7 @@ def first_frame(settings: StreamSettings) -> tuple[SourceInfo, Frame, bool]:
 
     Raises InputError where there is no frame in it, and SourceError where a live source fails.
     """
-
-    def ignore(event: Event) -> None:
-        """A source that is tried again raises SourceError at the end, if it never comes."""
-
-    source = open_source(settings.input, ignore)
+    source = open_source(settings.input, lambda event: None)  # what it meets on the way
     stop = threading.Event()
     info: SourceInfo | None = None
     for item in source.items(stop):

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -18,6 +17,7 @@ from streamsr.core.events import Code, Event, EventLog
 from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamStatus
+from streamsr.core.waiting import wait_set
 from streamsr.pipeline.check import check_settings
 
 if TYPE_CHECKING:
@@ -136,11 +136,9 @@ async def _watch(node: "Node", reload: Callable[[], NodeSettings], path: Path | 
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
     seen = _modified_ns(path)
     while True:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(WATCH_S):
-                await asked.wait()
+        told = await wait_set(asked, WATCH_S)
         now = _modified_ns(path)
-        if asked.is_set() or now != seen:
+        if told or now != seen:
             asked.clear()
             seen = now
             try:

@@ -161,16 +161,13 @@ def _train_by(config: Path, overrides: list[str], threads: int) -> dict[str, Any
         reading = bar.add_task("reading", total=None, fps="")
         trainer = Trainer(settings, lambda clip: bar.update(reading, description=f"reading {clip}"))
         bar.remove_task(reading)
-        last = trainer.last_validation()
         if trainer.step:
             say(f"goes on at step {trainer.step}/{settings.steps}")
         task = bar.add_task(settings.name, total=settings.steps, completed=trainer.step, fps="")
 
         def report(progress: "Progress") -> None:
-            nonlocal last
             bar.update(task, completed=progress.step, fps=f"loss {progress.loss:.5f}")
             if progress.psnr_db is not None:
-                last = progress
                 say(
                     f"step {progress.step}/{settings.steps}: loss {progress.loss:.5f}, validation "
                     f"{progress.psnr_db:.3f} dB, {progress.gain_db:+.3f} dB over bicubic, "
@@ -179,6 +176,7 @@ def _train_by(config: Path, overrides: list[str], threads: int) -> dict[str, Any
 
         folder = trainer.run(report)
     say(f"the model is in {folder}")
+    last = trainer.last_validation()
     return {
         "model": str(folder),
         "steps": trainer.step,
