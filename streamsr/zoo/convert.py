@@ -21,7 +21,7 @@ from streamsr.core.config import dump
 from streamsr.core.errors import ModelError
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour
-from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Origin, Weights
+from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Weights
 from streamsr.zoo.registry import folder_of_new
 from streamsr.zoo.weights import write_weights
 
@@ -32,17 +32,16 @@ Tensors = dict[str, Tensor]
 WRAPPERS = ("params_ema", "params", "state_dict")
 """Where the tensors are when they are not at the top, the better ones first."""
 
-MMAGIC = (
+RENAMES = (
+    # mmagic
     (r"^feat_l([23])_conv([12])\.", r"conv_l\1_\2."),
     (r"^pcd_alignment\.", "pcd_align."),
     (r"^upsample([12])\.upsample_conv\.", r"upconv\1."),
     (r"\.conv\.(weight|bias)$", r".\1"),
-)
-RELEASE_2019 = (
-    (r"^pre_deblur\.conv_first_1\.", "predeblur.conv_first."),
+    # the release of 2019
+    (r"^pre_deblur\.conv_first(_1)?\.", "predeblur.conv_first."),
     (r"^pre_deblur\.conv_first_2\.", "predeblur.stride_conv_hr1."),
     (r"^pre_deblur\.conv_first_3\.", "predeblur.stride_conv_hr2."),
-    (r"^pre_deblur\.conv_first\.", "predeblur.conv_first."),
     (r"^pre_deblur\.deblur_L([23])_conv\.", r"predeblur.stride_conv_l\1."),
     (r"^pre_deblur\.RB_L3_1\.", "predeblur.resblock_l3."),
     (r"^pre_deblur\.RB_L2_([12])\.", r"predeblur.resblock_l2_\1."),
@@ -78,9 +77,6 @@ def import_checkpoint(
     path: Path,
     destination: Path,
     name: str | None = None,
-    *,
-    description: str = "",
-    origin: Origin | None = None,
 ) -> Path:
     """Makes the model folder ``destination / name`` of an EDVR checkpoint; returns its path.
 
@@ -90,18 +86,20 @@ def import_checkpoint(
     """
     folder = folder_of_new(path.stem if name is None else name, destination)
     try:
-        tensors = _renamed(_without_prefixes(_unwrapped(_read(path))))
+        tensors = _renamed(_unwrapped(_read(path)))
         options = _options(tensors)
         network = _network(tensors, options)
     except ModelError as error:
         raise ModelError(f"checkpoint {path}: {error}") from None
-    card = Card(
-        description=description or f"EDVR, imported from {path.name!r}",
-        network="edvr",
-        options=options,
-        facts=_facts(options),
-        origin=origin or Origin(),
+    facts = FactsCard(
+        scale=1 if network.hr_in else 4,
+        window=network.num_frame,
+        lookahead=network.num_frame // 2,
+        colour=Colour.RGB,
+        multiple=16 if network.hr_in else 4,
     )
+    description = f"EDVR, imported from {path.name!r}"
+    card = Card(description=description, network="edvr", options=options, facts=facts)
     _write(folder, network, card)
     return folder
 
@@ -126,23 +124,17 @@ def _read(path: Path) -> Any:
     raise ModelError(f"got a {path.suffix or 'suffixless'} file, allowed: .pth, .pt, .safetensors")
 
 
-def _unwrapped(data: Any) -> Mapping[str, Any]:
+def _unwrapped(data: Any) -> dict[str, Any]:
+    """Named tensors without the prefix of parallel training; of a restorer its generator alone."""
     for wrapper in WRAPPERS:
         if isinstance(data, Mapping) and isinstance(data.get(wrapper), Mapping):
             data = data[wrapper]
             break
     if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
         raise ModelError(f"holds a {type(data).__name__}, allowed are named tensors")
-    return data
-
-
-def _without_prefixes(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Drops the prefixes of parallel training and, of a restorer, all but its generator."""
     plain = {name.removeprefix("module."): value for name, value in data.items()}
-    prefix = "generator."
-    return {
-        name.removeprefix(prefix): value for name, value in plain.items() if name.startswith(prefix)
-    } or plain
+    generator = [name for name in plain if name.startswith("generator.")]
+    return {name.removeprefix("generator."): plain[name] for name in generator or plain}
 
 
 def _renamed(data: Mapping[str, Any]) -> Tensors:
@@ -150,7 +142,7 @@ def _renamed(data: Mapping[str, Any]) -> Tensors:
     tensors: Tensors = {}
     for old, value in data.items():
         name = old
-        for pattern, replacement in (*MMAGIC, *RELEASE_2019):
+        for pattern, replacement in RENAMES:
             name = re.sub(pattern, replacement, name)
         if name in tensors:
             raise ModelError(f"two tensors are named {name!r}")
@@ -196,7 +188,7 @@ def _blocks(tensors: Tensors, stage: str) -> int:
     return len({name.split(".")[1] for name in tensors if name.startswith(f"{stage}.")})
 
 
-def _network(tensors: Tensors, options: Mapping[str, Any]) -> nn.Module:
+def _network(tensors: Tensors, options: Mapping[str, Any]) -> EDVR:
     """The network of ``options`` with ``tensors`` for parameters, every name and shape matched."""
     try:
         with torch.device("meta"):
@@ -209,7 +201,8 @@ def _network(tensors: Tensors, options: Mapping[str, Any]) -> nn.Module:
         ("missing", wanted.keys() - tensors.keys()),
     ):
         if names:
-            raise ModelError(f"{len(names)} tensors are {fault}: {_first(names)}")
+            shown = ", ".join(map(repr, sorted(names)[:3])) + (", …" if len(names) > 3 else "")
+            raise ModelError(f"{len(names)} tensors are {fault}: {shown}")
     parameters = {name: _checked(name, tensors[name], shape) for name, shape in wanted.items()}
     network.load_state_dict(parameters, strict=True, assign=True)
     return network
@@ -225,21 +218,6 @@ def _checked(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
     if not weights.isfinite().all():
         raise ModelError(f"{name} holds values that are not finite")
     return weights
-
-
-def _first(names: set[str], count: int = 3) -> str:
-    return ", ".join(map(repr, sorted(names)[:count])) + (", …" if len(names) > count else "")
-
-
-def _facts(options: Mapping[str, Any]) -> FactsCard:
-    window, hr_in = options["num_frame"], options["hr_in"]
-    return FactsCard(
-        scale=1 if hr_in else 4,
-        window=window,
-        lookahead=window // 2,
-        colour=Colour.RGB,
-        multiple=16 if hr_in else 4,
-    )
 
 
 def _write(folder: Path, network: nn.Module, card: Card) -> None:
