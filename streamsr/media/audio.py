@@ -43,47 +43,41 @@ class AudioEncoder:
     def encode(self, audio: AudioFrame) -> Iterator[av.Packet[Any]]:
         """Encodes a piece of audio; damaged pieces are left out."""
         place = round(audio.time_s * 48_000)
-        for samples in audio.decoded():
-            if self._next is not None and abs(place - self._next) > GAP_S * 48_000:
-                self._restart()
-            self._follow_format(samples)
-            for piece in self._resampler.resample(samples):
-                yield from self._push(piece, place)
+        for samples in audio.decoded:
+            self._follow(samples, place)
+            if self._next is not None:  # else its time has gone out already
+                yield from self._encoded(samples)
             place += round(samples.samples * 48_000 / samples.sample_rate)
 
     def flush(self) -> Iterator[av.Packet[Any]]:
         """Yields what is left, at the end of the stream."""
-        rest = self._fifo.read(0, partial=True)
-        if rest is not None and self._next is not None:
-            yield from self._encoded(rest)
+        if self._next is not None:
+            yield from self._encoded(None)
         yield from self.context.encode(None)
 
-    def _push(self, piece: av.AudioFrame, place: int) -> Iterator[av.Packet[Any]]:
-        if self._next is None:
-            if place < self._earliest:
-                return  # audio of a time that has gone out already
-            self._next = place
-        piece.pts = None
-        self._fifo.write(piece)
-        while (frame := self._fifo.read(self.context.frame_size)) is not None:
-            yield from self._encoded(frame)
+    def _encoded(self, samples: av.AudioFrame | None) -> Iterator[av.Packet[Any]]:
+        """Encodes what ``samples`` complete, whole frames; None: the rest as well."""
+        for frame in self._resampler.resample(samples):
+            assert self._next is not None
+            frame.pts, frame.time_base = self._next, self.context.time_base
+            self._next += frame.samples
+            yield from self.context.encode(frame)
 
-    def _encoded(self, frame: av.AudioFrame) -> Iterator[av.Packet[Any]]:
-        assert self._next is not None
-        frame.pts = self._next
-        frame.time_base = self.context.time_base
-        self._next += frame.samples
-        yield from self.context.encode(frame)
-
-    def _follow_format(self, samples: av.AudioFrame) -> None:
+    def _follow(self, samples: av.AudioFrame, place: int) -> None:
+        """Starts at ``place``: after a gap, and where the format is another, from scratch."""
         now = (samples.sample_rate, samples.layout.name, samples.format.name)
-        if self._format not in (None, now):
+        gap = self._next is not None and abs(place - self._next) > GAP_S * 48_000
+        if gap or self._format not in (None, now):
             self._restart()
         self._format = now
+        if self._next is None and place >= self._earliest:
+            self._next = place
 
     def _restart(self) -> None:
         """Drops samples that do not reach to what comes next."""
         self._earliest = max(self._earliest, self._next or 0)
-        self._resampler = av.AudioResampler(self.context.format, self.context.layout, 48_000)
-        self._fifo = av.AudioFifo()
+        context = self.context
+        self._resampler = av.AudioResampler(
+            context.format, context.layout, 48_000, context.frame_size
+        )
         self._next = None

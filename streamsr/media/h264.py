@@ -32,7 +32,7 @@ class LossDetector:
             elif kind in (NAL_SLICE, NAL_IDR) and self._bits is not None:
                 try:
                     return self._count(nal, self._bits)
-                except IndexError:
+                except ValueError:
                     return True  # a slice without its whole head
         return False
 
@@ -87,7 +87,7 @@ def _frame_num_bits(sps: bytes) -> int | None:
             if reader.u(1):
                 return None
         return reader.ue() + 4
-    except IndexError:
+    except ValueError:
         return None
 
 
@@ -95,21 +95,18 @@ class _Bits:
     """Bits of a NAL unit's payload, its emulation prevention bytes taken out."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data.replace(b"\0\0\3", b"\0\0")
+        self._bits = "".join(f"{byte:08b}" for byte in data.replace(b"\0\0\3", b"\0\0"))
         self._position = 0
 
     def u(self, count: int) -> int:
-        """Returns the next ``count`` bits. Raises IndexError past the end."""
-        value = 0
-        for _ in range(count):
-            byte = self._data[self._position >> 3]
-            value = value << 1 | byte >> (7 - (self._position & 7)) & 1
-            self._position += 1
-        return value
+        """Returns the next ``count`` bits. Raises ValueError past the end."""
+        start, self._position = self._position, self._position + count
+        if self._position > len(self._bits):
+            raise ValueError("there are no more bits")
+        return int(self._bits[start : self._position], 2)
 
     def ue(self) -> int:
-        """Returns the next Exp-Golomb code (9.1)."""
-        zeros = 0
-        while not self.u(1):
-            zeros += 1
-        return (1 << zeros) - 1 + self.u(zeros)
+        """Returns the next Exp-Golomb code (9.1). Raises ValueError past the end."""
+        one = self._bits.index("1", self._position)
+        zeros, self._position = one - self._position, one
+        return self.u(zeros + 1) - 1

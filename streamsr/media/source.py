@@ -5,8 +5,9 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Protocol
 
 import av
@@ -50,7 +51,7 @@ class SourceInfo:
         return f"{self.width}x{self.height}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AudioFrame:
     """A piece of audio as it came: an encoded packet, or samples where there is no codec."""
 
@@ -58,23 +59,14 @@ class AudioFrame:
     codec: str  # FFmpeg's name
     packet: av.Packet[av.AudioStream] | None = None
     samples: av.AudioFrame | None = None
-    # What decoded() returns, once it was called. Its decoder is the stream's, and has a memory: fed
-    # the same packet twice, it gives noise.
-    _decoded: list[tuple[av.AudioFrame, ...]] = field(
-        default_factory=list, init=False, repr=False, compare=False
-    )
 
-    def decoded(self) -> tuple[av.AudioFrame, ...]:
-        """Returns the samples, decoded once for all callers; none where the packet is damaged.
+    @cached_property  # the decoder is the stream's: fed the same packet twice, it gives noise
+    def decoded(self) -> list[av.AudioFrame]:
+        """The samples, decoded once for all readers; none where the packet is damaged.
 
-        They have no pts, their time is ``time_s``, and are to be read only. All callers are of one
-        thread, and call in the order of the stream.
+        They have no pts, their time is ``time_s``, and are to be read only. All readers are of one
+        thread, and read in the order of the stream.
         """
-        if not self._decoded:
-            self._decoded.append(tuple(self._decode()))
-        return self._decoded[0]
-
-    def _decode(self) -> list[av.AudioFrame]:
         frames = [self.samples] if self.samples is not None else []
         if self.packet is not None:
             try:

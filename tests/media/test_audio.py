@@ -88,8 +88,8 @@ def test_an_encoder_does_not_notice_another(packets: Pieces, kind: str, codec: s
 
 def test_a_packet_is_decoded_once(packets: Pieces) -> None:
     for audio in packets(5):
-        assert audio.decoded() is audio.decoded()
-        assert sum(frame.samples for frame in audio.decoded()) in (0, 1024)
+        assert audio.decoded is audio.decoded
+        assert sum(frame.samples for frame in audio.decoded) in (0, 1024)
 
 
 def test_a_damaged_packet_gives_nothing_however_often(packets: Pieces) -> None:
@@ -98,6 +98,6 @@ def test_a_damaged_packet_gives_nothing_however_often(packets: Pieces) -> None:
     noise = av.Packet(b"\xff" * 40)
     noise.stream = second.packet.stream
     damaged = AudioFrame(second.time_s, "aac", noise)
-    assert len(first.decoded()) + len(third.decoded()) > 0
-    assert damaged.decoded() == damaged.decoded() == ()
+    assert len(first.decoded) + len(third.decoded) > 0
+    assert damaged.decoded == damaged.decoded == []
     assert encoded([damaged], [AudioEncoder("aac")]) == [[]]
