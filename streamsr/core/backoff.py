@@ -1,8 +1,8 @@
 """Trying again: how long to wait in between, jittered, and the one loop that never gives up."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
-from random import Random
 
 from streamsr.core.waiting import wait_set
 
@@ -12,19 +12,16 @@ __all__ = ["Backoff", "keep_trying"]
 class Backoff:
     """Delays that double from ``first_s`` to ``last_s``, each jittered by a quarter down."""
 
-    def __init__(
-        self, first_s: float = 0.5, last_s: float = 5.0, random: Random | None = None
-    ) -> None:
+    def __init__(self, first_s: float = 0.5, last_s: float = 5.0) -> None:
         self.first_s = first_s
         self.last_s = last_s
-        self._random = random or Random()
         self._tries = 0
 
     def next_s(self) -> float:
         """The seconds to wait before the next try."""
         delay = min(self.last_s, self.first_s * 2.0 ** min(self._tries, 16))
         self._tries += 1
-        return delay * self._random.uniform(0.75, 1.0)
+        return delay * random.uniform(0.75, 1.0)
 
     def succeeded(self) -> None:
         """Starts from the first delay again."""

@@ -144,7 +144,7 @@ def _describe(fault: Any, kind: type[BaseModel]) -> str:
     """One fault that pydantic found, in our words."""
     path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        known = _keys_at(kind, fault["loc"][:-1])
+        known = _group_at(kind, fault["loc"][:-1]).model_fields
         hint = nearest(str(fault["loc"][-1])[:SHOWN], known)
         return f"unknown key {_shown(path)}{hint}; allowed are {', '.join(sorted(known))}"
     if fault["type"] == "missing":
@@ -181,12 +181,8 @@ def _masked(value: object, private: bool) -> object:
     return value
 
 
-def _keys_at(kind: type[BaseModel], path: Iterable[str | int]) -> list[str]:
-    """The keys that the group at ``path`` below ``kind`` allows."""
-    return list(_group_at(kind, path).model_fields)
-
-
 def _group_at(kind: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel]:
+    """The group at ``path`` below ``kind``."""
     for part in path:
         field = kind.model_fields.get(str(part))
         if field is None:  # an index into a list, or a name in a table

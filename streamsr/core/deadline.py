@@ -18,15 +18,15 @@ class Deadline:
     end_s: float
 
     @classmethod
-    def after(cls, seconds: float = STOP_S, now_s: float | None = None) -> Self:
+    def after(cls, seconds: float = STOP_S) -> Self:
         """The deadline that is ``seconds`` away from now."""
-        now_s = monotonic() if now_s is None else now_s
+        now_s = monotonic()
         return cls(now_s, now_s + seconds)
 
     def share(self, part: float) -> "Deadline":
         """The first ``part`` of it, 0 to 1: what has to be done before the rest can begin."""
         return Deadline(self.begin_s, self.begin_s + part * (self.end_s - self.begin_s))
 
-    def left_s(self, now_s: float | None = None) -> float:
+    def left_s(self) -> float:
         """Seconds until it is over; 0 once it is."""
-        return max(0.0, self.end_s - (monotonic() if now_s is None else now_s))
+        return max(0.0, self.end_s - monotonic())

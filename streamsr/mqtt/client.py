@@ -57,7 +57,7 @@ class MqttClient:
         self._emit = emit
         self._backoff = backoff or Backoff(FIRST_S, LAST_S)
         self._answer_s = answer_s
-        snapshot = NodeSnapshot(node, self._report_unreadable)
+        snapshot = NodeSnapshot(node, lambda why: emit(Event(Code.MODEL_FAILED, STREAM, why)))
         self._publisher = StatePublisher(settings, self._topics, snapshot)
         self._commands = CommandRunner(node, snapshot, self._refuse, self._publisher.changed)
         self._reported: tuple[Code, str] | None = None  # of the broker, last
@@ -149,9 +149,6 @@ class MqttClient:
 
     def _refuse(self, camera: str | None, message: str) -> None:
         self._emit(Event(Code.CMD_REFUSED, camera or STREAM, message))
-
-    def _report_unreadable(self, message: str) -> None:
-        self._emit(Event(Code.MODEL_FAILED, STREAM, message))
 
     def _report(self, code: Code, message: str) -> None:
         """Emits the broker's state, once for each change."""

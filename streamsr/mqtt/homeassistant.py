@@ -22,7 +22,9 @@ def device_config(topics: Topics, camera: str, models: tuple[str, ...], recorder
     ``models`` are the options offered; without a recorder there is no switch for one.
     """
     device = topics.device(camera)
-    entities = _controls(topics, camera, models, recorder) | _readings(topics, camera)
+    entities = _entities(topics, camera, models)
+    if not recorder:
+        del entities["record"]
     config = {
         "device": {
             "identifiers": [device],
@@ -43,82 +45,48 @@ def device_config(topics: Topics, camera: str, models: tuple[str, ...], recorder
     return json.dumps(config, ensure_ascii=False).encode()
 
 
-def _controls(
-    topics: Topics, camera: str, models: tuple[str, ...], recorder: bool
-) -> dict[str, Entity]:
-    state = topics.state(camera)
-
-    def control(platform: str, name: str, verb: Verb, **more: object) -> Entity:
-        command = topics.command(camera, verb)
-        return {"platform": platform, "name": name, "command_topic": command, **more}
-
-    def switch(name: str, verb: Verb, flag: str) -> Entity:
-        template = _on_if(f"value_json.{flag}")
-        return control("switch", name, verb, state_topic=state, value_template=template)
-
-    controls = {
-        "enable": switch("Enabled", Verb.ENABLE, "enabled"),
-        "model": control(
-            "select",
-            "Model",
-            Verb.MODEL,
-            state_topic=state,
-            value_template=_template("value_json.wanted"),
-            options=list(models),
-        ),
-        "take_snapshot": control("button", "Take snapshot", Verb.SNAPSHOT, payload_press="PRESS"),
-    }
-    if recorder:
-        controls["record"] = switch("Recording", Verb.RECORD, "recording")
-    return controls
-
-
-def _readings(topics: Topics, camera: str) -> dict[str, Entity]:
+def _entities(topics: Topics, camera: str, models: tuple[str, ...]) -> dict[str, Entity]:
     state, metrics = topics.state(camera), topics.metrics(camera)
 
-    def reading(platform: str, name: str, topic: str, template: str, **more: object) -> Entity:
-        value = {"state_topic": topic, "value_template": template}
+    def reading(platform: str, name: str, topic: str, expression: str, **more: object) -> Entity:
+        value = {"state_topic": topic, "value_template": f"{{{{ {expression} }}}}"}
         return {"platform": platform, "name": name, **value, **more}
 
+    def flag(platform: str, name: str, condition: str, **more: object) -> Entity:
+        return reading(platform, name, state, f"'{ON}' if {condition} else '{OFF}'", **more)
+
     def sensor(name: str, topic: str, key: str, **more: object) -> Entity:
-        return reading("sensor", name, topic, _template(f"value_json.{key}"), **more)
+        return reading("sensor", name, topic, f"value_json.{key}", **more)
 
-    def binary_sensor(name: str, condition: str, **more: object) -> Entity:
-        return reading("binary_sensor", name, state, _on_if(condition), **more)
-
+    command = {verb: {"command_topic": topics.command(camera, verb)} for verb in Verb}
+    choice = {"options": list(models), **command[Verb.MODEL]}
+    press = {"payload_press": "PRESS", **command[Verb.SNAPSHOT]}
+    image = {"image_topic": topics.snapshot(camera), "content_type": "image/jpeg"}
     diagnostic = {"entity_category": "diagnostic"}
+    problem = {"device_class": "problem", **diagnostic}
     count = {"state_class": "total_increasing", **diagnostic}
     measured = {"state_class": "measurement", "suggested_display_precision": 1}
     latency = {"device_class": "duration", "unit_of_measurement": "ms", **measured}
     gain = {"unit_of_measurement": "dB", **diagnostic, **measured}
     return {
-        "live": binary_sensor("Live", "value_json.state == 'live'", device_class="connectivity"),
+        "enable": flag("switch", "Enabled", "value_json.enabled", **command[Verb.ENABLE]),
+        "record": flag("switch", "Recording", "value_json.recording", **command[Verb.RECORD]),
+        "model": reading("select", "Model", state, "value_json.wanted", **choice),
+        "take_snapshot": {"platform": "button", "name": "Take snapshot", **press},
+        "snapshot": {"platform": "image", "name": "Snapshot", **image},
+        "live": flag(
+            "binary_sensor", "Live", "value_json.state == 'live'", device_class="connectivity"
+        ),
+        "loses": flag("binary_sensor", "Worse than bicubic", "value_json.loses", **problem),
         "fps": sensor("Frame rate", metrics, "fps", unit_of_measurement="fps", **measured),
         "latency_p99": sensor("Latency p99", metrics, "latency_ms.p99", **latency),
         "dropped": sensor("Dropped frames", metrics, "frames_dropped", **count),
         "reconnects": sensor("Reconnects", metrics, "reconnects", **count),
         "gain": sensor("Gain over bicubic", metrics, "self_check_gain_db", **gain),
-        "loses": binary_sensor(
-            "Worse than bicubic", "value_json.loses", device_class="problem", **diagnostic
-        ),
         "running_model": sensor("Running model", state, "model", **diagnostic),
         "input_size": sensor("Input size", state, "input", **diagnostic),
         "output_size": sensor("Output size", state, "output", **diagnostic),
-        "snapshot": {
-            "platform": "image",
-            "name": "Snapshot",
-            "image_topic": topics.snapshot(camera),
-            "content_type": "image/jpeg",
-        },
     }
-
-
-def _on_if(condition: str) -> str:
-    return _template(f"'{ON}' if {condition} else '{OFF}'")
-
-
-def _template(expression: str) -> str:
-    return f"{{{{ {expression} }}}}"
 
 
 def _version() -> str:

@@ -105,7 +105,10 @@ class SelfCheck:
             self._clip = []
         self._clip.append(frame)
         if len(self._clip) == self._frames:
-            self._hand_over(model, stream)
+            self._busy, self._due_s = True, monotonic() + self._every_s
+            clip, self._clip = self._clip, []
+            with suppress(Closed):  # the stream ends
+                self._clips.send((model, stream, clip))
 
     def comparison(self, model: LoadedModel) -> BicubicComparison:
         """Returns how a model stands against bicubic on this stream."""
@@ -122,12 +125,6 @@ class SelfCheck:
         """Begins no check; one that is being made is given up before its next frame."""
         self._closing.set()
         self._clips.abort()
-
-    def _hand_over(self, model: LoadedModel, stream: EngineStream) -> None:
-        self._busy, self._due_s = True, monotonic() + self._every_s
-        clip, self._clip = self._clip, []
-        with suppress(Closed):  # the stream ends
-            self._clips.send((model, stream, clip))
 
     def _check(self, model: LoadedModel, beside: EngineStream, clip: Sequence[Frame]) -> None:
         comparison = self.comparison(model)

@@ -7,7 +7,7 @@ import av
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
-from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
+from streamsr.core.packet import AUDIO_TRACKS, Track
 from streamsr.ipc.broadcaster import EndOfStream, Subscription
 
 __all__ = ["PacketTrack"]
@@ -25,21 +25,12 @@ class PacketTrack(MediaStreamTrack):
     def __init__(self, track: Track, request_keyframe: Callable[[], None]) -> None:
         super().__init__()
         self.kind = "audio" if track in AUDIO_TRACKS else "video"
-        self._queue = Subscription({track}, CAPACITY, request_keyframe)
-
-    @property
-    def dropped(self) -> int:
-        """Packets that were not sent: the sender was too slow, or they came before a keyframe."""
-        return self._queue.dropped
-
-    def offer(self, packet: Packet) -> None:
-        """Queues a packet for the sender; never waits."""
-        self._queue.offer(packet)
+        self.queue = Subscription({track}, CAPACITY, request_keyframe)  # of packets for the sender
 
     async def recv(self) -> "av.Packet[Any]":
         """Waits for the next packet, as aiortc's sender asks for it."""
         try:
-            packet = await self._queue.receive()
+            packet = await self.queue.receive()
         except EndOfStream:
             raise MediaStreamError from None
         encoded = av.Packet(packet.data)
@@ -49,5 +40,5 @@ class PacketTrack(MediaStreamTrack):
 
     def stop(self) -> None:
         """Ends the track: ``recv`` raises once the queue is empty."""
-        self._queue.end()
+        self.queue.end()
         super().stop()

@@ -59,22 +59,18 @@ class ViewerSession:
         tracks = self._peer.tracks
         self._sync = AvSync(
             tracks.keys(),
-            lambda packet: tracks[packet.track].offer(packet),
+            lambda packet: tracks[packet.track].queue.offer(packet),
             lambda: self.end("the stream ended"),
         )
 
     @property
     def dropped(self) -> int:
         """Packets that were not sent: before the first frame, or since the viewer was too slow."""
-        return self._sync.dropped + sum(track.dropped for track in self._peer.tracks.values())
+        return self._sync.dropped + sum(t.queue.dropped for t in self._peer.tracks.values())
 
     async def answer(self) -> str:
         """Returns the SDP answer. Raises UnacceptableOfferError."""
-        try:
-            return await self._peer.answer()
-        except BaseException:
-            await self.close()
-            raise
+        return await self._peer.answer()
 
     async def trickle(self, fragment: Fragment) -> None:
         """Adds candidates that the viewer has found since its offer."""
@@ -156,10 +152,13 @@ class ViewerSessions:
         self._opening += 1
         try:
             session = ViewerSession(stream, broadcaster, offer, self._limits)
-            answer = await session.answer()
-            if self._closed:
+            try:
+                answer = await session.answer()
+                if self._closed:
+                    raise FullError
+            except BaseException:
                 await session.close()
-                raise FullError
+                raise
         finally:
             self._opening -= 1
         secret = secrets.token_urlsafe(16)  # 128 bits
