@@ -101,7 +101,12 @@ class LiveSource(Source):
         """One connection, from opening to its end. Raises SourceError where it fails."""
         self._clock.reconnected()
         try:
-            with self._open() as container:
+            with av.open(
+                self.url,
+                options=self._options(),
+                timeout=(self._timeouts.open_s, self._timeouts.read_s),
+                metadata_errors=METADATA,
+            ) as container:
                 yield from self._read(container, stop)
         except (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError):
             raise SourceAuthError("it refuses the user name or password") from None
@@ -109,14 +114,6 @@ class LiveSource(Source):
             raise SourceError("it says nothing any more") from None
         except (av.FFmpegError, OSError, ValueError) as error:  # PyAV's own, of damaged data
             raise SourceError(reason_of(error)) from None
-
-    def _open(self) -> av.container.InputContainer:
-        return av.open(
-            self.url,
-            options=self._options(),
-            timeout=(self._timeouts.open_s, self._timeouts.read_s),
-            metadata_errors=METADATA,
-        )
 
     def _read(
         self, container: av.container.InputContainer, stop: threading.Event
@@ -218,14 +215,11 @@ class _Watch:
             self.arrived = monotonic()
             waited = self.arrived - asked > WAITED_S
             self.at_live_edge |= waited or self.arrived - self._opened > BACKLOG_S
-            self._check(self.arrived)
+            silent_s = self.arrived - self._newest
+            if silent_s > (self._timeouts.damaged_s if self.damaged else self._timeouts.silent_s):
+                raise SourceError(f"no new frame for {silent_s:.0f} s")
             yield packet
             asked = monotonic()
-
-    def _check(self, now: float) -> None:
-        silent_s = now - self._newest
-        if silent_s > (self._timeouts.damaged_s if self.damaged else self._timeouts.silent_s):
-            raise SourceError(f"no new frame for {silent_s:.0f} s")
 
     def delivered(self, now: float) -> None:
         self.frames += 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations  # matplotlib is imported where it is needed, and may be missing
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from streamsr.core.errors import OutputError, UserError
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 __all__ = ["check_charts", "line_chart", "scatter_chart"]
 
@@ -32,38 +33,35 @@ def line_chart(
 
     Raises UserError where matplotlib is missing, OutputError where ``path`` cannot be written.
     """
-    figure = _figure(title, labels)
-    for name, points in lines.items():
-        across, up = zip(*points, strict=True)
-        figure.axes[0].plot(across, up, label=name)
-    figure.axes[0].legend()
-    _write(figure, path)
+    with _chart(path, title, labels) as axes:
+        for name, points in lines.items():
+            axes.plot(*zip(*points, strict=True), label=name)
+        axes.legend()
 
 
 def scatter_chart(
     path: Path, title: str, labels: tuple[str, str], points: Mapping[str, Point]
 ) -> None:
     """Draws a dot for each name, the name beside it. Raises as ``line_chart`` does."""
-    figure = _figure(title, labels)
-    figure.axes[0].margins(x=0.15)  # for the names
-    for name, point in points.items():
-        figure.axes[0].scatter(*point)
-        figure.axes[0].annotate(name, point, (6, 0), textcoords="offset points")
-    _write(figure, path)
+    with _chart(path, title, labels) as axes:
+        axes.margins(x=0.15)  # for the names
+        for name, point in points.items():
+            axes.scatter(*point)
+            axes.annotate(name, point, (6, 0), textcoords="offset points")
 
 
-def _figure(title: str, labels: tuple[str, str]) -> Figure:
+@contextmanager
+def _chart(path: Path, title: str, labels: tuple[str, str]) -> Iterator[Axes]:
+    """Axes to draw on; they are written once that is done."""
     check_charts()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.7, 5.4))
     # fixed margins: to fit them would draw twice
-    figure.add_axes((0.09, 0.1, 0.88, 0.82), title=title, xlabel=labels[0], ylabel=labels[1])
-    figure.axes[0].grid(alpha=0.3)
-    return figure
-
-
-def _write(figure: Figure, path: Path) -> None:
+    place = (0.09, 0.1, 0.88, 0.82)
+    axes = figure.add_axes(place, title=title, xlabel=labels[0], ylabel=labels[1])
+    axes.grid(alpha=0.3)
+    yield axes
     try:
         figure.savefig(path)
     except OSError as error:

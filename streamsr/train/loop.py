@@ -83,6 +83,7 @@ class Trainer:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"runs {self.folder}: cannot be written: {error.strerror}") from None
+        self._checkpoint = self.folder / "checkpoint.pt"
         self.step = 0
         self._losses: list[float] = []  # since the last validation
         torch.manual_seed(settings.seed)
@@ -210,10 +211,6 @@ class Trainer:
         write_png(self.folder / "crops.png", crops)
         return progress
 
-    @property
-    def _checkpoint(self) -> Path:
-        return self.folder / "checkpoint.pt"
-
     def _save(self) -> None:
         partial = self._checkpoint.with_suffix(".partial")
         state = {
@@ -232,11 +229,7 @@ class Trainer:
             return
         state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
         then = TrainSettings.model_validate_json(state["settings"])  # what it lacks: the defaults
-        changed = [
-            key
-            for key in TrainSettings.model_fields
-            if getattr(then, key) != getattr(self.settings, key)
-        ]
+        changed = [key for key, value in then if value != getattr(self.settings, key)]
         if changed:
             raise UserError(
                 f"run {str(self.folder)!r} was started with other settings ({', '.join(changed)}); "

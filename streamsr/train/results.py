@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from statistics import fmean
-from typing import Any, Literal
+from typing import Any
 
 from pydantic_core import to_json
 from rich.table import Table
@@ -147,9 +147,9 @@ def evaluation_tables(result: Evaluation) -> list[Table]:
 def _table(title: str, headers: Sequence[str], rows: Iterator[Sequence[str]]) -> Table:
     """A table of narrow columns: a header of two words takes two lines."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for number, header in enumerate(headers):
-        justify: Literal["right", "left"] = "right" if number else "left"
-        table.add_column(header.replace(" ", "\n"), justify=justify, no_wrap=True)
+    for header in headers:
+        table.add_column(header.replace(" ", "\n"), justify="right", no_wrap=True)
+    table.columns[0].justify = "left"
     for cells in rows:
         table.add_row(*cells)
     return table

@@ -31,8 +31,23 @@ VIEW = (240, 320)  # rows and columns of what is shown of a frame, at most
 
 
 def sheet(rows: Sequence[tuple[str, Sequence[tuple[str, Plane]]]]) -> Plane:
-    """Puts images side by side: a title above each row, a name below each image."""
-    return _below([_row(title, images) for title, images in rows])
+    """Puts images side by side: a title above each row, a name below each image.
+
+    What is not ASCII shows as "?", and what is too long for its place is cut.
+    """
+    heights = [max(len(image) for _, image in images) + 2 * LINE for _, images in rows]
+    width = max(sum(image.shape[1] + GAP for _, image in images) for _, images in rows)
+    white = np.full((sum(heights), width, 3), 255, np.uint8)
+    tops = np.cumsum([0, *heights[:-1]])
+    for top, (title, images) in zip(tops, rows, strict=True):
+        _write(white[top : top + LINE], title)
+        left = 0
+        for name, image in images:
+            column = white[top + LINE :, left : left + image.shape[1]]
+            column[: len(image)] = image
+            _write(column[len(image) :][:LINE], name)
+            left += image.shape[1] + GAP
+    return white
 
 
 def middle(image: Tensor, height: int, width: int) -> Plane:
@@ -87,26 +102,5 @@ def _degraded(
     return f"{path.stem}: {recipe}", [(n, middle(i * 255, *VIEW)) for n, i in images.items()]
 
 
-def _row(title: str, images: Sequence[tuple[str, Plane]]) -> Plane:
-    named = [_below([image, _text(name, image.shape[1])]) for name, image in images]
-    height = max(len(column) for column in named)
-    row = np.concatenate([_padded(c, height, c.shape[1] + GAP) for c in named], 1)
-    return _below([_text(title, row.shape[1]), row])
-
-
-def _below(images: Sequence[Plane]) -> Plane:
-    width = max(image.shape[1] for image in images)
-    return np.concatenate([_padded(image, len(image), width) for image in images])
-
-
-def _padded(image: Plane, height: int, width: int) -> Plane:
-    """The image with white to the right and below, up to a size."""
-    more = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
-    return np.pad(image, more, constant_values=255)
-
-
-def _text(text: str, width: int) -> Plane:
-    """A line of text on white, cut at ``width``; what is not ASCII shows as "?"."""
-    line = np.full((LINE, width, 3), 255, np.uint8)
+def _write(line: Plane, text: str) -> None:
     cv2.putText(line, text, (2, LINE - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (34, 34, 34))
-    return line
