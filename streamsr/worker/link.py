@@ -50,9 +50,11 @@ class Link:
 class LinkSink:
     """One stream's packets on their way over the link: of the tracks that have subscribers."""
 
-    def __init__(self, link: Link, key: str, name: str, tracks: frozenset[Track]) -> None:
+    def __init__(
+        self, link: Link, key: str, name: str, tracks: frozenset[Track], emit: Emit
+    ) -> None:
         self.tracks = tracks
-        self.emit: Emit = lambda event: None
+        self._emit = emit
         self._link = link
         self._key = key
         self._name = name
@@ -85,4 +87,4 @@ class LinkSink:
 
     def _dropped(self, count: int) -> None:
         message = f"the main process is too slow: {count} packets were dropped"
-        self.emit(Event(Code.OVERLOAD, self._name, message))
+        self._emit(Event(Code.OVERLOAD, self._name, message))

@@ -42,8 +42,7 @@ class WorkerStream:
         self._key = start.key
         self._settings = StreamSettings.model_validate_json(start.settings)
         self._link = link
-        self._sink = LinkSink(link, start.key, self._settings.name, start.tracks)
-        self._sink.emit = self._emit
+        self._sink = LinkSink(link, start.key, self._settings.name, start.tracks, self._emit)
         self._pipeline: Pipeline | None = None  # once it is open
         self._deadline: Deadline | None = None  # once it is to stop
         self._choosing = asyncio.Lock()  # one model after another
@@ -68,10 +67,12 @@ class WorkerStream:
                 self._link.send(StreamReport(self._key, self._pipeline.status()))
             self._link.send(StreamEnded(self._key, summary))
         except StreamsrError as error:
-            self._fail(redact(error), 2 if isinstance(error, UserError) else 1)
+            code = 2 if isinstance(error, UserError) else 1
+            self._link.send(StreamFailed(self._key, redact(error), code))
         except Exception as error:  # a fault of ours with one stream must not end the others
             log.error("stream %s: %s", name, redact(format_exc()))
-            self._fail(f"{type(error).__name__}: {redact(error)}", None)
+            message = f"{type(error).__name__}: {redact(error)}"
+            self._link.send(StreamFailed(self._key, message, None))
         finally:
             reporting.cancel()
 
@@ -104,14 +105,11 @@ class WorkerStream:
 
     async def snapshot(self) -> None:
         """Sends the newest upscaled frame as JPEG, where there is one."""
-        frame = self._pipeline.newest() if self._pipeline is not None else None
-        if frame is not None and self._pipeline is not None and self._pipeline.info is not None:
-            aspect = self._pipeline.info.sample_aspect
-            jpeg = await asyncio.to_thread(jpeg_of, frame, aspect)
+        pipeline = self._pipeline
+        frame = pipeline.newest() if pipeline is not None else None
+        if pipeline is not None and pipeline.info is not None and frame is not None:
+            jpeg = await asyncio.to_thread(jpeg_of, frame, pipeline.info.sample_aspect)
             self._link.send(Snapshot(self._key, jpeg))
-
-    def _fail(self, message: str, exit_code: int | None) -> None:
-        self._link.send(StreamFailed(self._key, message, exit_code))
 
     async def _report(self) -> None:
         settings = self._settings

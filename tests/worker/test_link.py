@@ -32,7 +32,11 @@ class Ends:
     def __init__(self, link: Link, reader: asyncio.StreamReader) -> None:
         self.link = link
         self.arrived: list[Message] = []
+        self.events: list[Event] = []
         self._reader = reader
+
+    def sink(self, track: Track) -> LinkSink:
+        return LinkSink(self.link, "cam:1", "cam", frozenset({track}), self.events.append)
 
     async def read(self, count: int) -> None:
         for _ in range(count):
@@ -57,7 +61,7 @@ async def linked(unsent_bytes: int = 8 * 2**20) -> AsyncIterator[Ends]:
 
 async def test_the_format_comes_before_the_first_packet_and_when_it_changes() -> None:
     async with linked() as ends:
-        sink = LinkSink(ends.link, "cam:1", "cam", frozenset({Track.OUTPUT}))
+        sink = ends.sink(Track.OUTPUT)
         sink.video(packet(0, keyframe=True), INFO, SIZE)
         sink.video(packet(1), INFO, SIZE)
         sink.video(packet(2), replace(INFO, audio_codec=""), SIZE)
@@ -76,7 +80,7 @@ async def test_audio_is_encoded_for_the_tracks_that_are_wanted() -> None:
     silence = av.AudioFrame.from_ndarray(np.zeros((2, 4800), np.float32), "fltp", "stereo")
     silence.sample_rate = 48_000
     async with linked() as ends:
-        sink = LinkSink(ends.link, "cam:1", "cam", frozenset({Track.AAC}))
+        sink = ends.sink(Track.AAC)
         sink.audio(AudioFrame(0.0, "", samples=silence))
         await ends.read(1)
     message = ends.arrived[0]
@@ -85,10 +89,8 @@ async def test_audio_is_encoded_for_the_tracks_that_are_wanted() -> None:
 
 
 async def test_a_main_process_that_does_not_read_loses_packets_up_to_a_keyframe() -> None:
-    events: list[Event] = []
     async with linked(unsent_bytes=10_000) as ends:
-        sink = LinkSink(ends.link, "cam:1", "cam", frozenset({Track.OUTPUT}))
-        sink.emit = events.append
+        sink = ends.sink(Track.OUTPUT)
         for number in range(40):
             sink.video(packet(number, keyframe=number % 10 == 0, size=2000), INFO, SIZE)
         await asyncio.sleep(0)
@@ -101,5 +103,5 @@ async def test_a_main_process_that_does_not_read_loses_packets_up_to_a_keyframe(
         reading.cancel()
     numbers = [m.packet.pts for m in ends.arrived if isinstance(m, StreamPacket)]
     assert numbers == [*range(len(numbers) - 1), 50], "what came did so without a gap, then a key"
-    assert [event.code for event in events] == [Code.OVERLOAD]
-    assert events[0].message.endswith(f"{41 - (len(numbers) - 1)} packets were dropped")
+    assert [event.code for event in ends.events] == [Code.OVERLOAD]
+    assert ends.events[0].message.endswith(f"{41 - (len(numbers) - 1)} packets were dropped")
