@@ -55,7 +55,7 @@ def parse_command(
         verb = Verb(topic.verb)
     except ValueError:
         raise RefusedError(f"command: got {_shown(topic.verb)}, allowed {_listed(Verb)}") from None
-    return Command(topic.camera, verb, _value(verb, _text(verb, payload), models))
+    return Command(topic.camera, verb, _value(verb, payload, models))
 
 
 class CommandQueue:
@@ -163,16 +163,13 @@ class CommandRunner:
                 self._snapshot.jpegs[camera] = jpeg
 
 
-def _text(verb: Verb, payload: bytes) -> str:
+def _value(verb: Verb, payload: bytes, models: Sequence[str]) -> str:
     if len(payload) > MAX_BYTES:
         raise RefusedError(f"{verb}: got {len(payload)} bytes, allowed {MAX_BYTES}")
     try:
-        return payload.decode().strip()
+        text = payload.decode().strip()
     except UnicodeDecodeError:
         raise RefusedError(f"{verb}: got {len(payload)} bytes, allowed UTF-8") from None
-
-
-def _value(verb: Verb, text: str, models: Sequence[str]) -> str:
     if verb is Verb.SNAPSHOT:
         return ""
     if verb is Verb.MODEL:

@@ -129,7 +129,9 @@ class Node:
                 raise ConfigError(f"{group}: it changed, which needs a new start of the node")
         known = {s.name: s for s in self.settings.streams}
         changed = [s for s in settings.streams if known.get(s.name) != s or self._failed(s.name)]
-        models = await asyncio.to_thread(_check_change, settings, changed, known)
+        for stream in changed:
+            await asyncio.to_thread(_check_stream, stream, known.get(stream.name))
+        models = await asyncio.to_thread(_models_of, settings)
         kept = {s.name for s in settings.streams} - {s.name for s in changed}
         cameras = [self._camera_of(stream) for stream in changed]
         self._reloading = True
@@ -251,15 +253,6 @@ class Node:
         if failures and len(failures) == len(cameras):
             raise failures[0]
         return [camera.stream.summary or camera.stream.status for camera in cameras]
-
-
-def _check_change(
-    settings: NodeSettings, changed: Sequence[StreamSettings], known: Mapping[str, StreamSettings]
-) -> list[str]:
-    """Checks what changed, and returns the models there are then. Raises UserError."""
-    for stream in changed:
-        _check_stream(stream, known.get(stream.name))
-    return _models_of(settings)
 
 
 def _check_stream(settings: StreamSettings, before: StreamSettings | None = None) -> None:

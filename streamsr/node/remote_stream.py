@@ -120,7 +120,10 @@ class RemoteStream:
                 self._changed.clear()
                 if not self.enabled:
                     await self._changed.wait()
-                elif await self._has_worker() and await self._session():
+                    continue
+                ready, changed = self._worker.ready(), self._changed.wait()
+                await first_of(ready, changed, name=f"worker for {self.name}")
+                if not self._changed.is_set() and await self._session():
                     return
         finally:
             self.broadcaster.close()
@@ -185,12 +188,6 @@ class RemoteStream:
         """Ends the session: its worker is gone, and what was in flight with it."""
         if self._ending is not None and not self._ending.done():
             self._ending.set_result(StreamFailed(self.key, "its worker ended", None))
-
-    async def _has_worker(self) -> bool:
-        """Waits until there is a worker, or something changed; returns whether there is one."""
-        name = f"worker for {self.name}"
-        await first_of(self._worker.ready(), self._changed.wait(), name=name)
-        return not self._changed.is_set()
 
     async def _session(self) -> bool:
         """Runs one session from start to end; returns whether the stream has ended with it."""

@@ -75,5 +75,4 @@ class Channel(Generic[T]):
         with self._changed:
             self.dropped += len(self._items)
             self._items.clear()
-            self._closed = True
-            self._changed.notify_all()
+            self.close()

@@ -1,10 +1,13 @@
-"""One WebRTC connection to one viewer, and the workarounds for aiortc and aioice."""
+"""One WebRTC connection to one viewer, its tracks, and the workarounds for aiortc and aioice."""
 
 import uuid
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import aioice.ice
+import av
 from aiortc import (
+    MediaStreamTrack,
     RTCBundlePolicy,
     RTCConfiguration,
     RTCIceCandidate,
@@ -13,18 +16,48 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.exceptions import OperationError
-from aiortc.rtcrtptransceiver import RTCRtpTransceiver
+from aiortc.mediastreams import MediaStreamError
 
-from streamsr.core.packet import Track
+from streamsr.core.packet import AUDIO_TRACKS, Track
+from streamsr.ipc.broadcaster import EndOfStream, Subscription
 from streamsr.serve.sdp import Offer, UnacceptableOfferError
-from streamsr.serve.track import PacketTrack
 
-__all__ = ["Peer", "gather_loopback"]
+__all__ = ["PacketTrack", "Peer", "gather_loopback"]
 
+CAPACITY = 32  # packets; a sender over UDP keeps up, so more than a few means a stalled loop
 CODECS = {
     "video": ("video/h264", "video/rtx"),
     "audio": ("audio/opus",),
 }
+
+
+class PacketTrack(MediaStreamTrack):
+    """One track of one viewer: a short queue that resumes at a keyframe when it has overflowed.
+
+    aiortc sends an ``av.Packet`` as it is, without an encode of its own, if it carries Annex B (or
+    Opus), ``pts`` and ``time_base``.
+    """
+
+    def __init__(self, track: Track, request_keyframe: Callable[[], None]) -> None:
+        super().__init__()
+        self.kind = "audio" if track in AUDIO_TRACKS else "video"
+        self.queue = Subscription({track}, CAPACITY, request_keyframe)  # of packets for the sender
+
+    async def recv(self) -> "av.Packet[Any]":
+        """Waits for the next packet, as aiortc's sender asks for it."""
+        try:
+            packet = await self.queue.receive()
+        except EndOfStream:
+            raise MediaStreamError from None
+        encoded = av.Packet(packet.data)
+        encoded.pts = packet.pts
+        encoded.time_base = packet.time_base
+        return encoded
+
+    def stop(self) -> None:
+        """Ends the track: ``recv`` raises once the queue is empty."""
+        self.queue.end()
+        super().stop()
 
 
 class Peer:
@@ -98,7 +131,8 @@ class Peer:
                 # Chromium delays one video track of a media stream to fit its audio track. A
                 # stream of its own makes sure that this is the output.
                 transceiver.sender._stream_id = str(uuid.uuid4())
-        _prefer(transceiver, CODECS[kind])
+        known = RTCRtpSender.getCapabilities(kind).codecs
+        transceiver.setCodecPreferences([c for c in known if c.mimeType.lower() in CODECS[kind]])
 
 
 def _hook_keyframe_requests(sender: RTCRtpSender, request_keyframe: Callable[[], None]) -> None:
@@ -108,11 +142,6 @@ def _hook_keyframe_requests(sender: RTCRtpSender, request_keyframe: Callable[[],
     is no public way in; if a release renames the method, a test with a real PLI says so.
     """
     sender._send_keyframe = request_keyframe  # type: ignore[method-assign]
-
-
-def _prefer(transceiver: RTCRtpTransceiver, names: tuple[str, ...]) -> None:
-    known = RTCRtpSender.getCapabilities(transceiver.kind).codecs
-    transceiver.setCodecPreferences([c for c in known if c.mimeType.lower() in names])
 
 
 def gather_loopback() -> None:

@@ -20,8 +20,8 @@ from streamsr.core.errors import StreamsrError
 from streamsr.core.packet import Packet, Track
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
-from streamsr.media.pixels import from_av
 from streamsr.media.images import jpeg_of
+from streamsr.media.pixels import from_av
 from streamsr.serve.served import Served
 
 __all__ = ["INPUT_SIZE", "OUTPUT_SIZE", "Broadcast"]
