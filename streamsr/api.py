@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from streamsr.core.config import parse
 from streamsr.core.devices import pick_device
-from streamsr.core.events import Emit, Event
+from streamsr.core.events import Emit
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.settings import PipelineSettings
@@ -46,7 +46,7 @@ class Upscaler(AbstractContextManager["Upscaler"]):
         except BaseException:
             self._engines.close()
             raise
-        self._stream = engine.stream("library", Meter(), _ignore)
+        self._stream = engine.stream("library", Meter(), lambda event: None)
         self._pushed = 0
 
     def __exit__(self, *exception: object) -> None:
@@ -85,20 +85,16 @@ class Upscaler(AbstractContextManager["Upscaler"]):
 async def open_pipeline(
     settings: PipelineSettings | dict[str, object], emit: Emit | None = None
 ) -> AsyncIterator[Pipeline]:
-    """Opens a whole pipeline in this process: ``await`` its ``run()``.
+    """Opens a whole pipeline in this process: ``await`` its ``run()``. ``emit`` is told events.
 
     ``settings`` are those of a pipeline file, as ``pipelines/reference.toml`` shows them. Raises
     ConfigError, InputError, ModelError or OutputError.
     """
     if isinstance(settings, dict):
         settings = parse(settings, PipelineSettings, "settings")
-    with build.open_pipeline(settings, emit or _ignore) as opened:
+    with build.open_pipeline(settings, emit or (lambda event: None)) as opened:
         yield opened
 
 
 def _images(completed: Iterable[Future[Frame]]) -> list[Image]:
     return [future.result().planes[0] for future in completed]
-
-
-def _ignore(event: Event) -> None:
-    """Events are for those who pass ``emit``."""

@@ -79,8 +79,8 @@ class SupervisedProcess(ABC):
 
     def send(self, message: Message) -> None:
         """Queues a message; without a process nothing is sent."""
-        if self._child is not None:
-            self._child.send(message)
+        if self._child is not None and not self._child.writer.is_closing():
+            self._child.writer.write(encode(message))
 
     def kill(self) -> None:
         """Kills the process there is."""
@@ -194,10 +194,6 @@ class _Child:
                 ours.close()
                 raise
         return cls(process, *await asyncio.open_connection(sock=ours, limit=READ_BYTES))
-
-    def send(self, message: Message) -> None:
-        if not self.writer.is_closing():
-            self.writer.write(encode(message))
 
     def kill(self) -> None:
         with suppress(ProcessLookupError):

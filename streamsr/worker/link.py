@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
@@ -18,33 +17,23 @@ CODECS = {Track.OPUS: "libopus", Track.AAC: "aac"}
 
 
 class Link:
-    """Sends messages; any thread may call it, the event loop writes."""
+    """The socket to the main process. Any thread may ``send``, the event loop alone ``write``."""
 
     def __init__(self, writer: asyncio.StreamWriter, unsent_bytes: int = UNSENT_BYTES) -> None:
+        self.loop = asyncio.get_running_loop()
         self._unsent_bytes = unsent_bytes
         self._writer = writer
-        self._loop = asyncio.get_running_loop()
-        self._dropped: Counter[tuple[str, Track]] = Counter()  # since the track last got through
+
+    @property
+    def full(self) -> bool:
+        """Whether the main process is far behind."""
+        return self._writer.transport.get_write_buffer_size() > self._unsent_bytes
 
     def send(self, message: Message) -> None:
-        self._loop.call_soon_threadsafe(self._writer.write, encode(message))
+        self.loop.call_soon_threadsafe(self._writer.write, encode(message))
 
-    def send_packet(self, key: str, packet: Packet, dropped: Callable[[int], None]) -> None:
-        """Sends a packet unless the main process is far behind.
-
-        ``dropped`` is told how many packets of the track were not sent, once one is again.
-        """
-        self._loop.call_soon_threadsafe(self._write_packet, key, packet, dropped)
-
-    def _write_packet(self, key: str, packet: Packet, dropped: Callable[[int], None]) -> None:
-        track = key, packet.track
-        full = self._writer.transport.get_write_buffer_size() > self._unsent_bytes
-        if full or (track in self._dropped and not packet.keyframe):
-            self._dropped[track] += 1
-            return
-        if lost := self._dropped.pop(track, 0):
-            dropped(lost)
-        self._writer.write(encode(StreamPacket(key, packet)))
+    def write(self, message: Message) -> None:
+        self._writer.write(encode(message))
 
 
 class LinkSink:
@@ -60,6 +49,7 @@ class LinkSink:
         self._name = name
         self._format: StreamFormat | None = None  # as it was sent last
         self._encoders: dict[Track, AudioEncoder] = {}
+        self._dropped: Counter[Track] = Counter()  # since the track last got through
 
     def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
         """Sends a packet, and before it what the stream is where that has changed."""
@@ -83,8 +73,14 @@ class LinkSink:
         """Does nothing: the link is its owner's."""
 
     def _send(self, packet: Packet) -> None:
-        self._link.send_packet(self._key, packet, self._dropped)
+        self._link.loop.call_soon_threadsafe(self._write, packet)
 
-    def _dropped(self, count: int) -> None:
-        message = f"the main process is too slow: {count} packets were dropped"
-        self._emit(Event(Code.OVERLOAD, self._name, message))
+    def _write(self, packet: Packet) -> None:
+        """Writes a packet, unless the main process is far behind; says how many it missed."""
+        if self._link.full or (packet.track in self._dropped and not packet.keyframe):
+            self._dropped[packet.track] += 1
+            return
+        if lost := self._dropped.pop(packet.track, 0):
+            message = f"the main process is too slow: {lost} packets were dropped"
+            self._emit(Event(Code.OVERLOAD, self._name, message))
+        self._link.write(StreamPacket(self._key, packet))
