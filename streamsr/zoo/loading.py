@@ -27,7 +27,6 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "recurrent": Recurrent,
     "resample": Resample,
 }
-FLOATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.bfloat16}
 
 
 def choose(device: torch.device, name: str, folders: Sequence[Path] = ()) -> Entry:
@@ -89,19 +88,15 @@ def in_channels_last(network: nn.Module) -> nn.Module:
 
 def _lay_out(network: nn.Module, card: Card, device: torch.device) -> None:
     """Brings the network to ``device`` in the card's precision, or in what is quicker there."""
-    if card.precision == "int8" and device.type == "cpu" and runs_int8() and not has_amx():
+    on_cpu = device.type == "cpu"
+    if card.precision == "int8" and on_cpu and runs_int8() and not has_amx():
         assert isinstance(network, Fast)  # of which a card makes sure
         network.quantise()
-    else:
-        network.to(device=device, dtype=_float(card, device))
-        in_channels_last(network)
-
-
-def _float(card: Card, device: torch.device) -> torch.dtype:
-    """What floats to run in: float32 on a CPU that would only emulate bfloat16, slower."""
-    if device.type == "cpu" and not torch.cpu.get_capabilities().get("avx512_bf16", False):
-        return torch.float32
-    return FLOATS[card.precision]
+        return
+    # a CPU may only emulate bfloat16, slower
+    emulated = on_cpu and not torch.cpu.get_capabilities().get("avx512_bf16", False)
+    exact = emulated or card.precision == "float32"
+    in_channels_last(network.to(device, torch.float32 if exact else torch.bfloat16))
 
 
 def _try_facts(model: SlidingWindow, device: torch.device) -> None:
