@@ -60,10 +60,6 @@ class Container:
         assert isinstance(stream, av.AudioStream)
         self._audio = stream
 
-    @property
-    def has_audio(self) -> bool:
-        return self._audio is not None
-
     def begin(self) -> None:
         """Writes the header, which servers answer. The first packet would do it otherwise."""
         self._container.start_encoding()

@@ -79,9 +79,11 @@ class DemoSource(Source):
         rate = Fraction(scene.rate)
         size = scene.width, scene.height
         yield SourceInfo(*size, rate, Fraction(1), "rawvideo", "yuv420p", audio_codec="pcm_s16le")
-        start, number = monotonic(), 0
-        while not stop.wait(max(0.0, start + float(number / rate) - monotonic())):
+        start = monotonic()
+        for number in count():
             time_s = float(number / rate)
+            if stop.wait(max(0.0, start + time_s - monotonic())):
+                return
             yield Frame(
                 planes=scene.frame(number),
                 colour=ColourTags(1, 1, 1),
@@ -93,7 +95,6 @@ class DemoSource(Source):
             samples = av.AudioFrame.from_ndarray(scene.audio(number)[None], "s16", "mono")
             samples.sample_rate = AUDIO_RATE
             yield AudioFrame(time_s, "pcm_s16le", samples=samples)
-            number += 1
 
 
 class _Clip:

@@ -75,14 +75,13 @@ class VideoEncoder:
         scale = min(self.width / image.width, self.height / image.height)
         width, height = (max(2, int(side * scale) // 2 * 2) for side in (image.width, image.height))
         inner = self._yuv420(image, width, height)
-        black = 0 if self._tags.full_range else 16
         canvas = av.VideoFrame(self.width, self.height, "yuv420p")
-        for index, (source, target) in enumerate(
-            zip(planes_of(inner), planes_of(canvas), strict=True)
-        ):
-            target[...] = black if index == 0 else 128
-            top, left = ((t - s) // 2 for t, s in zip(target.shape, source.shape, strict=True))
-            target[top : top + source.shape[0], left : left + source.shape[1]] = source
+        black = (0 if self._tags.full_range else 16, 128, 128)
+        for source, target, level in zip(planes_of(inner), planes_of(canvas), black, strict=True):
+            target[...] = level
+            (rows, columns), (height, width) = target.shape, source.shape
+            top, left = (rows - height) // 2, (columns - width) // 2
+            target[top : top + height, left : left + width] = source
         return canvas
 
     def _yuv420(self, image: av.VideoFrame, width: int, height: int) -> av.VideoFrame:

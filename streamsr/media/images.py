@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from streamsr.core.errors import InputError, OutputError
-from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.core.frame import Frame, Plane
 from streamsr.media.addresses import check_folder, is_png
+from streamsr.media.pixels import SRGB
 from streamsr.media.rgb import rgb_of
 
 __all__ = ["ImageWriter", "image_frames", "image_names", "jpeg_of", "read_image"]
 
-SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PIXELS = 1 << 28  # 16,384 x 16,384
 READ = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION

@@ -57,14 +57,14 @@ class FileWriter:
 
     def audio(self, audio: AudioFrame) -> None:
         """Writes a piece of audio; without an audio track it is left out."""
-        if self._container is None or not self._container.has_audio:
+        if self._container is None:
             return
         if self._encoder is not None:
             self._mux_encoded(self._encoder.encode(audio))
             return
         packet = audio.packet
         if packet is None or packet.time_base is None or audio.codec != self._copied:
-            return  # another camera came back
+            return  # no audio is copied, or another camera came back
         pts = round(audio.time_s / packet.time_base)
         if pts <= self._audio_pts:
             return  # an encoder's priming before 0, or a source that repeats itself
@@ -90,19 +90,15 @@ class FileWriter:
             try:
                 self._container = Container(str(self.path), CONTAINERS[suffix])
                 self._container.add_video(keyframe, info.rate)
-                if info.audio_codec:
-                    self._add_audio(self._container, info, suffix)
+                if info.audio is not None and _is_copied(info.audio, suffix):
+                    self._container.add_audio(info.audio)
+                    self._copied = info.audio_codec
+                elif info.audio_codec:
+                    self._container.add_audio()
+                    self._encoder = AudioEncoder("aac")
             except (av.FFmpegError, OSError):
                 self._discard()
                 raise
-
-    def _add_audio(self, container: Container, info: SourceInfo, suffix: str) -> None:
-        if info.audio is not None and _is_copied(info.audio, suffix):
-            container.add_audio(info.audio)
-            self._copied = info.audio_codec
-            return
-        self._encoder = AudioEncoder("aac")
-        container.add_audio()
 
     def _discard(self) -> None:
         """Removes a file whose header could not be written."""

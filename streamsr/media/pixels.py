@@ -11,8 +11,9 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from streamsr.core.frame import ColourTags, Frame, Plane
 
-__all__ = ["from_av", "planes_of", "scaler_matrix", "set_colour", "to_av"]
+__all__ = ["SRGB", "from_av", "planes_of", "scaler_matrix", "set_colour", "to_av"]
 
+SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 _YUV420 = {"yuv420p", "yuvj420p"}
 _SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -73,7 +74,7 @@ def set_colour(target: av.VideoFrame | av.VideoCodecContext, tags: ColourTags) -
 
 def _colour_of(image: av.VideoFrame) -> ColourTags:
     if image.format.is_rgb or image.format.name == "pal8":
-        return ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
+        return SRGB
     full = image.color_range == ColorRange.JPEG or image.format.name.startswith("yuvj")
     # a still states no range, and in grey is of full range as PNGs are
     still = image.color_range == ColorRange.UNSPECIFIED
