@@ -21,15 +21,14 @@ from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
 from streamsr.media.files import file_frames
 from streamsr.networks.facts import Facts
-from streamsr.train.degrade import Recipe, camera_recipe, degraded, drawn
+from streamsr.train.degrade import CAMERAS, Recipe, degraded, drawn
 from streamsr.train.files import clip_paths, still_paths
 from streamsr.train.frames import fitted, pixels_of
 from streamsr.train.settings import DataSettings
 from streamsr.train.stills import Motion, moving
 
-__all__ = ["CAMERA_RATES", "Clip", "Footage", "Pixels"]
+__all__ = ["Clip", "Footage", "Pixels"]
 
-CAMERA_RATES = (96.0, 192.0, 384.0)  # kbit/s at 320x180: what a validation looks at
 VALID_STILLS = 60  # one photograph in so many is never trained on
 
 Pixels = NDArray[np.uint8]
@@ -93,7 +92,7 @@ class Footage:
         Raises InputError for a clip that is too short or too small.
         """
         settings = self.settings
-        recipes = [camera_recipe(rate) for rate in CAMERA_RATES] if settings.degrade else None
+        recipes = list(CAMERAS.values()) if settings.degrade else None
         folder = settings.train if settings.valid is None else settings.valid
         clips = [self._clip(path, recipes) for path in clip_paths(folder)]
         if settings.valid is None:

@@ -20,7 +20,7 @@ from streamsr.train.camera_codec import CameraCoding, coded
 from streamsr.train.frames import levels
 from streamsr.train.settings import DegradeSettings, Scaler
 
-__all__ = ["Recipe", "camera_recipe", "degraded", "drawn"]
+__all__ = ["CAMERAS", "Recipe", "degraded", "drawn"]
 
 SUB_STREAM = 320 * 180  # pixels that a rate in kbit/s is stated for
 LEAST_KBIT_S = 8.0  # below, encoders refuse
@@ -46,6 +46,10 @@ class Recipe:
         )
 
 
+CAMERAS = {rate: Recipe(CameraCoding(kbit_s=rate)) for rate in (96.0, 192.0, 384.0)}
+"""What validations and ``eval --degrade camera`` look through: plain H.264, by its rate."""
+
+
 def drawn(settings: DegradeSettings, seed: Sequence[int]) -> Recipe:
     """Draws the recipe that ``seed`` stands for."""
     random = np.random.default_rng(seed)
@@ -64,11 +68,6 @@ def drawn(settings: DegradeSettings, seed: Sequence[int]) -> Recipe:
             full_range=bool(random.random() < settings.full_range),
         ),
     )
-
-
-def camera_recipe(kbit_s: float) -> Recipe:
-    """Returns what ``eval --degrade camera`` scores: plain H.264 of that rate at 320x180."""
-    return Recipe(CameraCoding(kbit_s=kbit_s))
 
 
 def degraded(frames: Iterable[Frame], scale: int, recipe: Recipe) -> Iterator[Frame]:

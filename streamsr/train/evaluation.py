@@ -15,14 +15,14 @@ from pathlib import Path
 import torch
 
 from streamsr.core.errors import InputError, ModelError
-from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.frame import Frame
 from streamsr.media.files import file_items
+from streamsr.media.pixels import SRGB
 from streamsr.media.source import SourceInfo
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
-from streamsr.train.clips import CAMERA_RATES
-from streamsr.train.degrade import camera_recipe, degraded
+from streamsr.train.degrade import CAMERAS, degraded
 from streamsr.train.files import target_paths
 from streamsr.train.frames import degrade_bicubic, fitted, levels, pixels_of
 from streamsr.train.results import ClipScores, Degradation, Evaluation
@@ -33,7 +33,6 @@ from streamsr.zoo.registry import Entry
 __all__ = ["Scored", "evaluate"]
 
 SSIM_SIDE = 11  # pixels: the window of the structural similarity
-SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,7 @@ def evaluate(
     models = {name: load_model(one, device) for name, one in entries.items()}
     bicubic = SlidingWindow(Resample("bicubic", scale), Facts(scale, 1, 0, Colour.RGB))
     comparison = _Comparison(models, bicubic, device, max_frames, report)
-    rates = CAMERA_RATES if degrade is Degradation.CAMERA else (None,)
+    rates = CAMERAS if degrade is Degradation.CAMERA else (None,)
     # a quantised network has no parameters, and its operators are not counted
     costs = {name: cost_of(make_network(one.card), one.facts) for name, one in entries.items()}
     return Evaluation(
@@ -161,7 +160,7 @@ class _Comparison:
                 waiting.append(fitted(frame, multiple))
                 yield waiting[-1]
 
-        for low in degraded(scene(), self.scale, camera_recipe(kbit_s)):
+        for low in degraded(scene(), self.scale, CAMERAS[kbit_s]):
             yield low, Truth.of(waiting.popleft())
 
     def _cut_size(self, frame: Frame, multiple: int, place: Path) -> tuple[int, int]:

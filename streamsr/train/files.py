@@ -10,19 +10,19 @@ from streamsr.media.addresses import is_png
 
 __all__ = ["CLIP_SUFFIXES", "clip_paths", "still_paths", "target_paths"]
 
-CLIP_SUFFIXES = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".ts", ".webm", ".y4m"}
-STILL_SUFFIXES = {".jpeg", ".jpg", ".png"}
+CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".ts", ".webm", ".y4m")
+CLIP_ENDINGS = ", ".join(CLIP_SUFFIXES)
+STILL_SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
 def clip_paths(folder: Path) -> list[Path]:
     """Returns the clips of a folder by name. Raises InputError where there is none."""
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder of clips")
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in CLIP_SUFFIXES)
-    if not paths:
-        allowed = ", ".join(sorted(CLIP_SUFFIXES))
-        raise InputError(f"{folder}: there is no clip here; allowed endings are {allowed}")
-    return paths
+    clips = [path for path in folder.glob("*") if path.suffix.lower() in CLIP_SUFFIXES]
+    if not clips:
+        raise InputError(f"{folder}: there is no clip here; allowed endings are {CLIP_ENDINGS}")
+    return sorted(clips)
 
 
 def still_paths(folder: Path) -> list[Path]:
@@ -32,7 +32,7 @@ def still_paths(folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"stills {folder}: cannot be read: {error.strerror}") from None
     if not paths:
-        allowed = ", ".join(sorted(STILL_SUFFIXES))
+        allowed = ", ".join(STILL_SUFFIXES)
         raise InputError(f"stills {folder}: there is no photograph; allowed endings are {allowed}")
     return paths
 
@@ -50,10 +50,9 @@ def target_paths(target: Path) -> list[Path]:
         raise InputError(f"target {target}: cannot be read: {error.strerror}") from None
     clips = [p for p in inside if p.suffix.lower() in CLIP_SUFFIXES or _holds_images(p)]
     if not clips:
-        allowed = ", ".join(sorted(CLIP_SUFFIXES))
         raise InputError(
             f"target {target}: there are neither PNG frames, nor folders of them, nor clips here; "
-            f"allowed endings of clips are {allowed}"
+            f"allowed endings of clips are {CLIP_ENDINGS}"
         )
     return clips
 

@@ -13,12 +13,7 @@ from streamsr.core.config import load
 from streamsr.train.loop import Trainer
 from streamsr.train.network import start_from
 from streamsr.train.run_log import Progress
-from streamsr.train.settings import (
-    TRAINING_NAME,
-    DataSettings,
-    DegradeSettings,
-    TrainSettings,
-)
+from streamsr.train.settings import TRAINING_NAME, DataSettings, DegradeSettings, TrainSettings
 from streamsr.train.validation import Gains
 from streamsr.zoo.loading import load_model, make_network
 from streamsr.zoo.registry import Entry, find

@@ -68,8 +68,9 @@ def start_from(network: nn.Module, entry: Entry) -> None:
     read_weights(entry.folder / entry.card.weights.file, entry.card.weights.sha256, other)
     given = other.state_dict()
     if isinstance(network, Fast) and isinstance(other, Fast | Recurrent):
-        if isinstance(other, Recurrent):
-            given |= _without_memory(given)
+        if isinstance(other, Recurrent):  # as it is where all that it sees but the frame is 0
+            frame = given[WEIGHT][:, :1]
+            given |= {WEIGHT: frame, BIAS: given[BIAS] - MIDDLE * frame.sum((1, 2, 3))}
         before = other.reference if isinstance(other, Fast) else 0
         wanted = network.state_dict()[WEIGHT]
         given[WEIGHT] = _widened(given[WEIGHT], wanted, network.reference - before)
@@ -77,12 +78,6 @@ def start_from(network: nn.Module, entry: Entry) -> None:
         network.load_state_dict(given)
     except RuntimeError as error:
         raise ModelError(f"init {entry.name!r}: the model's network is another: {error}") from None
-
-
-def _without_memory(given: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The first layer of a recurrent network as it is where all but the frame is 0."""
-    frame = given[WEIGHT][:, :1]
-    return {WEIGHT: frame, BIAS: given[BIAS] - MIDDLE * frame.sum((1, 2, 3))}
 
 
 def _widened(weight: Tensor, wanted: Tensor, first: int) -> Tensor:

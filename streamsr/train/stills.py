@@ -5,6 +5,7 @@ Footage of cameras that are moved teaches nothing of fixed ones, which most are.
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -56,10 +57,6 @@ class Motion:
         down, across = random.uniform(-0.5, 0.5), random.uniform(-2.5, 2.5)
         return replace(still, pan_px=(float(down), float(across)))
 
-    @property
-    def is_still(self) -> bool:
-        return self == replace(self, pan_px=(0.0, 0.0), closing=0.0, shake_px=0.0)
-
 
 def moving(path: Path, motion: Motion) -> list[Frame]:
     """Returns what a camera shows of the photograph at ``path``: 4:2:0 of limited range.
@@ -76,17 +73,16 @@ def moving(path: Path, motion: Motion) -> list[Frame]:
         for most, side in zip((HEIGHT, WIDTH), extent, strict=True)
     )
     tags = replace(photograph.colour, full_range=False)
-    frames: list[Frame] = []
-    for number, (down, across, nearer) in enumerate(_places(motion, (height, width), extent)):
-        if number and motion.is_still:
-            shown = frames[0].planes
-        else:
-            shown = tuple(
-                _view(plane, (height // n, width // n), (down / n, across / n), nearer)
-                for plane, n in zip(planes, SUBSAMPLED, strict=True)
-            )
-        frames.append(Frame(shown, tags, number, Fraction(1, 25)))
-    return frames
+
+    @cache  # a camera that stands still shows one view
+    def seen(down: float, across: float, nearer: float) -> tuple[Plane, ...]:
+        return tuple(
+            _view(plane, (height // n, width // n), (down / n, across / n), nearer)
+            for plane, n in zip(planes, SUBSAMPLED, strict=True)
+        )
+
+    places = _places(motion, (height, width), extent)
+    return [Frame(seen(*place), tags, n, Fraction(1, 25)) for n, place in enumerate(places)]
 
 
 def _zoomed(photograph: Frame, zoom: float) -> list[Tensor]:

@@ -14,8 +14,9 @@ from streamsr.core.errors import InputError
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import resize
 from streamsr.train import clips as module
-from streamsr.train.clips import CAMERA_RATES, Clip, Footage
+from streamsr.train.clips import Clip, Footage
 from streamsr.train.crops import Crops
+from streamsr.train.degrade import CAMERAS
 from streamsr.train.settings import DataSettings, DegradeSettings
 
 DEGRADE = DegradeSettings(codings=3, still_codings=2, codecs=("h264",), kbit_s=(300.0, 2000.0))
@@ -170,7 +171,7 @@ def test_rgb_networks_see_coded_colours(tmp_path: Path) -> None:
 def test_a_validation_is_under_a_plain_camera(folder: Path, cache: Path) -> None:
     clip, _ = footage(folder, cache, degrade=DEGRADE).valid()
     assert clip.codings is not None
-    assert len(clip.codings) == len(CAMERA_RATES)
+    assert len(clip.codings) == len(CAMERAS)
     scores = [psnr(coding[5], clip.pixels[5]) for coding in clip.codings]
     assert scores == sorted(scores)
 

@@ -16,7 +16,7 @@ from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.media.images import read_image
 from streamsr.networks.resample import resize
 from streamsr.train.camera_codec import CameraCoding, coded
-from streamsr.train.degrade import Recipe, camera_recipe, degraded, drawn
+from streamsr.train.degrade import Recipe, degraded, drawn
 from streamsr.train.settings import DegradeSettings
 
 CLEAN = CameraCoding(kbit_s=100_000, preset="medium")
@@ -86,7 +86,9 @@ def test_a_rate_is_meant_for_a_sub_stream() -> None:
     low = resize(torch.from_numpy(luma).float(), Fraction(1, 4)).round().clamp(0, 255)
     share = 64 * 64 / (320 * 180)
     wanted = coded(frames(low.to(torch.uint8).numpy()), CameraCoding(kbit_s=400 * share))
-    for shown, same in zip(degraded(frames(luma), 4, camera_recipe(400)), wanted, strict=True):
+    for shown, same in zip(
+        degraded(frames(luma), 4, Recipe(CameraCoding(kbit_s=400))), wanted, strict=True
+    ):
         np.testing.assert_array_equal(shown.planes[0], same.planes[0])
 
 
