@@ -5,15 +5,14 @@ few wait, and metrics are not sent later.
 """
 
 import asyncio
-from collections import deque
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
 
 from streamsr.core.events import Event
 from streamsr.core.settings import MqttSettings
-from streamsr.core.throttle import Throttle
 from streamsr.core.waiting import wait_set
+from streamsr.mqtt.event_queue import EventQueue
 from streamsr.mqtt.homeassistant import device_config
 from streamsr.mqtt.messages import ONLINE, event_json, metrics_json, state_json
 from streamsr.mqtt.node_api import CameraState, NodeSnapshot
@@ -25,7 +24,6 @@ __all__ = ["Sender", "StatePublisher"]
 POLL_S = 0.5  # between two refreshes of the node's state
 PAUSE_S = 0.05  # between two rounds of sending, however much changes
 DISCOVERY_S = 5.0  # between two answers to Home Assistant's starts
-EVENTS = 32  # that wait while the broker is away
 
 
 class Sender(Protocol):
@@ -53,16 +51,14 @@ class StatePublisher:
         self._poll_s = poll_s
         self._discovery_s = discovery_s
         self._retained = RetainedCache()
-        self._throttle = Throttle()
-        self._events: deque[tuple[Event, datetime]] = deque(maxlen=EVENTS)  # and when they happened
+        self._events = EventQueue()
         self._changed = asyncio.Event()
         self._born = False  # Home Assistant has started: it needs all discovery messages again
         self._discovered_s = float("-inf")  # when it was last sent them for that
 
     def event(self, event: Event) -> None:
         """Sends an event soon, or when the broker is back: of a stream and code, one a second."""
-        if self._throttle.admit((event.stream, event.code), monotonic()) is not None:
-            self._events.append((event, datetime.now(UTC)))
+        if self._events.add(event, monotonic(), datetime.now(UTC)):
             self._changed.set()
 
     def changed(self) -> None:
@@ -124,13 +120,12 @@ class StatePublisher:
 
     async def _send_events(self, sender: Sender) -> None:
         """Sends the events that wait. One whose arrival is unknown is sent again."""
-        while self._events:
-            event, when = queued = self._events[0]
+        while (queued := self._events.first()) is not None:
+            event, when = queued
             camera = event.stream if event.stream in self._snapshot.cameras else None
             payload = event_json(event, when)
             await sender.publish(self._topics.event(camera), payload, qos=1, retain=False)
-            if self._events[0] is queued:  # else newer ones have pushed it out meanwhile
-                self._events.popleft()
+            self._events.remove(queued)
 
     async def _send_metrics(self, sender: Sender) -> None:
         for name, camera in self._snapshot.cameras.items():

@@ -20,7 +20,8 @@ from aiohttp.typedefs import Handler
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word
 from streamsr.core.settings import ServeSettings
-from streamsr.serve.limits import FailureLimit, RateLimit, ServerLimits, client_of
+from streamsr.serve.limits import ServerLimits
+from streamsr.serve.rate_limit import FailureLimit, RateLimit, client_of
 
 __all__ = [
     "AccessControl",

@@ -12,8 +12,9 @@ from peers.waiting import until
 from streamsr.core.events import Code, Event
 from streamsr.core.settings import MqttSettings
 from streamsr.core.status import StreamState
+from streamsr.mqtt.event_queue import CAPACITY
 from streamsr.mqtt.node_api import NodeSnapshot
-from streamsr.mqtt.state_publisher import EVENTS, StatePublisher
+from streamsr.mqtt.state_publisher import StatePublisher
 from streamsr.mqtt.topics import ParsedTopic, TopicKind, Topics
 
 TOPICS = Topics("streamsr", "node", "homeassistant")
@@ -137,7 +138,7 @@ async def test_of_events_that_wait_the_newest_are_kept_in_order() -> None:
         publisher.event(Event(Code.SRC_DOWN, f"camera{number}", f"event {number}"))
     async with connected(publisher, broker):
         await until(lambda: broker.count(METRICS))
-        assert sent_numbers(broker) == list(range(1000 - EVENTS, 1000))
+        assert sent_numbers(broker) == list(range(1000 - CAPACITY, 1000))
 
 
 async def test_an_event_that_is_pushed_out_while_it_is_sent_takes_no_other_along() -> None:
@@ -147,11 +148,11 @@ async def test_an_event_that_is_pushed_out_while_it_is_sent_takes_no_other_along
         broker.open.clear()
         publisher.event(Event(Code.SRC_DOWN, "first", "event 0"))
         await until(lambda: broker.waiting)
-        for number in range(1, EVENTS + 1):
+        for number in range(1, CAPACITY + 1):
             publisher.event(Event(Code.SRC_DOWN, f"camera{number}", f"event {number}"))
         broker.open.set()
-        await until(lambda: broker.count(TOPICS.event(None)) > EVENTS)
-        assert sent_numbers(broker) == list(range(EVENTS + 1))
+        await until(lambda: broker.count(TOPICS.event(None)) > CAPACITY)
+        assert sent_numbers(broker) == list(range(CAPACITY + 1))
 
 
 async def test_the_next_connection_gets_all_again_and_what_did_not_arrive() -> None:

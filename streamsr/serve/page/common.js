@@ -59,4 +59,4 @@ export const sizes = (status) =>
 /** Whether another model runs than the one that was asked for, in words. */
 export const fallback = (status) =>
   (status.wanted && status.model && status.wanted !== status.model
-    ? `Stepped down to ${status.model}: ${status.wanted} did not keep up.` : "");
+    ? `Fell back to ${status.model}: ${status.wanted} did not keep up.` : "");

@@ -4,7 +4,8 @@ import aiohttp
 import pytest
 
 from streamsr.serve.app import Server
-from streamsr.serve.limits import CLIENTS, FailureLimit, RateLimit, ServerLimits, client_of
+from streamsr.serve.limits import ServerLimits
+from streamsr.serve.rate_limit import CLIENTS, FailureLimit, RateLimit, client_of
 
 
 def test_failures_are_counted_within_any_minute() -> None:
