@@ -57,7 +57,7 @@ async def test_many_cameras_at_a_glance(page: Page, tmp_path: Path) -> None:
             assert await texts("state") == ["live", "source away", "live"]
             assert await texts("fps") == ["24.7", "\u2013", "24.7"]
             assert await texts("size") == [SIZES] * 3
-            fallback = "Stepped down to edvr-s-x4: edvr-m-x4 did not keep up."
+            fallback = "Fell back to edvr-s-x4: edvr-m-x4 did not keep up."
             assert await texts("note") == ["", "<b>refused</b>", fallback]
             assert await page.locator("#state").text_content() == "2 of 3 live"
             image = page.locator(".still img").first

@@ -192,7 +192,7 @@ async def test_it_says_what_runs_and_where_it_goes(page: Page, tmp_path: Path) -
                 await page.locator("#outputs li").first.get_attribute("title") == outputs[0].target
             )
             text = await page.locator("#fallback").text_content()
-            assert text == "Stepped down to edvr-s-x4: edvr-m-x4 did not keep up."
+            assert text == "Fell back to edvr-s-x4: edvr-m-x4 did not keep up."
             href = await page.locator("#hls").get_attribute("href")
             assert href == f"{server.url}hls/camera/index.m3u8"
             broadcast.wanted = "edvr-s-x4"
