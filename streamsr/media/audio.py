@@ -35,11 +35,6 @@ class AudioEncoder:
         self._format: tuple[int, str, str] | None = None  # of what was decoded last
         self._restart()
 
-    @property
-    def time_base(self) -> Fraction:
-        """The unit of the packets' pts, in seconds."""
-        return self.context.time_base
-
     def encode(self, audio: AudioFrame) -> Iterator[av.Packet[Any]]:
         """Encodes a piece of audio; damaged pieces are left out."""
         place = round(audio.time_s * 48_000)

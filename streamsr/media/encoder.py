@@ -38,11 +38,6 @@ class VideoEncoder:
         self._keyframe = False
         self._last: int | None = None
 
-    @property
-    def time_base(self) -> Fraction:
-        """The unit of the packets' pts, in seconds."""
-        return self.context.time_base
-
     def request_keyframe(self) -> None:
         """Makes the next frame an IDR frame. May be called from any thread."""
         self._keyframe = True

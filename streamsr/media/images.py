@@ -12,8 +12,7 @@ import numpy as np
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.frame import Frame, Plane
 from streamsr.media.addresses import check_folder, is_png
-from streamsr.media.pixels import SRGB
-from streamsr.media.rgb import rgb_of
+from streamsr.media.pixels import SRGB, rgb_of
 
 __all__ = ["ImageWriter", "image_frames", "image_names", "jpeg_of", "read_image"]
 

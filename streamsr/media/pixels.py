@@ -6,16 +6,24 @@ The matrix and the range of what comes in are kept, never taken from a library's
 from fractions import Fraction
 
 import av
+import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
+from numpy.typing import NDArray
 
 from streamsr.core.frame import ColourTags, Frame, Plane
 
-__all__ = ["SRGB", "from_av", "planes_of", "scaler_matrix", "set_colour", "to_av"]
+__all__ = ["SRGB", "from_av", "planes_of", "rgb_of", "scaler_matrix", "set_colour", "to_av"]
 
 SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 _YUV420 = {"yuv420p", "yuvj420p"}
 _SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# Keys' bicubic (a = -0.5): the weights of five samples, for a place seen from the middle one.
+AT = np.array([0, 0, 1, 0, 0], np.float32)
+HALF_AFTER = np.array([0, -0.0625, 0.5625, 0.5625, -0.0625], np.float32)
+QUARTER_AFTER = np.array([0, -0.0703125, 0.8671875, 0.2265625, -0.0234375], np.float32)
+QUARTER_BEFORE = QUARTER_AFTER[::-1].copy()
+BETWEEN, COSITED = (QUARTER_BEFORE, QUARTER_AFTER), (AT, HALF_AFTER)  # even places, odd places
 
 
 def planes_of(image: av.VideoFrame) -> tuple[Plane, ...]:
@@ -109,3 +117,43 @@ def _converted(image: av.VideoFrame, colour: ColourTags) -> av.VideoFrame:
 def scaler_matrix(matrix: int) -> int:
     """Returns the matrix as PyAV's scaler has it: one number for both systems of BT.601."""
     return matrix if matrix in (1, 4, 7, 9) else ColourTags.BT601_625
+
+
+def rgb_of(frame: Frame) -> Plane:
+    """Returns a frame's R'G'B', (h, w, 3) uint8, by its matrix, range and siting.
+
+    FFmpeg's scaler takes every chroma for sited between its luma columns, which moves that of most
+    video by a quarter of a pixel, up to 25 levels at an edge. Here it is brought to luma's size by
+    Keys' bicubic with mirrored borders; nothing is rounded before the end.
+    """
+    if frame.is_rgb:
+        return frame.planes[0]
+    luma, *chroma = frame.planes
+    doubled = (_doubled(plane, frame.colour)[: frame.height, : frame.width] for plane in chroma)
+    levels = cv2.merge([luma.astype(np.float32), *doubled])
+    rgb = cv2.transform(levels, _matrix(frame.colour))
+    rgb = cv2.addWeighted(rgb, 1, rgb, 0, 0, dtype=cv2.CV_8U)  # rounded, and cut at 0 and 255
+    return np.asarray(rgb, np.uint8)
+
+
+def _doubled(chroma: Plane, tags: ColourTags) -> NDArray[np.float32]:
+    """A plane of chroma at luma's size: (h, w) to (2h, 2w)."""
+    height, width = chroma.shape
+    doubled = np.empty((2 * height, 2 * width), np.float32)
+    for row, down in enumerate(BETWEEN):
+        for column, across in enumerate(COSITED if tags.chroma == tags.CHROMA_LEFT else BETWEEN):
+            doubled[row::2, column::2] = cv2.sepFilter2D(
+                chroma, cv2.CV_32F, across, down, borderType=cv2.BORDER_REFLECT
+            )
+    return doubled
+
+
+def _matrix(tags: ColourTags) -> NDArray[np.float64]:
+    """(3, 4): what Y, Cb, Cr and 1 are multiplied by, for R', G' and B' each."""
+    black, luma_span, chroma_span = (0, 255, 255) if tags.full_range else (16, 219, 224)
+    kr, kb = tags.kr_kb
+    red, blue = 2 * (1 - kr), 2 * (1 - kb)
+    green = [-blue * kb / (1 - kr - kb), -red * kr / (1 - kr - kb)]
+    rows = np.array([[1, 0, red], [1, *green], [1, blue, 0]])
+    rows *= np.array([255 / luma_span, 255 / chroma_span, 255 / chroma_span])
+    return np.column_stack([rows, rows @ [-black, -128, -128]])

@@ -156,7 +156,7 @@ class Delivery:
         size = encoder.width, encoder.height
         for coded in encoded:
             assert coded.pts is not None
-            packet = Packet(track, bytes(coded), coded.pts, encoder.time_base, coded.is_keyframe)
+            packet = Packet(track, bytes(coded), coded.pts, coded.time_base, coded.is_keyframe)
             with self._meter.stage("write"):
                 for sink in list(self._packet_sinks):
                     if track in sink.tracks:

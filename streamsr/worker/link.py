@@ -64,10 +64,9 @@ class LinkSink:
         for track in self.tracks & AUDIO_TRACKS:
             if track not in self._encoders:
                 self._encoders[track] = AudioEncoder(CODECS[track])
-            encoder = self._encoders[track]
-            for packet in encoder.encode(audio):
+            for packet in self._encoders[track].encode(audio):
                 assert packet.pts is not None
-                self._send(Packet(track, bytes(packet), packet.pts, encoder.time_base, True))
+                self._send(Packet(track, bytes(packet), packet.pts, packet.time_base, True))
 
     def close(self) -> None:
         """Does nothing: the link is its owner's."""

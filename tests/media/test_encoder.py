@@ -69,9 +69,9 @@ def test_a_packet_leaves_with_its_frame() -> None:
     for frame in frames:
         (packet,) = encoder.encode(frame)
         assert packet.pts == packet.dts == frame.pts
+        assert packet.time_base == TICK
         packets.append(packet)
     assert encoder.flush() == []
-    assert encoder.time_base == TICK
     assert (encoder.width, encoder.height) == (128, 72)
     assert [read_number(planes_of(p)[0]) for p in decoded(packets)] == list(range(6))
 

@@ -48,7 +48,7 @@ class Writing:
                 Track.OUTPUT,
                 bytes(encoded),
                 encoded.pts,
-                self._encoder.time_base,
+                encoded.time_base,
                 encoded.is_keyframe,
             )
             self.writer.video(packet, self._info, (frame.width, frame.height))
