@@ -9,7 +9,8 @@ frames that a window holds, and those an encoder waits for, are in memory.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import lcm
+from itertools import islice
+from math import ceil, lcm
 from pathlib import Path
 
 import torch
@@ -116,13 +117,14 @@ class _Comparison:
 
     def clip(self, place: Path, kbit_s: float | None) -> ClipScores:
         """Scores one clip, coded at a rate at 320x180, or shrunk alone."""
+        multiple = self.multiple if kbit_s is None else lcm(self.multiple, 2 * self.scale)
+        expected, frames = _frames(place, self.max_frames, multiple)
         name = place.name if place.is_dir() else place.stem
         label = name if kbit_s is None else f"{name} at {kbit_s:g}"
         models = [*self.models.values(), self.bicubic]
         scorers = [ClipScorer(name, model, self.device) for model in models]
-        frames = _Frames(place, self.max_frames)
         count, size = 0, ""
-        pairs = self._shrunk(frames) if kbit_s is None else self._coded(frames, kbit_s)
+        pairs = self._shrunk(frames) if kbit_s is None else self._coded(frames, kbit_s, multiple)
         for count, (low, truth) in enumerate(pairs, 1):
             height, width = truth.luma.shape
             if count > 1 and size != f"{width}x{height}":
@@ -130,8 +132,8 @@ class _Comparison:
             size = f"{width}x{height}"
             for scorer in scorers:
                 scorer.push(low, truth)
-            if count != frames.expected:  # the last one is reported when its scores are there
-                self.report(Scored(label, count, frames.expected))
+            if count != expected:  # the last one is reported when its scores are there
+                self.report(Scored(label, count, expected))
         if not count:
             raise InputError(f"clip {place}: there is no frame in it")
         ours, *others, bicubic = [scorer.finish() for scorer in scorers]
@@ -139,9 +141,9 @@ class _Comparison:
         named = dict(zip(list(self.models)[1:], others, strict=True))
         return ClipScores(name, count, size, kbit_s, ours, bicubic, named)
 
-    def _shrunk(self, frames: "_Frames") -> Iterator[Pair]:
+    def _shrunk(self, frames: Iterator[Frame]) -> Iterator[Pair]:
         for frame in frames:
-            height, width = self._cut_size(frame, self.multiple, frames.place)
+            height, width = (side - side % self.multiple for side in (frame.height, frame.width))
             truth = pixels_of(frame, Colour.RGB).transpose(1, 2, 0)[:height, :width]
             shrunk = degrade_bicubic(torch.tensor(truth).permute(2, 0, 1) / 255, self.scale)
             low = levels(shrunk.permute(1, 2, 0) * 255)
@@ -150,46 +152,34 @@ class _Comparison:
                 Truth.of(replace(frame, planes=(truth,), colour=SRGB)),
             )
 
-    def _coded(self, frames: "_Frames", kbit_s: float) -> Iterator[Pair]:
-        multiple = lcm(self.multiple, 2 * self.scale)
+    def _coded(self, frames: Iterator[Frame], kbit_s: float, multiple: int) -> Iterator[Pair]:
         waiting: deque[Frame] = deque()  # for what the camera shows of them
 
         def scene() -> Iterator[Frame]:
             for frame in frames:
-                self._cut_size(frame, multiple, frames.place)
                 waiting.append(fitted(frame, multiple))
                 yield waiting[-1]
 
         for low in degraded(scene(), self.scale, CAMERAS[kbit_s]):
             yield low, Truth.of(waiting.popleft())
 
-    def _cut_size(self, frame: Frame, multiple: int, place: Path) -> tuple[int, int]:
-        """Height and width cut down to multiples. Raises InputError where that is too small."""
-        height, width = (side - side % multiple for side in (frame.height, frame.width))
-        least = max(multiple, SSIM_SIDE)
-        if min(height, width) < least:
-            raise InputError(
-                f"clip {place}: got {frame.width}x{frame.height} pixels, allowed are {least} and "
-                "more a side"
-            )
-        return height, width
 
+def _frames(place: Path, limit: int | None, multiple: int) -> tuple[int | None, Iterator[Frame]]:
+    """How many frames a clip will give, as far as known, and the frames, numbered.
 
-class _Frames:
-    """The frames of a clip, numbered, up to a limit."""
+    Each raises InputError where it is too small once its sides are cut down to multiples.
+    """
+    items = file_items(place)
+    info = next((item for item in items if isinstance(item, SourceInfo)), None)
+    known = info.frames if info else None
+    least = multiple * ceil(SSIM_SIDE / multiple)
 
-    def __init__(self, place: Path, limit: int | None) -> None:
-        self.place = place
-        self.expected: int | None = None  # how many there will be, as far as known
-        self._limit = limit
+    def numbered() -> Iterator[Frame]:
+        frames = (item for item in items if isinstance(item, Frame))
+        for number, frame in enumerate(islice(frames, limit)):
+            if min(frame.height, frame.width) < least:
+                got = f"{frame.width}x{frame.height} pixels"
+                raise InputError(f"clip {place}: got {got}, allowed are {least} and more a side")
+            yield replace(frame, pts=number)
 
-    def __iter__(self) -> Iterator[Frame]:
-        number = 0
-        for item in file_items(self.place):
-            if isinstance(item, SourceInfo) and item.frames:
-                self.expected = min(item.frames, self._limit or item.frames)
-            elif isinstance(item, Frame):
-                yield replace(item, pts=number)
-                number += 1
-                if number == self._limit:
-                    return
+    return known and min(known, limit or known), numbered()

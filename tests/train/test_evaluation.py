@@ -189,7 +189,7 @@ def test_what_cannot_be_scored_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read: No such file"):
         evaluate(tmp_path / "missing", find("bicubic"), CPU)
     write_folder(tmp_path / "small", images(1, 40, 48)[:, :10, :12])
-    with pytest.raises(InputError, match="got 12x10 pixels, allowed are 11 and more a side"):
+    with pytest.raises(InputError, match="got 12x10 pixels, allowed are 12 and more a side"):
         evaluate(tmp_path / "small", find("bicubic"), CPU)
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(InputError, match=r"text\.mp4"):
