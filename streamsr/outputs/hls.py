@@ -34,8 +34,7 @@ class HlsWriter:
         self._segment_s = segment_s
         self._segments = segments
         self._muxer = Muxer(self._next_target)
-        self._first: int | None = None  # the number of the session's first segment
-        self._listed = False  # the playlist is this session's
+        self._first = 0  # the number of the session's first segment; 0: none has begun
         self._playable = False  # players find enough of this session to begin with
 
     @property
@@ -52,12 +51,9 @@ class HlsWriter:
 
         That goes as soon as no playlist names it any more. To be called a few times a second.
         """
-        if self._playable or self._first is None or self._first_listed() < self._first:
+        if self._playable or not self._is_listed():
             return
         self._playable = self._playlist().count("#EXTINF:") >= ENOUGH
-        if self._listed:
-            return
-        self._listed = True
         for path, number in self._files():
             if number < self._first:
                 path.unlink(missing_ok=True)
@@ -67,7 +63,7 @@ class HlsWriter:
         self._muxer.close()
         self.check()
         playlist, text = self._folder / PLAYLIST, self._playlist()
-        if self._listed and text and not text.endswith(END):
+        if self._is_listed() and text and not text.endswith(END):
             ended = playlist.with_suffix(".tmp")
             with suppress(OSError):
                 ended.write_text(text + END, encoding="utf-8")
@@ -75,9 +71,9 @@ class HlsWriter:
 
     def _next_target(self) -> MuxTarget:
         """Returns where the next session goes."""
-        again = self._first is not None
+        again = self._first > 0
         self._first = max(int(time.time()), self._highest() + 1, self._first_listed() + 1)
-        self._listed = self._playable = False
+        self._playable = False
         return MuxTarget(
             str(self._folder / PLAYLIST),
             "hls",
@@ -91,6 +87,10 @@ class HlsWriter:
                 "start_number": str(self._first),
             },
         )
+
+    def _is_listed(self) -> bool:
+        """Returns whether the playlist is this session's."""
+        return 0 < self._first <= self._first_listed()
 
     def _first_listed(self) -> int:
         match = SEQUENCE.search(self._playlist())

@@ -79,24 +79,19 @@ class Muxer:
 
     def __init__(self, next_target: Callable[[], MuxTarget]) -> None:
         self._next_target = next_target
-        self._session: MuxSession | None = None
-
-    @property
-    def opened(self) -> bool:
-        """Whether there is a session: its header was taken."""
-        return self._session is not None
+        self.session: MuxSession | None = None  # the one that is open: its header was taken
 
     def write(self, packet: Packet, stream: OutputFormat) -> None:
         """Writes a packet of a stream that is as ``stream`` says; drops it before a keyframe."""
         if packet.keyframe and packet.track not in AUDIO_TRACKS:
-            if self._session is not None and not self._session.takes(packet, stream):
+            if self.session is not None and not self.session.takes(packet, stream):
                 self.close()
-            if self._session is None:
-                self._session = MuxSession(self._next_target(), packet, stream)
-        if self._session is not None:
-            self._session.write(packet)
+            if self.session is None:
+                self.session = MuxSession(self._next_target(), packet, stream)
+        if self.session is not None:
+            self.session.write(packet)
 
     def close(self) -> None:
-        session, self._session = self._session, None
+        session, self.session = self.session, None
         if session is not None:
             session.close()

@@ -71,7 +71,7 @@ class ServerWriter:
 
     def write(self, packet: Packet, stream: OutputFormat) -> None:
         self._muxer.write(packet, stream)
-        if self._opened_s is None and self._muxer.opened:
+        if self._opened_s is None and self._muxer.session is not None:
             self._opened_s = monotonic()
 
     def check(self) -> None:

@@ -95,7 +95,7 @@ def test_a_muxer_begins_at_a_keyframe_and_again_where_the_stream_changes(tmp_pat
     ]
     for packet in stream(FPS)[1:]:
         muxer.write(packet, WITHOUT_AUDIO)
-    assert not muxer.opened
+    assert muxer.session is None
     for coming, told in ((stream(5), WITHOUT_AUDIO), (stream(5), WITH_AUDIO), (other, WITH_AUDIO)):
         for packet in coming:
             muxer.write(packet, told)
