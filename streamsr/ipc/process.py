@@ -17,6 +17,7 @@ from typing import Self
 from streamsr.core.backoff import Backoff, keep_trying
 from streamsr.core.deadline import Deadline
 from streamsr.core.redact import redact
+from streamsr.core.waiting import first_of
 from streamsr.ipc.framing import encode, read
 from streamsr.ipc.messages import Message
 
@@ -36,7 +37,7 @@ class HeartbeatLimits:
 
 
 class RestartError(Exception):
-    """Raised by ``handle``: the process is of no use any more, and another one is to be started."""
+    """The process is of no use any more, and another one is to be started: why."""
 
 
 class SupervisedProcess(ABC):
@@ -122,7 +123,9 @@ class SupervisedProcess(ABC):
         except OSError as error:
             return f"no process can be started: {error.strerror}"
         try:
-            return None if self.stopping.is_set() else await self._attend(child)
+            if not self.stopping.is_set():
+                await first_of(self._listen(child), self._feed(), name=self._command[0])
+            return None
         except RestartError as error:
             return str(error)
         except Exception as error:  # a supervisor: whatever the fault is, another process is needed
@@ -139,30 +142,23 @@ class SupervisedProcess(ABC):
             self._logged = trace
             log.error("%s: %s", self._command[0], redact(trace))
 
-    async def _attend(self, child: "_Child") -> str | None:
-        """Feeds a process and handles what it sends, until it ends or either fails."""
-        feeding = asyncio.create_task(self.feed(), name=f"feeding {self._command[0]}")
-        listening = asyncio.create_task(self._listen(child), name=f"hearing {self._command[0]}")
-        try:
-            await asyncio.wait({feeding, listening}, return_when=asyncio.FIRST_COMPLETED)
-            if feeding.done():
-                feeding.result()
-            return await listening
-        finally:
-            feeding.cancel()
-            listening.cancel()
-            await asyncio.gather(feeding, listening, return_exceptions=True)
+    async def _feed(self) -> None:
+        await self.feed()
+        await asyncio.Event().wait()  # a process that has all it needs goes on
 
-    async def _listen(self, child: "_Child") -> str | None:
+    async def _listen(self, child: "_Child") -> None:
+        """Handles what a process sends until it ends; raises RestartError unless that was meant."""
         limit_s = self._limits.start_s
         while True:
             try:
                 async with asyncio.timeout(limit_s):
                     message = await read(child.reader)
             except TimeoutError:
-                return f"no heartbeat for {limit_s:g} s"
+                raise RestartError(f"no heartbeat for {limit_s:g} s") from None
             if message is None:
-                return None if self.meant_to_end() else "its process ended"
+                if not self.meant_to_end():
+                    raise RestartError("its process ended")
+                return
             self.handle(message)
             limit_s = self._limits.silence_s
 
