@@ -24,6 +24,8 @@ from streamsr.train.frames import in_range, levels
 __all__ = ["CameraCoding", "coded"]
 
 RATE = 25  # frames a second that a rate in kbit/s is meant for
+SUB_STREAM = 320 * 180  # pixels that it is meant for
+LEAST_KBIT_S = 8.0  # below, encoders refuse
 PARAMETERS = {
     "h264": ("x264-params", "sync-lookahead=0:mbtree=0:threads=1"),
     "h265": ("x265-params", "cutree=0:pools=none:frame-threads=1:wpp=0:log-level=none"),
@@ -36,7 +38,7 @@ class CameraCoding:
     """How a camera's sub-stream is coded. B-frames are off, as in every camera made for viewing."""
 
     codec: Literal["h264", "h265"] = "h264"
-    kbit_s: float = 192.0  # of the frames as they are
+    kbit_s: float = 192.0  # of 320x180; other sizes get their share of the pixels
     gop: int = 50  # frames from one keyframe to the next
     preset: str = "veryfast"  # how well the encoder searches: cheap cameras hardly do
     buffer_s: float = 1.0  # how evenly the rate is kept: what the decoder's buffer holds
@@ -87,12 +89,14 @@ def _encoder(first: Frame, coding: CameraCoding) -> av.VideoCodecContext:
     context.time_base = Fraction(1, RATE)
     context.framerate = Fraction(RATE)
     context.thread_count = 1
-    context.bit_rate = round(coding.kbit_s * 1000)
+    share = first.width * first.height / SUB_STREAM
+    kbit_s = max(coding.kbit_s * share, LEAST_KBIT_S)
+    context.bit_rate = round(kbit_s * 1000)
     context.gop_size = coding.gop
     context.max_b_frames = 0
     context.color_range = 2 if coding.full_range else 1
     # constant rate, no lookahead, keyframes by the clock alone
-    rate, buffer = round(coding.kbit_s), max(1, round(coding.kbit_s * coding.buffer_s))
+    rate, buffer = round(kbit_s), max(1, round(kbit_s * coding.buffer_s))
     common = (
         f"scenecut=0:keyint={coding.gop}:min-keyint={coding.gop}:rc-lookahead=0:bframes=0:"
         f"vbv-maxrate={rate}:vbv-bufsize={buffer}"

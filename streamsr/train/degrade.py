@@ -7,7 +7,7 @@ the same clip under the same number is degraded in the same way on every machine
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain, islice
+from itertools import islice
 
 import numpy as np
 import torch
@@ -22,8 +22,6 @@ from streamsr.train.settings import DegradeSettings, Scaler
 
 __all__ = ["CAMERAS", "Recipe", "degraded", "drawn"]
 
-SUB_STREAM = 320 * 180  # pixels that a rate in kbit/s is stated for
-LEAST_KBIT_S = 8.0  # below, encoders refuse
 CHUNK = 8  # frames that are shrunk at once: bounds the memory
 
 
@@ -31,7 +29,7 @@ CHUNK = 8  # frames that are shrunk at once: bounds the memory
 class Recipe:
     """One way to degrade a clip, every value decided."""
 
-    coding: CameraCoding  # its rate is stated for 320x180
+    coding: CameraCoding
     scaler: Scaler = "bicubic"
     blur_px: float = 0.0
     noise: float = 0.0
@@ -75,12 +73,7 @@ def degraded(frames: Iterable[Frame], scale: int, recipe: Recipe) -> Iterator[Fr
 
     Each frame as it comes, ``scale`` times smaller. Raises InputError where an encoder refuses.
     """
-    arriving = iter(frames)
-    for first in islice(arriving, 1):
-        share = first.width * first.height / scale**2 / SUB_STREAM
-        rate = max(recipe.coding.kbit_s * share, LEAST_KBIT_S)
-        coding = replace(recipe.coding, kbit_s=rate)
-        yield from coded(_shrunk(chain([first], arriving), scale, recipe), coding)
+    return coded(_shrunk(iter(frames), scale, recipe), recipe.coding)
 
 
 def _shrunk(frames: Iterator[Frame], scale: int, recipe: Recipe) -> Iterator[Frame]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamsr.core.errors import ModelError
@@ -71,19 +72,11 @@ def start_from(network: nn.Module, entry: Entry) -> None:
         if isinstance(other, Recurrent):  # as it is where all that it sees but the frame is 0
             frame = given[WEIGHT][:, :1]
             given |= {WEIGHT: frame, BIAS: given[BIAS] - MIDDLE * frame.sum((1, 2, 3))}
-        before = other.reference if isinstance(other, Fast) else 0
-        wanted = network.state_dict()[WEIGHT]
-        given[WEIGHT] = _widened(given[WEIGHT], wanted, network.reference - before)
+        before = network.reference - (other.reference if isinstance(other, Fast) else 0)
+        more = network.state_dict()[WEIGHT].shape[1] - given[WEIGHT].shape[1]
+        if more > 0:  # frames
+            given[WEIGHT] = F.pad(given[WEIGHT], (0, 0, 0, 0, before, more - before))
     try:
         network.load_state_dict(given)
     except RuntimeError as error:
         raise ModelError(f"init {entry.name!r}: the model's network is another: {error}") from None
-
-
-def _widened(weight: Tensor, wanted: Tensor, first: int) -> Tensor:
-    """The first layer's weights in the shape that is wanted, its frames from ``first`` on."""
-    if weight.shape[1] >= wanted.shape[1]:
-        return weight
-    wide = wanted.new_zeros(weight.shape[0], *wanted.shape[1:])
-    wide[:, first : first + weight.shape[1]] = weight
-    return wide
