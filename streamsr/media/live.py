@@ -26,6 +26,8 @@ __all__ = ["LiveSource", "LiveTimeouts"]
 WAITED_S = 0.003  # for a packet: it had not been there before
 BACKLOG_S = 2.0  # after opening: what comes from then on is live however fast it comes
 AUTH_RETRY_S = 30.0  # cameras lock users out that try too often
+OPTIONS = {"analyzeduration": "0", "probesize": "5000"}  # µs, bytes
+"""Enough for the size and the audio; "nobuffer" would throw the first keyframe away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +181,10 @@ class LiveSource(Source):
             yield AudioFrame(time_s, packet.stream.codec_context.name, packet)
 
     def _options(self) -> dict[str, str]:
-        # enough for the size and the audio; "nobuffer" would throw the first keyframe away
-        options = {"analyzeduration": "0", "probesize": "5000"}  # µs, bytes
-        if self.url.startswith("rtsp"):
-            options |= {
-                "rtsp_transport": self.transport,
-                "timeout": str(round(self._timeouts.open_s * 1e6)),
-            }
-        return options
+        if not self.url.startswith("rtsp"):
+            return OPTIONS
+        timeout = str(round(self._timeouts.open_s * 1e6))  # µs
+        return {**OPTIONS, "rtsp_transport": self.transport, "timeout": timeout}
 
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self.name, message))
