@@ -12,9 +12,6 @@ from streamsr.core.errors import InputError, OutputError
 from streamsr.core.redact import protect, redact
 
 __all__ = [
-    "DEMO",
-    "LIVE_SCHEMES",
-    "SUFFIXES",
     "InputKind",
     "check_folder",
     "check_writable",

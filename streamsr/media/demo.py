@@ -20,16 +20,29 @@ from numpy.typing import NDArray
 
 from streamsr.core.clock_sync import TICKS
 from streamsr.core.frame import ColourTags, Frame, Plane
-from streamsr.media.counter import DIGITS, burn_in
 from streamsr.media.pixels import planes_of
 from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
 
-__all__ = ["AUDIO_RATE", "DemoSource", "Scene"]
+__all__ = ["AUDIO_RATE", "CELL", "DIGITS", "LEFT", "PAD", "DemoSource", "Scene", "bitmap"]
 
-AUDIO_RATE = 48_000
-"""Samples a second."""
+AUDIO_RATE = 48_000  # samples a second
 CLIP = Path(__file__).with_name("demo.mp4")
 CLIP_RATE = 25
+DIGITS = 8  # how many characters fit on a line
+CELL = 7  # dots a character takes, either way, the gap to its right included
+_FONT = """
+    0 1e33333333331e 1 0c1c0c0c0c0c1e 2 1e3303060c183f 3 1e33030e03331e 4 060e1e363f0606
+    5 3f303e0303331e 6 1e30303e33331e 7 3f03060c0c1818 8 1e33331e33331e 9 1e33331f03031e
+    : 000c0c000c0c00 . 00000000000c0c
+"""
+"""Seven rows of six dots a character, each row two hexadecimal digits."""
+_DOTS = _FONT.split()
+_ROWS = dict(zip(_DOTS[::2], map(bytes.fromhex, _DOTS[1::2]), strict=True)) | {" ": bytes(7)}
+# The counter's box, in dots: a dot is a pixel up to 359 lines, two from there on, and so on.
+_LINES_A_DOT = 180
+LEFT, PAD = 4, 3  # from the frame's corner to the box, from its edge to the characters
+_BOX = np.full((2 * CELL + 2 + 2 * PAD, CELL * DIGITS + 10 + 2 * PAD), 16, np.uint8)
+_LAMP = (slice(PAD, -PAD), slice(-PAD - 8, -PAD))
 
 
 class Scene:
@@ -50,7 +63,7 @@ class Scene:
         half = (-(-self.width // 2), -(-self.height // 2))
         y = _resized(luma, (self.width, self.height), 235)
         u, v = (_resized(plane, half, 240) for plane in chroma)
-        burn_in((y, u, v), self._lines(number), max(1 - number % self.rate / self.rate * 6, 0.1))
+        _burn_in((y, u, v), self._lines(number), max(1 - number % self.rate / self.rate * 6, 0.1))
         return y, u, v
 
     def audio(self, number: int) -> NDArray[np.int16]:
@@ -158,3 +171,27 @@ def _tune() -> NDArray[np.int16]:
     click = 0.5 * np.cos(2 * np.pi * 2000 * click_s) * np.exp(-400 * click_s)
     audio.reshape(seconds, AUDIO_RATE)[:, : len(click)] += click
     return np.rint(audio * 32767).astype(np.int16)
+
+
+def bitmap(text: str) -> NDArray[np.bool_]:
+    """Returns the dots of a line of text, (7, 7 * len(text)); each seventh column is empty."""
+    rows = np.frombuffer(b"".join(_ROWS[c] for c in text), np.uint8).reshape(-1, CELL).T
+    bits = rows[..., None] << 1 >> np.arange(CELL - 1, -1, -1, dtype=np.uint8) & 1
+    return bits.reshape(CELL, -1).astype(bool)
+
+
+def _burn_in(planes: tuple[Plane, Plane, Plane], lines: tuple[str, str], glow: float) -> None:
+    """Writes two lines of up to DIGITS characters on black, and a lamp ``glow`` (0..1) bright.
+
+    ``planes`` are those of 4:2:0; what has no room is cut off.
+    """
+    dot = max(planes[0].shape[0] // _LINES_A_DOT, 1)
+    box = _BOX.copy()
+    for row, line in zip((PAD, PAD + CELL + 2), lines, strict=True):
+        box[row : row + CELL, PAD : PAD + CELL * DIGITS][bitmap(line.ljust(DIGITS))] = 235
+    box[_LAMP] = round(16 + 219 * glow)
+    box = box.repeat(dot, 0).repeat(dot, 1)
+    for plane, size in zip(planes, (1, 2, 2), strict=True):
+        rows, columns = (slice(LEFT * dot // size, (LEFT * dot + n) // size) for n in box.shape)
+        target = plane[rows, columns]
+        target[...] = box[: target.shape[0], : target.shape[1]] if size == 1 else 128
