@@ -45,7 +45,6 @@ class Scored:
     frames: int | None  # in the whole of it, as far as known
 
 
-Report = Callable[[Scored], None]
 Pair = tuple[Frame, Truth]
 """What a model sees, and what it is compared with."""
 
@@ -58,7 +57,7 @@ def evaluate(
     against: Sequence[Entry] = (),
     degrade: Degradation = Degradation.BICUBIC,
     max_frames: int | None = None,
-    report: Report = lambda scored: None,
+    report: Callable[[Scored], None] = lambda scored: None,
 ) -> Evaluation:
     """Scores the model of ``entry`` on ``target``: a clip, a folder of clips, a folder of PNG
     frames or a folder of such folders; of each clip at most the first ``max_frames``.
@@ -104,7 +103,7 @@ class _Comparison:
     bicubic: SlidingWindow
     device: torch.device
     max_frames: int | None  # of each clip
-    report: Report
+    report: Callable[[Scored], None]
 
     @property
     def scale(self) -> int:

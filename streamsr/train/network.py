@@ -19,17 +19,15 @@ __all__ = ["start_from", "unrolled"]
 
 WEIGHT, BIAS = "body.0.weight", "body.0.bias"  # of the first layer
 
-Part = tuple[Tensor, slice]
-"""Outputs of frames in a row, (b, frames, c, h, w) float32, and of which windows they are."""
-
 
 def unrolled(
     network: nn.Module, facts: Facts, frames: Tensor, truncate: int, *, bfloat16: bool = False
-) -> Iterator[Part]:
+) -> Iterator[tuple[Tensor, slice]]:
     """Runs ``network`` on every window of (b, n, c, h, w) frames, ``truncate`` windows a part.
 
-    Yields n - window + 1 outputs in all; the gradient of one part must be taken before the next
-    is asked for. With ``bfloat16`` the network runs under autocast.
+    Yields outputs in a row, (b, frames, c, h, w) float32, and of which windows they are: n - window
+    + 1 in all. The gradient of one part must be taken before the next is asked for. With
+    ``bfloat16`` the network runs under autocast.
 
     Back-propagation through time is truncated (Williams and Peng, An Efficient Gradient-Based
     Algorithm for On-Line Training of Recurrent Network Trajectories, 1990): after each part the

@@ -28,7 +28,7 @@ class Progress:
 
 
 class RunLog:
-    """``log.jsonl`` of a run's folder, with ``curves.png`` beside it."""
+    """``log.jsonl`` of a run's folder, NaN as null, with ``curves.png`` beside it."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._path = folder / "log.jsonl"
@@ -45,10 +45,7 @@ class RunLog:
         return [Progress(**json.loads(line)) for line in self._lines()]
 
     def append(self, progress: Progress) -> None:
-        """Writes a validation down, a loss that there is not as null.
-
-        Raises OutputError where its chart cannot be written.
-        """
+        """Writes a validation down. Raises OutputError where its chart cannot be written."""
         with self._path.open("ab") as file:
             file.write(to_json(progress, inf_nan_mode="null") + b"\n")
         if not self._charts:

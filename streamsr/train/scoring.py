@@ -69,10 +69,8 @@ def cost_of(network: nn.Module, facts: Facts) -> Cost:
     window = torch.zeros(1, facts.window, facts.colour.channels, side, side, device=like.device)
     # with gradients off, yet not in inference mode, where a fused operator is not counted
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        if isinstance(network, RecurrentNetwork):
-            network(window, network.fresh(1, side, side))
-        else:
-            network(window)
+        memory = [network.fresh(1, side, side)] if isinstance(network, RecurrentNetwork) else []
+        network(window, *memory)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Cost(parameters, counter.get_total_flops() / 2 / side**2)
 

@@ -104,12 +104,10 @@ def _places(
     random = np.random.default_rng(motion.seed)
     last = np.array(extent) - view
     first = np.rint(np.array(motion.start) * last / 2) * 2  # whole chroma samples: nothing is lost
-    places = []
-    for number in range(STILL_FRAMES):
-        shake = random.normal(0, 1, 2) * motion.shake_px
-        place = np.clip(first + np.array(motion.pan_px) * number + shake, 0, last)
-        places.append((float(place[0]), float(place[1]), (1 + motion.closing) ** number))
-    return places
+    shakes = random.normal(0, 1, (STILL_FRAMES, 2)) * motion.shake_px
+    moved = np.array(motion.pan_px) * np.arange(STILL_FRAMES)[:, None]
+    corners = np.clip(first + moved + shakes, 0, last).tolist()
+    return [(*corner, (1 + motion.closing) ** n) for n, corner in enumerate(corners)]
 
 
 def _view(plane: Tensor, size: tuple[int, int], place: tuple[float, float], nearer: float) -> Plane:

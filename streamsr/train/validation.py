@@ -22,10 +22,6 @@ SHEET_SIDE = 160  # pixels of a crop
 SHEET_ROWS = 6
 
 
-Compared = tuple[Tensor, Tensor, Tensor]
-"""Bicubic, the network's output and the truth, (c, h, w) each, in whole levels."""
-
-
 @dataclass(frozen=True, slots=True)
 class Gains:
     """Means over clips and their codings."""
@@ -79,7 +75,10 @@ class Validator:
         ours, plain = (sum(column) / len(scores) for column in zip(*scores, strict=True))
         return ours, plain
 
-    def _compared(self, network: nn.Module, clip: Clip, seen: Pixels | None) -> Iterator[Compared]:
+    def _compared(
+        self, network: nn.Module, clip: Clip, seen: Pixels | None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Bicubic, the network's output and the truth, (c, h, w) each, in whole levels."""
         facts = self.facts
         low, truth = self._frames_of(clip, seen)
         first = facts.window - 1 - facts.lookahead

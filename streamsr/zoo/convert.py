@@ -73,11 +73,7 @@ LIMITS = {
 """Larger than any published network; a hostile file that states more is refused."""
 
 
-def import_checkpoint(
-    path: Path,
-    destination: Path,
-    name: str | None = None,
-) -> Path:
+def import_checkpoint(path: Path, destination: Path, name: str | None = None) -> Path:
     """Makes the model folder ``destination / name`` of an EDVR checkpoint; returns its path.
 
     ``path`` is a ``.pth``, ``.pt`` or ``.safetensors`` file; ``name`` is its stem unless stated.

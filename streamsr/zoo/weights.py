@@ -1,7 +1,6 @@
 """Reading and writing weights: safetensors, checked against a SHA-256 and against the network."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import torch
@@ -34,7 +33,7 @@ def read_weights(path: Path, sha256: str, network: nn.Module) -> None:
     try:
         tensors = parse_safetensors(data)
         network.load_state_dict(tensors, strict=True)
-    except (SafetensorError, json.JSONDecodeError, ValueError) as error:
+    except (SafetensorError, ValueError) as error:
         raise ModelError(f"weights {path}: damaged: {error}") from None
     except RuntimeError as error:
         raise ModelError(f"weights {path}: do not fit their network: {error}") from None
