@@ -13,21 +13,17 @@ from rich.progress import Progress, TaskID
 
 from streamsr.cli.terminal import INTERRUPTED, progress_bar, report, say
 from streamsr.core.deadline import STOP_S, Deadline
-from streamsr.core.events import Code, Event, EventLog
-from streamsr.core.redact import redact
+from streamsr.core.events import EventLog
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamStatus
-from streamsr.core.waiting import wait_set
 from streamsr.pipeline.check import check_settings
 
 if TYPE_CHECKING:
-    from streamsr.node.node import Node
     from streamsr.pipeline.pipeline import Pipeline
 
 __all__ = ["run_here", "run_node", "run_until_interrupted"]
 
 HARD_STOP_S = 2 * STOP_S  # after SIGINT or SIGTERM the process ends, whatever hangs
-WATCH_S = 2.0  # between looks at the settings file
 
 T = TypeVar("T")
 
@@ -74,6 +70,7 @@ def run_node(
     if reload is not None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop handles it
     from streamsr.node.node import Node
+    from streamsr.node.reload import reload_on_change
 
     node = Node(settings, EventLog(monotonic))
 
@@ -81,7 +78,8 @@ def run_node(
         say(f"Watch it, before and after, at {url}  (Ctrl-C ends it)")
 
     async def work() -> list[StreamStatus]:
-        watching = reload and asyncio.create_task(_watch(node, reload, path), name="settings")
+        reloading = reload_on_change(node, reload, path) if reload else None
+        watching = reloading and asyncio.create_task(reloading, name="settings")
         if seconds is not None:
             loop = asyncio.get_running_loop()
             loop.call_later(seconds, lambda: node.stop(Deadline.after()))
@@ -128,32 +126,6 @@ def run_until_interrupted(
         return result, INTERRUPTED if signal.SIGINT in received else 0
 
     return asyncio.run(main())
-
-
-async def _watch(node: "Node", reload: Callable[[], NodeSettings], path: Path | None) -> None:
-    """Reloads on SIGHUP and when the file has changed; a wrong change is refused whole."""
-    asked = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
-    seen = _modified_ns(path)
-    while True:
-        told = await wait_set(asked, WATCH_S)
-        now = _modified_ns(path)
-        if told or now != seen:
-            asked.clear()
-            seen = now
-            try:
-                await node.reload(reload())
-            except Exception as error:  # whatever is wrong with a file, the node goes on
-                message = f"nothing has changed: {redact(error) or type(error).__name__}"
-                node.emit(Event(Code.CONFIG_REFUSED, "", message))
-
-
-def _modified_ns(path: Path | None) -> int:
-    """When the file was last written; 0 where there is none."""
-    try:
-        return path.stat().st_mtime_ns if path is not None else 0
-    except OSError:
-        return 0
 
 
 async def _draw(pipeline: "Pipeline", bar: Progress, task: TaskID, limit: int | None) -> None:

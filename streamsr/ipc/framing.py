@@ -1,9 +1,11 @@
-"""Messages between processes as bytes: the length (4 bytes, big endian), then MessagePack.
+"""Messages between processes as bytes, in one form for all of them.
 
-It holds a message's class by its name, its fields by theirs, and a packet's data as it is.
+A message is its length (4 bytes, big endian), a byte for its class, and its fields as MessagePack,
+which holds a packet's data as it is.
 """
 
 from fractions import Fraction
+from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +21,13 @@ __all__ = ["MAX_BYTES", "encode", "read", "take"]
 
 MAX_BYTES = 64 * 1024 * 1024  # of one message
 _LENGTH = 4  # bytes
+_CLASSES: tuple[type[Message], ...] = Message.__args__
+_NUMBERS = {message: bytes([number]) for number, message in enumerate(_CLASSES)}
 
 
 def encode(message: Message) -> bytes:
     """Returns a message as bytes, its length first."""
-    body = _ENCODER.encode(message)
+    body = _NUMBERS[type(message)] + _ENCODER.encode(message)
     return len(body).to_bytes(_LENGTH, "big") + body
 
 
@@ -34,7 +38,7 @@ async def read(reader: "StreamReader") -> Message | None:
     """
     try:
         length = _length_of(await reader.readexactly(_LENGTH))
-        return _DECODER.decode(await reader.readexactly(length))
+        return _decode(await reader.readexactly(length))
     except (EOFError, ConnectionError):  # asyncio.IncompleteReadError is an EOFError
         return None
 
@@ -51,7 +55,7 @@ def take(buffer: bytearray) -> Message | None:
         return None
     body = bytes(buffer[_LENGTH:end])
     del buffer[:end]
-    return _DECODER.decode(body)
+    return _decode(body)
 
 
 def _length_of(head: bytes | bytearray) -> int:
@@ -59,6 +63,17 @@ def _length_of(head: bytes | bytearray) -> int:
     if not 0 < length <= MAX_BYTES:
         raise StreamsrError(f"message: got {length} bytes, allowed are 1 to {MAX_BYTES}")
     return length
+
+
+def _decode(body: bytes) -> Message:
+    if body[0] >= len(_CLASSES):
+        raise ValueError(f"message: got class {body[0]}, allowed are 0 to {len(_CLASSES) - 1}")
+    return _decoder(body[0]).decode(memoryview(body)[1:])
+
+
+@cache
+def _decoder(number: int) -> Decoder[Message]:
+    return Decoder(_CLASSES[number], dec_hook=_of_text)
 
 
 def _text_of(value: object) -> str:
@@ -72,4 +87,3 @@ def _of_text(kind: type, text: str) -> Any:  # an instance of ``kind``
 
 
 _ENCODER = Encoder(enc_hook=_text_of)
-_DECODER: Decoder[Message] = Decoder(Message, dec_hook=_of_text)

@@ -1,0 +1,71 @@
+"""A node follows its file and SIGHUP."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+
+from peers.waiting import until
+
+from streamsr.core.config import load
+from streamsr.core.deadline import Deadline
+from streamsr.core.events import Code, EventLog
+from streamsr.core.settings import NodeSettings
+from streamsr.node.node import Node
+from streamsr.node.reload import reload_on_change
+
+FILE = """
+[[streams]]
+name = "yard"
+enabled = {enabled}
+input = {{ url = "demo" }}
+model = {{ name = "bicubic", device = "cpu" }}
+"""
+
+
+def write(path: Path, enabled: str) -> None:
+    path.write_text(FILE.format(enabled=enabled), encoding="utf-8")
+    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))  # whatever the clock's resolution is
+
+
+@asynccontextmanager
+async def running(path: Path) -> AsyncIterator[tuple[Node, EventLog]]:
+    log = EventLog(monotonic)
+
+    def read() -> NodeSettings:
+        return load(path, NodeSettings)
+
+    node = Node(read(), log)
+    run = asyncio.create_task(node.run(lambda url: None))
+    reloading = asyncio.create_task(reload_on_change(node, read, path, look_s=0.02))
+    try:
+        await until(node.cameras, 20)
+        yield node, log
+    finally:
+        reloading.cancel()
+        node.stop(Deadline.after())
+        await run
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+
+
+async def test_a_changed_file_is_followed_and_a_wrong_one_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    write(path, "false")
+    async with running(path) as (node, log):
+        write(path, "nonsense")
+        await until(lambda: log.counts.get(Code.CONFIG_REFUSED), 10)
+        assert not node.cameras()["yard"].enabled
+        write(path, "true")
+        await until(lambda: log.counts.get(Code.CONFIG_RELOADED), 10)
+        assert node.cameras()["yard"].enabled
+
+
+async def test_a_hang_up_has_the_file_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "node.toml"
+    write(path, "false")
+    async with running(path) as (_, log):
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: log.counts.get(Code.CONFIG_RELOADED), 10)
