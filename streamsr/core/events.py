@@ -25,7 +25,7 @@ class Code(StrEnum):
     AUDIO_DROPPED = "AUDIO_DROPPED"  # audio waited too long for its frame
     OUT_UP = "OUT_UP"  # an output's server or disk takes the stream
     OUT_DOWN = "OUT_DOWN"  # it does not; it is tried again
-    REC_FULL = "REC_FULL"  # no room to record; goes on by itself when there is
+    REC_FULL = "REC_FULL"  # no space to record; goes on by itself when there is
     WORKER_DOWN = "WORKER_DOWN"  # a worker process ended; it is started again
     WORKER_UP = "WORKER_UP"  # a worker process took the place of one that ended
     SR_FAILED = "SR_FAILED"  # the network gave no usable frame; scaled plainly instead

@@ -103,7 +103,7 @@ class HlsSettings(Settings):
 
 
 class RecordSettings(Settings):
-    """The result in MP4 files, split by time, the oldest removed as age and room demand."""
+    """The result in MP4 files, split by time, the oldest removed as age and free space demand."""
 
     folder: FilePath  # of NAME-20261124T120000Z.mp4 and so on
     enabled: bool = True  # from the start; MQTT switches it

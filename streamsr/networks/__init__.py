@@ -1,1 +1,1 @@
-"""One architecture a file. Imports torch and the ground floor, nothing above."""
+"""One architecture a file. Imports torch and streamsr.core alone."""

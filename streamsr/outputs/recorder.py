@@ -1,4 +1,4 @@
-"""A recording: one MP4 file after another, old ones removed, and a pause while there is no room.
+"""A recording: one MP4 file after another, old ones removed, and a pause while there is no space.
 
 Every frame is in exactly one file, and audio in the file of the frame it belongs to. It never
 writes over a file, and never removes one that is not this stream's (``retention``).
@@ -27,8 +27,8 @@ from streamsr.outputs.retention import Clock, Recording, due, name_of, recording
 __all__ = ["Recorder"]
 
 PARTIAL = ".partial"  # the ending of a file's name until it plays
-CHECK_S = 5.0  # between checks of room and age
-CHECK_FULL_S = 1.0  # likewise while there is no room
+CHECK_S = 5.0  # between checks of space and age
+CHECK_FULL_S = 1.0  # likewise while there is no space
 MARGIN_BYTES = 8_000_000  # that must be free on top before recording goes on
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 LATE_AUDIO_S = 0.5  # that audio of the last file may come after the first frame of the next
@@ -39,7 +39,7 @@ class Recorder:
     """Writes one stream into files of the length that ``settings`` say.
 
     ``tell`` is told of a full disk and of its end. Raises av.FFmpegError or OSError where a file
-    cannot be written for another reason than want of room.
+    cannot be written for another reason than want of space.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Recorder:
         self._now = now
         self._monotonic_s = monotonic_s
         self._clock = Clock(now(), monotonic_s())
-        self._full = False  # nothing is recorded until there is room
+        self._full = False  # nothing is recorded until there is space
         self._file: _File | None = None  # the one that is being written
         self._previous: _File | None = None  # the one before, while audio for it may come
         self._newest = ""  # the name of the newest file, which is never removed
@@ -66,7 +66,7 @@ class Recorder:
 
     @property
     def state(self) -> OutputState:
-        """UP while a file is being written, DOWN while there is no room."""
+        """UP while a file is being written, DOWN while there is no space."""
         if self._full:
             return OutputState.DOWN
         return OutputState.STARTING if self._file is None else OutputState.UP
@@ -84,7 +84,7 @@ class Recorder:
             self._pause_or_raise(error)
 
     def check(self) -> None:
-        """Checks age and room, when it is time to. To be called every second or so."""
+        """Checks age and space, when it is time to. To be called every second or so."""
         if self._monotonic_s() < self._check_at_s:
             return
         self._check_at_s = self._monotonic_s() + (CHECK_FULL_S if self._full else CHECK_S)
@@ -193,7 +193,7 @@ class Recorder:
             free_bytes=free,
             wanted_bytes=wanted_bytes,
         ):
-            with suppress(OSError):  # it counts as room that is not there
+            with suppress(OSError):  # it counts as space that is not there
                 (self._folder / recording.name).unlink()
 
     def _recordings(self) -> list[Recording]:
@@ -211,13 +211,13 @@ class Recorder:
         return found
 
     def _pause_or_raise(self, error: av.FFmpegError | OSError) -> None:
-        """Pauses where there is no room; whatever else went wrong is for the owner."""
+        """Pauses where there is no space; whatever else went wrong is for the owner."""
         if error.errno not in NO_ROOM:
             raise error
         self._pause("the disk is full")
 
     def _pause(self, reason: str) -> None:
-        """Stops recording until there is room."""
+        """Stops recording until there is space."""
         if not self._full:
             self._full = True
             self._check_at_s = self._monotonic_s() + CHECK_FULL_S

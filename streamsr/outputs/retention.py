@@ -84,7 +84,7 @@ def to_remove(
     free_bytes: int,
     wanted_bytes: int,
 ) -> Sequence[Recording]:
-    """Returns a few that are older than ``keep_s``, and the oldest ones whose room is wanted."""
+    """Returns a few that are older than ``keep_s``, and the oldest ones whose space is wanted."""
     removed: list[Recording] = []
     for recording in sorted(recordings):
         old = keep_s is not None and (now - recording.started).total_seconds() > keep_s

@@ -24,21 +24,21 @@ from streamsr.media.pixels import planes_of
 from streamsr.node.node import Node
 
 Camera = Callable[..., RtspCamera]
-ROUND = 100  # pictures of the cameras' clip
+ROUND = 100  # frames of the cameras' clip
 
 
 class Watcher:
-    """Decodes what a node sends of one stream, and keeps the numbers of its pictures."""
+    """Decodes what a node sends of one stream, and keeps the numbers of its frames."""
 
     def __init__(self, node: Node, name: str) -> None:
-        self.numbers: list[int | None] = []  # None where a picture has none
+        self.numbers: list[int | None] = []  # None where a frame has none
         self.sizes: set[tuple[int, int]] = set()
         self._broadcaster = node.served[name].broadcaster
         self._grown = asyncio.Condition()
         self._task = asyncio.create_task(self._watch())
 
     async def more(self, count: int, within_s: float) -> float:
-        """Wait for so many new pictures of another number than now; give the seconds it took."""
+        """Wait for so many new frames of another number than now; give the seconds it took."""
         start, wanted = monotonic(), len(self.numbers) + count
         async with asyncio.timeout(within_s), self._grown:
             await self._grown.wait_for(lambda: len(self.numbers) >= wanted)
@@ -52,9 +52,9 @@ class Watcher:
                 packet = await subscription.receive()
             except EndOfStream:
                 return
-            for picture in decoder.decode(av.Packet(packet.data)):
-                self.sizes.add((picture.width, picture.height))
-                number = read_number(planes_of(picture)[0])
+            for frame in decoder.decode(av.Packet(packet.data)):
+                self.sizes.add((frame.width, frame.height))
+                number = read_number(planes_of(frame)[0])
                 if number is None or number not in self.numbers[-1:]:  # else it is held
                     self.numbers.append(number)
             async with self._grown:
