@@ -61,6 +61,8 @@ class LinkSink:
         self._send(packet)
 
     def audio(self, audio: AudioFrame) -> None:
+        if self._format is None:  # a subscriber has just come: its first frame is the next one
+            return
         for track in self.tracks & AUDIO_TRACKS:
             if track not in self._encoders:
                 self._encoders[track] = AudioEncoder(CODECS[track])

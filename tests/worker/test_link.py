@@ -76,16 +76,18 @@ async def test_the_format_comes_before_the_first_packet_and_when_it_changes() ->
     assert ends.arrived[3] is formats[1]
 
 
-async def test_audio_is_encoded_for_the_tracks_that_are_wanted() -> None:
+async def test_audio_that_is_wanted_is_encoded_once_the_format_is_known() -> None:
     silence = av.AudioFrame.from_ndarray(np.zeros((2, 4800), np.float32), "fltp", "stereo")
     silence.sample_rate = 48_000
     async with linked() as ends:
         sink = ends.sink(Track.AAC)
         sink.audio(AudioFrame(0.0, "", samples=silence))
-        await ends.read(1)
-    message = ends.arrived[0]
-    assert isinstance(message, StreamPacket)
-    assert message.packet.track is Track.AAC
+        sink.video(packet(0, keyframe=True), INFO, SIZE)
+        sink.audio(AudioFrame(0.1, "", samples=silence))
+        await ends.read(3)
+    assert isinstance(ends.arrived[0], StreamFormat)
+    tracks = [m.packet.track for m in ends.arrived if isinstance(m, StreamPacket)]
+    assert tracks == [Track.OUTPUT, Track.AAC]
 
 
 async def test_a_main_process_that_does_not_read_loses_packets_up_to_a_keyframe() -> None:
