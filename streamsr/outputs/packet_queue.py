@@ -106,13 +106,13 @@ class PacketQueue:
         if self._replay:
             self._again.extendleft(reversed(self._kept))
             self._kept.clear()
-            self._paced = False
         else:
             self._lost += self._handed_out - self._taken
             self._interrupted = True
             if self._live:
                 self.end()
         self._handed_out = self._taken = 0
+        self._paced = False
 
     def close(self) -> None:
         """Takes no more of the stream: what is queued is the last of it."""

@@ -145,6 +145,20 @@ async def test_a_replay_waits_for_the_first_packet_and_keeps_the_streams_pace() 
     assert loop.time() - began_s >= 0.19, "two packets, 100 ms apart"
 
 
+async def test_after_a_replay_that_broke_the_stream_is_as_live_as_ever() -> None:
+    stream = Stream()
+    queue = stream.queue(replay=True)
+    stream.send(2)
+    assert await received(queue, 2) == [0, 1]
+    queue.delivered()
+    queue.end_process()
+    queue.begin()
+    stream.sent = 60_000
+    stream.send(1)
+    async with asyncio.timeout(5):
+        assert await received(queue, 1) == [60_000]
+
+
 async def test_what_is_left_at_the_end_is_counted() -> None:
     stream = Stream()
     queue = stream.queue(replay=True)
