@@ -221,7 +221,7 @@ class Node:
         token, tls = read_token(settings), make_tls(settings)
         check_exposure(settings.host, token, tls)  # before WebRTC is imported, and PyAV with it
         from streamsr.serve.app import Server
-        from streamsr.serve.limits import ServerLimits
+        from streamsr.serve.rate_limit import ServerLimits
 
         return Server(
             self.served,

@@ -13,10 +13,10 @@ from streamsr.core.events import Code
 from streamsr.serve.auth import AccessControl, check_exposure
 from streamsr.serve.hls import Hls
 from streamsr.serve.http import BODY_BYTES, add_headers, hide_faults, protocol_log
-from streamsr.serve.limits import ServerLimits
 from streamsr.serve.metrics import Metrics
 from streamsr.serve.pages import Pages
 from streamsr.serve.peer import gather_loopback
+from streamsr.serve.rate_limit import ServerLimits
 from streamsr.serve.served import Served
 from streamsr.serve.snapshots import Snapshots
 from streamsr.serve.viewer_session import ViewerSessions
@@ -113,10 +113,10 @@ class Server:
         http = self._runner.server
         if http is not None:
             http.pre_shutdown()  # ends the connections that are idle
-            # aiohttp waits for a handler once, and as long again when it has cancelled it.
-            await asyncio.gather(
-                self._sessions.close(deadline), http.shutdown(deadline.left_s() / 2)
-            )
+            # aiohttp waits for a handler once, and as long again when it has cancelled it; for 0 s
+            # it would wait indefinitely.
+            half_s = max(0.01, deadline.left_s() / 2)
+            await asyncio.gather(self._sessions.close(deadline), http.shutdown(half_s))
         await self._runner.cleanup()
 
     async def _listen(self) -> asyncio.Server:

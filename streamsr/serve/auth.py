@@ -4,8 +4,6 @@ Never says a secret in an error.
 """
 
 import asyncio
-import base64
-import binascii
 import hmac
 import ipaddress
 import os
@@ -14,14 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import BasicAuth, web
 from aiohttp.typedefs import Handler
 
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word
 from streamsr.core.settings import ServeSettings
-from streamsr.serve.limits import ServerLimits
-from streamsr.serve.rate_limit import FailureLimit, RateLimit, client_of
+from streamsr.serve.rate_limit import FailureLimit, RateLimit, ServerLimits, client_of
 
 __all__ = [
     "AccessControl",
@@ -122,13 +119,11 @@ def presented_token(authorization: str) -> str | None:
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "bearer":
         return value.strip()
-    if scheme.lower() != "basic":
-        return None
     try:
-        pair = base64.b64decode(value.strip(), validate=True).decode()
-    except (binascii.Error, ValueError):
+        pair: BasicAuth = BasicAuth.decode(authorization, "utf-8")
+        return str(pair.password)
+    except ValueError:
         return None
-    return pair.partition(":")[2]
 
 
 class AccessControl:

@@ -11,8 +11,8 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.waiting import wait_set
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve.av_sync import AvSync
-from streamsr.serve.limits import ServerLimits
 from streamsr.serve.peer import Peer
+from streamsr.serve.rate_limit import ServerLimits
 from streamsr.serve.sdp import Fragment, Offer
 
 __all__ = [

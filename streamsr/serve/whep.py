@@ -6,7 +6,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from streamsr.serve.http import read_text
-from streamsr.serve.limits import ServerLimits
+from streamsr.serve.rate_limit import ServerLimits
 from streamsr.serve.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
 from streamsr.serve.served import Served
 from streamsr.serve.viewer_session import (

@@ -25,7 +25,7 @@ from streamsr.serve.auth import (
     presented_token,
     read_token,
 )
-from streamsr.serve.limits import ServerLimits
+from streamsr.serve.rate_limit import ServerLimits
 
 TOKEN = "p@ss/w%rd:#1-of-a-viewer"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

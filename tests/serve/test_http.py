@@ -16,7 +16,7 @@ from viewer import SDP, Viewer, make_offer
 from streamsr.core.errors import ConfigError
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.serve.app import Server
-from streamsr.serve.limits import ServerLimits
+from streamsr.serve.rate_limit import ServerLimits
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 

@@ -15,7 +15,7 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.errors import StreamsrError
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve.app import Server
-from streamsr.serve.limits import ServerLimits
+from streamsr.serve.rate_limit import ServerLimits
 from streamsr.serve.served import Served
 
 Take = Callable[[], Awaitable[bytes]]

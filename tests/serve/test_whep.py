@@ -15,7 +15,7 @@ from viewer import SDP, Viewer, make_offer
 
 from streamsr.core.deadline import STOP_S, Deadline
 from streamsr.serve.app import Server
-from streamsr.serve.limits import ServerLimits
+from streamsr.serve.rate_limit import ServerLimits
 from streamsr.serve.viewer_session import CLOSE_SHARE, WATCH_S
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
