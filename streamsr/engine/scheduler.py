@@ -121,11 +121,8 @@ class Scheduler(Generic[T]):
             if now_s - account.seen_s > GONE_S and not account.busy and stream not in waiting:
                 del self._accounts[stream]
 
-    def _oldest_s(self, group: Hashable) -> float:
-        return min(items[0][0] for items in self._groups[group].values())
-
     def _closes_s(self, group: Hashable) -> float:
         """When the group's batch closes: its oldest item has waited enough, or it is full."""
-        oldest_s = self._oldest_s(group)
+        oldest_s = min(items[0][0] for items in self._groups[group].values())
         full = sum(map(len, self._groups[group].values())) >= self.max_batch
         return oldest_s if full else oldest_s + self.max_wait_s

@@ -7,11 +7,12 @@ which holds a packet's data as it is.
 from fractions import Fraction
 from functools import cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from msgspec.msgpack import Decoder, Encoder
 
 from streamsr.core.errors import StreamsrError
+from streamsr.ipc import messages
 from streamsr.ipc.messages import Message
 
 if TYPE_CHECKING:  # an output's process, which starts again often, has no asyncio
@@ -21,7 +22,7 @@ __all__ = ["MAX_BYTES", "encode", "read", "take"]
 
 MAX_BYTES = 64 * 1024 * 1024  # of one message
 _LENGTH = 4  # bytes
-_CLASSES: tuple[type[Message], ...] = Message.__args__
+_CLASSES = [getattr(messages, name) for name in messages.__all__]
 _NUMBERS = {message: bytes([number]) for number, message in enumerate(_CLASSES)}
 
 
@@ -73,17 +74,13 @@ def _decode(body: bytes) -> Message:
 
 @cache
 def _decoder(number: int) -> Decoder[Message]:
-    return Decoder(_CLASSES[number], dec_hook=_of_text)
+    return Decoder(_CLASSES[number], dec_hook=lambda kind, text: kind(text))
 
 
 def _text_of(value: object) -> str:
     if isinstance(value, Fraction | PurePath):
         return str(value)
     raise TypeError(f"message: a {type(value).__name__} cannot be sent")
-
-
-def _of_text(kind: type, text: str) -> Any:  # an instance of ``kind``
-    return kind(text)
 
 
 _ENCODER = Encoder(enc_hook=_text_of)

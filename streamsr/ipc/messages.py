@@ -44,7 +44,12 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class StreamMessage:
+class Message:
+    """What one process sends to another: one of the classes below."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamMessage(Message):
     """What is said about one session of a stream, by its worker or to it."""
 
     key: str
@@ -93,7 +98,7 @@ class StopStream(StreamMessage):
 
 
 @dataclass(frozen=True, slots=True)
-class Quit:
+class Quit(Message):
     """Main to worker: stop every stream, then end, within so many seconds."""
 
     within_s: float
@@ -103,7 +108,7 @@ class Quit:
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
+class Heartbeat(Message):
     """Worker to main, twice a second: its event loop makes progress."""
 
 
@@ -171,7 +176,7 @@ class StreamFailed(StreamMessage):
 
 
 @dataclass(frozen=True, slots=True)
-class StartServer:
+class StartServer(Message):
     """Main to output, first of all: publish to an RTSP or RTMP server."""
 
     url: str
@@ -180,7 +185,7 @@ class StartServer:
 
 
 @dataclass(frozen=True, slots=True)
-class StartHls:
+class StartHls(Message):
     """Main to output, first of all: write HLS into a folder."""
 
     folder: Path
@@ -190,7 +195,7 @@ class StartHls:
 
 
 @dataclass(frozen=True, slots=True)
-class StartRecorder:
+class StartRecorder(Message):
     """Main to output, first of all: record into MP4 files."""
 
     stream: str
@@ -201,7 +206,7 @@ class StartRecorder:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputFormat:
+class OutputFormat(Message):
     """Main to output, before the first packet and when it changes: what the stream is."""
 
     rate: Fraction  # nominal frames a second
@@ -209,14 +214,14 @@ class OutputFormat:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputPacket:
+class OutputPacket(Message):
     """Main to output: a packet to write."""
 
     packet: Packet
 
 
 @dataclass(frozen=True, slots=True)
-class FinishOutput:
+class FinishOutput(Message):
     """Main to output: there are no more packets; finish and end."""
 
 
@@ -224,7 +229,7 @@ class FinishOutput:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputProgress:
+class OutputProgress(Message):
     """Output to main, four times a second: its heartbeat, and how many packets it took in all."""
 
     state: OutputState
@@ -232,7 +237,7 @@ class OutputProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputEvent:
+class OutputEvent(Message):
     """Output to main, when it happens."""
 
     code: Code
@@ -240,36 +245,7 @@ class OutputEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputFailed:
+class OutputFailed(Message):
     """Output to main, last of all: why it cannot go on."""
 
     reason: str
-
-
-Message = (
-    StartStream
-    | WantTracks
-    | RequestKeyframe
-    | UseModel
-    | TakeSnapshot
-    | StopStream
-    | Quit
-    | Heartbeat
-    | StreamFormat
-    | StreamPacket
-    | StreamReport
-    | StreamEvent
-    | ModelInUse
-    | Snapshot
-    | StreamEnded
-    | StreamFailed
-    | StartServer
-    | StartHls
-    | StartRecorder
-    | OutputFormat
-    | OutputPacket
-    | FinishOutput
-    | OutputProgress
-    | OutputEvent
-    | OutputFailed
-)

@@ -72,7 +72,8 @@ class HlsWriter:
     def _next_target(self) -> MuxTarget:
         """Returns where the next session goes."""
         again = self._first > 0
-        self._first = max(int(time.time()), self._highest() + 1, self._first_listed() + 1)
+        highest = max((number for _, number in self._files()), default=-1)
+        self._first = max(int(time.time()), highest + 1, self._first_listed() + 1)
         self._playable = False
         return MuxTarget(
             str(self._folder / PLAYLIST),
@@ -95,9 +96,6 @@ class HlsWriter:
     def _first_listed(self) -> int:
         match = SEQUENCE.search(self._playlist())
         return int(match.group(1)) if match else -1
-
-    def _highest(self) -> int:
-        return max((number for _, number in self._files()), default=-1)
 
     def _files(self) -> Iterator[tuple[Path, int]]:
         for path in list(self._folder.iterdir()):

@@ -124,7 +124,9 @@ class Output(SupervisedProcess):
             while True:
                 packet = await self._queue.receive()
                 self._start_timer()
-                needed = self._format()
+                stream = self._broadcaster.format
+                assert stream is not None, "a stream's format comes before its first packet"
+                needed = OutputFormat(stream.rate, self._audio and stream.audio)
                 if needed != sent:
                     self.send(needed)
                     sent = needed
@@ -166,12 +168,6 @@ class Output(SupervisedProcess):
 
     def meant_to_end(self) -> bool:
         return self._finishing or self.stopping.is_set()
-
-    def _format(self) -> OutputFormat:
-        """Returns what the process has to know of the stream."""
-        stream = self._broadcaster.format
-        assert stream is not None, "a stream's format comes before its first packet"
-        return OutputFormat(stream.rate, self._audio and stream.audio)
 
     def _note(self, state: OutputState) -> None:
         if state is OutputState.UP and self.state is not OutputState.UP:

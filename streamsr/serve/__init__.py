@@ -1,4 +1,1 @@
-"""The web server: WHEP, the page, HLS, snapshots, metrics, health. It decodes nothing.
-
-Nothing is imported here, so that ``served`` can be had without the web framework.
-"""
+"""The web server: the page, WHEP, HLS, snapshots, metrics and health. It decodes nothing."""

@@ -93,13 +93,16 @@ async def test_a_length_that_cannot_be_is_refused(length: int) -> None:
         take(bytearray(head))
 
 
-@pytest.mark.parametrize(
-    "body", [b"\xff", b"\x00", b"\x00\x80", b"\x00\x90", b"\x00\x81\xa3key", b"\x00\xc1"]
-)
-def test_bytes_that_are_no_message_are_refused(body: bytes) -> None:
-    wrong = "got class 255|Expected `object`|missing required field|truncated|malformed"
-    with pytest.raises(ValueError, match=wrong):
+@pytest.mark.parametrize("fields", [b"", b"\x80", b"\x90", b"\x81\xa3key", b"\xc1"])
+def test_bytes_that_are_no_message_are_refused(fields: bytes) -> None:
+    body = encode(WantTracks("cam:1", frozenset()))[4:5] + fields
+    with pytest.raises(ValueError, match=r"Expected `obj|missing required|truncated|malformed"):
         take(bytearray(len(body).to_bytes(4, "big") + body))
+
+
+def test_an_unknown_class_of_message_is_refused() -> None:
+    with pytest.raises(ValueError, match="got class 255, allowed are 0 to"):
+        take(bytearray(b"\x00\x00\x00\x01\xff"))
 
 
 def test_what_no_message_holds_cannot_be_sent() -> None:
