@@ -13,6 +13,7 @@ from broadcast import Broadcast
 from peers.waiting import until
 from viewer import SDP, Viewer, make_offer
 
+from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.serve.app import Server
@@ -271,3 +272,13 @@ async def test_a_port_that_is_taken(server: Server) -> None:
     with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{server.port}"):
         async with Server({}, port=server.port):
             pass
+
+
+async def test_a_stop_that_is_late_waits_for_no_request(server: Server) -> None:
+    _, writer = await asyncio.open_connection(server.host, server.port)
+    writer.write(b"POST /whep/camera HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n")
+    writer.write(f"Content-Type: {SDP['Content-Type']}\r\n\r\n".encode())
+    await asyncio.sleep(0.1)  # it waits for the body, 10 s by default
+    async with asyncio.timeout(2):
+        await server.close(Deadline.after(0.0))
+    writer.close()
