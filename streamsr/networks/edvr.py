@@ -117,7 +117,7 @@ class PCDAlignment(nn.Module):
     def _refine(
         self, level: str, frame: Tensor, reference: Tensor, offset: Tensor, feature: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Take what offsets are made of, and the aligned feature, from the level below to this."""
+        """Takes what offsets are made of, and the aligned feature, from the level below to this."""
         # An offset of one pixel below is one of two here.
         below = 2 * _enlarge(offset)
         offset = _lrelu(_conv_pair(self.offset_conv1[level], frame, reference))
