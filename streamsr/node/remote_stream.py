@@ -43,8 +43,7 @@ SNAPSHOT_S = 3.0  # for a worker to send a frame
 class WorkerLink(Protocol):
     """The worker a stream runs in, whichever process that is at the moment."""
 
-    async def ready(self) -> None:
-        """Waits until there is a worker."""
+    ready: asyncio.Event  # there is a worker
 
     def send(self, message: Message) -> None:
         """Queues a message; without a worker nothing is sent."""
@@ -121,9 +120,9 @@ class RemoteStream:
                 if not self.enabled:
                     await self._changed.wait()
                     continue
-                ready, changed = self._worker.ready(), self._changed.wait()
-                await first_of(ready, changed, name=f"worker for {self.name}")
-                if not self._changed.is_set() and await self._session():
+                ready, changed = self._worker.ready, self._changed
+                await first_of(ready.wait(), changed.wait(), name=f"worker for {self.name}")
+                if ready.is_set() and not changed.is_set() and await self._session():
                     return
         finally:
             self.broadcaster.close()

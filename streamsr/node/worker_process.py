@@ -36,16 +36,12 @@ class WorkerProcess(SupervisedProcess):
         self.device = device
         self.streams: dict[str, RemoteStream] = {}  # whoever runs a stream puts it here
         self._emit = emit
-        self._ready = asyncio.Event()  # there is a process that can be sent messages
+        self.ready = asyncio.Event()  # there is a process that can be sent messages
         self._announced = True  # that a process took the place of one that ended
-
-    async def ready(self) -> None:
-        """Waits until there is a worker."""
-        await self._ready.wait()
 
     async def feed(self) -> None:
         self._announced = self.restarts == 0
-        self._ready.set()
+        self.ready.set()
 
     def handle(self, message: Message) -> None:
         if not self._announced:
@@ -69,7 +65,7 @@ class WorkerProcess(SupervisedProcess):
         self._tell(Code.WORKER_DOWN, f"{reason}; a new one in {delay_s:.1f} s")
 
     def ended(self) -> None:
-        self._ready.clear()
+        self.ready.clear()
         for stream in self.streams.values():
             stream.lost()
 

@@ -50,14 +50,11 @@ class Worker:
     """The other side: keeps what it was sent, and sends what the test wants."""
 
     def __init__(self) -> None:
-        self.there = asyncio.Event()
-        self.there.set()
+        self.ready = asyncio.Event()
+        self.ready.set()
         self.received: list[Message] = []
         self.stops = True  # a session ends when it is told to
         self.stream: RemoteStream | None = None
-
-    async def ready(self) -> None:
-        await self.there.wait()
 
     def send(self, message: Message) -> None:
         self.received.append(message)
@@ -86,7 +83,7 @@ async def running(
 ) -> AsyncIterator[tuple[RemoteStream, Worker, list[Event]]]:
     worker, events = Worker(), list[Event]()
     if not there:
-        worker.there.clear()
+        worker.ready.clear()
     stream = worker.stream = RemoteStream(
         settings, worker, events.append, backoff=Backoff(0.01, 0.01), failed_s=0.01
     )
@@ -147,11 +144,26 @@ async def test_what_changes_while_there_is_no_worker_starts_one_session_later() 
         await stream.restart(other)
         await stream.enable(False)
         await stream.enable(True)
-        worker.there.set()
+        worker.ready.set()
         await until(worker.starts)
         worker.report(1)
         await stream.stop(Deadline.after(0.05))
         assert worker.starts() == ["cam:1"]
+
+
+async def test_a_worker_that_is_gone_again_at_once_is_not_sent_a_session() -> None:
+    for steps in range(12):  # of the loop, in which it dies
+        async with running(there=False) as (stream, worker, _):
+            await asyncio.sleep(0)
+            worker.ready.set()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            worker.ready.clear()
+            stream.lost()
+            sent = len(worker.starts())
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(worker.starts()) == sent, steps
 
 
 async def test_stopping_without_a_worker_does_not_wait_for_one() -> None:
