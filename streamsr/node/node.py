@@ -96,7 +96,7 @@ class Node:
         known = self._camera(camera)
         if on and camera not in self._tasks:  # it has ended: it begins again
             await self._remove(camera)
-            known = self._camera_of(known.settings)
+            known = self._camera_of(known.settings, known)
             self._begin(known)
         await known.stream.enable(on)
 
@@ -133,16 +133,16 @@ class Node:
             await asyncio.to_thread(_check_stream, stream, known.get(stream.name))
         models = await asyncio.to_thread(_models_of, settings)
         kept = {s.name for s in settings.streams} - {s.name for s in changed}
-        cameras = [self._camera_of(stream) for stream in changed]
+        before = dict(self._cameras)
         self._reloading = True
         try:
             self.settings, self._models = settings, models
             await asyncio.gather(*(self._remove(name) for name in known.keys() - kept))
             if self._deadline is None:
-                for camera in cameras:
-                    self._begin(camera)
+                for stream in changed:
+                    self._begin(self._camera_of(stream, before.get(stream.name)))
             idle = [device for device, worker in self._workers.items() if not worker.streams]
-            await asyncio.gather(*(self._end_worker(device, Deadline.after()) for device in idle))
+            await self._end_workers(idle, Deadline.after())
         finally:
             self._reloading = False
             self._changed.set()
@@ -152,8 +152,7 @@ class Node:
     def _failed(self, name: str) -> bool:
         return name in self._cameras and self._cameras[name].stream.failure is not None
 
-    def _camera_of(self, settings: StreamSettings) -> Camera:
-        before = self._cameras.get(settings.name)
+    def _camera_of(self, settings: StreamSettings, before: Camera | None = None) -> Camera:
         sessions = before.stream.sessions if before is not None else 0
         worker = self._worker(pick_device(settings.model.device))
         return Camera(settings, worker, self.emit, sessions=sessions)
@@ -191,10 +190,10 @@ class Node:
             self._working[device] = asyncio.create_task(worker.run(), name=name)
         return self._workers[device]
 
-    async def _end_worker(self, device: str, deadline: Deadline) -> None:
-        worker, working = self._workers.pop(device), self._working.pop(device)
-        await worker.stop(deadline)
-        await working
+    async def _end_workers(self, devices: Sequence[str], deadline: Deadline) -> None:
+        workers = [self._workers.pop(device) for device in devices]
+        working = [self._working.pop(device) for device in devices]
+        await asyncio.gather(*(worker.stop(deadline) for worker in workers), *working)
 
     async def _shut_down(self, deadline: Deadline, steering: asyncio.Task[None] | None) -> None:
         """Ends cameras first, as their workers must deliver what they hold; then all else."""
@@ -205,7 +204,7 @@ class Node:
                 await asyncio.gather(*(camera.stop(cameras) for camera in self._cameras.values()))
                 await asyncio.gather(*tasks)
         workers = deadline.share(WORKERS_SHARE)
-        await asyncio.gather(*(self._end_worker(d, workers) for d in list(self._workers)))
+        await self._end_workers(list(self._workers), workers)
         if self._server is not None:
             await self._server.close(deadline)
         await asyncio.gather(*leaving)

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, EventLog
 from streamsr.core.packet import Track
-from streamsr.core.settings import NodeSettings
+from streamsr.core.settings import HlsSettings, NodeSettings
 from streamsr.core.status import StreamState
 from streamsr.ipc.broadcaster import EndOfStream
 from streamsr.media.pixels import planes_of
@@ -62,14 +63,17 @@ class Watcher:
 
 
 @asynccontextmanager
-async def running(*streams: dict[str, Any], **more: object) -> AsyncIterator[tuple[Node, EventLog]]:
+async def running(
+    *streams: dict[str, Any], live: int | None = None, **more: object
+) -> AsyncIterator[tuple[Node, EventLog]]:
+    """A node whose streams are live, or the first ``live`` of them."""
     defaults = {"model": {"name": "bicubic", "device": "cpu"}}
     settings = {"streams": [defaults | stream for stream in streams], **more}
     log = EventLog(monotonic)
     node = Node(NodeSettings.model_validate(settings), log)
     running = asyncio.create_task(node.run(lambda url: None))
     try:
-        await until(lambda: len(node.served) == len(streams) and _all_live(node), 30)
+        await until(lambda: len(node.served) == len(streams) and _all_live(node, live), 30)
         yield node, log
     finally:
         node.stop(Deadline.after())
@@ -78,8 +82,9 @@ async def running(*streams: dict[str, Any], **more: object) -> AsyncIterator[tup
         assert monotonic() - start < 5
 
 
-def _all_live(node: Node) -> bool:
-    return all(served.status().state is StreamState.LIVE for served in node.served.values())
+def _all_live(node: Node, count: int | None) -> bool:
+    served = list(node.served.values())[:count]
+    return all(stream.status().state is StreamState.LIVE for stream in served)
 
 
 def assert_unbroken(numbers: list[int | None]) -> None:
@@ -201,3 +206,27 @@ async def test_a_changed_file_changes_only_what_it_must() -> None:
         await until(lambda: node.cameras()["new"].status.state is StreamState.LIVE)
         await kept.more(5, 10)
         assert log.counts[Code.CONFIG_RELOADED] == 1
+
+
+async def test_a_stream_that_has_ended_begins_again_beside_what_it_wrote(tmp_path: Path) -> None:
+    ends = {"output": {"path": str(tmp_path / "clip.mp4")}, "limits": {"frames": 3}}
+    streams = {"name": "ends", "input": {"url": "demo"}}, {"name": "kept", "input": {"url": "demo"}}
+    async with running(streams[1], {**streams[0], **ends, "enabled": False}, live=1) as (node, _):
+        for written in (["clip.mp4"], ["clip.2.mp4", "clip.mp4"]):
+            await node.enable("ends", True)
+            await until(lambda: node.served["ends"].broadcaster.closed, 20)
+            assert sorted(os.listdir(tmp_path)) == written
+
+
+async def test_a_stop_while_settings_change_leaves_no_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    async with running({"name": "cam", "input": {"url": "demo"}, "hls": {}}) as (node, _):
+        assert len(os.listdir(tmp_path)) == 1
+        changed = node.settings.streams[0].model_copy(update={"hls": HlsSettings(segment_s=1.0)})
+        settings = node.settings.model_copy(update={"streams": (changed,)})
+        reloading = asyncio.create_task(node.reload(settings))
+        await until(lambda: not node.served, 10)
+    await reloading
+    assert not os.listdir(tmp_path)
