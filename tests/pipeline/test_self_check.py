@@ -405,7 +405,7 @@ def test_the_end_of_a_stream_does_not_wait_for_the_rest_of_a_check(
 
     def begun() -> bool:
         if network.begun.is_set():
-            threading.Timer(0.2, network.released.set).start()
+            threading.Timer(1.0, network.released.set).start()  # the stream ends first
         return network.begun.is_set()
 
     with cpu_pool(2) as pool:
