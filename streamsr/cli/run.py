@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_here", "run_node", "run_until_interrupted"]
 
+STREAM_SHARE = 0.4  # of a stop's deadline: the rest is for windows that run, and for the file
 HARD_STOP_S = 2 * STOP_S  # after SIGINT or SIGTERM the process ends, whatever hangs
 
 T = TypeVar("T")
@@ -50,7 +51,7 @@ def run_here(settings: PipelineSettings, as_json: bool) -> NoReturn:
             finally:
                 drawing.cancel()
 
-        summary, code = run_until_interrupted(work, pipeline.stop)
+        summary, code = run_until_interrupted(work, lambda d: pipeline.stop(d.share(STREAM_SHARE)))
     report([summary], as_json)
     raise typer.Exit(code)
 

@@ -3,9 +3,17 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from time import monotonic
+from unittest.mock import Mock
 
 import pytest
+import typer
+
+from streamsr.cli.run import run_here
+from streamsr.core.deadline import Deadline
+from streamsr.core.settings import PipelineSettings
 
 PROGRAM = """
 import asyncio
@@ -63,3 +71,22 @@ def test_what_does_not_stop_is_ended() -> None:
     assert monotonic() - asked_s >= 0.3
     assert process.returncode == 130
     assert stderr == "streamsr: it has not stopped within 0.3 s: ended\n"
+
+
+def test_what_runs_here_delivers_within_its_share_of_the_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = Mock()
+
+    def interrupted(work: object, stop: Callable[[Deadline], None]) -> tuple[object, int]:
+        stop(Deadline(0.0, 5.0))
+        return Mock(to_json=dict), 0
+
+    monkeypatch.setattr("streamsr.pipeline.build.open_pipeline", lambda *_: nullcontext(pipeline))
+    monkeypatch.setattr("streamsr.cli.run.run_until_interrupted", interrupted)
+    settings = PipelineSettings.model_validate(
+        {"name": "x", "input": {"url": "demo"}, "model": {"name": "bicubic"}}
+    )
+    with pytest.raises(typer.Exit):
+        run_here(settings, as_json=True)
+    pipeline.stop.assert_called_once_with(Deadline(0.0, 2.0))
