@@ -12,7 +12,7 @@ import typer
 from rich.progress import Progress, TaskID
 
 from streamsr.cli.terminal import INTERRUPTED, progress_bar, report, say
-from streamsr.core.deadline import STOP_S, Deadline
+from streamsr.core.deadline import STOP_S, STREAM_SHARE, Deadline
 from streamsr.core.events import EventLog
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamStatus
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["run_here", "run_node", "run_until_interrupted"]
 
-STREAM_SHARE = 0.4  # of a stop's deadline: the rest is for windows that run, and for the file
 HARD_STOP_S = 2 * STOP_S  # after SIGINT or SIGTERM the process ends, whatever hangs
 
 T = TypeVar("T")

@@ -4,10 +4,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Self
 
-__all__ = ["STOP_S", "Deadline"]
+__all__ = ["STOP_S", "STREAM_SHARE", "Deadline"]
 
 STOP_S = 5.0
 """Seconds that a stop may take, with every peer frozen too; ARCHITECTURE.md has the shares."""
+
+STREAM_SHARE = 0.4
+"""Of a stop: until a stream has delivered what it read."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Protocol
 
 from streamsr.core.backoff import Backoff
-from streamsr.core.deadline import Deadline
+from streamsr.core.deadline import STREAM_SHARE, Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.packet import Packet
@@ -132,13 +132,13 @@ class RemoteStream:
         self.enabled = on
         self._changed.set()
         if not on:
-            await self._end_session(Deadline.after())
+            await self._end_session(Deadline.after().share(STREAM_SHARE))
 
     async def restart(self, settings: StreamSettings) -> None:
         """Goes on with other settings, in another session."""
         self.settings = settings
         self._changed.set()
-        await self._end_session(Deadline.after())
+        await self._end_session(Deadline.after().share(STREAM_SHARE))
 
     async def stop(self, deadline: Deadline) -> None:
         """Delivers what was read and ends by the deadline; ``run`` returns."""
