@@ -17,7 +17,7 @@ from streamsr.serve.served import Served
 
 __all__ = ["Camera"]
 
-STREAM_SHARE = 0.5  # of a stop's deadline, for the stream; the rest is for its outputs
+STREAM_SHARE = 0.5  # of the deadline ``stop`` gets, for the stream; the rest is for its outputs
 
 
 class Camera:
