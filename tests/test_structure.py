@@ -23,7 +23,7 @@ PAGES += sorted((ROOT / "docs").glob("*.md"))
 MOST_LINES = 300  # of a module
 PRIVATE_WORDS = (  # say what STYLE calls the thing: frame, audio, session, fallback, ...
     r"pictures?|sounds?|for ever|anew|lives|ladder|step(ped)? (down|up)|hub|sight|board|mended|"
-    r"pulse|patience|intake|backlog|whoever takes|under way|in the books|let a|floors|house"
+    r"pulse|patience|intake|backlog|supply|admitted|life|whoever takes|under way|in the books|let a|floors|house"
 )
 EXCEPTIONS = re.compile(  # former names of settings, and what people and HTTP clients are told
     r"FORMER_NAMES|sharper picture|no such picture|there is no picture now"

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Self
 
-__all__ = ["STOP_S", "STREAM_SHARE", "Deadline"]
+__all__ = ["OUTPUTS_SHARE", "STOP_S", "STREAM_SHARE", "WORKERS_SHARE", "Deadline"]
 
 STOP_S = 5.0
 """Seconds that a stop may take, with every peer frozen too; ARCHITECTURE.md has the shares."""
 
-STREAM_SHARE = 0.4
-"""Of a stop: until a stream has delivered what it read."""
+STREAM_SHARE, OUTPUTS_SHARE, WORKERS_SHARE = 0.4, 0.8, 0.9
+"""Of a stop: until streams have delivered what they read, outputs have finished, workers ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Code(StrEnum):
     SR_FAILED = "SR_FAILED"  # the network gave no usable frame; scaled plainly instead
     SR_LOSES = "SR_LOSES"  # by the self-checks the network has been worse than bicubic for long
     SR_WINS = "SR_WINS"  # it has been better again for as long
-    OVERLOAD = "OVERLOAD"  # frames are dropped, since the device is too slow
+    OVERLOAD = "OVERLOAD"  # frames or packets are dropped, since what takes them is too slow
     MODEL_FALLBACK = "MODEL_FALLBACK"  # the device is too slow: the stream runs a cheaper model
     MODEL_RESTORED = "MODEL_RESTORED"  # it is fast enough again: the stream runs a better model
     MODEL_FAILED = "MODEL_FAILED"  # a model cannot be loaded; the one before it goes on

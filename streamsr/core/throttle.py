@@ -10,13 +10,13 @@ class Throttle:
 
     def __init__(self, interval_s: float = 1.0) -> None:
         self._interval_s = interval_s
-        self._admitted_s: dict[Hashable, float] = {}
+        self._told_s: dict[Hashable, float] = {}
         self._held_back: dict[Hashable, int] = {}
 
     def admit(self, key: Hashable, now_s: float) -> int | None:
         """How many of this key were held back since the last one; None to hold this one back."""
-        if now_s - self._admitted_s.get(key, float("-inf")) < self._interval_s:
+        if now_s - self._told_s.get(key, float("-inf")) < self._interval_s:
             self._held_back[key] = self._held_back.get(key, 0) + 1
             return None
-        self._admitted_s[key] = now_s
+        self._told_s[key] = now_s
         return self._held_back.pop(key, 0)

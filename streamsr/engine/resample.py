@@ -3,7 +3,7 @@
 What models that are a filter do, what a frame becomes where a network has no output for it, and
 the chroma beside a network of luma. Each axis is filtered phase by phase with the weights of
 ``networks/resample.py``, so that the result is that filter's, rounded: a 4:2:0 frame of 320x180
-takes 0.8 ms to 1280x720 on one core. OpenCV's own ``resize`` takes 0.5 ms, but its cubic has
+takes 0.85 ms to 1280x720 on one core. OpenCV's own ``resize`` takes 0.5 ms, but its cubic has
 a = -0.75: what is shown would not be what is evaluated, nor what the CUDA kernels make.
 """
 

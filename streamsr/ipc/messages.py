@@ -1,12 +1,13 @@
 """Every message between processes: one frozen dataclass each. ``framing.py`` has their bytes.
 
 Streams are named by a ``key``, which is another one for each session of a stream in a worker.
-Nobody waits for an answer.
+No message has to be answered: who asks for a snapshot waits with a limit.
 """
 
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 from streamsr.core.events import Code, Event
 from streamsr.core.packet import Packet, Track
@@ -180,7 +181,7 @@ class StartServer(Message):
     """Main to output, first of all: publish to an RTSP or RTMP server."""
 
     url: str
-    transport: str  # of RTSP media: "tcp" or "udp"
+    transport: Literal["tcp", "udp"]  # of RTSP media
     parent_pid: int  # the process ends with this one, even while a server blocks it
 
 

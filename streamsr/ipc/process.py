@@ -74,8 +74,10 @@ class SupervisedProcess(ABC):
         self.stopping.set()
         self.finish(deadline)
         if self._running is not None and not self._running.done():
-            await asyncio.wait({self._running}, timeout=deadline.left_s())
-            self.kill()
+            try:
+                await asyncio.wait({self._running}, timeout=deadline.left_s())
+            finally:
+                self.kill()
             await asyncio.wait({self._running})
 
     def send(self, message: Message) -> None:
@@ -89,7 +91,7 @@ class SupervisedProcess(ABC):
             self._child.kill()
 
     @abstractmethod
-    async def feed(self) -> None:
+    async def send_input(self) -> None:
         """Sends a new process what it needs, for as long as that takes; it may be cancelled."""
 
     @abstractmethod
@@ -124,7 +126,7 @@ class SupervisedProcess(ABC):
             return f"no process can be started: {error.strerror}"
         try:
             if not self.stopping.is_set():
-                await first_of(self._listen(child), self._feed(), name=self._command[0])
+                await first_of(self._listen(child), self._send_input(), name=self._command[0])
             return None
         except RestartError as error:
             return str(error)
@@ -142,8 +144,8 @@ class SupervisedProcess(ABC):
             self._logged = trace
             log.error("%s: %s", self._command[0], redact(trace))
 
-    async def _feed(self) -> None:
-        await self.feed()
+    async def _send_input(self) -> None:
+        await self.send_input()
         await asyncio.Event().wait()  # a process that has all it needs goes on
 
     async def _listen(self, child: "_Child") -> None:

@@ -86,7 +86,7 @@ class MqttClient:
         """Publishes "offline", disconnects and ends ``run``, which has to be running."""
         self._deadline = deadline
         self._stopping.set()
-        await self._stopped.wait()
+        await wait_set(self._stopped, deadline.left_s())
 
     async def _attempt(self) -> str | None:
         """Connects and stays connected. Returns why that ended, None when stopped."""

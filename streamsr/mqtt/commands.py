@@ -40,10 +40,6 @@ class Command:
     verb: Verb
     value: str = ""  # ON, OFF or a model's name; "" for a snapshot
 
-    @property
-    def key(self) -> tuple[str, Verb]:
-        return self.camera, self.verb
-
 
 def parse_command(
     topic: ParsedTopic, payload: bytes, cameras: Collection[str], models: Sequence[str]
@@ -72,7 +68,7 @@ class CommandQueue:
         return len(self._waiting)
 
     def put(self, command: Command) -> None:
-        self._waiting[command.key] = command
+        self._waiting[command.camera, command.verb] = command
 
     def take(self, now_s: float) -> Command | None:
         """Removes the first command that is due and returns it; None where none is."""

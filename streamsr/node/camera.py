@@ -1,9 +1,9 @@
-"""One stream of a node with everything that hangs on it: its outputs, its recorder, its HLS."""
+"""One stream of a node with what belongs to it: its outputs, its recorder, its HLS."""
 
 import asyncio
 from collections.abc import Sequence
 
-from streamsr.core.deadline import Deadline
+from streamsr.core.deadline import OUTPUTS_SHARE, STREAM_SHARE, Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Emit
 from streamsr.core.settings import StreamSettings
@@ -16,8 +16,6 @@ from streamsr.outputs.target import TargetSettings
 from streamsr.serve.served import Served
 
 __all__ = ["Camera"]
-
-STREAM_SHARE = 0.5  # of the deadline ``stop`` gets, for the stream; the rest is for its outputs
 
 
 class Camera:
@@ -55,7 +53,7 @@ class Camera:
     async def stop(self, deadline: Deadline) -> None:
         """Delivers what was read and ends the outputs by the deadline; ``run`` returns."""
         await self.stream.stop(deadline.share(STREAM_SHARE))
-        await self._stop_outputs(deadline)
+        await self._stop_outputs(deadline.share(OUTPUTS_SHARE))
 
     @property
     def failure(self) -> StreamsrError | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
-from streamsr.core.deadline import Deadline
+from streamsr.core.deadline import OUTPUTS_SHARE, WORKERS_SHARE, Deadline
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, UserError
 from streamsr.core.events import Code, Event, EventLog
@@ -25,8 +25,6 @@ if TYPE_CHECKING:  # a node without [serve] or [mqtt] does not load what those n
     from streamsr.serve.app import Server
 
 __all__ = ["Node"]
-
-CAMERAS_SHARE, WORKERS_SHARE = 0.8, 0.9  # of a stop's deadline; viewers and broker have the whole
 
 
 class Node:
@@ -197,19 +195,23 @@ class Node:
 
     async def _shut_down(self, deadline: Deadline, steering: asyncio.Task[None] | None) -> None:
         """Ends cameras first, as their workers must deliver what they hold; then all else."""
-        leaving = [asyncio.create_task(self._mqtt.stop(deadline))] if self._mqtt else []
-        tasks, cameras = list(self._tasks.values()), deadline.share(CAMERAS_SHARE)
+        leaving = [self._mqtt.stop(deadline)] if self._mqtt else []
+        left = asyncio.gather(*leaving)
+        tasks = list(self._tasks.values())
         with suppress(TimeoutError):
-            async with asyncio.timeout(cameras.left_s()):
-                await asyncio.gather(*(camera.stop(cameras) for camera in self._cameras.values()))
+            async with asyncio.timeout(deadline.share(OUTPUTS_SHARE).left_s()):
+                await asyncio.gather(*(camera.stop(deadline) for camera in self._cameras.values()))
                 await asyncio.gather(*tasks)
+        for task in tasks:
+            task.cancel()
         workers = deadline.share(WORKERS_SHARE)
         await self._end_workers(list(self._workers), workers)
         if self._server is not None:
             await self._server.close(deadline)
-        await asyncio.gather(*leaving)
+        await left
         if steering is not None:
-            await steering
+            steering.cancel()
+            await asyncio.wait({steering})
 
     def _web_server(self) -> "Server | None":
         settings = self.settings.serve

@@ -39,7 +39,7 @@ class WorkerProcess(SupervisedProcess):
         self.ready = asyncio.Event()  # there is a process that can be sent messages
         self._announced = True  # that a process took the place of one that ended
 
-    async def feed(self) -> None:
+    async def send_input(self) -> None:
         self._announced = self.restarts == 0
         self.ready.set()
 

@@ -113,7 +113,7 @@ class Output(SupervisedProcess):
         await super().stop(deadline)
         self._target.remove_folder()
 
-    async def feed(self) -> None:
+    async def send_input(self) -> None:
         """Sends packets, as many as the process takes, until there are no more."""
         self._finishing = False
         self.send(self._target.start)

@@ -96,7 +96,7 @@ class Capture:
             while True:
                 frame = self.frames.receive()
                 self._received += 1
-                in_time = not self._source.live or budget.admits(monotonic() - frame.arrived)
+                in_time = not self._source.live or budget.is_in_time(monotonic() - frame.arrived)
                 if in_time or not len(self.frames):
                     break
                 self._meter.count("late")

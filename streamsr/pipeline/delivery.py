@@ -37,7 +37,7 @@ class PacketSink(Protocol):
 
     @property
     def tracks(self) -> frozenset[Track]:
-        """The video tracks that it wants now. What no sink wants is not encoded."""
+        """The tracks that it wants now. Video that no sink wants is not encoded."""
 
     def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
         """Takes a packet of frames of ``size``, width and height; the first one is a keyframe.
@@ -139,7 +139,10 @@ class Delivery:
             self._release_audio(self.newest.time_s + self._interval_s)
 
     def close(self) -> None:
-        """Closes every sink, each whatever the others do."""
+        """Closes every sink, each whatever the others do; audio that is left counts as dropped."""
+        if self._packet_sinks:
+            left = len(self._audio) + (self._next_audio is not None)
+            self._meter.count("audio_dropped", left)
         sinks: list[Sink] = [*self._packet_sinks, *self._frame_sinks]
         for sink in sinks:
             self._guarded(sink, sink.close)

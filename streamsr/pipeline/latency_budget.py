@@ -14,8 +14,8 @@ MAX_ERROR_BUDGET = 12.0  # late frames in a row: a stall drops no frame, lasting
 class LatencyBudget:
     """Decides for each frame whether it can still leave within ``budget_s`` of its arrival.
 
-    It goes by how long the frames before it took from being admitted to their departure. A few
-    late ones are admitted too, from an error budget so small that the 99th percentile of the
+    It goes by how long the frames before it took from being begun to their departure. A few
+    late ones are let through too, from an error budget so small that the 99th percentile of the
     latency keeps to ``budget_s``.
     """
 
@@ -24,10 +24,10 @@ class LatencyBudget:
             raise ValueError(f"budget_s: got {budget_s}, allowed is above 0")
         self.budget_s = budget_s
         self._took_s: deque[float] = deque(maxlen=REMEMBERED)
-        self._error_budget = 0.0  # late frames that may be admitted
+        self._error_budget = 0.0  # late frames that may be let through
 
     def served(self, took_s: float) -> None:
-        """Notes how long a frame took from being admitted to its departure."""
+        """Notes how long a frame took from being begun to its departure."""
         self._took_s.append(took_s)
 
     @property
@@ -35,7 +35,7 @@ class LatencyBudget:
         """Whether upscaling and encoding alone take much of the budget: then no queue may form."""
         return max(self._took_s, default=0.0) > CROWDED * self.budget_s
 
-    def admits(self, age_s: float) -> bool:
+    def is_in_time(self, age_s: float) -> bool:
         """Returns whether a frame that arrived ``age_s`` ago is to be upscaled."""
         if age_s + max(self._took_s, default=0.0) <= PLANNED * self.budget_s:
             self._error_budget = min(MAX_ERROR_BUDGET, self._error_budget + LATE_SHARE)

@@ -1,4 +1,4 @@
-"""One model's session on a stream: frames that were admitted, upscaled and in flight, in order."""
+"""One model's session on a stream: frames that were begun, upscaled and in flight, in order."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class InFlightFrame:
     """A frame between the engine and the encoder."""
 
     frame: Frame
-    admitted_s: float  # monotonic
+    begun_s: float  # monotonic
     budget: LatencyBudget  # of its session, which learns how long the frame took
     upscaled: Future[Frame]
 
@@ -49,18 +49,18 @@ class ModelSession:
         self.stream = stream
         self.budget = budget
         self._in_flight = in_flight
-        self._admitted: deque[tuple[Frame, float]] = deque()  # frames and when: not sent on yet
+        self._begun: deque[tuple[Frame, float]] = deque()  # frames and when: not sent on yet
         self._running: deque[Future[Frame]] = deque()  # sent on
 
     @property
     def pending(self) -> int:
         """How many frames were pushed and not sent on."""
-        return len(self._admitted)
+        return len(self._begun)
 
     def push(self, frame: Frame) -> None:
         """Upscales a frame. With a lookahead it is sent on only after those that follow it."""
         self._wait_for_room()
-        self._admitted.append((frame, monotonic()))
+        self._begun.append((frame, monotonic()))
         self._send(self.stream.push(frame))
 
     def flush(self) -> None:
@@ -70,9 +70,9 @@ class ModelSession:
     def _send(self, begun: Sequence[Future[Frame]]) -> None:
         for upscaled in begun:
             self._running.append(upscaled)
-            frame, admitted_s = self._admitted[0]
-            self._in_flight.send(InFlightFrame(frame, admitted_s, self.budget, upscaled))
-            self._admitted.popleft()
+            frame, begun_s = self._begun[0]
+            self._in_flight.send(InFlightFrame(frame, begun_s, self.budget, upscaled))
+            self._begun.popleft()
 
     def _wait_for_room(self) -> None:
         """Waits, where the budget is crowded, until the engine would begin a frame at once."""

@@ -244,7 +244,7 @@ class Pipeline:
             raise
         self._state = StreamState.LIVE
         self._progress_s = monotonic()
-        in_flight.budget.served(self._progress_s - in_flight.admitted_s)
+        in_flight.budget.served(self._progress_s - in_flight.begun_s)
 
     def _session(self, model: LoadedModel) -> ModelSession:
         """Returns a session of a model. What its lookahead waits for is no part of the budget."""

@@ -61,7 +61,7 @@ class LinkSink:
         self._send(packet)
 
     def audio(self, audio: AudioFrame) -> None:
-        if self._format is None:  # a subscriber has just come: its first frame is the next one
+        if self._format is None:  # the format goes first, with the first frame
             return
         for track in self.tracks & AUDIO_TRACKS:
             if track not in self._encoders:

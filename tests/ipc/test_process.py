@@ -27,7 +27,7 @@ class Supervised(SupervisedProcess):
         self.ends = 0
         self.wrong = ""  # why the next message is taken for a reason to restart
 
-    async def feed(self) -> None:
+    async def send_input(self) -> None:
         self.wrong = ""
 
     def handle(self, message: Message) -> None:

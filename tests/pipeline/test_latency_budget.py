@@ -17,36 +17,36 @@ def budget() -> LatencyBudget:
     return LatencyBudget(0.5)
 
 
-def test_before_any_was_served_every_frame_within_the_budget_is_admitted(
+def test_before_any_was_served_every_frame_within_the_budget_is_in_time(
     budget: LatencyBudget,
 ) -> None:
-    assert budget.admits(0.5 * PLANNED)
-    assert not budget.admits(0.5 * PLANNED + 0.001)
+    assert budget.is_in_time(0.5 * PLANNED)
+    assert not budget.is_in_time(0.5 * PLANNED + 0.001)
 
 
 def test_what_upscaling_takes_is_not_left_to_wait(
     budget: LatencyBudget,
 ) -> None:
     budget.served(0.3)
-    assert budget.admits(0.5 * PLANNED - 0.301)
-    assert not budget.admits(0.5 * PLANNED - 0.299)
+    assert budget.is_in_time(0.5 * PLANNED - 0.301)
+    assert not budget.is_in_time(0.5 * PLANNED - 0.299)
 
 
 def test_the_slowest_of_the_newest_frames_counts_and_is_forgotten(budget: LatencyBudget) -> None:
     budget.served(0.3)
     for _ in range(REMEMBERED - 1):
         budget.served(0.01)
-    assert not budget.admits(0.1)
+    assert not budget.is_in_time(0.1)
     budget.served(0.01)
-    assert budget.admits(0.1)
+    assert budget.is_in_time(0.1)
 
 
 def test_a_stall_drops_no_frame_and_lasting_overload_does() -> None:
     budget = LatencyBudget(0.5)
-    assert not budget.admits(10)
+    assert not budget.is_in_time(10)
     for _ in range(round(2 * MAX_ERROR_BUDGET / LATE_SHARE)):
-        assert budget.admits(0)
-    assert [budget.admits(10) for _ in range(15)].count(True) == MAX_ERROR_BUDGET
+        assert budget.is_in_time(0)
+    assert [budget.is_in_time(10) for _ in range(15)].count(True) == MAX_ERROR_BUDGET
 
 
 def test_a_budget_of_nothing_is_refused() -> None:
@@ -65,7 +65,7 @@ def test_in_simulation_frames_leave_within_the_budget(took_s: float) -> None:
             waiting.append(now_s)
         while waiting and now_s >= free_s:
             arrived_s = waiting.pop(0)
-            if waiting and not budget.admits(now_s - arrived_s):
+            if waiting and not budget.is_in_time(now_s - arrived_s):
                 continue
             free_s = now_s + took_s
             budget.served(took_s)
