@@ -23,7 +23,8 @@ PAGES += sorted((ROOT / "docs").glob("*.md"))
 MOST_LINES = 300  # of a module
 PRIVATE_WORDS = (  # say what STYLE calls the thing: frame, audio, session, fallback, ...
     r"pictures?|sounds?|for ever|anew|lives|ladder|step(ped)? (down|up)|hub|sight|board|mended|"
-    r"pulse|patience|intake|backlog|supply|admitted|life|whoever takes|under way|in the books|let a|floors|house"
+    r"pulse|patience|intake|backlog|supply|admitted|life|"
+    r"whoever takes|under way|in the books|let a|floors|house"
 )
 EXCEPTIONS = re.compile(  # former names of settings, and what people and HTTP clients are told
     r"FORMER_NAMES|sharper picture|no such picture|there is no picture now"
@@ -45,6 +46,19 @@ def test_one_constant_says_how_long_a_stop_may_take() -> None:
     found = {name: named.findall(text) for name, text in SOURCES.items() if named.search(text)}
     assert found.keys() == {"core/deadline.py", "cli/run.py"}, "cli/run.py has twice that one"
     assert STOP_S == 5.0
+
+
+def test_a_stop_makes_its_deadline_at_the_top() -> None:
+    assert modules_with(r"Deadline\.after\(") == [
+        "cli/run.py",  # a signal
+        "node/camera.py",  # an end of its own, and a command to its recorder
+        "node/node.py",  # an end of its own, and a reload
+        "node/remote_stream.py",  # a command
+        "pipeline/pipeline.py",  # the library's caller names none
+        "serve/app.py",  # likewise
+        "serve/viewer_session.py",  # a viewer leaves
+        "worker/main.py",  # what is left of the main process's, or the main process is gone
+    ]
 
 
 def test_trying_again_is_one_loop_and_a_source_in_its_thread() -> None:

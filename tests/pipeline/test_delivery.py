@@ -87,3 +87,14 @@ def test_nobody_misses_audio_where_only_frames_go_out() -> None:
     run = Run()
     run.audio(0.0, 0.1, 0.2, 0.3, 0.4)
     assert (run.meter["audio_dropped"], run.events) == (0, [])
+
+
+def test_audio_that_is_left_at_the_end_counts_as_dropped() -> None:
+    sink = Sink()
+    run = Run(sink)
+    run.audio(0.0, 5.0, 6.0)
+    run.frame(0)
+    run.delivery.finish()
+    run.delivery.close()
+    assert sink.heard == [0.0]
+    assert run.meter["audio_dropped"] == 2
