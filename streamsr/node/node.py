@@ -195,8 +195,7 @@ class Node:
 
     async def _shut_down(self, deadline: Deadline, steering: asyncio.Task[None] | None) -> None:
         """Ends cameras first, as their workers must deliver what they hold; then all else."""
-        leaving = [self._mqtt.stop(deadline)] if self._mqtt else []
-        left = asyncio.gather(*leaving)
+        leaving = asyncio.create_task(self._leave_broker(deadline, steering), name="leave MQTT")
         tasks = list(self._tasks.values())
         with suppress(TimeoutError):
             async with asyncio.timeout(deadline.share(OUTPUTS_SHARE).left_s()):
@@ -208,8 +207,11 @@ class Node:
         await self._end_workers(list(self._workers), workers)
         if self._server is not None:
             await self._server.close(deadline)
-        await left
-        if steering is not None:
+        await leaving
+
+    async def _leave_broker(self, deadline: Deadline, steering: asyncio.Task[None] | None) -> None:
+        if self._mqtt is not None and steering is not None:
+            await self._mqtt.stop(deadline)
             steering.cancel()
             await asyncio.wait({steering})
 
