@@ -20,12 +20,12 @@ def yuv_frame(size: tuple[int, int], tags: ColourTags = LEFT) -> Frame:
     height, width = size
     random = np.random.default_rng(height)
     shapes = [size, *[(-(-height // 2), -(-width // 2))] * 2]
-    planes = (random.choice([0, 90, 255], shape).astype(np.uint8) for shape in shapes)
+    planes = (random.integers(0, 256, shape).astype(np.uint8) for shape in shapes)
     return Frame(tuple(planes), tags, 7, Fraction(1, 25))
 
 
 def rgb_frame(size: tuple[int, int]) -> Frame:
-    pixels = np.random.default_rng(1).choice([0, 90, 255], (*size, 3)).astype(np.uint8)
+    pixels = np.random.default_rng(1).integers(0, 256, (*size, 3)).astype(np.uint8)
     return Frame((pixels,), ColourTags(0, 1, 13, True), 7, Fraction(1, 25))
 
 
@@ -41,7 +41,7 @@ def assert_rounded(plane: Plane, expected: Plane) -> None:
     assert plane.shape == expected.shape
     off = np.abs(plane.astype(int) - expected)
     assert off.max() <= 1
-    assert (off > 0).mean() < 2e-3, "only where a sample lies between two levels"
+    assert (off > 0).mean() < 1e-3, "only where a sample lies between two levels"
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -88,6 +88,7 @@ def test_a_chroma_ramp_stays_where_it_is(scale: int, tags: ColourTags) -> None:
 
 def test_planes_may_be_views_of_a_decoders_memory() -> None:
     wide = yuv_frame((12, 40))
+    before = [plane.copy() for plane in wide.planes]
     views = (plane[:, : plane.shape[1] // 2] for plane in wide.planes)
     frame = Frame(tuple(views), LEFT, 0, Fraction(1, 25))
     whole = Frame(tuple(map(np.ascontiguousarray, frame.planes)), LEFT, 0, Fraction(1, 25))
@@ -95,7 +96,8 @@ def test_planes_may_be_views_of_a_decoders_memory() -> None:
         enlarge_frame(frame, 2).planes, enlarge_frame(whole, 2).planes, strict=True
     ):
         np.testing.assert_array_equal(plane, expected)
-    assert wide.planes[0].max() == 255, "and are only read"
+    for plane, expected in zip(wide.planes, before, strict=True):
+        np.testing.assert_array_equal(plane, expected, "they are only read")
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
