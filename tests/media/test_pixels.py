@@ -20,7 +20,7 @@ QUADRANTS = {  # Y, Cb, Cr of each: rows and columns that are mixed up show
 
 
 def quadrants(height: int, width: int, plane: int) -> NDArray[np.uint8]:
-    """One plane of a image of four flat quarters."""
+    """One plane of an image of four flat quarters."""
     half_down, half_across = -(-height // 2), -(-width // 2)
     image = np.zeros((height, width), np.uint8)
     for (row, column), levels in QUADRANTS.items():

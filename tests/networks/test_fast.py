@@ -125,7 +125,7 @@ def test_a_window_gives_the_image_of_its_reference() -> None:
         Fast(window=3, lookahead=3)
 
 
-def test_the_mean_of_a_image_is_kept() -> None:
+def test_the_mean_of_an_image_is_kept() -> None:
     frame = torch.rand(2, 1, 1, 12, 16, generator=torch.Generator().manual_seed(0))
     plain = resize(frame[:, 0], 4).mean((1, 2, 3))
     for keep in (False, True):

@@ -53,7 +53,7 @@ def test_what_is_warped_fits() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_image_does_not_move_against_itself(size: tuple[int, int]) -> None:
+def test_an_image_does_not_move_against_itself(size: tuple[int, int]) -> None:
     image = scene(*size)
     flow = optical_flow(image, image)
     assert flow.shape == (1, 2, *size)

@@ -82,7 +82,7 @@ def test_it_is_near_to_the_floats() -> None:
     assert 0 < error.pow(2).mean() < exact.var() / 1000
 
 
-def test_a_image_is_the_same_beside_others() -> None:
+def test_an_image_is_the_same_beside_others() -> None:
     convs, x = convolutions(), luma((18, 32), 5)
     made = Int8Convolutions(convs)
     together = made(x)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 from peers import FPS, coded_frames, packets, seen
+from peers.chromium import FLAGS
 from peers.outputs import quick, sent, studio_outputs
 from peers.waiting import until
 from playwright.async_api import async_playwright
@@ -116,16 +117,7 @@ def test_another_size_is_a_discontinuity(tmp_path: Path) -> None:
 
 
 HLS_PAGE = """<video id="video" autoplay muted src="/hls/index.m3u8"></video>"""
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
+AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
 PLAYED = """() => {
   const video = document.getElementById("video");
   const { totalVideoFrames: shown, droppedVideoFrames: dropped } = video.getVideoPlaybackQuality();
@@ -162,7 +154,9 @@ async def test_a_browser_plays_hls(chromium_path: str) -> None:
         outputs.studio.speed = 4
         await until(lambda: output.state is OutputState.UP)
         outputs.studio.speed = 1
-        browser = await playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        browser = await playwright.chromium.launch(
+            executable_path=chromium_path, args=[*FLAGS, AUTOPLAY]
+        )
         async with hls_site(folder) as site:
             page = await browser.new_page()
             await page.goto(site)

@@ -5,20 +5,13 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 import pytest_asyncio
+from peers.chromium import FLAGS
 from playwright.async_api import Browser, Page, Request, async_playwright
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # Without a network the browser must reach the server at 127.0.0.1, and not hide its own.
+LOOPBACK = (  # without a network the browser must reach the server, and not hide its own address
     "--allow-loopback-in-peer-connection",
     "--disable-features=WebRtcHideLocalIpsWithMdns",
-]
+)
 OURS = "Multiple readback operations"  # a warning that reading the canvases brings about
 
 
@@ -33,7 +26,9 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 async def browser(chromium_path: str) -> AsyncIterator[Browser]:
     """One Chromium for all tests that share the event loop of the session."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_path, args=FLAGS)
+        browser = await playwright.chromium.launch(
+            executable_path=chromium_path, args=[*FLAGS, *LOOPBACK]
+        )
         yield browser
         await browser.close()
 
