@@ -42,7 +42,8 @@ class ChainLink:
     def align(self, window: Tensor) -> None:
         """Does all that needs no memory of (window, c, h, w)."""
         try:
-            self._aligned = self._network.align(window[None])
+            batch = window[None]
+            self._aligned = self._network.align(batch, self._network.motion(batch))
         except BaseException:
             self._restart()
             raise

@@ -16,15 +16,21 @@ A = TypeVar("A")
 class RecurrentNetwork(nn.Module, ABC, Generic[A]):
     """A network that maps a window and a memory to an output and the next memory.
 
-    Its work on a window comes in two parts, since the first may run before the memory is there.
+    Its work on a window comes in parts, since all but the last may run before the memory is there,
+    and the first on the host while a GPU is at work.
     """
+
+    @abstractmethod
+    def motion(self, window: Tensor) -> Tensor:
+        """Returns what moved in (b, window, c, h, w), in whatever form ``align`` takes it; it is
+        found on the CPU."""
 
     @abstractmethod
     def fresh(self, batch: int, height: int, width: int) -> Memory:
         """Returns the memory before a first frame of ``height`` x ``width``: zeros."""
 
     @abstractmethod
-    def align(self, window: Tensor) -> A:
+    def align(self, window: Tensor, motion: Tensor) -> A:
         """Does what needs no memory of (b, window, c, h, w): a stream's windows in any order."""
 
     @abstractmethod
@@ -32,4 +38,4 @@ class RecurrentNetwork(nn.Module, ABC, Generic[A]):
         """Returns the output, (b, c, scale*h, scale*w), and what it leaves to the next frame."""
 
     def forward(self, window: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
-        return self.advance(self.align(window), memory)
+        return self.advance(self.align(window, self.motion(window)), memory)

@@ -6,11 +6,12 @@ bicubic skip, so that the network only learns what bicubic misses.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamsr.networks.convolutions import Convolutions
 from streamsr.networks.int8 import Int8Convolutions
-from streamsr.networks.resample import enlarged, unshuffled
+from streamsr.networks.resample import folded_enlarged, unshuffled
 
 __all__ = ["Fast"]
 
@@ -33,15 +34,19 @@ class Fast(nn.Module):
         window: int = 1,
         lookahead: int = 0,
         keep_mean: bool = False,
+        fold: int = 1,
     ) -> None:
         super().__init__()
         if not 0 <= lookahead < window:
             raise ValueError(f"lookahead: got {lookahead}, allowed is 0 to {window - 1}")
-        self.scale = scale
+        if scale < 1 or fold < 1:
+            raise ValueError(f"scale, fold: got {scale}, {fold}, allowed is 1 or more")
+        self.scale, self.fold = scale, fold
         self.keep_mean = keep_mean
         self.reference = window - 1 - lookahead
+        self.inputs = window * fold**2
         self.body: Convolutions | Int8Convolutions = Convolutions.of(
-            [window, *[features] * (layers - 1), scale * scale]
+            [self.inputs, *[features] * (layers - 1), (scale * fold) ** 2]
         )
 
     def quantise(self) -> None:
@@ -54,11 +59,11 @@ class Fast(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         frame = x[:, self.reference]
-        detail: Tensor = self.body(x[:, :, 0])
+        detail: Tensor = self.body(F.pixel_unshuffle(x[:, :, 0], self.fold))
         if self.keep_mean:
             detail -= detail.mean((1, 2, 3), keepdim=True)
         # under autocast the skip's weights would be rounded and not sum to 1: training would make
         # up for that, and shift every frame by a third of a level where the skip is exact
         with torch.autocast(frame.device.type, enabled=False):
-            skip = enlarged(frame.float(), self.scale)
-        return unshuffled(detail.add_(skip), self.scale)
+            skip = folded_enlarged(frame.float(), self.scale, self.fold)
+        return unshuffled(detail.add_(skip), self.scale * self.fold)

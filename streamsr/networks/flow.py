@@ -1,52 +1,96 @@
-"""Optical flow without a network: pyramidal Lucas-Kanade, dense, on any device.
+"""Optical flow without a network: dense inverse search, by OpenCV, on the host's CPU.
 
-Each level of a pyramid refines what the coarser one found, by least squares over a window of
-brightness differences (Lucas and Kanade, An Iterative Image Registration Technique, 1981; Bouguet,
-Pyramidal Implementation of the Lucas Kanade Feature Tracker, 2001). What it finds is smoothed, and
-dropped where standing still explains the frame as well: a fixed camera's noise is no motion.
-What makes a whole window brighter or darker is mostly left out of the errors: lamps flicker, and
-cameras change their exposure.
+Patches of the frame are searched for in the other one, coarse to fine, and their motion spread
+over the pixels they cover (Kroeger et al., Fast Optical Flow using Dense Inverse Search, 2016).
+Where standing still explains the frame as well, the motion is dropped: a fixed camera's noise,
+and what its encoder does from frame to frame, is no motion.
+
+Training and inference on any device call the same function, so that a network sees the same flow
+in both.
 """
 
-from itertools import accumulate, repeat
+import threading
+from functools import cache
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["optical_flow", "sampling_grid", "warped"]
+from streamsr.core.frame import Plane
 
-LEVELS = 5
-SMALLEST = 12  # pixels a side: of the coarsest level
-ROUNDS = 2  # refinements a level
-STEP = 1.0  # pixels of a level that one refinement may move at most
-DAMPING = 5e-5  # of the least squares, in squared gradients of frames in [0, 1]
-LIGHT = 0.8  # of what a window's brightness changes by as a whole is light, and no motion
+__all__ = ["Flow", "flow_of_planes", "optical_flow", "sampling_grid"]
+
+Flow = NDArray[np.float32]
+"""(h, w, 2): how many pixels to the right and down of itself a pixel lies in another frame."""
+
+PATCH, STRIDE = 8, 6  # pixels
+ITERATIONS = 12  # of the search, a patch
+SMALLEST = 32  # pixels a side that the search can do with
+AROUND = (7, 7)  # pixels whose errors are compared with those of standing still
 GAIN_OF_MOVING = 0.9  # the squared error must fall below this share of standing still's
-NOISE = 1e-6  # squared errors that are none
+NOISE = 0.25  # squared errors in levels that are none
+
+_local = threading.local()  # a search keeps its buffers: each thread has its own
+
+
+def flow_of_planes(frame: Plane, other: Plane) -> Flow:
+    """Returns where in ``other`` each pixel of ``frame`` lies; both are (h, w) uint8 luma.
+
+    A frame compared with itself gives zeros.
+    """
+    height, width = frame.shape
+    down, across = (max(0, SMALLEST - side) for side in (height, width))
+    if down or across:
+        frame, other = (
+            cv2.copyMakeBorder(x, 0, down, 0, across, cv2.BORDER_REPLICATE) for x in (frame, other)
+        )
+    flow = _search().calc(frame, other, None)
+    return np.ascontiguousarray(_steady(flow, frame, other)[:height, :width])
 
 
 def optical_flow(frame: Tensor, other: Tensor) -> Tensor:
-    """Returns where in ``other`` each pixel of ``frame`` lies: (b, 2, h, w) pixels across, down.
+    """Returns ``flow_of_planes`` of each frame of a batch: (b, 2, h, w) pixels across and down.
 
-    Both are (b, 1, h, w) float32 in [0, 1]. No gradient flows through it. A frame compared with
-    itself gives zeros.
+    Both are (b, 1, h, w) luma in [0, 1]. No gradient flows through it; what lies on a GPU is
+    fetched from there.
     """
-    with torch.no_grad(), torch.autocast(frame.device.type, enabled=False):
-        flow: Tensor | None = None
-        for level in reversed(list(zip(_pyramid(frame), _pyramid(other), strict=True))):
-            flow = _refined(*level, flow)
-        assert flow is not None  # there is a level
-        return _upsampled(_steady(flow, _even(frame), _even(other)), frame)
-
-
-def warped(x: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
-    """Samples ``x``, (b, c, h, w), where ``flow`` points, (b, 2, h, w) pixels; edges repeat."""
-    return F.grid_sample(
-        x, sampling_grid(flow), mode=mode, padding_mode="border", align_corners=False
+    frames, others = (
+        (x.detach()[:, 0].float() * 255).round().clamp(0, 255).to("cpu", torch.uint8).numpy()
+        for x in (frame, other)
     )
+    flows = np.stack([flow_of_planes(*pair) for pair in zip(frames, others, strict=True)])
+    return torch.from_numpy(flows).permute(0, 3, 1, 2).contiguous().to(frame.device)
 
 
+def _search() -> cv2.DISOpticalFlow:
+    search: cv2.DISOpticalFlow | None = getattr(_local, "search", None)
+    if search is None:
+        search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        search.setFinestScale(0)
+        search.setPatchSize(PATCH)
+        search.setPatchStride(STRIDE)
+        search.setGradientDescentIterations(ITERATIONS)
+        search.setVariationalRefinementIterations(0)
+        _local.search = search
+    return search
+
+
+def _steady(flow: Flow, frame: Plane, other: Plane) -> Flow:
+    """The flow, zero where it explains no more than standing still."""
+    moved = cv2.remap(
+        other, flow + _pixels(*frame.shape), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    still, moving = (_squared_errors(frame, x) for x in (other, moved))
+    moves = (still * GAIN_OF_MOVING > moving + NOISE).astype(np.float32)
+    return flow * cv2.blur(moves, (3, 3))[..., None]
+
+
+def _squared_errors(frame: Plane, other: Plane) -> NDArray[np.float32]:
+    difference = cv2.subtract(frame, other, dtype=cv2.CV_32F)
+    return cv2.blur(difference * difference, AROUND)
 def sampling_grid(flow: Tensor, scale: int = 1) -> Tensor:
     """Returns the grid by which ``grid_sample`` follows ``flow``, (b, 2, h, w) pixels, in an image
     ``scale`` times as large: (b, scale² * h, w, 2).
@@ -88,78 +132,8 @@ def _neighbours(x: Tensor, axis: int, first: int) -> tuple[Tensor, Tensor]:
     return x.narrow(axis, first, length), x.narrow(axis, first + 1, length)
 
 
-def _pyramid(x: Tensor) -> list[Tensor]:
-    """The frame and its halves down to the smallest, all of them with even sides."""
-    steps = accumulate(
-        repeat(None, LEVELS - 1), lambda level, _: _even(F.avg_pool2d(level, 2)), initial=_even(x)
-    )
-    return [level for n, level in enumerate(steps) if n == 0 or min(level.shape[2:]) >= SMALLEST]
-
-
-def _refined(frame: Tensor, other: Tensor, coarse: Tensor | None) -> Tensor:
-    """Flow at half the size of ``frame``, in its pixels; windows of about eight of them."""
-    batch, _, height, width = frame.shape
-    if coarse is None:
-        flow = frame.new_zeros(batch, 2, height // 2, width // 2)
-    else:
-        size = [height // 2, width // 2]
-        flow = 2 * F.interpolate(coarse, size, mode="bilinear", align_corners=False)
-    across, down = _gradients(frame)
-    mean_x, mean_y, xx, yy, xy = _windowed(
-        across, down, across * across, down * down, across * down
-    )
-    light_x, light_y = LIGHT * mean_x, LIGHT * mean_y
-    xx, yy = xx - light_x * mean_x + DAMPING, yy - light_y * mean_y + DAMPING
-    xy = xy - light_x * mean_y
-    scale = 1 / (xx * yy - xy * xy)
-    for _ in range(ROUNDS):
-        error = warped(other, _upsampled(flow, frame)).sub_(frame)
-        mean, x, y = _windowed(error, across * error, down * error)
-        x, y = x - light_x * mean, y - light_y * mean
-        step = torch.cat((xy * y - yy * x, xy * x - xx * y), 1) * scale
-        flow = _binomial(flow + step.clamp(-STEP, STEP), 1)
-    return flow
-
-
-def _steady(flow: Tensor, frame: Tensor, other: Tensor) -> Tensor:
-    """The flow, zero where it explains no more than standing still."""
-    differs, left = other - frame, warped(other, _upsampled(flow, frame)) - frame
-    mean_still, still, mean_moving, moving = _windowed(differs, differs**2, left, left**2)
-    still, moving = still - LIGHT * mean_still**2, moving - LIGHT * mean_moving**2
-    return flow * _binomial((still * GAIN_OF_MOVING > moving + NOISE).to(flow.dtype), 1)
-
-
-def _windowed(*parts: Tensor) -> tuple[Tensor, ...]:
-    """The mean of each (b, 1, h, w) over a window around every pixel of half the size."""
-    return _binomial(F.avg_pool2d(torch.cat(parts, 1), 2), 2).tensor_split(len(parts), 1)
-
-
-def _upsampled(flow: Tensor, frame: Tensor) -> Tensor:
-    """Flow at half the size of a frame, for each pixel of it."""
-    height, width = frame.shape[2:]
-    size = [height + height % 2, width + width % 2]
-    full = F.interpolate(flow, size, mode="bilinear", align_corners=False)
-    return full[:, :, :height, :width]
-
-
-def _gradients(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Central differences, (b, 1, h, w) each: across and down."""
-    wide = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    across = (wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2]) / 2
-    down = (wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1]) / 2
-    return across, down
-
-
-def _binomial(x: Tensor, rounds: int) -> Tensor:
-    """A binomial filter of 3x3, so many times."""
-    for _ in range(rounds):
-        wide = F.pad(x, (1, 1, 1, 1), mode="replicate")
-        rows = wide[..., :-2] + 2 * wide[..., 1:-1] + wide[..., 2:]
-        x = (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) / 16
-    return x
-
-
-def _even(x: Tensor) -> Tensor:
-    """The frame with an even height and width, its last row or column repeated."""
-    down, across = (side % 2 for side in x.shape[2:])
-    return F.pad(x, (0, across, 0, down), mode="replicate") if down or across else x
+@cache
+def _pixels(height: int, width: int) -> Flow:
+    """Where each pixel lies, across and down."""
+    places: Flow = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
+    return places

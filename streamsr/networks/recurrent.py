@@ -14,8 +14,8 @@ from torch import Tensor
 
 from streamsr.networks.contract import Memory, RecurrentNetwork
 from streamsr.networks.convolutions import Convolutions
-from streamsr.networks.flow import optical_flow, sampling_grid, warped
-from streamsr.networks.resample import enlarged, unshuffled
+from streamsr.networks.flow import optical_flow, sampling_grid
+from streamsr.networks.resample import folded_enlarged, unshuffled
 
 __all__ = ["MIDDLE", "Aligned", "Recurrent"]
 
@@ -23,55 +23,72 @@ MIDDLE = 0.5  # of luma in [0, 1], which is taken from the frame
 
 
 class Aligned(NamedTuple):
-    """What the frames of a window say without any memory: as much as can be done before it."""
+    """What the frames of a window say without any memory: as much as can be done before it.
 
-    frames: Tensor  # (b, 2, h, w): the frame, and how the last one differs, moved to fit
-    bicubic: Tensor  # (b, scale², h, w): it enlarged, every output pixel a channel
-    grid: Tensor  # (b, h, w, 2): where the last frame's features lie
-    output_grid: Tensor  # (b, scale² * h, w, 2): where its output lies, place by place
+    ``fold`` pixels a side of a frame, and ``sub = scale * fold`` of an output, lie in one place of
+    (h / fold, w / fold).
+    """
+
+    frames: Tensor  # (b, 2 * fold², ...): the frame, and how the last one differs, moved to fit
+    bicubic: Tensor  # (b, sub², ...): it enlarged, every output pixel a channel
+    grid: Tensor  # (b, h / fold, w / fold, 2): where the last frame's features lie
+    output_grid: Tensor  # (b, sub² * h / fold, w / fold, 2): where its output lies, place by place
 
 
 class Recurrent(RecurrentNetwork[Aligned]):
     """(b, 2, 1, h, w) luma in [0, 1] and a memory to (b, 1, scale*h, scale*w) and the next memory:
-    the output, (b, kept, h, w) features and whether there was a frame.
+    the output, (b, kept, h / fold, w / fold) features and whether there was a frame.
 
-    The window is the last frame and the frame. The mean of the output is that of bicubic, so
-    that nothing it feeds back can drift.
+    The window is the last frame and the frame. With ``fold`` the convolutions work on so many
+    pixels a side at once (space-to-depth), so that their cost follows the output's pixels. The
+    mean of the output is that of bicubic, so that nothing it feeds back can drift.
     """
 
-    def __init__(self, features: int = 64, layers: int = 6, kept: int = 16, scale: int = 4) -> None:
+    def __init__(
+        self, features: int = 64, layers: int = 6, kept: int = 16, scale: int = 4, fold: int = 1
+    ) -> None:
         super().__init__()
-        if layers < 2 or scale < 1:
-            raise ValueError(f"layers, scale: got {layers}, {scale}, allowed are 2, 1 and more")
+        for name, value, least in (("layers", layers, 2), ("scale", scale, 1), ("fold", fold, 1)):
+            if value < least:
+                raise ValueError(f"{name}: got {value}, allowed is {least} or more")
         if not 1 <= kept <= features:
             raise ValueError(f"kept: got {kept}, allowed is 1 to {features}, the features")
-        self.scale = scale
-        self.kept = kept
-        inputs = 2 + scale * scale + kept
-        self.body = Convolutions.of([inputs, *[features] * (layers - 1), scale * scale])
+        self.scale, self.fold, self.kept = scale, fold, kept
+        self.sub = scale * fold
+        inputs = 2 * fold**2 + self.sub**2 + kept
+        self.body = Convolutions.of([inputs, *[features] * (layers - 1), self.sub**2])
 
     def fresh(self, batch: int, height: int, width: int) -> Memory:
-        device, scale = next(self.parameters()).device, self.scale
+        device, scale, fold = next(self.parameters()).device, self.scale, self.fold
         return (
             torch.zeros(batch, 1, scale * height, scale * width, device=device),
-            torch.zeros(batch, self.kept, height, width, device=device),
+            torch.zeros(batch, self.kept, height // fold, width // fold, device=device),
             torch.zeros(batch, 1, 1, 1, device=device),
         )
 
-    def align(self, window: Tensor) -> Aligned:
+    def motion(self, window: Tensor) -> Tensor:
+        """Returns the optical flow at the folded size, in its pixels: (b, 2, h/fold, w/fold)."""
         before, frame = window.float().unbind(1)
-        flow = optical_flow(frame, before)
+        if self.fold > 1:
+            before, frame = (F.avg_pool2d(x, self.fold) for x in (before, frame))
+        return optical_flow(frame, before)
+
+    def align(self, window: Tensor, motion: Tensor) -> Aligned:
+        before, frame = window.float().unbind(1)
         with torch.autocast(frame.device.type, enabled=False):
-            frames = torch.cat((frame - MIDDLE, warped(before, flow, "bicubic") - frame), 1)
-            bicubic = enlarged(frame, self.scale)
-            return Aligned(frames, bicubic, sampling_grid(flow), sampling_grid(flow, self.scale))
+            folded = F.pixel_unshuffle(frame, self.fold)
+            there = _sampled(before, sampling_grid(motion, self.fold), "bicubic")
+            frames = torch.cat((folded - MIDDLE, there.view_as(folded) - folded), 1)
+            bicubic = folded_enlarged(frame, self.scale, self.fold)
+            output_grid = sampling_grid(motion, self.sub)
+            return Aligned(frames, bicubic, sampling_grid(motion), output_grid)
 
     def advance(self, aligned: Aligned, memory: Memory) -> tuple[Tensor, Memory]:
         known = torch.cat((aligned.frames, *self._remembered(aligned, memory)), 1)
         features = self.body.hidden(known)
         detail = self.body.last(features)
         detail -= detail.mean((1, 2, 3), keepdim=True)
-        output = unshuffled(detail.add_(aligned.bicubic), self.scale)
+        output = unshuffled(detail.add_(aligned.bicubic), self.sub)
         kept = features[:, : self.kept].to(torch.float32, copy=True)  # of all, the rest may go
         return output, (output, kept, torch.ones_like(memory[2]))
 
@@ -83,5 +100,5 @@ class Recurrent(RecurrentNetwork[Aligned]):
             return there.sub_(aligned.bicubic).mul_(seen), _sampled(features, aligned.grid)
 
 
-def _sampled(x: Tensor, grid: Tensor) -> Tensor:
-    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+def _sampled(x: Tensor, grid: Tensor, mode: str = "bilinear") -> Tensor:
+    return F.grid_sample(x, grid, mode=mode, padding_mode="border", align_corners=False)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["KERNELS", "Resample", "enlarged", "filter_phases", "resize", "unshuffled"]
+__all__ = ["KERNELS", "Resample", "enlarged", "filter_phases", "folded_enlarged", "resize", "unshuffled"]
 
 
 def _cubic(x: Tensor) -> Tensor:
@@ -115,6 +115,20 @@ def enlarged(x: Tensor, scale: int, kernel: str = "bicubic", shift_x: float = 0.
     rows = _mirrored(x.shape[2], above, down - 1 - above, x.device)
     columns = _mirrored(x.shape[3], left, across - 1 - left, x.device)
     return F.conv2d(x[:, :, rows][:, :, :, columns], weights)
+
+
+def folded_enlarged(x: Tensor, scale: int, fold: int) -> Tensor:
+    """Enlarges (n, 1, h, w) by bicubic; every output pixel of ``fold`` input pixels a side is a
+    channel: (n, (scale * fold)², h / fold, w / fold).
+
+    The sides must be multiples of ``fold``. ``unshuffled(..., scale * fold)`` puts the pixels in
+    their places.
+    """
+    if scale == 1:
+        return F.pixel_unshuffle(x, fold)
+    if fold == 1:
+        return enlarged(x, scale)
+    return F.pixel_unshuffle(resize(x, scale), scale * fold)
 
 
 def unshuffled(x: Tensor, scale: int) -> Tensor:

@@ -43,6 +43,7 @@ class CameraCoding:
     preset: str = "veryfast"  # how well the encoder searches: cheap cameras hardly do
     buffer_s: float = 1.0  # how evenly the rate is kept: what the decoder's buffer holds
     full_range: bool = False
+    qp: int | None = None  # a constant quantiser, of P-frames, in place of the rate
 
 
 def coded(frames: Iterable[Frame], coding: CameraCoding) -> Iterator[Frame]:
@@ -89,22 +90,29 @@ def _encoder(first: Frame, coding: CameraCoding) -> av.VideoCodecContext:
     context.time_base = Fraction(1, RATE)
     context.framerate = Fraction(RATE)
     context.thread_count = 1
-    share = first.width * first.height / SUB_STREAM
-    kbit_s = max(coding.kbit_s * share, LEAST_KBIT_S)
-    context.bit_rate = round(kbit_s * 1000)
     context.gop_size = coding.gop
     context.max_b_frames = 0
     context.color_range = 2 if coding.full_range else 1
-    # constant rate, no lookahead, keyframes by the clock alone
-    rate, buffer = round(kbit_s), max(1, round(kbit_s * coding.buffer_s))
-    common = (
-        f"scenecut=0:keyint={coding.gop}:min-keyint={coding.gop}:rc-lookahead=0:bframes=0:"
-        f"vbv-maxrate={rate}:vbv-bufsize={buffer}"
-    )
+    # no lookahead, keyframes by the clock alone
+    common = f"scenecut=0:keyint={coding.gop}:min-keyint={coding.gop}:rc-lookahead=0:bframes=0"
     name, more = PARAMETERS[coding.codec]
-    context.options = {"preset": coding.preset, name: f"{common}:{more}"}
+    rate = _rate_control(context, first, coding)
+    context.options = {"preset": coding.preset, name: f"{common}:{rate}:{more}"}
     context.open()
     return context
+
+
+def _rate_control(
+    context: av.VideoCodecContext, first: Frame, coding: CameraCoding
+) -> str:
+    """What bounds the bits, in the encoders' own words."""
+    if coding.qp is not None:
+        return f"qp={coding.qp}"
+    share = first.width * first.height / SUB_STREAM
+    kbit_s = max(coding.kbit_s * share, LEAST_KBIT_S)
+    context.bit_rate = round(kbit_s * 1000)
+    rate, buffer = round(kbit_s), max(1, round(kbit_s * coding.buffer_s))
+    return f"vbv-maxrate={rate}:vbv-bufsize={buffer}"
 
 
 def _ranged(frame: Frame, full: bool) -> Frame:

@@ -66,24 +66,27 @@ class Footage:
         settings, degrade = self.settings, self.settings.degrade
         codings, of_still = (degrade.codings, degrade.still_codings) if degrade else (0, 0)
         clips = [
-            self._clip(path, self._drawn(path, codings)) for path in clip_paths(settings.train)
+            clip
+            for path in clip_paths(settings.train)
+            for clip in self._clips(path, self._drawn(path, codings))
         ]
         if settings.held_out:
             clips = [clip.part(slice(self._held_out(clip))) for clip in clips]
         if settings.stills is None:
             return clips
         stills = [
-            self._clip(
+            clip
+            for number, path in enumerate(still_paths(settings.stills))
+            if number % VALID_STILLS
+            for clip in self._clips(
                 path,
                 self._drawn(path, of_still),
                 Motion.drawn((self.seed, crc32(path.name.encode())), settings.hanging),
             )
-            for number, path in enumerate(still_paths(settings.stills))
-            if number % VALID_STILLS
         ]
         share = settings.still_share / (1 - settings.still_share)
         weight = share * _roots(clips) / _roots(stills)
-        return [*clips, *(replace(still, weight=weight) for still in stills)]
+        return [*clips, *(replace(still, weight=still.weight * weight) for still in stills)]
 
     def valid(self) -> list[Clip]:
         """Returns what is scored, where clips are coded under a plain camera at three rates, with
@@ -121,6 +124,20 @@ class Footage:
         if degrade is None:
             return None
         return [drawn(degrade, (self.seed, name, number)) for number in range(count)]
+
+    def _clips(
+        self, path: Path, recipes: Sequence[Recipe] | None, motion: Motion | None = None
+    ) -> list[Clip]:
+        """The clip once for each frame rate that cameras show it at; recipes None: not coded."""
+        if recipes is None:
+            return [self._clip(path, None, motion)]
+        clips = []
+        for every in sorted({recipe.every for recipe in recipes}):
+            alike = [recipe for recipe in recipes if recipe.every == every]
+            clip = self._clip(path, alike, motion)
+            weight = every**0.5 * len(alike) / len(recipes)  # it has fewer frames
+            clips.append(replace(clip, pixels=clip.pixels[::every], weight=weight))
+        return clips
 
     def _clip(
         self, path: Path, recipes: Sequence[Recipe] | None, motion: Motion | None = None
@@ -174,4 +191,4 @@ class Footage:
 
 
 def _roots(clips: list[Clip]) -> float:
-    return sum(float(clip.pixels.size**0.5) for clip in clips)
+    return sum(float(clip.weight * clip.pixels.size**0.5) for clip in clips)

@@ -34,17 +34,19 @@ class Recipe:
     blur_px: float = 0.0
     noise: float = 0.0
     seed: int = 0  # of the noise
+    every: int = 1  # one frame of so many is kept
 
     def __str__(self) -> str:
         coding = self.coding
+        rate = f"{coding.kbit_s:.0f} kbit/s" if coding.qp is None else f"QP {coding.qp}"
         return (
             f"{self.scaler}, blur {self.blur_px:g} px, noise {self.noise:.1f}, {coding.codec} "
-            f"{coding.kbit_s:.0f} kbit/s, GOP {coding.gop}, {coding.preset}, "
+            f"{rate}, GOP {coding.gop}, {coding.preset}, one frame of {self.every}, "
             f"{'full' if coding.full_range else 'limited'} range"
         )
 
 
-CAMERAS = {rate: Recipe(CameraCoding(kbit_s=rate)) for rate in (96.0, 192.0, 384.0)}
+CAMERAS = {rate: Recipe(CameraCoding(kbit_s=rate)) for rate in (96.0, 192.0, 384.0, 1024.0)}
 """What validations and ``eval --degrade camera`` look through: plain H.264, by its rate."""
 
 
@@ -52,10 +54,12 @@ def drawn(settings: DegradeSettings, seed: Sequence[int]) -> Recipe:
     """Draws the recipe that ``seed`` stands for."""
     random = np.random.default_rng(seed)
     low, high = np.log(settings.kbit_s)
+    least, most = np.sqrt(settings.noise)
+    qp = int(random.integers(settings.qp[0], settings.qp[1] + 1))
     return Recipe(
         scaler=settings.scalers[random.integers(len(settings.scalers))],
         blur_px=settings.blur_px[random.integers(len(settings.blur_px))],
-        noise=float(random.uniform(*settings.noise)),
+        noise=float(random.uniform(least, most) ** 2),
         seed=int(random.integers(1 << 31)),
         coding=CameraCoding(
             codec=settings.codecs[random.integers(len(settings.codecs))],
@@ -64,16 +68,20 @@ def drawn(settings: DegradeSettings, seed: Sequence[int]) -> Recipe:
             preset=settings.presets[random.integers(len(settings.presets))],
             buffer_s=float(random.uniform(*settings.buffer_s)),
             full_range=bool(random.random() < settings.full_range),
+            qp=qp if random.random() < settings.qp_share else None,
         ),
+        every=settings.every[random.integers(len(settings.every))],
     )
 
 
 def degraded(frames: Iterable[Frame], scale: int, recipe: Recipe) -> Iterator[Frame]:
-    """Yields what a camera shows of ``frames``, 4:2:0 of sides that 2 * ``scale`` divides.
+    """Yields what a camera shows of ``frames``, 4:2:0 of sides that 2 * ``scale`` divides; of some
+    recipes it is one frame of a few.
 
     Each frame as it comes, ``scale`` times smaller. Raises InputError where an encoder refuses.
     """
-    return coded(_shrunk(iter(frames), scale, recipe), recipe.coding)
+    kept = islice(frames, None, None, recipe.every)
+    return coded(_shrunk(kept, scale, recipe), recipe.coding)
 
 
 def _shrunk(frames: Iterator[Frame], scale: int, recipe: Recipe) -> Iterator[Frame]:

@@ -17,7 +17,7 @@ from streamsr.zoo.weights import read_weights
 
 __all__ = ["start_from", "unrolled"]
 
-WEIGHT, BIAS = "body.0.weight", "body.0.bias"  # of the first layer
+CAUTION = 0.2  # of the detail between scales: much of it is in the skip already
 
 
 def unrolled(
@@ -55,26 +55,113 @@ def unrolled(
 
 
 def start_from(network: nn.Module, entry: Entry) -> None:
-    """Loads the weights of ``entry``, whose network is the same in all but its window.
+    """Loads the weights of ``entry``, whose network may be a smaller one of the same kind.
 
-    The frames that the other one does not look at count for nothing at first. A ``fast`` network
-    may also start from a recurrent one, as which it then does a stream's first frame, but for the
-    borders and the mean. Raises ModelError.
+    What is larger begins as what it grew from (Chen et al., Net2Net, 2016): new layers pass on what
+    they get, new features and the frames that the other one does not look at count for nothing at
+    first. Between scales and folds the first and the last layer are resampled, place by place. A
+    ``fast`` network may also start from a recurrent one, as which it then does a stream's first
+    frame, but for the borders and the mean. Raises ModelError.
     """
     if entry.card.weights is None:
         raise ModelError(f"init {entry.name!r}: the model has no weights to start from")
     other = make_network(entry.card)
     read_weights(entry.folder / entry.card.weights.file, entry.card.weights.sha256, other)
-    given = other.state_dict()
-    if isinstance(network, Fast) and isinstance(other, Fast | Recurrent):
-        if isinstance(other, Recurrent):  # as it is where all that it sees but the frame is 0
-            frame = given[WEIGHT][:, :1]
-            given |= {WEIGHT: frame, BIAS: given[BIAS] - MIDDLE * frame.sum((1, 2, 3))}
-        before = network.reference - (other.reference if isinstance(other, Fast) else 0)
-        more = network.state_dict()[WEIGHT].shape[1] - given[WEIGHT].shape[1]
-        if more > 0:  # frames
-            given[WEIGHT] = F.pad(given[WEIGHT], (0, 0, 0, 0, before, more - before))
     try:
-        network.load_state_dict(given)
-    except RuntimeError as error:
+        if isinstance(network, Fast | Recurrent) and isinstance(other, Fast | Recurrent):
+            _grow(network, other)
+        else:
+            network.load_state_dict(other.state_dict())
+    except (RuntimeError, ValueError) as error:
         raise ModelError(f"init {entry.name!r}: the model's network is another: {error}") from None
+
+
+@torch.no_grad()
+def _grow(network: Fast | Recurrent, other: Fast | Recurrent) -> None:
+    """Makes ``network`` do what ``other`` does, as far as it can. Raises ValueError where it is
+    the smaller one."""
+    ours, theirs = _convolutions(network), _convolutions(other)
+    if len(ours) < len(theirs) or ours[0].out_channels < theirs[0].out_channels:
+        raise ValueError("it has more layers or features")
+    first, last = _first(network, other, theirs[0]), _last(network, other, theirs[-1])
+    middle = [(conv.weight, _bias(conv)) for conv in theirs[1:-1]]
+    for conv in ours[len(middle) + 1 : -1]:
+        nn.init.dirac_(conv.weight)
+        nn.init.zeros_(_bias(conv))
+    parts = [first, *middle]
+    for conv, (weight, bias) in zip(ours, parts, strict=False):
+        _lay_into(conv, weight, bias)
+    _lay_into(ours[-1], *last)
+
+
+def _lay_into(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> None:
+    """Makes the first features of ``conv`` those of ``weight``, deaf to its other inputs."""
+    features, inputs = weight.shape[:2]
+    conv.weight[:features, inputs:] = 0
+    conv.weight[:features, :inputs] = weight
+    _bias(conv)[:features] = bias
+
+
+def _first(
+    network: Fast | Recurrent, other: Fast | Recurrent, conv: nn.Conv2d
+) -> tuple[Tensor, Tensor]:
+    """The first layer of ``other`` for the inputs of ``network``."""
+    weight, bias = conv.weight, _bias(conv)
+    if isinstance(network, Fast):
+        if isinstance(other, Recurrent):  # as it is where all that it sees but the frame is 0
+            weight = weight[:, : other.fold**2]
+            bias = bias - MIDDLE * weight.sum((1, 2, 3))
+            before = network.reference
+        else:
+            before = network.reference - other.reference
+        weight = _refolded(weight, other.fold, network.fold)
+        places = network.fold**2
+        after = network.inputs - weight.shape[1] - before * places
+        if before < 0 or after < 0:
+            raise ValueError("its window is longer")
+        return F.pad(weight, (0, 0, 0, 0, before * places, after)), bias
+    if isinstance(other, Fast):
+        raise ValueError("it has no memory")
+    shares = [2 * other.fold**2, other.sub**2, other.kept]
+    frames, output, kept = weight.split(shares, 1)
+    frames = _refolded(frames, other.fold, network.fold)
+    return torch.cat((frames, _resampled(output, 1, other.sub, network.sub, mean=False), kept), 1), bias
+
+
+def _last(
+    network: Fast | Recurrent, other: Fast | Recurrent, conv: nn.Conv2d
+) -> tuple[Tensor, Tensor]:
+    """The last layer of ``other`` for the places of an output of ``network``."""
+    subs = (other.scale * other.fold, network.scale * network.fold)
+    weight = _resampled(conv.weight, 0, *subs, mean=True)
+    bias = _resampled(_bias(conv)[:, None, None, None], 0, *subs, mean=True)
+    share = 1.0 if network.scale == other.scale else CAUTION
+    return weight * share, bias[:, 0, 0, 0] * share
+
+
+def _refolded(weight: Tensor, fold: int, wanted: int) -> Tensor:
+    """The weights of each frame's places for those of another fold: the sum of a frame's stays."""
+    images = weight.shape[1] // fold**2
+    parts = weight.chunk(images, 1)
+    return torch.cat([_resampled(part, 1, fold, wanted, mean=False) for part in parts], 1)
+
+
+def _resampled(weight: Tensor, axis: int, sub: int, wanted: int, *, mean: bool) -> Tensor:
+    """Weights of sub² places for wanted² places: with the same mean, or else the same sum."""
+    if sub == wanted:
+        return weight
+    places = weight.movedim(axis, -1).unflatten(-1, (sub, sub))
+    flat = places.flatten(0, -3)[:, None]
+    moved = F.interpolate(flat, [wanted, wanted], mode="bilinear", antialias=True)
+    if not mean:
+        moved = moved * (sub / wanted) ** 2
+    return moved.reshape(*places.shape[:-2], wanted**2).movedim(-1, axis)
+
+
+def _convolutions(network: Fast | Recurrent) -> list[nn.Conv2d]:
+    return [conv for conv in network.body if isinstance(conv, nn.Conv2d)]
+
+
+def _bias(conv: nn.Conv2d) -> Tensor:
+    assert conv.bias is not None
+    return conv.bias

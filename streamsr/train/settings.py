@@ -43,11 +43,16 @@ class DegradeSettings(Settings):
     still_codings: int = Field(default=2, ge=1, le=64)  # of each still
     scalers: tuple[Scaler, ...] = Field(default=("bicubic", "bilinear", "area"), min_length=1)
     blur_px: tuple[float, ...] = Field(default=(0.0,), min_length=1)  # sigmas, before shrinking
-    noise: Span = (0.0, 0.0)  # sigma of the sensor's noise in levels, after shrinking
+    # sigma of the sensor's noise in levels, after shrinking; its root is drawn evenly, since most
+    # cameras see daylight
+    noise: Span = (0.0, 0.0)
     codecs: tuple[Codec, ...] = Field(default=("h264", "h265"), min_length=1)
     # of 320x180 at 25 frames a second, drawn evenly in its logarithm; other sizes get their share
     # of the pixels
     kbit_s: Span = (64.0, 1024.0)
+    qp: tuple[int, int] = (18, 45)  # of codings of a constant quantiser, in place of a rate
+    qp_share: float = Field(default=0.0, ge=0, le=1)  # of the codings
+    every: tuple[int, ...] = Field(default=(1,), min_length=1)  # so many frames one is kept of
     gop: tuple[int, int] = (25, 100)  # frames
     presets: tuple[Preset, ...] = Field(
         default=("ultrafast", "superfast", "veryfast", "medium"), min_length=1
@@ -59,6 +64,10 @@ class DegradeSettings(Settings):
     def _codable(self) -> Self:
         if self.kbit_s[0] < 1 or self.buffer_s[0] <= 0:
             raise ValueError("kbit_s and buffer_s: allowed are rates from 1 and times above 0")
+        if not 0 <= self.qp[0] <= self.qp[1] <= 51:
+            raise ValueError(f"qp: got {list(self.qp)}, allowed are two numbers from 0 to 51, rising")
+        if not all(1 <= number <= 25 for number in self.every):
+            raise ValueError(f"every: got {list(self.every)}, allowed are numbers from 1 to 25")
         if not 1 <= self.gop[0] <= self.gop[1]:
             raise ValueError(f"gop: got {list(self.gop)}, allowed are two numbers from 1, rising")
         return self
