@@ -31,7 +31,7 @@ class Engines(AbstractContextManager["Engines"]):
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._loaded: dict[Path, Engine] = {}
+        self._loaded: dict[tuple[Path, int], Engine] = {}
         self._loading = threading.Lock()
         self._stack = ExitStack()
         self._pool: ThreadPool[CpuJob] | None = None
@@ -52,9 +52,10 @@ class Engines(AbstractContextManager["Engines"]):
     def load(self, entry: Entry) -> Engine:
         """Returns the engine of a model, loaded the first time. Raises ModelError."""
         with self._loading:
-            if entry.folder not in self._loaded:
-                self._loaded[entry.folder] = self.of(load_model(entry, self.device))
-            return self._loaded[entry.folder]
+            key = entry.folder, entry.facts.scale  # a filter serves every scale
+            if key not in self._loaded:
+                self._loaded[key] = self.of(load_model(entry, self.device))
+            return self._loaded[key]
 
     def close(self) -> None:
         """Ends the threads; what is in flight is finished."""

@@ -13,8 +13,9 @@ from streamsr.core.config import load
 from streamsr.train.loop import Trainer
 from streamsr.train.network import start_from
 from streamsr.train.run_log import Progress
-from streamsr.train.settings import TRAINING_NAME, DataSettings, DegradeSettings, TrainSettings
+from streamsr.train.settings import DataSettings, DegradeSettings, TrainSettings
 from streamsr.train.validation import Gains
+from streamsr.zoo.card import TRAINING_NAME
 from streamsr.zoo.loading import load_model, make_network
 from streamsr.zoo.registry import Entry, find
 
@@ -100,7 +101,13 @@ def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettin
     degrade = trained.data.degrade if trained else DegradeSettings()
     training = f"{entry.name}, trained further on clips of {footage.name}"
     origin = entry.card.origin.model_copy(update={"training": training})
-    changes = {"weights": None, "lighter": None, "figures": dict[str, str](), "origin": origin}
+    changes: dict[str, object] = {
+        "weights": None,
+        "family": None,
+        "lighter": None,
+        "figures": {},
+        "origin": origin,
+    }
     return TrainSettings(
         name=name,
         runs=runs,

@@ -22,10 +22,10 @@ from streamsr.train.clips import Footage
 from streamsr.train.crops import Crops, batches
 from streamsr.train.network import start_from, unrolled
 from streamsr.train.run_log import Progress, RunLog
-from streamsr.train.settings import TRAINING_NAME, TrainSettings
+from streamsr.train.settings import TrainSettings
 from streamsr.train.sheets import write_png
 from streamsr.train.validation import Validator
-from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Weights
+from streamsr.zoo.card import CARD_NAME, TRAINING_NAME, WEIGHTS_NAME, Weights
 from streamsr.zoo.loading import in_channels_last, make_network
 from streamsr.zoo.registry import find
 from streamsr.zoo.weights import write_weights

@@ -6,11 +6,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from streamsr.core.config import Settings
-from streamsr.zoo.card import Card
+from streamsr.zoo.card import Card, ModelName
 
 __all__ = [
     "STILL_FRAMES",
-    "TRAINING_NAME",
     "DataSettings",
     "DegradeSettings",
     "Scaler",
@@ -18,7 +17,6 @@ __all__ = [
 ]
 
 STILL_FRAMES = 24  # of a clip that is made of a photograph
-TRAINING_NAME = "train.toml"  # in a model's folder: what made its weights
 
 Scaler = Literal["bicubic", "bilinear", "area", "lanczos"]
 Codec = Literal["h264", "h265"]
@@ -100,7 +98,7 @@ class DataSettings(Settings):
 class TrainSettings(Settings):
     """One training run."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")  # of the run's folder and of the model
+    name: ModelName  # of the run's folder and of the model
     runs: Path = Path("runs")
     model: Card  # what is trained; the finished card gets its weights and figures
     data: DataSettings

@@ -1,16 +1,39 @@
 """A model's card: what it is, what drives it, what it was trained on and how it measured."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from streamsr.core.config import Settings
 from streamsr.networks.facts import Colour, Facts
 
-__all__ = ["CARD_NAME", "WEIGHTS_NAME", "Card", "FactsCard", "Origin", "Weights"]
+__all__ = [
+    "AUTO",
+    "CARD_NAME",
+    "TRAINING_NAME",
+    "WEIGHTS_NAME",
+    "Card",
+    "FactsCard",
+    "ModelName",
+    "Origin",
+    "Weights",
+]
 
 CARD_NAME = "card.toml"
+TRAINING_NAME = "train.toml"  # what made the weights, or would make them: a recipe
 WEIGHTS_NAME = "weights.safetensors"
+
+AUTO = "auto"  # for a stream: the family that suits its source
+INT8 = {"fast": 1, "recurrent": 2}  # networks that run in it, and their window
+
+
+def _not_auto(name: str) -> str:
+    if name == AUTO:
+        raise ValueError(f"{AUTO!r} is no model's name: it leaves the choice to streamsr")
+    return name
+
+
+ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$"), AfterValidator(_not_auto)]
 
 
 class FactsCard(Settings):
@@ -52,22 +75,41 @@ class Card(Settings):
     """``card.toml`` of a model folder. The folder's name is the model's name."""
 
     description: str
+    family: ModelName | None = None  # left out: the folder's name
     network: str  # a key of streamsr.zoo.loading.NETWORKS
     options: dict[str, bool | int | str] = Field(default_factory=dict)  # of its constructor
-    # a model that takes a fraction of the time: live streams fall back to it, and it runs instead
-    # of this one, asked for by name, on a CPU without bfloat16 matrix units (Intel AMX)
-    lighter: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_-]+$")
-    # what a CPU runs it in that has instructions for it; int8 means bfloat16 wherever that is
-    # quicker: with Intel AMX, and on a GPU
-    precision: Literal["float32", "bfloat16", "int8"] = "float32"
+    # a family that takes a fraction of the time: live streams fall back to its member of one scale
+    lighter: ModelName | None = None
+    precision: Literal["float32", "bfloat16", "int8"] = "float32"  # the lowest one allowed
     facts: FactsCard
     weights: Weights | None = None
     origin: Origin = Origin()
     figures: dict[str, str] = Field(default_factory=dict)  # what was measured: figure and command
 
+    @property
+    def is_filter(self) -> bool:
+        """Whether it is plain scaling: it has no weights, and serves every scale."""
+        return self.network == "resample"
+
+    def at_scale(self, scale: int) -> Self:
+        """Returns the card of the same filter at another scale."""
+        facts = self.facts.model_copy(update={"scale": scale})
+        return self.model_copy(update={"facts": facts, "options": self.options | {"scale": scale}})
+
     @model_validator(mode="after")
     def _quantisable(self) -> Self:
-        if self.precision == "int8" and (self.network, self.facts.window) != ("fast", 1):
+        if self.precision == "int8" and INT8.get(self.network) != self.facts.window:
+            allowed = " and ".join(f"{name!r} of window {n}" for name, n in INT8.items())
             got = f"network {self.network!r} of window {self.facts.window}"
-            raise ValueError(f"precision: got 'int8' for {got}, allowed is 'fast' of window 1")
+            raise ValueError(f"precision: got 'int8' for {got}, allowed are {allowed}")
+        return self
+
+    @model_validator(mode="after")
+    def _foldable(self) -> Self:
+        fold = self.options.get("fold", 1)
+        if isinstance(fold, int) and fold > 0 and self.facts.multiple % fold:
+            multiple = self.facts.multiple
+            raise ValueError(
+                f"facts.multiple: got {multiple}, allowed are multiples of fold {fold}"
+            )
         return self

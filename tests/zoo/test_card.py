@@ -17,6 +17,8 @@ WHOLE = Card(
     description='Quotes " and \\ backslashes, tabs\t, new\nlines, a DEL \x7f, Zürich → 京都',
     network="fast",
     options={"features": 8, "layers": 3, "tsa": True, "kernel": "bi'cubic"},
+    family="quick",
+    lighter="quicker",
     precision="bfloat16",
     facts=FactsCard(scale=4, window=5, lookahead=2, colour=Colour.RGB, multiple=4),
     weights=Weights(sha256=SHA),
@@ -37,17 +39,38 @@ def test_a_card_is_read_as_it_was_written(tmp_path: Path, card: Card) -> None:
 
 
 def test_a_card_for_int8_is_of_a_network_that_can_run_in_it(tmp_path: Path) -> None:
-    facts = FactsCard(scale=4, window=1, lookahead=0, colour=Colour.LUMA)
-    card = WHOLE.model_copy(update={"precision": "int8", "facts": facts})
-    dump(card, tmp_path / CARD_NAME)
-    assert load(tmp_path / CARD_NAME, Card) == card
-    for wrong, said in (
-        ({"network": "recurrent"}, "'recurrent' of window 1"),
-        ({"facts": WHOLE.facts}, "'fast' of window 5"),
-    ):
-        dump(card.model_copy(update=wrong), tmp_path / CARD_NAME)
-        with pytest.raises(ConfigError, match=f"got 'int8' for network {said}, allowed is 'fast'"):
+    single = FactsCard(scale=4, window=1, lookahead=0, colour=Colour.LUMA)
+    pairs = single.model_copy(update={"window": 2})
+    for network, facts in (("fast", single), ("recurrent", pairs)):
+        card = WHOLE.model_copy(update={"precision": "int8", "network": network, "facts": facts})
+        dump(card, tmp_path / CARD_NAME)
+        assert load(tmp_path / CARD_NAME, Card) == card
+    allowed = "allowed are 'fast' of window 1 and 'recurrent' of window 2"
+    for network, facts in (("fast", pairs), ("recurrent", single), ("edvr", single)):
+        card = WHOLE.model_copy(update={"precision": "int8", "network": network, "facts": facts})
+        dump(card, tmp_path / CARD_NAME)
+        said = f"got 'int8' for network '{network}' of window {facts.window}, {allowed}"
+        with pytest.raises(ConfigError, match=said):
             load(tmp_path / CARD_NAME, Card)
+
+
+def test_a_network_that_folds_its_input_states_a_multiple_of_it(tmp_path: Path) -> None:
+    folded = WHOLE.model_copy(update={"options": {"fold": 2}, "facts": PLAIN.facts})
+    dump(folded, tmp_path / CARD_NAME)
+    with pytest.raises(
+        ConfigError, match=r"facts.multiple: got 1, allowed are multiples of fold 2"
+    ):
+        load(tmp_path / CARD_NAME, Card)
+    even = PLAIN.facts.model_copy(update={"multiple": 2})
+    dump(folded.model_copy(update={"facts": even}), tmp_path / CARD_NAME)
+    assert load(tmp_path / CARD_NAME, Card).facts.multiple == 2
+
+
+@pytest.mark.parametrize("key", ["family", "lighter"])
+def test_auto_is_no_familys_name(tmp_path: Path, key: str) -> None:
+    dump(WHOLE.model_copy(update={key: "auto"}), tmp_path / CARD_NAME)
+    with pytest.raises(ConfigError, match=f"{key}: got 'auto'.*no model's name"):
+        load(tmp_path / CARD_NAME, Card)
 
 
 def test_its_facts_are_the_networks_contract() -> None:
@@ -88,3 +111,4 @@ def test_the_cards_that_come_along_hold(entry: object) -> None:
     card = getattr(entry, "card")  # noqa: B009 - of Entry
     assert make_network(card) is not None
     assert card.origin.licence
+    assert card.family
