@@ -19,7 +19,7 @@ from streamsr.core.settings import PipelineSettings
 from streamsr.engine.engines import Engines
 from streamsr.pipeline import build
 from streamsr.pipeline.pipeline import Pipeline
-from streamsr.zoo.loading import choose
+from streamsr.zoo.registry import find
 
 __all__ = ["Upscaler", "open_pipeline"]
 
@@ -39,7 +39,7 @@ class Upscaler(AbstractContextManager["Upscaler"]):
         self, model: str = "fast", *, device: str = "auto", folders: Iterable[Path] = ()
     ) -> None:
         self.device = torch.device(pick_device(device))
-        self.entry = choose(self.device, model, tuple(folders))
+        self.entry = find(model, tuple(folders))
         self._engines = Engines(self.device)
         try:
             engine = self._engines.load(self.entry)

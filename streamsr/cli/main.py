@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from streamsr.cli.models import import_model, list_models, model_info
+from streamsr.cli.models import import_model, list_models, model_info, show_models
 from streamsr.cli.stream import bench, demo, node, probe, run, serve, upscale
 from streamsr.cli.terminal import command
 from streamsr.cli.train import degrade, evaluate, train
@@ -33,10 +33,11 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models = typer.Typer(help="List, inspect and import models.", no_args_is_help=True)
+models = typer.Typer()
 app.add_typer(models, name="models")
 for name, function in COMMANDS.items():
     app.command(name)(command(function))
+models.callback(invoke_without_command=True)(command(show_models))
 models.command("list")(command(list_models))
 models.command("info")(command(model_info))
 models.command("import")(command(import_model))

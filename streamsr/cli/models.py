@@ -1,43 +1,64 @@
 """The commands of ``streamsr models``: list the models there are, inspect one, import another."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from streamsr.cli.options import Json, Models
 from streamsr.cli.terminal import facts_table, print_result, say
+from streamsr.core.config import load
 from streamsr.core.errors import ModelError
-from streamsr.zoo.registry import Entry, find, folder_of_new, listing
+from streamsr.train.settings import TrainSettings
+from streamsr.zoo.registry import (
+    Entry,
+    families,
+    find,
+    folder_of_new,
+    listing,
+    recipes,
+    training_command,
+)
 
-__all__ = ["import_model", "list_models", "model_info"]
+__all__ = ["import_model", "list_models", "model_info", "show_models"]
 
 ZIP, PICKLE = b"PK", b"\x80"  # how what torch.save writes begins, today and until 1.5
 
 
+def show_models(context: typer.Context, models: Models = None, as_json: Json = False) -> None:
+    """List, inspect and import models; without a command: list them."""
+    if context.invoked_subcommand is None:
+        list_models(models, as_json)
+
+
 def list_models(models: Models = None, as_json: Json = False) -> None:
-    """List the models there are."""
-    entries = listing(models or []).values()
-    table = Table(box=None, pad_edge=False)
-    for column in ("model", "scale", "frames", "lookahead", "colour", "what it is"):
-        table.add_column(column)
-    for entry in entries:
-        facts = entry.facts
-        numbers = (f"x{facts.scale}", str(facts.window), str(facts.lookahead))
-        table.add_row(entry.name, *numbers, facts.colour, Text(entry.card.description))
-    print_result([_to_json(entry) for entry in entries], table, as_json)
+    """List the models there are by family, and those that are not trained yet."""
+    folders = models or []
+    entries = listing(folders)
+    planned = {path: load(path, TrainSettings) for path in recipes(folders).values()}
+    tables = [_families_table(families(folders), entries.values())]
+    if planned:
+        tables.append(_recipes_table(planned))
+    result = [_to_json(entry) for entry in entries.values()]
+    result += [_recipe_to_json(path, training) for path, training in planned.items()]
+    print_result(result, Group(*tables), as_json)
 
 
 def model_info(
-    name: Annotated[str, typer.Argument(help="A model's name, or its folder.")],
+    name: Annotated[str, typer.Argument(help="A family's or a model's name, or its folder.")],
     models: Models = None,
     as_json: Json = False,
 ) -> None:
     """Show a model's card."""
-    entry = find(name, models or [])
-    print_result(_to_json(entry), _card_table(entry), as_json)
+    folders = models or []
+    entry = find(name, folders)
+    members = families(folders).get(entry.family, {})
+    named = {str(scale): member.name for scale, member in sorted(members.items())}
+    print_result(_to_json(entry) | {"members": named}, _card_table(entry, named), as_json)
 
 
 def import_model(
@@ -65,19 +86,69 @@ def _check_checkpoint(path: Path) -> None:
 
 
 def _to_json(entry: Entry) -> dict[str, Any]:
-    return {
-        "name": entry.name,
-        "folder": str(entry.folder),
-        **entry.card.model_dump(mode="json"),
-    }
+    card = entry.card.model_dump(mode="json") | {"family": entry.family}
+    return {"name": entry.name, "folder": str(entry.folder), **card, "recipe": None}
 
 
-def _card_table(entry: Entry) -> Table:
+def _recipe_to_json(path: Path, training: TrainSettings) -> dict[str, Any]:
+    """A model that is not trained yet: ``recipe`` is the command that does it."""
+    planned = Entry(training.name, path.parent, training.model)
+    return _to_json(planned) | {"recipe": training_command(path)}
+
+
+def _families_table(
+    by_family: Mapping[str, Mapping[int, Entry]], entries: Iterable[Entry]
+) -> Table:
+    """A line a family, then one a model in whose place its family has another."""
+    table = _table("family", "scales", "precision", "for")
+    listed = set()
+    for members in by_family.values():
+        listed |= {entry.name for entry in members.values()}
+        largest = members[max(members)]
+        scales = ", ".join(_scale(members[scale]) for scale in sorted(members))
+        precisions = ", ".join(dict.fromkeys(entry.card.precision for entry in members.values()))
+        table.add_row(largest.family, scales, precisions, Text(largest.card.description))
+    for entry in entries:
+        if entry.name not in listed:
+            card, name = entry.card, entry.name
+            shown = str(entry.folder) if name in by_family else name
+            table.add_row(shown, _scale(entry), card.precision, Text(card.description))
+    return table
+
+
+def _scale(entry: Entry) -> str:
+    """A member's scale, and its name where that is neither its family's nor NAME-xN."""
+    if entry.card.serves_every_scale:
+        return "any"
+    scale, family = entry.facts.scale, entry.family
+    usual = entry.name in (family, f"{family}-x{scale}")
+    return f"{scale}" if usual else f"{scale} ({entry.name})"
+
+
+def _recipes_table(planned: Mapping[Path, TrainSettings]) -> Table:
+    table = _table("not trained yet", "scale", "for", "trained by")
+    for path, training in planned.items():
+        card = training.model
+        row = (training.name, str(card.facts.scale), Text(card.description))
+        table.add_row(*row, Text(training_command(path)))
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _card_table(entry: Entry, members: Mapping[str, str]) -> Table:
     """All that a card says."""
     card, facts = entry.card, entry.facts
     return facts_table(
         {
             "model": entry.name,
+            "family": f"{entry.family}: "
+            + ", ".join(f"x{scale} {name}" for scale, name in members.items()),
             "what it is": card.description,
             "folder": str(entry.folder),
             "network": f"{card.network} {card.options}",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamsr.core.deadline import OUTPUTS_SHARE, WORKERS_SHARE, Deadline
@@ -18,7 +19,8 @@ from streamsr.node.worker_process import WorkerProcess
 from streamsr.outputs.target import check_output
 from streamsr.pipeline.check import check_settings
 from streamsr.serve.served import Served
-from streamsr.zoo.registry import find, listing
+from streamsr.zoo.card import AUTO
+from streamsr.zoo.registry import families, find, listing
 
 if TYPE_CHECKING:  # a node without [serve] or [mqtt] does not load what those need
     from streamsr.mqtt.client import MqttClient
@@ -101,9 +103,9 @@ class Node:
     async def use_model(self, camera: str, model: str) -> None:
         known = self._camera(camera)
         current = known.settings.model
-        wanted = await asyncio.to_thread(find, model, current.folders)
-        running = await asyncio.to_thread(find, current.name, current.folders)
-        if wanted.facts.scale == running.facts.scale:
+        wanted = await asyncio.to_thread(_scale_of, model, current.folders)
+        running = await asyncio.to_thread(_scale_of, current.name, current.folders)
+        if wanted is not None and wanted == running:
             known.stream.use_model(model)
             return
         other = current.model_copy(update={"name": model})
@@ -269,6 +271,12 @@ def _check_stream(settings: StreamSettings, before: StreamSettings | None = None
             check_output(output)
 
 
+def _scale_of(model: str, folders: Sequence[Path]) -> int | None:
+    """A model's scale; None where the source decides. Raises ModelError."""
+    return None if model == AUTO else find(model, folders).facts.scale
+
+
 def _models_of(settings: NodeSettings) -> list[str]:
     """What the command for models may name. Raises ModelError where a card is damaged."""
-    return sorted(listing(sorted({f for s in settings.streams for f in s.model.folders})))
+    folders = sorted({f for s in settings.streams for f in s.model.folders})
+    return [AUTO, *sorted({*families(folders), *listing(folders)})]

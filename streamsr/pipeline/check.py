@@ -7,7 +7,8 @@ from streamsr.core.devices import pick_device
 from streamsr.core.errors import OutputError
 from streamsr.core.settings import StreamSettings
 from streamsr.media.addresses import check_folder, check_writable, input_kind, is_folder_output
-from streamsr.zoo.registry import find, lighter_of
+from streamsr.zoo.card import AUTO
+from streamsr.zoo.registry import lighter_of, members
 
 __all__ = ["check_output_path", "check_settings"]
 
@@ -17,8 +18,10 @@ def check_settings(settings: StreamSettings) -> None:
     model = settings.model
     input_kind(settings.input.url, settings.input.live)
     pick_device(model.device)
-    for name in (model.name, *model.fallback):
-        lighter_of(find(name, model.folders), model.folders)
+    asked = () if model.name == AUTO else (model.name,)
+    for name in (*asked, *model.fallback):
+        for entry in members(name, model.folders).values():
+            lighter_of(entry, model.folders)
     check_output_path(settings)
 
 

@@ -76,7 +76,8 @@ LIMITS = {
 def import_checkpoint(path: Path, destination: Path, name: str | None = None) -> Path:
     """Makes the model folder ``destination / name`` of an EDVR checkpoint; returns its path.
 
-    ``path`` is a ``.pth``, ``.pt`` or ``.safetensors`` file; ``name`` is its stem unless stated.
+    ``path`` is a ``.pth``, ``.pt`` or ``.safetensors`` file; ``name`` is its stem unless stated,
+    and that of its family.
     The weights become float32. Raises ModelError, in one line, where the file cannot be read,
     holds anything but finite tensors that fit an EDVR, or where the folder is there already.
     """
@@ -95,7 +96,13 @@ def import_checkpoint(path: Path, destination: Path, name: str | None = None) ->
         multiple=16 if network.hr_in else 4,
     )
     description = f"EDVR, imported from {path.name!r}"
-    card = Card(description=description, network="edvr", options=options, facts=facts)
+    card = Card(
+        description=description,
+        family=folder.name,
+        network="edvr",
+        options=options,
+        facts=facts,
+    )
     _write(folder, network, card)
     return folder
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 from streamsr.core.config import load, nearest
 from streamsr.core.data_dir import data_dir
@@ -27,6 +28,7 @@ __all__ = [
     "listing",
     "members",
     "recipes",
+    "training_command",
 ]
 
 USUAL_SCALE = 4
@@ -68,6 +70,13 @@ def recipes(folders: Sequence[Path] = ()) -> dict[str, Path]:
     found = {path.parent.name: path for path in reversed(list(_files(TRAINING_NAME, folders)))}
     cards = {card.parent.name for card in _files(CARD_NAME, folders)}
     return {name: found[name] for name in sorted(found.keys() - cards)}
+
+
+def training_command(recipe: Path) -> str:
+    """Returns what trains the model of a recipe, to be typed where this program runs."""
+    here = Path.cwd()
+    path = recipe.relative_to(here) if recipe.is_relative_to(here) else recipe
+    return f"streamsr train {quote(str(path))}"
 
 
 def members(name: str, folders: Sequence[Path] = ()) -> dict[int, Entry]:
@@ -145,11 +154,10 @@ def _member(name: str, found: Mapping[int, Entry], scale: int) -> Entry:
 
 
 def _served(found: Mapping[int, Entry], scale: int) -> Entry | None:
-    """The member of ``scale``, or the filter that does that too: not the one of scale 1, which
-    changes nothing."""
+    """The member of ``scale``, or the filter that does that too."""
     if scale in found:
         return found[scale]
-    filters = [entry for n, entry in found.items() if entry.card.is_filter and n > 1]
+    filters = [entry for entry in found.values() if entry.card.serves_every_scale]
     return replace(filters[0], card=filters[0].card.at_scale(scale)) if filters else None
 
 
@@ -167,7 +175,7 @@ def _alone(entry: Entry) -> dict[int, Entry]:
 def _unknown(name: str, known: set[str], folders: Sequence[Path]) -> ModelError:
     recipe = recipes(folders).get(name)
     if recipe is not None:
-        return ModelError(f"model {name!r}: not trained yet: streamsr train {recipe} does it")
+        return ModelError(f"model {name!r}: not trained yet: {training_command(recipe)} does it")
     got = f"{redact(name)!r}{nearest(name, known)}"
     return ModelError(f"model: got {got}, allowed are {', '.join(sorted(known))}")
 

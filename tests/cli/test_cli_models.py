@@ -1,20 +1,65 @@
 """``models``: what there is, and a checkpoint that becomes one more."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from streamsr.core.config import dump
+from streamsr.zoo.card import CARD_NAME
+from streamsr.zoo.registry import find
+
 if TYPE_CHECKING:
     from conftest import Streamsr
 
 
-def test_models_are_listed(streamsr: "Streamsr") -> None:
-    listed = json.loads(streamsr("models", "list", "--json").stdout)
-    assert {"bicubic", "lanczos", "fast"} <= {model["name"] for model in listed}
-    text = streamsr("models", "list").stdout
-    assert all(model["name"] in text for model in listed)
+def add_member(folder: Path, like: str, **changes: object) -> None:
+    """A copy of a shipped model, its card changed."""
+    entry = find(like)
+    shutil.copytree(entry.folder, folder)
+    dump(entry.card.model_copy(update=changes), folder / CARD_NAME)
+
+
+def test_models_are_listed_by_family(
+    tmp_path: Path, streamsr: "Streamsr", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    facts = find("fast-small").card.facts
+    for name, scale in (("quick", 4), ("quick-x2", 2), ("odd", 3), ("mine", 4)):
+        changed = facts.model_copy(update={"scale": scale})
+        add_member(tmp_path / name, "fast-small", family="quick", facts=changed)
+    text = streamsr("models", "list", "--models", tmp_path).stdout
+    lines = {line.split()[0]: " ".join(line.split()) for line in text.splitlines()}
+    assert lines["quick"].startswith("quick 2, 3 (odd), 4 (mine) int8 Luma")
+    assert lines[str(tmp_path / "quick")].startswith(f"{tmp_path / 'quick'} 4 int8"), "not taken"
+    assert lines["bicubic"].startswith("bicubic any")
+    assert lines["none"].startswith("none 1")
+
+
+def test_models_are_listed_for_programs(streamsr: "Streamsr") -> None:
+    listed = {model["name"]: model for model in json.loads(streamsr("models", "--json").stdout)}
+    assert listed["fast"]["family"] == "fast"
+    assert listed["fast"]["recipe"] is None
+    again = json.loads(streamsr("models", "list", "--json").stdout)
+    assert again == list(listed.values())
+
+
+def test_what_is_not_trained_yet_is_listed_with_the_command_that_does_it(
+    tmp_path: Path, streamsr: "Streamsr", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    (tmp_path / "my models" / "planned").mkdir(parents=True)
+    shutil.copy(find("fast").folder / "train.toml", tmp_path / "my models" / "planned")
+    arguments = ("models", "list", "--models", tmp_path / "my models")
+    command = f"streamsr train '{tmp_path}/my models/planned/train.toml'"
+    assert command in " ".join(streamsr(*arguments).stdout.split())
+    listed = json.loads(streamsr(*arguments, "--json").stdout)
+    (planned,) = [model for model in listed if model["recipe"] and "my models" in model["recipe"]]
+    assert planned["recipe"] == command
+    done = streamsr("models", "info", "planned", "--models", tmp_path / "my models")
+    assert (done.exit_code, command in done.stderr) == (2, True)
 
 
 def test_a_card_is_shown(streamsr: "Streamsr") -> None:
@@ -22,6 +67,14 @@ def test_a_card_is_shown(streamsr: "Streamsr") -> None:
     text = streamsr("models", "info", "fast").stdout
     assert card["weights"]["sha256"][:16] in text
     assert "x4, " in text
+    assert card["members"]["4"] == "fast"
+
+
+def test_a_member_is_shown_by_its_number(streamsr: "Streamsr") -> None:
+    card = json.loads(streamsr("models", "info", "bicubic-x3", "--json").stdout)
+    assert (card["name"], card["facts"]["scale"]) == ("bicubic", 3)
+    done = streamsr("models", "info", "none-x3")
+    assert (done.exit_code, "family 'none' has members of scale 1" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

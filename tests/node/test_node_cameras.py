@@ -14,6 +14,7 @@ import pytest
 from peers import RtspCamera, read_number
 from peers.waiting import until
 
+from streamsr.core.config import dump
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, EventLog
@@ -23,6 +24,8 @@ from streamsr.core.status import StreamState
 from streamsr.ipc.broadcaster import EndOfStream
 from streamsr.media.pixels import planes_of
 from streamsr.node.node import Node
+from streamsr.zoo.card import CARD_NAME
+from streamsr.zoo.registry import find
 
 Camera = Callable[..., RtspCamera]
 ROUND = 100  # frames of the cameras' clip
@@ -165,6 +168,17 @@ async def test_streams_are_switched_off_and_on_and_change_their_models(
             await node.record("c0", True)
         jpeg = await node.snapshot("c1")
         assert jpeg.startswith(b"\xff\xd8")
+
+
+def test_a_stream_may_be_told_auto_a_family_or_a_model(tmp_path: Path) -> None:
+    card = find("bicubic").card.model_copy(update={"family": "quick"})
+    (tmp_path / "odd").mkdir()
+    dump(card, tmp_path / "odd" / CARD_NAME)
+    stream = {"input": {"url": "demo"}, "model": {"folders": [tmp_path], "device": "cpu"}}
+    models = Node(NodeSettings.model_validate({"streams": [stream]}), EventLog(monotonic)).models()
+    assert models[0] == "auto"
+    assert {"bicubic", "fast", "odd", "quick"} < {*models}
+    assert list(models[1:]) == sorted({*models} - {"auto"})
 
 
 async def test_the_only_stream_may_change() -> None:

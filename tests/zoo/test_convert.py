@@ -212,6 +212,7 @@ def test_every_size(tmp_path: Path, options: dict[str, Any]) -> None:
     model = imported(saved(tmp_path, tensors))
     assert_holds(model, tensors)
     card = find(str(model)).card
+    assert card.family == "m"
     assert card.options.items() >= options.items()
     window = options.get("num_frame", 3)
     assert card.facts.facts() == Facts(4, window, window // 2, Colour.RGB, 4)
