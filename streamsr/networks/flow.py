@@ -21,7 +21,7 @@ from torch import Tensor
 
 from streamsr.core.frame import Plane
 
-__all__ = ["Flow", "flow_of_planes", "optical_flow", "sampling_grid"]
+__all__ = ["Flow", "flow_of_planes", "pixels", "planes_of", "sampling_grid"]
 
 Flow = NDArray[np.float32]
 """(h, w, 2): how many pixels to the right and down of itself a pixel lies in another frame."""
@@ -36,33 +36,35 @@ NOISE = 0.25  # squared errors in levels that are none
 _local = threading.local()  # a search keeps its buffers: each thread has its own
 
 
-def flow_of_planes(frame: Plane, other: Plane) -> Flow:
+def flow_of_planes(frame: Plane, other: Plane, fold: int = 1) -> Flow:
     """Returns where in ``other`` each pixel of ``frame`` lies; both are (h, w) uint8 luma.
 
-    A frame compared with itself gives zeros.
+    A frame compared with itself gives zeros. With ``fold``, which divides the sides, the pixels
+    are means of so many a side.
     """
-    height, width = frame.shape
-    down, across = (max(0, SMALLEST - side) for side in (height, width))
-    if down or across:
-        frame, other = (
-            cv2.copyMakeBorder(x, 0, down, 0, across, cv2.BORDER_REPLICATE) for x in (frame, other)
-        )
-    flow = _search().calc(frame, other, None)
+    height, width = (side // fold for side in frame.shape)
+    frame, other = (_searchable(x, height, width) for x in (frame, other))
+    flow: Flow = _search().calc(frame, other, None)  # type: ignore[call-overload] # a gap in stubs
     return np.ascontiguousarray(_steady(flow, frame, other)[:height, :width])
 
 
-def optical_flow(frame: Tensor, other: Tensor) -> Tensor:
-    """Returns ``flow_of_planes`` of each frame of a batch: (b, 2, h, w) pixels across and down.
+def planes_of(luma: Tensor) -> Plane:
+    """Returns luma in [0, 1] as 8-bit levels of the same shape, fetched from where it lies."""
+    levels = luma.detach().float() * 255
+    return levels.round_().clamp_(0, 255).to("cpu", torch.uint8).numpy()
 
-    Both are (b, 1, h, w) luma in [0, 1]. No gradient flows through it; what lies on a GPU is
-    fetched from there.
-    """
-    frames, others = (
-        (x.detach()[:, 0].float() * 255).round().clamp(0, 255).to("cpu", torch.uint8).numpy()
-        for x in (frame, other)
-    )
-    flows = np.stack([flow_of_planes(*pair) for pair in zip(frames, others, strict=True)])
-    return torch.from_numpy(flows).permute(0, 3, 1, 2).contiguous().to(frame.device)
+
+def _searchable(plane: Plane, height: int, width: int) -> Plane:
+    """The plane averaged to (height, width), and large enough for the search."""
+    if plane.shape != (height, width):
+        size = (width, height)
+        plane = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    down, across = (max(0, SMALLEST - side) for side in (height, width))
+    if down or across:
+        return cv2.copyMakeBorder(  # type: ignore[return-value] # uint8
+            plane, 0, down, 0, across, cv2.BORDER_REPLICATE
+        )
+    return np.ascontiguousarray(plane)  # or the search raises: a decoder's lines are padded
 
 
 def _search() -> cv2.DISOpticalFlow:
@@ -80,8 +82,9 @@ def _search() -> cv2.DISOpticalFlow:
 
 def _steady(flow: Flow, frame: Plane, other: Plane) -> Flow:
     """The flow, zero where it explains no more than standing still."""
-    moved = cv2.remap(
-        other, flow + _pixels(*frame.shape), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    places = flow + pixels(*frame.shape)
+    moved: Plane = cv2.remap(  # type: ignore[call-overload] # one map of both axes
+        other, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     still, moving = (_squared_errors(frame, x) for x in (other, moved))
     moves = (still * GAIN_OF_MOVING > moving + NOISE).astype(np.float32)
@@ -90,7 +93,10 @@ def _steady(flow: Flow, frame: Plane, other: Plane) -> Flow:
 
 def _squared_errors(frame: Plane, other: Plane) -> NDArray[np.float32]:
     difference = cv2.subtract(frame, other, dtype=cv2.CV_32F)
-    return cv2.blur(difference * difference, AROUND)
+    errors: NDArray[np.float32] = cv2.blur(difference * difference, AROUND)  # type: ignore[assignment]
+    return errors
+
+
 def sampling_grid(flow: Tensor, scale: int = 1) -> Tensor:
     """Returns the grid by which ``grid_sample`` follows ``flow``, (b, 2, h, w) pixels, in an image
     ``scale`` times as large: (b, scale² * h, w, 2).
@@ -133,7 +139,7 @@ def _neighbours(x: Tensor, axis: int, first: int) -> tuple[Tensor, Tensor]:
 
 
 @cache
-def _pixels(height: int, width: int) -> Flow:
+def pixels(height: int, width: int) -> Flow:
     """Where each pixel lies, across and down."""
     places: Flow = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
     return places

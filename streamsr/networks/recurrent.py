@@ -14,7 +14,7 @@ from torch import Tensor
 
 from streamsr.networks.contract import Memory, RecurrentNetwork
 from streamsr.networks.convolutions import Convolutions
-from streamsr.networks.flow import optical_flow, sampling_grid
+from streamsr.networks.flow import sampling_grid
 from streamsr.networks.resample import folded_enlarged, unshuffled
 
 __all__ = ["MIDDLE", "Aligned", "Recurrent"]
@@ -66,13 +66,6 @@ class Recurrent(RecurrentNetwork[Aligned]):
             torch.zeros(batch, 1, 1, 1, device=device),
         )
 
-    def motion(self, window: Tensor) -> Tensor:
-        """Returns the optical flow at the folded size, in its pixels: (b, 2, h/fold, w/fold)."""
-        before, frame = window.float().unbind(1)
-        if self.fold > 1:
-            before, frame = (F.avg_pool2d(x, self.fold) for x in (before, frame))
-        return optical_flow(frame, before)
-
     def align(self, window: Tensor, motion: Tensor) -> Aligned:
         before, frame = window.float().unbind(1)
         with torch.autocast(frame.device.type, enabled=False):
@@ -84,13 +77,16 @@ class Recurrent(RecurrentNetwork[Aligned]):
             return Aligned(frames, bicubic, sampling_grid(motion), output_grid)
 
     def advance(self, aligned: Aligned, memory: Memory) -> tuple[Tensor, Memory]:
-        known = torch.cat((aligned.frames, *self._remembered(aligned, memory)), 1)
-        features = self.body.hidden(known)
+        features = self.body.hidden(self.known(aligned, memory))
         detail = self.body.last(features)
         detail -= detail.mean((1, 2, 3), keepdim=True)
         output = unshuffled(detail.add_(aligned.bicubic), self.sub)
         kept = features[:, : self.kept].to(torch.float32, copy=True)  # of all, the rest may go
         return output, (output, kept, torch.ones_like(memory[2]))
+
+    def known(self, aligned: Aligned, memory: Memory) -> Tensor:
+        """Returns what is convolved: the frames, the last output and the last features."""
+        return torch.cat((aligned.frames, *self._remembered(aligned, memory)), 1)
 
     def _remembered(self, aligned: Aligned, memory: Memory) -> tuple[Tensor, Tensor]:
         """The last output less bicubic, and the last features, where they belong now."""

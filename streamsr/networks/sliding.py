@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from streamsr.networks.chain import ChainLink
 from streamsr.networks.contract import RecurrentNetwork
-from streamsr.networks.facts import Facts
+from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.window import Window
 
 __all__ = ["Finished", "Ready", "SlidingWindow", "WindowState"]
@@ -48,6 +48,11 @@ class SlidingWindow:
         self.network = network
         self.facts = facts
         self.recurrent = isinstance(network, RecurrentNetwork)
+        if self.recurrent and (facts.window, facts.colour) != (2, Colour.LUMA):
+            raise ValueError(
+                f"a recurrent network: got a window of {facts.window} frames of {facts.colour}, "
+                f"allowed is one of 2 frames of {Colour.LUMA}"
+            )
 
     def start(self, batch: int, height: int, width: int) -> WindowState:
         """Allocates the rings of ``batch`` streams, float32, on the device of the network."""

@@ -11,6 +11,8 @@ from streamsr.networks.fast import Fast
 from streamsr.networks.resample import resize
 
 SIZES = pytest.mark.parametrize("size", [(18, 32), (17, 31), (1, 1)], ids=str)
+MEMBERS = [(scale, fold) for scale in (1, 2, 3, 4) for fold in (1, 2, 4)]
+every_member = pytest.mark.parametrize(("scale", "fold"), MEMBERS)
 
 
 def network(**options: int) -> Fast:
@@ -27,10 +29,11 @@ def frames(size: tuple[int, int], count: int = 2) -> Tensor:
 
 
 @SIZES
-@pytest.mark.parametrize("scale", [2, 4])
-def test_shapes(size: tuple[int, int], scale: int) -> None:
-    output = network(scale=scale)(frames(size))
-    assert output.shape == (2, 1, scale * size[0], scale * size[1])
+@every_member
+def test_shapes(size: tuple[int, int], scale: int, fold: int) -> None:
+    height, width = (side * fold for side in size)
+    output = network(scale=scale, fold=fold)(frames((height, width)))
+    assert output.shape == (2, 1, scale * height, scale * width)
     assert output.dtype == torch.float32
 
 
@@ -82,24 +85,25 @@ def test_bfloat16_is_close_to_float32() -> None:
 
 
 @SIZES
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@every_member
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_without_its_last_layer_it_is_bicubic(
-    size: tuple[int, int], scale: int, dtype: torch.dtype
+    size: tuple[int, int], scale: int, fold: int, dtype: torch.dtype
 ) -> None:
-    made = network(scale=scale).to(dtype)
+    made = network(scale=scale, fold=fold).to(dtype)
     made.body[-1].weight.zero_()
     made.body[-1].bias.zero_()
-    x = frames(size)
+    x = frames((size[0] * fold, size[1] * fold))
     torch.testing.assert_close(made(x), resize(x[:, 0], scale), atol=1e-5, rtol=0)
 
 
-def test_fresh_it_is_near_bicubic_and_has_gradients() -> None:
+@every_member
+def test_fresh_it_is_near_bicubic_and_has_gradients(scale: int, fold: int) -> None:
     """A run starts where bicubic is, and every layer learns from the first step."""
     torch.manual_seed(7)
-    made, x = Fast(features=8, layers=4), frames((12, 12))
+    made, x = Fast(features=8, layers=4, scale=scale, fold=fold), frames((12, 12))
     output = made(x)
-    plain = resize(x[:, 0], 4)
+    plain = resize(x[:, 0], scale)
     assert (output - plain).pow(2).mean() < plain.var() / 4
     (output - torch.rand_like(output)).pow(2).mean().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in made.parameters())
@@ -115,10 +119,23 @@ def test_the_skip_is_exact_where_training_runs_in_half_precision() -> None:
     torch.testing.assert_close(output, resize(frame[:, 0], 4))
 
 
-def test_a_window_gives_the_image_of_its_reference() -> None:
+@pytest.mark.parametrize("fold", [1, 2, 4])
+def test_it_treats_every_fold_alike(fold: int) -> None:
+    """What moves by whole folds comes out the same, moved."""
+    made, x = network(scale=2, fold=fold), frames((24 * fold, 28 * fold), 1)
+    moved = made(x.roll((fold, 2 * fold), (3, 4)))
+    wanted = made(x).roll((2 * fold, 4 * fold), (2, 3))
+    reach = 2 * fold * 4 + 4 * fold  # four layers see so far, and that much came around
+    inside = (..., slice(reach, -reach), slice(reach, -reach))
+    assert moved[inside].numel()
+    torch.testing.assert_close(moved[inside], wanted[inside], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("fold", [1, 2])
+def test_a_window_gives_the_image_of_its_reference(fold: int) -> None:
     frames = torch.rand(1, 3, 1, 12, 16, generator=torch.Generator().manual_seed(0))
     for lookahead in range(3):
-        network = Fast(features=8, layers=3, window=3, lookahead=lookahead)
+        network = Fast(features=8, layers=3, window=3, lookahead=lookahead, fold=fold)
         network.body[-1].weight.data.zero_()
         torch.testing.assert_close(network(frames), resize(frames[:, 2 - lookahead], 4))
     with pytest.raises(ValueError, match="lookahead: got 3, allowed is 0 to 2"):

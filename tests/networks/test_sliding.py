@@ -32,18 +32,18 @@ def edvr(frames: int) -> SlidingWindow:
     return SlidingWindow(network, Facts(4, frames, frames // 2, Colour.RGB, 4))
 
 
-def fast() -> SlidingWindow:
+def fast(scale: int = 4, fold: int = 1) -> SlidingWindow:
     torch.manual_seed(1)
-    network = Fast(features=8, layers=3).requires_grad_(False)
+    network = Fast(features=8, layers=3, scale=scale, fold=fold).requires_grad_(False)
     network.body[-1].weight.mul_(10)  # fresh, it hardly differs from its bicubic skip
-    return SlidingWindow(network, Facts(4, 1, 0, Colour.LUMA))
+    return SlidingWindow(network, Facts(scale, 1, 0, Colour.LUMA, fold))
 
 
-def recurrent() -> SlidingWindow:
+def recurrent(scale: int = 4, fold: int = 1) -> SlidingWindow:
     torch.manual_seed(1)
-    network = Recurrent(features=8, layers=3, kept=4).requires_grad_(False)
+    network = Recurrent(features=8, layers=3, kept=4, scale=scale, fold=fold).requires_grad_(False)
     network.body[-1].weight.mul_(10)
-    return SlidingWindow(network, Facts(4, 2, 0, Colour.LUMA))
+    return SlidingWindow(network, Facts(scale, 2, 0, Colour.LUMA, fold))
 
 
 def resample() -> SlidingWindow:
@@ -54,7 +54,9 @@ MODELS = {
     "edvr-5": lambda: edvr(5),
     "edvr-3": lambda: edvr(3),
     "fast": fast,
+    "fast-folded": lambda: fast(1, 4),
     "recurrent": recurrent,
+    "recurrent-folded": lambda: recurrent(2, 2),
     "resample": resample,
 }
 
@@ -226,6 +228,12 @@ def test_a_frame_for_each_slot() -> None:
 def test_sides_are_multiples(height: int, width: int, name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: got .*, allowed is a multiple of 4"):
         edvr(3).start(1, height, width)
+
+
+@pytest.mark.parametrize("facts", [Facts(4, 3, 1, Colour.LUMA), Facts(4, 2, 0, Colour.RGB)])
+def test_a_recurrent_network_sees_two_frames_of_luma(facts: Facts) -> None:
+    with pytest.raises(ValueError, match="allowed is one of 2 frames of luma"):
+        SlidingWindow(Recurrent(features=8, kept=4), facts)
 
 
 def test_a_sliding_window_is_centred() -> None:
