@@ -1,12 +1,13 @@
 """The chain of a stream's windows through a recurrent network: each needs the one before it."""
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from streamsr.networks.contract import Memory, RecurrentNetwork
+from streamsr.networks.contract import Memory, RecurrentNetwork, Step
 
 __all__ = ["ChainLink"]
 
@@ -14,8 +15,8 @@ __all__ = ["ChainLink"]
 class ChainLink:
     """A window's place in the chain: it waits for a memory, and leaves one.
 
-    ``align`` it once, then ``advance`` it. Where either raises or gives values that are not
-    finite, the window after it starts without a memory.
+    ``align`` it once, then ``advance`` it, or ``begin`` and ``finish`` it. Where that raises or
+    gives values that are not finite, the window after it starts without a memory.
     """
 
     def __init__(
@@ -25,7 +26,8 @@ class ChainLink:
         self.is_aligned = False
         self._network = network
         self._size = size
-        self._aligned: Any = None  # of the network's own type, until the link advances
+        self._aligned: Any = None  # of the network's own type, until its step is begun
+        self._step: Step | None = None  # until it is finished
         self._after: Future[Memory] = Future()
 
     @classmethod
@@ -45,7 +47,7 @@ class ChainLink:
             batch = window[None]
             self._aligned = self._network.align(batch, self._network.motion(batch))
         except BaseException:
-            self._restart()
+            self.fail()
             raise
         self.is_aligned = True
 
@@ -54,21 +56,47 @@ class ChainLink:
 
         Waits for the window before it.
         """
+        parts = self.begin(1)
+        try:
+            for part in parts:
+                part()
+        except BaseException:
+            self.fail()
+            raise
+        return self.finish()
+
+    def begin(self, parts: int) -> Sequence[Callable[[], None]]:
+        """Begins the aligned window's step, in at most so many parts; ``finish`` it, or ``fail``.
+
+        Waits for the window before it. A part that raises must be followed by ``fail``.
+        """
         aligned, self._aligned = self._aligned, None
         try:
-            output, memory = self._network.advance(aligned, self.before.result())
+            self._step = self._network.step(aligned, self.before.result(), parts)
         except BaseException:
-            self._restart()
+            self.fail()
+            raise
+        return self._step.parts
+
+    def finish(self) -> Tensor:
+        """Returns the output once every part of the step has run."""
+        step, self._step = self._step, None
+        assert step is not None  # it was begun
+        try:
+            output, memory = step.finish()
+        except BaseException:
+            self.fail()
             raise
         if bool(torch.isfinite(output.sum())):
             self._after.set_result(memory)
         else:
-            self._restart()
+            self.fail()
         return output[0]
+
+    def fail(self) -> None:
+        """Lets the window after it start without a memory."""
+        self._after.set_result(self._network.fresh(1, *self._size))
 
     def abandon(self) -> None:
         """States that the window will never run, nor those after it."""
         self._after.cancel()
-
-    def _restart(self) -> None:
-        self._after.set_result(self._network.fresh(1, *self._size))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import reduce
 from itertools import accumulate, islice, pairwise
-from typing import Self
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -39,10 +39,15 @@ class Convolutions(nn.ModuleList):
         output: Tensor = self[-1](features)
         return output.float()
 
-    def peaks(self, x: Tensor) -> list[float]:
-        """Returns the largest feature after each convolution but the last."""
+    def peaks(self, x: Tensor) -> list[Tensor]:
+        """Returns how large each feature becomes after each convolution but the last."""
         features = accumulate(self[:-1], _conv_relu, initial=self._entering(x))
-        return [float(one.max()) for one in islice(features, 1, None)]
+        return [one.amax((0, 2, 3)).float() for one in islice(features, 1, None)]
+
+    @property
+    def inputs(self) -> int:
+        """The first width."""
+        return cast(nn.Conv2d, self[0]).in_channels
 
     def _entering(self, x: Tensor) -> Tensor:
         dtype = next(self.parameters()).dtype

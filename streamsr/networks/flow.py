@@ -21,7 +21,7 @@ from torch import Tensor
 
 from streamsr.core.frame import Plane
 
-__all__ = ["Flow", "flow_of_planes", "pixels", "planes_of", "sampling_grid"]
+__all__ = ["Flow", "flow_of_planes", "moved", "pixels", "planes_of", "sampling_grid"]
 
 Flow = NDArray[np.float32]
 """(h, w, 2): how many pixels to the right and down of itself a pixel lies in another frame."""
@@ -82,11 +82,8 @@ def _search() -> cv2.DISOpticalFlow:
 
 def _steady(flow: Flow, frame: Plane, other: Plane) -> Flow:
     """The flow, zero where it explains no more than standing still."""
-    places = flow + pixels(*frame.shape)
-    moved: Plane = cv2.remap(  # type: ignore[call-overload] # one map of both axes
-        other, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    still, moving = (_squared_errors(frame, x) for x in (other, moved))
+    there = moved(other, flow + pixels(*frame.shape))
+    still, moving = (_squared_errors(frame, x) for x in (other, there))
     moves = (still * GAIN_OF_MOVING > moving + NOISE).astype(np.float32)
     return flow * cv2.blur(moves, (3, 3))[..., None]
 
@@ -95,6 +92,14 @@ def _squared_errors(frame: Plane, other: Plane) -> NDArray[np.float32]:
     difference = cv2.subtract(frame, other, dtype=cv2.CV_32F)
     errors: NDArray[np.float32] = cv2.blur(difference * difference, AROUND)  # type: ignore[assignment]
     return errors
+
+
+def moved(image: Plane, places: Flow, interpolation: int = cv2.INTER_LINEAR) -> Plane:
+    """Samples (h, w) or (h, w, c) uint8 at ``places``, across and down; edges repeat."""
+    there: Plane = cv2.remap(  # type: ignore[call-overload] # one map of both axes
+        image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE
+    )
+    return there
 
 
 def sampling_grid(flow: Tensor, scale: int = 1) -> Tensor:

@@ -9,19 +9,23 @@ than natural images do: no footage need be at hand, and none can mislead. Textur
 at full contrast saturates; spanning it would coarsen every frame.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Self, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from streamsr.networks.convolutions import SAME, Convolutions
+from streamsr.networks.convolutions import Convolutions
 
-__all__ = ["Int8Convolutions", "runs_int8", "steps_of"]
+__all__ = ["LEVELS", "Balanced", "Int8Convolutions", "PackedConv", "hard_edges", "runs_int8"]
 
 LEVELS = 255  # above 0: 8-bit luma is taken as it is
 BLACK, WHITE = 16 / 255, 235 / 255
 EDGE_SIDE = 6  # pixels of a block
+LEAST_SHARE = 0.03  # of a layer's largest feature: smaller ones count as so large
 SPAN = 0.8  # of what such edges give: more is coarser, less cuts off drawings
 
 
@@ -33,28 +37,54 @@ class Int8Convolutions(nn.Module):
 
     def __init__(self, convolutions: Convolutions) -> None:
         super().__init__()
-        convs = [cast(nn.Conv2d, conv) for conv in convolutions]
-        self._steps = steps_of(convolutions)
+        fold = math.isqrt(convolutions.inputs)
+        stack = Balanced.of(convolutions, convolutions.peaks(F.pixel_unshuffle(hard_edges(), fold)))
+        self._steps = stack.steps
         steps_in = [1 / LEVELS, *self._steps]
-        self._layers = [_packed(conv, step) for conv, step in zip(convs, steps_in, strict=True)]
+        layers = zip(stack.weights, stack.biases, steps_in, strict=True)
+        *self._hidden, self._last = [PackedConv.of(*layer) for layer in layers]
 
     def forward(self, x: Tensor) -> Tensor:
         levels = (x * LEVELS).round_().clamp_(0, LEVELS).to(torch.uint8)
         features = levels.contiguous(memory_format=torch.channels_last)
-        *hidden, last = self._layers
-        for layer, step in zip(hidden, self._steps, strict=True):
-            features = layer(features, step, torch.uint8, "relu")
-        return last(features, 1.0, torch.float32, "none")
+        for layer, step in zip(self._hidden, self._steps, strict=True):
+            features = layer(features, step)
+        return self._last.values(features)
 
 
-def steps_of(convolutions: Convolutions) -> list[float]:
-    """Returns how far apart the levels of the features are after each convolution but the last."""
-    with torch.inference_mode():
-        peaks = convolutions.peaks(_hard_edges())
-    return [SPAN * max(peak, 1e-6) / LEVELS for peak in peaks]
+@dataclass(frozen=True, slots=True)
+class Balanced:
+    """Convolutions that give what others give, their features brought closer to one size.
+
+    A layer has one step for all its features: those that stay small would have few levels. Each
+    is made larger by the root of how small it is, and the next layer's weights smaller (Nagel et
+    al., Data-Free Quantization Through Weight Equalization and Bias Correction, 2019).
+    """
+
+    weights: list[Tensor]
+    biases: list[Tensor]
+    steps: list[float]  # of the features after each layer but the last
+    shares: list[Tensor]  # (features,): what each of them was divided by
+
+    @classmethod
+    def of(cls, convolutions: Convolutions, peaks: Sequence[Tensor]) -> Self:
+        """Balances the features whose largest are ``peaks``, (features,) a layer."""
+        convs = [cast(nn.Conv2d, conv) for conv in convolutions]
+        weights = [conv.weight.detach().float() for conv in convs]
+        biases = [cast(Tensor, conv.bias).detach().float() for conv in convs]
+        steps, shares = [], []
+        for n, peak in enumerate(peaks):
+            most = max(float(peak.max()), 1e-6)
+            share = (peak / most).clamp_min(LEAST_SHARE).sqrt()
+            weights[n] = weights[n] / share[:, None, None, None]
+            biases[n] = biases[n] / share
+            weights[n + 1] = weights[n + 1] * share[None, :, None, None]
+            steps.append(SPAN * most / LEVELS)
+            shares.append(share)
+        return cls(weights, biases, steps, shares)
 
 
-def _hard_edges() -> Tensor:
+def hard_edges() -> Tensor:
     """Blocks of black and white, corners and islands among them, and their negative: (2, 1, h, w)
     luma."""
     place = torch.arange(16).repeat_interleave(EDGE_SIDE)
@@ -63,33 +93,63 @@ def _hard_edges() -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layer:
-    """One convolution of levels ``step`` apart; 0 is level 0."""
+class PackedConv:
+    """A 3x3 convolution of (b, c, h, w) uint8 levels in ``channels_last``, as oneDNN lays it out.
 
-    weight: Tensor  # as oneDNN lays it out
+    The levels are ``step`` apart and 0 is level 0.
+    """
+
+    weight: Tensor
     weight_steps: Tensor  # (out,)
     weight_zeros: Tensor  # (out,): 0, the level of a weight of 0
     bias: Tensor
     step: float
+    padding: tuple[int, int]
 
-    def __call__(self, x: Tensor, step: float, dtype: torch.dtype, activation: str) -> Tensor:
-        """Levels ``step`` apart, or with float32 as ``dtype`` the values."""
+    @classmethod
+    def of(cls, weight: Tensor, bias: Tensor, step: float) -> Self:
+        """Returns the convolution of ``weight`` for inputs whose levels are ``step`` apart."""
+        levels, steps = _quantised(weight)
+        return cls._packed(levels, steps, bias, step, (1, 1))
+
+    @classmethod
+    def of_levels(cls, weight: Tensor, bias: Tensor, zeros: Tensor) -> Self:
+        """Returns the convolution of ``weight``, (out, c, 3, 3), which takes levels as they are,
+        those of each input less its level in ``zeros``, (c,). The input has a border of its own.
+        """
+        levels, steps = _quantised(weight)
+        of_zeros = (levels.float() * zeros[None, :, None, None]).sum((1, 2, 3)) * steps
+        return cls._packed(levels, steps, bias - of_zeros, 1.0, (0, 0))
+
+    @classmethod
+    def _packed(
+        cls, levels: Tensor, steps: Tensor, bias: Tensor, step: float, padding: tuple[int, int]
+    ) -> Self:
+        ones = (1, 1)
+        packed = torch.ops.onednn.qconv_prepack(levels, steps, step, 0, ones, padding, ones, 1)
+        return cls(packed, steps, torch.zeros(len(steps), dtype=torch.int64), bias, step, padding)
+
+    def __call__(self, x: Tensor, step: float) -> Tensor:
+        """Returns (b, out, h, w) uint8, levels ``step`` apart, what is below 0 at 0 (ReLU)."""
+        return self._run(x, step, torch.uint8, "relu")
+
+    def values(self, x: Tensor) -> Tensor:
+        """Returns (b, out, h, w) float32."""
+        return self._run(x, 1.0, torch.float32, "none")
+
+    def _run(self, x: Tensor, step: float, dtype: torch.dtype, activation: str) -> Tensor:
         output: Tensor = torch.ops.onednn.qconv2d_pointwise(
             *(x, self.step, 0, self.weight, self.weight_steps, self.weight_zeros, self.bias),
-            *(SAME, SAME, SAME, 1),
+            *((1, 1), self.padding, (1, 1), 1),
             *(step, 0, dtype, activation, [], ""),
         )
         return output
 
 
-def _packed(conv: nn.Conv2d, step: float) -> _Layer:
-    weight = conv.weight.detach().float()
+def _quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights in levels of 8 bits, and how far these are apart in each output."""
     steps = (weight.abs().amax((1, 2, 3)) / 127).clamp_min(1e-12)
-    levels = (weight / steps[:, None, None, None]).round().to(torch.int8)
-    packed = torch.ops.onednn.qconv_prepack(levels, steps, step, 0, SAME, SAME, SAME, 1)
-    zeros = torch.zeros(len(steps), dtype=torch.int64)
-    assert conv.bias is not None
-    return _Layer(packed, steps, zeros, conv.bias.detach().float(), step)
+    return (weight / steps[:, None, None, None]).round().to(torch.int8), steps
 
 
 def runs_int8() -> bool:

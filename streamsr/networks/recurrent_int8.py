@@ -1,0 +1,214 @@
+"""``recurrent`` in 8-bit integers, for CPUs that have instructions for them (VNNI).
+
+It computes what ``recurrent.py`` defines: the last output and features, the flow's warps and the
+inputs of the convolutions are kept in 8 bits; sums are in 32, and the detail that is added to
+bicubic is float32. A step can be made in strips of the picture, side by side: each convolves
+as many rows of its neighbours as its result depends on.
+"""
+
+from functools import partial
+from itertools import pairwise
+from typing import NamedTuple, cast
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from streamsr.core.frame import Plane
+from streamsr.networks.contract import Memory, RecurrentNetwork, Step
+from streamsr.networks.flow import Flow, moved, pixels, planes_of
+from streamsr.networks.int8 import LEVELS, Balanced, PackedConv, hard_edges
+from streamsr.networks.planes import enlarged_plane
+from streamsr.networks.recurrent import MIDDLE, Recurrent
+
+__all__ = ["AlignedPlanes", "Int8Recurrent"]
+
+NO_DIFFERENCE = 128  # the level of a difference of 0; it is cut off beyond half the range
+LEAST_ROWS = 32  # of a strip: less would be mostly its neighbours'
+
+
+class AlignedPlanes(NamedTuple):
+    """What the frames of a window say without any memory."""
+
+    known: NDArray[np.uint8]  # (h + 2, w + 2, inputs), a border around it: what is convolved
+    bicubic: Plane  # (sub * h, sub * w): the frame enlarged
+    places: Flow  # (h, w, 2): where the last frame's features lie
+    output_places: Flow  # (sub * h, sub * w, 2): where its output lies
+
+
+class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
+    """``network`` for inference on this machine's CPU alone: it has no parameters.
+
+    A batch is one window. Its output is levels, uint8.
+    """
+
+    def __init__(self, network: Recurrent) -> None:
+        super().__init__()
+        self.scale, self.fold, self.kept = network.scale, network.fold, network.kept
+        self.sub = network.sub
+        stack = Balanced.of(network.body, _peaks(network))
+        self._steps = stack.steps
+        between = zip(stack.weights[1:-1], stack.biases[1:-1], self._steps, strict=False)
+        self._hidden = [
+            _entering(stack, network),
+            *(PackedConv.of(*layer) for layer in between),
+        ]
+        weight, bias = stack.weights[-1] * LEVELS, stack.biases[-1] * LEVELS
+        self._last = PackedConv.of(weight, bias, self._steps[-1])
+        self._border = _border(network)
+
+    def fresh(self, batch: int, height: int, width: int) -> Memory:
+        output = (batch, 1, self.scale * height, self.scale * width)
+        features = (batch, height // self.fold, width // self.fold, self.kept)
+        return (
+            torch.zeros(output, dtype=torch.uint8),
+            torch.zeros(features, dtype=torch.uint8),
+            torch.zeros(batch, dtype=torch.bool),
+        )
+
+    def align(self, window: Tensor, motion: Tensor) -> AlignedPlanes:
+        before, frame = planes_of(window[0, :, 0])
+        flow: Flow = motion[0].permute(1, 2, 0).contiguous().numpy()
+        there = moved(before, self._places(flow, self.fold), cv2.INTER_CUBIC)
+        known = self._blank(*flow.shape[:2])
+        self._write(known, 0, self._folded(frame, self.fold))
+        self._write(known, self.fold**2, self._folded(_difference(there, frame), self.fold))
+        return AlignedPlanes(
+            known,
+            enlarged_plane(frame, self.scale),
+            self._places(flow, 1),
+            self._places(flow, self.sub),
+        )
+
+    def advance(self, aligned: AlignedPlanes, memory: Memory) -> tuple[Tensor, Memory]:
+        return self.step(aligned, memory, 1).run()
+
+    def step(self, aligned: AlignedPlanes, memory: Memory, parts: int) -> Step:
+        self._remember(aligned, memory)
+        height, width = aligned.places.shape[:2]
+        detail = np.empty((height, width, self.sub**2), np.float32)
+        kept = np.empty((height, width, self.kept), np.uint8)
+        strips = max(1, min(parts, height // LEAST_ROWS))
+        ends = [height * n // strips for n in range(strips + 1)]
+        work = [
+            partial(self._convolve, aligned.known, detail, kept, slice(*rows))
+            for rows in pairwise(ends)
+        ]
+        return Step(work, partial(self._finished, aligned.bicubic, detail, kept))
+
+    def _remember(self, aligned: AlignedPlanes, memory: Memory) -> None:
+        """Writes the last output less bicubic and the last features where they belong now."""
+        output, features, seen = (part[0].numpy() for part in memory)
+        if not seen:
+            return  # the border's levels, which are those of nothing
+        there = moved(output[0], aligned.output_places)
+        first = 2 * self.fold**2
+        difference = _difference(there, aligned.bicubic)
+        self._write(aligned.known, first, self._folded(difference, self.sub))
+        self._write(aligned.known, first + self.sub**2, moved(features, aligned.places))
+
+    def _convolve(
+        self,
+        known: NDArray[np.uint8],
+        detail: NDArray[np.float32],
+        kept: NDArray[np.uint8],
+        rows: slice,
+    ) -> None:
+        """Makes ``rows`` of the detail and of the features that are kept."""
+        height = len(detail)
+        reach = len(self._hidden)  # rows around them; the first layer has its border
+        first, last = max(0, rows.start - reach), min(height, rows.stop + reach)
+        inputs = torch.from_numpy(known[first : last + 2]).permute(2, 0, 1)[None]
+        wanted = slice(rows.start - first, rows.stop - first)
+        with torch.inference_mode():
+            features = inputs
+            for layer, step in zip(self._hidden, self._steps, strict=True):
+                features = layer(features, step)
+            kept[rows] = _rows(features, wanted)[..., : self.kept]
+            detail[rows] = _rows(self._last.values(features), wanted)
+
+    def _finished(
+        self, bicubic: Plane, detail: NDArray[np.float32], kept: NDArray[np.uint8]
+    ) -> tuple[Tensor, Memory]:
+        height, width, sub = *detail.shape[:2], self.sub
+        mean = cv2.mean(detail.reshape(height, -1))[0]
+        places = (detail.reshape(height, width, sub, sub) - np.float32(mean)).transpose(0, 2, 1, 3)
+        plane = np.ascontiguousarray(places).reshape(bicubic.shape)
+        output = torch.from_numpy(cv2.add(bicubic, plane, dtype=cv2.CV_8U))[None, None]
+        return output, (output, torch.from_numpy(kept)[None], torch.ones(1, dtype=torch.bool))
+
+    def _blank(self, height: int, width: int) -> NDArray[np.uint8]:
+        known = np.empty((height + 2, width + 2, len(self._border)), np.uint8)
+        known[:] = self._border
+        return known
+
+    @staticmethod
+    def _write(known: NDArray[np.uint8], first: int, places: NDArray[np.uint8]) -> None:
+        known[1:-1, 1:-1, first : first + places.shape[2]] = places
+
+    @staticmethod
+    def _folded(plane: Plane, fold: int) -> NDArray[np.uint8]:
+        """(h, w) to (h / fold, w / fold, fold²)."""
+        height, width = (side // fold for side in plane.shape)
+        if fold == 4:  # four samples at once
+            words = np.ascontiguousarray(plane).view(np.uint32).reshape(height, fold, width)
+            quick = np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8)
+            return quick.reshape(height, width, fold**2)
+        places = plane.reshape(height, fold, width, fold).transpose(0, 2, 1, 3)
+        return places.reshape(height, width, fold**2)
+
+    @staticmethod
+    def _places(flow: Flow, times: int) -> Flow:
+        """Where each pixel of an image ``times`` as large lies, across and down."""
+        if times == 1:
+            return flow + pixels(*flow.shape[:2])
+        height, width = (side * times for side in flow.shape[:2])
+        larger = cv2.resize(flow * times, (width, height), interpolation=cv2.INTER_LINEAR)
+        return cast(Flow, cv2.add(larger, pixels(height, width), dst=larger))
+
+
+def _difference(plane: Plane, other: Plane) -> Plane:
+    return cast(Plane, cv2.addWeighted(plane, 1, other, -1, NO_DIFFERENCE))
+
+
+def _rows(x: Tensor, rows: slice) -> NDArray[np.generic]:
+    """(1, c, h, w) in ``channels_last`` to rows of (h, w, c)."""
+    return x[0].permute(1, 2, 0).numpy()[rows]
+
+
+def _border(network: Recurrent) -> NDArray[np.uint8]:
+    """The levels of nothing, (inputs,): what a convolution finds outside of a frame."""
+    frames, places = network.fold**2, network.sub**2
+    middle = round(MIDDLE * LEVELS)
+    levels = [middle] * frames + [NO_DIFFERENCE] * (frames + places) + [0] * network.kept
+    return np.array(levels, np.uint8)
+
+
+def _entering(stack: Balanced, network: Recurrent) -> PackedConv:
+    """The first layer, which takes levels of several kinds: their steps go into its weights, and
+    the levels of nothing into its bias."""
+    frames, differences = network.fold**2, network.fold**2 + network.sub**2
+    kept = stack.shares[-1][: network.kept] * stack.steps[-1]
+    steps = torch.cat((torch.full((frames + differences,), 1 / LEVELS), kept))
+    zeros = [MIDDLE * LEVELS] * frames + [NO_DIFFERENCE] * differences + [0] * network.kept
+    weight = stack.weights[0] * steps[None, :, None, None]
+    return PackedConv.of_levels(weight, stack.biases[0], torch.tensor(zeros))
+
+
+def _peaks(network: Recurrent) -> list[Tensor]:
+    """How large each feature becomes, after each convolution but the last, as hard edges move."""
+    edges = hard_edges()
+    size = edges.shape[2:]
+    if any(side % network.fold for side in size):
+        raise ValueError(f"fold: got {network.fold}, allowed is a divisor of {size}")
+    memory = network.fresh(len(edges), *size)
+    peaks = []
+    with torch.inference_mode():
+        for shift in (0, 1, 3):
+            moved = torch.stack((edges.roll(shift // 2, 3), edges.roll(shift, 3)), 1)
+            aligned = network.align(moved, network.motion(moved))
+            peaks.append(network.body.peaks(network.known(aligned, memory)))
+            _, memory = network.advance(aligned, memory)
+    return [torch.stack(layer).amax(0) for layer in zip(*peaks, strict=True)]
