@@ -43,10 +43,11 @@ class SlidingWindow:
     its streams, run as one batch; those of a recurrent network one after the other.
     """
 
-    def __init__(self, network: nn.Module, facts: Facts) -> None:
+    def __init__(self, network: nn.Module, facts: Facts, precision: str = "float32") -> None:
         Window(facts.window, facts.lookahead)  # raises ValueError for what there cannot be
         self.network = network
         self.facts = facts
+        self.precision = precision  # that the network computes in
         self.recurrent = isinstance(network, RecurrentNetwork)
         if self.recurrent and (facts.window, facts.colour) != (2, Colour.LUMA):
             raise ValueError(

@@ -1,6 +1,6 @@
 """A model's card: what it is, what drives it, what it was trained on and how it measured."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -10,18 +10,23 @@ from streamsr.networks.facts import Colour, Facts
 __all__ = [
     "AUTO",
     "CARD_NAME",
+    "PRECISIONS",
     "TRAINING_NAME",
     "WEIGHTS_NAME",
     "Card",
     "FactsCard",
     "ModelName",
     "Origin",
+    "Precision",
     "Weights",
 ]
 
 CARD_NAME = "card.toml"
 TRAINING_NAME = "train.toml"  # what made the weights, or would make them: a recipe
 WEIGHTS_NAME = "weights.safetensors"
+
+Precision = Literal["float32", "bfloat16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)  # the most exact first
 
 AUTO = "auto"  # for a stream: the family that suits its source
 INT8 = {"fast": 1, "recurrent": 2}  # networks that run in it, and their window
@@ -80,7 +85,7 @@ class Card(Settings):
     options: dict[str, bool | int | str] = Field(default_factory=dict)  # of its constructor
     # a family that takes a fraction of the time: live streams fall back to its member of one scale
     lighter: ModelName | None = None
-    precision: Literal["float32", "bfloat16", "int8"] = "float32"  # the lowest one allowed
+    precision: Precision = "float32"  # the lowest one allowed
     facts: FactsCard
     weights: Weights | None = None
     origin: Origin = Origin()

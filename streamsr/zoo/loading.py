@@ -1,8 +1,6 @@
 """Making networks of cards and loading their weights, ready to stream on a device."""
 
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -13,13 +11,14 @@ from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast
 from streamsr.networks.int8 import runs_int8
 from streamsr.networks.recurrent import Recurrent
+from streamsr.networks.recurrent_int8 import Int8Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
-from streamsr.zoo.card import Card
-from streamsr.zoo.registry import Entry, find, lighter_of
+from streamsr.zoo.card import PRECISIONS, Card, Precision
+from streamsr.zoo.registry import Entry
 from streamsr.zoo.weights import read_weights
 
-__all__ = ["NETWORKS", "choose", "has_amx", "in_channels_last", "load_model", "make_network"]
+__all__ = ["NETWORKS", "in_channels_last", "load_model", "make_network", "precisions_of"]
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "edvr": EDVR,
@@ -29,21 +28,15 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def choose(device: torch.device, name: str, folders: Sequence[Path] = ()) -> Entry:
-    """Returns the model to run for ``name`` on ``device``: itself, or its card's lighter one on a
-    CPU without bfloat16 matrix units.
-
-    A folder's path is taken as it is. Raises ModelError as ``find`` does.
-    """
-    entry = find(name, folders)
-    if os.sep in name or device.type != "cpu" or has_amx():
-        return entry
-    return lighter_of(entry, folders) or entry
-
-
-def has_amx() -> bool:
-    """Whether this machine's CPU multiplies bfloat16 in matrix units."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+def precisions_of(card: Card, device: torch.device) -> tuple[Precision, ...]:
+    """Returns the precisions that a card allows and ``device`` has instructions for, the most
+    exact first. A CPU without them would only emulate bfloat16, slower."""
+    on_cpu = device.type == "cpu"
+    can = torch.cpu.get_capabilities()
+    has_bfloat16 = not on_cpu or bool(can.get("avx512_bf16") or can.get("amx_bf16"))
+    able = {"float32": True, "bfloat16": has_bfloat16, "int8": on_cpu and runs_int8()}
+    allowed = PRECISIONS[: PRECISIONS.index(card.precision) + 1]
+    return tuple(one for one in allowed if able[one])
 
 
 def make_network(card: Card) -> nn.Module:
@@ -59,21 +52,30 @@ def make_network(card: Card) -> nn.Module:
         raise ModelError(f"options of network {card.network!r}: {error}") from None
 
 
-def load_model(entry: Entry, device: torch.device) -> SlidingWindow:
-    """Loads a model, ready to stream: weights checked, on ``device``, in its card's precision.
+def load_model(
+    entry: Entry, device: torch.device, precision: Precision | None = None
+) -> SlidingWindow:
+    """Loads a model, ready to stream: weights checked, on ``device``, in ``precision``.
 
-    Raises ModelError where the weights are missing, damaged or do not fit, and where the network
-    does not do what the facts of its card state.
+    Left out, that is the lowest one of ``precisions_of``. Raises ModelError where the weights are
+    missing, damaged or do not fit, where the network does not do what the facts of its card state,
+    and where the card or the device does not allow the precision.
     """
+    able = precisions_of(entry.card, device)
+    if precision is not None and precision not in able:
+        allowed = ", ".join(able)
+        raise ModelError(
+            f"model {entry.name!r}: precision: got {precision!r}, allowed here are {allowed}"
+        )
     network = make_network(entry.card)
     if entry.card.weights is not None:
         read_weights(entry.folder / entry.card.weights.file, entry.card.weights.sha256, network)
     elif any(True for _ in network.parameters()):
         raise ModelError(f"model {entry.name!r}: its card names no weights: train or import some")
-    network.requires_grad_(False).eval()
-    _lay_out(network, entry.card, device)
+    precision = precision or able[-1]
     try:
-        model = SlidingWindow(network, entry.facts)
+        network = _laid_out(network.requires_grad_(False).eval(), device, precision)
+        model = SlidingWindow(network, entry.facts, precision)
         _try_facts(model, device)
         return model
     except (IndexError, RuntimeError, ValueError) as error:
@@ -86,17 +88,16 @@ def in_channels_last(network: nn.Module) -> nn.Module:
     return network
 
 
-def _lay_out(network: nn.Module, card: Card, device: torch.device) -> None:
-    """Brings the network to ``device`` in the card's precision, or in what is quicker there."""
-    on_cpu = device.type == "cpu"
-    if card.precision == "int8" and on_cpu and runs_int8() and not has_amx():
+def _laid_out(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
+    """The network on ``device`` in a precision, its weights in the layout that runs fastest."""
+    if precision == "int8":
+        if isinstance(network, Recurrent):
+            return Int8Recurrent(network)
         assert isinstance(network, Fast)  # of which a card makes sure
         network.quantise()
-        return
-    # a CPU may only emulate bfloat16, slower
-    emulated = on_cpu and not torch.cpu.get_capabilities().get("avx512_bf16", False)
-    exact = emulated or card.precision == "float32"
-    in_channels_last(network.to(device, torch.float32 if exact else torch.bfloat16))
+        return network
+    dtype = torch.float32 if precision == "float32" else torch.bfloat16
+    return in_channels_last(network.to(device, dtype))
 
 
 def _try_facts(model: SlidingWindow, device: torch.device) -> None:

@@ -1,0 +1,79 @@
+"""Figures measured once on a machine and kept in a file, so that a start need not wait for them.
+
+They are kept by what they depend on: the processor, its cores, and the versions of streamsr and of
+torch. Where the file cannot be written they are measured again by the next process.
+"""
+
+import json
+import os
+import platform
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+__all__ = ["Measured", "cache_folder"]
+
+FILE_NAME = "measured.json"
+
+
+def cache_folder() -> Path:
+    """Returns the user's folder for what can be made again (XDG Base Directory Specification)."""
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "streamsr"
+
+
+class Measured:
+    """Figures by name. Any thread may ask; a figure is measured once, by one of them."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._path = (cache_folder() if folder is None else folder) / FILE_NAME
+        self._machine = _machine()
+        self._lock = threading.Lock()
+        self._figures = self._read().get(self._machine, {})
+
+    def of(self, name: str, measure: Callable[[], float]) -> float:
+        """Returns a figure, ``measure``d where it is not known yet."""
+        with self._lock:
+            if name not in self._figures:
+                self._figures[name] = measure()
+                self._write()
+            return self._figures[name]
+
+    def _read(self) -> dict[str, dict[str, float]]:
+        try:
+            kept = json.loads(self._path.read_text(encoding="utf-8"))
+            return {
+                str(machine): {str(name): float(figure) for name, figure in figures.items()}
+                for machine, figures in kept.items()
+            }
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}  # there is none, or another program's
+
+    def _write(self) -> None:
+        kept = self._read()
+        kept[self._machine] = kept.get(self._machine, {}) | self._figures
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile("w", dir=self._path.parent, delete=False) as file:
+                json.dump(kept, file, indent=1)
+            os.replace(file.name, self._path)
+
+
+def _machine() -> str:
+    parts = [_processor(), f"{os.cpu_count()} cores"]
+    return ", ".join([*parts, *(f"{name} {version(name)}" for name in ("streamsr", "torch"))])
+
+
+def _processor() -> str:
+    """The processor's name and its instructions, as far as the system tells."""
+    known = {"model name": "", "flags": ""}
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() in known:
+                known[name.strip()] = value.strip()
+    vectors = [flag for flag in known["flags"].split() if flag.startswith(("avx", "amx"))]
+    return " ".join([known["model name"] or platform.machine(), *vectors])

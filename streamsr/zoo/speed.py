@@ -1,0 +1,82 @@
+"""What a model costs on this machine, by a short trial: what decides which one a stream runs.
+
+A trial runs a few windows of a small frame in one thread. A network of convolutions costs as much
+a pixel at any size, so that its cost at another size follows.
+"""
+
+from statistics import median
+from time import perf_counter, thread_time
+
+import torch
+
+from streamsr.core.measured import Measured
+from streamsr.networks.sliding import Ready, SlidingWindow
+from streamsr.zoo.card import Card, Precision
+from streamsr.zoo.loading import load_model, precisions_of
+from streamsr.zoo.registry import Entry
+
+__all__ = ["Speed"]
+
+WIDTH, HEIGHT = 160, 96  # pixels of a trial's frames, at scale 4
+FRAMES = 3  # that are timed
+
+
+class Speed:
+    """The cost of models on ``device``, each measured once and kept in ``measured``."""
+
+    def __init__(self, device: torch.device, measured: Measured) -> None:
+        self._device = device
+        self._measured = measured
+
+    def quickest(self, entry: Entry) -> Precision:
+        """Returns the precision that a model costs least in. Raises ModelError."""
+        able = precisions_of(entry.card, self._device)
+        if len(able) == 1:
+            return able[0]
+        return min(reversed(able), key=lambda precision: self.seconds_a_pixel(entry, precision))
+
+    def seconds_a_pixel(self, entry: Entry, precision: Precision | None = None) -> float:
+        """Returns what a pixel of the input costs: one thread's time, on a GPU the device's.
+
+        In the ``quickest`` precision, where none is given. Raises ModelError.
+        """
+        precision = precision or self.quickest(entry)
+        name = f"{_shape(entry.card)} {precision} on {self._device.type}"
+        return self._measured.of(
+            name, lambda: _seconds_a_pixel(load_model(entry, self._device, precision), self._device)
+        )
+
+
+def _shape(card: Card) -> str:
+    """What the cost of a network depends on: all but its weights."""
+    options = " ".join(f"{name}={value}" for name, value in sorted(card.options.items()))
+    return f"{card.network} {options}"
+
+
+def _seconds_a_pixel(model: SlidingWindow, device: torch.device) -> float:
+    facts = model.facts
+    height, width = (
+        max(side * 4 // (facts.scale * facts.multiple), 1) * facts.multiple
+        for side in (HEIGHT, WIDTH)
+    )
+    noise = torch.rand(facts.colour.channels, height, width, generator=torch.manual_seed(0))
+    state = model.start(1, height, width)
+    frames = (noise.roll(shift, 2).to(device)[None] for shift in range(facts.window + FRAMES))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        ready = [window for frame in frames for window in model.push(frame, state)]
+        spent = [_seconds(model, [window], device) for window in ready]
+    finally:
+        torch.set_num_threads(threads)
+    return median(spent[-FRAMES:]) / (height * width)
+
+
+def _seconds(model: SlidingWindow, windows: list[Ready], device: torch.device) -> float:
+    on_cpu = device.type == "cpu"
+    clock = thread_time if on_cpu else perf_counter
+    began_s = clock()
+    model.run(windows)
+    if not on_cpu:
+        torch.cuda.synchronize(device)
+    return clock() - began_s
