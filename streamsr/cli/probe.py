@@ -1,7 +1,4 @@
-"""``probe``: what a source is, and what streamsr would do with it, in one screen.
-
-It imports torch only once there is a frame: until then a wrong source is refused at once.
-"""
+"""``probe``: what a source is, and what streamsr would do with it, in one screen."""
 
 import threading
 from typing import Any
@@ -16,6 +13,7 @@ from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
 from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
+from streamsr.zoo.registry import find
 
 __all__ = ["describe", "findings_table", "first_frame"]
 
@@ -29,12 +27,8 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
     Raises InputError or SourceError where there is no frame.
     """
     info, frame, live = first_frame(settings)
-    import torch
-
-    from streamsr.zoo.loading import choose
-
     device = pick_device(settings.model.device)
-    entry = choose(torch.device(device), settings.model.name, settings.model.folders)
+    entry = find(settings.model.name, settings.model.folders)
     scale = entry.facts.scale
     return {
         "input": redact(settings.input.url),
