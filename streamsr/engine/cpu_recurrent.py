@@ -1,30 +1,41 @@
 """The CPU engine of recurrent networks: each window waits for the one before it, no thread does.
 
-A window is aligned in any thread as soon as it is there. It comes back to a thread to be advanced
-once the window before it has left its memory: two frames of one stream are in flight at once all
-the same, and the threads are free for other streams meanwhile.
+A window is aligned in any thread as soon as it is there. It comes back to the threads to be
+advanced once the window before it has left its memory, in parts that run side by side where
+there are fewer streams than threads: one stream's steps must follow one another, and would leave
+threads idle.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 
 from streamsr.engine.cpu import CpuEngine, CpuJob
+from streamsr.networks.chain import ChainLink
 from streamsr.networks.contract import Memory
 
 __all__ = ["CpuRecurrentEngine"]
 
+MAX_PARTS = 4  # of a step: each computes rows of its neighbours again
+
 
 class CpuRecurrentEngine(CpuEngine):
-    """A loaded recurrent model; its windows run in ``pool``, each in two parts."""
+    """A loaded recurrent model; its windows run in ``pool``, each in a few parts."""
 
     def run(self, job: CpuJob) -> None:
-        """Does one part of a job's window; the second settles the job's future."""
+        """Does one part of a job; the last one settles the job's future."""
+        link = _link(job)
+        if isinstance(job, _PartJob):
+            job.run()
+        elif link.is_aligned:
+            self._advance(job, link)
+        else:
+            self._align(job, link)
+
+    def _align(self, job: CpuJob, link: ChainLink) -> None:
         assert job.window is not None
-        window, link = job.window.window, job.window.link
-        assert link is not None  # every window of a recurrent network has one
-        if link.is_aligned:
-            self._settle(job, self._attempted(job, link.advance))
-            return
+        window = job.window.window
         self._attempted(job, lambda: link.align(window))
         if link.is_aligned:
             link.before.add_done_callback(self._continuing(job))
@@ -46,3 +57,85 @@ class CpuRecurrentEngine(CpuEngine):
                 job.abandon()
 
         return go_on
+
+    def _advance(self, job: CpuJob, link: ChainLink) -> None:
+        """Begins a job's step; whichever thread ends its last part finishes it."""
+        most = min(MAX_PARTS, self.workers // max(1, self._pool.streams))
+        parts = self._attempted(job, lambda: link.begin(max(1, most)))
+        if parts is None:
+            self._settle(job, None)
+            return
+        step = _StepParts(self, job, link, parts)
+        for number in range(1, len(parts)):
+            part = _PartJob(job.stream, job.frame, self, job.window, step=step, number=number)
+            self.submit(part)
+        step.run(0)
+
+    def attempts(self, job: CpuJob, part: Callable[[], None]) -> bool:
+        """Runs a part of a job's step; returns whether the network did not fail."""
+
+        def succeeds() -> bool:
+            part()
+            return True
+
+        return bool(self._attempted(job, succeeds))
+
+    def finish(self, job: CpuJob, link: ChainLink, *, failed: bool) -> None:
+        """Settles a job whose parts have all run."""
+        if failed:
+            link.fail()
+        self._settle(job, None if failed else self._attempted(job, link.finish))
+
+
+class _StepParts:
+    """The parts of one step, in as many jobs: what is left of them, and how it ends."""
+
+    def __init__(
+        self,
+        engine: CpuRecurrentEngine,
+        job: CpuJob,
+        link: ChainLink,
+        parts: Sequence[Callable[[], None]],
+    ) -> None:
+        self._engine = engine
+        self._job = job
+        self._link = link
+        self._parts = parts
+        self._left = max(1, len(parts))
+        self._failed = False
+        self._lock = threading.Lock()
+
+    def run(self, number: int) -> None:
+        """Runs a part, where there is one, and finishes the step after the last."""
+        engine, job = self._engine, self._job
+        works = not self._parts or engine.attempts(job, self._parts[number])
+        with self._lock:
+            self._left -= 1
+            self._failed |= not works
+            if self._left:
+                return
+        engine.finish(job, self._link, failed=self._failed)
+
+    def abandon(self) -> None:
+        """States that a part will never run: the engine is closed."""
+        self._job.abandon()  # the part that is left never finishes it
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _PartJob(CpuJob):
+    """One part of a step."""
+
+    step: _StepParts
+    number: int
+
+    def run(self) -> None:
+        self.step.run(self.number)
+
+    def abandon(self) -> None:
+        self.step.abandon()
+
+
+def _link(job: CpuJob) -> ChainLink:
+    assert job.window is not None
+    assert job.window.link is not None  # every window of a recurrent network has one
+    return job.window.link

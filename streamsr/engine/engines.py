@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import torch
 
+from streamsr.core.measured import Measured
 from streamsr.engine.base import Engine
 from streamsr.engine.cpu import CpuEngine, CpuJob, cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
@@ -20,6 +21,7 @@ from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.loading import load_model
 from streamsr.zoo.registry import Entry
+from streamsr.zoo.speed import Speed
 
 __all__ = ["Engines"]
 
@@ -27,10 +29,14 @@ MAX_WORKERS = 8  # more would only queue frames, and so add latency
 
 
 class Engines(AbstractContextManager["Engines"]):
-    """The engines of one device; leaving its context ends their threads. Any thread may load."""
+    """The engines of one device; leaving its context ends their threads. Any thread may load.
+
+    ``speed`` says what a model costs there.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self.speed = Speed(device, Measured())
         self._loaded: dict[tuple[Path, int], Engine] = {}
         self._loading = threading.Lock()
         self._stack = ExitStack()

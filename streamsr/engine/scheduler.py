@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 __all__ = ["Scheduler"]
 
 GONE_S = 30.0  # without an item: a stream is forgotten
+ACTIVE_S = 1.0  # since an item: a stream counts as one
 LONG_S = 0.1  # a stream whose items take longer leaves one thread to the others
 
 T = TypeVar("T")
@@ -47,6 +48,10 @@ class Scheduler(Generic[T]):
 
     def __len__(self) -> int:
         return sum(len(items) for group in self._groups.values() for items in group.values())
+
+    def streams(self, now_s: float) -> int:
+        """Returns how many streams have queued an item in the last second."""
+        return sum(now_s - account.seen_s < ACTIVE_S for account in self._accounts.values())
 
     def add(self, stream: Hashable, group: Hashable, item: T, now_s: float) -> None:
         """Queues an item; those of one stream keep their order."""

@@ -39,6 +39,12 @@ class ThreadPool(AbstractContextManager["ThreadPool[T]"], Generic[T]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @property
+    def streams(self) -> int:
+        """How many streams are served now."""
+        with self._changed:
+            return self._scheduler.streams(monotonic())
+
     def submit(self, stream: Hashable, item: T) -> None:
         """Queues an item of a stream. Raises RuntimeError once the pool is closed."""
         with self._changed:

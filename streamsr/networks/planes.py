@@ -1,11 +1,4 @@
-"""Enlarging planes of 8 bits on the CPU by the filters of ``resample.py``, rounded.
-
-Each axis is filtered phase by phase: OpenCV's own ``resize`` is a little faster, but its cubic has
-a = -0.75, so that what is shown would not be what is evaluated, nor what the CUDA kernels make.
-"""
-
-from fractions import Fraction
-from functools import cache
+"""Planes of 8 bits: enlarged by the filters of ``resample.py``, and rounded."""
 
 import cv2
 import numpy as np
@@ -13,33 +6,20 @@ import torch
 from numpy.typing import NDArray
 
 from streamsr.core.frame import Plane
-from streamsr.networks.resample import filter_phases
+from streamsr.networks.resample import resize
 
 __all__ = ["Levels", "enlarged_plane", "rounded"]
 
 Levels = NDArray[np.float32]
 
 
-def enlarged_plane(
-    plane: Plane, scale: int, kernel: str = "bicubic", shift_x: float = 0.0
-) -> Plane:
-    """(h, w, ...) uint8 to (scale * h, scale * w, ...); ``shift_x`` as ``resample.resize`` has
-    it."""
-    height, width, *channels = plane.shape
-    levels = plane.astype(np.float32)
-    columns = [
-        cv2.filter2D(levels, -1, taps[None], anchor=(at, 0), borderType=cv2.BORDER_REFLECT)
-        for taps, at in _taps(kernel, scale, shift_x)
-    ]
-    wide = cv2.merge(columns).reshape(height, scale * width, *channels)
-    out = np.empty((height, scale, scale * width, *channels), np.uint8)
-    levels = np.empty_like(wide)
-    for row, (taps, at) in enumerate(_taps(kernel, scale, 0.0)):
-        cv2.filter2D(
-            wide, -1, taps[:, None], dst=levels, anchor=(0, at), borderType=cv2.BORDER_REFLECT
-        )
-        rounded(levels, out[:, row])
-    return out.reshape(scale * height, scale * width, *channels)
+def enlarged_plane(plane: Plane, scale: int) -> Plane:
+    """Returns (h, w) uint8 enlarged by bicubic: (scale * h, scale * w)."""
+    if scale == 1:
+        return plane
+    with torch.inference_mode():
+        levels = resize(torch.from_numpy(plane.astype(np.float32)), scale)
+        return rounded(levels.contiguous().numpy())
 
 
 def rounded(levels: Levels, out: Plane | None = None) -> Plane:
@@ -47,17 +27,3 @@ def rounded(levels: Levels, out: Plane | None = None) -> Plane:
     cv2.threshold(levels, 0, 0, cv2.THRESH_TOZERO, dst=levels)
     samples: Plane = cv2.convertScaleAbs(levels, dst=out)  # type: ignore[assignment] # uint8
     return samples
-
-
-@cache
-def _taps(kernel: str, scale: int, shift: float) -> tuple[tuple[Levels, int], ...]:
-    """The weights of each phase, and which of them lies on the phase's own input pixel."""
-    phases, _, before = filter_phases(
-        kernel, Fraction(scale), shift, torch.float32, torch.device("cpu")
-    )
-    taps = []
-    for weights in phases.numpy():
-        used = np.flatnonzero(np.abs(weights) > 1e-7)
-        first, last = int(used[0]), int(used[-1])
-        taps.append((weights[first : last + 1], before - first))
-    return tuple(taps)
