@@ -12,6 +12,7 @@ import torch
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
+from streamsr.core.target_size import TargetSize
 from streamsr.engine.discontinuity import DiscontinuityDetector
 from streamsr.networks.sliding import SlidingWindow
 
@@ -32,9 +33,15 @@ class Engine(Protocol):
         """How many frames of one stream it wants in flight at once."""
 
     def stream(
-        self, name: str, meter: Meter, emit: Emit, *, beside: "EngineStream | None" = None
+        self,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        *,
+        beside: "EngineStream | None" = None,
+        target: TargetSize | None = None,
     ) -> "EngineStream":
-        """Begins a stream.
+        """Begins a stream, whose frames come out in the size of ``target``: None for the model's.
 
         One that runs ``beside`` another is no camera: its windows are charged to that stream's
         account, none waits for them to fill a batch, and no thread is left to it.
@@ -55,12 +62,14 @@ class EngineStream(ABC):
         meter: Meter,
         emit: Emit,
         beside: "EngineStream | None" = None,
+        target: TargetSize | None = None,
     ) -> None:
         self.meter = meter
         self._engine = engine
         self._name = name
         self._emit = emit
         self._beside = beside
+        self._target = target
         self._pending: deque[Frame] = deque()  # pushed, but their window is not complete
         self._detector = DiscontinuityDetector(
             engine.model.facts.window, recurrent=engine.model.recurrent
@@ -71,8 +80,19 @@ class EngineStream(ABC):
         """The stream that its windows are charged to: itself, or the one that it runs beside."""
         return self if self._beside is None else self._beside.account
 
+    def size_of(self, frame: Frame) -> tuple[int, int]:
+        """Returns width and height of what becomes of ``frame``. Raises ConfigError."""
+        if self._target is not None:
+            return self._target.of(frame.width, frame.height)
+        scale = self._engine.model.facts.scale
+        return frame.width * scale, frame.height * scale
+
     def push(self, frame: Frame) -> Sequence[Future[Frame]]:
-        """Takes a frame; returns what it completes, each done when its future is."""
+        """Takes a frame; returns what it completes, each done when its future is.
+
+        Raises ConfigError where the stream's target allows no size for it.
+        """
+        self.size_of(frame)  # or a thread of the engine would meet the error
         with self.meter.stage("prepare"):
             done = self.flush() if self._detector.is_discontinuity(frame) else ()
             return [*done, *self._take(frame)]
@@ -98,6 +118,11 @@ class Job:
     stream: EngineStream
     frame: Frame
     upscaled: Future[Frame] = field(default_factory=Future, init=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what becomes of the frame."""
+        return self.stream.size_of(self.frame)
 
 
 def network_failure(error: RuntimeError) -> str:

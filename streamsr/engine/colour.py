@@ -5,6 +5,7 @@ kernels (``cuda/kernels.py``) are held to, and their stand-in where CuPy is miss
 those of ITU-R BT.601, BT.709 and BT.2020, by their H.273 code points.
 """
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Protocol
 
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor
 
 from streamsr.core.frame import ColourTags, Frame, Plane
-from streamsr.engine.resample import chroma_is_left, chroma_shift, enlarge_chroma, rounded
+from streamsr.engine.resample import chroma_is_left, chroma_shift, resize_chroma
 from streamsr.networks.facts import Colour
+from streamsr.networks.planes import rounded
 from streamsr.networks.resample import resize
 
 __all__ = [
@@ -73,7 +75,7 @@ class TorchConverter:
         self, output: Tensor, source: Planes, tags: ColourTags, out: Planes, bad: Tensor
     ) -> None:
         bad.copy_(~torch.isfinite(output.sum()))
-        levels = _output_levels(output, source, tags, self._colour, self._scale)
+        levels = _output_levels(output, source, tags, self._colour)
         for plane, level in zip(out, levels, strict=True):
             plane.copy_(level.round().clamp_(0, 255))
 
@@ -83,16 +85,22 @@ def network_input(frame: Frame, colour: Colour, device: torch.device = CPU) -> T
     return _network_pixels(_tensors(frame, device), frame.colour, colour)
 
 
-def network_output(output: Tensor, frame: Frame, colour: Colour, scale: int) -> tuple[Plane, ...]:
+def network_output(
+    output: Tensor, frame: Frame, colour: Colour, size: tuple[int, int] | None = None
+) -> tuple[Plane, ...]:
     """Returns the planes of ``frame`` upscaled, its colour description unchanged.
 
-    ``output`` is what the network gave, (1 or 3, scale*h, scale*w). Under a luma network the
-    chroma is bicubic, and R'G'B' changes by the luma's difference alone.
+    ``output`` is what the network gave, (1 or 3, h, w): resized by bicubic where it is not of
+    ``size``, width and height. Under a luma network the chroma is bicubic, and R'G'B' changes by
+    the luma's difference alone.
     """
+    width, height = size or (output.shape[2], output.shape[1])
+    if output.shape[1:] != (height, width):
+        output = resize(output, _scales((height, width), output.shape[1:]))
     if colour is Colour.LUMA and not frame.is_rgb:
-        return plane_of(_luma_levels(output, frame.colour)), *enlarge_chroma(frame, scale)
+        return plane_of(_luma_levels(output, frame.colour)), *resize_chroma(frame, width, height)
     source = _tensors(frame, output.device)
-    return tuple(map(plane_of, _output_levels(output, source, frame.colour, colour, scale)))
+    return tuple(map(plane_of, _output_levels(output, source, frame.colour, colour)))
 
 
 def plane_of(levels: Tensor) -> Plane:
@@ -123,21 +131,25 @@ def _network_pixels(planes: Planes, tags: ColourTags, colour: Colour) -> Tensor:
     return (luma * (219 / 255) + 16) / 255 if tags.full_range else luma / 255
 
 
-def _output_levels(
-    output: Tensor, source: Planes, tags: ColourTags, colour: Colour, scale: int
-) -> Planes:
+def _scales(after: Sequence[int], before: Sequence[int]) -> tuple[Fraction, Fraction]:
+    """By how much the height and the width, which come first in both, have grown."""
+    return Fraction(after[0], before[0]), Fraction(after[1], before[1])
+
+
+def _output_levels(output: Tensor, source: Planes, tags: ColourTags, colour: Colour) -> Planes:
     """The planes of what a network gave of ``source``, in levels, float32.
 
-    ``output`` is (1 or 3, scale*h, scale*w). Not rounded, not clipped.
+    ``output`` is (1 or 3, h, w) of any size. Not rounded, not clipped.
     """
+    scales = _scales(output.shape[1:], source[0].shape)
     if len(source) == 1:
-        return (_packed_levels(output, source[0], colour, scale),)
+        return (_packed_levels(output, source[0], colour, scales),)
     if colour is Colour.RGB:
         return _yuv420_of_rgb(output, tags)
     luma = _luma_levels(output, tags)
-    shift = chroma_shift(tags, scale)
+    shift = chroma_shift(tags, scales[1])
     height, width = (-(-side // 2) for side in luma.shape)
-    chroma = resize(torch.stack(source[1:]).float(), scale, shift_x=shift)
+    chroma = resize(torch.stack(source[1:]).float(), scales, shift_x=shift)
     return luma, *chroma[:, :height, :width].unbind()
 
 
@@ -152,9 +164,11 @@ def spans(tags: ColourTags) -> tuple[float, float, float]:
     return (0.0, 255.0, 255.0) if tags.full_range else (16.0, 219.0, 224.0)
 
 
-def _packed_levels(output: Tensor, source: Tensor, colour: Colour, scale: int) -> Tensor:
+def _packed_levels(
+    output: Tensor, source: Tensor, colour: Colour, scales: tuple[Fraction, Fraction]
+) -> Tensor:
     if colour is Colour.LUMA:
-        bicubic = resize(source.permute(2, 0, 1).float() / 255, scale)
+        bicubic = resize(source.permute(2, 0, 1).float() / 255, scales)
         output = bicubic + (output - luma_of_rgb(bicubic)) * (255 / 219)
     return (output * 255).permute(1, 2, 0)
 

@@ -16,9 +16,10 @@ from torch import Tensor
 from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
+from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream, Job, network_failure
 from streamsr.engine.colour import network_input, network_output
-from streamsr.engine.resample import enlarge_frame
+from streamsr.engine.resample import resize_frame
 from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
 
@@ -67,9 +68,15 @@ class CpuEngine:
         self._pool = pool
 
     def stream(
-        self, name: str, meter: Meter, emit: Emit, *, beside: EngineStream | None = None
+        self,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        *,
+        beside: EngineStream | None = None,
+        target: TargetSize | None = None,
     ) -> EngineStream:
-        return CpuEngineStream(self, name, meter, emit, beside)
+        return CpuEngineStream(self, name, meter, emit, beside, target)
 
     def submit(self, job: CpuJob) -> Future[Frame]:
         """Queues a job. Raises RuntimeError where the pool is closed."""
@@ -100,13 +107,13 @@ class CpuEngine:
     def _finished(self, job: CpuJob, output: Tensor | None) -> Frame:
         frame, facts = job.frame, self.model.facts
         if output is None:
-            return enlarge_frame(frame, facts.scale)
+            return resize_frame(frame, *job.size)
         with torch.inference_mode():
             output = output[:, : frame.height * facts.scale, : frame.width * facts.scale].float()
             if not bool(torch.isfinite(output.sum())):
                 job.stream.failed("the network gave values that are not finite")
-                return enlarge_frame(frame, facts.scale)
-            planes = network_output(output, frame, facts.colour, facts.scale)
+                return resize_frame(frame, *job.size)
+            planes = network_output(output, frame, facts.colour, job.size)
         return replace(frame, planes=planes)
 
 

@@ -5,9 +5,10 @@ from concurrent.futures import Future
 from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
+from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream
 from streamsr.engine.cpu import CpuEngine, CpuJob
-from streamsr.engine.resample import enlarge_frame
+from streamsr.engine.resample import resize_frame
 from streamsr.networks.resample import Resample
 
 __all__ = ["CpuResampleEngine", "ResampleStream"]
@@ -17,16 +18,22 @@ class CpuResampleEngine(CpuEngine):
     """A model whose network is ``Resample``; frames are resized in ``pool``."""
 
     def stream(
-        self, name: str, meter: Meter, emit: Emit, *, beside: EngineStream | None = None
+        self,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        *,
+        beside: EngineStream | None = None,
+        target: TargetSize | None = None,
     ) -> EngineStream:
-        return ResampleStream(self, name, meter, emit, beside)
+        return ResampleStream(self, name, meter, emit, beside, target)
 
     def run(self, job: CpuJob) -> None:
         """Resizes a job's frame, and settles its future."""
         network = self.model.network
         assert isinstance(network, Resample)
         with job.stream.meter.stage("network"):
-            upscaled = enlarge_frame(job.frame, network.scale, network.kernel)
+            upscaled = resize_frame(job.frame, *job.size, network.kernel)
         job.upscaled.set_result(upscaled)
 
 
@@ -37,6 +44,7 @@ class ResampleStream(EngineStream):
 
     def push(self, frame: Frame) -> list[Future[Frame]]:
         """Takes a frame; returns its future."""
+        self.size_of(frame)
         return self._take(frame)
 
     def flush(self) -> list[Future[Frame]]:

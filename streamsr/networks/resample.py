@@ -6,15 +6,23 @@ with a = -0.5 (Cubic convolution interpolation for digital image processing, 198
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["KERNELS", "Resample", "enlarged", "filter_phases", "folded_enlarged", "resize", "unshuffled"]
+__all__ = [
+    "KERNELS",
+    "Resample",
+    "enlarged",
+    "filter_phases",
+    "folded_enlarged",
+    "resize",
+    "unshuffled",
+]
 
 
 def _cubic(x: Tensor) -> Tensor:
@@ -34,6 +42,12 @@ KERNELS: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
 }
 """Each kernel with its reach in input pixels when it is not widened."""
 
+Scale = Fraction | int
+Blocks = Sequence[tuple[slice, Tensor]]
+
+# output pixels of a block: fewer would cost more calls, more would multiply by more zeros
+ROWS, COLUMNS = 16, 32
+
 
 @cache
 @torch.inference_mode(False)  # what is kept must serve a gradient later, too
@@ -49,14 +63,9 @@ def filter_phases(
     ``(i // phases) * step - before``: the filter repeats, so that resizing is a strided
     convolution with one output channel a phase.
     """
-    function, reach = KERNELS[kernel]
-    widen = max(1.0, float(1 / scale))
     phases, step = scale.numerator, scale.denominator
     centres = (torch.arange(phases, dtype=torch.float64) + 0.5) / float(scale) - 0.5 + shift
-    first = math.floor(float(centres[0]) - reach * widen)
-    last = math.ceil(float(centres[-1]) + reach * widen)
-    taps = torch.arange(first, last + 1, dtype=torch.float64)
-    weights = function((taps - centres[:, None]) / widen)
+    weights, first = _weights(kernel, centres, scale)
     used = (weights.abs() > 1e-12).any(0).nonzero()
     low, high = int(used.min()), int(used.max())
     weights = weights[:, low : high + 1]
@@ -64,44 +73,95 @@ def filter_phases(
     return weights, step, -(first + low)
 
 
-def _mirrored(length: int, before: int, after: int, device: torch.device) -> Tensor:
-    """Indices that pad an axis with its own mirror image, the edge pixel repeated."""
-    index = torch.arange(-before, length + after, device=device) % (2 * length)
-    return torch.where(index < length, index, 2 * length - 1 - index)
-
-
-def _resized(x: Tensor, axis: int, kernel: str, scale: Fraction, shift: float) -> Tensor:
-    """(n, h, w) with its rows (axis 1) or columns (axis 2) resized to ceil(scale * length)."""
-    weights, step, before = filter_phases(kernel, scale, shift, x.dtype, x.device)
-    (phases, taps), length = weights.shape, x.shape[axis]
-    size = math.ceil(length * scale)
-    groups = -(-size // phases)
-    after = max(0, (groups - 1) * step + taps - before - length)
-    mirrored = _mirrored(length, before, after, x.device)
-    padded = x[:, mirrored] if axis == 1 else x[:, :, mirrored]
-    windows = padded.unfold(axis, taps, step).narrow(axis, 0, groups)
-    # a group's phases lie side by side, as they must
-    y = weights @ windows.transpose(2, 3) if axis == 1 else windows @ weights.t()
-    return y.flatten(axis, axis + 1).narrow(axis, 0, size)
-
-
 def resize(
-    x: Tensor, scale: Fraction | int, kernel: str = "bicubic", *, shift_x: float = 0.0
+    x: Tensor, scale: Scale | tuple[Scale, Scale], kernel: str = "bicubic", *, shift_x: float = 0.0
 ) -> Tensor:
-    """Resizes an image by ``scale`` on both axes, antialiased when it shrinks.
+    """Resizes an image by ``scale``, or by one of its height and one of its width; antialiased
+    where it shrinks.
 
     ``x`` is (..., h, w), float32 or float64 of any range; the result is (..., ceil(scale * h),
     ceil(scale * w)) and may leave the range by the filter's overshoot. Agrees with MATLAB's
     ``imresize``, the protocol of the super-resolution papers. ``shift_x`` moves every sampling
     point to the right by so many input pixels (chroma is not always sited between its luma).
 
-    Each axis is a product of matrices, columns first: either way what comes out already lies in
-    its place, which on a CPU takes a quarter of the time of a convolution and a pixel shuffle.
+    Each axis is a product of matrices, a block of output pixels at a time.
     """
-    scale = Fraction(scale)
-    images = x.reshape(-1, *x.shape[-2:])
-    y = _resized(_resized(images, 2, kernel, scale, shift_x), 1, kernel, scale, 0.0)
-    return y.reshape(*x.shape[:-2], *y.shape[-2:])
+    down, across = map(Fraction, scale if isinstance(scale, tuple) else (scale, scale))
+    y = x.reshape(-1, *x.shape[-2:]).transpose(0, 1)  # images side by side: their rows are one's
+    if down < 1:  # then there is less left for the columns
+        y = _columns(_rows(y, kernel, down), kernel, across, shift_x)
+    else:
+        y = _rows(_columns(y, kernel, across, shift_x), kernel, down)
+    return y.transpose(0, 1).reshape(*x.shape[:-2], y.shape[0], y.shape[2])
+
+
+def _rows(x: Tensor, kernel: str, scale: Fraction) -> Tensor:
+    """(h, n, w) to (ceil(scale * h), n, w)."""
+    lines, blocks = x.flatten(1), _blocks_of(x, kernel, len(x), scale, 0.0, ROWS)
+    made = torch.cat([weights @ lines[inputs] for inputs, weights in blocks])
+    return made.view(-1, *x.shape[1:])
+
+
+def _columns(x: Tensor, kernel: str, scale: Fraction, shift: float) -> Tensor:
+    """(h, n, w) to (h, n, ceil(scale * w))."""
+    lines, blocks = x.flatten(0, 1), _blocks_of(x, kernel, x.shape[2], scale, shift, COLUMNS)
+    made = torch.cat([lines[:, inputs] @ weights.t() for inputs, weights in blocks], 1)
+    return made.view(*x.shape[:2], -1)
+
+
+def _blocks_of(
+    x: Tensor, kernel: str, length: int, scale: Fraction, shift: float, step: int
+) -> Blocks:
+    if x.device.type == "cpu":
+        return _recent_blocks(kernel, length, scale, shift, step, x.dtype, x.device)
+    whole = math.ceil(scale * length)  # a GPU multiplies by zeros sooner than it takes more calls
+    return _blocks(kernel, length, scale, shift, whole, x.dtype, x.device)
+
+
+@cache  # without end: a CUDA graph reads it where it lay when the graph was captured
+@torch.inference_mode(False)
+def _blocks(
+    kernel: str,
+    length: int,
+    scale: Fraction,
+    shift: float,
+    step: int,
+    dtype: torch.dtype,
+    device: torch.device,
+) -> Blocks:
+    """The filter of an axis of ``length`` pixels by blocks of ``step`` output pixels: the input
+    pixels that each reads, and the matrix (outputs, inputs), the mirrored borders folded in."""
+    outputs = torch.arange(math.ceil(scale * length), dtype=torch.float64)
+    centres = (outputs + 0.5) / float(scale) - 0.5 + shift
+    blocks = []
+    for part in centres.tensor_split(list(range(step, len(centres), step))):
+        weights, first = _weights(kernel, part, scale)
+        read = _mirrored(length, first, first + weights.shape[1], weights.device)
+        low, high = int(read.min()), int(read.max())
+        matrix = weights.new_zeros(len(part), high - low + 1).index_add_(1, read - low, weights)
+        blocks.append((slice(low, high + 1), matrix.to(device, dtype)))
+    return tuple(blocks)
+
+
+_recent_blocks = lru_cache(maxsize=256)(_blocks.__wrapped__)  # a camera may change its size often
+
+
+def _weights(kernel: str, centres: Tensor, scale: Fraction) -> tuple[Tensor, int]:
+    """Weights of output pixels at ``centres``, (outputs, taps), and the first of the taps."""
+    function, reach = KERNELS[kernel]
+    widen = max(1.0, float(1 / scale))
+    first = math.floor(float(centres[0]) - reach * widen)
+    last = math.ceil(float(centres[-1]) + reach * widen)
+    taps = torch.arange(first, last + 1, dtype=torch.float64)
+    weights = function((taps - centres[:, None]) / widen)
+    return weights / weights.sum(1, keepdim=True), first
+
+
+def _mirrored(length: int, start: int, stop: int, device: torch.device) -> Tensor:
+    """Indices ``start`` to ``stop`` of an axis that goes on as its own mirror image, the edge
+    pixel repeated."""
+    index = torch.arange(start, stop, device=device) % (2 * length)
+    return torch.where(index < length, index, 2 * length - 1 - index)
 
 
 def enlarged(x: Tensor, scale: int, kernel: str = "bicubic", shift_x: float = 0.0) -> Tensor:
@@ -112,8 +172,8 @@ def enlarged(x: Tensor, scale: int, kernel: str = "bicubic", shift_x: float = 0.
     """
     weights, (above, left) = _phase_kernels(kernel, scale, shift_x, x.dtype, x.device)
     down, across = weights.shape[2:]
-    rows = _mirrored(x.shape[2], above, down - 1 - above, x.device)
-    columns = _mirrored(x.shape[3], left, across - 1 - left, x.device)
+    rows = _mirrored(x.shape[2], -above, x.shape[2] + down - 1 - above, x.device)
+    columns = _mirrored(x.shape[3], -left, x.shape[3] + across - 1 - left, x.device)
     return F.conv2d(x[:, :, rows][:, :, :, columns], weights)
 
 

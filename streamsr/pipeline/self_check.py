@@ -22,7 +22,7 @@ from streamsr.core.redact import redact
 from streamsr.engine.base import EngineStream
 from streamsr.engine.colour import network_input
 from streamsr.engine.discontinuity import DiscontinuityDetector
-from streamsr.engine.resample import enlarge_frame, shrink_frame
+from streamsr.engine.resample import resize_frame
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
@@ -155,7 +155,7 @@ class SelfCheck:
         if len(upscaled) <= newest:
             raise _SkippedError("the scene was cut")
         truth = clip[newest].cropped(2 * facts.scale)
-        gained_db = gain_db(truth, shrink_frame(truth, facts.scale), upscaled[newest])
+        gained_db = gain_db(truth, _shrunk(truth, facts.scale), upscaled[newest])
         if gained_db is None:
             raise _SkippedError("the frame is flat: there is nothing to gain")
         return gained_db
@@ -172,7 +172,7 @@ class SelfCheck:
         for frame in clip:
             if self._closing.is_set():
                 raise Closed
-            small = shrink_frame(frame.cropped(2 * scale), scale)
+            small = _shrunk(frame.cropped(2 * scale), scale)
             done += [future.result() for future in stream.push(small)]
         if troubles:
             raise RuntimeError(troubles[0].message)
@@ -227,11 +227,15 @@ def gain_db(truth: Frame, small: Frame, upscaled: Frame) -> float | None:
     """Returns by how much the luma PSNR of ``upscaled`` is above that of bicubic, both made of
     ``small`` and compared with ``truth``, in dB; None of a flat frame, where only rounding errs."""
     wanted = _luma(truth)
-    bicubic = enlarge_frame(small, truth.height // small.height)
+    bicubic = resize_frame(small, truth.width, truth.height)
     bicubic_error = _squared_error(_luma(bicubic), wanted)
     if bicubic_error < FLAT:
         return None
     return 10 * math.log10(bicubic_error / max(_squared_error(_luma(upscaled), wanted), FLAT / 100))
+
+
+def _shrunk(frame: Frame, scale: int) -> Frame:
+    return resize_frame(frame, frame.width // scale, frame.height // scale)
 
 
 def _luma(frame: Frame) -> Tensor:

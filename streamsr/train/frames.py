@@ -65,4 +65,4 @@ def fitted(frame: Frame, multiple: int) -> Frame:
     grey = np.zeros((frame.height // 2, frame.width // 2), np.uint8)
     planes = (np.zeros((frame.height, frame.width), np.uint8), grey, grey)
     empty = replace(frame, planes=planes, colour=BT601)  # what the result is to be like
-    return replace(empty, planes=network_output(rgb, empty, Colour.RGB, 1))
+    return replace(empty, planes=network_output(rgb, empty, Colour.RGB))

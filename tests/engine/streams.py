@@ -13,6 +13,7 @@ from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.engines import Engines
+from streamsr.engine.resample import resize_frame
 from streamsr.networks.contract import Memory, RecurrentNetwork
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour, Facts
@@ -32,6 +33,7 @@ __all__ = [
     "centre_model",
     "clip",
     "counting_model",
+    "enlarged",
     "flat",
     "of_cpu",
     "small_edvr",
@@ -169,6 +171,11 @@ def clip(
         planes = tuple(np.roll(texture, number, 1) for texture in textures)
         made.append(Frame(planes, tags, number, Fraction(1, 25)))
     return made
+
+
+def enlarged(frame: Frame, scale: int) -> Frame:
+    """The frame by bicubic."""
+    return resize_frame(frame, scale * frame.width, scale * frame.height)
 
 
 def of_cpu(model: SlidingWindow, frames: Sequence[Frame]) -> list[Frame]:

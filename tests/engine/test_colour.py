@@ -83,7 +83,7 @@ def test_bars_come_back_within_a_level(matrix: int, full: bool, siting: int) -> 
     rgb = network_input(frame, Colour.RGB, CPU)
     for scale in (1, 2, 4):
         enlarged = rgb.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
-        planes = network_output(enlarged, frame, Colour.RGB, scale)
+        planes = network_output(enlarged, frame, Colour.RGB)
         assert planes[0].shape == (frame.height * scale, frame.width * scale)
         assert planes[1].shape == (frame.height * scale // 2, frame.width * scale // 2)
         for index, plane in enumerate(planes):
@@ -98,7 +98,7 @@ def test_luma_is_given_in_limited_range_and_taken_back(matrix: int) -> None:
         black, white = luma.min().item() * 255, luma.max().item() * 255
         assert (black, white) == pytest.approx((16, 235), abs=1e-3)
         enlarged = luma.repeat_interleave(2, 1).repeat_interleave(2, 2)
-        planes = network_output(enlarged, frame, Colour.LUMA, 2)
+        planes = network_output(enlarged, frame, Colour.LUMA)
         np.testing.assert_array_equal(planes[0], frame.planes[0].repeat(2, 0).repeat(2, 1))
         for index, plane in enumerate(planes):
             np.testing.assert_array_equal(middles(plane), levels[:, index])
@@ -128,7 +128,7 @@ def test_a_chroma_ramp_stays_where_it_is(siting: int, colour: Colour) -> None:
     else:
         columns = slice(8, -8)
     output = resize(network_input(frame, colour, CPU), 4)
-    _, _, cr = network_output(output, frame, colour, 4)
+    _, _, cr = network_output(output, frame, colour)
     error = cr[16].astype(float)[columns] - ramp(cr.shape[1], 4)[columns]
     assert len(error) >= 12
     assert np.abs(error).max() <= 1.0
@@ -143,7 +143,7 @@ def rgb_frame(height: int = 15, width: int = 22) -> Frame:
 def test_rgb_under_a_bicubic_luma_network_is_bicubic() -> None:
     frame = rgb_frame()
     output = resize(network_input(frame, Colour.LUMA, CPU), 4)
-    (image,) = network_output(output, frame, Colour.LUMA, 4)
+    (image,) = network_output(output, frame, Colour.LUMA)
     plain = resize(torch.from_numpy(frame.planes[0]).double().permute(2, 0, 1), 4)
     expected = plain.round().clamp(0, 255).permute(1, 2, 0).numpy()
     assert image.shape == (60, 88, 3)
@@ -156,13 +156,13 @@ def test_rgb_changes_by_what_the_luma_network_adds() -> None:
     grey = np.full((8, 8, 3), 100, np.uint8)
     frame = Frame((grey,), ColourTags(0, 1, 13, True), 0, Fraction(1, 25))
     output = resize(network_input(frame, Colour.LUMA, CPU), 2) + 5 / 255
-    (image,) = network_output(output, frame, Colour.LUMA, 2)
+    (image,) = network_output(output, frame, Colour.LUMA)
     assert np.unique(image).tolist() == [round(100 + 5 * 255 / 219)]
 
 
 def test_rgb_under_an_rgb_network_is_what_it_gives() -> None:
     frame = rgb_frame()
-    (image,) = network_output(network_input(frame, Colour.RGB, CPU), frame, Colour.RGB, 1)
+    (image,) = network_output(network_input(frame, Colour.RGB, CPU), frame, Colour.RGB)
     np.testing.assert_array_equal(image, frame.planes[0])
 
 
@@ -179,7 +179,7 @@ def test_odd_sizes_keep_their_planes() -> None:
     for colour, scale in product(Colour, (1, 3, 4)):
         pixels = network_input(frame, colour, CPU)
         assert pixels.shape[1:] == (7, 9)
-        made = network_output(resize(pixels, scale), frame, colour, scale)
+        made = network_output(resize(pixels, scale), frame, colour)
         assert Frame(made, frame.colour, 0, frame.time_base).height == 7 * scale
         for plane, level in zip(made, (90, 100, 150), strict=True):
             assert np.abs(plane.astype(int) - level).max() <= 1

@@ -10,13 +10,13 @@ from streams import (
     Centre,
     assert_same,
     centre_model,
+    enlarged,
     flat,
 )
 from torch import Tensor
 
 from streamsr.core.events import Code
 from streamsr.engine.cuda.engine import CudaEngine
-from streamsr.engine.resample import enlarge_frame
 
 
 class Spoilt(Centre):
@@ -56,7 +56,7 @@ def test_an_output_not_finite_becomes_bicubic(host_device: MakeDevice, value: fl
         bench = Bench(engine)
         made = bench.run(frames)
     assert [int(frame.planes[0][0, 0]) for frame in made] == [90, 91, 220, 93]
-    assert_same([made[2]], [enlarge_frame(frames[2], engine.model.facts.scale)])
+    assert_same([made[2]], [enlarged(frames[2], engine.model.facts.scale)])
     assert [(event.code, event.stream) for event in bench.events] == [(Code.SR_FAILED, "cam")]
     assert bench.meter["failed"] == 1
 
@@ -100,7 +100,7 @@ def test_a_memory_too_small_for_one_window_gives_bicubic(host_device: MakeDevice
     with CudaEngine(centre_model(Hungry(0)), host_device()) as engine:
         bench = Bench(engine)
         made = bench.run(frames)
-    assert_same(made, [enlarge_frame(frame, engine.model.facts.scale) for frame in frames])
+    assert_same(made, [enlarged(frame, engine.model.facts.scale) for frame in frames])
     assert bench.meter["failed"] == 5
     assert "out of memory" in bench.events[0].message
 
@@ -145,7 +145,7 @@ def test_a_memory_too_small_for_a_stream_is_tried_again(host_device: MakeDevice)
         made = [future.result() for frame in frames[:3] for future in bench.stream.push(frame)]
         device.capacity = 1 << 40
         made += bench.run(frames[3:])
-    assert_same(made[:3], [enlarge_frame(frame, engine.model.facts.scale) for frame in frames[:3]])
+    assert_same(made[:3], [enlarged(frame, engine.model.facts.scale) for frame in frames[:3]])
     assert [int(frame.planes[0][0, 0]) for frame in made] == list(range(90, 98))
     assert bench.meter["failed"] == 3
     assert "the device's memory is full" in bench.events[0].message

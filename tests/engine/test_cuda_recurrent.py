@@ -10,12 +10,21 @@ from concurrent.futures import Future
 import pytest
 import torch
 from host_device import MakeDevice
-from streams import Bench, Centre, Counting, assert_same, centre_model, counting_model, flat, of_cpu
+from streams import (
+    Bench,
+    Centre,
+    Counting,
+    assert_same,
+    centre_model,
+    counting_model,
+    enlarged,
+    flat,
+    of_cpu,
+)
 from torch import Tensor, nn
 
 from streamsr.core.frame import Frame
 from streamsr.engine.cuda.engine import CudaEngine
-from streamsr.engine.resample import enlarge_frame
 from streamsr.networks.contract import Memory
 
 
@@ -141,7 +150,7 @@ def test_values_that_are_not_finite_end_the_chain_of_their_stream_alone(
     made = Piling(network).push(benches, clips)
     assert network.batches.count(2) >= 4
     assert [levels(frames) for frames in made] == [[60, 61, 220, 60, 61], [90, 91, 92, 93, 94]]
-    assert_same([made[0][2]], [enlarge_frame(bad[2], 2)])
+    assert_same([made[0][2]], [enlarged(bad[2], 2)])
     assert [bench.meter["failed"] for bench in benches] == [1, 0]
     assert_same(made[0], of_cpu(counting_model(Counting()), bad))
 

@@ -97,7 +97,7 @@ def test_torch_reads_and_writes_what_colour_does(
     output = resize(expected, scale)
     planes, bad = written(converter, output, frame, scale)
     assert bad == 0
-    for plane, wanted in zip(planes, network_output(output, frame, colour, scale), strict=True):
+    for plane, wanted in zip(planes, network_output(output, frame, colour), strict=True):
         off = np.abs(plane.numpy().astype(int) - wanted)
         assert off.max() <= 1
         assert (off > 0).mean() < 5e-3, "only where a sample lies between two levels"
@@ -112,7 +112,7 @@ def test_torch_reads_and_writes_packed_rgb_as_colour_does(colour: Colour) -> Non
     output = resize(pixels, 2) + 0.03
     planes, bad = written(converter, output, frame, 2)
     assert bad == 0
-    (wanted,) = network_output(output, frame, colour, 2)
+    (wanted,) = network_output(output, frame, colour)
     np.testing.assert_array_equal(planes[0].numpy(), wanted)
 
 

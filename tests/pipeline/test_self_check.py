@@ -27,7 +27,7 @@ from streamsr.engine.base import Engine
 from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
-from streamsr.engine.resample import enlarge_frame, shrink_frame
+from streamsr.engine.resample import resize_frame
 from streamsr.media.demo import Scene
 from streamsr.media.source import Item, SourceInfo
 from streamsr.networks.contract import Memory, RecurrentNetwork
@@ -63,6 +63,10 @@ def town() -> list[Frame]:
         Frame(scene.frame(n), ColourTags(1, 1, 1), n, Fraction(1, 25), discontinuous=n == 0)
         for n in range(50)
     ]
+
+
+def shrunk(frame: Frame, scale: int) -> Frame:
+    return resize_frame(frame, frame.width // scale, frame.height // scale)
 
 
 class Clip:
@@ -437,7 +441,7 @@ async def test_no_check_reaches_across(town: list[Frame], gap: bool) -> None:
         check.close()
         thread.join(30)
     assert check.counts == {"made": 1}
-    corners = [int(shrink_frame(f.cropped(8), 4).planes[0][0, 0]) for f in frames]
+    corners = [int(shrunk(f.cropped(8), 4).planes[0][0, 0]) for f in frames]
     assert not set(corners[:2]) & set(corners[2:])
     assert {level for window in network.levels for level in window} == set(corners[2:])
 
@@ -489,8 +493,8 @@ def psnr(one: Frame, other: Frame) -> float:
 
 def test_the_gain_is_the_difference_of_two_psnrs(whole: Frame) -> None:
     truth = whole.cropped(8)
-    small = shrink_frame(truth, 4)
-    plain = enlarge_frame(small, 4)
+    small = shrunk(truth, 4)
+    plain = resize_frame(small, 4 * small.width, 4 * small.height)
     noise = np.random.default_rng(0).normal(0, 6, truth.planes[0].shape)
     better = np.clip(truth.planes[0] + noise, 0, 255).astype(np.uint8)
     ours = replace(plain, planes=(better, *plain.planes[1:]))
@@ -503,16 +507,18 @@ def test_the_gain_is_the_difference_of_two_psnrs(whole: Frame) -> None:
 
 def test_the_gain_of_the_truth_itself_is_a_number(whole: Frame) -> None:
     truth = whole.cropped(8)
-    gained_db = gain_db(truth, shrink_frame(truth, 4), truth)
+    gained_db = gain_db(truth, shrunk(truth, 4), truth)
     assert gained_db is not None
     assert 20 < gained_db < 100
 
 
 def test_rgb_is_compared_in_its_luma(whole: Frame) -> None:
     truth = as_rgb(whole.cropped(8))
-    small = shrink_frame(truth, 4)
-    assert gain_db(truth, small, enlarge_frame(small, 4)) == pytest.approx(0, abs=1e-6)
-    plain = enlarge_frame(small, 4)
+    small = shrunk(truth, 4)
+    assert gain_db(
+        truth, small, resize_frame(small, 4 * small.width, 4 * small.height)
+    ) == pytest.approx(0, abs=1e-6)
+    plain = resize_frame(small, 4 * small.width, 4 * small.height)
     moved = replace(plain, planes=(np.roll(plain.planes[0], 2, 1),))
     expected = psnr(moved, truth) - psnr(plain, truth)
     assert expected < -0.5
@@ -526,8 +532,8 @@ def test_a_flat_frame_has_no_gain(noise: int) -> None:
     luma += np.random.default_rng(0).integers(0, noise + 1, luma.shape, np.uint8)
     chroma = np.full((64, 80), 128, np.uint8)
     black = Frame((luma, chroma, chroma), LEFT, 0, Fraction(1, 25))
-    small = shrink_frame(black, 4)
-    assert gain_db(black, small, enlarge_frame(small, 4)) is None
+    small = shrunk(black, 4)
+    assert gain_db(black, small, resize_frame(small, 4 * small.width, 4 * small.height)) is None
 
 
 def changes(comparison: BicubicComparison, gains_db: list[float]) -> list[tuple[int, bool]]:

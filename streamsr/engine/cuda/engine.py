@@ -20,12 +20,13 @@ import torch
 from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
+from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream
 from streamsr.engine.cuda.compute import Compute, CudaJob
 from streamsr.engine.cuda.device import Device
 from streamsr.engine.cuda.slots import BATCHES_AHEAD, Lane, Operation
 from streamsr.engine.cuda.track import DeviceTrack, Layout, UploadedFrame
-from streamsr.engine.resample import enlarge_frame
+from streamsr.engine.resample import resize_frame
 from streamsr.engine.scheduler import Scheduler
 from streamsr.networks.sliding import SlidingWindow
 
@@ -76,9 +77,15 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
         self.close()
 
     def stream(
-        self, name: str, meter: Meter, emit: Emit, *, beside: EngineStream | None = None
+        self,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        *,
+        beside: EngineStream | None = None,
+        target: TargetSize | None = None,
     ) -> EngineStream:
-        stream = CudaEngineStream(self, name, meter, emit, beside)
+        stream = CudaEngineStream(self, name, meter, emit, beside, target)
         if beside is None:
             with self._lock:
                 self._streams.add(stream)
@@ -208,9 +215,9 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
             job.track.slots.free(job.slot)
             self._freed.notify_all()
         if planes is not None:
-            return replace(job.frame, planes=planes)
+            return resize_frame(replace(job.frame, planes=planes), *job.size)
         job.stream.failed(job.failure or "the network gave values that are not finite")
-        return enlarge_frame(job.frame, self.model.facts.scale)
+        return resize_frame(job.frame, *job.size)
 
     def _fail(self, jobs: Sequence[CudaJob], error: Exception) -> None:
         """Fails the jobs and all that would come after them: their process must be replaced."""
@@ -274,5 +281,5 @@ class CudaEngineStream(EngineStream):
         """Resizes a frame here; the next one may find the device with more memory."""
         self.failed("the device's memory is full")
         upscaled: Future[Frame] = Future()
-        upscaled.set_result(enlarge_frame(frame, self._engine.model.facts.scale))
+        upscaled.set_result(resize_frame(frame, *self.size_of(frame)))
         return upscaled
