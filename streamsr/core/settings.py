@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from streamsr.core.config import FilePath, Name, Settings, Text, Url, nearest
+from streamsr.core.target_size import TargetSize
 
 __all__ = [
     "EncoderSettings",
@@ -69,10 +70,39 @@ class EncoderSettings(Settings):
 
 
 class OutputSettings(Settings):
-    """A file or a folder for the result."""
+    """The size of the result, and a file or a folder for it."""
 
+    size: str | None = None  # "720p", "1080p", "4k", WIDTHxHEIGHT as a box to fit into, or HEIGHT
+    scale: float | None = None  # in place of a size; without either, the device and input decide
     path: FilePath | None = None  # NAME.mp4, NAME.mkv, or a folder for PNG frames
     overwrite: bool = False
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        return str(value) if type(value) is int else value  # as `size = 720` reads in TOML
+
+    @field_validator("size")
+    @classmethod
+    def _is_size(cls, value: str | None) -> str | None:
+        TargetSize.parse(value, None)
+        return value
+
+    @field_validator("scale")
+    @classmethod
+    def _is_scale(cls, value: float | None) -> float | None:
+        TargetSize.parse(None, value)
+        return value
+
+    @model_validator(mode="after")
+    def _has_one(self) -> "OutputSettings":
+        TargetSize.parse(self.size, self.scale)
+        return self
+
+    @property
+    def target(self) -> TargetSize | None:
+        """What size the result has; None where nothing is said of it."""
+        return TargetSize.parse(self.size, self.scale)
 
 
 class PublishSettings(Settings):

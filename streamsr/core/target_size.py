@@ -36,14 +36,14 @@ class TargetSize:
     def parse(cls, size: str | None, scale: float | None, *, even: bool = False) -> Self | None:
         """Returns what ``size`` ("1080p", "1280x720", "720") or ``scale`` names; None for neither.
 
-        Raises ValueError for both, and for what is not allowed.
+        Raises ValueError for both, and for what is not allowed, which it states.
         """
         if scale is None:
             return None if size is None else cls._sized(size, even)
         if size is not None:
-            raise ValueError(f"got size {size!r} and scale {scale:g}, allowed is one of the two")
+            raise ValueError("allowed is a size or a scale, not both")
         if not MIN_SCALE <= scale <= MAX_SCALE:
-            raise ValueError(f"got scale {scale:g}, allowed is {MIN_SCALE:g} to {MAX_SCALE:g}")
+            raise ValueError(f"allowed is {MIN_SCALE:g} to {MAX_SCALE:g}")
         return cls(scale=Fraction(scale).limit_denominator(1000), even=even)
 
     def of(self, width: int, height: int) -> tuple[int, int]:
@@ -76,9 +76,8 @@ class TargetSize:
         sides = [int(side) for side in found.groups() if side] if found else []
         if not sides or not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
             raise ValueError(
-                f"got size {size[:40]!r}{nearest(named, BOXES)}, allowed are {', '.join(BOXES)}, "
-                f"WIDTHxHEIGHT as a box to fit into, and HEIGHT, sides from {MIN_SIDE} to "
-                f"{MAX_SIDE}"
+                f"allowed are {', '.join(BOXES)}, WIDTHxHEIGHT (a box to fit into) and HEIGHT, "
+                f"sides from {MIN_SIDE} to {MAX_SIDE}{'' if found else nearest(named, BOXES)}"
             )
         return cls(sides[-2] if len(sides) == 2 else None, sides[-1], even=even)
 

@@ -263,7 +263,7 @@ class Node:
 def _check_stream(settings: StreamSettings, before: StreamSettings | None = None) -> None:
     """Raises what would stop a stream at once; what the one ``before`` it writes may be there."""
     checked = settings
-    if before is not None and before.output == settings.output:
+    if before is not None and before.output.path == settings.output.path:
         checked = settings.model_copy(update={"output": OutputSettings()})
     check_settings(checked)
     for output in (*settings.publish, settings.hls, settings.record):

@@ -155,6 +155,10 @@ def test_secrets_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
         ('input.url="a\\u0000b"', "control characters, got 0x00"),
         ('output.path="a\\u0000b.mp4"', "output.path: got 'a\\x00b.mp4': allowed is text"),
         (f"output.path={'x' * 300}.mp4", "allowed are 255 bytes in a file's name, got 304"),
+        ("output.size=1080q", "output.size: got '1080q': allowed are 720p, 1080p, 4k"),
+        ("output.size=8", "output.size: got 8: allowed are"),
+        ("output.scale=9", "output.scale: got 9: allowed is 0.25 to 8"),
+        ("output={size='720p', scale=2}", "allowed is a size or a scale, not both"),
         (f"model.name=/{'x' * 300}", "allowed are 255 bytes"),
         (f"record.folder={'x/' * 2000}", "allowed are 2048 bytes"),
         ('mqtt.username="a\\nb"', "mqtt.username: got 'a\\nb'"),
@@ -204,3 +208,20 @@ def test_a_former_name_is_taken_with_a_warning(
 def test_a_former_name_is_none_where_the_key_is_another(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown key 'input\.sound'"):
         parse({"input": {"url": "demo", "sound": True}}, PipelineSettings, "here")
+
+
+@pytest.mark.parametrize(
+    ("override", "size"),
+    [
+        ("output.size=1080p", (1920, 1080)),
+        ("output.size=720", (1280, 720)),
+        ("output.size=800x600", (800, 450)),
+        ("output.scale=1.5", (960, 540)),
+        ("output.scale=2", (1280, 720)),
+    ],
+)
+def test_a_file_names_the_size_of_its_result(override: str, size: tuple[int, int]) -> None:
+    target = load(REFERENCE, PipelineSettings, [override]).output.target
+    assert target is not None
+    assert target.of(640, 360) == size
+    assert load(REFERENCE, PipelineSettings).output.target is None

@@ -78,21 +78,21 @@ def test_no_side_leaves_its_box_and_one_fills_it(even: bool) -> None:
 @pytest.mark.parametrize(
     ("size", "fault"),
     [
-        ("1080q", "got size '1080q' (did you mean '1080p'?), allowed are 720p, 1080p, 4k"),
+        ("1080q", "sides from 16 to 8192 (did you mean '1080p'?)"),
         ("8x8", "sides from 16 to 8192"),
-        ("9000", "got size '9000'"),
-        ("1280x", "WIDTHxHEIGHT"),
-        ("-720", "got size '-720'"),
-        ("", "got size ''"),
-        ("٧٢٠", "got size"),
-        ("9" * 5000, "allowed are"),
+        ("9000", "sides from 16 to 8192"),
+        ("1280x", "WIDTHxHEIGHT (a box to fit into)"),
+        ("-720", "and HEIGHT"),
+        ("", "HEIGHT"),
+        ("٧٢٠", "HEIGHT"),
+        ("9" * 5000, "HEIGHT"),
     ],
 )
 def test_an_unknown_size_is_refused_with_what_is_allowed(size: str, fault: str) -> None:
     with pytest.raises(ValueError, match="allowed are 720p, 1080p, 4k") as refused:
         TargetSize.parse(size, None)
     assert fault in str(refused.value)
-    assert len(str(refused.value)) < 250
+    assert len(str(refused.value)) < 200
 
 
 @pytest.mark.parametrize("scale", [0, -1, 0.2, 8.1, 1e9])
@@ -102,7 +102,7 @@ def test_a_scale_out_of_range_is_refused(scale: float) -> None:
 
 
 def test_size_and_scale_exclude_each_other() -> None:
-    with pytest.raises(ValueError, match=r"got size '720p' and scale 2, allowed is one of the two"):
+    with pytest.raises(ValueError, match="allowed is a size or a scale, not both"):
         TargetSize.parse("720p", 2)
 
 
