@@ -92,7 +92,7 @@ def _laid_out(network: nn.Module, device: torch.device, precision: Precision) ->
     """The network on ``device`` in a precision, its weights in the layout that runs fastest."""
     if precision == "int8":
         if isinstance(network, Recurrent):
-            return Int8Recurrent(network)
+            return Int8Recurrent(network).eval()
         assert isinstance(network, Fast)  # of which a card makes sure
         network.quantise()
         return network

@@ -20,6 +20,7 @@ from streamsr.networks.facts import Facts
 from streamsr.zoo.card import AUTO, CARD_NAME, TRAINING_NAME, Card
 
 __all__ = [
+    "USUAL_SCALE",
     "Entry",
     "families",
     "find",

@@ -10,9 +10,10 @@ from streamsr.core.errors import ModelError
 from streamsr.networks.facts import Colour
 from streamsr.networks.fast import Fast
 from streamsr.networks.int8 import Int8Convolutions, runs_int8
+from streamsr.networks.recurrent_int8 import Int8Recurrent
 from streamsr.zoo import loading
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Weights
-from streamsr.zoo.loading import load_model, make_network
+from streamsr.zoo.loading import load_model, make_network, precisions_of
 from streamsr.zoo.registry import Entry, find
 from streamsr.zoo.weights import write_weights
 
@@ -25,8 +26,8 @@ def test_the_models_that_come_along_upscale(name: str) -> None:
     grey = torch.full((1, loaded.facts.colour.channels, 12, 16), 0.4)
     ((_, output),), _ = loaded.step(grey, loaded.start(1, 12, 16))
     assert output.shape == (1, 48, 64)
-    assert output.dtype is torch.float32
-    assert (output[0, 16:-16, 16:-16] - 0.4).abs().max() < 0.03
+    levels = 255 if output.dtype is torch.uint8 else 1  # of a recurrent network in integers
+    assert (output[0, 16:-16, 16:-16] / levels - 0.4).abs().max() < 0.03
 
 
 def test_an_unknown_network_gets_the_nearest(tmp_path: Path) -> None:
@@ -118,23 +119,50 @@ def test_a_loaded_network_is_ready_to_run_not_to_train() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amx", "vnni", "bfloat16"),
-    [(True, True, True), (False, False, True), (False, False, False)],
-    ids=["AMX", "no VNNI", "neither"],
+    ("lowest", "can", "vnni", "able"),
+    [
+        ("int8", {"avx512_bf16": True}, True, "float32 bfloat16 int8"),
+        ("int8", {"amx_bf16": True}, False, "float32 bfloat16"),
+        ("int8", {}, True, "float32 int8"),
+        ("int8", {}, False, "float32"),
+        ("bfloat16", {"avx512_bf16": True}, True, "float32 bfloat16"),
+        ("float32", {"avx512_bf16": True}, True, "float32"),
+    ],
 )
-def test_what_is_for_int8_runs_in_floats_elsewhere(
-    monkeypatch: pytest.MonkeyPatch, amx: bool, vnni: bool, bfloat16: bool
+def test_a_card_and_a_cpu_allow_precisions(
+    monkeypatch: pytest.MonkeyPatch, lowest: str, can: dict[str, bool], vnni: bool, able: str
 ) -> None:
-    monkeypatch.setattr(loading, "has_amx", lambda: amx)
     monkeypatch.setattr(loading, "runs_int8", lambda: vnni)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": bfloat16})
-    first = next(load_model(find("fast-small"), CPU).network.parameters())
-    assert first.dtype == (torch.bfloat16 if bfloat16 else torch.float32)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
+    card = find("fast-small").card.model_copy(update={"precision": lowest})
+    assert " ".join(precisions_of(card, CPU)) == able
+
+
+def test_a_gpu_runs_no_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    card = find("fast-small").card
+    assert precisions_of(card, torch.device("cuda:0")) == ("float32", "bfloat16")
+
+
+def test_a_model_runs_in_the_precision_asked_for() -> None:
+    for precision in precisions_of(find("fast-small").card, CPU):
+        loaded = load_model(find("fast-small"), CPU, precision)
+        first = next(loaded.network.parameters(), None)
+        assert loaded.precision == precision
+        assert precision == (str(first.dtype)[6:] if first is not None else "int8")
+
+
+def test_a_precision_that_is_not_allowed_is_refused() -> None:
+    with pytest.raises(ModelError, match="'bicubic': precision: got 'int8', allowed here are flo"):
+        load_model(find("bicubic"), CPU, "int8")
 
 
 @pytest.mark.skipif(not runs_int8(), reason="this CPU has no VNNI")
-def test_int8_runs_on_a_cpu_that_has_nothing_quicker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "has_amx", lambda: False)
-    network = load_model(find("fast-small"), CPU).network
-    assert isinstance(network, Fast)
-    assert isinstance(network.body, Int8Convolutions)
+def test_the_lowest_precision_is_taken() -> None:
+    single = load_model(find("fast-small"), CPU)
+    assert single.precision == "int8"
+    assert isinstance(single.network, Fast)
+    assert isinstance(single.network.body, Int8Convolutions)
+    card = find("fast").card.model_copy(update={"precision": "int8"})
+    recurrent = load_model(Entry("fast", find("fast").folder, card), CPU)
+    assert isinstance(recurrent.network, Int8Recurrent)
