@@ -73,7 +73,9 @@ class StreamStatus(Counts):
     stalled_s: float = 0.0  # since a frame was finished, while others wait
     rate: float = 0.0  # nominal frames a second; 0 before the first frame
     audio: bool = False  # whether the source has any
-    wanted: str = ""  # the model that was asked for
+    wanted: str = ""  # the model that runs where nothing stands in its way
+    precision: str = ""  # that the model computes in
+    why: str = ""  # it runs, and to this size
     aspect: float = 0.0  # display width / height; 0 before the first frame
     self_check_gain_db: float | None = None  # over bicubic, by the last check; None: it gave none
     self_check_loses: bool = False  # the network has been worse than bicubic for long
@@ -96,6 +98,8 @@ class StreamStatus(Counts):
                 "p99": p99_ms and round(p99_ms, 1),
             },
             "model": self.model,
+            "precision": self.precision,
+            "why": self.why,
             "device": self.device,
             "reconnects": self.reconnects,
             "input": self.input,

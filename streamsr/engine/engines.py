@@ -2,7 +2,8 @@
 
 import os
 import threading
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import cv2
@@ -26,6 +27,7 @@ from streamsr.zoo.speed import Speed
 __all__ = ["Engines"]
 
 MAX_WORKERS = 8  # more would only queue frames, and so add latency
+SLOTS = 6  # frames of a stream in flight on a GPU
 
 
 class Engines(AbstractContextManager["Engines"]):
@@ -37,6 +39,7 @@ class Engines(AbstractContextManager["Engines"]):
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.speed = Speed(device, Measured())
+        self.sharing = 0  # streams that cannot wait
         self._loaded: dict[tuple[Path, int], Engine] = {}
         self._loading = threading.Lock()
         self._stack = ExitStack()
@@ -53,7 +56,7 @@ class Engines(AbstractContextManager["Engines"]):
         """Returns an engine for a model that is loaded already."""
         if self._pool is not None:
             return _cpu_kind(model)(model, self.device, self._pool)
-        return self._stack.enter_context(CudaEngine(model, CudaDevice(self.device)))
+        return self._stack.enter_context(CudaEngine(model, CudaDevice(self.device), slots=SLOTS))
 
     def load(self, entry: Entry) -> Engine:
         """Returns the engine of a model, loaded the first time. Raises ModelError."""
@@ -62,6 +65,27 @@ class Engines(AbstractContextManager["Engines"]):
             if key not in self._loaded:
                 self._loaded[key] = self.of(load_model(entry, self.device))
             return self._loaded[key]
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Counts a stream that cannot wait while its context lasts."""
+        with self._loading:
+            self.sharing += 1
+        try:
+            yield
+        finally:
+            with self._loading:
+                self.sharing -= 1
+
+    @property
+    def cores(self) -> int:
+        """How many cores this process may use."""
+        return _cores()
+
+    @property
+    def workers(self) -> int:
+        """How many frames of one stream are in flight at once."""
+        return SLOTS if self._pool is None else self._pool.workers
 
     def close(self) -> None:
         """Ends the threads; what is in flight is finished."""

@@ -10,7 +10,7 @@ import torch
 from streamsr.core.devices import pick_device
 from streamsr.core.events import Emit, Event
 from streamsr.core.frame import Frame
-from streamsr.core.settings import ModelSettings, StreamSettings
+from streamsr.core.settings import StreamSettings
 from streamsr.engine.engines import Engines
 from streamsr.media.addresses import is_folder_output
 from streamsr.media.images import ImageWriter
@@ -19,12 +19,14 @@ from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.check import check_output_path
 from streamsr.pipeline.delivery import FrameSink, PacketSink
-from streamsr.pipeline.model_session import LoadedModel
+from streamsr.pipeline.machine import Machine
+from streamsr.pipeline.model_choice import Choose, chooser
 from streamsr.pipeline.pipeline import Pipeline
-from streamsr.zoo.loading import choose
-from streamsr.zoo.registry import find, lighter_of
+from streamsr.pipeline.selection import Selector
+from streamsr.zoo.card import AUTO
+from streamsr.zoo.registry import members
 
-__all__ = ["load_models", "open_pipeline"]
+__all__ = ["choose_by", "open_pipeline"]
 
 
 @contextmanager
@@ -35,12 +37,14 @@ def open_pipeline(
     engines: Engines | None = None,
     *,
     paced: bool = False,
+    choose: Choose | None = None,
 ) -> Iterator[Pipeline]:
     """Builds the pipeline that ``settings`` describe, its packets going to ``packet_sinks`` too.
 
-    Its models run in ``engines``, or in threads of its own. ``paced``: a file at its own pace.
-    Raises InputError, ModelError or OutputError for what cannot be opened. Leaving the context
-    ends what was opened here; the pipeline closes its own sinks when it has run.
+    Models run in ``engines``, or in threads of its own; ``choose`` takes the place of what the
+    settings say of them. ``paced``: a file at its own pace. Raises InputError, ModelError or
+    OutputError for what cannot be opened. Leaving the context ends what was opened here; the
+    pipeline closes its own sinks when it has run.
     """
 
     def emit_named(event: Event) -> None:
@@ -52,10 +56,14 @@ def open_pipeline(
         if engines is None:
             engines = stack.enter_context(Engines(torch.device(pick_device(settings.model.device))))
         real_time = source.live or paced
+        if real_time:
+            stack.enter_context(engines.shared())
         yield Pipeline(
             settings,
             source,
-            load_models(settings.model, engines, real_time=real_time),
+            choose or choose_by(settings, engines, real_time=real_time),
+            workers=engines.workers,
+            device=str(engines.device),
             emit=emit,
             frame_sinks=frame_sinks,
             packet_sinks=[*files, *packet_sinks],
@@ -64,26 +72,15 @@ def open_pipeline(
         )
 
 
-def load_models(
-    model: ModelSettings, engines: Engines, *, real_time: bool = True
-) -> list[LoadedModel]:
-    """Loads the models that a stream may run: its own, then those to fall back on.
+def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) -> Choose:
+    """Returns what chooses and loads the models that ``settings`` describe.
 
-    These are the lighter one that its card names and those of the settings, if they allow any, of
-    the same scale. A file, which can wait, needs no more than the first. Raises ModelError.
+    Raises ModelError where there is no such model, before a source is known.
     """
-    first = choose(engines.device, model.name, model.folders)
-    entries = [first]
-    if real_time and model.fallback:
-        lighter = lighter_of(first, model.folders)
-        entries += [lighter] if lighter else []
-        entries += [find(name, model.folders) for name in model.fallback]
-    distinct = {entry.folder: entry for entry in entries}.values()
-    return [
-        LoadedModel(entry.name, engines.load(entry))
-        for entry in distinct
-        if entry.facts.scale == first.facts.scale
-    ]
+    model = settings.model
+    if model.name != AUTO:
+        members(model.name, model.folders)
+    return chooser(Selector(settings, Machine(engines), real_time=real_time), engines)
 
 
 class _FolderSink:

@@ -43,6 +43,8 @@ class Capture:
         )
         self.info: SourceInfo | None = None  # of the source; None until it is open
         self.stop = threading.Event()  # set it to end read()
+        self.ready = threading.Event()  # set it once frames can be upscaled
+        self._opened = threading.Event()  # there is an info, or there will be none
         self._source = source
         self._meter = meter
         self._limits = limits
@@ -72,6 +74,7 @@ class Capture:
                 if isinstance(item, SourceInfo):
                     self.info = item
                     self._meter.input = item.size
+                    self._opened.set()
                 elif isinstance(item, AudioFrame):
                     self._audio(item)
                 elif self._reached_limit(item):
@@ -85,6 +88,12 @@ class Capture:
             return  # a later stage has failed and says so itself
         finally:
             self.frames.close()
+            self._opened.set()
+
+    def opened(self) -> SourceInfo | None:
+        """Waits until the source describes itself; returns None where it never did."""
+        self._opened.wait()
+        return self.info
 
     def next(self, budget: LatencyBudget) -> Frame | None:
         """Returns the next frame that is in time; None at the end.
@@ -124,6 +133,9 @@ class Capture:
         return seconds is not None and not self._source.live and frame.time_s >= seconds
 
     def _accept(self, frame: Frame) -> None:
+        """Queues a frame. What a live source shows before models are loaded is not begun with."""
+        if self._source.live and not self.ready.is_set():
+            return
         if self._paced:
             self._started = self._started or monotonic() - frame.time_s
             self.stop.wait(self._started + frame.time_s - monotonic())

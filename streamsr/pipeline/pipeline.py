@@ -23,9 +23,9 @@ from streamsr.pipeline.capture import Capture
 from streamsr.pipeline.channel import Channel, Closed, Overflow
 from streamsr.pipeline.delivery import Delivery, FrameSink, PacketSink
 from streamsr.pipeline.latency_budget import LatencyBudget
-from streamsr.pipeline.model_fallback import ModelFallback
+from streamsr.pipeline.model_choice import Choose, ModelChoice
 from streamsr.pipeline.model_session import InFlightFrame, LoadedModel, ModelSession
-from streamsr.pipeline.self_check import SelfCheck
+from streamsr.pipeline.self_check import BicubicComparison, SelfCheck
 
 __all__ = ["Pipeline"]
 
@@ -39,22 +39,25 @@ class Pipeline:
         self,
         settings: StreamSettings,
         source: Source,
-        models: Sequence[LoadedModel],
+        choose: Choose,
         *,
+        workers: int,
+        device: str,
         emit: Emit,
         frame_sinks: Sequence[FrameSink] = (),
         packet_sinks: Sequence[PacketSink] = (),
         paced: bool = False,
         self_check_s: float = 0.0,
     ) -> None:
-        """``models``: the one that is wanted, then those to fall back on, the cheapest last.
+        """``choose`` is called in the engine's thread, once the source is known; ``workers`` frames
+        are in flight at once at most. ``device`` is where models run.
 
         ``self_check_s``: between two self-checks; 0 for none, whatever ``settings`` say.
         """
         self.name = settings.name
         self.meter = Meter()
         self._source = source
-        self.use(models)
+        self.models = ModelChoice(settings.model.name, choose)
         self._budget_s = settings.model.budget_ms / 1e3  # beside what a lookahead takes
         self._budgets: dict[LoadedModel, LatencyBudget] = {}  # of the models that have run
         self._emit = emit
@@ -75,7 +78,8 @@ class Pipeline:
             tell=self._tell,
             paced=paced,
         )
-        self._in_flight: Channel[InFlightFrame] = Channel(models[0].engine.workers, Overflow.WAIT)
+        self._in_flight: Channel[InFlightFrame] = Channel(workers, Overflow.WAIT)
+        self._device = device
         self._check = SelfCheck(self.name, self_check_s, emit)
         self._stopping = asyncio.Event()  # stop() was called, or the source has ended
         self._deadline = Deadline.after()  # of stop(); not looked at before
@@ -122,11 +126,6 @@ class Pipeline:
         """Makes the next frame of every track a keyframe. Any thread may call it."""
         self._delivery.request_keyframe()
 
-    def use(self, models: Sequence[LoadedModel]) -> None:
-        """Goes on with other models of the same scale. Call it in the loop."""
-        self._models, self._fallback = tuple(models), ModelFallback(len(models))
-        self.model = models[0]  # what runs from the next frame on; set in the loop
-
     @property
     def info(self) -> SourceInfo | None:
         """What the source turned out to be; None until it is open."""
@@ -139,15 +138,17 @@ class Pipeline:
 
     def status(self) -> StreamStatus:
         """Returns how the stream stands. Call it in the loop."""
-        (p50_ms, p99_ms), info, model = self.meter.latency_ms(), self.info, self.model
-        comparison = self._check.comparison(model)
+        (p50_ms, p99_ms), info, model = self.meter.latency_ms(), self.info, self.models.current
+        comparison = self._check.comparison(model) if model else BicubicComparison()
         no_first_frame = self._state is StreamState.STARTING and self._source.down
         status = StreamStatus(
             name=self.name,
             state=StreamState.DOWN if no_first_frame else self._state,
-            model=model.name,
-            wanted=self._models[0].name,
-            device=str(model.engine.device),
+            model=model.name if model else "",
+            precision=model.engine.model.precision if model else "",
+            wanted=self.models.wanted,
+            why=self.models.why,
+            device=self._device,
             input=self.meter.input,
             output=self.meter.output,
             fps=self.meter.fps(),
@@ -197,22 +198,23 @@ class Pipeline:
 
     def _upscale_frames(self) -> None:
         """The engine's thread: frames that are in time into the engine, and on, in order."""
-        session = self._session(self.model)
+        session: ModelSession | None = None
         try:
-            while True:
-                if session.model is not self.model:
-                    session.flush()
-                    session = self._session(self.model)
+            if self._capture.opened() is not None:  # else it says itself why not
+                session = self._suited(session)
+                self._capture.ready.set()
+            while session is not None:
+                session = self._suited(session)
                 frame = self._capture.next(session.budget)
                 if frame is None:
+                    session.flush()
                     break
                 session.push(frame)
                 self._check.see(session.model, session.stream, frame)
-            session.flush()
         except Closed:
             pass  # the encoder has failed and says so itself, or there is no time left
         finally:
-            self.meter.count("lost", session.pending)
+            self.meter.count("lost", session.pending if session else 0)
             self._in_flight.close()
             self._check.close()
 
@@ -246,13 +248,22 @@ class Pipeline:
         self._progress_s = monotonic()
         in_flight.budget.served(self._progress_s - in_flight.begun_s)
 
-    def _session(self, model: LoadedModel) -> ModelSession:
-        """Returns a session of a model. What its lookahead waits for is no part of the budget."""
+    def _suited(self, session: ModelSession | None) -> ModelSession:
+        """The session of the model that suits now, the one before it ended where it is another.
+
+        What a lookahead waits for is no part of the budget.
+        """
+        model = self.models.suit(self._known)
+        if session is not None:
+            if session.model is model:
+                return session
+            session.flush()
         if model not in self._budgets:  # what it took is remembered for its next session
             rate = float(self.info.rate) if self.info else 25.0
             wait_s = model.engine.model.facts.lookahead / rate
             self._budgets[model] = LatencyBudget(self._budget_s + wait_s)
-        stream = model.engine.stream(self.name, self.meter, self._emit)
+        target = self.models.target
+        stream = model.engine.stream(self.name, self.meter, self._emit, target=target)
         return ModelSession(model, stream, self._budgets[model], self._in_flight)
 
     async def _keep_pace(self) -> None:
@@ -260,12 +271,11 @@ class Pipeline:
         capture = self._capture
         while self._source.live:
             await asyncio.sleep(OBSERVE_S)
-            fallback, before, waiting = self._fallback, self.model, len(capture.frames)
-            reason = fallback.observe(capture.decided, capture.dropped, waiting, monotonic())
-            if reason is not None:
-                self.model = self._models[fallback.current]
-                code = Code.MODEL_RESTORED if fallback.restored else Code.MODEL_FALLBACK
-                self._tell(code, f"from {before.name} to {self.model.name}: {reason}")
+            said = self.models.observe(
+                capture.decided, capture.dropped, len(capture.frames), monotonic()
+            )
+            if said is not None:
+                self._tell(*said)
 
     def _time_limit(self) -> None:
         """Gives a live source its seconds from now on."""

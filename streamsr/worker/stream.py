@@ -23,8 +23,8 @@ from streamsr.ipc.messages import (
     StreamReport,
 )
 from streamsr.media.images import jpeg_of
-from streamsr.pipeline.build import load_models, open_pipeline
-from streamsr.pipeline.model_session import LoadedModel
+from streamsr.pipeline.build import choose_by, open_pipeline
+from streamsr.pipeline.model_choice import Choose
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.worker.link import Link, LinkSink
 
@@ -46,21 +46,23 @@ class WorkerStream:
         self._pipeline: Pipeline | None = None  # once it is open
         self._deadline: Deadline | None = None  # once it is to stop
         self._choosing = asyncio.Lock()  # one model after another
-        self._models: list[LoadedModel] | None = None  # in place of those of the settings
+        self._choose: Choose | None = None  # in place of what the settings say
 
     async def run(self, engines: Engines) -> None:
         """Runs it to its end. Whatever goes wrong is told, and ends no other stream."""
-        name = self._settings.name
+        name, choose = self._settings.name, self._choose
         protect(self._settings.input.url)
         reporting = asyncio.create_task(self._report(), name=f"reports of {name}")
         try:
             with ExitStack() as stack:
                 opening = open_pipeline(
-                    self._settings, self._emit, [self._sink], engines, paced=True
+                    *(self._settings, self._emit, [self._sink], engines),
+                    paced=True,
+                    choose=choose,
                 )
                 self._pipeline = await asyncio.to_thread(stack.enter_context, opening)
-                if self._models is not None:
-                    self._pipeline.use(self._models)
+                if self._choose is not None and self._choose is not choose:
+                    self._pipeline.models.use(self._choose, None)
                 if self._deadline is not None:
                     self._pipeline.stop(self._deadline)
                 summary = await self._pipeline.run()
@@ -92,15 +94,18 @@ class WorkerStream:
 
     async def use(self, model: str, engines: Engines) -> None:
         """Goes on with another model; with the one there is where it cannot be loaded."""
-        wanted = self._settings.model.model_copy(update={"name": model})
+        group = self._settings.model.model_copy(update={"name": model})
+        wanted = self._settings.model_copy(update={"model": group})
         async with self._choosing:
             try:
-                self._models = await asyncio.to_thread(load_models, wanted, engines)
+                choose = choose_by(wanted, engines, real_time=True)
+                if self._pipeline is not None:
+                    models, info = self._pipeline.models, self._pipeline.info
+                    await asyncio.to_thread(models.use, choose, info)
             except StreamsrError as error:
                 self._emit(Event(Code.MODEL_FAILED, self._settings.name, redact(error)))
                 return
-            if self._pipeline is not None:
-                self._pipeline.use(self._models)
+            self._choose = choose
         self._link.send(ModelInUse(self._key, model))
 
     async def snapshot(self) -> None:
@@ -108,7 +113,8 @@ class WorkerStream:
         pipeline = self._pipeline
         frame = pipeline.newest() if pipeline is not None else None
         if pipeline is not None and pipeline.info is not None and frame is not None:
-            jpeg = await asyncio.to_thread(jpeg_of, frame, pipeline.info.sample_aspect)
+            aspect = pipeline.info.aspect_of(frame.width, frame.height)
+            jpeg = await asyncio.to_thread(jpeg_of, frame, aspect)
             self._link.send(Snapshot(self._key, jpeg))
 
     async def _report(self) -> None:

@@ -1,0 +1,69 @@
+"""What this machine holds: the cost of a stream's path beside its network, measured once."""
+
+from fractions import Fraction
+from statistics import median
+from time import thread_time
+
+from streamsr.core.clock_sync import TICKS
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.measured import Measured
+from streamsr.core.settings import EncoderSettings
+from streamsr.engine.engines import Engines
+from streamsr.engine.resample import resize_frame
+from streamsr.media.demo import Scene
+from streamsr.media.encoder import VideoEncoder
+from streamsr.zoo.registry import Entry
+
+__all__ = ["Machine"]
+
+WIDTH, HEIGHT = 640, 360  # pixels of the path's trial
+FRAMES = 6
+SHRINK = 4  # its input is so many times smaller
+
+
+class Machine:
+    """The cores of this process and what streams cost on them, by short trials kept in a file."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+        self._measured = Measured()
+
+    @property
+    def cores(self) -> int:
+        return self._engines.cores
+
+    @property
+    def streams(self) -> int:
+        """How many streams that cannot wait share the machine, as far as this process knows."""
+        return max(1, self._engines.sharing)
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether networks run beside the cores, not on them."""
+        return self._engines.device.type != "cpu"
+
+    def network_ms(self, entry: Entry, width: int, height: int) -> float:
+        """Returns what the network of a model takes for a frame. Raises ModelError."""
+        return self._engines.speed.seconds_a_pixel(entry) * width * height * 1e3
+
+    def path_ms(self, width: int, height: int) -> float:
+        """Returns what the rest of the path takes for a result of that size: chroma, the encoder
+        and what lies between."""
+        seconds = self._measured.of("path, seconds a pixel", _path_seconds_a_pixel)
+        return seconds * width * height * 1e3
+
+
+def _path_seconds_a_pixel() -> float:
+    scene = Scene(WIDTH // SHRINK, HEIGHT // SHRINK)
+    rate = Fraction(scene.rate)
+    encoder: VideoEncoder | None = None
+    spent = []
+    for number in range(FRAMES):
+        pts = round(number / rate / TICKS)
+        frame = Frame(scene.frame(number), ColourTags(1, 1, 1), pts, TICKS)
+        began_s = thread_time()
+        result = resize_frame(frame, WIDTH, HEIGHT)
+        encoder = encoder or VideoEncoder(EncoderSettings(), result, rate, Fraction(1))
+        encoder.encode(result)
+        spent.append(thread_time() - began_s)
+    return median(spent) / (WIDTH * HEIGHT)

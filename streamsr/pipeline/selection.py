@@ -1,0 +1,225 @@
+"""Which model a stream runs, and to which size: by its source, by what is asked for, and by what
+this machine holds. Pure but for the trials of its machine and the models' cards.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+from streamsr.core.settings import StreamSettings
+from streamsr.core.target_size import TargetSize
+from streamsr.media.addresses import is_folder_output
+from streamsr.media.source import SourceInfo
+from streamsr.zoo.card import AUTO
+from streamsr.zoo.registry import Entry, find, lighter_of, members
+
+__all__ = ["Offer", "Resources", "Selection", "Selector", "family_for"]
+
+RESERVE = 0.25  # of the cores is left over where streamsr chooses
+LARGEST_SCALE, MOST_LINES = 4, 1440  # of a result whose size nobody names
+FOR_CODED, FOR_CLEAN, PLAIN = "fast-camera", "fast", "bicubic"
+LOSSLESS = frozenset(("png", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "rawvideo"))
+CLEAN_BITS = 2.0  # a pixel: what is coded so richly shows nothing of its coding
+
+
+class Resources(Protocol):
+    """What a machine has for streams, and what they cost on it."""
+
+    @property
+    def cores(self) -> int: ...
+
+    @property
+    def streams(self) -> int: ...
+
+    @property
+    def on_gpu(self) -> bool: ...
+
+    def network_ms(self, entry: Entry, width: int, height: int) -> float: ...
+
+    def path_ms(self, width: int, height: int) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A model and a result that a stream could have, and what a frame of it costs."""
+
+    entry: Entry
+    target: TargetSize
+    size: tuple[int, int]
+    network_ms: float  # of a core, or of the GPU
+    cpu_ms: float  # of a core, the network with it where it runs on the CPU
+
+    def __str__(self) -> str:
+        return f"{self.entry.name} to {self.size[0]}x{self.size[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a stream runs."""
+
+    entries: tuple[Entry, ...]  # the wanted one, then those to fall back on, the cheapest last
+    target: TargetSize
+    cpu_ms: float | None  # of a core a frame; None of a filter
+    why: str
+
+
+def family_for(info: SourceInfo, url: str) -> str:
+    """Returns the family that suits what a source is coded like."""
+    bits = _bits_a_pixel(info, url)
+    clean = info.codec in LOSSLESS or (bits is not None and bits >= CLEAN_BITS)
+    return FOR_CLEAN if clean else FOR_CODED
+
+
+class Selector:
+    """Selects for one stream. ``real_time``: its frames cannot wait."""
+
+    def __init__(self, settings: StreamSettings, machine: Resources, *, real_time: bool) -> None:
+        self._model = settings.model
+        self._url = settings.input.url
+        self._machine = machine
+        self._real_time = real_time
+        output = settings.output
+        frames_only = output.path is not None and is_folder_output(output.path)
+        self._even = real_time or not frames_only
+        self._asked = TargetSize.parse(output.size, output.scale, even=self._even)
+
+    def select(self, info: SourceInfo) -> Selection:
+        """Returns what to run for a source. Raises ModelError, and ConfigError for a size that
+        cannot be."""
+        auto = self._model.name == AUTO
+        name = family_for(info, self._url) if auto else self._model.name
+        found = members(name, self._model.folders)
+        if not self._real_time:
+            return self._for_file(found, info)
+        offers = list(self._offers(found, info, lighter=auto))
+        budget_ms = self._budget_ms(info, RESERVE if auto else 0.0)
+        held = next((offer for offer in offers if self._holds(offer, info, budget_ms)), None)
+        if held is not None:
+            return self._selection(held, self._reason(held, offers, info, budget_ms))
+        cheapest = min(offers, key=lambda offer: offer.cpu_ms)
+        why = f"{self._share(cheapest, info, budget_ms)}: too much"
+        if not auto:
+            return self._selection(cheapest, why)
+        plain = self._offer(find(PLAIN, self._model.folders), offers[0].target, info)
+        return self._selection(plain, f"no network holds: {why}")
+
+    def _for_file(self, found: Mapping[int, Entry], info: SourceInfo) -> Selection:
+        target = self._asked or self._up_to_limit(found, info)
+        entry = _member_for(found, _ratio(target, info))
+        why = "a file can wait: the model that is asked for runs"
+        return self._selection(self._offer(entry, target, info), why)
+
+    def _up_to_limit(self, found: Mapping[int, Entry], info: SourceInfo) -> TargetSize:
+        """The largest result of a file whose size nobody names."""
+        most = min(LARGEST_SCALE, max(found))
+        by = max(Fraction(1), min(Fraction(most), Fraction(MOST_LINES, info.height)))
+        return TargetSize(scale=by, even=self._even)
+
+    def _offers(
+        self, found: Mapping[int, Entry], info: SourceInfo, *, lighter: bool
+    ) -> Iterator[Offer]:
+        """What could run, the best first: of each result the better model first."""
+        for target in self._targets(found, info):
+            reaching = _member_for(found, _ratio(target, info))
+            scales = [reaching.facts.scale]
+            if self._asked is not None:
+                scales += [scale for scale in sorted(found, reverse=True) if scale < scales[0]]
+            for scale in scales:
+                entry = _member_for(found, Fraction(scale))
+                for one in self._chain(entry) if lighter else [entry]:
+                    yield self._offer(one, target, info)
+
+    def _targets(self, found: Mapping[int, Entry], info: SourceInfo) -> list[TargetSize]:
+        if self._asked is not None:
+            return [self._asked]
+        any_scale = range(1, LARGEST_SCALE + 1)
+        scales = any_scale if any(e.card.serves_every_scale for e in found.values()) else found
+        usual = [s for s in scales if s <= LARGEST_SCALE and s * info.height <= MOST_LINES]
+        return [
+            TargetSize(scale=Fraction(scale), even=self._even)
+            for scale in sorted(usual or [min(scales)], reverse=True)
+        ]
+
+    def _chain(self, entry: Entry) -> list[Entry]:
+        """A model and the lighter ones that its card leads to, of the same scale."""
+        chain = [entry]
+        while (lighter := lighter_of(chain[-1], self._model.folders)) is not None:
+            if lighter in chain:
+                break
+            chain.append(lighter)
+        return chain
+
+    def _offer(self, entry: Entry, target: TargetSize, info: SourceInfo) -> Offer:
+        size = target.of(info.width, info.height)
+        if not self._real_time:
+            return Offer(entry, target, size, 0.0, 0.0)
+        plain = entry.card.network == "resample"
+        network_ms = 0.0 if plain else self._machine.network_ms(entry, info.width, info.height)
+        path_ms = self._machine.path_ms(*size)
+        return Offer(
+            entry, target, size, network_ms, path_ms + network_ms * (not self._machine.on_gpu)
+        )
+
+    def _budget_ms(self, info: SourceInfo, reserve: float) -> float:
+        """What a frame may take of the cores."""
+        frame_ms = 1e3 / max(float(info.rate), 1.0)
+        return frame_ms * self._machine.cores / self._machine.streams * (1 - reserve)
+
+    def _holds(self, offer: Offer, info: SourceInfo, budget_ms: float) -> bool:
+        if (
+            self._machine.on_gpu
+            and offer.network_ms * float(info.rate) * self._machine.streams > 1e3
+        ):
+            return False
+        return offer.cpu_ms <= budget_ms
+
+    def _selection(self, offer: Offer, why: str) -> Selection:
+        entries = [offer.entry]
+        if self._real_time and self._model.fallback:
+            entries += self._chain(offer.entry)[1:]
+            scale = offer.entry.facts.scale
+            entries += [_served(name, self._model.folders, scale) for name in self._model.fallback]
+        distinct = {entry.folder: entry for entry in entries}
+        return Selection(tuple(distinct.values()), offer.target, offer.cpu_ms or None, why)
+
+    def _reason(
+        self, held: Offer, offers: Sequence[Offer], info: SourceInfo, budget_ms: float
+    ) -> str:
+        better = offers[: offers.index(held)]
+        tail = f"; {better[-1]} would take {better[-1].cpu_ms:.0f}" if better else ""
+        return self._share(held, info, budget_ms) + tail
+
+    def _share(self, offer: Offer, info: SourceInfo, budget_ms: float) -> str:
+        reserve = ", a quarter in reserve" if self._model.name == AUTO else ""
+        return (
+            f"{offer} takes {offer.cpu_ms:.0f} of the {budget_ms:.0f} CPU ms that a frame may take"
+            f" here ({float(info.rate):g} fps on {self._machine.cores} cores{reserve})"
+        )
+
+
+def _member_for(found: Mapping[int, Entry], ratio: Fraction) -> Entry:
+    """The smallest member that reaches ``ratio``; the largest, where none does."""
+    reaching = [scale for scale in sorted(found) if scale >= ratio]
+    return found[reaching[0] if reaching else max(found)]
+
+
+def _ratio(target: TargetSize, info: SourceInfo) -> Fraction:
+    """How many times a frame is enlarged, rounding to whole sides aside."""
+    width, height = target.of(info.width, info.height)
+    exact = min(Fraction(width, info.width), Fraction(height, info.height))
+    return Fraction(round(exact)) if abs(exact - round(exact)) * info.height < 2 else exact
+
+
+def _served(name: str, folders: Sequence[Path], scale: int) -> Entry:
+    found = members(name, folders)
+    return _member_for(found, Fraction(scale))
+
+
+def _bits_a_pixel(info: SourceInfo, url: str) -> float | None:
+    """Of a file; None where its length is not known."""
+    if not info.frames or not os.path.isfile(url):
+        return None
+    return os.path.getsize(url) * 8 / (info.frames * info.width * info.height)
