@@ -4,7 +4,7 @@ Pure arithmetic: the aspect ratio in pixels is kept, so that the pixel aspect is
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor
 from typing import Self
@@ -60,6 +60,13 @@ class TargetSize:
                 f"allowed are sides from {MIN_SIDE} to {MAX_SIDE}"
             )
         return sides
+
+    def remark(self, width: int, height: int) -> str:
+        """Returns a sentence for people where a frame's result is made even, else nothing."""
+        made, exact = self.of(width, height), replace(self, even=False).of(width, height)
+        if made == exact:
+            return ""
+        return f"{made[0]}x{made[1]}, not {exact[0]}x{exact[1]}: H.264 in 4:2:0 has even sides"
 
     def __str__(self) -> str:
         if self.scale is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+import logging
 from fractions import Fraction
 from typing import Any
 
@@ -16,6 +17,8 @@ from streamsr.media.pixels import planes_of, scaler_matrix, set_colour, to_av
 
 __all__ = ["VideoEncoder"]
 
+logger = logging.getLogger("streamsr")
+
 
 class VideoEncoder:
     """Encodes H.264 of the first frame's size, without B-frames: a packet leaves with its frame.
@@ -28,7 +31,12 @@ class VideoEncoder:
     def __init__(
         self, settings: EncoderSettings, first: Frame, rate: Fraction, aspect: Fraction
     ) -> None:
-        first = _even(first)
+        whole, first = first, _even(first)
+        if first is not whole:
+            logger.info(
+                "%dx%d is encoded as %dx%d: H.264 in 4:2:0 has even sides",
+                *(whole.width, whole.height, first.width, first.height),
+            )
         self.width = first.width
         self.height = first.height
         self._gop = round(settings.gop_s / first.time_base)  # in units of pts
@@ -96,6 +104,8 @@ class VideoEncoder:
 
 def _even(frame: Frame) -> Frame:
     """Returns the frame without what makes its sides odd. Raises OutputError where none is left."""
+    if frame.width % 2 == 0 and frame.height % 2 == 0:
+        return frame
     try:
         return frame.cropped(2)
     except ValueError as error:

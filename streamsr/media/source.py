@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 DEFAULT_RATE = Fraction(25)
+ASPECT_TOLERANCE = Fraction(1, 200)
+MOST_ROUNDED = 2  # px, of both sides together, to even numbers
 METADATA = "replace"  # titles in Latin-1, which FFmpeg hands on as they are, are no failure
 
 
@@ -49,6 +51,17 @@ class SourceInfo:
     @property
     def size(self) -> str:
         return f"{self.width}x{self.height}"
+
+    def aspect_of(self, width: int, height: int) -> Fraction:
+        """Returns width / height of a pixel of a frame that is resized to ``width`` x ``height``.
+
+        The source's, unless rounding to whole or even sides would change what is shown by more
+        than 0.5 %. Frames of another aspect ratio are another source's: they keep it.
+        """
+        exact = Fraction(width * self.height, height * self.width)  # wider than the source's frames
+        by_rounding = abs(exact - 1) * min(width, height) <= MOST_ROUNDED
+        kept = abs(exact - 1) <= ASPECT_TOLERANCE or not by_rounding
+        return self.sample_aspect if kept else (self.sample_aspect / exact).limit_denominator(4096)
 
 
 @dataclass(frozen=True)

@@ -152,7 +152,8 @@ class Delivery:
             return
         encoder = self._encoders.get(track)
         if encoder is None:
-            encoder = VideoEncoder(self._settings, frame, info.rate, info.sample_aspect)
+            aspect = info.aspect_of(frame.width, frame.height)
+            encoder = VideoEncoder(self._settings, frame, info.rate, aspect)
             self._encoders[track] = encoder
         with self._meter.stage(f"encode {track}"):
             encoded = encoder.encode(frame)

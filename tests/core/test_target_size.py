@@ -116,3 +116,10 @@ def test_a_result_that_is_too_large_or_small_is_refused_with_its_source() -> Non
 def test_a_target_is_shown_as_it_was_named() -> None:
     shown = [str(TargetSize.parse(*named)) for named in (("4k", None), ("720", None), (None, 1.5))]
     assert shown == ["3840x2160", "720 lines", "x1.5"]
+
+
+def test_sides_that_are_made_even_are_remarked_on() -> None:
+    target = TargetSize.parse(None, 3, even=True)
+    assert target is not None
+    assert target.remark(320, 180) == ""
+    assert target.remark(321, 181) == "962x542, not 963x543: H.264 in 4:2:0 has even sides"

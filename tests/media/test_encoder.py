@@ -198,7 +198,10 @@ def test_a_size_that_h264_has_not_is_an_output_error() -> None:
         encoder_of(flat((100, 128, 128), size=(32, 16400), tags=TAGS[0]))
 
 
-def test_an_odd_size_loses_its_last_row_and_column() -> None:
+def test_an_odd_size_loses_its_last_row_and_column(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "streamsr")
     encoder = encoder_of(flat((100, 128, 128), size=(49, 65), tags=TAGS[0]))
     assert (encoder.width, encoder.height) == (64, 48)
     assert encoder.encode(flat((100, 128, 128), size=(49, 65), tags=TAGS[0]))
+    (record,) = caplog.records
+    assert "65x49 is encoded as 64x48: H.264 in 4:2:0 has even sides" in record.getMessage()
