@@ -44,6 +44,11 @@ class ColourTags:
         """Red's and blue's share of luma, by the matrix; BT.601's where it states none."""
         return _KR_KB.get(self.matrix, _KR_KB[self.BT601_625])
 
+    @property
+    def spans(self) -> tuple[float, float, float]:
+        """The level of black, and how many of the 256 levels luma and chroma span."""
+        return (0.0, 255.0, 255.0) if self.full_range else (16.0, 219.0, 224.0)
+
     def resolved(self, height: int) -> Self:
         """Returns the tags with what is unspecified as players guess it: BT.601 up to 576 lines,
         else BT.709.
@@ -73,6 +78,8 @@ class Frame:
     arrived: float = 0.0  # monotonic seconds: when its last packet was read
     discontinuous: bool = False  # nothing before this frame has to do with it
     after_gap: bool = False  # frames of the same scene were left out before it
+    packet_bytes: int = 0  # that it was coded in; 0: it was not coded, or nobody knows
+    keyframe: bool = False  # it was coded without those before it
 
     def __post_init__(self) -> None:
         for plane in self.planes:

@@ -22,6 +22,7 @@ from streamsr.media.source import (
     METADATA,
     AudioFrame,
     Item,
+    PacketSizes,
     Source,
     SourceInfo,
     nominal_rate,
@@ -60,6 +61,7 @@ class FileSource(Source):
             raise InputError(f"input {self.name}: {error}") from None
         video.thread_type = "AUTO"
         times = _Times((container.start_time or 0) / av.time_base, video)
+        sizes = PacketSizes()
         info: SourceInfo | None = None
         for packet in self._packets(container, [s for s in (video, audio) if s is not None]):
             if stop.is_set():
@@ -69,12 +71,19 @@ class FileSource(Source):
                     time_s = float(packet.pts * packet.time_base) - times.start_s
                     yield AudioFrame(time_s, audio.codec_context.name, packet)
                 continue
+            sizes.note(packet)
             for image in self._decode(packet):
                 if info is None:
                     info = stream_info(video, audio, image)
                     yield info
                 pts = times.placed(image.pts)
-                yield from_av(image, pts=pts, time_base=times.base, rotation=image.rotation)
+                yield from_av(
+                    image,
+                    pts=pts,
+                    time_base=times.base,
+                    packet_bytes=sizes.of(image),
+                    rotation=image.rotation,
+                )
         if info is None:
             raise InputError(f"input {self.name}: no frame in it can be decoded")
 

@@ -19,7 +19,15 @@ from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.h264 import LossDetector
 from streamsr.media.pixels import from_av
-from streamsr.media.source import METADATA, AudioFrame, Item, Source, stream_info, streams_of
+from streamsr.media.source import (
+    METADATA,
+    AudioFrame,
+    Item,
+    PacketSizes,
+    Source,
+    stream_info,
+    streams_of,
+)
 
 __all__ = ["LiveSource", "LiveTimeouts"]
 
@@ -148,6 +156,7 @@ class LiveSource(Source):
 
     def _decode(self, packet: av.Packet[Any], watch: _Watch) -> list[av.VideoFrame]:
         """Returns the packet's new and undamaged images."""
+        watch.sizes.note(packet)
         try:
             images = packet.decode()
         except av.FFmpegError as error:
@@ -170,6 +179,7 @@ class LiveSource(Source):
             time_base=TICKS,
             arrived=arrived,
             discontinuous=broken or gone,
+            packet_bytes=watch.sizes.of(image),
             rotation=image.rotation,
         )
 
@@ -195,6 +205,7 @@ class _Watch:
 
     def __init__(self, opened: float, timeouts: LiveTimeouts) -> None:
         self.frames = 0
+        self.sizes = PacketSizes()
         self.damaged = False  # since the newest keyframe
         self.was_damaged = False  # since the newest frame that was delivered
         self.arrived = opened  # monotonic: the newest packet

@@ -44,6 +44,7 @@ def from_av(
     time_base: Fraction,
     arrived: float = 0.0,
     discontinuous: bool = False,
+    packet_bytes: int = 0,
     rotation: int = 0,
 ) -> Frame:
     """Converts a decoded image: views of its planes where it is 8-bit 4:2:0, a copy elsewhere.
@@ -51,13 +52,22 @@ def from_av(
     ``rotation`` is what it is to be turned by to stand upright, in degrees counter-clockwise,
     a multiple of 90.
     """
-    colour = _colour_of(image)
+    colour, keyframe = _colour_of(image), image.key_frame
     if image.format.name not in _YUV420:
         image = _converted(image, colour)
     planes = planes_of(image)
     if rotation % 360:
         planes = tuple(np.ascontiguousarray(np.rot90(p, rotation // 90)) for p in planes)
-    return Frame(planes, colour, pts, time_base, arrived, discontinuous)
+    return Frame(
+        planes,
+        colour,
+        pts,
+        time_base,
+        arrived,
+        discontinuous,
+        packet_bytes=packet_bytes,
+        keyframe=keyframe,
+    )
 
 
 def to_av(frame: Frame) -> av.VideoFrame:
@@ -150,7 +160,7 @@ def _doubled(chroma: Plane, tags: ColourTags) -> NDArray[np.float32]:
 
 def _matrix(tags: ColourTags) -> NDArray[np.float64]:
     """(3, 4): what Y, Cb, Cr and 1 are multiplied by, for R', G' and B' each."""
-    black, luma_span, chroma_span = (0, 255, 255) if tags.full_range else (16, 219, 224)
+    black, luma_span, chroma_span = tags.spans
     kr, kb = tags.kr_kb
     red, blue = 2 * (1 - kr), 2 * (1 - kb)
     green = [-blue * kb / (1 - kr - kb), -red * kr / (1 - kr - kb)]

@@ -20,6 +20,7 @@ __all__ = [
     "METADATA",
     "AudioFrame",
     "Item",
+    "PacketSizes",
     "Source",
     "SourceInfo",
     "nominal_rate",
@@ -30,6 +31,7 @@ __all__ = [
 DEFAULT_RATE = Fraction(25)
 ASPECT_TOLERANCE = Fraction(1, 200)
 MOST_ROUNDED = 2  # px, of both sides together, to even numbers
+MOST_DELAYED = 64  # frames that a decoder holds, far more than any does
 METADATA = "replace"  # titles in Latin-1, which FFmpeg hands on as they are, are no failure
 
 
@@ -108,6 +110,23 @@ class Source(Protocol):
         Returns at the end of a file or soon after ``stop`` is set, everything closed. Raises
         InputError or SourceError where the source cannot be read and will not be tried again.
         """
+
+
+class PacketSizes:
+    """How many bytes each frame was coded in: a decoder gives them later, and in another order."""
+
+    def __init__(self) -> None:
+        self._bytes: dict[int | None, int] = {}  # by pts, of what was not decoded yet
+
+    def note(self, packet: av.Packet[av.VideoStream]) -> None:
+        """Takes a packet that is decoded next."""
+        if len(self._bytes) == MOST_DELAYED:
+            del self._bytes[next(iter(self._bytes))]  # nothing came of it
+        self._bytes[packet.pts] = packet.size
+
+    def of(self, image: av.VideoFrame) -> int:
+        """Returns the bytes of a frame that was decoded; 0 where they are not known."""
+        return self._bytes.pop(image.pts, 0)
 
 
 def streams_of(

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from streamsr.core.frame import Frame
+from streamsr.media.camera_codec import CameraCoding, coded
 from streamsr.networks.resample import resize
-from streamsr.train.camera_codec import CameraCoding, coded
 from streamsr.train.frames import levels
 from streamsr.train.settings import DegradeSettings, Scaler
 

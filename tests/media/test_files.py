@@ -68,9 +68,12 @@ def test_a_variable_rate_keeps_its_times(clip: Make) -> None:
 def test_frames_with_b_frames_come_in_the_order_they_are_shown(clip: Make, codec: str) -> None:
     path = clip(seconds=2.0, b_frames=3, codec=codec)
     with av.open(path) as container:
-        dts = [p for p in container.demux(video=0) if p.size]
-        assert [p.pts for p in dts] != sorted(p.pts for p in dts)  # there are B-frames
+        packets = [p for p in container.demux(video=0) if p.size]
+        shown = sorted(packets, key=lambda packet: packet.pts or 0)
+        assert shown != packets  # there are B-frames
     frames = frames_of(read(path)[0])
+    assert [frame.packet_bytes for frame in frames] == [packet.size for packet in shown]
+    assert [frame.keyframe for frame in frames] == [packet.is_keyframe for packet in shown]
     assert seen(frames) == list(range(50))
     assert [f.time_s for f in frames] == pytest.approx([n / 25 for n in range(50)], abs=1e-3)
 

@@ -97,6 +97,9 @@ def test_every_frame_once_in_order(rtsp_camera: Camera, transport: str) -> None:
     steps = {(b - a) % 100 for a, b in itertools.pairwise(numbers)}  # the clip loops
     assert steps == {1}
     assert rising([frame.pts for frame in reader.frames])
+    keys = [frame.packet_bytes for frame in reader.frames if frame.keyframe]
+    others = [frame.packet_bytes for frame in reader.frames if not frame.keyframe]
+    assert min(keys) > 2 * max(others) > 0, "each frame has the size of its own packet"
     assert any(isinstance(item, AudioFrame) for item in reader.items)
     assert reader.codes == [Code.SRC_UP]
 

@@ -1,6 +1,7 @@
 """What a camera's encoder does to frames: real H.264 or H.265 at a set rate, decoded again.
 
-Training and evaluation see through it what a live source will show; no stream runs here.
+Training and evaluation see through it what a live source will show, and a stream's self-check
+what the frames that it has shrunk would be if the camera had sent them; no stream runs here.
 """
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
@@ -14,12 +15,10 @@ from typing import Literal
 
 import av
 import numpy as np
-import torch
 
 from streamsr.core.errors import InputError
-from streamsr.core.frame import Frame
+from streamsr.core.frame import Frame, Plane
 from streamsr.media.pixels import planes_of, to_av
-from streamsr.train.frames import in_range, levels
 
 __all__ = ["CameraCoding", "coded"]
 
@@ -50,13 +49,14 @@ def coded(frames: Iterable[Frame], coding: CameraCoding) -> Iterator[Frame]:
     """Encodes and decodes 4:2:0 frames of one size, even sides; yields as many, in order.
 
     Each has the pts and the colour description of the frame that went in, save the range, which
-    is the coding's. Raises InputError where the encoder refuses.
+    is the coding's, and says how it was coded. Raises InputError where the encoder refuses.
     """
     arriving = iter(frames)
     first = next(arriving, None)
     if first is None:
         return
     waiting: deque[Frame] = deque()  # what the decoder has not given back yet
+    sizes: deque[int] = deque()  # of their packets, bytes
 
     def images() -> Iterator[av.VideoFrame | None]:
         for number, frame in enumerate(chain([first], arriving)):
@@ -72,11 +72,17 @@ def coded(frames: Iterable[Frame], coding: CameraCoding) -> Iterator[Frame]:
         decoder.thread_count = 1  # frame threads would hold frames back
         packets = (packet for image in images() for packet in encoder.encode(image))
         for packet in chain(packets, [None]):
+            if packet is not None:
+                sizes.append(packet.size)
             for image in decoder.decode(packet):
-                copies = tuple(
-                    np.array(plane) for plane in planes_of(image)
-                )  # its memory is reused
-                yield replace(waiting.popleft(), planes=copies)
+                # the decoder uses its memory again
+                planes = tuple(np.array(plane) for plane in planes_of(image))
+                yield replace(
+                    waiting.popleft(),
+                    planes=planes,
+                    packet_bytes=sizes.popleft(),
+                    keyframe=image.key_frame,
+                )
     except av.FFmpegError as error:
         raise InputError(
             f"coding of {first.width}x{first.height} as {coding.codec}: {error.strerror}"
@@ -102,9 +108,7 @@ def _encoder(first: Frame, coding: CameraCoding) -> av.VideoCodecContext:
     return context
 
 
-def _rate_control(
-    context: av.VideoCodecContext, first: Frame, coding: CameraCoding
-) -> str:
+def _rate_control(context: av.VideoCodecContext, first: Frame, coding: CameraCoding) -> str:
     """What bounds the bits, in the encoders' own words."""
     if coding.qp is not None:
         return f"qp={coding.qp}"
@@ -116,8 +120,19 @@ def _rate_control(
 
 
 def _ranged(frame: Frame, full: bool) -> Frame:
+    """The frame in full or in limited range."""
     if frame.colour.full_range == full:
         return frame
-    exact = [torch.from_numpy(np.array(plane)).double() for plane in frame.planes]
-    planes = tuple(levels(plane) for plane in in_range(exact, frame.colour, full))
-    return replace(frame, planes=planes, colour=replace(frame.colour, full_range=full))
+    wanted = replace(frame.colour, full_range=full)
+    (black, *spans), (wanted_black, *wanted_spans) = frame.colour.spans, wanted.spans
+    luma, chroma = (span / of for span, of in zip(wanted_spans, spans, strict=True))
+    tables = [_table(black, luma, wanted_black), *[_table(128, chroma, 128)] * 2]
+    planes = tuple(table[plane] for table, plane in zip(tables, frame.planes, strict=True))
+    return replace(frame, planes=planes, colour=wanted)
+
+
+def _table(zero: float, factor: float, wanted_zero: float) -> Plane:
+    """What each of the 256 levels becomes."""
+    levels = (np.arange(256) - zero) * factor + wanted_zero
+    table: Plane = np.rint(levels).clip(0, 255).astype(np.uint8)
+    return table

@@ -9,7 +9,7 @@ from peers import read_number, scene
 
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.train.camera_codec import CameraCoding, coded
+from streamsr.media.camera_codec import CameraCoding, coded
 
 
 def scene_frames(count: int, width: int = 160, height: int = 96, full: bool = False) -> list[Frame]:
@@ -32,6 +32,7 @@ def test_every_frame_comes_out_in_its_place(codec: str) -> None:
     assert [frame.pts for frame in got] == [frame.pts for frame in sent]
     assert [read_number(f.planes[0]) for f in got] == [read_number(f.planes[0]) for f in sent]
     assert {frame.colour for frame in got} == {sent[0].colour}
+    assert [n for n, frame in enumerate(got) if frame.keyframe] == [0, 12, 24]
     assert 0 < error(got[20], sent[20]) < 12
 
 
@@ -42,6 +43,27 @@ def test_fewer_bits_show_less() -> None:
         for k in (90, 360, 1440)
     ]
     assert errors[0] > 1.3 * errors[1] > 1.69 * errors[2]
+
+
+@pytest.mark.parametrize("kbit_s", [90, 360])
+def test_a_frame_says_how_many_bytes_it_took(kbit_s: int) -> None:
+    got = list(coded(scene_frames(50), CameraCoding(kbit_s=kbit_s)))
+    share = 160 * 96 / (320 * 180)
+    spent = 8 * sum(frame.packet_bytes for frame in got) / 2 / 1000  # in two seconds
+    assert spent == pytest.approx(share * kbit_s, rel=0.35)
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265"])
+def test_a_quantiser_is_constant_whatever_the_rate(codec: str) -> None:
+    sent = scene_frames(12)
+    at = [CameraCoding(codec=codec, qp=qp, kbit_s=90) for qp in (20, 32, 44)]  # type: ignore[arg-type]
+    got = [list(coded(sent, coding)) for coding in at]
+    errors = [np.mean([error(*pair) for pair in zip(one, sent, strict=True)]) for one in got]
+    assert errors[0] < 3
+    assert errors[2] > 1.5 * errors[1] > 2.25 * errors[0]
+    richer = coded(sent, replace(at[1], kbit_s=9000))
+    for one, other in zip(got[1], richer, strict=True):
+        np.testing.assert_array_equal(one.planes[0], other.planes[0])
 
 
 def test_a_rate_is_meant_for_a_sub_stream() -> None:
