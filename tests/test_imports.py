@@ -31,7 +31,7 @@ LIBRARIES = {  # where a library may be imported, and nowhere else
     "aiomqtt": {"mqtt"},
     "cupy": {"engine"},
     "matplotlib": {"train"},
-    "cv2": {"engine", "media", "train", "pipeline"},
+    "cv2": {"networks", "engine", "media", "train", "pipeline"},
     "prometheus_client": {"serve"},
     "torch": {"networks", "zoo", "engine", "train", "pipeline", "worker", "cli", "api"},
     "typer": {"cli"},

@@ -2,8 +2,8 @@
 
 It computes what ``recurrent.py`` defines: the last output and features, the flow's warps and the
 inputs of the convolutions are kept in 8 bits; sums are in 32, and the detail that is added to
-bicubic is float32. A step can be made in strips of the picture, side by side: each convolves
-as many rows of its neighbours as its result depends on.
+bicubic is float32. A step can be made in strips of the image, side by side: each of them also
+computes the rows of its neighbours that its result depends on.
 """
 
 from functools import partial

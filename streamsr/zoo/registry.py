@@ -13,11 +13,11 @@ from pathlib import Path
 from shlex import quote
 
 from streamsr.core.config import load, nearest
-from streamsr.core.data_dir import data_dir
 from streamsr.core.errors import ConfigError, ModelError
 from streamsr.core.redact import redact
 from streamsr.networks.facts import Facts
 from streamsr.zoo.card import AUTO, CARD_NAME, TRAINING_NAME, Card
+from streamsr.zoo.data_dir import data_dir
 
 __all__ = [
     "USUAL_SCALE",

@@ -9,10 +9,11 @@ from time import perf_counter, thread_time
 
 import torch
 
-from streamsr.core.measured import Measured
+from streamsr.core.errors import ModelError
 from streamsr.networks.sliding import Ready, SlidingWindow
 from streamsr.zoo.card import Card, Precision
 from streamsr.zoo.loading import load_model, precisions_of
+from streamsr.zoo.measured import Measured
 from streamsr.zoo.registry import Entry
 
 __all__ = ["Speed"]
@@ -41,10 +42,16 @@ class Speed:
         In the ``quickest`` precision, where none is given. Raises ModelError.
         """
         precision = precision or self.quickest(entry)
-        name = f"{_shape(entry.card)} {precision} on {self._device.type}"
-        return self._measured.of(
-            name, lambda: _seconds_a_pixel(load_model(entry, self._device, precision), self._device)
-        )
+
+        def measure() -> float:
+            model = load_model(entry, self._device, precision)
+            try:
+                return _seconds_a_pixel(model, self._device)
+            except RuntimeError as error:  # what torch raises for all that goes wrong
+                raise ModelError(f"model {entry.name!r}: its trial failed: {error}") from None
+
+        shape = f"{_shape(entry.card)} {precision} on {self._device.type}"
+        return self._measured.of(shape, measure)
 
 
 def _shape(card: Card) -> str:

@@ -12,24 +12,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 __all__ = ["Measured", "cache_folder"]
 
 FILE_NAME = "measured.json"
 
 
-def cache_folder() -> Path:
-    """Returns the user's folder for what can be made again (XDG Base Directory Specification)."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "streamsr"
+def cache_folder() -> Path | None:
+    """Returns the user's folder for what can be made again (XDG Base Directory Specification).
+
+    None where the user has no home, as in some containers.
+    """
+    bases = os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache")
+    return next((Path(base) / "streamsr" for base in bases if os.path.isabs(base)), None)
 
 
 class Measured:
     """Figures by name. Any thread may ask; a figure is measured once, by one of them."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._path = (cache_folder() if folder is None else folder) / FILE_NAME
+        folder = folder or cache_folder()
+        self._path = folder / FILE_NAME if folder else None
         self._machine = _machine()
         self._lock = threading.Lock()
         self._figures = self._read().get(self._machine, {})
@@ -43,6 +46,8 @@ class Measured:
             return self._figures[name]
 
     def _read(self) -> dict[str, dict[str, float]]:
+        if self._path is None:
+            return {}
         try:
             kept = json.loads(self._path.read_text(encoding="utf-8"))
             return {
@@ -53,13 +58,18 @@ class Measured:
             return {}  # there is none, or another program's
 
     def _write(self) -> None:
+        if self._path is None:
+            return
         kept = self._read()
         kept[self._machine] = kept.get(self._machine, {}) | self._figures
+        written = self._path.with_name(f"{FILE_NAME}.{os.getpid()}.{threading.get_ident()}")
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile("w", dir=self._path.parent, delete=False) as file:
-                json.dump(kept, file, indent=1)
-            os.replace(file.name, self._path)
+            try:
+                written.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+                written.replace(self._path)
+            finally:
+                written.unlink(missing_ok=True)
 
 
 def _machine() -> str:
