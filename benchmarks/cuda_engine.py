@@ -14,9 +14,9 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from datetime import UTC, datetime
 from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -69,7 +69,7 @@ def main() -> int:
 def measured(name: str, frames: list[Frame], count: int) -> dict[str, Any]:
     device = torch.device("cuda", 0)
     model = load_model(find(name), device)
-    stages = stage_rates(model, frames[0])
+    stages = stage_rates(model, frames)
     pipeline, memory, made = pipeline_rate(model, CudaDevice(device), frames, count)
     eager, _, _ = pipeline_rate(model, CudaDevice(device, graphs=False), frames, count // 5)
     slowest = min(stages, key=stages.__getitem__)
@@ -108,12 +108,13 @@ def clip(height: int, width: int) -> list[Frame]:
     ]
 
 
-def stage_rates(model: SlidingWindow, frame: Frame) -> dict[str, float]:
-    """Frames a second of each stage, nothing else being done."""
+def stage_rates(model: SlidingWindow, frames: list[Frame]) -> dict[str, float]:
+    """Frames a second of each stage, nothing else being done; ``fill`` finds what moved, too."""
+    frame = frames[0]
     device = CudaDevice(torch.device("cuda", 0))
     stream = device.stream()
     compute = Compute(model, device, stream, 1)
-    track = DeviceTrack(device, Layout.of(frame), model.facts, compute.pixels, SLOTS)
+    track = DeviceTrack(device, Layout.of(frame), model, compute.pixels, SLOTS)
     stream.launch(lambda: compute.prepare(track))
     window = model.facts.window
     with CudaEngine(model, device) as engine:
@@ -131,13 +132,19 @@ def stage_rates(model: SlidingWindow, frame: Frame) -> dict[str, float]:
         for slot in range(len(track.memory))
     ]
     memory = track.memory
-    for slot in memory:
-        slot.fill(frame)
+    coming = cycle(frames)
+
+    def fill(slot: int) -> None:
+        newest = next(coming)
+        memory[slot].fill(newest, track.motion.of(newest, starts_chain=False))
+
+    for number, slot in enumerate(memory):
+        fill(number)
         stream.launch(slot.upload)
     for position in range(window):
         stream.launch(lambda at=position: track.ring[at].zero_())
     host: dict[str, Callable[[int], object]] = {
-        "fill": lambda n: memory[n].fill(frame),
+        "fill": fill,
         "upload": lambda n: stream.launch(memory[n].upload),
         "compute": lambda n: stream.launch(lambda: compute.run([jobs[n]])),
         "download": lambda n: stream.launch(memory[n].download),
@@ -203,10 +210,10 @@ def keep(frame: Frame, made: list[Frame]) -> None:
 
 def differences(name: str, frames: list[Frame], made: list[Frame]) -> dict[str, float]:
     """The largest and the mean difference to what the CPU makes of the first frames."""
-    cpu, entry = torch.device("cpu"), find(name)
-    whole = replace(entry, card=entry.card.model_copy(update={"precision": "float32"}))
+    cpu = torch.device("cpu")
+    model = load_model(find(name), cpu, "float32")
     with Engines(cpu) as engines:
-        stream = engines.of(load_model(whole, cpu)).stream("cpu", Meter(), lambda event: None)
+        stream = engines.of(model).stream("cpu", Meter(), lambda event: None)
         done = [f for n in range(COMPARED + 4) for f in stream.push(at(frames, n))]
         expected = [future.result() for future in done + stream.flush()][: len(made)]
     apart = [

@@ -24,6 +24,7 @@ __all__ = [
     "Planes",
     "TorchConverter",
     "luma_of_rgb",
+    "luma_plane",
     "network_input",
     "network_output",
     "plane_of",
@@ -83,6 +84,16 @@ class TorchConverter:
 def network_input(frame: Frame, colour: Colour, device: torch.device = CPU) -> Tensor:
     """Returns what a network reads of ``frame``: (1 or 3, h, w) float32, as ``Colour`` states."""
     return _network_pixels(_tensors(frame, device), frame.colour, colour)
+
+
+def luma_plane(frame: Frame) -> Plane:
+    """Returns what a network of luma reads of ``frame``, in 8-bit levels of limited range: (h, w).
+
+    It may be the decoder's memory.
+    """
+    if not frame.is_rgb and not frame.colour.full_range:
+        return frame.planes[0]
+    return plane_of(network_input(frame, Colour.LUMA)[0] * 255)
 
 
 def network_output(

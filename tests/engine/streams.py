@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from streamsr.core.events import Event
-from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.core.metrics import Meter
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.engines import Engines
@@ -18,6 +18,7 @@ from streamsr.networks.contract import Memory, RecurrentNetwork
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.fast import Fast
+from streamsr.networks.flow import Flow
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
@@ -61,11 +62,12 @@ def small_fast() -> SlidingWindow:
     return SlidingWindow(in_channels_last(network), Facts(4, 1, 0, Colour.LUMA))
 
 
-def small_recurrent() -> SlidingWindow:
+def small_recurrent(scale: int = 4, fold: int = 1, multiple: int = 1) -> SlidingWindow:
     torch.manual_seed(3)
-    network = Recurrent(features=8, layers=3, kept=4).requires_grad_(False).eval()
+    network = Recurrent(features=8, layers=3, kept=4, scale=scale, fold=fold)
+    network.requires_grad_(False).eval()
     network.body[-1].weight.mul_(10)  # so that what it remembers shows
-    return SlidingWindow(in_channels_last(network), Facts(4, 2, 0, Colour.LUMA))
+    return SlidingWindow(in_channels_last(network), Facts(scale, 2, 0, Colour.LUMA, multiple))
 
 
 def bicubic(colour: Colour, scale: int = 2) -> SlidingWindow:
@@ -76,6 +78,7 @@ MODELS: dict[str, Callable[[], SlidingWindow]] = {
     "edvr": small_edvr,
     "fast": small_fast,
     "recurrent": small_recurrent,
+    "recurrent-folded": lambda: small_recurrent(2, 2, 4),
     "bicubic-luma": lambda: bicubic(Colour.LUMA),
     "bicubic-rgb": lambda: bicubic(Colour.RGB, 3),
 }
@@ -104,7 +107,8 @@ class Counting(RecurrentNetwork[Tensor]):
     """Gives the newest frame, doubled, and a level brighter for each frame before it in its chain.
 
     Where it remembers another frame than the one before in the window, the image is brighter by
-    their difference. Levels of 200 and above are not finite to it.
+    their difference, and by as much as the motion is another window's. Levels of 200 and above are
+    not finite to it.
     """
 
     def __init__(self) -> None:
@@ -118,15 +122,23 @@ class Counting(RecurrentNetwork[Tensor]):
         size, device = (2 * height, 2 * width), self.level.device
         return torch.zeros(batch, device=device), torch.zeros(batch, *size, device=device)
 
-    def align(self, window: Tensor) -> Tensor:
-        return window[:, :, 0].repeat_interleave(2, 2).repeat_interleave(2, 3)
+    def motion_of_planes(self, frame: Plane, before: Plane) -> Flow:
+        """By how many levels each pixel became brighter, twice."""
+        brighter = frame.astype(np.float32) - before
+        return np.stack((brighter, brighter), 2)
+
+    def align(self, window: Tensor, motion: Tensor) -> Tensor:
+        before, frame = window[:, :, 0].float().unbind(1)
+        wrong = (motion * self.level - (frame - before)[:, None]).abs().amax(1)
+        known = torch.stack((before, frame, wrong), 1)
+        return known.repeat_interleave(2, 2).repeat_interleave(2, 3)
 
     def advance(self, aligned: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         self.batches.append(len(aligned))
-        (before, frame), (count, last) = aligned.unbind(1), memory
+        (before, frame, wrong), (count, last) = aligned.unbind(1), memory
         frame = frame.masked_fill(frame >= 200 * self.level, float("nan"))
         many = count[:, None, None]
-        image = frame + many * self.level + (last - before).abs() * (many > 0)
+        image = frame + many * self.level + (last - before).abs() * (many > 0) + wrong
         return image[:, None], (count + 1, frame)
 
 

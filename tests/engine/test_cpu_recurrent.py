@@ -38,7 +38,7 @@ class Counter(RecurrentNetwork[Tensor]):
     def fresh(self, batch: int, height: int, width: int) -> Memory:
         return (torch.zeros(batch, 1, 1, 1),)
 
-    def align(self, window: Tensor) -> Tensor:
+    def align(self, window: Tensor, motion: Tensor) -> Tensor:
         level = round(float(window[0, -1].mean()) * 255)
         if level == 65:
             self.second_aligned.set()

@@ -71,9 +71,13 @@ def engine(network: Counting, host_device: MakeDevice) -> Iterator[CudaEngine]:
         yield engine
 
 
-def test_each_frame_sees_what_the_one_before_left(engine: CudaEngine, network: Counting) -> None:
-    frames = [flat(60 + 3 * n, n) for n in range(20)]
-    made = Bench(engine).run(frames)
+@pytest.mark.parametrize("delays", [None, 4])
+def test_each_frame_sees_what_the_one_before_left(
+    host_device: MakeDevice, delays: int | None
+) -> None:
+    network, frames = Counting(), [flat(60 + 3 * n, n) for n in range(20)]
+    with CudaEngine(counting_model(network), host_device(delays)) as engine:
+        made = Bench(engine).run(frames)
     assert levels(made) == [60 + 4 * n for n in range(20)]
     assert_same(made, of_cpu(counting_model(Counting()), frames))
     assert network.chains == 1  # nothing is allocated for a frame
@@ -122,10 +126,10 @@ def test_windows_of_one_stream_run_together_where_nothing_is_remembered(
 
 
 def test_a_chain_ends_at_a_cut_and_at_a_flush(engine: CudaEngine, network: Counting) -> None:
-    frames = [flat(60, n, discontinuous=n == 3) for n in range(6)]
+    frames = [flat(60 + 3 * (n > 2), n, discontinuous=n == 3) for n in range(6)]
     bench = Bench(engine)
     (made,) = Piling(network).push([bench], [frames])  # across the cut in one batch
-    assert levels(made) == [60, 61, 62, 60, 61, 62]
+    assert levels(made) == [60, 61, 62, 63, 64, 65]
     assert_same(made, of_cpu(counting_model(Counting()), frames))
     assert levels(bench.run([flat(70, n) for n in range(6, 9)])) == [73, 74, 75]
     assert levels(bench.run([flat(80, n) for n in range(9, 11)])) == [80, 81]
@@ -203,8 +207,9 @@ def test_a_full_memory_halves_the_batch_and_loses_no_chain(
         benches = [Bench(engine) for _ in range(count)]
         for n in range(5):
             network.most = count if n < 2 else most
-            futures = [b.stream.push(flat(60 + 20 * k, n))[0] for k, b in enumerate(benches)]
-            assert levels(results(futures)) == [60 + 20 * k + n for k in range(count)]
+            now = [60 + (20 + n) * k for k in range(count)]  # each rises by a motion of its own
+            futures = [b.stream.push(flat(now[k], n))[0] for k, b in enumerate(benches)]
+            assert levels(results(futures)) == [level + n for level in now]
     assert not any(bench.events for bench in benches)
     assert network.batches.count(count) == 3  # the capture's, and those before memory was short
 

@@ -1,10 +1,15 @@
 """The recurrent network: what it keeps, what it forgets, and whose mean its output has."""
 
+from contextlib import nullcontext
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from streamsr.networks.flow import flow_of_planes
 from streamsr.networks.recurrent import Recurrent
@@ -188,3 +193,35 @@ def test_gradients_reach_the_first_frame(scale: int, fold: int) -> None:
 def test_options_that_cannot_be(name: str, value: int, allowed: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: got {value}, allowed is {allowed}"):
         Recurrent(**{"features": 12, name: value})
+
+
+class NoHost(TorchDispatchMode):
+    """Raises where an operation on a device takes a tensor of the host, or gives one."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        out = func(*args, **(kwargs or {}))
+        for tensor in filter(torch.is_tensor, tree_leaves((args, kwargs, out))):
+            assert tensor.device.type == "meta", f"{func} waits for the host"
+        return out
+
+
+@every_member
+def test_a_step_whose_motion_is_known_needs_nothing_of_the_host(
+    scale: int, fold: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A CUDA graph can hold it; tensors without values stand for those of a GPU."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # knows no such device
+    network = member(scale, fold).to("meta")
+    height, width = SIZE
+    window = torch.empty(3, 2, 1, *SIZE, device="meta")
+    motion = torch.empty(3, height // fold, width // fold, 2, device="meta").permute(0, 3, 1, 2)
+    memory = network.fresh(3, *SIZE)
+    network(window, memory, motion)  # filters are made on the host, once
+    with torch.inference_mode(), NoHost():
+        output, after = network(window, memory, motion)
+    assert output.shape == (3, 1, scale * height, scale * width)
+    assert [part.shape for part in after] == [part.shape for part in memory]
+    with pytest.raises((NotImplementedError, RuntimeError)), NoHost():
+        network(window, memory)

@@ -170,7 +170,7 @@ class Remembering(RecurrentNetwork[Tensor]):
     def fresh(self, batch: int, height: int, width: int) -> Memory:
         return (torch.zeros(batch, 1, 1, 1),)
 
-    def align(self, window: Tensor) -> Tensor:
+    def align(self, window: Tensor, motion: Tensor) -> Tensor:
         return window[:, -1]
 
     def advance(self, aligned: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
@@ -184,12 +184,12 @@ class HangingMemory(Remembering):
         self.calls = 0  # with a shrunk window
         self.begun, self.released = threading.Event(), threading.Event()
 
-    def align(self, window: Tensor) -> Tensor:
+    def align(self, window: Tensor, motion: Tensor) -> Tensor:
         if window.shape[-1] < WIDTH:
             self.calls += 1
             self.begun.set()
             assert self.released.wait(60)
-        return super().align(window)
+        return super().align(window, motion)
 
 
 def sliding(network: nn.Module, window: int = 1, lookahead: int = 0) -> SlidingWindow:

@@ -50,7 +50,7 @@ class _Memoryless(RecurrentNetwork[Tensor]):
     def fresh(self, batch: int, height: int, width: int) -> Memory:
         return ()
 
-    def align(self, window: Tensor) -> Tensor:
+    def align(self, window: Tensor, motion: Tensor) -> Tensor:
         return window
 
     def advance(self, aligned: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
@@ -88,7 +88,7 @@ class Compute:
         """
         with torch.inference_mode():
             try:
-                replays = self._replays_of(jobs[0].track)
+                replays = self._replays_of(jobs[0])
             except torch.OutOfMemoryError as error:
                 for job in jobs:
                     self._arrive(job)  # the windows after it need its frames all the same
@@ -99,20 +99,22 @@ class Compute:
                 for start in range(0, len(independent), rows):
                     self._run_part(replays, independent[start : start + rows])
 
-    def _replays_of(self, track: DeviceTrack) -> Replays:
+    def _replays_of(self, job: CudaJob) -> Replays:
+        track = job.track
         replays = self._replays.pop(track.pixels, None)
         if replays is None:
             if len(self._replays) >= SHAPES_KEPT:
                 self._stream.synchronize()  # a graph must not be freed while it runs
                 del self._replays[next(iter(self._replays))]
-            replays = Replays(self._network, self._device, self._rows, track.ring, track.state)
+            like = track.ring, job.memory.motion, track.state
+            replays = Replays(self._network, self._device, self._rows, *like)
         self._replays[track.pixels] = replays
         return replays
 
     def _run_part(self, replays: Replays, jobs: Sequence[CudaJob]) -> None:
         for row, job in enumerate(jobs):
             self._arrive(job)
-            replays.load(row, job.track.ring, job.window, job.track.state)
+            replays.load(row, job.track.ring, job.window, job.memory.motion, job.track.state)
         done = 0
         while done < len(jobs):
             batch = jobs[done : done + replays.limit]

@@ -1,9 +1,10 @@
 """The engine of a device that works by itself: three lanes over a ring of slots.
 
-Each stream's own thread fills a slot and launches its upload. The dispatcher takes a batch of
-windows and launches the rest. The finisher waits for each output, hands it out and frees its
-slot. The device orders the work by the dependencies of ``slots.py``: the first two never wait for
-it, but for a slot, and nothing is allocated for a frame.
+Each stream's own thread finds what moved in a frame, where the network is recurrent, fills a slot
+and launches its upload. The dispatcher takes a batch of windows and launches the rest. The finisher
+waits for each output, hands it out and frees its slot. The device orders the work by the
+dependencies of ``slots.py``: the first two never wait for it, but for a slot, and none of its
+memory is allocated for a frame.
 """
 
 import threading
@@ -106,21 +107,22 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
 
         Raises torch.OutOfMemoryError.
         """
-        track = DeviceTrack(self._on, layout, self.model.facts, self._compute.pixels, self.workers)
+        track = DeviceTrack(self._on, layout, self.model, self._compute.pixels, self.workers)
         self._lanes[Lane.COMPUTE].launch(lambda: self._compute.prepare(track))
         return track
 
     def upload(self, track: DeviceTrack, frame: Frame) -> int:
-        """Launches the upload of a frame as soon as a slot is free; returns the slot.
+        """Launches the upload of a track's next frame as soon as a slot is free; returns the slot.
 
         Raises RuntimeError where the engine is closed or its device failed.
         """
+        motion = track.motion.of(frame, starts_chain=track.starts_chain)
         with self._lock:
             while (slot := track.slots.take()) is None:
                 self._check()
                 self._freed.wait()
             self._check()
-        track.memory[slot].fill(frame)
+        track.memory[slot].fill(frame, motion)
         with self._lock:
             operation = track.slots.upload(slot)
         self._launch([(track, operation)], track.memory[slot].upload)

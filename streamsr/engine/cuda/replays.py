@@ -1,7 +1,7 @@
 """A network's runs on windows of one shape, out of memory that is allocated once.
 
-Owns where the network reads its windows and memories, and a graph for each number of them. It
-knows no frame and no slot.
+Owns where the network reads its windows, their motion and the memories, and a graph for each number
+of them. It knows no frame and no slot.
 """
 
 import logging
@@ -22,9 +22,10 @@ logger = logging.getLogger("streamsr")
 class Replays:
     """Runs ``network`` on batches of up to ``rows`` windows, each of another stream.
 
-    Those are like ``ring``, (window, c, h, w), and what it remembers of a stream like ``state``.
-    Where the device has not the memory for so many, half as many are tried, and so on. Everything
-    here is called in the work of one CUDA stream, but for the constructor.
+    Those are like ``ring``, (window, c, h, w), their motion is like ``motion``, (h', w', 2), and
+    what it remembers of a stream like ``state``. Where the device has not the memory for so many,
+    half as many are tried, and so on. Everything here is called in the work of one CUDA stream, but
+    for the constructor.
     """
 
     def __init__(
@@ -33,16 +34,22 @@ class Replays:
         device: Device,
         rows: int,
         ring: Tensor,
+        motion: Tensor,
         state: Memory,
     ) -> None:
         self._network = network
         self._device = device
         self._forwards: dict[int, Forward] = {}  # by how many windows each runs
-        self.windows, *self._memory = _allocated(device, rows, (ring[None], *state))
+        like = (ring[None], motion[None], *state)
+        self.windows, self._motion, *self._memory = _allocated(device, rows, like)
         self.limit = len(self.windows)  # windows that run as one batch; less once memory is short
 
-    def load(self, row: int, ring: Tensor, positions: Sequence[int], state: Memory) -> None:
-        """Copies a window out of a ring (positions, c, h, w) into a row, its stream's state too."""
+    def load(
+        self, row: int, ring: Tensor, positions: Sequence[int], motion: Tensor, state: Memory
+    ) -> None:
+        """Copies a window out of a ring (positions, c, h, w) into a row, its motion and its
+        stream's state too."""
+        self._motion[row].copy_(motion)
         for place, position in enumerate(positions):
             self.windows[row, place].copy_(ring[position])
         for memory, kept in zip(self._memory, state, strict=True):
@@ -56,7 +63,7 @@ class Replays:
         least ``rows``. Raises torch.OutOfMemoryError, then ``start`` may be run again.
         """
         if start:  # graphs know only the first rows
-            for read in (self.windows, *self._memory):
+            for read in (self.windows, self._motion, *self._memory):
                 read[:rows].copy_(read[start : start + rows])
         if rows not in self._forwards:
             self._forwards[rows] = self._device.graph(self._forward(rows))
@@ -70,9 +77,10 @@ class Replays:
 
     def _forward(self, rows: int) -> Forward:
         windows, memory = self.windows[:rows], tuple(kept[:rows] for kept in self._memory)
+        motion = self._motion[:rows].permute(0, 3, 1, 2)
 
         def forward() -> tuple[Tensor, Memory]:
-            output, left = self._network(windows, memory)
+            output, left = self._network(windows, memory, motion)
             output = output.float()
             return output, _restarted(left, output)
 

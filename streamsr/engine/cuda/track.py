@@ -1,8 +1,8 @@
 """A stream's memory on a device while its frames have one layout: slots, a ring, a state.
 
-Owns where a frame's planes lie, on the host and on the device, and what the network remembers of
-the stream; nothing here runs a network or launches work. A stream whose frames change gets a new
-track, and the old one is freed when its last frame has come out.
+Owns where a frame's planes and its motion lie, on the host and on the device, and what the network
+remembers of the stream; nothing here runs a network or launches work. A stream whose frames change
+gets a new track, and the old one is freed when its last frame has come out.
 """
 
 from collections import deque
@@ -18,9 +18,11 @@ from torch import Tensor
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.engine.colour import Planes
 from streamsr.engine.cuda.device import Device, DeviceEvent
+from streamsr.engine.cuda.motion import MotionFinder
 from streamsr.engine.cuda.slots import Lane, Slots
 from streamsr.networks.contract import Memory
-from streamsr.networks.facts import Facts
+from streamsr.networks.flow import Flow
+from streamsr.networks.sliding import SlidingWindow
 from streamsr.networks.window import Window
 
 __all__ = ["DeviceTrack", "Layout", "SlotMemory", "UploadedFrame"]
@@ -67,23 +69,29 @@ class Layout:
 
 
 class SlotMemory:
-    """One slot: a frame's planes and its output's, on the host and on the device."""
+    """One slot: a frame's motion, its planes and its output's, on the host and on the device."""
 
-    def __init__(self, device: Device, before: Layout, after: Layout) -> None:
-        self._filled = device.pinned(before.bytes)
-        self._arrived = device.empty((before.bytes,), torch.uint8)
+    def __init__(
+        self, device: Device, before: Layout, after: Layout, motion: tuple[int, ...]
+    ) -> None:
+        planes = 4 * prod(motion)  # bytes before them: floats come first, since they are aligned
+        self._filled = device.pinned(planes + before.bytes)
+        self._arrived = device.empty((planes + before.bytes,), torch.uint8)
         self._made = device.empty((HEADER + after.bytes,), torch.uint8)
         self._fetched = device.pinned(HEADER + after.bytes)
-        self._to_fill = [plane.numpy() for plane in before.views(self._filled)]
+        self._motion_to_fill = _floats(self._filled[:planes], motion).numpy()
+        self._to_fill = [plane.numpy() for plane in before.views(self._filled[planes:])]
         self._to_take = [plane.numpy() for plane in after.views(self._fetched[HEADER:])]
-        self.source = before.views(self._arrived)
+        self.motion = _floats(self._arrived[:planes], motion)
+        self.source = before.views(self._arrived[planes:])
         self.output = after.views(self._made[HEADER:])
         self.bad = self._made[:4].view(torch.int32)  # (1,): see ``Converter.write``
         self._is_bad = self._fetched[:4].view(torch.int32)
         self.events: dict[Lane, DeviceEvent] = {lane: device.event() for lane in Lane}
 
-    def fill(self, frame: Frame) -> None:
+    def fill(self, frame: Frame, motion: Flow) -> None:
         """Copies a frame into pinned memory: the host's part, before the upload."""
+        np.copyto(self._motion_to_fill, motion)
         for into, plane in zip(self._to_fill, frame.planes, strict=True):
             np.copyto(into, plane)
 
@@ -119,14 +127,16 @@ class DeviceTrack:
     """
 
     def __init__(
-        self, device: Device, layout: Layout, facts: Facts, pixels: torch.dtype, ahead: int
+        self, device: Device, layout: Layout, model: SlidingWindow, pixels: torch.dtype, ahead: int
     ) -> None:
+        facts = model.facts
         count = 2 * facts.lookahead + ahead  # a stream's first window waits for so many frames
         self.layout = layout
         self.pixels = (facts.colour.channels, *layout.padded(facts.multiple))
         self.slots = Slots(count)
+        self.motion = MotionFinder(model.network, layout.padded(facts.multiple))
         after = layout.enlarged(facts.scale)
-        self.memory = [SlotMemory(device, layout, after) for _ in range(count)]
+        self.memory = [SlotMemory(device, layout, after, self.motion.shape) for _ in range(count)]
         self.ring = device.empty((facts.window, *self.pixels), pixels)
         self.state: Memory = ()  # what the newest window left to the next; see Compute.prepare
         self.window = Window(facts.window, facts.lookahead)  # positions of the ring
@@ -143,3 +153,8 @@ class DeviceTrack:
         """Makes the stream's next window the first of a chain."""
         for kept in self.state:
             kept.zero_()
+
+
+def _floats(memory: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """``memory``, (bytes,) uint8, as float32 of ``shape``."""
+    return memory.view(torch.float32).view(shape)
