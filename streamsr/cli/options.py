@@ -1,17 +1,31 @@
 """The options that commands have in common."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-__all__ = ["Device", "Json", "Model", "Models", "Set"]
+__all__ = ["Device", "Json", "Model", "ModelPrecision", "Models", "Scale", "Set", "Size"]
 
-Model = Annotated[str, typer.Option(help="A model's name (see `models list`), or its folder.")]
+Model = Annotated[
+    str,
+    typer.Option(help="auto, a family or a model (see `models list`), or a model's folder."),
+]
 Models = Annotated[
     list[Path] | None, typer.Option("--models", help="A folder of more models; may be repeated.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda:N.")]
+ModelPrecision = Annotated[
+    Literal["float32", "bfloat16", "int8"] | None,
+    typer.Option("--precision", help="What the network computes in; else as upscale does."),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(help="Of the result: 720p, 1080p, 4k, WxH (a box to fit into) or its height."),
+]
+Scale = Annotated[
+    float | None, typer.Option(help="Of the result, in place of --size: as 1, 1.5, 2, 3 or 4.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Set = Annotated[
     list[str] | None,

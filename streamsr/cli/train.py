@@ -12,16 +12,16 @@ import typer
 from rich.console import Group
 from rich.progress import TaskID
 
-from streamsr.cli.options import Device, Json, Model, Models, Set
+from streamsr.cli.options import Device, Json, Model, ModelPrecision, Models, Set
 from streamsr.cli.terminal import print_result, progress_bar, say
 from streamsr.core.config import load
 from streamsr.core.devices import pick_device
-from streamsr.core.errors import ConfigError, OutputError
+from streamsr.core.errors import ConfigError, OutputError, UserError
 from streamsr.train.chart import check_charts, scatter_chart
 from streamsr.train.files import clip_paths, still_paths, target_paths
 from streamsr.train.results import Degradation, Evaluation, evaluation_tables, markdown
 from streamsr.train.settings import TrainSettings
-from streamsr.zoo.registry import find
+from streamsr.zoo.registry import Entry, find
 
 if TYPE_CHECKING:
     from streamsr.train.evaluation import Scored
@@ -44,7 +44,10 @@ def train(
         float, typer.Option(min=0.05, help="With --init: how long it may take.")
     ] = 20.0,
     name: Annotated[
-        str | None, typer.Option(help="With --init: what the new model is called.")
+        str | None, typer.Option(help="With --init: the family that the new model belongs to.")
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option(min=1, max=8, help="With --init: of the family's member.")
     ] = None,
     models: Models = None,
     set_: Set = None,
@@ -55,13 +58,15 @@ def train(
 
     Either goes on from the last checkpoint of its run.
     """
-    if config is not None and init is None and data is None:
+    if config is not None and init is None and data is None and scale is None:
         result = _train_by(config, set_ or [], threads or 1)
     elif config is None and init is not None and data is not None and not set_:
-        result = _finetune(init, data, minutes, name, models or [], threads or 1)
+        entry = find(init, models or [], scale)
+        result = _finetune(entry, data, minutes, name, threads or 1)
     else:
         raise ConfigError(
-            "train: allowed are a training file (with --set), or --init MODEL --data FOLDER"
+            "train: allowed are a training file (with --set), or --init MODEL --data FOLDER (with "
+            "--scale)"
         )
     print_result(result, None, as_json)
 
@@ -72,6 +77,9 @@ def degrade(
     ],
     output: Annotated[Path, typer.Argument(help="The image to write, NAME.png.")],
     rows: Annotated[int, typer.Option(min=1, max=50, help="How many clips to show.")] = 6,
+    scale: Annotated[
+        int | None, typer.Option(min=1, max=8, help="By which they shrink; else as in the file.")
+    ] = None,
     set_: Set = None,
 ) -> None:
     """Show what a training file's degradation does: clips before and after, side by side."""
@@ -84,9 +92,9 @@ def degrade(
     from streamsr.train.sheets import degradation_sheet, write_png
 
     torch.set_num_threads(1)
-    scale = settings.model.facts.scale
+    shrink = scale or settings.model.facts.scale
     image = degradation_sheet(
-        settings.data.train, settings.data.degrade, scale, settings.seed, rows
+        settings.data.train, settings.data.degrade, shrink, settings.seed, rows
     )
     write_png(output, image)
     say(f"the sheet is in {output}")
@@ -99,13 +107,22 @@ def evaluate(
     model: Model = "fast",
     models: Models = None,
     device: Device = "auto",
+    lr: Annotated[
+        Path | None,
+        typer.Option(help="What the models see, where a set has it: the same clips, smaller."),
+    ] = None,
+    scale: Annotated[
+        int | None, typer.Option(min=1, max=8, help="Of the family's member; 1: as large.")
+    ] = None,
     frames: Annotated[int | None, typer.Option(min=1, help="At most so many of a clip.")] = None,
     against: Annotated[
         list[str] | None, typer.Option(help="Another model to score beside; may be repeated.")
     ] = None,
     degrade: Annotated[
-        Degradation, typer.Option(help="What the models see; camera: H.264 at three rates.")
-    ] = Degradation.BICUBIC,
+        Degradation | None,
+        typer.Option(help="What the models see: BI, BD, or H.264 at several rates; else bicubic."),
+    ] = None,
+    precision: ModelPrecision = None,
     report: Annotated[
         Path | None, typer.Option(help="A folder for the tables and a chart as files.")
     ] = None,
@@ -114,18 +131,17 @@ def evaluate(
     """Measure a model as the papers do, beside bicubic: PSNR, SSIM, time a frame, cost."""
     place = pick_device(device)
     folders = models or []
-    find(model, folders)
-    others = [find(name, folders) for name in against or ()]
+    if lr is not None:
+        scale = _scale_of_pairs(target, lr, scale, degrade)
+    entry = find(model, folders, scale)
+    others = [find(name, folders, entry.facts.scale) for name in against or ()]
     target_paths(target)
     if report is not None:
         check_charts()
     import torch
 
     from streamsr.train.evaluation import evaluate
-    from streamsr.zoo.loading import choose
 
-    if place == "cpu":
-        torch.set_num_threads(1)  # threads inside one convolution wait for each other
     tasks: dict[str, TaskID] = {}
     with progress_bar() as bar:
 
@@ -136,16 +152,32 @@ def evaluate(
 
         result = evaluate(
             target,
-            choose(torch.device(place), model, folders),
+            entry,
             torch.device(place),
+            low=lr,
             against=others,
-            degrade=degrade,
+            degrade=degrade or Degradation.BICUBIC,
+            precision=precision,
             max_frames=frames,
             report=show,
         )
     if report is not None:
         _write_report(result, report)
     print_result(result.to_json(), Group(*evaluation_tables(result)), as_json)
+
+
+def _scale_of_pairs(target: Path, lr: Path, wanted: int | None, degrade: Degradation | None) -> int:
+    """How many times as large the clips of ``target`` are as those of ``lr``. Raises UserError."""
+    if degrade is not None:
+        raise UserError(f"--degrade: got {degrade} with --lr, allowed is one of the two")
+    for folder in (target, lr):
+        target_paths(folder)
+    from streamsr.train.pairs import clip_pairs, common_scale
+
+    scale = common_scale(clip_pairs(target, lr))
+    if wanted not in (None, scale):
+        raise UserError(f"--scale: got {wanted}, {target} is {scale} times as large as {lr}")
+    return scale
 
 
 def _train_by(config: Path, overrides: list[str], threads: int) -> dict[str, Any]:
@@ -186,10 +218,9 @@ def _train_by(config: Path, overrides: list[str], threads: int) -> dict[str, Any
 
 
 def _finetune(
-    init: str, footage: Path, minutes: float, name: str | None, folders: list[Path], threads: int
+    entry: Entry, footage: Path, minutes: float, name: str | None, threads: int
 ) -> dict[str, Any]:
     """Trains a model further on clips of the user's; returns where it is, and what it gained."""
-    entry = find(init, folders)
     clip_paths(footage)
     import torch
 
@@ -208,15 +239,16 @@ def _finetune(
             entry,
             footage,
             minutes=minutes,
-            name=name or f"{entry.name}-{footage.resolve().name}",
+            name=name or f"{entry.family}-{footage.resolve().name}",
             runs=Path("runs"),
             prepared=lambda clip: bar.update(reading, description=f"reading {clip}"),
             report=report,
         )
     before, after = tuned.before.gain, tuned.after.gain
     better = f"use it with --model {tuned.folder}"
+    plain = "bicubic" if entry.facts.scale > 1 else "the input"
     say(
-        f"on the held-out end of the clips: {before:+.3f} dB over bicubic before, "
+        f"on the held-out end of the clips: {before:+.3f} dB over {plain} before, "
         f"{after:+.3f} dB after: {after - before:+.3f} dB\n"
         f"{better if after > before else f'{entry.name} stays the better one'}"
     )
@@ -254,5 +286,5 @@ def _write_report(result: Evaluation, folder: Path) -> None:
         if isfinite(scores.psnr_db)
     }
     if points:
-        title = f"luma PSNR over time: {result.degrade} input"
+        title = f"luma PSNR over time: input {result.seen}"
         scatter_chart(folder / "eval.png", title, ("ms a frame", "dB"), points)

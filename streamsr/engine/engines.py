@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import torch
 
-from streamsr.core.measured import Measured
 from streamsr.engine.base import Engine
 from streamsr.engine.cpu import CpuEngine, CpuJob, cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
@@ -20,7 +19,9 @@ from streamsr.engine.thread_pool import ThreadPool
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
+from streamsr.zoo.card import Precision
 from streamsr.zoo.loading import load_model
+from streamsr.zoo.measured import Measured
 from streamsr.zoo.registry import Entry
 from streamsr.zoo.speed import Speed
 
@@ -33,14 +34,16 @@ SLOTS = 6  # frames of a stream in flight on a GPU
 class Engines(AbstractContextManager["Engines"]):
     """The engines of one device; leaving its context ends their threads. Any thread may load.
 
-    ``speed`` says what a model costs there.
+    ``speed`` says what a model costs there, by what is ``measured`` on this machine.
     """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self.speed = Speed(device, Measured())
+        self.measured = Measured()
+        self.speed = Speed(device, self.measured)
         self.sharing = 0  # streams that cannot wait
-        self._loaded: dict[tuple[Path, int], Engine] = {}
+        self._counting = threading.Lock()  # of them: it is never held for long
+        self._loaded: dict[tuple[Path, int, Precision], Engine] = {}
         self._loading = threading.Lock()
         self._stack = ExitStack()
         self._pool: ThreadPool[CpuJob] | None = None
@@ -58,23 +61,28 @@ class Engines(AbstractContextManager["Engines"]):
             return _cpu_kind(model)(model, self.device, self._pool)
         return self._stack.enter_context(CudaEngine(model, CudaDevice(self.device), slots=SLOTS))
 
-    def load(self, entry: Entry) -> Engine:
-        """Returns the engine of a model, loaded the first time. Raises ModelError."""
+    def load(self, entry: Entry, precision: Precision | None = None) -> Engine:
+        """Returns the engine of a model, loaded the first time.
+
+        In the precision that costs least, where none is given. Raises ModelError as ``load_model``
+        does.
+        """
+        precision = precision or self.speed.quickest(entry)
         with self._loading:
-            key = entry.folder, entry.facts.scale  # a filter serves every scale
+            key = entry.folder, entry.facts.scale, precision  # a filter serves every scale
             if key not in self._loaded:
-                self._loaded[key] = self.of(load_model(entry, self.device))
+                self._loaded[key] = self.of(load_model(entry, self.device, precision))
             return self._loaded[key]
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Counts a stream that cannot wait while its context lasts."""
-        with self._loading:
+        with self._counting:
             self.sharing += 1
         try:
             yield
         finally:
-            with self._loading:
+            with self._counting:
                 self.sharing -= 1
 
     @property

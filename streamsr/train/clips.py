@@ -89,7 +89,7 @@ class Footage:
         return [*clips, *(replace(still, weight=still.weight * weight) for still in stills)]
 
     def valid(self) -> list[Clip]:
-        """Returns what is scored, where clips are coded under a plain camera at three rates, with
+        """Returns what is scored, where clips are coded under a plain camera at every rate, with
         photographs of a camera that does not move.
 
         Raises InputError for a clip that is too short or too small.

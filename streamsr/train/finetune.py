@@ -6,18 +6,19 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from time import monotonic
+from typing import Any
 
 import torch
 
-from streamsr.core.config import load
+from streamsr.core.config import load, parse
 from streamsr.train.loop import Trainer
 from streamsr.train.network import start_from
 from streamsr.train.run_log import Progress
-from streamsr.train.settings import DataSettings, DegradeSettings, TrainSettings
+from streamsr.train.settings import DegradeSettings, TrainSettings
 from streamsr.train.validation import Gains
 from streamsr.zoo.card import TRAINING_NAME
 from streamsr.zoo.loading import load_model, make_network
-from streamsr.zoo.registry import Entry, find
+from streamsr.zoo.registry import USUAL_SCALE, Entry, find
 
 __all__ = ["Tuned", "finetune"]
 
@@ -58,12 +59,14 @@ def finetune(
     2022): a fixed camera wants all of the way, clips of many scenes little of it. The gains are
     measured on the second half. Goes on where the same run was interrupted.
 
-    ``prepared`` is called with the name of each clip that is ready, ``report`` after each step
-    with the steps there will be. Raises InputError and ModelError as ``Trainer`` does.
+    The new model is the member of its scale in a family called ``name``: its own name is that, or
+    ``name``-xN where the scale is not the usual one. ``prepared`` is called with the name of each
+    clip that is ready, ``report`` after each step with the steps there will be. Raises ConfigError
+    for a name that cannot be one, and InputError and ModelError as ``Trainer`` does.
     """
     start = monotonic()
     settings = _settings(entry, footage, name, runs)
-    begun = _training(runs / name)
+    begun = _training(runs / settings.name)
     if begun is not None:
         steps = begun.steps
     else:
@@ -100,32 +103,29 @@ def _settings(entry: Entry, footage: Path, name: str, runs: Path) -> TrainSettin
     trained = _training(entry.folder)
     degrade = trained.data.degrade if trained else DegradeSettings()
     training = f"{entry.name}, trained further on clips of {footage.name}"
-    origin = entry.card.origin.model_copy(update={"training": training})
-    changes: dict[str, object] = {
-        "weights": None,
-        "family": None,
-        "lighter": None,
-        "figures": {},
-        "origin": origin,
+    origin = entry.card.origin.model_dump() | {"training": training}
+    scale = entry.facts.scale
+    changes = {"weights": None, "family": name, "figures": {}, "origin": origin}
+    data: dict[str, Any] = {
+        "train": footage,
+        "held_out": HELD_OUT,
+        "clip_frames": CLIP_FRAMES,
+        "cache": runs / "cache",
+        "degrade": degrade and degrade.model_dump() | {"codings": CODINGS},
+        **(trained.data.model_dump(include=CROPS) if trained else {}),
     }
-    return TrainSettings(
-        name=name,
-        runs=runs,
-        model=entry.card.model_copy(update=changes),
-        init=str(entry.folder.resolve()),
-        loss="l2",
-        learning_rate=2e-4,
-        steps=1,
-        data=DataSettings(
-            train=footage,
-            held_out=HELD_OUT,
-            clip_frames=CLIP_FRAMES,
-            cache=runs / "cache",
-            degrade=degrade and degrade.model_copy(update={"codings": CODINGS}),
-            **(trained.data.model_dump(include=CROPS) if trained else {}),
-        ),
+    settings = {
+        "name": name if scale == USUAL_SCALE else f"{name}-x{scale}",
+        "runs": runs,
+        "model": entry.card.model_dump() | changes,
+        "init": str(entry.folder.resolve()),
+        "loss": "l2",
+        "learning_rate": 2e-4,
+        "steps": 1,
+        "data": data,
         **(trained.model_dump(include=BATCHES) if trained else {}),
-    )
+    }
+    return parse(settings, TrainSettings, f"fine-tuning of {entry.name!r}")
 
 
 def _training(folder: Path) -> TrainSettings | None:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,8 +15,17 @@ from streamsr.engine.colour import network_input, network_output, spans
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 
-__all__ = ["degrade_bicubic", "fitted", "in_range", "levels", "pixels_of", "whole_levels"]
+__all__ = [
+    "degrade_bd",
+    "degrade_bicubic",
+    "fitted",
+    "in_range",
+    "levels",
+    "pixels_of",
+    "whole_levels",
+]
 
+BD_SIGMA = 0.4  # of the sampled pixels' distance: 1.6 pixels at x4
 BT601 = ColourTags(matrix=ColourTags.BT601_525, primaries=6, transfer=6)
 
 
@@ -40,6 +51,26 @@ def degrade_bicubic(truth: Tensor, scale: int) -> Tensor:
     (..., h, w) in [0, 1], sides multiples of ``scale``, to (..., h/scale, w/scale).
     """
     return whole_levels(resize(truth, Fraction(1, scale))) / 255
+
+
+def degrade_bd(truth: Plane, scale: int) -> Plane:
+    """Shrinks as the BD degradation of the standard sets does (BDx4 of Vid4, by the script of
+    Chan et al., BasicVSR, 2021): a Gaussian, then one pixel of ``scale`` a side, quantised.
+
+    (h, w, ...) levels, sides multiples of ``scale``. The kernel has an even number of taps where
+    the scale is even, so that a pixel lies in the middle of what it stands for, as in bicubic.
+    """
+    sigma = BD_SIGMA * scale
+    taps = 2 * ceil(3 * sigma) + 2 - scale % 2
+    line = np.exp(-((np.arange(taps) - (taps - 1) / 2) ** 2) / (2 * sigma**2))
+    line /= line.sum()
+    centre = (taps - 1) // 2
+    blurred = cv2.sepFilter2D(
+        truth, cv2.CV_32F, line, line, anchor=(centre, centre), borderType=cv2.BORDER_REPLICATE
+    )
+    first = (scale - 1) // 2
+    sampled: Plane = np.rint(blurred[first::scale, first::scale]).astype(np.uint8)
+    return sampled
 
 
 def in_range(planes: Sequence[Tensor], tags: ColourTags, full: bool) -> tuple[Tensor, ...]:

@@ -123,9 +123,10 @@ def _first(
     if isinstance(other, Fast):
         raise ValueError("it has no memory")
     shares = [2 * other.fold**2, other.sub**2, other.kept]
-    frames, output, kept = weight.split(shares, 1)
+    frames, output, kept = torch.split(weight, shares, 1)
     frames = _refolded(frames, other.fold, network.fold)
-    return torch.cat((frames, _resampled(output, 1, other.sub, network.sub, mean=False), kept), 1), bias
+    output = _resampled(output, 1, other.sub, network.sub, mean=False)
+    return torch.cat((frames, output, kept[:, : network.kept]), 1), bias
 
 
 def _last(
@@ -150,7 +151,8 @@ def _resampled(weight: Tensor, axis: int, sub: int, wanted: int, *, mean: bool) 
     """Weights of sub² places for wanted² places: with the same mean, or else the same sum."""
     if sub == wanted:
         return weight
-    places = weight.movedim(axis, -1).unflatten(-1, (sub, sub))
+    moved_last = weight.movedim(axis, -1)
+    places = moved_last.reshape(*moved_last.shape[:-1], sub, sub)
     flat = places.flatten(0, -3)[:, None]
     moved = F.interpolate(flat, [wanted, wanted], mode="bilinear", antialias=True)
     if not mean:
@@ -159,7 +161,7 @@ def _resampled(weight: Tensor, axis: int, sub: int, wanted: int, *, mean: bool) 
 
 
 def _convolutions(network: Fast | Recurrent) -> list[nn.Conv2d]:
-    return [conv for conv in network.body if isinstance(conv, nn.Conv2d)]
+    return [conv for conv in network.body.children() if isinstance(conv, nn.Conv2d)]
 
 
 def _bias(conv: nn.Conv2d) -> Tensor:

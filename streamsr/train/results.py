@@ -22,10 +22,11 @@ __all__ = [
 
 
 class Degradation(StrEnum):
-    """What an evaluation shows to the models."""
+    """How what the models see is made of the ground truth."""
 
-    BICUBIC = "bicubic"  # shrunk, as the papers do
-    CAMERA = "camera"  # shrunk and coded in H.264 at several rates
+    BICUBIC = "bicubic"  # BI: shrunk by antialiased bicubic
+    BD = "bd"  # blurred by a Gaussian of sigma 1.6 (at x4), then one pixel of a few kept
+    CAMERA = "camera"  # shrunk by bicubic and coded in H.264 at several rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Scores:
     temporal_db: float | None  # of what changes from frame to frame, all of it; None: one frame
     rgb_db: float | None  # of R'G'B'; None where what was seen is 4:2:0
     shift: float  # how far a plane's mean is off the input's, in levels: the worst plane
-    ms: float  # median a frame, the network alone
+    ms: float  # a frame: CPU time in the network; of a GPU the time until it is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ class ClipScores:
     name: str
     frames: int
     size: str  # of the ground truth as it was cropped, "640x360"
-    kbit_s: float | None  # at 320x180, of what the camera showed; None: bicubic, as the papers do
+    kbit_s: float | None  # at 320x180, of what the camera showed; None: not coded
     ours: Scores
     bicubic: Scores
     others: dict[str, Scores]  # by model
@@ -64,9 +65,9 @@ class ClipScores:
     def gain_db(self) -> float:
         return _gain(self.ours, self.bicubic)
 
-    def by_model(self, ours: str) -> dict[str, Scores]:
+    def by_model(self, ours: str, plain: str) -> dict[str, Scores]:
         """Returns the scores of every model, the one called ``ours`` first, bicubic last."""
-        return {ours: self.ours, **self.others, "bicubic": self.bicubic}
+        return {ours: self.ours, **self.others, plain: self.bicubic}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,20 @@ class Evaluation:
     model: str
     device: str
     scale: int
-    degrade: Degradation
+    degrade: Degradation | None  # None: what is seen was given
     clips: tuple[ClipScores, ...]
     costs: dict[str, Cost]  # by model
+    precisions: dict[str, str]  # by model: what it ran in
+
+    @property
+    def plain(self) -> str:
+        """What bicubic is called: at scale 1 it leaves the input as it is."""
+        return "bicubic" if self.scale > 1 else "input"
+
+    @property
+    def seen(self) -> str:
+        """What the models saw, in words."""
+        return SEEN[self.degrade]
 
     @property
     def ours(self) -> Scores:
@@ -105,7 +117,7 @@ class Evaluation:
 
     def by_model(self) -> dict[str, Scores]:
         """Returns the means of every model, the one in question first, bicubic last."""
-        return {self.model: self.ours, **self.others, "bicubic": self.bicubic}
+        return {self.model: self.ours, **self.others, self.plain: self.bicubic}
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain values; an infinite PSNR is None, since JSON has no such number."""
@@ -127,17 +139,23 @@ def _mean(scores: Sequence[Scores]) -> Scores:
     )
 
 
-CLIP_HEADERS = ("clip", "n", "bicubic dB", "SSIM", "temp", "{} dB", "SSIM", "temp", "gain")
+SEEN = {
+    None: "given",
+    Degradation.BICUBIC: "bicubic",
+    Degradation.BD: "BD",
+    Degradation.CAMERA: "as cameras code it",
+}
+CLIP_HEADERS = ("clip", "n", "{1} dB", "SSIM", "temp", "{0} dB", "SSIM", "temp", "gain")
 MODEL_HEADERS = (
-    "model", "dB", "gain", "least", "SSIM", "temp", "RGB", "shift", "ms", "weights", "MAC/px",
+    "model", "dB", "gain", "least", "SSIM", "temp", "RGB", "shift", "ms", "weights", "MAC/px", "in",
 )  # fmt: skip
 
 
 def evaluation_tables(result: Evaluation) -> list[Table]:
     """Returns two tables: a line a clip and one for their mean; a line a model."""
-    seen = "as cameras code it" if result.degrade is Degradation.CAMERA else "bicubic"
-    title = f"x{result.scale} on {result.device}, input {seen}: luma PSNR, SSIM, temporal PSNR"
-    clips = [header.format(result.model) for header in CLIP_HEADERS]
+    what = f"x{result.scale} on {result.device}, input {result.seen}"
+    title = f"{what}: luma PSNR, SSIM, temporal PSNR"
+    clips = [header.format(result.model, result.plain) for header in CLIP_HEADERS]
     return [
         _table(title, clips, _clip_rows(result)),
         _table("", MODEL_HEADERS, _model_rows(result)),
@@ -185,14 +203,14 @@ def _cells(ours: Scores, bicubic: Scores) -> Iterator[str]:
 
 def _model_rows(result: Evaluation) -> Iterator[Sequence[str]]:
     means = result.by_model()
-    every = [clip.by_model(result.model) for clip in result.clips]
+    every = [clip.by_model(result.model, result.plain) for clip in result.clips]
     for name, mean in means.items():
-        least = min(_gain(clip[name], clip["bicubic"]) for clip in every)
+        least = min(_gain(clip[name], clip[result.plain]) for clip in every)
         cost = result.costs[name]
         yield (
             name,
             f"{mean.psnr_db:.2f}",
-            f"{_gain(mean, means['bicubic']):+.2f}",
+            f"{_gain(mean, means[result.plain]):+.2f}",
             f"{least:+.2f}",
             f"{mean.ssim:.4f}",
             _decibels(mean.temporal_db),
@@ -201,6 +219,7 @@ def _model_rows(result: Evaluation) -> Iterator[Sequence[str]]:
             f"{mean.ms:.2f}",
             f"{cost.parameters:,}",
             f"{cost.macs:,.0f}",
+            result.precisions[name],
         )
 
 

@@ -2,8 +2,9 @@
 
 import math
 from collections import deque
+from concurrent.futures import Future
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import fmean
 from time import perf_counter
 
 import cv2
@@ -14,12 +15,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from streamsr.core.errors import ModelError
+from streamsr.core.events import Event
 from streamsr.core.frame import Frame, Plane
-from streamsr.engine.colour import luma_of_rgb, network_input, network_output
+from streamsr.core.metrics import Meter
+from streamsr.engine.base import Engine
+from streamsr.engine.colour import luma_of_rgb, network_input
 from streamsr.engine.discontinuity import CutDetector
 from streamsr.networks.contract import RecurrentNetwork
 from streamsr.networks.facts import Colour, Facts
-from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
 from streamsr.train.results import Cost, Scores
 
 __all__ = ["ClipScorer", "Truth", "cost_of", "psnr", "ssim"]
@@ -93,65 +96,69 @@ class Truth:
 
 
 class ClipScorer:
-    """Streams the frames of one clip through a model, times it and scores what comes out."""
+    """Streams the frames of one clip through an engine, as ``upscale`` does, times it and scores
+    what comes out."""
 
-    def __init__(self, clip: str, model: SlidingWindow, device: torch.device) -> None:
+    def __init__(self, clip: str, engine: Engine) -> None:
         self._clip = clip
-        self._model = model
-        self._device = device
-        self._state: WindowState | None = None  # made with the first frame
-        self._cuts = CutDetector()  # where the state is reset, as in a stream
-        self._pending: deque[tuple[Frame, Truth]] = deque()  # their window is not complete
+        self._engine = engine
+        self._failures: list[Event] = []
+        self._stream = engine.stream(clip, Meter(), self._failures.append)
+        self._cuts = CutDetector()  # what changes across them is no flicker
+        self._pushed: deque[tuple[Frame, Truth, bool]] = deque()  # and whether a cut is before it
+        self._upscaled: deque[Future[Frame]] = deque()
         self._before: tuple[Tensor, Tensor] | None = None  # luma of the last frame, and its truth
         self._psnr: list[float] = []
         self._rgb: list[float] = []
         self._ssim: list[float] = []
         self._changes: list[float] = []  # squared error of what changed since the last frame
         self._shifts: list[list[float]] = []  # of each plane's mean, a frame
-        self._ms: list[float] = []
+        self._taken_s = 0.0  # by the engine, others' work beside it included
 
     def push(self, low: Frame, truth: Truth) -> None:
-        """Takes a frame; scores what that completes. Raises ModelError for what is not finite."""
-        with torch.inference_mode():
-            pixels = network_input(low, self._model.facts.colour, self._device)
-            if self._state is None:
-                self._state = self._model.start(1, *pixels.shape[1:])
-            if self._cuts.is_cut(low.brightness):
-                self._score(self._model.drain(self._state, 0))
-                self._before = None
-            self._pending.append((low, truth))
-            self._score(self._model.push(pixels[None], self._state))
+        """Takes a frame; scores what is done. Raises ModelError where the network fails."""
+        self._pushed.append((low, truth, self._cuts.is_cut(low.brightness)))
+        started_s = perf_counter()
+        self._upscaled += self._stream.push(low)
+        self._taken_s += perf_counter() - started_s
+        while len(self._upscaled) > self._engine.workers:
+            self._score()
 
     def finish(self) -> Scores:
         """Scores the last frames, and returns the means of all: at least one was pushed."""
-        assert self._state is not None
-        with torch.inference_mode():
-            self._score(self._model.drain(self._state, 0))
+        self._upscaled += self._stream.flush()
+        while self._upscaled:
+            self._score()
         return Scores(
             fmean(self._psnr),
             fmean(self._ssim),
             decibels(fmean(self._changes)) if self._changes else None,
             fmean(self._rgb) if self._rgb else None,
             max(abs(fmean(plane)) for plane in zip(*self._shifts, strict=True)),
-            median(self._ms),
+            self._ms(),
         )
 
-    def _score(self, ready: list[Ready]) -> None:
-        facts = self._model.facts
-        for window in ready:
-            low, truth = self._pending.popleft()
-            output = self._timed(window).float()
-            if not bool(torch.isfinite(output.sum())):
-                raise ModelError(
-                    f"clip {self._clip}, frame {low.pts}: the network gave values that are not "
-                    "finite"
-                )
-            planes = network_output(output, low, facts.colour, facts.scale)
-            upscaled = Truth.of(Frame(planes, low.colour, low.pts, low.time_base))
-            self._compare(upscaled, truth)
-            self._shifts.append(
-                [a - b for a, b in zip(_means(planes), _means(low.planes), strict=True)]
-            )
+    def _ms(self) -> float:
+        """Milliseconds a frame: the CPU's in the network, or those that a GPU's stream takes."""
+        if self._engine.device.type == "cpu":
+            return self._stream.meter.cpu_ms()["network"]
+        return self._taken_s * 1e3 / len(self._psnr)
+
+    def _score(self) -> None:
+        started_s = perf_counter()
+        frame = self._upscaled.popleft().result()
+        self._taken_s += perf_counter() - started_s
+        if self._failures:
+            reason, _, _ = self._failures[0].message.partition(";")  # what is done about it follows
+            raise ModelError(f"clip {self._clip}: {reason}")
+        self._stream.meter.count("out")
+        low, truth, after_cut = self._pushed.popleft()
+        if after_cut:
+            self._before = None
+        self._compare(Truth.of(frame), truth)
+        self._shifts.append(
+            [a - b for a, b in zip(_means(frame.planes), _means(low.planes), strict=True)]
+        )
 
     def _compare(self, upscaled: Truth, truth: Truth) -> None:
         self._psnr.append(psnr(upscaled.luma, truth.luma))
@@ -162,14 +169,6 @@ class ClipScorer:
             change = upscaled.luma - self._before[0]
             self._changes.append(squared_error(change, truth.luma - self._before[1]))
         self._before = upscaled.luma, truth.luma
-
-    def _timed(self, window: Ready) -> Tensor:
-        start = perf_counter()
-        ((_, output),) = self._model.run([window])
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        self._ms.append((perf_counter() - start) * 1e3)
-        return output
 
 
 def _means(planes: tuple[Plane, ...]) -> list[float]:

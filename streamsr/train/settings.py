@@ -63,7 +63,8 @@ class DegradeSettings(Settings):
         if self.kbit_s[0] < 1 or self.buffer_s[0] <= 0:
             raise ValueError("kbit_s and buffer_s: allowed are rates from 1 and times above 0")
         if not 0 <= self.qp[0] <= self.qp[1] <= 51:
-            raise ValueError(f"qp: got {list(self.qp)}, allowed are two numbers from 0 to 51, rising")
+            got = list(self.qp)
+            raise ValueError(f"qp: got {got}, allowed are two numbers from 0 to 51, rising")
         if not all(1 <= number <= 25 for number in self.every):
             raise ValueError(f"every: got {list(self.every)}, allowed are numbers from 1 to 25")
         if not 1 <= self.gop[0] <= self.gop[1]:
@@ -126,6 +127,18 @@ class TrainSettings(Settings):
     def crop_frames(self) -> int:
         """How many frames a crop holds."""
         return self.model.facts.window - 1 + max(self.sequence, 1 + (self.temporal > 0))
+
+    @model_validator(mode="after")
+    def _suits_its_network(self) -> Self:
+        facts = self.model.facts
+        if self.data.patch % facts.multiple:
+            allowed = f"multiples of {facts.multiple}, the model's facts.multiple"
+            raise ValueError(f"data.patch: got {self.data.patch}, allowed are {allowed}")
+        if facts.scale == 1 and self.data.degrade is None:
+            raise ValueError(
+                "model.facts.scale: got 1 without [data.degrade], which leaves nothing to restore"
+            )
+        return self
 
     @model_validator(mode="after")
     def _stills_last(self) -> Self:

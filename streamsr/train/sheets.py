@@ -74,8 +74,8 @@ def degradation_sheet(
 ) -> Plane:
     """Shows frames of the first clips of ``folder``: the truth, shrunk alone, and from a camera.
 
-    Both of the latter are enlarged bicubically. Each row has a recipe of its own. Raises
-    InputError where there is no clip, or one cannot be read.
+    Both of the latter are enlarged bicubically; at scale 1 nothing is shrunk. Each row has a recipe
+    of its own. Raises InputError where there is no clip, or one cannot be read.
     """
     paths = clip_paths(folder)
     return sheet(
@@ -91,14 +91,14 @@ def _degraded(
         raise InputError(f"{path}: there is no frame in it")
     recipe = drawn(settings, seed)
     *_, seen = degraded(frames, scale, recipe)
+    shown = frames[:: recipe.every][-1]
     truth, camera = (
-        torch.from_numpy(pixels_of(frame, Colour.RGB)) / 255 for frame in (frames[-1], seen)
+        torch.from_numpy(pixels_of(frame, Colour.RGB)) / 255 for frame in (shown, seen)
     )
-    images = {
-        "truth": truth,
-        "bicubic": resize(degrade_bicubic(truth, scale), scale),
-        "camera": resize(camera, scale),
-    }
+    images = {"truth": truth}
+    if scale > 1:
+        images["bicubic"] = resize(degrade_bicubic(truth, scale), scale)
+    images["camera"] = resize(camera, scale)
     return f"{path.stem}: {recipe}", [(n, middle(i * 255, *VIEW)) for n, i in images.items()]
 
 

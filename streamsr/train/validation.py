@@ -55,7 +55,11 @@ class Validator:
         return Gains(ours, ours - plain, min(score - bicubic for score, bicubic in pairs))
 
     def sheet(self, network: nn.Module, name: str) -> Plane:
-        """Returns crops of some clips, (h, w, 3): bicubic, ``network`` by its name, the truth."""
+        """Returns crops of some clips, (h, w, 3): bicubic, ``network`` by its name, the truth.
+
+        At scale 1 bicubic is the input as it is.
+        """
+        names = ("bicubic" if self.facts.scale > 1 else "input", name, "truth")
         rows = []
         chosen = np.linspace(0, len(self.clips) - 1, min(SHEET_ROWS, len(self.clips))).astype(int)
         for number, index in enumerate(chosen):
@@ -63,7 +67,7 @@ class Validator:
             codings = _codings(clip)
             *_, last = self._compared(network, clip, codings[number % len(codings)])
             images = [middle(image, SHEET_SIDE, SHEET_SIDE) for image in last]
-            rows.append((clip.name, list(zip(("bicubic", name, "truth"), images, strict=True))))
+            rows.append((clip.name, list(zip(names, images, strict=True))))
         return sheet(rows)
 
     def _score(self, network: nn.Module, clip: Clip, seen: Pixels | None) -> tuple[float, float]:

@@ -13,9 +13,9 @@ from streamsr.cli.train import degrade
 from streamsr.core.config import parse
 from streamsr.core.errors import ConfigError, InputError
 from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.media.camera_codec import CameraCoding, coded
 from streamsr.media.images import read_image
 from streamsr.networks.resample import resize
-from streamsr.train.camera_codec import CameraCoding, coded
 from streamsr.train.degrade import Recipe, degraded, drawn
 from streamsr.train.settings import DegradeSettings
 
@@ -50,6 +50,28 @@ def test_a_recipe_is_drawn_by_its_seed_out_of_the_settings() -> None:
         assert 1 <= recipe.noise <= 2
         assert 50 <= recipe.coding.kbit_s <= 60
         assert 25 <= recipe.coding.gop <= 100
+
+
+def test_a_quantiser_and_a_frame_rate_are_drawn_too() -> None:
+    settings = DegradeSettings(qp=(20, 40), qp_share=0.5, every=(1, 2, 5))
+    recipes = [drawn(settings, (3, n)) for n in range(60)]
+    quantisers = [recipe.coding.qp for recipe in recipes if recipe.coding.qp is not None]
+    assert 20 <= len(quantisers) <= 40
+    assert 20 <= min(quantisers) < 26
+    assert 34 < max(quantisers) <= 40
+    assert {recipe.every for recipe in recipes} == {1, 2, 5}
+    assert "QP" in str(next(recipe for recipe in recipes if recipe.coding.qp is not None))
+    assert {drawn(DegradeSettings(), (3, n)).coding.qp for n in range(20)} == {None}
+
+
+def test_of_a_slower_camera_the_frames_between_are_missing() -> None:
+    sent = frames(texture(11, 96, 128, speed=3)[..., 1].clip(16, 235))
+    shown = list(degraded(sent, 4, replace(Recipe(CLEAN), every=3)))
+    assert [frame.pts for frame in shown] == [0, 3, 6, 9]
+    whole = list(degraded(sent, 4, Recipe(CLEAN)))
+    for frame in shown:
+        same = whole[frame.pts].planes[0].astype(float)
+        assert np.abs(frame.planes[0] - same).mean() < 1
 
 
 @pytest.mark.parametrize("scaler", ["bicubic", "bilinear", "area", "lanczos"])
@@ -95,6 +117,8 @@ def test_a_plain_camera_shrinks_and_codes() -> None:
         ({"kbit_s": [0, 10]}, "rates from 1"),
         ({"kbit_s": [20, 10]}, "the smaller first"),
         ({"gop": [30, 20]}, "gop"),
+        ({"qp": [18, 52]}, "from 0 to 51, rising"),
+        ({"every": [0]}, "from 1 to 25"),
         ({"codecs": ["av1"]}, "codecs"),
         ({"presets": []}, "presets"),
     ],
@@ -118,11 +142,15 @@ def test_the_command_shows_before_and_after(tmp_path: Path) -> None:
     picture = read_image(tmp_path / "sheet.png")
     assert picture.width == 3 * (128 + 6)
     assert picture.height == 2 * (96 + 2 * 14)
+    degrade(config, tmp_path / "sheet.png", rows=1, scale=1)  # nothing is shrunk
+    assert read_image(tmp_path / "sheet.png").width == 2 * (128 + 6)
     config.write_text(config.read_text().replace("[data.degrade]\n", ""))
     with pytest.raises(ConfigError, match="allowed is a file that has one"):
         degrade(config, tmp_path / "sheet.png", rows=2)
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="no clip here"):
         degrade(
-            Path("models/fast-camera/train.toml"), config, 1, [f"data.train={tmp_path / 'none'}"]
+            Path("models/fast-camera/train.toml"),
+            config,
+            set_=[f"data.train={tmp_path / 'none'}"],
         )

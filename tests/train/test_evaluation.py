@@ -1,23 +1,29 @@
 """Scoring by the papers' protocol, against the same protocol worked out here."""
 
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import typer
 from numpy.typing import NDArray
 from peers import camera_clip, scene
 
+from streamsr.cli.stream import upscale
 from streamsr.cli.train import evaluate as evaluate_command
 from streamsr.core.config import dump
-from streamsr.core.errors import InputError, ModelError
+from streamsr.core.errors import InputError, ModelError, UserError
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.media.images import ImageWriter, read_image
+from streamsr.media.camera_codec import CameraCoding, coded
+from streamsr.media.files import file_frames
+from streamsr.media.images import ImageWriter, image_frames, read_image
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 from streamsr.train.evaluation import Scored, evaluate
+from streamsr.train.frames import fitted
 from streamsr.train.results import Degradation, evaluation_tables, markdown
 from streamsr.train.scoring import ssim
 from streamsr.zoo.card import Card, FactsCard, Weights
@@ -68,6 +74,29 @@ def bicubic_scores(rgb: Images, scale: int = 4) -> tuple[float, float]:
     return float(np.mean(psnrs)), float(np.mean(ssims))
 
 
+def shrunk(rgb: Images, scale: int) -> Images:
+    """BI of (count, h, w, 3), sides multiples of the scale."""
+    planes = torch.from_numpy(rgb.transpose(0, 3, 1, 2).astype(float))
+    low = resize(planes, Fraction(1, scale)).round().clamp(0, 255)
+    made: Images = low.permute(0, 2, 3, 1).to(torch.uint8).numpy()
+    return made
+
+
+def fast_model(folder: Path, scale: int) -> Entry:
+    """A network of scale 1, 2 or 3 with fresh weights, which change little."""
+    torch.manual_seed(1)
+    fold = 2 if scale < 3 else 1
+    facts = FactsCard(scale=scale, window=1, lookahead=0, colour=Colour.LUMA, multiple=fold)
+    options: dict[str, bool | int | str] = {"features": 8, "layers": 3}
+    card = Card(
+        description="tiny",
+        network="fast",
+        options=options | {"scale": scale, "fold": fold},
+        facts=facts,
+    )
+    return written(folder, card)
+
+
 def edvr_model(folder: Path, colour: Colour = Colour.RGB) -> Entry:
     """An EDVR of 5 frames with fresh weights."""
     torch.manual_seed(2)
@@ -79,8 +108,12 @@ def edvr_model(folder: Path, colour: Colour = Colour.RGB) -> Entry:
         "num_reconstruct_block": 1,
     }
     facts = FactsCard(scale=4, window=5, lookahead=2, colour=colour, multiple=4)
-    card = Card(description="tiny", network="edvr", options=options, facts=facts)
-    folder.mkdir()
+    return written(folder, Card(description="tiny", network="edvr", options=options, facts=facts))
+
+
+def written(folder: Path, card: Card) -> Entry:
+    """The model folder of a card, its weights fresh."""
+    folder.mkdir(parents=True)
     weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
     card = card.model_copy(update={"weights": weights})
     dump(card, folder / "card.toml")
@@ -143,10 +176,26 @@ def test_a_window_of_frames_is_streamed_to_its_end(tmp_path: Path, count: int) -
     assert result.bicubic.psnr_db == pytest.approx(bicubic_scores(rgb)[0], abs=0.01)
 
 
-def test_sides_are_cut_to_the_scale_times_the_multiple(tmp_path: Path) -> None:
+def test_sides_are_cut_to_the_scale(tmp_path: Path) -> None:
+    """And to no more: a network whose sides are multiples of 4 pads, as it does in a stream."""
     write_folder(tmp_path / "clip", images(1, 50, 70))
     result = evaluate(tmp_path / "clip", edvr_model(tmp_path / "tiny"), CPU)
-    assert result.clips[0].size == "64x48"
+    assert result.clips[0].size == "68x48"
+
+
+@pytest.mark.parametrize("name", ["fast", "fast-small"])
+def test_what_is_scored_is_what_upscale_makes(tmp_path: Path, name: str) -> None:
+    rgb = images(4, 96, 128)
+    write_folder(tmp_path / "GT", rgb)
+    low = write_folder(tmp_path / "LR", shrunk(rgb, 4))
+    with pytest.raises(typer.Exit) as ended:
+        upscale(str(low), str(tmp_path / "OUT"), name, device="cpu")
+    assert ended.value.exit_code == 0
+    made = np.stack([frame.planes[0] for frame in image_frames(tmp_path / "OUT")])
+    errors = ((luma(made) - luma(rgb)) ** 2).mean((1, 2))
+    wanted = float(np.mean(10 * np.log10(255**2 / errors)))
+    result = evaluate(tmp_path / "GT", find(name), CPU, low=low)
+    assert result.ours.psnr_db == pytest.approx(wanted, abs=1e-6)
 
 
 def test_progress_is_reported_frame_by_frame(tmp_path: Path) -> None:
@@ -196,11 +245,133 @@ def test_what_cannot_be_scored_is_refused(tmp_path: Path) -> None:
         evaluate(tmp_path / "text.mp4", find("bicubic"), CPU)
 
 
-def test_a_model_that_does_not_enlarge_is_refused(tmp_path: Path) -> None:
-    facts = FactsCard(scale=1, window=1, lookahead=0, colour=Colour.RGB)
-    card = Card(description="same", network="resample", options={"scale": 1}, facts=facts)
-    with pytest.raises(ModelError, match="its scale is 1, allowed is 2 or more"):
-        evaluate(tmp_path, Entry("same", tmp_path, card), CPU)
+def test_members_of_any_scale_are_scored(tmp_path: Path) -> None:
+    """A network with fresh weights adds little to bicubic."""
+    rgb = images(2, 50, 70)
+    write_folder(tmp_path / "clip", rgb)
+    for scale, size in ((2, "70x50"), (3, "69x48")):
+        entry = fast_model(tmp_path / f"tiny-x{scale}", scale)
+        result = evaluate(tmp_path / "clip", entry, CPU, against=[find("lanczos", scale=scale)])
+        assert (result.scale, result.clips[0].size) == (scale, size)
+        psnr, similarity = bicubic_scores(rgb, scale)
+        assert result.bicubic.psnr_db == pytest.approx(psnr, abs=0.01)
+        assert result.bicubic.ssim == pytest.approx(similarity, abs=1e-3)
+        assert abs(result.gain_db) < 2
+        assert result.others["lanczos"].psnr_db > psnr
+    with pytest.raises(ModelError, match="its scale is 4, allowed is 3, that of 'tiny-x3'"):
+        evaluate(tmp_path / "clip", entry, CPU, against=[find("fast")])
+
+
+def test_restoration_is_compared_with_the_input(tmp_path: Path) -> None:
+    """At scale 1 bicubic leaves what a camera shows as it is."""
+    clip = camera_clip(tmp_path / "a.mkv", width=192, height=128, seconds=0.4, audio=False)
+    entry = fast_model(tmp_path / "tiny-x1", 1)
+    result = evaluate(clip, entry, CPU, degrade=Degradation.CAMERA)
+    frames = [fitted(frame, 2) for frame in file_frames(clip)]
+    seen = coded(frames, CameraCoding(kbit_s=384))
+    errors = [
+        ((low.planes[0].astype(float) - truth.planes[0]) ** 2).mean()
+        for low, truth in zip(seen, frames, strict=True)
+    ]
+    wanted = float(np.mean(10 * np.log10(255**2 / np.array(errors))))
+    (at_384,) = (clip for clip in result.clips if clip.kbit_s == 384)
+    assert at_384.bicubic.psnr_db == pytest.approx(wanted, abs=1e-6)
+    assert at_384.bicubic.shift == 0
+    clips, models = evaluation_tables(result)
+    assert "input\ndB" in [str(column.header) for column in clips.columns]
+    assert list(models.columns[0].cells) == ["tiny-x1", "input"]
+    with pytest.raises(ModelError, match="its scale is 1, allowed is 2 or more where the input"):
+        evaluate(clip, entry, CPU)
+
+
+@pytest.mark.parametrize("degrade", [Degradation.BICUBIC, Degradation.BD])
+def test_a_set_of_pairs_scores_as_it_was_made(tmp_path: Path, degrade: Degradation) -> None:
+    shrink = shrunk if degrade is Degradation.BICUBIC else blurred
+    for name, seed in (("city", 1), ("walk", 2)):
+        rgb = images(3, 48, 64, seed)
+        write_folder(tmp_path / "GT" / name, rgb)
+        write_folder(tmp_path / f"{degrade}x4" / name, shrink(rgb, 4))
+    made = evaluate(tmp_path / "GT", find("fast-small"), CPU, degrade=degrade)
+    given = evaluate(tmp_path / "GT", find("fast-small"), CPU, low=tmp_path / f"{degrade}x4")
+    assert given.degrade is None
+    for one, other in zip(made.clips, given.clips, strict=True):
+        assert one.name == other.name
+        assert other.ours.psnr_db == pytest.approx(one.ours.psnr_db, abs=0.03)  # roundings differ
+        assert other.bicubic.psnr_db == pytest.approx(one.bicubic.psnr_db, abs=0.03)
+
+
+def blurred(rgb: Images, scale: int) -> Images:
+    """BD of (count, h, w, 3) at an even scale, as MATLAB's imfilter and fspecial have it: a kernel
+    of 12 x 12, the pixel after the second of four."""
+    sigma, size = 1.6, 12
+    line = np.exp(-((np.arange(size) - (size - 1) / 2) ** 2) / (2 * sigma**2))
+    kernel = np.outer(line, line) / np.outer(line, line).sum()
+    padded = np.pad(rgb.astype(float), ((0, 0), (5, 6), (5, 6), (0, 0)), mode="edge")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), (1, 2))
+    filtered = np.einsum("nhwcij,ij->nhwc", windows, kernel)
+    sampled: Images = np.rint(filtered[:, 1::scale, 1::scale]).astype(np.uint8)
+    return sampled
+
+
+def test_the_scale_of_pairs_is_that_of_their_sizes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rgb = images(2, 48, 64)
+    write_folder(tmp_path / "GT", rgb)
+    low = write_folder(tmp_path / "LR", shrunk(rgb, 2))
+    evaluate_command(tmp_path / "GT", "lanczos", device="cpu", lr=low, as_json=True)
+    data = json.loads(capsys.readouterr().out)
+    assert (data["scale"], data["degrade"], data["clips"][0]["name"]) == (2, None, "GT")
+    with pytest.raises(UserError, match=r"--scale: got 4, .* is 2 times as large"):
+        evaluate_command(tmp_path / "GT", "lanczos", lr=low, scale=4)
+    with pytest.raises(UserError, match="--degrade: got bd with --lr"):
+        evaluate_command(tmp_path / "GT", "lanczos", lr=low, degrade=Degradation.BD)
+    with pytest.raises(ModelError, match="its scale is 4, allowed is 2, that of"):
+        evaluate(tmp_path / "GT", find("fast"), CPU, low=low)
+
+
+def test_pairs_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    rgb = images(3, 48, 64)
+    for name in ("city", "walk"):
+        write_folder(tmp_path / "GT" / name, rgb)
+    low = write_folder(tmp_path / "LR" / "city", shrunk(rgb, 4)).parent
+
+    def refused(because: str) -> None:
+        with pytest.raises(InputError, match=because):
+            evaluate(tmp_path / "GT", find("bicubic"), CPU, low=low)
+
+    refused(r"LR has no walk; allowed are clips of the same names")
+    for made, because in (
+        (shrunk(rgb, 4)[:2], r"walk: got 2 frames, allowed are 3, as in .*GT/walk"),
+        (shrunk(rgb, 2), r"walk: it is 2 times as large as .*, allowed is 4, as .*city is"),
+        (shrunk(rgb, 4)[:, :, :15], r"got 15x12 pixels for the 64x48 .* sides that go into those"),
+    ):
+        write_folder(low / "walk", made)
+        refused(because)
+        shutil.rmtree(low / "walk")
+    for name in ("walk", "x"):
+        write_folder(low / name, shrunk(rgb, 4))
+    refused(r"GT has no x")
+    camera_clip(tmp_path / "a.mkv", width=64, height=48, seconds=0.12, audio=False)
+    with pytest.raises(InputError, match="got Y'CbCr, allowed is R'G'B'"):
+        evaluate(tmp_path / "GT" / "city", find("bicubic"), CPU, low=tmp_path / "a.mkv")
+
+
+def test_clips_of_video_are_pairs_too(tmp_path: Path) -> None:
+    (tmp_path / "GT").mkdir()
+    for name, seconds in (("one", 0.2), ("two", 0.16)):
+        path = tmp_path / "GT" / f"{name}.mkv"
+        camera_clip(path, width=96, height=64, seconds=seconds, audio=False)
+    result = evaluate(tmp_path / "GT", fast_model(tmp_path / "x1", 1), CPU, low=tmp_path / "GT")
+    assert [(clip.name, clip.frames) for clip in result.clips] == [("one", 5), ("two", 4)]
+    assert result.bicubic.psnr_db == float("inf")
+    with pytest.raises(InputError, match=r"two\.mkv: got 4 frames, .*one\.mkv has more"):
+        evaluate(
+            tmp_path / "GT" / "one.mkv",
+            fast_model(tmp_path / "same", 1),
+            CPU,
+            low=tmp_path / "GT" / "two.mkv",
+        )
 
 
 def test_values_that_are_not_finite_are_no_score(tmp_path: Path) -> None:
@@ -211,7 +382,7 @@ def test_values_that_are_not_finite_are_no_score(tmp_path: Path) -> None:
         parameter.data.fill_(3e38)  # finite, and beyond all bounds once multiplied
     weights = Weights(sha256=write_weights(entry.folder / "weights.safetensors", network))
     entry = Entry(entry.name, entry.folder, entry.card.model_copy(update={"weights": weights}))
-    with pytest.raises(ModelError, match="clip clip, frame 0: the network gave values"):
+    with pytest.raises(ModelError, match=r"clip clip: the network gave values that .* finite$"):
         evaluate(tmp_path / "clip", entry, CPU)
 
 
@@ -263,7 +434,7 @@ def test_what_a_model_takes_is_counted(tmp_path: Path) -> None:
     assert costs["fast"].macs > 2 * costs["fast-small"].macs
 
 
-def test_a_camera_is_scored_at_three_rates(
+def test_a_camera_is_scored_at_every_rate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     camera_clip(tmp_path / "one.mkv", width=192, height=128, seconds=0.4, audio=False)
@@ -277,7 +448,7 @@ def test_a_camera_is_scored_at_three_rates(
         as_json=True,
     )
     data = json.loads(capsys.readouterr().out)
-    assert [clip["kbit_s"] for clip in data["clips"]] == [96, 192, 384]
+    assert [clip["kbit_s"] for clip in data["clips"]] == [96, 192, 384, 1024]
     scores = [clip["bicubic"]["psnr_db"] for clip in data["clips"]]
     assert scores == sorted(scores)
     assert scores[0] < evaluate(tmp_path / "one.mkv", find("bicubic"), CPU).bicubic.psnr_db

@@ -11,7 +11,7 @@ from synthetic import texture, write_clip
 
 from streamsr.cli.train import train
 from streamsr.core.config import dump, load
-from streamsr.core.errors import InputError
+from streamsr.core.errors import ConfigError, InputError, ModelError
 from streamsr.networks.facts import Colour
 from streamsr.train.finetune import finetune
 from streamsr.train.loop import Trainer
@@ -39,12 +39,20 @@ facts = { scale = 4, window = 2, lookahead = 0, colour = "luma" }
 """
 
 
-def model_folder(folder: Path, network: str, window: int, **options: int) -> Path:
+def model_folder(
+    folder: Path, network: str, window: int, family: str | None = None, **options: int
+) -> Path:
     """A model with fresh weights."""
     torch.manual_seed(3)
-    facts = FactsCard(scale=4, window=window, lookahead=0, colour=Colour.LUMA)
-    options = {"features": 8, "layers": 3, **options}
-    card = Card(description="tiny", network=network, options=options, facts=facts)
+    scale, fold = options.get("scale", 4), options.get("fold", 1)
+    facts = FactsCard(scale=scale, window=window, lookahead=0, colour=Colour.LUMA, multiple=fold)
+    card = Card(
+        description="tiny",
+        family=family,
+        network=network,
+        options={"features": 8, "layers": 3, **options},
+        facts=facts,
+    )
     folder.mkdir(parents=True)
     weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
     dump(card.model_copy(update={"weights": weights}), folder / "card.toml")
@@ -79,12 +87,35 @@ def test_it_gets_better_on_what_was_held_out(
     assert result["improvement_db"] > 0
     assert result["improvement_db"] == result["gain_db"] - result["gain_before_db"]
     entry = find(result["model"] if "/" in result["model"] else f"./{result['model']}")
-    assert entry.name == "tiny-garden"
+    assert (entry.name, entry.family) == ("tiny-garden", "tiny-garden")
     assert "trained further on clips of garden" in entry.card.origin.training
     load_model(entry, torch.device("cpu"))
     steps = result["steps"]
     again = finetune(find(str(model)), footage, minutes=9, name="tiny-garden", runs=Path("runs"))
     assert (again.steps, Path(result["model"])) == (steps, again.folder)  # it is done already
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_a_familys_member_becomes_one_of_its_own_family(
+    scale: int,
+    model: Path,
+    footage: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    models = model.parent
+    model_folder(models / "other", "fast", 1, family="tiny", scale=scale, fold=2)
+    shown = {"models": [models], "data": footage, "minutes": 0, "as_json": True}
+    train(init="tiny", scale=scale, name="gate", **shown)  # type: ignore[arg-type]
+    tuned = find(json.loads(capsys.readouterr().out)["model"])
+    assert (tuned.name, tuned.family, tuned.facts.scale) == (f"gate-x{scale}", "gate", scale)
+    assert load(tuned.folder / "train.toml", TrainSettings).model.family == "gate"
+    with pytest.raises(ModelError, match="got scale 3"):
+        train(init="tiny", scale=3, **shown)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"fine-tuning of 'tiny': name: got 'a\.b'"):
+        train(init="tiny", name="a.b", **shown)  # type: ignore[arg-type]
 
 
 def test_a_recurrent_model_is_trained_as_it_was(

@@ -261,6 +261,15 @@ def test_a_run_may_start_from_a_model(clips: Path, tmp_path: Path) -> None:
     assert lines[0]["gain_db"] == pytest.approx(reached, abs=0.02)
 
 
+def test_what_a_network_cannot_be_trained_on_is_refused(clips: Path, tmp_path: Path) -> None:
+    facts = FAST["facts"] | {"multiple": 3}  # type: ignore[operator]
+    with pytest.raises(ConfigError, match=r"data.patch: got 16, allowed are multiples of 3"):
+        settings(clips, tmp_path, model=FAST | {"facts": facts})
+    same = {"options": {"scale": 1}, "facts": facts | {"scale": 1, "multiple": 1}}
+    with pytest.raises(ConfigError, match=r"got 1 without \[data.degrade\], which leaves nothing"):
+        settings(clips, tmp_path, model=FAST | same)
+
+
 def test_a_wider_window_starts_where_the_narrow_one_was(clips: Path, tmp_path: Path) -> None:
     first = Trainer(settings(clips, tmp_path, name="first", steps=20)).run(ignore)
     facts = {"scale": 2, "window": 3, "lookahead": 1, "colour": "luma"}
@@ -272,8 +281,9 @@ def test_a_wider_window_starts_where_the_narrow_one_was(clips: Path, tmp_path: P
     window = torch.rand(1, 3, 1, 12, 16, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         torch.testing.assert_close(wide.network(window), narrow(window[:, 1:2]))
+    smaller = FAST | {"options": options | {"features": 4}, "facts": facts}
     with pytest.raises(ModelError, match="'first': the model's network is another"):
-        Trainer(settings(clips, tmp_path, name="x", init=str(first), model=FAST | {"options": {}}))
+        Trainer(settings(clips, tmp_path, name="x", init=str(first), model=smaller))
     with pytest.raises(ModelError, match="no weights to start from"):
         Trainer(settings(clips, tmp_path, name="x", init="bicubic"))
 
