@@ -1,4 +1,7 @@
-"""``probe``: what a source is, and what streamsr would do with it, in one screen."""
+"""``probe``: what a source is, and what streamsr would do with it, in one screen.
+
+It imports torch only once there is a frame: until then a wrong source is refused at once.
+"""
 
 import threading
 from typing import Any
@@ -13,7 +16,6 @@ from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
 from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
-from streamsr.zoo.registry import find
 
 __all__ = ["describe", "findings_table", "first_frame"]
 
@@ -27,9 +29,17 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
     Raises InputError or SourceError where there is no frame.
     """
     info, frame, live = first_frame(settings)
+    import torch
+
+    from streamsr.engine.engines import Engines
+    from streamsr.pipeline.machine import Machine
+    from streamsr.pipeline.selection import Selector
+
     device = pick_device(settings.model.device)
-    entry = find(settings.model.name, settings.model.folders)
-    scale = entry.facts.scale
+    with Engines(torch.device(device)) as engines:
+        selection = Selector(settings, Machine(engines), real_time=live).select(info)
+    entry, target = selection.entries[0], selection.target
+    width, height = target.of(info.width, info.height)
     return {
         "input": redact(settings.input.url),
         "live": live,
@@ -44,7 +54,12 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         "model": entry.name,
         "device": device,
         "lookahead": entry.facts.lookahead,
-        "output": f"{info.width * scale}x{info.height * scale}",
+        "output": f"{width}x{height}",
+        "output_sample_aspect": str(info.aspect_of(width, height)),
+        "output_remark": target.remark(info.width, info.height) or None,
+        "cpu_ms": selection.cpu_ms and round(selection.cpu_ms, 1),
+        "why": selection.why,
+        "fallback": [fallback.name for fallback in selection.entries[1:]],
     }
 
 
@@ -62,6 +77,9 @@ def findings_table(findings: dict[str, Any]) -> Table:
             "audio": findings["audio"] or "none",
             "upscaled": f"to {findings['output']} by {findings['model']} on {findings['device']}, "
             f"{findings['lookahead']} frames of lookahead",
+            "since": findings["why"],
+            "even sides": findings["output_remark"] or "",
+            "falls back to": ", ".join(findings["fallback"]),
         }
     )
 

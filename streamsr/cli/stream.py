@@ -10,14 +10,15 @@ from typing import Annotated, Any
 
 import typer
 
-from streamsr.cli.options import Device, Json, Model, Models, Set
+from streamsr.cli.options import Device, Json, Model, Models, Scale, Set, Size
 from streamsr.cli.run import run_here, run_node
 from streamsr.cli.terminal import print_result
 from streamsr.core.config import load, nearest, parse, with_overrides
-from streamsr.core.data_dir import data_dir
 from streamsr.core.errors import ConfigError, OutputError, UserError
-from streamsr.core.settings import NodeSettings, PipelineSettings
+from streamsr.core.settings import NodeSettings, OutputSettings, PipelineSettings
 from streamsr.pipeline.check import check_settings
+from streamsr.zoo.card import AUTO
+from streamsr.zoo.data_dir import data_dir
 
 __all__ = ["bench", "demo", "node", "probe", "run", "serve", "upscale"]
 
@@ -30,9 +31,11 @@ GIVE_UP_S = 10.0  # on a peer that never answers
 
 
 def demo(
-    model: Model = "fast-small",  # a browser beside it wants its share of two cores
+    model: Model = AUTO,
     models: Models = None,
     device: Device = "auto",
+    size: Size = None,
+    scale: Scale = None,
     listen: Listen = DEFAULT_LISTEN,
     seconds: Seconds = None,
     frames: Frames = None,
@@ -40,15 +43,18 @@ def demo(
 ) -> None:
     """Show the built-in camera, before and after, in a browser. Needs nothing but this program."""
     data = _settings("demo", "demo", model, models, device, seconds, frames)
+    data["output"] = {"size": size, "scale": scale}
     data["serve"] = {"listen": listen}
     run_node(_parsed(data).as_node(), as_json)
 
 
 def serve(
     url: Annotated[str, typer.Argument(help="A live address, as in rtsp://camera/stream.")],
-    model: Model = "fast-camera",
+    model: Model = AUTO,
     models: Models = None,
     device: Device = "auto",
+    size: Size = None,
+    scale: Scale = None,
     listen: Listen = DEFAULT_LISTEN,
     transport: Transport = "tcp",
     record: Annotated[
@@ -63,7 +69,7 @@ def serve(
     """Upscale one live source and show it in a browser; it reconnects indefinitely."""
     data = _settings("live", url, model, models, device, seconds, frames)
     data["input"] |= {"transport": transport, "live": True}
-    data["output"] = {"path": record, "overwrite": overwrite}
+    data["output"] = {"path": record, "overwrite": overwrite, "size": size, "scale": scale}
     data["serve"] = {"listen": listen}
     run_node(_parsed(data, set_).as_node(), as_json)
 
@@ -72,6 +78,8 @@ def run(
     pipeline: Annotated[
         Path, typer.Argument(help="A pipeline file, or the name of one streamsr comes with.")
     ],
+    size: Size = None,
+    scale: Scale = None,
     set_: Set = None,
     seconds: Seconds = None,
     frames: Frames = None,
@@ -83,7 +91,12 @@ def run(
     path = _given_or_shipped(pipeline)
 
     def read() -> PipelineSettings:
-        return load(path, PipelineSettings, [*(set_ or []), *overrides])
+        found = load(path, PipelineSettings, [*(set_ or []), *overrides])
+        if size is None and scale is None:
+            return found
+        output = found.output.model_dump() | {"size": size, "scale": scale}
+        asked = parse(output, OutputSettings, "command line: output")
+        return found.model_copy(update={"output": asked})
 
     settings = read()
     if settings.needs_node:
@@ -124,9 +137,11 @@ def upscale(
             help="NAME.mp4, NAME.mkv, a folder for PNG frames, or rtsp://… or rtmp://… of a server."
         ),
     ],
-    model: Model = "fast",
+    model: Model = AUTO,
     models: Models = None,
     device: Device = "auto",
+    size: Size = None,
+    scale: Scale = None,
     transport: Transport = "tcp",
     rate: Annotated[float, typer.Option(help="Frames a second of a folder of PNG frames.")] = 25.0,
     overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
@@ -138,19 +153,22 @@ def upscale(
     """Upscale a file, a folder of frames or a live address into a file, frames or a server."""
     data = _settings("upscale", input_, model, models, device, seconds, frames)
     data["input"] |= {"transport": transport, "rate": rate, "give_up_s": GIVE_UP_S}
+    data["output"] = {"size": size, "scale": scale}
     if "://" in output:
         data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
         run_node(_parsed(data, set_).as_node(), as_json)
     else:
-        data["output"] = {"path": output, "overwrite": overwrite}
+        data["output"] |= {"path": output, "overwrite": overwrite}
         run_here(_parsed(data, set_), as_json)
 
 
 def probe(
     url: Annotated[str, typer.Argument(help="A file, a folder of PNG frames, or an address.")],
-    model: Model = "fast",
+    model: Model = AUTO,
     models: Models = None,
     device: Device = "auto",
+    size: Size = None,
+    scale: Scale = None,
     transport: Transport = "tcp",
     as_json: Json = False,
     set_: Set = None,
@@ -158,6 +176,7 @@ def probe(
     """Say what a source is, and what streamsr would do with it."""
     data = _settings("probe", url, model, models, device)
     data["input"] |= {"transport": transport, "give_up_s": GIVE_UP_S}
+    data["output"] = {"size": size, "scale": scale}
     settings = _parsed(data, set_)
     check_settings(settings)
     from streamsr.cli.probe import describe, findings_table

@@ -52,7 +52,7 @@ class InputSettings(Settings):
 class ModelSettings(Settings):
     """What upscales them, and on what."""
 
-    name: Name = "fast"  # of a model, or the path of its folder
+    name: Name = "auto"  # a family, a model, or the path of its folder; auto: as the source suits
     device: Text = "auto"  # auto, cpu or cuda:N
     folders: tuple[FilePath, ...] = ()  # more folders of models
     budget_ms: int = Field(default=500, ge=50, le=60_000)  # latency that live frames may have

@@ -83,7 +83,7 @@ class TargetSize:
         sides = [int(side) for side in found.groups() if side] if found else []
         if not sides or not all(MIN_SIDE <= side <= MAX_SIDE for side in sides):
             raise ValueError(
-                f"allowed are {', '.join(BOXES)}, WIDTHxHEIGHT (a box to fit into) and HEIGHT, "
+                f"allowed are {', '.join(BOXES)}, WIDTHxHEIGHT as a box to fit into, and HEIGHT, "
                 f"sides from {MIN_SIDE} to {MAX_SIDE}{'' if found else nearest(named, BOXES)}"
             )
         return cls(sides[-2] if len(sides) == 2 else None, sides[-1], even=even)

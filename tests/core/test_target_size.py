@@ -81,7 +81,7 @@ def test_no_side_leaves_its_box_and_one_fills_it(even: bool) -> None:
         ("1080q", "sides from 16 to 8192 (did you mean '1080p'?)"),
         ("8x8", "sides from 16 to 8192"),
         ("9000", "sides from 16 to 8192"),
-        ("1280x", "WIDTHxHEIGHT (a box to fit into)"),
+        ("1280x", "WIDTHxHEIGHT as a box to fit into"),
         ("-720", "and HEIGHT"),
         ("", "HEIGHT"),
         ("٧٢٠", "HEIGHT"),
