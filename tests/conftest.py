@@ -24,6 +24,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one a c
 av.logging.set_level(None)  # its log callback takes the GIL and can deadlock
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keeps what this machine measures out of the user's folder; commands that tests run inherit
+    it."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(folder))
+        yield folder
+
+
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """``clip(**settings)``: the file that ``camera_clip`` makes of them, made once a session."""

@@ -10,12 +10,13 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Self
 
 from streamsr.engine.cpu import CpuEngine, CpuJob
 from streamsr.networks.chain import ChainLink
 from streamsr.networks.contract import Memory
 
-__all__ = ["CpuRecurrentEngine"]
+__all__ = ["MAX_PARTS", "CpuRecurrentEngine"]
 
 MAX_PARTS = 4  # of a step: each computes rows of its neighbours again
 
@@ -66,10 +67,13 @@ class CpuRecurrentEngine(CpuEngine):
             self._settle(job, None)
             return
         step = _StepParts(self, job, link, parts)
-        for number in range(1, len(parts)):
-            part = _PartJob(job.stream, job.frame, self, job.window, step=step, number=number)
-            self.submit(part)
-        step.run(0)
+        try:
+            for number in range(1, len(parts)):
+                self.submit(_PartJob.of(job, step, number))
+        except RuntimeError:  # the engine is closed
+            job.abandon()
+        else:
+            step.run(0)
 
     def attempts(self, job: CpuJob, part: Callable[[], None]) -> bool:
         """Runs a part of a job's step; returns whether the network did not fail."""
@@ -80,10 +84,14 @@ class CpuRecurrentEngine(CpuEngine):
 
         return bool(self._attempted(job, succeeds))
 
-    def finish(self, job: CpuJob, link: ChainLink, *, failed: bool) -> None:
-        """Settles a job whose parts have all run."""
+    def finish(
+        self, job: CpuJob, link: ChainLink, *, failed: bool, error: Exception | None
+    ) -> None:
+        """Settles a job whose parts have all run. Raises the ``error`` that one of them raised."""
         if failed:
             link.fail()
+        if error is not None:
+            raise error
         self._settle(job, None if failed else self._attempted(job, link.finish))
 
 
@@ -103,36 +111,40 @@ class _StepParts:
         self._parts = parts
         self._left = max(1, len(parts))
         self._failed = False
+        self._error: Exception | None = None  # a fault that is not the network's
         self._lock = threading.Lock()
 
     def run(self, number: int) -> None:
         """Runs a part, where there is one, and finishes the step after the last."""
-        engine, job = self._engine, self._job
-        works = not self._parts or engine.attempts(job, self._parts[number])
+        works, error = False, None
+        try:
+            works = not self._parts or self._engine.attempts(self._job, self._parts[number])
+        except Exception as raised:  # whatever it is belongs to the stream that waits for the frame
+            error = raised
         with self._lock:
             self._left -= 1
             self._failed |= not works
+            self._error = self._error or error
             if self._left:
                 return
-        engine.finish(job, self._link, failed=self._failed)
-
-    def abandon(self) -> None:
-        """States that a part will never run: the engine is closed."""
-        self._job.abandon()  # the part that is left never finishes it
+        self._engine.finish(self._job, self._link, failed=self._failed, error=self._error)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
 class _PartJob(CpuJob):
-    """One part of a step."""
+    """One part of a step, whose frame it may settle."""
 
     step: _StepParts
     number: int
 
+    @classmethod
+    def of(cls, job: CpuJob, step: _StepParts, number: int) -> Self:
+        part = cls(job.stream, job.frame, job.engine, job.window, step=step, number=number)
+        part.upscaled = job.upscaled
+        return part
+
     def run(self) -> None:
         self.step.run(self.number)
-
-    def abandon(self) -> None:
-        self.step.abandon()
 
 
 def _link(job: CpuJob) -> ChainLink:

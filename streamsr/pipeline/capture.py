@@ -43,7 +43,7 @@ class Capture:
         )
         self.info: SourceInfo | None = None  # of the source; None until it is open
         self.stop = threading.Event()  # set it to end read()
-        self.ready = threading.Event()  # set it once frames can be upscaled
+        self.ready = threading.Event()  # set it once frames can be upscaled, or never will be
         self._opened = threading.Event()  # there is an info, or there will be none
         self._source = source
         self._meter = meter
@@ -75,6 +75,8 @@ class Capture:
                     self.info = item
                     self._meter.input = item.size
                     self._opened.set()
+                elif self._too_early():
+                    pass
                 elif isinstance(item, AudioFrame):
                     self._audio(item)
                 elif self._reached_limit(item):
@@ -87,8 +89,13 @@ class Capture:
         except Closed:
             return  # a later stage has failed and says so itself
         finally:
-            self.frames.close()
-            self._opened.set()
+            self.close()
+
+    def close(self) -> None:
+        """States that nothing more will come: what is queued can still be taken."""
+        self.stop.set()
+        self.frames.close()
+        self._opened.set()
 
     def opened(self) -> SourceInfo | None:
         """Waits until the source describes itself; returns None where it never did."""
@@ -126,6 +133,10 @@ class Capture:
                 return
             yield item
 
+    def _too_early(self) -> bool:
+        """Whether models are being chosen: what a live source gives meanwhile is not begun with."""
+        return self._source.live and not self.ready.is_set()
+
     def _reached_limit(self, frame: Frame) -> bool:
         frames, seconds = self._limits.frames, self._limits.seconds
         if frames is not None and self._meter["in"] >= frames:
@@ -133,10 +144,9 @@ class Capture:
         return seconds is not None and not self._source.live and frame.time_s >= seconds
 
     def _accept(self, frame: Frame) -> None:
-        """Queues a frame. What a live source shows before models are loaded is not begun with."""
-        if self._source.live and not self.ready.is_set():
-            return
+        """Queues a frame."""
         if self._paced:
+            self.ready.wait()  # or it would hurry afterwards
             self._started = self._started or monotonic() - frame.time_s
             self.stop.wait(self._started + frame.time_s - monotonic())
         self._coming()

@@ -6,7 +6,6 @@ from time import thread_time
 
 from streamsr.core.clock_sync import TICKS
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.core.measured import Measured
 from streamsr.core.settings import EncoderSettings
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
@@ -26,7 +25,6 @@ class Machine:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
-        self._measured = Measured()
 
     @property
     def cores(self) -> int:
@@ -36,6 +34,10 @@ class Machine:
     def streams(self) -> int:
         """How many streams that cannot wait share the machine, as far as this process knows."""
         return max(1, self._engines.sharing)
+
+    @property
+    def threads(self) -> int:
+        return 1 if self.on_gpu else self._engines.workers
 
     @property
     def on_gpu(self) -> bool:
@@ -49,7 +51,7 @@ class Machine:
     def path_ms(self, width: int, height: int) -> float:
         """Returns what the rest of the path takes for a result of that size: chroma, the encoder
         and what lies between."""
-        seconds = self._measured.of("path, seconds a pixel", _path_seconds_a_pixel)
+        seconds = self._engines.measured.of("path, seconds a pixel", _path_seconds_a_pixel)
         return seconds * width * height * 1e3
 
 

@@ -2,12 +2,15 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any
 
 from streamsr.core.events import Code
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.engines import Engines
 from streamsr.media.source import SourceInfo
+from streamsr.pipeline.channel import Closed
 from streamsr.pipeline.model_fallback import ModelFallback
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.selection import Selector
@@ -24,19 +27,33 @@ class Chosen:
     why: str = ""
 
 
-Choose = Callable[[SourceInfo], Chosen]
-"""Chooses for a source, and loads. Raises ModelError and ConfigError."""
+Choose = Callable[[SourceInfo, TargetSize | None], Chosen]
+"""Chooses for a source, and loads. A size that results have already is kept: where that is given,
+it is the target. Raises ModelError and ConfigError."""
 
 
 def chooser(selector: Selector, engines: Engines) -> Choose:
     """Returns what chooses by ``selector`` and loads into ``engines``."""
 
-    def choose(info: SourceInfo) -> Chosen:
-        selection = selector.select(info)
+    def choose(info: SourceInfo, kept: TargetSize | None) -> Chosen:
+        selection = selector.select(info, kept)
         models = [LoadedModel(entry.name, engines.load(entry)) for entry in selection.entries]
         return Chosen(models, selection.target, selection.why)
 
     return choose
+
+
+class _InUse:
+    """What was chosen for a source, and which of its models runs."""
+
+    def __init__(self, info: SourceInfo, chosen: Chosen) -> None:
+        self.info = info
+        self.chosen = chosen
+        self.fallback = ModelFallback(len(chosen.models))
+
+    @property
+    def model(self) -> LoadedModel:
+        return self.chosen.models[self.fallback.current]
 
 
 class ModelChoice:
@@ -45,69 +62,87 @@ class ModelChoice:
     def __init__(self, wanted: str, choose: Choose) -> None:
         self._asked = wanted
         self._choose = choose
-        self._chosen = Chosen(())  # until the source is known
-        self._source: tuple[object, ...] | None = None  # that it was chosen for
-        self._fallback = ModelFallback(1)
-        self._lock = threading.Lock()
+        self._in_use: _InUse | None = None  # until the source is known
+        self._choosing = threading.Lock()  # one choice after another
+        self._closed: Future[None] = Future()
 
     @property
     def current(self) -> LoadedModel | None:
         """The model that runs from the next frame on; None before one is chosen."""
-        models = self._chosen.models
-        return models[self._fallback.current] if models else None
+        return self._in_use.model if self._in_use else None
 
     @property
     def wanted(self) -> str:
         """The name of the model that runs where nothing stands in its way."""
-        models = self._chosen.models
-        return models[0].name if models else self._asked
-
-    @property
-    def target(self) -> TargetSize | None:
-        return self._chosen.target
+        return self._in_use.chosen.models[0].name if self._in_use else self._asked
 
     @property
     def why(self) -> str:
-        return self._chosen.why
+        """The reason for the choice; "" before there is one."""
+        return self._in_use.chosen.why if self._in_use else ""
 
-    def suit(self, info: SourceInfo) -> LoadedModel:
-        """Returns the model to run for a source, chosen anew where it has changed.
+    def suit(self, info: SourceInfo) -> tuple[LoadedModel, TargetSize | None]:
+        """Returns the model to run for a source and the size of its results, chosen again where
+        the source has changed.
 
-        Raises what ``Choose`` does.
+        Raises what ``Choose`` does, and Closed after ``close``: a choice that is being made then
+        is left behind.
         """
-        source = (info.width, info.height, info.rate, info.codec)
-        if source != self._source:
-            self._take(self._choose(info))
-            self._source = source
-        current = self.current
-        assert current is not None  # one was chosen
-        return current
+        in_use = self._in_use
+        if in_use is None or _decisive(info) != _decisive(in_use.info):
+            in_use = self._chosen_for(info)
+        return in_use.model, in_use.chosen.target
 
-    def use(self, choose: Choose, info: SourceInfo | None) -> None:
-        """Goes on with what ``choose`` gives, in the size that results have; before the source is
-        known, that is later. Raises what ``choose`` does, nothing changed."""
-        if info is not None and self._chosen.models:
-            self._take(replace(choose(info), target=self.target))
-        self._choose = choose
+    def use(self, choose: Choose) -> None:
+        """Goes on with what ``choose`` gives, in the size that results have; before a first choice
+        is made, it makes that. Raises what ``choose`` does, nothing changed."""
+        with self._choosing:
+            if (in_use := self._in_use) is not None:
+                self._in_use = _InUse(in_use.info, choose(in_use.info, in_use.chosen.target))
+            self._choose = choose
 
     def observe(
         self, frames: int, dropped: int, waiting: int, now_s: float
     ) -> tuple[Code, str] | None:
         """Falls back or restores; returns what to say where the model has changed.
 
-        The arguments are those of ``ModelFallback.observe``.
+        The arguments are those of ``ModelFallback.observe``. One thread may call it.
         """
-        with self._lock:
-            before, fallback = self.current, self._fallback
-            if before is None:
-                return None
-            reason = fallback.observe(frames, dropped, waiting, now_s)
-            now = self.current
-        if reason is None or now is None:
+        if (in_use := self._in_use) is None:
+            return None
+        before, fallback = in_use.model, in_use.fallback
+        reason = fallback.observe(frames, dropped, waiting, now_s)
+        if reason is None:
             return None
         code = Code.MODEL_RESTORED if fallback.restored else Code.MODEL_FALLBACK
-        return code, f"from {before.name} to {now.name}: {reason}"
+        return code, f"from {before.name} to {in_use.model.name}: {reason}"
 
-    def _take(self, chosen: Chosen) -> None:
-        with self._lock:
-            self._chosen, self._fallback = chosen, ModelFallback(len(chosen.models))
+    def close(self) -> None:
+        """Ends ``suit``, in whichever thread it waits. Closing twice does nothing."""
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def _chosen_for(self, info: SourceInfo) -> _InUse:
+        """What is chosen, in a thread of its own, since measuring and loading cannot be cut short.
+        Raises Closed where it is left behind."""
+        choice: Future[_InUse] = Future()
+        ends: tuple[Future[Any], ...] = choice, self._closed
+
+        def run() -> None:
+            try:
+                with self._choosing:
+                    self._in_use = _InUse(info, self._choose(info, None))
+                choice.set_result(self._in_use)
+            except BaseException as error:  # whatever it is belongs to the one who waits
+                choice.set_exception(error)
+
+        threading.Thread(target=run, name="streamsr-choice", daemon=True).start()
+        wait(ends, return_when=FIRST_COMPLETED)
+        if not choice.done():
+            raise Closed
+        return choice.result()
+
+
+def _decisive(info: SourceInfo) -> tuple[object, ...]:
+    """What of a source decides what suits it."""
+    return info.width, info.height, info.rate, info.codec

@@ -20,12 +20,12 @@ from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.waiting import in_thread
 from streamsr.media.source import Source, SourceInfo
 from streamsr.pipeline.capture import Capture
-from streamsr.pipeline.channel import Channel, Closed, Overflow
+from streamsr.pipeline.channel import Closed
 from streamsr.pipeline.delivery import Delivery, FrameSink, PacketSink
-from streamsr.pipeline.latency_budget import LatencyBudget
 from streamsr.pipeline.model_choice import Choose, ModelChoice
-from streamsr.pipeline.model_session import InFlightFrame, LoadedModel, ModelSession
+from streamsr.pipeline.model_session import InFlightFrame
 from streamsr.pipeline.self_check import BicubicComparison, SelfCheck
+from streamsr.pipeline.upscaling import Upscaling
 
 __all__ = ["Pipeline"]
 
@@ -58,8 +58,6 @@ class Pipeline:
         self.meter = Meter()
         self._source = source
         self.models = ModelChoice(settings.model.name, choose)
-        self._budget_s = settings.model.budget_ms / 1e3  # beside what a lookahead takes
-        self._budgets: dict[LoadedModel, LatencyBudget] = {}  # of the models that have run
         self._emit = emit
         self._delivery = Delivery(
             settings.encoder,
@@ -78,9 +76,20 @@ class Pipeline:
             tell=self._tell,
             paced=paced,
         )
-        self._in_flight: Channel[InFlightFrame] = Channel(workers, Overflow.WAIT)
         self._device = device
         self._check = SelfCheck(self.name, self_check_s, emit)
+        self._upscaling = Upscaling(
+            self.name,
+            self.models,
+            self._capture,
+            self._check,
+            meter=self.meter,
+            emit=emit,
+            chosen=self._begin_time,
+            budget_s=settings.model.budget_ms / 1e3,
+            workers=workers,
+        )
+        self._in_flight = self._upscaling.in_flight
         self._stopping = asyncio.Event()  # stop() was called, or the source has ended
         self._deadline = Deadline.after()  # of stop(); not looked at before
         self._loop: asyncio.AbstractEventLoop | None = None  # of run()
@@ -99,7 +108,7 @@ class Pipeline:
         try:
             async with asyncio.TaskGroup() as stages:
                 stages.create_task(self._capture_frames(), name=f"{self.name}-source")
-                stages.create_task(self._stage("engine", self._upscale_frames))
+                stages.create_task(self._stage("engine", self._upscaling.run))
                 stages.create_task(self._stage("encoder", self._deliver_frames))
                 if self._check.on:
                     stages.create_task(self._stage("self-check", self._check.run))
@@ -120,7 +129,8 @@ class Pipeline:
         self._deadline = deadline or Deadline.after()
         self._capture.stop.set()
         self._stopping.set()
-        asyncio.get_running_loop().call_later(self._deadline.left_s(), self._abort)
+        left_s = self._deadline.left_s() if self.meter["in"] else 0.0  # there is nothing to deliver
+        asyncio.get_running_loop().call_later(left_s, self._abort)
 
     def request_keyframe(self) -> None:
         """Makes the next frame of every track a keyframe. Any thread may call it."""
@@ -174,8 +184,7 @@ class Pipeline:
             # half of the deadline is the source's: what it has read is delivered in the rest
             await asyncio.wait({reading}, timeout=self._deadline.share(0.5).left_s())
         finally:
-            self._capture.stop.set()
-            self._capture.frames.close()
+            self._capture.close()
         if reading.done():
             reading.result()
 
@@ -195,28 +204,7 @@ class Pipeline:
         """Drops what is queued; the stages end by themselves."""
         self._capture.frames.abort()
         self._in_flight.abort()
-
-    def _upscale_frames(self) -> None:
-        """The engine's thread: frames that are in time into the engine, and on, in order."""
-        session: ModelSession | None = None
-        try:
-            if self._capture.opened() is not None:  # else it says itself why not
-                session = self._suited(session)
-                self._capture.ready.set()
-            while session is not None:
-                session = self._suited(session)
-                frame = self._capture.next(session.budget)
-                if frame is None:
-                    session.flush()
-                    break
-                session.push(frame)
-                self._check.see(session.model, session.stream, frame)
-        except Closed:
-            pass  # the encoder has failed and says so itself, or there is no time left
-        finally:
-            self.meter.count("lost", session.pending if session else 0)
-            self._in_flight.close()
-            self._check.close()
+        self.models.close()
 
     def _deliver_frames(self) -> None:
         """The encoder's thread: upscaled frames out, and the last one again while none come."""
@@ -248,24 +236,6 @@ class Pipeline:
         self._progress_s = monotonic()
         in_flight.budget.served(self._progress_s - in_flight.begun_s)
 
-    def _suited(self, session: ModelSession | None) -> ModelSession:
-        """The session of the model that suits now, the one before it ended where it is another.
-
-        What a lookahead waits for is no part of the budget.
-        """
-        model = self.models.suit(self._known)
-        if session is not None:
-            if session.model is model:
-                return session
-            session.flush()
-        if model not in self._budgets:  # what it took is remembered for its next session
-            rate = float(self.info.rate) if self.info else 25.0
-            wait_s = model.engine.model.facts.lookahead / rate
-            self._budgets[model] = LatencyBudget(self._budget_s + wait_s)
-        target = self.models.target
-        stream = model.engine.stream(self.name, self.meter, self._emit, target=target)
-        return ModelSession(model, stream, self._budgets[model], self._in_flight)
-
     async def _keep_pace(self) -> None:
         """Falls back when a live source is faster than the device, and restores the model."""
         capture = self._capture
@@ -282,12 +252,21 @@ class Pipeline:
         if self._timer is not None:
             self._timer.cancel()
         if self._seconds is not None and self._source.live:
-            self._timer = asyncio.get_running_loop().call_later(self._seconds, self.stop)
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._time_over)
+
+    def _time_over(self) -> None:
+        if self.info is None or self._capture.ready.is_set():  # else they begin once models are
+            self.stop()
+
+    def _begin_time(self) -> None:
+        """Begins a live source's seconds again. Any thread may call it."""
+        assert self._loop is not None  # it runs
+        self._loop.call_soon_threadsafe(self._time_limit)
 
     def _frame_coming(self) -> None:
         """A frame is about to be queued; called in the source's thread."""
-        if self.meter["in"] == 0 and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._time_limit)
+        if self.meter["in"] == 0:
+            self._begin_time()
         if not self._waiting:
             self._progress_s = monotonic()
 

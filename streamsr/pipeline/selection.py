@@ -11,12 +11,13 @@ from typing import Protocol
 
 from streamsr.core.settings import StreamSettings
 from streamsr.core.target_size import TargetSize
+from streamsr.engine.cpu_recurrent import MAX_PARTS
 from streamsr.media.addresses import is_folder_output
 from streamsr.media.source import SourceInfo
 from streamsr.zoo.card import AUTO
-from streamsr.zoo.registry import Entry, find, lighter_of, members
+from streamsr.zoo.registry import Entry, lighter_of, members
 
-__all__ = ["Offer", "Resources", "Selection", "Selector", "family_for"]
+__all__ = ["Candidate", "Resources", "Selection", "Selector", "family_for"]
 
 RESERVE = 0.25  # of the cores is left over where streamsr chooses
 LARGEST_SCALE, MOST_LINES = 4, 1440  # of a result whose size nobody names
@@ -35,6 +36,10 @@ class Resources(Protocol):
     def streams(self) -> int: ...
 
     @property
+    def threads(self) -> int:
+        """How many frames networks compute at once: 1 on a GPU."""
+
+    @property
     def on_gpu(self) -> bool: ...
 
     def network_ms(self, entry: Entry, width: int, height: int) -> float: ...
@@ -43,7 +48,7 @@ class Resources(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Candidate:
     """A model and a result that a stream could have, and what a frame of it costs."""
 
     entry: Entry
@@ -78,6 +83,7 @@ class Selector:
 
     def __init__(self, settings: StreamSettings, machine: Resources, *, real_time: bool) -> None:
         self._model = settings.model
+        self._reserve = RESERVE if settings.model.name == AUTO else 0.0
         self._url = settings.input.url
         self._machine = machine
         self._real_time = real_time
@@ -86,31 +92,38 @@ class Selector:
         self._even = real_time or not frames_only
         self._asked = TargetSize.parse(output.size, output.scale, even=self._even)
 
-    def select(self, info: SourceInfo) -> Selection:
-        """Returns what to run for a source. Raises ModelError, and ConfigError for a size that
-        cannot be."""
+    def select(self, info: SourceInfo, kept: TargetSize | None = None) -> Selection:
+        """Returns what to run for a source, its results in the size ``kept`` where that is given.
+
+        Raises ModelError, and ConfigError for a size that cannot be.
+        """
         auto = self._model.name == AUTO
         name = family_for(info, self._url) if auto else self._model.name
         found = members(name, self._model.folders)
+        asked = kept or self._asked
         if not self._real_time:
-            return self._for_file(found, info)
-        offers = list(self._offers(found, info, lighter=auto))
-        budget_ms = self._budget_ms(info, RESERVE if auto else 0.0)
-        held = next((offer for offer in offers if self._holds(offer, info, budget_ms)), None)
-        if held is not None:
-            return self._selection(held, self._reason(held, offers, info, budget_ms))
-        cheapest = min(offers, key=lambda offer: offer.cpu_ms)
-        why = f"{self._share(cheapest, info, budget_ms)}: too much"
+            return self._for_file(found, info, asked)
+        candidates: list[Candidate] = []
+        for candidate in self._candidates(found, info, asked, lighter=auto):
+            candidates.append(candidate)
+            if self._holds(candidate, info):
+                return self._selection(candidate, self._reason(candidates, info))
+        cheapest = min(candidates, key=lambda candidate: self._share(candidate, info))
+        why = f"{self._states(cheapest, info)}: too much"
         if not auto:
             return self._selection(cheapest, why)
-        plain = self._offer(find(PLAIN, self._model.folders), offers[0].target, info)
-        return self._selection(plain, f"no network holds: {why}")
+        plain = members(PLAIN, self._model.folders)
+        filtered = list(self._candidates(plain, info, asked, lighter=False))
+        held = next((one for one in filtered if self._holds(one, info)), filtered[-1])
+        return self._selection(held, f"no network holds: {why}")
 
-    def _for_file(self, found: Mapping[int, Entry], info: SourceInfo) -> Selection:
-        target = self._asked or self._up_to_limit(found, info)
+    def _for_file(
+        self, found: Mapping[int, Entry], info: SourceInfo, asked: TargetSize | None
+    ) -> Selection:
+        target = asked or self._up_to_limit(found, info)
         entry = _member_for(found, _ratio(target, info))
         why = "a file can wait: the model that is asked for runs"
-        return self._selection(self._offer(entry, target, info), why)
+        return self._selection(self._candidate(entry, target, info), why)
 
     def _up_to_limit(self, found: Mapping[int, Entry], info: SourceInfo) -> TargetSize:
         """The largest result of a file whose size nobody names."""
@@ -118,23 +131,27 @@ class Selector:
         by = max(Fraction(1), min(Fraction(most), Fraction(MOST_LINES, info.height)))
         return TargetSize(scale=by, even=self._even)
 
-    def _offers(
-        self, found: Mapping[int, Entry], info: SourceInfo, *, lighter: bool
-    ) -> Iterator[Offer]:
+    def _candidates(
+        self,
+        found: Mapping[int, Entry],
+        info: SourceInfo,
+        asked: TargetSize | None,
+        *,
+        lighter: bool,
+    ) -> Iterator[Candidate]:
         """What could run, the best first: of each result the better model first."""
-        for target in self._targets(found, info):
+        for target in [asked] if asked else self._targets(found, info):
             reaching = _member_for(found, _ratio(target, info))
             scales = [reaching.facts.scale]
-            if self._asked is not None:
+            if asked is not None:
                 scales += [scale for scale in sorted(found, reverse=True) if scale < scales[0]]
             for scale in scales:
                 entry = _member_for(found, Fraction(scale))
                 for one in self._chain(entry) if lighter else [entry]:
-                    yield self._offer(one, target, info)
+                    yield self._candidate(one, target, info)
 
     def _targets(self, found: Mapping[int, Entry], info: SourceInfo) -> list[TargetSize]:
-        if self._asked is not None:
-            return [self._asked]
+        """The results that nobody asks for, the largest first."""
         any_scale = range(1, LARGEST_SCALE + 1)
         scales = any_scale if any(e.card.serves_every_scale for e in found.values()) else found
         usual = [s for s in scales if s <= LARGEST_SCALE and s * info.height <= MOST_LINES]
@@ -152,51 +169,65 @@ class Selector:
             chain.append(lighter)
         return chain
 
-    def _offer(self, entry: Entry, target: TargetSize, info: SourceInfo) -> Offer:
+    def _candidate(self, entry: Entry, target: TargetSize, info: SourceInfo) -> Candidate:
         size = target.of(info.width, info.height)
         if not self._real_time:
-            return Offer(entry, target, size, 0.0, 0.0)
+            return Candidate(entry, target, size, 0.0, 0.0)
         plain = entry.card.network == "resample"
         network_ms = 0.0 if plain else self._machine.network_ms(entry, info.width, info.height)
         path_ms = self._machine.path_ms(*size)
-        return Offer(
+        return Candidate(
             entry, target, size, network_ms, path_ms + network_ms * (not self._machine.on_gpu)
         )
 
-    def _budget_ms(self, info: SourceInfo, reserve: float) -> float:
-        """What a frame may take of the cores."""
-        frame_ms = 1e3 / max(float(info.rate), 1.0)
-        return frame_ms * self._machine.cores / self._machine.streams * (1 - reserve)
+    def _limits(self, candidate: Candidate, info: SourceInfo) -> list[tuple[float, float, str]]:
+        """What a frame takes, what it may take here, and of what, in ms."""
+        machine = self._machine
+        frame_ms = 1e3 / max(float(info.rate), 1.0) * (1 - self._reserve) / machine.streams
+        threads = float(machine.threads)
+        if candidate.entry.card.network == "recurrent":  # its steps follow one another, in parts
+            threads = min(threads, MAX_PARTS * machine.streams)
+        device = "ms of the GPU" if machine.on_gpu else "ms of its threads"
+        return [
+            (candidate.cpu_ms, frame_ms * machine.cores, "CPU ms"),
+            (candidate.network_ms, frame_ms * threads, device),
+        ]
 
-    def _holds(self, offer: Offer, info: SourceInfo, budget_ms: float) -> bool:
-        if (
-            self._machine.on_gpu
-            and offer.network_ms * float(info.rate) * self._machine.streams > 1e3
-        ):
-            return False
-        return offer.cpu_ms <= budget_ms
+    def _tightest(self, candidate: Candidate, info: SourceInfo) -> tuple[float, float, str]:
+        return max(self._limits(candidate, info), key=lambda limit: limit[0] / limit[1])
 
-    def _selection(self, offer: Offer, why: str) -> Selection:
-        entries = [offer.entry]
+    def _share(self, candidate: Candidate, info: SourceInfo) -> float:
+        """What a frame takes of what it may take; above 1 is too much."""
+        takes, may_take, _ = self._tightest(candidate, info)
+        return takes / may_take
+
+    def _holds(self, candidate: Candidate, info: SourceInfo) -> bool:
+        return self._share(candidate, info) <= 1
+
+    def _selection(self, candidate: Candidate, why: str) -> Selection:
+        entries = [candidate.entry]
         if self._real_time and self._model.fallback:
-            entries += self._chain(offer.entry)[1:]
-            scale = offer.entry.facts.scale
+            entries += self._chain(candidate.entry)[1:]
+            scale = candidate.entry.facts.scale
             entries += [_served(name, self._model.folders, scale) for name in self._model.fallback]
         distinct = {entry.folder: entry for entry in entries}
-        return Selection(tuple(distinct.values()), offer.target, offer.cpu_ms or None, why)
+        return Selection(tuple(distinct.values()), candidate.target, candidate.cpu_ms or None, why)
 
-    def _reason(
-        self, held: Offer, offers: Sequence[Offer], info: SourceInfo, budget_ms: float
-    ) -> str:
-        better = offers[: offers.index(held)]
-        tail = f"; {better[-1]} would take {better[-1].cpu_ms:.0f}" if better else ""
-        return self._share(held, info, budget_ms) + tail
+    def _reason(self, candidates: Sequence[Candidate], info: SourceInfo) -> str:
+        """Why the last of ``candidates`` runs, and not the one before it."""
+        *better, held = candidates
+        tail = ""
+        if better:
+            takes, _, of = self._tightest(better[-1], info)
+            tail = f"; {better[-1]} would take {takes:.0f} {of}"
+        return self._states(held, info) + tail
 
-    def _share(self, offer: Offer, info: SourceInfo, budget_ms: float) -> str:
-        reserve = ", a quarter in reserve" if self._model.name == AUTO else ""
+    def _states(self, candidate: Candidate, info: SourceInfo) -> str:
+        takes, may_take, of = self._tightest(candidate, info)
+        reserve = ", a quarter in reserve" if self._reserve else ""
         return (
-            f"{offer} takes {offer.cpu_ms:.0f} of the {budget_ms:.0f} CPU ms that a frame may take"
-            f" here ({float(info.rate):g} fps on {self._machine.cores} cores{reserve})"
+            f"{candidate} takes {takes:.0f} of the {may_take:.0f} {of} that a frame may take here"
+            f" ({float(info.rate):g} fps on {self._machine.cores} cores{reserve})"
         )
 
 

@@ -62,7 +62,7 @@ class WorkerStream:
                 )
                 self._pipeline = await asyncio.to_thread(stack.enter_context, opening)
                 if self._choose is not None and self._choose is not choose:
-                    self._pipeline.models.use(self._choose, None)
+                    self._pipeline.models.use(self._choose)
                 if self._deadline is not None:
                     self._pipeline.stop(self._deadline)
                 summary = await self._pipeline.run()
@@ -100,8 +100,7 @@ class WorkerStream:
             try:
                 choose = choose_by(wanted, engines, real_time=True)
                 if self._pipeline is not None:
-                    models, info = self._pipeline.models, self._pipeline.info
-                    await asyncio.to_thread(models.use, choose, info)
+                    await asyncio.to_thread(self._pipeline.models.use, choose)
             except StreamsrError as error:
                 self._emit(Event(Code.MODEL_FAILED, self._settings.name, redact(error)))
                 return

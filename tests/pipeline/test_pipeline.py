@@ -31,6 +31,7 @@ from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
+from streamsr.pipeline.model_choice import Choose, Chosen
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.pipeline import Pipeline
 
@@ -75,15 +76,24 @@ def opened(
     model: SlidingWindow | None = None,
     events: list[Event] | None = None,
     limits: LimitSettings | None = None,
+    choose: Choose | None = None,
     **more: Any,
 ) -> Iterator[Pipeline]:
     with Engines(CPU) as engines:
-        models = [LoadedModel("plain", engines.of(model or PLAIN))]
+        plain = Chosen([LoadedModel("plain", engines.of(model or PLAIN))], why="of a test")
         emit = (events if events is not None else []).append
         settings = StreamSettings(
             name="test", input=InputSettings(url="clip"), limits=limits or LimitSettings()
         )
-        yield Pipeline(settings, source, models, emit=emit, **more)
+        yield Pipeline(
+            settings,
+            source,
+            choose or (lambda info, kept: plain),
+            workers=engines.workers,
+            device="cpu",
+            emit=emit,
+            **more,
+        )
 
 
 async def run(source: Source, **more: Any) -> StreamStatus:
