@@ -101,17 +101,17 @@ def network_output(
 ) -> tuple[Plane, ...]:
     """Returns the planes of ``frame`` upscaled, its colour description unchanged.
 
-    ``output`` is what the network gave, (1 or 3, h, w): resized by bicubic where it is not of
-    ``size``, width and height. Under a luma network the chroma is bicubic, and R'G'B' changes by
-    the luma's difference alone.
+    ``output`` is what the network gave, (1 or 3, h, w) in [0, 1], or uint8 levels: resized by
+    bicubic where it is not of ``size``, width and height. Under a luma network the chroma is
+    bicubic, and R'G'B' changes by the luma's difference alone.
     """
     width, height = size or (output.shape[2], output.shape[1])
     if output.shape[1:] != (height, width):
-        output = resize(output, _scales((height, width), output.shape[1:]))
+        output = resize(_unit(output), _scales((height, width), output.shape[1:]))
     if colour is Colour.LUMA and not frame.is_rgb:
-        return plane_of(_luma_levels(output, frame.colour)), *resize_chroma(frame, width, height)
+        return _luma_of(output, frame.colour), *resize_chroma(frame, width, height)
     source = _tensors(frame, output.device)
-    return tuple(map(plane_of, _output_levels(output, source, frame.colour, colour)))
+    return tuple(map(plane_of, _output_levels(_unit(output), source, frame.colour, colour)))
 
 
 def plane_of(levels: Tensor) -> Plane:
@@ -164,6 +164,19 @@ def _output_levels(output: Tensor, source: Planes, tags: ColourTags, colour: Col
     return luma, *chroma[:, :height, :width].unbind()
 
 
+def _unit(output: Tensor) -> Tensor:
+    """What a network gave as float32 in [0, 1]."""
+    return output.float() / 255 if output.dtype is torch.uint8 else output.float()
+
+
+def _luma_of(output: Tensor, tags: ColourTags) -> Plane:
+    """The plane of what a network of luma gave; levels that suit ``tags`` are taken as they are."""
+    if output.dtype is torch.uint8 and not tags.full_range:
+        levels: Plane = output[0].numpy()
+        return levels
+    return plane_of(_luma_levels(_unit(output), tags))
+
+
 def _luma_levels(output: Tensor, tags: ColourTags) -> Tensor:
     """What a network of luma gave, (1, h, w) with black at 16/255, in the levels of ``tags``."""
     luma = output[0] * 255
@@ -172,7 +185,7 @@ def _luma_levels(output: Tensor, tags: ColourTags) -> Tensor:
 
 def spans(tags: ColourTags) -> tuple[float, float, float]:
     """Returns black level, luma span and chroma span in 8-bit levels."""
-    return (0.0, 255.0, 255.0) if tags.full_range else (16.0, 219.0, 224.0)
+    return tags.spans
 
 
 def _packed_levels(

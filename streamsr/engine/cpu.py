@@ -109,7 +109,7 @@ class CpuEngine:
         if output is None:
             return resize_frame(frame, *job.size)
         with torch.inference_mode():
-            output = output[:, : frame.height * facts.scale, : frame.width * facts.scale].float()
+            output = output[:, : frame.height * facts.scale, : frame.width * facts.scale]
             if not bool(torch.isfinite(output.sum())):
                 job.stream.failed("the network gave values that are not finite")
                 return resize_frame(frame, *job.size)
