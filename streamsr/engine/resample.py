@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from streamsr.core.frame import ColourTags, Frame, Plane
-from streamsr.networks.planes import rounded
+from streamsr.networks.planes import enlarged_plane, rounded
 from streamsr.networks.resample import resize
 
 __all__ = [
@@ -76,6 +76,9 @@ def _resized(
     shift: float = 0.0,
 ) -> tuple[Plane, ...]:
     """Planes of one shape, (h, w) or (h, w, 3), each resized."""
+    if scales[0] == scales[1] and scales[0].denominator == 1:
+        larger = [enlarged_plane(plane, int(scales[0]), kernel, shift) for plane in planes]
+        return tuple(plane[: size[0], : size[1]] for plane in larger)
     packed = planes[0].ndim == 3
     with torch.inference_mode():
         channels = cv2.split(planes[0]) if packed else planes
