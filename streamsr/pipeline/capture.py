@@ -147,6 +147,8 @@ class Capture:
         """Queues a frame."""
         if self._paced:
             self.ready.wait()  # or it would hurry afterwards
+            if self.stop.is_set():
+                return
             self._started = self._started or monotonic() - frame.time_s
             self.stop.wait(self._started + frame.time_s - monotonic())
         self._coming()

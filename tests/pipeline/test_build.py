@@ -1,15 +1,25 @@
-"""Which models a stream may run, and in which order it falls back."""
+"""From settings to a pipeline that chooses its models itself, on this machine."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
-from streamsr.core.settings import ModelSettings
+from streamsr.core.errors import ModelError
+from streamsr.core.settings import (
+    InputSettings,
+    LimitSettings,
+    ModelSettings,
+    OutputSettings,
+    StreamSettings,
+)
+from streamsr.core.status import StreamStatus
 from streamsr.engine.engines import Engines
-from streamsr.pipeline.build import load_models
-from streamsr.zoo import loading, registry
+from streamsr.pipeline.build import choose_by, open_pipeline
+from streamsr.pipeline.machine import Machine
+from streamsr.zoo.registry import find
 
 
 @pytest.fixture
@@ -18,29 +28,73 @@ def engines() -> Iterator[Engines]:
         yield made
 
 
-def names(engines: Engines, *, amx: bool, real_time: bool = True, **model: object) -> list[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loading, "has_amx", lambda: amx)
-        settings = ModelSettings.model_validate(model)
-        return [model.name for model in load_models(settings, engines, real_time=real_time)]
+def settings(
+    url: str = "demo:", *, output: OutputSettings | None = None, **model: object
+) -> StreamSettings:
+    return StreamSettings(
+        name="test",
+        input=InputSettings(url=url),
+        model=ModelSettings.model_validate(model),
+        output=output or OutputSettings(),
+        limits=LimitSettings(frames=4),
+    )
 
 
-def test_a_live_stream_falls_back_to_its_models_lighter_one_first(engines: Engines) -> None:
-    assert names(engines, amx=True, name="fast") == ["fast", "fast-small", "bicubic"]
-    assert names(engines, amx=True, name="fast", fallback=["lanczos"])[1:] == [
-        "fast-small",
-        "lanczos",
-    ]
-    assert names(engines, amx=True, name="bicubic") == ["bicubic"]
-    assert names(engines, amx=True, name="fast", fallback=[]) == ["fast"]
+def run(wanted: StreamSettings, engines: Engines, *, paced: bool = False) -> StreamStatus:
+    with open_pipeline(wanted, lambda event: None, engines=engines, paced=paced) as pipeline:
+        return asyncio.run(asyncio.wait_for(pipeline.run(), 100))
 
 
-def test_a_cpu_without_matrix_units_starts_with_the_lighter_one(engines: Engines) -> None:
-    assert names(engines, amx=False, name="fast") == ["fast-small", "bicubic"]
-    assert names(engines, amx=False, real_time=False, name="fast") == ["fast-small"]
-    assert names(engines, amx=True, real_time=False, name="fast") == ["fast"]
+def test_a_file_is_upscaled_to_the_size_that_is_asked_for(
+    clip: Callable[..., Path], engines: Engines
+) -> None:
+    wanted = settings(str(clip()), output=OutputSettings(size="1080p"), name="fast-small")
+    summary = run(wanted, engines)
+    assert (summary.model, summary.input, summary.output) == ("fast-small", "320x180", "1920x1080")
+    assert summary.precision == engines.speed.quickest(find("fast-small"))
+    assert "a file can wait" in summary.why
 
 
-def test_a_folder_is_taken_as_it_is(engines: Engines) -> None:
-    folder = Path(registry.find("fast").folder)
-    assert names(engines, amx=False, real_time=False, name=str(folder)) == ["fast"]
+def test_what_is_paced_runs_what_this_machine_holds(
+    clip: Callable[..., Path], engines: Engines
+) -> None:
+    summary = run(settings(str(clip()), name="auto"), engines, paced=True)
+    assert f"{summary.wanted} to" in summary.why or "no network holds" in summary.why
+    assert "CPU ms that a frame may take here" in summary.why
+
+
+def test_a_model_that_there_is_not_is_refused_before_the_source_is_opened(
+    engines: Engines,
+) -> None:
+    with pytest.raises(ModelError, match="got 'fsat'"):
+        choose_by(settings(name="fsat"), engines, real_time=True)
+
+
+def test_streams_that_cannot_wait_are_counted_while_they_are_open(
+    clip: Callable[..., Path], engines: Engines
+) -> None:
+    machine = Machine(engines)
+    assert machine.streams == 1
+    one, two = (settings(str(clip()), name="bicubic") for _ in range(2))
+    with (
+        open_pipeline(one, lambda event: None, engines=engines, paced=True),
+        open_pipeline(two, lambda event: None, engines=engines, paced=True),
+        open_pipeline(two, lambda event: None, engines=engines),
+    ):
+        assert machine.streams == 2
+    assert machine.streams == 1
+
+
+def test_a_machine_is_measured_once_for_any_size(engines: Engines) -> None:
+    machine = Machine(engines)
+    small, large = machine.path_ms(640, 360), machine.path_ms(1280, 720)
+    assert large == pytest.approx(4 * small)
+    assert 0.1 < large < 200
+    entry = find("fast-small")
+    network = machine.network_ms(entry, 320, 180)
+    assert network == pytest.approx(machine.network_ms(entry, 160, 90) * 4)
+    assert network > machine.path_ms(320, 180)
+    assert (machine.on_gpu, machine.threads, machine.cores) == (
+        *(False, engines.workers),
+        engines.cores,
+    )

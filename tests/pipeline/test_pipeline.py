@@ -18,12 +18,13 @@ from peers import read_number
 from peers.waiting import until
 
 from streamsr.core.deadline import Deadline
-from streamsr.core.errors import InputError, OutputError
+from streamsr.core.errors import InputError, ModelError, OutputError
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import Frame
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import InputSettings, LimitSettings, StreamSettings
 from streamsr.core.status import StreamStatus
+from streamsr.core.target_size import TargetSize
 from streamsr.engine.engines import Engines
 from streamsr.media.demo import DemoSource, Scene
 from streamsr.media.files import FileSource
@@ -341,3 +342,164 @@ async def test_a_slow_network_drops_the_oldest_and_counts_them() -> None:
     assert Code.OVERLOAD in {event.code for event in events}
     assert summary.latency_p99_ms is not None
     assert summary.latency_p99_ms < 800, "the budget of 500 ms, and a busy machine"
+
+
+class Choosing:
+    """Chooses as ``then`` does, once it ``may_end``; notes for which sizes."""
+
+    def __init__(self, then: Choose) -> None:
+        self.begun, self.may_end = threading.Event(), threading.Event()
+        self.sizes: list[str] = []
+        self._then = then
+
+    def __call__(self, info: SourceInfo, kept: TargetSize | None) -> Chosen:
+        self.sizes.append(info.size)
+        self.begun.set()
+        assert self.may_end.wait(60)
+        return self._then(info, kept)
+
+
+@pytest.fixture
+def choosing() -> Iterator[Choosing]:
+    with Engines(CPU) as engines:
+        plain = Chosen([LoadedModel("plain", engines.of(PLAIN))], TargetSize(scale=Fraction(2)))
+        made = Choosing(lambda info, kept: plain)
+        yield made
+        made.may_end.set()
+
+
+@pytest.mark.serial
+async def test_a_live_source_begins_once_its_models_are_chosen(choosing: Choosing) -> None:
+    """Its seconds too; what it shows and plays before is not begun with, and no frame of it is
+    dropped."""
+    kept = Kept()
+    limits = LimitSettings(seconds=0.6)
+    with opened(
+        DemoSource(Scene()), choose=choosing, packet_sinks=[kept], limits=limits
+    ) as pipeline:
+        running = asyncio.create_task(pipeline.run())
+        await until(choosing.begun.is_set)
+        await asyncio.sleep(1.0)
+        assert pipeline.status().frames_in == 0
+        assert not running.done()
+        choosing.may_end.set()
+        summary = await running
+    assert 10 <= summary.frames_in <= 17
+    assert (summary.frames_out, summary.frames_dropped) == (summary.frames_in, 0)
+    assert summary.output == "640x360"
+    first_s = min(float(packet.pts * packet.time_base) for packet in kept.packets)
+    assert first_s > 0.8
+    assert kept.audios[0].time_s > first_s - 0.2
+
+
+@pytest.mark.serial
+async def test_a_paced_file_waits_for_its_models(
+    clip: Callable[..., Path], choosing: Choosing
+) -> None:
+    """Or it would hurry through what it should have shown meanwhile."""
+    limits = LimitSettings(seconds=1.0)
+    source = file_source(clip())
+    with opened(source, choose=choosing, paced=True, limits=limits) as pipeline:
+        running = asyncio.create_task(pipeline.run())
+        await until(choosing.begun.is_set)
+        await asyncio.sleep(0.8)
+        assert pipeline.status().stalled_s == 0
+        began = monotonic()
+        choosing.may_end.set()
+        summary = await running
+    assert 0.9 < monotonic() - began < 3
+    assert summary.frames_out == 25
+
+
+@pytest.mark.parametrize("kind", ["live", "paced", "file"])
+async def test_a_stop_does_not_wait_for_a_choice(
+    clip: Callable[..., Path], choosing: Choosing, kind: str
+) -> None:
+    source: Source = DemoSource(Scene()) if kind == "live" else file_source(clip())
+    kept = Kept()
+    with opened(source, choose=choosing, packet_sinks=[kept], paced=kind == "paced") as pipeline:
+        running = asyncio.create_task(pipeline.run())
+        await until(choosing.begun.is_set)
+        if kind == "file":  # which is read meanwhile
+            await until(lambda: pipeline.status().frames_in > 4)
+        pipeline.stop(Deadline.after(1.5))
+        took_s = await until(running.done)
+        summary = await running
+    assert took_s < (1.4 if kind != "file" else 3.0)
+    assert (summary.frames_out, kept.closed) == (0, 1)
+    assert summary.frames_in == summary.frames_dropped
+    assert (summary.frames_in > 0) == (kind == "file")
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_what_a_choice_raises_ends_the_run(clip: Callable[..., Path], live: bool) -> None:
+    def choose(info: SourceInfo, kept: TargetSize | None) -> Chosen:
+        raise ModelError(f"nothing suits {info.size}")
+
+    sink = Kept()
+    source: Source = DemoSource(Scene()) if live else file_source(clip())
+    with pytest.raises(ModelError, match="nothing suits 320x180"):
+        await run(source, choose=choose, packet_sinks=[sink])
+    assert sink.closed == 1
+
+
+class Unopened(Stuck):
+    """A source that never opens, and does not notice that it is to stop."""
+
+    def __init__(self, live: bool) -> None:
+        self.live = live
+        self.released = threading.Event()
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        self.wait(stop)
+        yield from ()
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_a_source_that_does_not_open_is_left_behind(live: bool) -> None:
+    source, kept = Unopened(live), Kept()
+    with opened(source, packet_sinks=[kept]) as pipeline:
+        running = asyncio.create_task(pipeline.run())
+        await asyncio.sleep(0.1)
+        pipeline.stop(Deadline.after(2.0))
+        took_s = await until(running.done)
+        summary = await running
+    source.released.set()
+    assert took_s < 1.9
+    assert (summary.frames_in, kept.closed) == (0, 1)
+
+
+class Resized(Silent):
+    """A live source whose frames become smaller after ten of them."""
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        info: SourceInfo | None = None
+        given = 0
+        for item in super().items(stop):
+            if isinstance(item, SourceInfo):
+                info = item
+            elif isinstance(item, Frame):
+                given += 1
+                smaller = item.cropped(120)
+                if given == 11 and info is not None:
+                    yield replace(info, width=smaller.width, height=smaller.height)
+                if given > 10:
+                    yield smaller
+                    continue
+            yield item
+
+
+async def test_models_are_chosen_again_for_frames_of_another_size(
+    clip: Callable[..., Path], choosing: Choosing
+) -> None:
+    kept = Kept()
+    choosing.may_end.set()
+    with opened(Resized(clip(), 20), choose=choosing, frame_sinks=[kept]) as pipeline:
+        running = asyncio.create_task(pipeline.run())
+        await until(lambda: len(kept.frames) == 20)
+        pipeline.stop()
+        summary = await running
+    assert choosing.sizes == ["320x180", "240x120"]
+    assert {(f.width, f.height) for f in kept.frames[:10]} == {(640, 360)}
+    assert {(f.width, f.height) for f in kept.frames[10:]} == {(480, 240)}
+    assert (summary.input, summary.output) == ("240x120", "480x240")
