@@ -21,6 +21,7 @@ from streamsr.engine.base import EngineStream, Job, network_failure
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.resample import resize_frame
 from streamsr.engine.thread_pool import ThreadPool
+from streamsr.networks.chain import is_finite
 from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
 
 __all__ = ["CpuEngine", "CpuEngineStream", "CpuJob", "cpu_pool"]
@@ -110,7 +111,7 @@ class CpuEngine:
             return resize_frame(frame, *job.size)
         with torch.inference_mode():
             output = output[:, : frame.height * facts.scale, : frame.width * facts.scale]
-            if not bool(torch.isfinite(output.sum())):
+            if not is_finite(output):
                 job.stream.failed("the network gave values that are not finite")
                 return resize_frame(frame, *job.size)
             planes = network_output(output, frame, facts.colour, job.size)

@@ -9,7 +9,12 @@ from torch import Tensor
 
 from streamsr.networks.contract import Memory, RecurrentNetwork, Step
 
-__all__ = ["ChainLink"]
+__all__ = ["ChainLink", "is_finite"]
+
+
+def is_finite(output: Tensor) -> bool:
+    """Returns whether all that a network gave is; levels always are."""
+    return not output.is_floating_point() or bool(torch.isfinite(output.sum()))
 
 
 class ChainLink:
@@ -87,7 +92,7 @@ class ChainLink:
         except BaseException:
             self.fail()
             raise
-        if bool(torch.isfinite(output.sum())):
+        if is_finite(output):
             self._after.set_result(memory)
         else:
             self.fail()

@@ -10,7 +10,6 @@ in both.
 """
 
 import threading
-from functools import cache
 
 import cv2
 import numpy as np
@@ -21,7 +20,7 @@ from torch import Tensor
 
 from streamsr.core.frame import Plane
 
-__all__ = ["Flow", "flow_of_planes", "moved", "pixels", "planes_of", "sampling_grid"]
+__all__ = ["Flow", "flow_of_planes", "moved", "planes_of", "sampling_grid"]
 
 Flow = NDArray[np.float32]
 """(h, w, 2): how many pixels to the right and down of itself a pixel lies in another frame."""
@@ -82,22 +81,24 @@ def _search() -> cv2.DISOpticalFlow:
 
 def _steady(flow: Flow, frame: Plane, other: Plane) -> Flow:
     """The flow, zero where it explains no more than standing still."""
-    there = moved(other, flow + pixels(*frame.shape))
+    there = moved(other, flow)
     still, moving = (_squared_errors(frame, x) for x in (other, there))
     moves = (still * GAIN_OF_MOVING > moving + NOISE).astype(np.float32)
     return flow * cv2.blur(moves, (3, 3))[..., None]
 
 
 def _squared_errors(frame: Plane, other: Plane) -> NDArray[np.float32]:
-    difference = cv2.subtract(frame, other, dtype=cv2.CV_32F)
-    errors: NDArray[np.float32] = cv2.blur(difference * difference, AROUND)  # type: ignore[assignment]
+    """The mean squared difference around each pixel, in levels²."""
+    errors: NDArray[np.float32] = cv2.sqrBoxFilter(  # type: ignore[assignment]
+        cv2.absdiff(frame, other), cv2.CV_32F, AROUND
+    )
     return errors
 
 
-def moved(image: Plane, places: Flow, interpolation: int = cv2.INTER_LINEAR) -> Plane:
-    """Samples (h, w) or (h, w, c) uint8 at ``places``, across and down; edges repeat."""
+def moved(image: Plane, flow: Flow, interpolation: int = cv2.INTER_LINEAR) -> Plane:
+    """Samples (h, w) or (h, w, c) uint8 where ``flow``, (h, w, 2), points; edges repeat."""
     there: Plane = cv2.remap(  # type: ignore[call-overload] # one map of both axes
-        image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE
+        image, flow, None, interpolation | cv2.WARP_RELATIVE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
     return there
 
@@ -141,10 +142,3 @@ def _neighbours(x: Tensor, axis: int, first: int) -> tuple[Tensor, Tensor]:
     """``x`` without its margins on an axis, from ``first`` on and from the pixel after it on."""
     length = x.shape[axis] - 2
     return x.narrow(axis, first, length), x.narrow(axis, first + 1, length)
-
-
-@cache
-def pixels(height: int, width: int) -> Flow:
-    """Where each pixel lies, across and down."""
-    places: Flow = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1).astype(np.float32)
-    return places

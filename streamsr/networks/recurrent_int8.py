@@ -18,7 +18,7 @@ from torch import Tensor
 
 from streamsr.core.frame import Plane
 from streamsr.networks.contract import Memory, RecurrentNetwork, Step
-from streamsr.networks.flow import Flow, moved, pixels, planes_of
+from streamsr.networks.flow import Flow, moved, planes_of
 from streamsr.networks.int8 import LEVELS, Balanced, PackedConv, hard_edges
 from streamsr.networks.planes import enlarged_plane
 from streamsr.networks.recurrent import MIDDLE, Recurrent
@@ -26,6 +26,7 @@ from streamsr.networks.recurrent import MIDDLE, Recurrent
 __all__ = ["AlignedPlanes", "Int8Recurrent"]
 
 NO_DIFFERENCE = 128  # the level of a difference of 0; it is cut off beyond half the range
+QUICK = 16  # features at once: others take OpenCV half as long again to move
 LEAST_ROWS = 32  # of a strip: less would be mostly its neighbours'
 
 
@@ -34,8 +35,8 @@ class AlignedPlanes(NamedTuple):
 
     known: NDArray[np.uint8]  # (h + 2, w + 2, inputs), a border around it: what is convolved
     bicubic: Plane  # (sub * h, sub * w): the frame enlarged
-    places: Flow  # (h, w, 2): where the last frame's features lie
-    output_places: Flow  # (sub * h, sub * w, 2): where its output lies
+    flow: Flow  # (h, w, 2): where the last frame's features lie
+    output_flow: Flow  # (sub * h, sub * w, 2): where its output lies
 
 
 class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
@@ -48,6 +49,8 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         super().__init__()
         self.scale, self.fold, self.kept = network.scale, network.fold, network.kept
         self.sub = network.sub
+        features = len(cast(Tensor, network.body[-2].bias))
+        self._remembered = min(features, -(-self.kept // QUICK) * QUICK)  # some are not looked at
         stack = Balanced.of(network.body, _peaks(network))
         self._steps = stack.steps
         between = zip(stack.weights[1:-1], stack.biases[1:-1], self._steps, strict=False)
@@ -61,7 +64,7 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
 
     def fresh(self, batch: int, height: int, width: int) -> Memory:
         output = (batch, 1, self.scale * height, self.scale * width)
-        features = (batch, height // self.fold, width // self.fold, self.kept)
+        features = (batch, height // self.fold, width // self.fold, self._remembered)
         return (
             torch.zeros(output, dtype=torch.uint8),
             torch.zeros(features, dtype=torch.uint8),
@@ -71,25 +74,21 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
     def align(self, window: Tensor, motion: Tensor) -> AlignedPlanes:
         before, frame = planes_of(window[0, :, 0])
         flow: Flow = motion[0].permute(1, 2, 0).contiguous().numpy()
-        there = moved(before, self._places(flow, self.fold), cv2.INTER_CUBIC)
-        known = self._blank(*flow.shape[:2])
+        there = moved(before, _enlarged(flow, self.fold), cv2.INTER_CUBIC)
+        known = self._bordered(*flow.shape[:2])
         self._write(known, 0, self._folded(frame, self.fold))
         self._write(known, self.fold**2, self._folded(_difference(there, frame), self.fold))
-        return AlignedPlanes(
-            known,
-            enlarged_plane(frame, self.scale),
-            self._places(flow, 1),
-            self._places(flow, self.sub),
-        )
+        bicubic = enlarged_plane(frame, self.scale)
+        return AlignedPlanes(known, bicubic, flow, _enlarged(flow, self.sub))
 
     def advance(self, aligned: AlignedPlanes, memory: Memory) -> tuple[Tensor, Memory]:
         return self.step(aligned, memory, 1).run()
 
     def step(self, aligned: AlignedPlanes, memory: Memory, parts: int) -> Step:
         self._remember(aligned, memory)
-        height, width = aligned.places.shape[:2]
+        height, width = aligned.flow.shape[:2]
         detail = np.empty((height, width, self.sub**2), np.float32)
-        kept = np.empty((height, width, self.kept), np.uint8)
+        kept = np.empty((height, width, self._remembered), np.uint8)
         strips = max(1, min(parts, height // LEAST_ROWS))
         ends = [height * n // strips for n in range(strips + 1)]
         work = [
@@ -101,13 +100,16 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
     def _remember(self, aligned: AlignedPlanes, memory: Memory) -> None:
         """Writes the last output less bicubic and the last features where they belong now."""
         output, features, seen = (part[0].numpy() for part in memory)
-        if not seen:
-            return  # the border's levels, which are those of nothing
-        there = moved(output[0], aligned.output_places)
         first = 2 * self.fold**2
+        if not seen:
+            aligned.known[1:-1, 1:-1, first:] = self._border[first:]
+            return
+        there = moved(output[0], aligned.output_flow)
         difference = _difference(there, aligned.bicubic)
         self._write(aligned.known, first, self._folded(difference, self.sub))
-        self._write(aligned.known, first + self.sub**2, moved(features, aligned.places))
+        self._write(
+            aligned.known, first + self.sub**2, moved(features, aligned.flow)[..., : self.kept]
+        )
 
     def _convolve(
         self,
@@ -126,7 +128,7 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
             features = inputs
             for layer, step in zip(self._hidden, self._steps, strict=True):
                 features = layer(features, step)
-            kept[rows] = _rows(features, wanted)[..., : self.kept]
+            kept[rows] = _rows(features, wanted)[..., : self._remembered]
             detail[rows] = _rows(self._last.values(features), wanted)
 
     def _finished(
@@ -139,9 +141,11 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         output = torch.from_numpy(cv2.add(bicubic, plane, dtype=cv2.CV_8U))[None, None]
         return output, (output, torch.from_numpy(kept)[None], torch.ones(1, dtype=torch.bool))
 
-    def _blank(self, height: int, width: int) -> NDArray[np.uint8]:
+    def _bordered(self, height: int, width: int) -> NDArray[np.uint8]:
+        """(height + 2, width + 2, inputs): the levels of nothing around what is yet to be known."""
         known = np.empty((height + 2, width + 2, len(self._border)), np.uint8)
-        known[:] = self._border
+        for edge in (known[0], known[-1], known[:, 0], known[:, -1]):
+            edge[:] = self._border
         return known
 
     @staticmethod
@@ -159,14 +163,14 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         places = plane.reshape(height, fold, width, fold).transpose(0, 2, 1, 3)
         return places.reshape(height, width, fold**2)
 
-    @staticmethod
-    def _places(flow: Flow, times: int) -> Flow:
-        """Where each pixel of an image ``times`` as large lies, across and down."""
-        if times == 1:
-            return flow + pixels(*flow.shape[:2])
-        height, width = (side * times for side in flow.shape[:2])
-        larger = cv2.resize(flow * times, (width, height), interpolation=cv2.INTER_LINEAR)
-        return cast(Flow, cv2.add(larger, pixels(height, width), dst=larger))
+
+def _enlarged(flow: Flow, times: int) -> Flow:
+    """The flow between images ``times`` as large."""
+    if times == 1:
+        return flow
+    height, width = (side * times for side in flow.shape[:2])
+    size = (width, height)
+    return cast(Flow, cv2.resize(flow * times, size, interpolation=cv2.INTER_LINEAR))
 
 
 def _difference(plane: Plane, other: Plane) -> Plane:
