@@ -1,4 +1,5 @@
-"""``bench``: the whole path from file to file, measured, and where the CPU's time goes."""
+"""``bench``: the whole path from file to file, measured: where the CPU's time goes, and how much of
+what this CPU can do the network reaches."""
 
 import asyncio
 import os
@@ -7,42 +8,63 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import process_time
-from typing import Any
+from typing import Any, cast
 
+import torch
 from rich.table import Table
 
+from streamsr.cli.cpu_limit import cpu_limit_gmac_s
 from streamsr.core.clock_sync import TICKS
+from streamsr.core.devices import pick_device
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.packet import Packet, Track
-from streamsr.core.settings import (
-    EncoderSettings,
-    InputSettings,
-    ModelSettings,
-    OutputSettings,
-    StreamSettings,
-)
+from streamsr.core.settings import EncoderSettings, InputSettings, StreamSettings
+from streamsr.core.status import StreamStatus
+from streamsr.core.target_size import TargetSize
+from streamsr.engine.engines import Engines
 from streamsr.media.demo import Scene
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.muxing import FileWriter
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.build import open_pipeline
+from streamsr.pipeline.machine import Machine
+from streamsr.pipeline.model_choice import Chosen
+from streamsr.pipeline.model_session import LoadedModel
+from streamsr.pipeline.selection import Selector
+from streamsr.train.scoring import cost_of
+from streamsr.zoo.card import Precision
+from streamsr.zoo.loading import make_network
+from streamsr.zoo.registry import Entry
 
 __all__ = ["bench_file", "bench_table"]
 
 BESIDE = "bicubic"  # measured in the same run: plain scaling by the same path
 
 
-def bench_file(model: ModelSettings, width: int, height: int, frames: int) -> dict[str, Any]:
-    """Upscales a clip of the built-in scene by ``model`` and by bicubic; returns both figures."""
+def bench_file(
+    settings: StreamSettings, size: tuple[int, int], frames: int, precision: Precision | None = None
+) -> dict[str, Any]:
+    """Upscales a clip of the built-in scene, ``size`` wide and high, as ``settings`` say, and by
+    bicubic as large; returns both figures.
+
+    ``precision`` is what the network computes in, left out what a stream would take. Raises
+    ModelError and ConfigError.
+    """
     with TemporaryDirectory(prefix="streamsr-bench-") as scratch:
         clip = Path(scratch) / "clip.mp4"
-        _write_clip(clip, width, height, frames)
-        ours = _measure(clip, model)
-        beside = _measure(clip, model.model_copy(update={"name": BESIDE}))
+        _write_clip(clip, *size, frames)
+        output = settings.output.model_copy(
+            update={"path": clip.with_name("upscaled.mp4"), "overwrite": True}
+        )
+        changes = {"input": InputSettings(url=str(clip)), "output": output}
+        ours = _measure(settings.model_copy(update=changes), precision)
+        changes["output"] = output.model_copy(update={"size": ours["output"], "scale": None})
+        changes["model"] = settings.model.model_copy(update={"name": BESIDE})
+        beside = _measure(settings.model_copy(update=changes), None)
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python "
         f"{platform.python_version()}",
-        "input": f"{width}x{height}",
+        "input": f"{size[0]}x{size[1]}",
         "frames": frames,
         "ours": ours,
         "beside": beside,
@@ -55,6 +77,8 @@ def bench_table(result: dict[str, Any]) -> Table:
     table = Table(
         title=f"{result['input']} x {result['frames']} frames to {ours['output']}, "
         f"{result['machine']}",
+        caption=_caption(ours),
+        caption_justify="left",
     )
     for column in ("stage", f"{ours['model']} ms", "share", f"{beside['model']} ms", "share"):
         table.add_column(column, justify="left" if column == "stage" else "right")
@@ -73,30 +97,65 @@ def bench_table(result: dict[str, Any]) -> Table:
     return table
 
 
-def _measure(clip: Path, model: ModelSettings) -> dict[str, Any]:
-    settings = StreamSettings(
-        name="bench",
-        input=InputSettings(url=str(clip)),
-        model=model,
-        output=OutputSettings(path=clip.with_name("upscaled.mp4"), overwrite=True),
+def _caption(run: dict[str, Any]) -> str:
+    ran = f"{run['model']} in {run['precision']}"
+    if run["limit_gmac_s"] is None:
+        return ran
+    return (
+        f"{ran}: {run['gmac']:.2f} GMAC a frame, {run['gmac_s']:.0f} a second of CPU time, "
+        f"{run['limit_share']:.0%} of the {run['limit_gmac_s']:.0f} of a large convolution"
     )
-    with open_pipeline(settings, lambda event: None) as pipeline:  # there is nothing to log
-        began_s = process_time()
-        summary = asyncio.run(pipeline.run())
-        spent_s = process_time() - began_s
+
+
+def _measure(settings: StreamSettings, precision: Precision | None) -> dict[str, Any]:
+    entries: list[Entry] = []
+    loaded_s: list[float] = []  # CPU seconds by then: loading is not measured
+    with Engines(torch.device(pick_device(settings.model.device))) as engines:
+        selector = Selector(settings, Machine(engines), real_time=False)
+
+        def choose(info: SourceInfo, kept: TargetSize | None) -> Chosen:
+            selection = selector.select(info, kept)
+            entry = selection.entries[0]
+            entries.append(entry)
+            model = LoadedModel(entry.name, engines.load(entry, precision))
+            loaded_s.append(process_time())
+            return Chosen([model], selection.target, selection.why)
+
+        with open_pipeline(
+            settings, lambda event: None, engines=engines, choose=choose
+        ) as pipeline:
+            summary = asyncio.run(pipeline.run())
+            spent_s = process_time() - loaded_s[0]
     total = spent_s * 1e3 / summary.frames_out
     stages = pipeline.meter.cpu_ms()
     stages["other"] = max(0.0, total - sum(stages.values()))
+    network_ms = stages.get("network", 0.0)
     return {
         "model": summary.model,
+        "precision": summary.precision,
         "device": summary.device,
         "output": summary.output,
         "fps": round(summary.fps, 2),
         "latency_ms": summary.to_json()["latency_ms"],
         "cpu_ms": {name: round(value, 3) for name, value in stages.items()},
         "cpu_ms_total": round(total, 3),
-        "cpu_ms_outside": round(total - stages.get("network", 0.0), 3),
+        "cpu_ms_outside": round(total - network_ms, 3),
+        **_reached(entries[0], summary, network_ms),
     }
+
+
+def _reached(entry: Entry, summary: StreamStatus, network_ms: float) -> dict[str, float | None]:
+    """Multiply-adds of a frame, those a second, and what this CPU can do; None of a filter, and of
+    what a GPU does."""
+    names = ("gmac", "gmac_s", "limit_gmac_s", "limit_share")
+    if entry.card.network == "resample" or summary.device != "cpu":
+        return dict.fromkeys(names)
+    width, height = map(int, summary.input.split("x"))
+    cost = cost_of(make_network(entry.card), entry.facts)
+    gmac = cost.macs * width * height / 1e9
+    reached, limit = gmac / network_ms * 1e3, cpu_limit_gmac_s(cast(Precision, summary.precision))
+    values = (gmac, reached, limit, reached / limit)
+    return {name: round(value, 3) for name, value in zip(names, values, strict=True)}
 
 
 def _write_clip(path: Path, width: int, height: int, frames: int) -> None:

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 
 import typer
 
-from streamsr.cli.options import Device, Json, Model, Models, Scale, Set, Size
+from streamsr.cli.options import Device, Json, Model, ModelPrecision, Models, Scale, Set, Size
 from streamsr.cli.run import run_here, run_node
 from streamsr.cli.terminal import print_result
 from streamsr.core.config import load, nearest, parse, with_overrides
 from streamsr.core.errors import ConfigError, OutputError, UserError
 from streamsr.core.settings import NodeSettings, OutputSettings, PipelineSettings
+from streamsr.core.target_size import TargetSize
 from streamsr.pipeline.check import check_settings
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.data_dir import data_dir
@@ -28,6 +29,7 @@ Listen = Annotated[str, typer.Option(help="HOST:PORT of the page; port 0 picks a
 Transport = Annotated[str, typer.Option(help="How RTSP media travels: tcp or udp.")]
 DEFAULT_LISTEN = "127.0.0.1:8080"
 GIVE_UP_S = 10.0  # on a peer that never answers
+BENCH_INPUT = "320x180"
 
 
 def demo(
@@ -189,17 +191,26 @@ def bench(
     model: Model = "fast",
     models: Models = None,
     device: Device = "auto",
-    size: Annotated[str, typer.Option(help="Of the input, as in 320x180.")] = "320x180",
+    size: Size = None,
+    scale: Scale = None,
+    input_size: Annotated[
+        str | None, typer.Option(help=f"Of the input; else {BENCH_INPUT}.")
+    ] = None,
+    precision: ModelPrecision = None,
     frames: Annotated[int, typer.Option(min=25, help="How many to run through.")] = 250,
     as_json: Json = False,
 ) -> None:
     """Measure the whole path, file to file: frames a second, and each stage's share of the CPU."""
-    width, height = _sides(size)
-    settings = _parsed(_settings("bench", "demo", model, models, device))
+    sides = _sides(input_size or BENCH_INPUT)
+    data = _settings("bench", "demo", model, models, device)
+    data["output"] = {"size": size, "scale": scale}
+    settings = _parsed(data)
+    if size is not None and input_size is None:
+        _check_result(size, sides)
     check_settings(settings)
     from streamsr.cli.bench import bench_file, bench_table
 
-    result = bench_file(settings.model, width, height, frames)
+    result = bench_file(settings, sides, frames, precision)
     print_result(result, bench_table(result), as_json)
 
 
@@ -244,7 +255,17 @@ def _sides(size: str) -> tuple[int, int]:
     sides = [int(side) if side.isdecimal() else 0 for side in (width, height)]
     if not all(32 <= side <= 4096 and side % 2 == 0 for side in sides):
         raise UserError(
-            f"--size: got {size!r}, allowed is WIDTHxHEIGHT of even sides from 32 to 4096, "
-            "as in 320x180"
+            f"--input-size: got {size!r}, allowed is WIDTHxHEIGHT of even sides from 32 to 4096, "
+            f"as in {BENCH_INPUT}"
         )
     return sides[0], sides[1]
+
+
+def _check_result(size: str, sides: tuple[int, int]) -> None:
+    """Raises UserError for a size that would be the input's, as --size of bench once was."""
+    target = TargetSize.parse(size, None)
+    if target is not None and target.width and target.of(*sides) < (4 * sides[0], 4 * sides[1]):
+        raise UserError(
+            f"--size: got {size}, the size of the result: for an input of that size say "
+            f"--input-size {size}; for such a result add --input-size {BENCH_INPUT}"
+        )

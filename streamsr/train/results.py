@@ -145,6 +145,7 @@ SEEN = {
     Degradation.BD: "BD",
     Degradation.CAMERA: "as cameras code it",
 }
+SHORT = {"float32": "f32", "bfloat16": "bf16", "int8": "int8"}
 CLIP_HEADERS = ("clip", "n", "{1} dB", "SSIM", "temp", "{0} dB", "SSIM", "temp", "gain")
 MODEL_HEADERS = (
     "model", "dB", "gain", "least", "SSIM", "temp", "RGB", "shift", "ms", "weights", "MAC/px", "in",
@@ -196,7 +197,7 @@ def _clip_rows(result: Evaluation) -> Iterator[Sequence[str]]:
 def _cells(ours: Scores, bicubic: Scores) -> Iterator[str]:
     for scores in (bicubic, ours):
         yield f"{scores.psnr_db:.2f}"
-        yield f"{scores.ssim:.4f}".lstrip("0")  # a terminal is 80 columns wide
+        yield _similarity(scores.ssim)
         yield _decibels(scores.temporal_db)
     yield f"{_gain(ours, bicubic):+.2f}"
 
@@ -212,15 +213,19 @@ def _model_rows(result: Evaluation) -> Iterator[Sequence[str]]:
             f"{mean.psnr_db:.2f}",
             f"{_gain(mean, means[result.plain]):+.2f}",
             f"{least:+.2f}",
-            f"{mean.ssim:.4f}",
+            _similarity(mean.ssim),
             _decibels(mean.temporal_db),
             _decibels(mean.rgb_db),
             f"{mean.shift:.2f}",
             f"{mean.ms:.2f}",
             f"{cost.parameters:,}",
             f"{cost.macs:,.0f}",
-            result.precisions[name],
+            SHORT[result.precisions[name]],
         )
+
+
+def _similarity(value: float) -> str:
+    return f"{value:.4f}".lstrip("0")  # a terminal is 80 columns wide
 
 
 def _decibels(value: float | None) -> str:
