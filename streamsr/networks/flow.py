@@ -20,13 +20,13 @@ from torch import Tensor
 
 from streamsr.core.frame import Plane
 
-__all__ = ["Flow", "flow_of_planes", "moved", "planes_of", "sampling_grid"]
+__all__ = ["Flow", "flow_of_planes", "moved", "planes_of", "sampled", "sampling_grid"]
 
 Flow = NDArray[np.float32]
 """(h, w, 2): how many pixels to the right and down of itself a pixel lies in another frame."""
 
 PATCH, STRIDE = 8, 6  # pixels
-ITERATIONS = 12  # of the search, a patch
+ITERATIONS = 8  # of the search, a patch
 SMALLEST = 32  # pixels a side that the search can do with
 AROUND = (7, 7)  # pixels whose errors are compared with those of standing still
 GAIN_OF_MOVING = 0.9  # the squared error must fall below this share of standing still's
@@ -97,8 +97,14 @@ def _squared_errors(frame: Plane, other: Plane) -> NDArray[np.float32]:
 
 def moved(image: Plane, flow: Flow, interpolation: int = cv2.INTER_LINEAR) -> Plane:
     """Samples (h, w) or (h, w, c) uint8 where ``flow``, (h, w, 2), points; edges repeat."""
+    return sampled(image, flow, interpolation | cv2.WARP_RELATIVE_MAP)
+
+
+def sampled(image: Plane, places: Flow, interpolation: int = cv2.INTER_LINEAR) -> Plane:
+    """Samples (h, w) or (h, w, c) uint8 at ``places``, (h', w', 2) across and down; edges
+    repeat."""
     there: Plane = cv2.remap(  # type: ignore[call-overload] # one map of both axes
-        image, flow, None, interpolation | cv2.WARP_RELATIVE_MAP, borderMode=cv2.BORDER_REPLICATE
+        image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE
     )
     return there
 

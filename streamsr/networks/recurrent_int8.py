@@ -6,7 +6,7 @@ bicubic is float32. A step can be made in strips of the image, side by side: eac
 computes the rows of its neighbours that its result depends on.
 """
 
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import NamedTuple, cast
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from streamsr.core.frame import Plane
 from streamsr.networks.contract import Memory, RecurrentNetwork, Step
-from streamsr.networks.flow import Flow, moved, planes_of
+from streamsr.networks.flow import Flow, moved, planes_of, sampled
 from streamsr.networks.int8 import LEVELS, Balanced, PackedConv, hard_edges
 from streamsr.networks.planes import enlarged_plane
 from streamsr.networks.recurrent import MIDDLE, Recurrent
@@ -35,8 +35,8 @@ class AlignedPlanes(NamedTuple):
 
     known: NDArray[np.uint8]  # (h + 2, w + 2, inputs), a border around it: what is convolved
     bicubic: Plane  # (sub * h, sub * w): the frame enlarged
-    flow: Flow  # (h, w, 2): where the last frame's features lie
-    output_flow: Flow  # (sub * h, sub * w, 2): where its output lies
+    places: Flow  # (h, w, 2): where the last frame's features lie
+    output_places: Flow  # (sub * h, sub * w, 2): where its output lies
 
 
 class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
@@ -76,69 +76,69 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         flow: Flow = motion[0].permute(1, 2, 0).contiguous().numpy()
         there = moved(before, _enlarged(flow, self.fold), cv2.INTER_CUBIC)
         known = self._bordered(*flow.shape[:2])
-        self._write(known, 0, self._folded(frame, self.fold))
-        self._write(known, self.fold**2, self._folded(_difference(there, frame), self.fold))
+        frames = _folded(frame, self.fold), _folded(_difference(there, frame), self.fold)
+        known[1:-1, 1:-1, : 2 * self.fold**2] = np.concatenate(frames, 2)
         bicubic = enlarged_plane(frame, self.scale)
-        return AlignedPlanes(known, bicubic, flow, _enlarged(flow, self.sub))
+        return AlignedPlanes(known, bicubic, _places(flow), _places(_enlarged(flow, self.sub)))
 
     def advance(self, aligned: AlignedPlanes, memory: Memory) -> tuple[Tensor, Memory]:
         return self.step(aligned, memory, 1).run()
 
     def step(self, aligned: AlignedPlanes, memory: Memory, parts: int) -> Step:
-        self._remember(aligned, memory)
-        height, width = aligned.flow.shape[:2]
-        detail = np.empty((height, width, self.sub**2), np.float32)
+        height, width = aligned.places.shape[:2]
         kept = np.empty((height, width, self._remembered), np.uint8)
+        detail = np.empty(aligned.bicubic.shape, np.float32)
         strips = max(1, min(parts, height // LEAST_ROWS))
         ends = [height * n // strips for n in range(strips + 1)]
         work = [
-            partial(self._convolve, aligned.known, detail, kept, slice(*rows))
+            partial(self._strip, aligned, memory, detail, kept, slice(*rows))
             for rows in pairwise(ends)
         ]
         return Step(work, partial(self._finished, aligned.bicubic, detail, kept))
 
-    def _remember(self, aligned: AlignedPlanes, memory: Memory) -> None:
-        """Writes the last output less bicubic and the last features where they belong now."""
-        output, features, seen = (part[0].numpy() for part in memory)
-        first = 2 * self.fold**2
-        if not seen:
-            aligned.known[1:-1, 1:-1, first:] = self._border[first:]
-            return
-        there = moved(output[0], aligned.output_flow)
-        difference = _difference(there, aligned.bicubic)
-        self._write(aligned.known, first, self._folded(difference, self.sub))
-        self._write(
-            aligned.known, first + self.sub**2, moved(features, aligned.flow)[..., : self.kept]
-        )
-
-    def _convolve(
+    def _strip(
         self,
-        known: NDArray[np.uint8],
+        aligned: AlignedPlanes,
+        memory: Memory,
         detail: NDArray[np.float32],
         kept: NDArray[np.uint8],
         rows: slice,
     ) -> None:
-        """Makes ``rows`` of the detail and of the features that are kept."""
-        height = len(detail)
-        reach = len(self._hidden)  # rows around them; the first layer has its border
+        """Makes ``rows`` of the features that are kept, and the detail in them."""
+        height, width = kept.shape[:2]
+        reach = len(self._hidden)  # rows around them; the first layer has one more
         first, last = max(0, rows.start - reach), min(height, rows.stop + reach)
-        inputs = torch.from_numpy(known[first : last + 2]).permute(2, 0, 1)[None]
-        wanted = slice(rows.start - first, rows.stop - first)
+        self._remember(aligned, memory, slice(max(0, first - 1), min(height, last + 1)))
+        inputs = torch.from_numpy(aligned.known[first : last + 2]).permute(2, 0, 1)[None]
+        wanted, sub = slice(rows.start - first, rows.stop - first), self.sub
         with torch.inference_mode():
             features = inputs
             for layer, step in zip(self._hidden, self._steps, strict=True):
                 features = layer(features, step)
             kept[rows] = _rows(features, wanted)[..., : self._remembered]
-            detail[rows] = _rows(self._last.values(features), wanted)
+            values = _rows(self._last.values(features), wanted)
+        lines = detail[rows.start * sub : rows.stop * sub].reshape(-1, sub, width, sub)
+        lines[:] = values.reshape(-1, width, sub, sub).transpose(0, 2, 1, 3)
+
+    def _remember(self, aligned: AlignedPlanes, memory: Memory, rows: slice) -> None:
+        """Writes rows of the last output less bicubic, and of the last features, where they belong
+        now."""
+        output, features, seen = (part[0].numpy() for part in memory)
+        first, sub = 2 * self.fold**2, self.sub
+        known = aligned.known[1:-1, 1:-1, first:][rows]
+        if not seen:
+            known[:] = self._border[first:]
+            return
+        lines = slice(rows.start * sub, rows.stop * sub)
+        there = sampled(output[0], aligned.output_places[lines])
+        known[..., : sub**2] = _folded(_difference(there, aligned.bicubic[lines]), sub)
+        known[..., sub**2 :] = sampled(features, aligned.places[rows])[..., : self.kept]
 
     def _finished(
         self, bicubic: Plane, detail: NDArray[np.float32], kept: NDArray[np.uint8]
     ) -> tuple[Tensor, Memory]:
-        height, width, sub = *detail.shape[:2], self.sub
-        mean = cv2.mean(detail.reshape(height, -1))[0]
-        places = (detail.reshape(height, width, sub, sub) - np.float32(mean)).transpose(0, 2, 1, 3)
-        plane = np.ascontiguousarray(places).reshape(bicubic.shape)
-        output = torch.from_numpy(cv2.add(bicubic, plane, dtype=cv2.CV_8U))[None, None]
+        detail -= np.float32(cv2.mean(detail)[0])
+        output = torch.from_numpy(cv2.add(bicubic, detail, dtype=cv2.CV_8U))[None, None]
         return output, (output, torch.from_numpy(kept)[None], torch.ones(1, dtype=torch.bool))
 
     def _bordered(self, height: int, width: int) -> NDArray[np.uint8]:
@@ -148,20 +148,27 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
             edge[:] = self._border
         return known
 
-    @staticmethod
-    def _write(known: NDArray[np.uint8], first: int, places: NDArray[np.uint8]) -> None:
-        known[1:-1, 1:-1, first : first + places.shape[2]] = places
 
-    @staticmethod
-    def _folded(plane: Plane, fold: int) -> NDArray[np.uint8]:
-        """(h, w) to (h / fold, w / fold, fold²)."""
-        height, width = (side // fold for side in plane.shape)
-        if fold == 4:  # four samples at once
-            words = np.ascontiguousarray(plane).view(np.uint32).reshape(height, fold, width)
-            quick = np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8)
-            return quick.reshape(height, width, fold**2)
-        places = plane.reshape(height, fold, width, fold).transpose(0, 2, 1, 3)
-        return places.reshape(height, width, fold**2)
+def _folded(plane: Plane, fold: int) -> NDArray[np.uint8]:
+    """(h, w) to (h / fold, w / fold, fold²)."""
+    height, width = (side // fold for side in plane.shape)
+    if fold == 4:  # four samples at once
+        words = np.ascontiguousarray(plane).view(np.uint32).reshape(height, fold, width)
+        quick = np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8)
+        return quick.reshape(height, width, fold**2)
+    places = plane.reshape(height, fold, width, fold).transpose(0, 2, 1, 3)
+    return places.reshape(height, width, fold**2)
+
+
+def _places(flow: Flow) -> Flow:
+    """Where each pixel lies that ``flow`` moves, across and down."""
+    return cast(Flow, cv2.add(flow, _grid(*flow.shape[:2])))
+
+
+@cache
+def _grid(height: int, width: int) -> Flow:
+    places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
+    return cast(Flow, places.astype(np.float32))
 
 
 def _enlarged(flow: Flow, times: int) -> Flow:
