@@ -50,7 +50,7 @@ class Converter(Protocol):
     def write(
         self, output: Tensor, source: Planes, tags: ColourTags, out: Planes, bad: Tensor
     ) -> None:
-        """Writes what the network gave, (c, s*h, s*w) float32, into the planes ``out``.
+        """Writes what the network gave, (c, h, w) float32, into the planes ``out`` of that size.
 
         ``source`` are the planes it was made of: a luma network's chroma is theirs, bicubic.
         ``bad``, (1,) int32, becomes 1 where ``output`` holds a value that is not finite, else 0;
@@ -61,9 +61,8 @@ class Converter(Protocol):
 class TorchConverter:
     """The functions of this module as a converter."""
 
-    def __init__(self, colour: Colour, scale: int) -> None:
+    def __init__(self, colour: Colour) -> None:
         self._colour = colour
-        self._scale = scale
 
     def read(self, planes: Planes, tags: ColourTags, out: Tensor) -> None:
         pixels = _network_pixels(planes, tags, self._colour)

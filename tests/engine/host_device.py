@@ -20,7 +20,7 @@ from streamsr.engine.colour import Converter, TorchConverter
 from streamsr.engine.cuda.device import DeviceEvent, DeviceStream, Forward
 from streamsr.engine.cuda.kernels import KernelConverter, Launch
 from streamsr.networks.contract import Memory
-from streamsr.networks.facts import Facts
+from streamsr.networks.facts import Colour
 
 __all__ = ["HostDevice", "MakeDevice"]
 
@@ -148,10 +148,10 @@ class HostDevice:
 
         return replay
 
-    def converter(self, stream: DeviceStream, facts: Facts, pixels: torch.dtype) -> Converter:
+    def converter(self, stream: DeviceStream, colour: Colour, pixels: torch.dtype) -> Converter:
         if self._launch is not None:
-            return KernelConverter(facts.colour, facts.scale, self._launch)
-        return TorchConverter(facts.colour, facts.scale)
+            return KernelConverter(colour, self._launch)
+        return TorchConverter(colour)
 
     def close(self) -> None:
         """End the streams' threads."""

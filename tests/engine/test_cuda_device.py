@@ -61,17 +61,17 @@ def test_kernels_do_what_torch_does(cuda: torch.device, colour: Colour, dtype: t
     stream = torch.cuda.Stream(cuda)
     for number, tags in enumerate(TAGS):
         frame = noise((37, 61), tags, seed=number)
-        converter = converter_on(stream, colour, 4, dtype)
+        converter = converter_on(stream, colour, dtype)
         assert isinstance(converter, KernelConverter)
         with torch.cuda.stream(stream):
             pixels = read(converter, frame, colour, dtype=dtype, device=cuda).cpu()
-        expected = read(TorchConverter(colour, 4), frame, colour)
+        expected = read(TorchConverter(colour), frame, colour)
         assert (pixels.float() - expected).abs().max() < (1e-5 if dtype == torch.float32 else 1e-3)
         output = resize(expected, 4)
         with torch.cuda.stream(stream):
             planes, bad = written(converter, output.to(cuda), frame, 4)
         assert bad == 0
-        wanted, _ = written(TorchConverter(colour, 4), output, frame, 4)
+        wanted, _ = written(TorchConverter(colour), output, frame, 4)
         for plane, other in zip(planes, wanted, strict=True):
             assert (plane.cpu().int() - other.int()).abs().max() <= 1
 

@@ -194,7 +194,7 @@ def test_its_planes_are_what_the_device_reads(
     network = Watched(1 if multiple == 1 else 2)
     frames = [packed(size)] if tags is RGB else [noise(size, tags, seed) for seed in range(3)]
     finder = MotionFinder(network, Layout.of(frames[0]).padded(multiple))
-    converter = TorchConverter(Colour.LUMA, 2)
+    converter = TorchConverter(Colour.LUMA)
     for number, frame in enumerate(frames):
         assert finder.of(frame, starts_chain=not number).shape == finder.shape
         wanted = planes_of(read(converter, frame, Colour.LUMA, multiple))[0]

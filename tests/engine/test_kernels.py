@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from fractions import Fraction
 from importlib.util import find_spec
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -68,10 +69,10 @@ def read(
 
 
 def written(
-    converter: Converter, output: Tensor, frame: Frame, scale: int
+    converter: Converter, output: Tensor, frame: Frame, scale: Fraction | int
 ) -> tuple[list[Tensor], int]:
     """The planes that come of ``output``, and whether it was bad."""
-    height, width = frame.height * scale, frame.width * scale
+    height, width = ceil(frame.height * scale), ceil(frame.width * scale)
     shapes = [(height, width), *[(-(-height // 2), -(-width // 2))] * 2]
     if frame.is_rgb:
         shapes = [(height, width, 3)]
@@ -89,7 +90,7 @@ def test_torch_reads_and_writes_what_colour_does(
     colour: Colour, tags: ColourTags, size: tuple[int, int]
 ) -> None:
     frame, scale = noise(size, tags), 3
-    converter = TorchConverter(colour, scale)
+    converter = TorchConverter(colour)
     pixels = read(converter, frame, colour)
     expected = network_input(frame, colour, CPU)
     height, width = size
@@ -106,7 +107,7 @@ def test_torch_reads_and_writes_what_colour_does(
 @both_colours
 def test_torch_reads_and_writes_packed_rgb_as_colour_does(colour: Colour) -> None:
     frame = packed((9, 13))
-    converter = TorchConverter(colour, 2)
+    converter = TorchConverter(colour)
     pixels = read(converter, frame, colour)[:, :9, :13]
     torch.testing.assert_close(pixels, network_input(frame, colour, CPU), rtol=0, atol=0)
     output = resize(pixels, 2) + 0.03
@@ -119,7 +120,7 @@ def test_torch_reads_and_writes_packed_rgb_as_colour_does(colour: Colour) -> Non
 @pytest.mark.parametrize("size", [(9, 13), (8, 12), (5, 16)])
 @both_colours
 def test_padding_repeats_the_edge(colour: Colour, size: tuple[int, int]) -> None:
-    pixels = read(TorchConverter(colour, 2), noise(size, TAGS[0]), colour, multiple=8)
+    pixels = read(TorchConverter(colour), noise(size, TAGS[0]), colour, multiple=8)
     height, width = size
     rows = torch.arange(pixels.shape[1]).clamp(max=height - 1)
     columns = torch.arange(pixels.shape[2]).clamp(max=width - 1)
@@ -136,14 +137,14 @@ def test_kernels_read_what_torch_does(
     size: tuple[int, int],
 ) -> None:
     frame = noise(size, tags)
-    expected = read(TorchConverter(colour, 2), frame, colour)
-    pixels = read(KernelConverter(colour, 2, compiled()), frame, colour)
+    expected = read(TorchConverter(colour), frame, colour)
+    pixels = read(KernelConverter(colour, compiled()), frame, colour)
     torch.testing.assert_close(pixels, expected, rtol=0, atol=2e-6)
-    half = read(KernelConverter(colour, 2, compiled(half=True)), frame, colour, 4, torch.float16)
+    half = read(KernelConverter(colour, compiled(half=True)), frame, colour, 4, torch.float16)
     torch.testing.assert_close(half.float(), expected, rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", [1, 2, 4])
+@pytest.mark.parametrize("scale", [1, 2, 4, Fraction(5, 3), Fraction(3, 7)], ids=str)
 @every_size
 @every_tags
 @both_colours
@@ -152,13 +153,13 @@ def test_kernels_write_what_torch_does(
     colour: Colour,
     tags: ColourTags,
     size: tuple[int, int],
-    scale: int,
+    scale: Fraction | int,
 ) -> None:
     frame = noise(size, tags)
-    padded = read(TorchConverter(colour, scale), frame, colour)
+    padded = read(TorchConverter(colour), frame, colour)
     output = resize(padded, scale)
-    expected, _ = written(TorchConverter(colour, scale), output, frame, scale)
-    planes, bad = written(KernelConverter(colour, scale, compiled()), output, frame, scale)
+    expected, _ = written(TorchConverter(colour), output, frame, scale)
+    planes, bad = written(KernelConverter(colour, compiled()), output, frame, scale)
     assert bad == 0
     for plane, wanted in zip(planes, expected, strict=True):
         difference = (plane.int() - wanted.int()).abs()
@@ -172,8 +173,8 @@ def test_kernels_take_any_memory_format(
 ) -> None:
     """A network with weights in ``channels_last`` gives its output so."""
     frame = noise((9, 13), TAGS[0])
-    output = resize(read(TorchConverter(colour, 2), frame, colour), 2)
-    converter = KernelConverter(colour, 2, compiled())
+    output = resize(read(TorchConverter(colour), frame, colour), 2)
+    converter = KernelConverter(colour, compiled())
     expected, _ = written(converter, output, frame, 2)
     other = output[None].to(memory_format=torch.channels_last)[0]
     planes, _ = written(converter, other, frame, 2)
@@ -185,7 +186,7 @@ def test_every_kernel_was_run(compiled: Callable[..., CompiledKernels]) -> None:
     kernels = compiled()
     for colour in Colour:
         frame = noise((4, 6), TAGS[0])
-        converter = KernelConverter(colour, 2, kernels)
+        converter = KernelConverter(colour, kernels)
         written(converter, resize(read(converter, frame, colour), 2), frame, 2)
     assert kernels.launched == set(KERNELS)
 
@@ -197,9 +198,9 @@ def test_what_is_not_finite_is_told(
     compiled: Callable[..., CompiledKernels], colour: Colour, kind: str, value: float
 ) -> None:
     frame = noise((9, 13), TAGS[0])
-    converter: Converter = TorchConverter(colour, 2)
+    converter: Converter = TorchConverter(colour)
     if kind == "kernels":
-        converter = KernelConverter(colour, 2, compiled())
+        converter = KernelConverter(colour, compiled())
     output = torch.full((colour.channels, 24, 32), 0.5)
     assert written(converter, output, frame, 2)[1] == 0
     output[-1, 20, 5] = value  # in the padding, where nobody looks
@@ -221,7 +222,7 @@ def test_without_a_gpu_or_cupy_torch_converts() -> None:
         def __cuda_stream__(self) -> tuple[int, int]:
             return 0, 0
 
-    converter = converter_on(Nowhere(), Colour.LUMA, 2, torch.float32)  # type: ignore[arg-type]
+    converter = converter_on(Nowhere(), Colour.LUMA, torch.float32)  # type: ignore[arg-type]
     assert isinstance(converter, TorchConverter)
 
 

@@ -5,8 +5,10 @@ nor which of them together, only that one that needs what another leaves comes a
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from streamsr.engine.cuda.device import Device, DeviceStream
 from streamsr.engine.cuda.replays import Replays
 from streamsr.engine.cuda.track import DeviceTrack, SlotMemory, UploadedFrame
 from streamsr.networks.contract import Memory, RecurrentNetwork
+from streamsr.networks.resample import Resample, resize
 from streamsr.networks.sliding import SlidingWindow
 
 __all__ = ["Compute", "CudaJob"]
@@ -64,15 +67,18 @@ class Compute:
         self, model: SlidingWindow, device: Device, stream: DeviceStream, rows: int
     ) -> None:
         self.pixels = _pixel_dtype(model.network)
-        network = model.network
+        network, self._scale, self._kernel = model.network, model.facts.scale, "bicubic"
+        if isinstance(network, Resample):  # its work is one step to the size that is asked for
+            self._scale, self._kernel = 1, network.kernel
+            network = nn.Flatten(1, 2)  # (b, 1, c, h, w) to (b, c, h, w)
         self._network: RecurrentNetwork[Any] = (
             network if isinstance(network, RecurrentNetwork) else _Memoryless(network)
         )
         self._device = device
         self._stream = stream
         self._rows = rows
-        self._converter = device.converter(stream, model.facts, self.pixels)
-        self._replays: dict[tuple[int, ...], Replays] = {}  # by (c, h, w), last used last
+        self._converter = device.converter(stream, model.facts.colour, self.pixels)
+        self._replays: dict[Hashable, Replays] = {}  # by the kind of track, last used last
 
     def prepare(self, track: DeviceTrack) -> None:
         """Allocates a new track's state, in the lane's work as all that fills memory.
@@ -101,14 +107,15 @@ class Compute:
 
     def _replays_of(self, job: CudaJob) -> Replays:
         track = job.track
-        replays = self._replays.pop(track.pixels, None)
+        replays = self._replays.pop(track.kind, None)
         if replays is None:
             if len(self._replays) >= SHAPES_KEPT:
                 self._stream.synchronize()  # a graph must not be freed while it runs
                 del self._replays[next(iter(self._replays))]
             like = track.ring, job.memory.motion, track.state
-            replays = Replays(self._network, self._device, self._rows, *like)
-        self._replays[track.pixels] = replays
+            sized = partial(self._sized, track.layout.size, track.after.size)
+            replays = Replays(self._network, sized, self._device, self._rows, *like)
+        self._replays[track.kind] = replays
         return replays
 
     def _run_part(self, replays: Replays, jobs: Sequence[CudaJob]) -> None:
@@ -144,9 +151,15 @@ class Compute:
             source = job.track.memory[arrival.slot].source
             self._converter.read(source, arrival.tags, job.track.ring[arrival.position])
 
+    def _sized(self, before: tuple[int, int], after: tuple[int, int], output: Tensor) -> Tensor:
+        """What the network gave of frames ``before``, padded, as ``after``: height and width."""
+        height, width = (side * self._scale for side in before)
+        output = output[..., :height, :width]
+        if (height, width) == after:
+            return output
+        return resize(output, (Fraction(after[0], height), Fraction(after[1], width)), self._kernel)
+
     def _write(self, job: CudaJob, output: Tensor) -> None:
-        height, width = job.memory.output[0].shape[:2]
-        output = output[:, :height, :width]
         memory, tags = job.memory, job.frame.colour
         self._converter.write(output, memory.source, tags, memory.output, memory.bad)
 

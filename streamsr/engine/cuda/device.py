@@ -14,7 +14,7 @@ from torch import Tensor
 from streamsr.engine.colour import Converter
 from streamsr.engine.cuda.kernels import converter_on
 from streamsr.networks.contract import Memory
-from streamsr.networks.facts import Facts
+from streamsr.networks.facts import Colour
 
 __all__ = ["CudaDevice", "Device", "DeviceEvent", "DeviceStream", "Forward"]
 
@@ -75,7 +75,7 @@ class Device(Protocol):
         Called in a stream's work. Raises what ``forward`` raises.
         """
 
-    def converter(self, stream: DeviceStream, facts: Facts, pixels: torch.dtype) -> Converter:
+    def converter(self, stream: DeviceStream, colour: Colour, pixels: torch.dtype) -> Converter:
         """Returns what converts planes in the work of ``stream``."""
 
 
@@ -157,6 +157,6 @@ class CudaDevice:
 
         return replay
 
-    def converter(self, stream: DeviceStream, facts: Facts, pixels: torch.dtype) -> Converter:
+    def converter(self, stream: DeviceStream, colour: Colour, pixels: torch.dtype) -> Converter:
         assert isinstance(stream, CudaStream)
-        return converter_on(stream.cuda, facts.colour, facts.scale, pixels)
+        return converter_on(stream.cuda, colour, pixels)

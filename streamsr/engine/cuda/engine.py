@@ -102,12 +102,13 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
         for thread in self._threads:
             thread.join()
 
-    def track(self, layout: Layout) -> DeviceTrack:
-        """Allocates what a stream needs for frames of ``layout``.
+    def track(self, layout: Layout, size: tuple[int, int]) -> DeviceTrack:
+        """Allocates what a stream needs for frames of ``layout`` that become ``size``.
 
         Raises torch.OutOfMemoryError.
         """
-        track = DeviceTrack(self._on, layout, self.model, self._compute.pixels, self.workers)
+        pixels = self._compute.pixels
+        track = DeviceTrack(self._on, layout, self.model, pixels, self.workers, size)
         self._lanes[Lane.COMPUTE].launch(lambda: self._compute.prepare(track))
         return track
 
@@ -133,7 +134,7 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
         job.upscaled.set_running_or_notify_cancel()  # nobody may cancel it: it holds a slot
         with self._lock:
             self._check()
-            self._scheduler.add(job.stream.account, job.track.pixels, job, monotonic())
+            self._scheduler.add(job.stream.account, job.track.kind, job, monotonic())
             self._work.notify()
         return job.upscaled
 
@@ -217,7 +218,7 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
             job.track.slots.free(job.slot)
             self._freed.notify_all()
         if planes is not None:
-            return resize_frame(replace(job.frame, planes=planes), *job.size)
+            return replace(job.frame, planes=planes)
         job.stream.failed(job.failure or "the network gave values that are not finite")
         return resize_frame(job.frame, *job.size)
 
@@ -250,7 +251,7 @@ class CudaEngineStream(EngineStream):
         return done
 
     def _take(self, frame: Frame) -> list[Future[Frame]]:
-        track = self._track_of(Layout.of(frame))
+        track = self._track_of(Layout.of(frame), self.size_of(frame))
         if track is None:
             return [self._without_device(frame)]
         slot = self._engine.upload(track, frame)
@@ -260,12 +261,12 @@ class CudaEngineStream(EngineStream):
         self._pending.append(frame)
         return self._submit(track, windows)
 
-    def _track_of(self, layout: Layout) -> DeviceTrack | None:
+    def _track_of(self, layout: Layout, size: tuple[int, int]) -> DeviceTrack | None:
         """The stream's track, a new one where the layout is new; None where memory is short."""
         if self._track is None or self._track.layout != layout:
             self._track = None  # first, since its memory may serve again
             with suppress(torch.OutOfMemoryError):
-                self._track = self._engine.track(layout)
+                self._track = self._engine.track(layout, size)
         return self._track
 
     def _submit(

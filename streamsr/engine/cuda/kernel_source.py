@@ -2,13 +2,13 @@
 
 One thread makes one pixel. No header is included, so that NVRTC needs nothing but itself; a test
 compiles the same text as C++ and runs it on a CPU. Filters are Keys' bicubic as
-``networks/resample.py`` has it: an enlarged plane's phases reach 4 samples, a halved one's 8, and
-borders are mirrored with the edge sample repeated.
+``networks/resample.py`` has it, wider where a plane shrinks, and borders are mirrored with the
+edge sample repeated.
 """
 
 __all__ = ["KERNELS", "kernel_source"]
 
-KERNELS = ("luma_in", "rgb_in", "luma_out", "chroma_scaled", "rgb_to_luma", "rgb_to_chroma")
+KERNELS = ("luma_in", "rgb_in", "luma_out", "chroma_resized", "rgb_to_luma", "rgb_to_chroma")
 """Each with one thread a pixel of what it writes: (columns, rows, planes)."""
 
 
@@ -51,29 +51,40 @@ __device__ inline int mirrored(int index, int length)
     return index < length ? index : 2 * length - 1 - index;
 }
 
-// how far from input sample `output / scale` the output sample lies: exact, whatever the column
-__device__ inline float phase(int output, int scale, float shift)
+// where an output sample lies among the input's, on an axis that goes from `before` to `after`:
+// `centre` from input sample `origin`, exact whatever the column; and the taps from there that its
+// filter has, which spreads where the plane shrinks
+struct place { int origin, first, last; float centre, spread; };
+
+__device__ inline place placed(int output, int before, int after, float shift)
 {
-    return (output % scale + 0.5f) / scale - 0.5f + shift;
+    long long twice = (2LL * output + 1) * before;
+    place at;
+    at.origin = (int)(twice / (2LL * after));
+    at.centre = (float)(twice % (2LL * after)) / (2.0f * after) - 0.5f + shift;
+    at.spread = after < before ? (float)before / after : 1.0f;
+    at.first = (int)ceilf(at.centre - 2.0f * at.spread);
+    at.last = (int)floorf(at.centre + 2.0f * at.spread);
+    return at;
 }
 
-// `plane` enlarged by `scale`, at one output sample
-__device__ inline float enlarged(const sample* __restrict__ plane, int height, int width,
-                                 int y, int x, int scale, float shift)
+__device__ inline float weight(place at, int tap) { return cubic((tap - at.centre) / at.spread); }
+
+// `plane` resized, at one output sample
+__device__ inline float resized(const sample* __restrict__ plane, int height, int width,
+                                place down, place across)
 {
-    float down = phase(y, scale, 0.0f), across = phase(x, scale, shift);
-    int above = (int)floorf(down) - 1, left = (int)floorf(across) - 1;
-    float columns[4];
-    for (int j = 0; j < 4; ++j) columns[j] = cubic(across - (left + j));
-    float sum = 0.0f;
-    for (int i = 0; i < 4; ++i) {
-        const sample* line = plane + (size_t)mirrored(y / scale + above + i, height) * width;
+    float sum = 0.0f, all_rows = 0.0f, all_columns = 0.0f;
+    for (int j = across.first; j <= across.last; ++j) all_columns += weight(across, j);
+    for (int i = down.first; i <= down.last; ++i) {
+        const sample* line = plane + (size_t)mirrored(down.origin + i, height) * width;
         float part = 0.0f;
-        for (int j = 0; j < 4; ++j)
-            part += columns[j] * line[mirrored(x / scale + left + j, width)];
-        sum += cubic(down - (above + i)) * part;
+        for (int j = across.first; j <= across.last; ++j)
+            part += weight(across, j) * line[mirrored(across.origin + j, width)];
+        sum += weight(down, i) * part;
+        all_rows += weight(down, i);
     }
-    return sum;
+    return sum / (all_rows * all_columns);
 }
 
 __device__ inline sample rounded(float level)
@@ -108,8 +119,9 @@ extern "C" __global__ void rgb_in(const sample* __restrict__ luma, const sample*
     if (x >= columns || y >= rows) return;
     int px = min(x, width - 1), py = min(y, height - 1);
     int half_height = (height + 1) / 2, half_width = (width + 1) / 2;
-    float cb = (enlarged(blue, half_height, half_width, py, px, 2, shift) - 128.0f) / chroma_span;
-    float cr = (enlarged(red, half_height, half_width, py, px, 2, shift) - 128.0f) / chroma_span;
+    place down = placed(py, 1, 2, 0.0f), across = placed(px, 1, 2, shift);
+    float cb = (resized(blue, half_height, half_width, down, across) - 128.0f) / chroma_span;
+    float cr = (resized(red, half_height, half_width, down, across) - 128.0f) / chroma_span;
     float level = (luma[(size_t)py * width + px] - black) / luma_span;
     float r = level + 2.0f * (1.0f - kr) * cr;
     float b = level + 2.0f * (1.0f - kb) * cb;
@@ -133,18 +145,22 @@ extern "C" __global__ void luma_out(const float* __restrict__ output, int down, 
     luma[(size_t)y * width + x] = rounded(level);
 }
 
-// both chroma planes (height, width), `scale` times as large, cut to (rows, columns)
-extern "C" __global__ void chroma_scaled(const sample* __restrict__ blue,
-                                         const sample* __restrict__ red, int height, int width,
-                                         sample* __restrict__ blue_out,
-                                         sample* __restrict__ red_out, int rows, int columns,
-                                         int scale, float shift)
+// both chroma planes (height, width) to (rows, columns), where luma goes from (height_before,
+// width_before) to (height_after, width_after)
+extern "C" __global__ void chroma_resized(const sample* __restrict__ blue,
+                                          const sample* __restrict__ red, int height, int width,
+                                          sample* __restrict__ blue_out,
+                                          sample* __restrict__ red_out, int rows, int columns,
+                                          int height_before, int width_before,
+                                          int height_after, int width_after, float shift)
 {
     int x = column(), y = row();
     if (x >= columns || y >= rows) return;
     const sample* from = blockIdx.z ? red : blue;
     sample* to = blockIdx.z ? red_out : blue_out;
-    to[(size_t)y * columns + x] = rounded(enlarged(from, height, width, y, x, scale, shift));
+    place down = placed(y, height_before, height_after, 0.0f);
+    place across = placed(x, width_before, width_after, shift);
+    to[(size_t)y * columns + x] = rounded(resized(from, height, width, down, across));
 }
 
 // the network's R'G'B', planes `plane`, rows `down` and columns `across` apart, to a luma plane

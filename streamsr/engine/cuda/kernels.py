@@ -6,6 +6,7 @@ hand with NVRTC and launches it on torch's stream: torch and CuPy never wait for
 
 import logging
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,10 @@ BLOCK = (32, 8, 1)  # a warp lies along a row, so that its accesses are neighbou
 class KernelConverter:
     """4:2:0 planes by kernels, packed R'G'B' by torch: cameras and files are 4:2:0."""
 
-    def __init__(self, colour: Colour, scale: int, launch: Launch) -> None:
+    def __init__(self, colour: Colour, launch: Launch) -> None:
         self._colour = colour
-        self._scale = scale
         self._launch = launch
-        self._packed = TorchConverter(colour, scale)
+        self._packed = TorchConverter(colour)
 
     def read(self, planes: Planes, tags: ColourTags, out: Tensor) -> None:
         if len(planes) == 1:
@@ -61,7 +61,7 @@ class KernelConverter:
         bad.zero_()
         if self._colour is Colour.LUMA:
             self._luma_out(output, tags, out, bad)
-            self._chroma_scaled(source, tags, out)
+            self._chroma_resized(source, tags, out)
         else:
             self._rgb_out(output, tags, out, bad)
 
@@ -71,12 +71,15 @@ class KernelConverter:
         plane = (_address(out[0]), *_ints(height, width, tags.full_range))
         self._launch("luma_out", (width, height, 1), (*pixels, *plane, _address(bad)))
 
-    def _chroma_scaled(self, source: Planes, tags: ColourTags, out: Planes) -> None:
+    def _chroma_resized(self, source: Planes, tags: ColourTags, out: Planes) -> None:
         rows, columns = out[1].shape
-        shift = chroma_shift(tags, self._scale)
+        shift = chroma_shift(tags, Fraction(out[0].shape[1], source[0].shape[1]))
         before = (*map(_address, source[1:]), *_ints(*source[1].shape))
-        after = (*map(_address, out[1:]), *_ints(rows, columns, self._scale))
-        self._launch("chroma_scaled", (columns, rows, 2), (*before, *after, *_floats(shift)))
+        after = (*map(_address, out[1:]), *_ints(rows, columns))
+        sizes = _ints(*source[0].shape, *out[0].shape)
+        self._launch(
+            "chroma_resized", (columns, rows, 2), (*before, *after, *sizes, *_floats(shift))
+        )
 
     def _rgb_out(self, output: Tensor, tags: ColourTags, out: Planes, bad: Tensor) -> None:
         height, width = out[0].shape
@@ -92,9 +95,7 @@ class KernelConverter:
         self._launch("rgb_to_chroma", (columns, rows, 1), (*pixels, *chroma))
 
 
-def converter_on(
-    stream: torch.cuda.Stream, colour: Colour, scale: int, pixels: torch.dtype
-) -> Converter:
+def converter_on(stream: torch.cuda.Stream, colour: Colour, pixels: torch.dtype) -> Converter:
     """Returns the quickest converter on the stream's device: kernels, or torch's without CuPy.
 
     ``pixels`` is the dtype of what a network reads, float32 or float16.
@@ -106,8 +107,8 @@ def converter_on(
     except Exception as error:  # NVRTC, CuPy and the driver each have their own: torch does it
         logger.warning("colours are converted by torch, since CuPy cannot: %s", error)
     else:
-        return KernelConverter(colour, scale, launch)
-    return TorchConverter(colour, scale)
+        return KernelConverter(colour, launch)
+    return TorchConverter(colour)
 
 
 def _cupy_launch(stream: torch.cuda.Stream, *, half: bool) -> Launch:

@@ -5,7 +5,7 @@ of them. It knows no frame and no slot.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,13 +24,14 @@ class Replays:
 
     Those are like ``ring``, (window, c, h, w), their motion is like ``motion``, (h', w', 2), and
     what it remembers of a stream like ``state``. Where the device has not the memory for so many,
-    half as many are tried, and so on. Everything here is called in the work of one CUDA stream, but
-    for the constructor.
+    half as many are tried, and so on. ``sized`` makes the results of what the network gives.
+    Everything here is called in the work of one CUDA stream, but for the constructor.
     """
 
     def __init__(
         self,
         network: RecurrentNetwork[Any],
+        sized: Callable[[Tensor], Tensor],
         device: Device,
         rows: int,
         ring: Tensor,
@@ -38,6 +39,7 @@ class Replays:
         state: Memory,
     ) -> None:
         self._network = network
+        self._sized = sized
         self._device = device
         self._forwards: dict[int, Forward] = {}  # by how many windows each runs
         like = (ring[None], motion[None], *state)
@@ -56,8 +58,8 @@ class Replays:
             memory[row].copy_(kept[0])
 
     def run(self, start: int, rows: int) -> tuple[Tensor, Memory]:
-        """Runs ``rows`` windows from row ``start`` on; returns (rows, c, s*h, s*w) float32, and
-        what they leave: zeros where that row is not finite.
+        """Runs ``rows`` windows from row ``start`` on; returns (rows, c, height, width) float32,
+        and what they leave: zeros where that row is not finite.
 
         Both hold until the next run. Windows before ``start`` are used up; ``start`` is 0 or at
         least ``rows``. Raises torch.OutOfMemoryError, then ``start`` may be run again.
@@ -82,7 +84,7 @@ class Replays:
         def forward() -> tuple[Tensor, Memory]:
             output, left = self._network(windows, memory, motion)
             output = output.float()
-            return output, _restarted(left, output)
+            return self._sized(output), _restarted(left, output)
 
         return forward
 

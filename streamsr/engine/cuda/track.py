@@ -49,8 +49,7 @@ class Layout:
     def bytes(self) -> int:
         return sum(map(prod, self.shapes))
 
-    def enlarged(self, scale: int) -> "Layout":
-        height, width = (side * scale for side in self.size)
+    def resized(self, width: int, height: int) -> "Layout":
         if len(self.shapes) == 1:
             return Layout(((height, width, 3),))
         chroma = -(-height // 2), -(-width // 2)
@@ -123,11 +122,18 @@ class UploadedFrame:
 class DeviceTrack:
     """What one stream has on the device while its frames have ``layout``.
 
-    ``ahead`` frames may be in flight beside those whose window is not complete yet.
+    ``ahead`` frames may be in flight beside those whose window is not complete yet. They become
+    ``size``, width and height; as large as the network makes them where it is left out.
     """
 
     def __init__(
-        self, device: Device, layout: Layout, model: SlidingWindow, pixels: torch.dtype, ahead: int
+        self,
+        device: Device,
+        layout: Layout,
+        model: SlidingWindow,
+        pixels: torch.dtype,
+        ahead: int,
+        size: tuple[int, int] | None = None,
     ) -> None:
         facts = model.facts
         count = 2 * facts.lookahead + ahead  # a stream's first window waits for so many frames
@@ -135,14 +141,21 @@ class DeviceTrack:
         self.pixels = (facts.colour.channels, *layout.padded(facts.multiple))
         self.slots = Slots(count)
         self.motion = MotionFinder(model.network, layout.padded(facts.multiple))
-        after = layout.enlarged(facts.scale)
-        self.memory = [SlotMemory(device, layout, after, self.motion.shape) for _ in range(count)]
+        height, width = (side * facts.scale for side in layout.size)
+        self.after = layout.resized(*(size or (width, height)))
+        shapes = layout, self.after, self.motion.shape
+        self.memory = [SlotMemory(device, *shapes) for _ in range(count)]
         self.ring = device.empty((facts.window, *self.pixels), pixels)
         self.state: Memory = ()  # what the newest window left to the next; see Compute.prepare
         self.window = Window(facts.window, facts.lookahead)  # positions of the ring
         self.arrivals: list[UploadedFrame] = []  # no job's yet
         self.pending: deque[int] = deque()  # slots whose window is not complete
         self.starts_chain = True  # the next window has nothing to do with those before it
+
+    @property
+    def kind(self) -> tuple[tuple[int, ...], ...]:
+        """What the windows of tracks that run together have in common: their shapes."""
+        return self.pixels, self.layout.size, self.after.size
 
     def remember(self, memory: Memory, row: int) -> None:
         """Keeps what a window of the stream left: its row of a batch's."""
