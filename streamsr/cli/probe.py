@@ -56,7 +56,6 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         "lookahead": entry.facts.lookahead,
         "output": f"{width}x{height}",
         "output_sample_aspect": str(info.aspect_of(width, height)),
-        "output_remark": target.remark(info.width, info.height) or None,
         "cpu_ms": selection.cpu_ms and round(selection.cpu_ms, 1),
         "why": selection.why,
         "fallback": [fallback.name for fallback in selection.entries[1:]],
@@ -78,7 +77,6 @@ def findings_table(findings: dict[str, Any]) -> Table:
             "upscaled": f"to {findings['output']} by {findings['model']} on {findings['device']}, "
             f"{findings['lookahead']} frames of lookahead",
             "since": findings["why"],
-            "even sides": findings["output_remark"] or "",
             "falls back to": ", ".join(findings["fallback"]),
         }
     )

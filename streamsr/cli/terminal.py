@@ -83,7 +83,7 @@ def print_result(result: Any, table: RenderableType | None, as_json: bool) -> No
 
 
 def report(summaries: Sequence[StreamStatus], as_json: bool) -> None:
-    """Prints what the streams of a run came to: JSON on stdout, or a line each on stderr."""
+    """Prints what the streams of a run came to: JSON on stdout, or lines on stderr."""
     if as_json:
         print_result({"streams": [summary.to_json() for summary in summaries]}, None, as_json)
         return
@@ -96,6 +96,8 @@ def report(summaries: Sequence[StreamStatus], as_json: bool) -> None:
             f"{s.name}: {s.frames_out} frames {s.input} -> {s.output} by {s.model} on {s.device}, "
             f"{s.fps:.1f} fps{p99}, {s.frames_dropped} dropped, {s.reconnects} reconnects"
         )
+        if s.why:
+            say(f"{s.name}: {s.why}")
 
 
 def facts_table(facts: Mapping[str, str]) -> Table:

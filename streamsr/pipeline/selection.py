@@ -107,15 +107,15 @@ class Selector:
         for candidate in self._candidates(found, info, asked, lighter=auto):
             candidates.append(candidate)
             if self._holds(candidate, info):
-                return self._selection(candidate, self._reason(candidates, info))
+                return self._selection(candidate, info, self._reason(candidates, info))
         cheapest = min(candidates, key=lambda candidate: self._share(candidate, info))
         why = f"{self._states(cheapest, info)}: too much"
         if not auto:
-            return self._selection(cheapest, why)
+            return self._selection(cheapest, info, why)
         plain = members(PLAIN, self._model.folders)
         filtered = list(self._candidates(plain, info, asked, lighter=False))
         held = next((one for one in filtered if self._holds(one, info)), filtered[-1])
-        return self._selection(held, f"no network holds: {why}")
+        return self._selection(held, info, f"no network holds: {why}")
 
     def _for_file(
         self, found: Mapping[int, Entry], info: SourceInfo, asked: TargetSize | None
@@ -123,7 +123,7 @@ class Selector:
         target = asked or self._up_to_limit(found, info)
         entry = _member_for(found, _ratio(target, info))
         why = "a file can wait: the model that is asked for runs"
-        return self._selection(self._candidate(entry, target, info), why)
+        return self._selection(self._candidate(entry, target, info), info, why)
 
     def _up_to_limit(self, found: Mapping[int, Entry], info: SourceInfo) -> TargetSize:
         """The largest result of a file whose size nobody names."""
@@ -204,14 +204,16 @@ class Selector:
     def _holds(self, candidate: Candidate, info: SourceInfo) -> bool:
         return self._share(candidate, info) <= 1
 
-    def _selection(self, candidate: Candidate, why: str) -> Selection:
+    def _selection(self, candidate: Candidate, info: SourceInfo, why: str) -> Selection:
         entries = [candidate.entry]
         if self._real_time and self._model.fallback:
             entries += self._chain(candidate.entry)[1:]
             scale = candidate.entry.facts.scale
             entries += [_served(name, self._model.folders, scale) for name in self._model.fallback]
         distinct = {entry.folder: entry for entry in entries}
-        return Selection(tuple(distinct.values()), candidate.target, candidate.cpu_ms or None, why)
+        target, remark = candidate.target, candidate.target.remark(info.width, info.height)
+        why = f"{why}; {remark}" if remark else why
+        return Selection(tuple(distinct.values()), target, candidate.cpu_ms or None, why)
 
     def _reason(self, candidates: Sequence[Candidate], info: SourceInfo) -> str:
         """Why the last of ``candidates`` runs, and not the one before it."""

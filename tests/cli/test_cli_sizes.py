@@ -53,6 +53,8 @@ def test_a_file_has_the_size_that_is_named(
     assert described(out) == (*size, 1)
     assert summary["output"] == f"{size[0]}x{size[1]}"
     assert (summary["input"], summary["frames_out"]) == (f"{source['width']}x{source['height']}", 5)
+    made_even = "not 963x543: H.264 in 4:2:0 has even sides" in summary["why"]
+    assert made_even == (named == "--scale 3")
 
 
 def test_a_folder_of_png_frames_keeps_odd_sides(
@@ -91,7 +93,8 @@ def test_probe_says_which_size_the_result_would_have(clip: Clip, streamsr: "Stre
     args = ("probe", small(clip, **ODD), "--model", "bicubic", "--device", "cpu", "--scale", "1")
     found = json.loads(streamsr(*args, "--json").stdout)
     assert (found["output"], found["output_sample_aspect"]) == ("320x180", "1")
-    assert "320x180, not 321x181: H.264 in 4:2:0 has even sides" in streamsr(*args).stdout
+    assert "320x180, not 321x181: H.264 in 4:2:0 has even sides" in found["why"]
+    assert "to 320x180 by bicubic on cpu" in streamsr(*args).stdout
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import Engine
+from streamsr.engine.cuda.device import CudaDevice
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
@@ -26,13 +27,17 @@ from streamsr.networks.sliding import SlidingWindow
 Open = Callable[[SlidingWindow], Engine]
 
 
-@pytest.fixture(params=["cpu", "cuda"])
+@pytest.fixture(params=["cpu", "host", pytest.param("cuda", marks=pytest.mark.cuda)])
 def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
-    """``opened(model)``: an engine of the CPU, or CUDA's on a device of CPU tensors."""
+    """``opened(model)``: an engine of the CPU, or CUDA's on a device of CPU tensors or on a GPU."""
+    gpu = request.getfixturevalue("cuda") if request.param == "cuda" else None
     with ExitStack() as stack:
 
         def make(model: SlidingWindow) -> Engine:
-            if request.param == "cuda":
+            if gpu is not None:
+                model.network.to(gpu)
+                return stack.enter_context(CudaEngine(model, CudaDevice(gpu)))
+            if request.param == "host":
                 return stack.enter_context(CudaEngine(model, HostDevice(), max_batch=1))
             return stack.enter_context(Engines(torch.device("cpu"))).of(model)
 
@@ -76,9 +81,8 @@ def test_frames_come_out_in_the_size_that_is_asked_for(
 @pytest.mark.parametrize("rgb", [False, True], ids=["yuv", "rgb"])
 def test_a_networks_frames_are_its_own_resized(opened: Open, name: str, rgb: bool) -> None:
     frames = clip(3, (22, 32), TAGS[1], rgb=rgb)
-    model = MODELS[name]()
-    smaller = run(opened(model), frames, "50", None)
-    whole = of_cpu(model, frames)
+    smaller = run(opened(MODELS[name]()), frames, "50", None)
+    whole = of_cpu(MODELS[name](), frames)
     expected = [resize_frame(frame, 73, 50) for frame in whole]
     for one, other in zip(smaller, expected, strict=True):
         for plane, wanted in zip(one.planes, other.planes, strict=True):
