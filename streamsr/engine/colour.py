@@ -106,7 +106,9 @@ def network_output(
     """
     width, height = size or (output.shape[2], output.shape[1])
     if output.shape[1:] != (height, width):
-        output = resize(_unit(output), _scales((height, width), output.shape[1:]))
+        made = resize(output.float(), _scales((height, width), output.shape[1:]))
+        is_levels = output.dtype is torch.uint8
+        output = torch.from_numpy(plane_of(made[0]))[None] if is_levels else made
     if colour is Colour.LUMA and not frame.is_rgb:
         return _luma_of(output, frame.colour), *resize_chroma(frame, width, height)
     source = _tensors(frame, output.device)
