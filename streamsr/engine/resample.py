@@ -1,11 +1,10 @@
 """Resizing whole frames of 8 bits on the CPU to any size, their chroma sited as before.
 
 What models that are a filter do, what a frame becomes where a network has no output for it or is
-not of the size that is asked for, and the chroma beside a network of luma. Each axis is a product
-with the filter of ``networks/resample.py``, a block of outputs at a time, so that the result is
-that filter's, rounded, antialiased where it shrinks: luma of 1408x1152 takes 4 ms to 1320x1080 on
-one core. OpenCV's own ``resize`` takes 1.4 ms, but its cubic has a = -0.75 and aliases: what is
-shown would not be what is evaluated, nor what a GPU makes.
+not of the size that is asked for, and the chroma beside a network of luma: the filters of
+``networks/resample.py``, rounded, antialiased where a frame shrinks. Luma of 1408x1152 takes 4 ms
+to 1320x1080 on one core; OpenCV's own ``resize`` takes 1.4 ms, but its cubic has a = -0.75 and
+aliases: what is shown would not be what is evaluated, nor what a GPU makes.
 """
 
 from dataclasses import replace
