@@ -6,7 +6,7 @@ before the settings are checked.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +28,7 @@ Frames = Annotated[int | None, typer.Option(min=1, help="Stop after so many fram
 Listen = Annotated[str, typer.Option(help="HOST:PORT of the page; port 0 picks a free one.")]
 Transport = Annotated[str, typer.Option(help="How RTSP media travels: tcp or udp.")]
 DEFAULT_LISTEN = "127.0.0.1:8080"
+BEST = "live"  # the family for --quality best
 GIVE_UP_S = 10.0  # on a peer that never answers
 BENCH_INPUT = "320x180"
 
@@ -140,6 +141,9 @@ def upscale(
         ),
     ],
     model: Model = AUTO,
+    quality: Annotated[
+        Literal["usual", "best"], typer.Option(help="best: by the largest network, slowly.")
+    ] = "usual",
     models: Models = None,
     device: Device = "auto",
     size: Size = None,
@@ -153,6 +157,10 @@ def upscale(
     set_: Set = None,
 ) -> None:
     """Upscale a file, a folder of frames or a live address into a file, frames or a server."""
+    if quality == "best":
+        if model != AUTO:
+            raise UserError(f"--quality best: got --model {model} too, allowed is one of the two")
+        model = BEST
     data = _settings("upscale", input_, model, models, device, seconds, frames)
     data["input"] |= {"transport": transport, "rate": rate, "give_up_s": GIVE_UP_S}
     data["output"] = {"size": size, "scale": scale}
