@@ -39,13 +39,20 @@ class Recurrent(RecurrentNetwork[Aligned]):
     """(b, 2, 1, h, w) luma in [0, 1] and a memory to (b, 1, scale*h, scale*w) and the next memory:
     the output, (b, kept, h / fold, w / fold) features and whether there was a frame.
 
-    The window is the last frame and the frame. With ``fold`` the convolutions work on so many
-    pixels a side at once (space-to-depth), so that their cost follows the output's pixels. The
-    mean of the output is that of bicubic, so that nothing it feeds back can drift.
+    The window is the last frame and the frame. ``narrow`` is the width of every second layer. With
+    ``fold`` the convolutions work on so many pixels a side at once (space-to-depth), so that their
+    cost follows the output's pixels. The mean of the output is that of bicubic, so that nothing it
+    feeds back can drift.
     """
 
     def __init__(
-        self, features: int = 64, layers: int = 6, kept: int = 16, scale: int = 4, fold: int = 1
+        self,
+        features: int = 64,
+        layers: int = 6,
+        kept: int = 16,
+        scale: int = 4,
+        fold: int = 1,
+        narrow: int | None = None,
     ) -> None:
         super().__init__()
         for name, value, least in (("layers", layers, 2), ("scale", scale, 1), ("fold", fold, 1)):
@@ -56,7 +63,8 @@ class Recurrent(RecurrentNetwork[Aligned]):
         self.scale, self.fold, self.kept = scale, fold, kept
         self.sub = scale * fold
         inputs = 2 * fold**2 + self.sub**2 + kept
-        self.body = Convolutions.of([inputs, *[features] * (layers - 1), self.sub**2])
+        hidden = [narrow or features if n % 2 else features for n in range(layers - 2)]
+        self.body = Convolutions.of([inputs, *hidden, features, self.sub**2])
 
     def fresh(self, batch: int, height: int, width: int) -> Memory:
         device, scale, fold = next(self.parameters()).device, self.scale, self.fold
