@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from streamsr.core.frame import Plane
 from streamsr.networks.resample import filter_phases
 
-__all__ = ["Levels", "enlarged_plane", "rounded"]
+__all__ = ["Levels", "enlarged_levels", "enlarged_plane", "rounded"]
 
 Levels = NDArray[np.float32]
 
@@ -29,27 +29,33 @@ def enlarged_plane(
     """
     if scale == 1 and not shift_x:
         return plane
+    return rounded(enlarged_levels(plane, scale, kernel, shift_x))
+
+
+def enlarged_levels(
+    plane: Plane, scale: int, kernel: str = "bicubic", shift_x: float = 0.0
+) -> Levels:
+    """Returns what ``enlarged_plane`` rounds."""
     height, width, *channels = plane.shape
     levels = plane.astype(np.float32)
+    if scale == 1 and not shift_x:
+        return levels
     columns = [
         cv2.filter2D(levels, -1, taps[None], anchor=(at, 0), borderType=cv2.BORDER_REFLECT)
         for taps, at in _taps(kernel, scale, shift_x)
     ]
     wide = cv2.merge(columns).reshape(height, scale * width, *channels)
-    out = np.empty((height, scale, scale * width, *channels), np.uint8)
-    levels = np.empty_like(wide)
+    lines = np.empty((height, scale, scale * width, *channels), np.float32)
     for row, (taps, at) in enumerate(_taps(kernel, scale, 0.0)):
-        cv2.filter2D(
-            wide, -1, taps[:, None], dst=levels, anchor=(0, at), borderType=cv2.BORDER_REFLECT
-        )
-        rounded(levels, out[:, row])
-    return out.reshape(scale * height, scale * width, *channels)
+        line, down = lines[:, row], taps[:, None]
+        cv2.filter2D(wide, -1, down, dst=line, anchor=(0, at), borderType=cv2.BORDER_REFLECT)
+    return lines.reshape(scale * height, scale * width, *channels)
 
 
-def rounded(levels: Levels, out: Plane | None = None) -> Plane:
-    """Returns 8-bit samples of ``levels``, any shape, which are overwritten; ``out`` if given."""
+def rounded(levels: Levels) -> Plane:
+    """Returns 8-bit samples of ``levels``, any shape, what is below 0 of which becomes 0."""
     cv2.threshold(levels, 0, 0, cv2.THRESH_TOZERO, dst=levels)
-    samples: Plane = cv2.convertScaleAbs(levels, dst=out)  # type: ignore[assignment] # uint8
+    samples: Plane = cv2.convertScaleAbs(levels)  # type: ignore[assignment] # uint8
     return samples
 
 

@@ -20,7 +20,7 @@ from streamsr.core.frame import Plane
 from streamsr.networks.contract import Memory, RecurrentNetwork, Step
 from streamsr.networks.flow import Flow, moved, planes_of, sampled
 from streamsr.networks.int8 import LEVELS, Balanced, PackedConv, hard_edges
-from streamsr.networks.planes import enlarged_plane
+from streamsr.networks.planes import Levels, enlarged_levels, rounded
 from streamsr.networks.recurrent import MIDDLE, Recurrent
 
 __all__ = ["AlignedPlanes", "Int8Recurrent"]
@@ -34,7 +34,7 @@ class AlignedPlanes(NamedTuple):
     """What the frames of a window say without any memory."""
 
     known: NDArray[np.uint8]  # (h + 2, w + 2, inputs), a border around it: what is convolved
-    bicubic: Plane  # (sub * h, sub * w): the frame enlarged
+    bicubic: Levels  # (sub * h, sub * w): the frame enlarged, not rounded: detail is added to it
     places: Flow  # (h, w, 2): where the last frame's features lie
     output_places: Flow  # (sub * h, sub * w, 2): where its output lies
 
@@ -78,7 +78,7 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         known = self._bordered(*flow.shape[:2])
         frames = _folded(frame, self.fold), _folded(_difference(there, frame), self.fold)
         known[1:-1, 1:-1, : 2 * self.fold**2] = np.concatenate(frames, 2)
-        bicubic = enlarged_plane(frame, self.scale)
+        bicubic = enlarged_levels(frame, self.scale)
         return AlignedPlanes(known, bicubic, _places(flow), _places(_enlarged(flow, self.sub)))
 
     def advance(self, aligned: AlignedPlanes, memory: Memory) -> tuple[Tensor, Memory]:
@@ -100,7 +100,7 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         self,
         aligned: AlignedPlanes,
         memory: Memory,
-        detail: NDArray[np.float32],
+        detail: Levels,
         kept: NDArray[np.uint8],
         rows: slice,
     ) -> None:
@@ -131,14 +131,16 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
             return
         lines = slice(rows.start * sub, rows.stop * sub)
         there = sampled(output[0], aligned.output_places[lines])
-        known[..., : sub**2] = _folded(_difference(there, aligned.bicubic[lines]), sub)
+        plain = rounded(aligned.bicubic[lines].copy())
+        known[..., : sub**2] = _folded(_difference(there, plain), sub)
         known[..., sub**2 :] = sampled(features, aligned.places[rows])[..., : self.kept]
 
     def _finished(
-        self, bicubic: Plane, detail: NDArray[np.float32], kept: NDArray[np.uint8]
+        self, bicubic: Levels, detail: Levels, kept: NDArray[np.uint8]
     ) -> tuple[Tensor, Memory]:
         detail -= np.float32(cv2.mean(detail)[0])
-        output = torch.from_numpy(cv2.add(bicubic, detail, dtype=cv2.CV_8U))[None, None]
+        cv2.add(bicubic, detail, dst=detail)
+        output = torch.from_numpy(rounded(detail))[None, None]
         return output, (output, torch.from_numpy(kept)[None], torch.ones(1, dtype=torch.bool))
 
     def _bordered(self, height: int, width: int) -> NDArray[np.uint8]:
