@@ -104,8 +104,9 @@ class TrainSettings(Settings):
     model: Card  # what is trained; the finished card gets its weights and figures
     data: DataSettings
     init: str | None = None  # a model, or its folder, whose weights it starts from
-    # l2 is what PSNR measures: it keeps a network cautious where a camera has lost the detail
-    loss: Literal["charbonnier", "l2"] = "charbonnier"
+    # l2 keeps a network cautious where a camera has lost the detail; psnr does, too, and minds
+    # the frames that have lost little as much
+    loss: Literal["charbonnier", "l2", "psnr"] = "charbonnier"
     temporal: float = Field(default=0.0, ge=0, le=10)  # weight of the change from frame to frame
     sequence: int = Field(default=1, ge=1, le=256)  # frames that a crop is made of, one loss each
     truncate: int = Field(default=16, ge=1, le=256)  # frames that a recurrent gradient goes back
