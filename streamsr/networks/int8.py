@@ -25,7 +25,7 @@ __all__ = ["LEVELS", "Balanced", "Int8Convolutions", "PackedConv", "hard_edges",
 LEVELS = 255  # above 0: 8-bit luma is taken as it is
 BLACK, WHITE = 16 / 255, 235 / 255
 EDGE_SIDE = 6  # pixels of a block
-LEAST_SHARE = 0.03  # of a layer's largest feature: smaller ones count as so large
+LEAST_SHARE = 0.1  # of a layer's largest feature: smaller ones count as so large
 SPAN = 0.8  # of what such edges give: more is coarser, less cuts off drawings
 
 

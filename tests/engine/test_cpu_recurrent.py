@@ -2,10 +2,13 @@
 
 import gc
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -19,7 +22,7 @@ from streamsr.engine.base import Engine
 from streamsr.engine.cpu import cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
-from streamsr.networks.contract import Memory, RecurrentNetwork
+from streamsr.networks.contract import Memory, RecurrentNetwork, Step
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
 
@@ -224,3 +227,128 @@ def test_nothing_of_a_frame_is_kept_when_it_is_done(network: Counter) -> None:
 
 def _tensors() -> int:
     return sum(type(thing) is Tensor for thing in gc.get_objects())
+
+
+class Parted(Counter):
+    """Does each step in parts, by the levels of the frame."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[int] = []  # of each step
+        self.ran: list[str] = []  # threads, one a part
+        self.begun = threading.Event()  # a part that waits for ``hold``
+        self.in_step: Callable[[], None] = lambda: None
+
+    def step(self, aligned: Tensor, memory: Memory, parts: int) -> Step:
+        level = round(float(aligned.mean()) * 255)
+        self.in_step()
+        self.parts.append(parts)
+        done: list[int] = []
+
+        def work(number: int) -> None:
+            self.ran.append(threading.current_thread().name)
+            if level == 51:
+                self.begun.set()
+                self.hold.wait(WAIT_S)
+            if level == 52:
+                together.wait(WAIT_S)
+            if level == 222 and number == parts - 1:
+                raise RuntimeError("a part cannot be computed")
+            if level == 223 and number == parts - 1:
+                raise LookupError("a fault of ours")
+            done.append(number)
+
+        def finish() -> tuple[Tensor, Memory]:
+            assert sorted(done) == list(range(parts))
+            return self.advance(aligned, memory)
+
+        together = threading.Barrier(parts)
+        return Step([partial(work, number) for number in range(parts)], finish)
+
+
+@contextmanager
+def parted(threads: int) -> Iterator[tuple[Parted, CpuRecurrentEngine]]:
+    network = Parted()
+    with cpu_pool(threads) as pool:
+        yield network, CpuRecurrentEngine(model(network), CPU, pool)
+        network.hold.set()
+
+
+@pytest.mark.parametrize(("threads", "parts"), [(1, 1), (2, 2), (3, 3), (8, 4)])
+def test_one_streams_steps_are_made_by_all_threads(threads: int, parts: int) -> None:
+    with parted(threads) as (network, engine):
+        bench = Bench(engine)
+        bench.push(*[52] * 6)  # whose parts wait for one another
+        assert bench.counts() == list(range(1, 7))
+    assert network.parts == [parts] * 6
+    assert len(set(network.ran)) >= parts
+
+
+@pytest.mark.parametrize(("streams", "parts"), [(2, 2), (3, 1), (4, 1), (5, 1)])
+def test_streams_share_the_threads(streams: int, parts: int) -> None:
+    with parted(4) as (network, engine):
+        benches = [Bench(engine) for _ in range(streams)]
+        for bench in benches:
+            bench.push(60)
+            bench.counts()
+        network.parts.clear()
+        for bench in benches:
+            bench.push(60, 60, start=1)
+        assert [bench.counts() for bench in benches] == [[1, 2, 3]] * streams
+    assert network.parts == [parts] * 2 * streams
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_part_that_fails_costs_one_frame_and_the_memory(threads: int) -> None:
+    with parted(threads) as (_, engine):
+        bench = Bench(engine)
+        bench.push(60, 60, 222, 60, 60)
+        counts = bench.counts()
+    assert (counts[:2], counts[2] + 16, counts[3:]) == ([1, 2], 222, [1, 2])
+    assert [event.code for event in bench.events] == [Code.SR_FAILED]
+    assert "a part cannot be computed" in bench.events[0].message
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_any_error_in_a_part_costs_one_frame(threads: int) -> None:
+    with parted(threads) as (_, engine):
+        bench = Bench(engine)
+        bench.push(60, 60, 223, 60, 60)
+        with pytest.raises(LookupError, match="a fault of ours"):
+            bench.futures.pop(2).result(WAIT_S)
+        assert bench.counts() == [1, 2, 1, 2]
+
+
+def test_closing_ends_what_waits_for_parts() -> None:
+    """Three of them are queued, and the windows after theirs wait for what it leaves."""
+    network, pool = Parted(), cpu_pool(1)
+    engine = CpuRecurrentEngine(model(network), CPU, pool)
+    engine.workers = 4
+    bench = Bench(engine)
+    bench.push(60, 51, *[60] * 4)
+    bench.futures[0].result(WAIT_S)
+    assert network.begun.wait(WAIT_S)
+    closing = threading.Thread(target=pool.close)
+    closing.start()
+    network.hold.set()
+    closing.join(WAIT_S)
+    assert not closing.is_alive()
+    assert not wait(bench.futures, 5).not_done
+
+
+def test_closing_before_parts_are_queued_ends_what_waits_for_them() -> None:
+    network, pool = Parted(), cpu_pool(2)
+    bench = Bench(CpuRecurrentEngine(model(network), CPU, pool))
+    closing = threading.Thread(target=pool.close)
+
+    def close() -> None:
+        """Goes on once nothing can be queued any more."""
+        closing.start()
+        while not pool._closed:
+            time.sleep(0.001)
+
+    network.in_step = close
+    bench.push(60, 60, 60)
+    assert not wait(bench.futures, WAIT_S).not_done
+    assert all(future.cancelled() for future in bench.futures)
+    closing.join(WAIT_S)
