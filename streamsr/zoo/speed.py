@@ -49,14 +49,18 @@ class Speed:
             except RuntimeError as error:  # what torch raises for all that goes wrong
                 raise ModelError(f"model {entry.name!r}: its trial failed: {error}") from None
 
-        shape = f"{_shape(entry.card)} {precision} on {self._device.type}"
-        return self._measured.of(shape, measure)
+        name = f"{_shape(entry.card)} {precision} on {_name(self._device)}"
+        return self._measured.of(name, measure)
 
 
 def _shape(card: Card) -> str:
     """What the cost of a network depends on: all but its weights."""
     options = " ".join(f"{name}={value}" for name, value in sorted(card.options.items()))
     return f"{card.network} {options}"
+
+
+def _name(device: torch.device) -> str:
+    return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
 
 
 def _seconds_a_pixel(model: SlidingWindow, device: torch.device) -> float:

@@ -183,3 +183,28 @@ def test_odd_sizes_keep_their_planes() -> None:
         assert Frame(made, frame.colour, 0, frame.time_base).height == 7 * scale
         for plane, level in zip(made, (90, 100, 150), strict=True):
             assert np.abs(plane.astype(int) - level).max() <= 1
+
+
+@pytest.mark.parametrize("size", [None, (64, 48), (80, 60), (50, 38)], ids=str)
+@pytest.mark.parametrize("kind", ["limited", "full", "rgb"])
+def test_levels_of_a_network_become_what_its_floats_would(
+    kind: str, size: tuple[int, int] | None
+) -> None:
+    """To a level: they are rounded once more where they do not suit the frame as they are."""
+    random = np.random.default_rng(7)
+    if kind == "rgb":
+        planes = (random.integers(0, 256, (24, 32, 3), np.uint8),)
+    else:
+        planes = tuple(random.integers(40, 200, side, np.uint8) for side in ((24, 32), (12, 16)))
+        planes = (*planes, planes[1])
+    frame = Frame(planes, ColourTags(1, 1, 1, kind == "full"), 0, Fraction(1, 25))
+    output = torch.from_numpy(random.integers(16, 236, (1, 48, 64), np.uint8))
+    made = network_output(output, frame, Colour.LUMA, size)
+    wanted = network_output(output.float() / 255, frame, Colour.LUMA, size)
+    assert len(made) == len(wanted)
+    for plane, expected in zip(made, wanted, strict=True):
+        assert plane.shape == expected.shape
+        assert plane.dtype == np.uint8
+        assert np.abs(plane.astype(int) - expected).max() <= 1
+    if kind == "limited" and size in (None, (64, 48)):
+        np.testing.assert_array_equal(made[0], output[0])
