@@ -13,17 +13,23 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from streams import TAGS, assert_same, clip, enlarged, small_recurrent
 from torch import Tensor
 
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
+from streamsr.core.settings import EncoderSettings
 from streamsr.engine.base import Engine
 from streamsr.engine.cpu import cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
+from streamsr.media.encoder import VideoEncoder
 from streamsr.networks.contract import Memory, RecurrentNetwork, Step
 from streamsr.networks.facts import Colour, Facts
+from streamsr.networks.int8 import runs_int8
+from streamsr.networks.recurrent import Recurrent
+from streamsr.networks.recurrent_int8 import Int8Recurrent
 from streamsr.networks.sliding import SlidingWindow
 
 CPU = torch.device("cpu")
@@ -352,3 +358,33 @@ def test_closing_before_parts_are_queued_ends_what_waits_for_them() -> None:
     assert not wait(bench.futures, WAIT_S).not_done
     assert all(future.cancelled() for future in bench.futures)
     closing.join(WAIT_S)
+
+
+@pytest.mark.skipif(not runs_int8(), reason="this CPU has no VNNI")
+@pytest.mark.parametrize("tags", TAGS, ids=str)
+def test_levels_of_odd_frames_are_the_same_on_any_threads(tags: ColourTags) -> None:
+    """In three strips or in one piece; near to the network's floats, and fit to be encoded."""
+    exact = small_recurrent(scale=2, fold=2, multiple=2)
+    assert isinstance(exact.network, Recurrent)
+    model = SlidingWindow(Int8Recurrent(exact.network), exact.facts, "int8")
+    frames = clip(4, (199, 131), tags)
+    made = {threads: _upscaled(model, frames, threads) for threads in (1, 3)}
+    assert_same(made[3], made[1])
+    for one, other, frame in zip(made[1], _upscaled(exact, frames, 1), frames, strict=True):
+        assert (one.width, one.height) == (262, 398)
+        error = np.abs(one.planes[0].astype(int) - other.planes[0])
+        detail = np.abs(enlarged(frame, 2).planes[0].astype(int) - other.planes[0]).mean()
+        assert error.mean() < 0.2 * detail
+    encoder = VideoEncoder(EncoderSettings(), made[1][0], Fraction(25), Fraction(1))
+    assert all(encoder.encode(frame) for frame in made[1])
+
+
+def _upscaled(model: SlidingWindow, frames: Sequence[Frame], threads: int) -> list[Frame]:
+    with cpu_pool(threads) as pool:
+        stream = CpuRecurrentEngine(model, CPU, pool).stream("cam", Meter(), _refuse)
+        done = [future for frame in frames for future in stream.push(frame)]
+        return [future.result(WAIT_S) for future in done]
+
+
+def _refuse(event: Event) -> None:
+    raise AssertionError(event.message)
