@@ -53,10 +53,12 @@ async def linked(unsent_bytes: int = 8 * 2**20) -> AsyncIterator[Ends]:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     _, writer = await asyncio.open_connection(sock=ours)
     reader, other = await asyncio.open_connection(sock=theirs, limit=4096)
-    async with asyncio.timeout(20):
-        yield Ends(Link(writer, unsent_bytes), reader)
-    for end in (writer, other):
-        end.transport.abort()
+    try:
+        async with asyncio.timeout(20):
+            yield Ends(Link(writer, unsent_bytes), reader)
+    finally:
+        for end in (writer, other):
+            end.transport.abort()
 
 
 async def test_the_format_comes_before_the_first_packet_and_when_it_changes() -> None:
