@@ -7,10 +7,12 @@ what the frames that it has shrunk would be if the camera had sent them; no stre
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
+from math import log2
+from statistics import fmean
 from typing import Literal
 
 import av
@@ -20,11 +22,13 @@ from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame, Plane
 from streamsr.media.pixels import planes_of, to_av
 
-__all__ = ["CameraCoding", "coded"]
+__all__ = ["CameraCoding", "QuantiserSearch", "coded"]
 
 RATE = 25  # frames a second that a rate in kbit/s is meant for
 SUB_STREAM = 320 * 180  # pixels that it is meant for
 LEAST_KBIT_S = 8.0  # below, encoders refuse
+QUANTISERS = range(10, 52)  # that are searched
+MOST_TRIES = 5  # of a search
 PARAMETERS = {
     "h264": ("x264-params", "sync-lookahead=0:mbtree=0:threads=1"),
     "h265": ("x265-params", "cutree=0:pools=none:frame-threads=1:wpp=0:log-level=none"),
@@ -87,6 +91,39 @@ def coded(frames: Iterable[Frame], coding: CameraCoding) -> Iterator[Frame]:
         raise InputError(
             f"coding of {first.width}x{first.height} as {coding.codec}: {error.strerror}"
         ) from None
+
+
+class QuantiserSearch:
+    """At which quantiser of H.264 a stream is coded, found by coding its frames again.
+
+    What one search found is where the next one begins: the camera changes it slowly.
+    """
+
+    def __init__(self) -> None:
+        self._newest = 30
+
+    def of(self, frames: Sequence[Frame]) -> int:
+        """Returns the quantiser at which consecutive 4:2:0 frames, even sides, take the bytes that
+        they came in, keyframes left out; of keyframes alone, as they are.
+
+        It may be below the camera's by some steps: what was coded once codes easily. Raises
+        ValueError where nobody knows what they came in, and InputError where the encoder refuses.
+        """
+        between = [frame for frame in frames[1:] if not frame.keyframe]
+        wanted = fmean(frame.packet_bytes for frame in between or frames)
+        if not wanted:
+            raise ValueError("frames: got some without packet_bytes, allowed are coded ones")
+        errors: dict[int, float] = {}  # in steps, of the quantisers that were tried
+        quantiser = self._newest
+        while quantiser not in errors and len(errors) < MOST_TRIES:
+            gop = len(frames) if between else 1
+            again = list(coded(frames, CameraCoding(qp=quantiser, gop=gop)))
+            took = fmean(frame.packet_bytes for frame in (again[1:] if between else again))
+            errors[quantiser] = 6 * log2(took / wanted)  # six steps halve the bytes, about
+            nearer = quantiser + round(errors[quantiser])
+            quantiser = min(max(nearer, QUANTISERS.start), QUANTISERS.stop - 1)
+        self._newest = min(errors, key=lambda tried: abs(errors[tried]))
+        return self._newest
 
 
 def _encoder(first: Frame, coding: CameraCoding) -> av.VideoCodecContext:

@@ -72,6 +72,11 @@ class ModelChoice:
         return self._in_use.model if self._in_use else None
 
     @property
+    def models(self) -> Sequence[LoadedModel]:
+        """What may run, the wanted one first; empty before they are chosen."""
+        return self._in_use.chosen.models if self._in_use else ()
+
+    @property
     def wanted(self) -> str:
         """The name of the model that runs where nothing stands in its way."""
         return self._in_use.chosen.models[0].name if self._in_use else self._asked
@@ -102,16 +107,23 @@ class ModelChoice:
             self._choose = choose
 
     def observe(
-        self, frames: int, dropped: int, waiting: int, now_s: float
+        self,
+        frames: int,
+        dropped: int,
+        waiting: int,
+        now_s: float,
+        loses: Callable[[LoadedModel], bool],
     ) -> tuple[Code, str] | None:
         """Falls back or restores; returns what to say where the model has changed.
 
-        The arguments are those of ``ModelFallback.observe``. One thread may call it.
+        The arguments are those of ``ModelFallback.observe``, and whether a model ``loses`` to
+        plain scaling. One thread may call it.
         """
         if (in_use := self._in_use) is None:
             return None
         before, fallback = in_use.model, in_use.fallback
-        reason = fallback.observe(frames, dropped, waiting, now_s)
+        losing = {n for n, model in enumerate(in_use.chosen.models) if loses(model)}
+        reason = fallback.observe(frames, dropped, waiting, now_s, losing)
         if reason is None:
             return None
         code = Code.MODEL_RESTORED if fallback.restored else Code.MODEL_FALLBACK
@@ -123,8 +135,8 @@ class ModelChoice:
             self._closed.set_result(None)
 
     def _chosen_for(self, info: SourceInfo) -> _InUse:
-        """What is chosen, in a thread of its own, since measuring and loading cannot be cut short.
-        Raises Closed where it is left behind."""
+        """What is chosen, in a thread of its own, since measuring and loading cannot be cut short:
+        left behind, it ends soon after its engines are closed. Raises Closed there."""
         choice: Future[_InUse] = Future()
         ends: tuple[Future[Any], ...] = choice, self._closed
 
@@ -136,7 +148,8 @@ class ModelChoice:
             except BaseException as error:  # whatever it is belongs to the one who waits
                 choice.set_exception(error)
 
-        threading.Thread(target=run, name="streamsr-choice", daemon=True).start()
+        # no daemon: it would take a process down that ends while torch computes
+        threading.Thread(target=run, name="streamsr-choice").start()
         wait(ends, return_when=FIRST_COMPLETED)
         if not choice.done():
             raise Closed

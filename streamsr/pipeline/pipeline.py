@@ -24,7 +24,7 @@ from streamsr.pipeline.channel import Closed
 from streamsr.pipeline.delivery import Delivery, FrameSink, PacketSink
 from streamsr.pipeline.model_choice import Choose, ModelChoice
 from streamsr.pipeline.model_session import InFlightFrame
-from streamsr.pipeline.self_check import BicubicComparison, SelfCheck
+from streamsr.pipeline.self_check import SelfCheck
 from streamsr.pipeline.upscaling import Upscaling
 
 __all__ = ["Pipeline"]
@@ -149,7 +149,7 @@ class Pipeline:
     def status(self) -> StreamStatus:
         """Returns how the stream stands. Call it in the loop."""
         (p50_ms, p99_ms), info, model = self.meter.latency_ms(), self.info, self.models.current
-        comparison = self._check.comparison(model) if model else BicubicComparison()
+        comparison = self._check.comparison(self.models.models)
         no_first_frame = self._state is StreamState.STARTING and self._source.down
         status = StreamStatus(
             name=self.name,
@@ -237,12 +237,17 @@ class Pipeline:
         in_flight.budget.served(self._progress_s - in_flight.begun_s)
 
     async def _keep_pace(self) -> None:
-        """Falls back when a live source is faster than the device, and restores the model."""
+        """Falls back when a live source is faster than the device, or by its self-checks a model
+        loses to plain scaling; restores the model."""
         capture = self._capture
         while self._source.live:
             await asyncio.sleep(OBSERVE_S)
             said = self.models.observe(
-                capture.decided, capture.dropped, len(capture.frames), monotonic()
+                capture.decided,
+                capture.dropped,
+                len(capture.frames),
+                monotonic(),
+                self._check.loses,
             )
             if said is not None:
                 self._tell(*said)

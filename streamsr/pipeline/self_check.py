@@ -1,67 +1,45 @@
-"""A stream's self-check: now and then a frame is shrunk, upscaled again and compared with itself.
+"""A stream's self-check: now and then a few of its frames are shrunk, sent as the camera sends and
+upscaled again by each of its models; the result is compared with the frames themselves.
 
-Owns a check's frames, their own way through the engine and the thread that follows them. The
+Owns a check's frames, their own way through the engines and the thread that follows them. The
 stream's frames, counts and state are never touched, and nothing of it waits for a check.
 """
 
 import logging
-import math
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from statistics import median
+from fractions import Fraction
 from time import monotonic
-
-from torch import Tensor
 
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.redact import redact
+from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream
-from streamsr.engine.colour import network_input
 from streamsr.engine.discontinuity import DiscontinuityDetector
-from streamsr.engine.resample import resize_frame
-from streamsr.networks.facts import Colour
+from streamsr.media.camera_codec import QuantiserSearch
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.pipeline.channel import Channel, Closed, Overflow
+from streamsr.pipeline.comparison import (
+    CHECKS,
+    BicubicComparison,
+    NothingToCompareError,
+    ShrunkClip,
+)
 from streamsr.pipeline.model_session import LoadedModel
 
-__all__ = ["CHECKS", "MEMORIES", "BicubicComparison", "SelfCheck", "gain_db"]
+__all__ = ["COUNTED", "MEMORIES", "SelfCheck"]
 
-MEMORIES = 8  # frames that a recurrent network has seen before the one that counts
-SMALLEST = 32  # pixels of a shrunk frame's side: below it most of it is border
-CHECKS = 11  # their median decides: no one scene, and no passing one, is an alarm
-FLAT = 0.65  # levels²: where bicubic errs less, at 50 dB, nothing is left to gain but rounding
+COUNTED = 4  # frames of a check
+MEMORIES = 8  # frames before them, which a recurrent network has seen, and an encoder
+RESULTS = ("failed", "made", "skipped")  # of the models of a check the first one is the check's
+LARGEST_DENOMINATOR = 8  # of a check's scale, which is about the stream's
 
 logger = logging.getLogger("streamsr")
-
-
-class BicubicComparison:
-    """A network against bicubic on one stream: it loses while the median of its last checks is
-    below 0 dB. After each change of that as many checks must be made again before the next."""
-
-    def __init__(self) -> None:
-        self.loses = False
-        self.newest_db: float | None = None  # PSNR above bicubic's; None: the last check gave none
-        self._gains_db: deque[float] = deque(maxlen=CHECKS)  # since the last change
-
-    def take(self, gained_db: float) -> float | None:
-        """Takes a check; where it changes which of the two wins, returns the median in dB."""
-        self.newest_db = gained_db
-        self._gains_db.append(gained_db)
-        middle_db = median(self._gains_db)
-        if len(self._gains_db) < CHECKS or (middle_db < 0) == self.loses:
-            return None
-        self.loses = not self.loses
-        self._gains_db.clear()
-        return middle_db
-
-    def miss(self) -> None:
-        """Notes a check that gave no figure: it decides nothing."""
-        self.newest_db = None
 
 
 class SelfCheck:
@@ -79,27 +57,26 @@ class SelfCheck:
         self._emit = emit
         self._due_s = monotonic() + every_s if self.on else float("inf")  # the next check
         self._comparisons: dict[LoadedModel, BicubicComparison] = {}
+        self._search = QuantiserSearch()
         self._clip: list[Frame] = []  # what the next check has of its frames
-        self._model: LoadedModel | None = None  # that ran them
-        self._frames = 0  # that a check of it takes; 0: there is nothing to check
+        self._models: Sequence[LoadedModel] = ()  # of the stream
+        self._compared: list[LoadedModel] = []  # those of them that are networks
+        self._frames = 0  # that a check of them takes
         self._discontinuities = DiscontinuityDetector(1)  # of the frames of a check
-        self._clips: Channel[tuple[LoadedModel, EngineStream, Sequence[Frame]]]
+        self._clips: Channel[tuple[list[LoadedModel], EngineStream, Sequence[Frame]]]
         self._clips = Channel(1, Overflow.WAIT)
         self._busy = False  # from the handing over of a clip until its check is done
         self._closing = threading.Event()
         self._reasons: set[str] = set()  # for skipping a check, that were logged
 
-    def see(self, model: LoadedModel, stream: EngineStream, frame: Frame) -> None:
-        """Takes a frame that ``stream`` runs, for a check if one is due. Never waits."""
+    def see(self, models: Sequence[LoadedModel], stream: EngineStream, frame: Frame) -> None:
+        """Takes a frame that ``stream`` runs, by one of ``models``, for a check of all of them if
+        one is due. Never waits."""
         if self._busy or monotonic() < self._due_s:
             return
-        if model is not self._model:
-            network = model.engine.model
-            self._model, self._frames, self._clip = model, _frames(network), []
-            self._discontinuities = DiscontinuityDetector(
-                network.facts.window, recurrent=network.recurrent
-            )
-        if not self._frames:
+        if models is not self._models:
+            self._begin(models)
+        if not self._compared:
             return
         if self._discontinuities.is_discontinuity(frame):
             self._clip = []
@@ -108,11 +85,15 @@ class SelfCheck:
             self._busy, self._due_s = True, monotonic() + self._every_s
             clip, self._clip = self._clip, []
             with suppress(Closed):  # the stream ends
-                self._clips.send((model, stream, clip))
+                self._clips.send((self._compared, stream, clip))
 
-    def comparison(self, model: LoadedModel) -> BicubicComparison:
-        """Returns how a model stands against bicubic on this stream."""
-        return self._comparisons.setdefault(model, BicubicComparison())
+    def comparison(self, models: Sequence[LoadedModel]) -> BicubicComparison:
+        """Returns how the first of a stream's models, the wanted one, stands against bicubic."""
+        return self._of(models[0]) if models else BicubicComparison()
+
+    def loses(self, model: LoadedModel) -> bool:
+        """Returns whether a model loses to bicubic on this stream."""
+        return self._of(model).loses
 
     def run(self) -> None:
         """Checks what is handed over, until ``close``."""
@@ -126,59 +107,73 @@ class SelfCheck:
         self._closing.set()
         self._clips.abort()
 
-    def _check(self, model: LoadedModel, beside: EngineStream, clip: Sequence[Frame]) -> None:
-        comparison = self.comparison(model)
-        try:
-            gained_db = self._gained_db(model, beside, clip)
-        except _SkippedError as reason:
-            comparison.miss()
-            self._skipped(str(reason))
-        except Exception as error:  # whatever it is, the stream goes on, and a later check too
-            if not self._closing.is_set():
-                comparison.miss()
-                self._failed(error)
-        else:
-            self.counts["made"] += 1
-            self._judge(model, comparison, gained_db)
+    def _begin(self, models: Sequence[LoadedModel]) -> None:
+        """Goes on with other models."""
+        self._models, self._clip = models, []
+        self._compared = [model for model in models if _is_network(model.engine.model)]
+        networks = [model.engine.model for model in self._compared]
+        windows = [network.facts.window for network in networks]
+        self._frames = COUNTED + max([MEMORIES, *(window - 1 for window in windows)])
+        across_gaps = all(n.recurrent or n.facts.window == 1 for n in networks)
+        self._discontinuities = DiscontinuityDetector(self._frames, recurrent=across_gaps)
 
-    def _gained_db(self, model: LoadedModel, beside: EngineStream, clip: Sequence[Frame]) -> float:
-        """Runs a clip, shrunk, and returns the gain over bicubic of its last frame that has all
-        the network looks at. Raises _SkippedError, and what the engine raises."""
-        facts = model.engine.model.facts
-        if min(clip[-1].height, clip[-1].width) < SMALLEST * facts.scale:
-            raise _SkippedError(
-                f"a frame of {clip[-1].width}x{clip[-1].height} is too small for it: allowed are "
-                f"sides from {SMALLEST * facts.scale} on"
-            )
-        upscaled = self._upscaled(model, beside, clip)
-        newest = len(clip) - 1 - facts.lookahead
-        if len(upscaled) <= newest:
-            raise _SkippedError("the scene was cut")
-        truth = clip[newest].cropped(2 * facts.scale)
-        gained_db = gain_db(truth, _shrunk(truth, facts.scale), upscaled[newest])
-        if gained_db is None:
-            raise _SkippedError("the frame is flat: there is nothing to gain")
-        return gained_db
+    def _check(
+        self, models: list[LoadedModel], beside: EngineStream, clip: Sequence[Frame]
+    ) -> None:
+        try:
+            shrunk = ShrunkClip.of(clip, _scale(beside, clip[-1]), self._search)
+        except NothingToCompareError as reason:
+            ended = {self._skipped(models, str(reason))}
+        except Exception as error:  # whatever it is, the stream goes on, and a later check too
+            ended = {self._failed(models, error)}
+        else:
+            gains_db = [self._gained_db(model, beside, shrunk) for model in models]
+            ended = {db if isinstance(db, str) else "made" for db in gains_db}
+            for model, db in zip(models, gains_db, strict=True):  # at once: what steers sees all
+                if not isinstance(db, str):
+                    self._judge(model, db)
+        if not self._closing.is_set():
+            self.counts[next(result for result in RESULTS if result in ended)] += 1
+
+    def _gained_db(
+        self, model: LoadedModel, beside: EngineStream, shrunk: ShrunkClip
+    ) -> float | str:
+        """What a model gains over bicubic on a clip; "skipped" or "failed" where that is not
+        known."""
+        try:
+            upscaled = self._upscaled(model, beside, shrunk)
+            # frames that lack what follows them do not count
+            end = len(upscaled) - model.engine.model.facts.lookahead
+            return shrunk.gain_db(upscaled, slice(end - COUNTED, end))
+        except NothingToCompareError as reason:
+            return self._skipped([model], str(reason))
+        except Exception as error:  # likewise, and the other models are compared
+            return self._failed([model], error)
 
     def _upscaled(
-        self, model: LoadedModel, beside: EngineStream, clip: Sequence[Frame]
+        self, model: LoadedModel, beside: EngineStream, shrunk: ShrunkClip
     ) -> list[Frame]:
-        """What a clip, shrunk, completes as a stream of its own, one frame after the other."""
-        scale = model.engine.model.facts.scale
-        troubles: list[Event] = []
-        name, meter = f"{self._name} self-check", Meter()
-        stream = model.engine.stream(name, meter, troubles.append, beside=beside)
+        """A shrunk clip as a stream of its own, one frame after the other, in the size it had."""
+        truth, troubles = shrunk.truth[0], list[Event]()
+        stream = model.engine.stream(
+            f"{self._name} self-check",
+            Meter(),
+            troubles.append,
+            beside=beside,
+            target=TargetSize(truth.width, truth.height),
+        )
         done: list[Frame] = []
-        for frame in clip:
+        for frame in shrunk.small:
             if self._closing.is_set():
                 raise Closed
-            small = _shrunk(frame.cropped(2 * scale), scale)
-            done += [future.result() for future in stream.push(small)]
+            done += [future.result() for future in stream.push(frame)]
+        done += [future.result() for future in stream.flush()]
         if troubles:
             raise RuntimeError(troubles[0].message)
         return done
 
-    def _judge(self, model: LoadedModel, comparison: BicubicComparison, gained_db: float) -> None:
+    def _judge(self, model: LoadedModel, gained_db: float) -> None:
+        comparison = self._of(model)
         middle_db = comparison.take(gained_db)
         if middle_db is None:
             return
@@ -194,54 +189,39 @@ class SelfCheck:
             message = f"{model.name} is above bicubic again by {by}"
         self._emit(Event(code, self._name, message))
 
-    def _failed(self, error: Exception) -> None:
-        self.counts["failed"] += 1
-        logger.warning(
-            "[%s] the self-check failed: %s: %s; it is tried again in %g s",
-            self._name,
-            type(error).__name__,
-            redact(error),
-            self._every_s,
-        )
+    def _failed(self, models: Sequence[LoadedModel], error: Exception) -> str:
+        if not self._closing.is_set():  # else it was given up
+            self._miss(models)
+            logger.warning(
+                "[%s] the self-check failed: %s: %s; it is tried again in %g s",
+                self._name,
+                type(error).__name__,
+                redact(error),
+                self._every_s,
+            )
+        return "failed"
 
-    def _skipped(self, reason: str) -> None:
-        self.counts["skipped"] += 1
+    def _skipped(self, models: Sequence[LoadedModel], reason: str) -> str:
+        self._miss(models)
         if reason not in self._reasons:
             self._reasons.add(reason)
             logger.warning("[%s] the self-check was skipped: %s", self._name, reason)
+        return "skipped"
+
+    def _miss(self, models: Sequence[LoadedModel]) -> None:
+        for model in models:
+            self._of(model).miss()
+
+    def _of(self, model: LoadedModel) -> BicubicComparison:
+        return self._comparisons.setdefault(model, BicubicComparison())
 
 
-class _SkippedError(Exception):
-    """There is nothing that a check could say of these frames: why."""
+def _is_network(model: SlidingWindow) -> bool:
+    """Whether there is something to compare with plain scaling."""
+    return not isinstance(model.network, Resample)
 
 
-def _frames(model: SlidingWindow) -> int:
-    """How many frames a check of a model takes; 0 where there is nothing to check."""
-    if isinstance(model.network, Resample) or model.facts.scale == 1:
-        return 0
-    memories = MEMORIES if model.recurrent else 0
-    return model.facts.window + memories
-
-
-def gain_db(truth: Frame, small: Frame, upscaled: Frame) -> float | None:
-    """Returns by how much the luma PSNR of ``upscaled`` is above that of bicubic, both made of
-    ``small`` and compared with ``truth``, in dB; None of a flat frame, where only rounding errs."""
-    wanted = _luma(truth)
-    bicubic = resize_frame(small, truth.width, truth.height)
-    bicubic_error = _squared_error(_luma(bicubic), wanted)
-    if bicubic_error < FLAT:
-        return None
-    return 10 * math.log10(bicubic_error / max(_squared_error(_luma(upscaled), wanted), FLAT / 100))
-
-
-def _shrunk(frame: Frame, scale: int) -> Frame:
-    return resize_frame(frame, frame.width // scale, frame.height // scale)
-
-
-def _luma(frame: Frame) -> Tensor:
-    """(h, w) in levels of limited range."""
-    return network_input(frame, Colour.LUMA)[0] * 255
-
-
-def _squared_error(levels: Tensor, truth: Tensor) -> float:
-    return float((levels - truth).square().mean())
+def _scale(stream: EngineStream, frame: Frame) -> Fraction:
+    """How much larger the stream's results are than its frames; 1 where they are not."""
+    width, _ = stream.size_of(frame)
+    return max(Fraction(1), Fraction(width, frame.width).limit_denominator(LARGEST_DENOMINATOR))

@@ -61,7 +61,7 @@ class Upscaling:
                     session.flush()
                     break
                 session.push(frame)
-                self._check.see(session.model, session.stream, frame)
+                self._check.see(self._models.models, session.stream, frame)
         except Closed:
             pass  # the encoder has failed and says so itself, or there is no time left
         finally:

@@ -1,5 +1,6 @@
 """What a camera's encoder does: as many frames as went in, at about the rate that was asked for."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -9,7 +10,7 @@ from peers import read_number, scene
 
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.media.camera_codec import CameraCoding, coded
+from streamsr.media.camera_codec import CameraCoding, QuantiserSearch, coded
 
 
 def scene_frames(count: int, width: int = 160, height: int = 96, full: bool = False) -> list[Frame]:
@@ -77,6 +78,45 @@ def test_a_rate_is_meant_for_a_sub_stream() -> None:
     ]
     assert errors[1] == pytest.approx(errors[0], rel=0.15)
     assert errors[2] > 1.3 * errors[0]
+
+
+@pytest.mark.parametrize("gop", [50, 1], ids=["a GOP", "keyframes alone"])
+def test_the_quantiser_of_a_stream_is_found(gop: int) -> None:
+    search = QuantiserSearch()
+    found = {}
+    for qp in (20, 28, 36):
+        sent = list(coded(scene_frames(14), CameraCoding(qp=qp, gop=gop)))
+        found[qp] = search.of(sent[2:])
+    assert all(qp - 4 <= quantiser <= qp + 1 for qp, quantiser in found.items())
+
+
+def test_a_search_begins_where_the_last_one_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int | None] = []
+
+    def noted(frames: list[Frame], coding: CameraCoding) -> Iterator[Frame]:
+        tried.append(coding.qp)
+        return coded(frames, coding)
+
+    monkeypatch.setattr("streamsr.media.camera_codec.coded", noted)
+    sent = list(coded(scene_frames(14), CameraCoding(qp=40)))
+    search = QuantiserSearch()
+    quantiser = search.of(sent)
+    assert tried[0] != quantiser
+    tried.clear()
+    assert abs(search.of(sent) - quantiser) <= 1
+    assert tried[0] == quantiser
+    assert len(tried) <= 2
+
+
+def test_keyframes_do_not_count_beside_others() -> None:
+    sent = list(coded(scene_frames(30), CameraCoding(qp=30, gop=10)))
+    quantisers = [QuantiserSearch().of(sent[start : start + 10]) for start in (1, 5, 10)]
+    assert max(quantisers) - min(quantisers) <= 3
+
+
+def test_frames_that_were_not_coded_have_no_quantiser() -> None:
+    with pytest.raises(ValueError, match="without packet_bytes"):
+        QuantiserSearch().of(scene_frames(3))
 
 
 def test_a_coding_is_the_same_every_time() -> None:

@@ -101,7 +101,8 @@ async def test_a_keyframe_comes_on_request() -> None:
 
 
 async def test_what_a_self_check_found_is_in_the_status() -> None:
-    async with supervised(model={"device": "cpu", "self_check_s": 0.2}) as run, asyncio.timeout(30):
+    model = {"name": "fast-small", "device": "cpu", "self_check_s": 0.2}
+    async with supervised(model=model) as run, asyncio.timeout(30):
         subscription = run.broadcaster.subscribe({Track.OUTPUT}, capacity=1000)
         while run.stream.status.self_check_gain_db is None:
             await next_of(subscription, Track.OUTPUT)

@@ -65,7 +65,7 @@ def test_nothing_runs_before_the_source_is_known(
 ) -> None:
     choice = ModelChoice("auto", Chooser(loaded("fast", "plain")))
     assert (choice.current, choice.wanted, choice.why) == (None, "auto", "")
-    assert choice.observe(100, 50, 3, 1.0) is None
+    assert choice.observe(100, 50, 3, 1.0, nobody) is None
     model, target = choice.suit(INFO)
     assert (model.name, target, choice.wanted, choice.why) == ("fast", TWICE, "fast", "it suits")
 
@@ -166,9 +166,16 @@ def test_a_choice_that_takes_long_is_left_behind(
     slow.may_end.set()
 
 
-def observed(choice: ModelChoice, drops: int) -> list[tuple[Code, str]]:
+def nobody(model: LoadedModel) -> bool:
+    """No model loses."""
+    return False
+
+
+def observed(
+    choice: ModelChoice, drops: int, loses: Callable[[LoadedModel], bool] = nobody
+) -> list[tuple[Code, str]]:
     """What five seconds of a device that drops so many of 25 frames bring about."""
-    said = [choice.observe(13 * n, drops * n, 0, n / 2) for n in range(10)]
+    said = [choice.observe(13 * n, drops * n, 0, n / 2, loses) for n in range(10)]
     return [one for one in said if one is not None]
 
 
@@ -187,3 +194,21 @@ def test_fewer_models_after_a_fallback(loaded: Callable[..., list[LoadedModel]])
     observed(choice, 6)
     choice.use(Chooser(loaded("new")))
     assert name_of(choice) == "new"
+
+
+def test_what_loses_to_plain_scaling_is_passed_over_while_it_does(
+    loaded: Callable[..., list[LoadedModel]],
+) -> None:
+    choice = ModelChoice("auto", Chooser(loaded("fast", "small", "plain")))
+    choice.suit(INFO)
+    (said,) = observed(choice, 0, lambda model: model.name in ("fast", "small"))
+    assert said == (
+        Code.MODEL_FALLBACK,
+        "from fast to plain: the former is worse than plain scaling on this stream",
+    )
+    (said,) = observed(choice, 0, lambda model: model.name == "fast")
+    assert said == (
+        Code.MODEL_RESTORED,
+        "from plain to small: the latter is better than plain scaling again",
+    )
+    assert name_of(choice) == "small"

@@ -1,7 +1,4 @@
-"""Self-checks over the real engine: what they find, what they say, and what they leave alone.
-
-Then their arithmetic by itself.
-"""
+"""Self-checks over the real engine: what they find, say and leave alone, and how they steer."""
 
 import asyncio
 import logging
@@ -9,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from itertools import count, cycle, islice, pairwise
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +18,15 @@ from torch import Tensor, nn
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
-from streamsr.core.settings import InputSettings, StreamSettings
+from streamsr.core.settings import InputSettings, ModelSettings, StreamSettings
 from streamsr.core.status import StreamStatus
+from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import Engine
 from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
+from streamsr.media.camera_codec import CameraCoding, coded
 from streamsr.media.demo import Scene
 from streamsr.media.source import Item, SourceInfo
 from streamsr.networks.contract import Memory, RecurrentNetwork
@@ -35,15 +34,11 @@ from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample, resize
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.pipeline.build import open_pipeline
+from streamsr.pipeline.comparison import CHECKS
+from streamsr.pipeline.model_choice import Chosen
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.pipeline import Pipeline
-from streamsr.pipeline.self_check import (
-    CHECKS,
-    MEMORIES,
-    BicubicComparison,
-    SelfCheck,
-    gain_db,
-)
+from streamsr.pipeline.self_check import COUNTED, MEMORIES, SelfCheck
 from streamsr.zoo.loading import load_model
 from streamsr.zoo.registry import find
 
@@ -52,7 +47,6 @@ WIDTH, HEIGHT = 160, 144
 OFTEN_S = 0.001
 MOST = 3000  # frames of a clip that is shown again and again
 AT_ONCE_S = 1e-9
-LEFT = ColourTags(1, 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +86,7 @@ class Clip:
             if ended or stop.is_set():
                 return
             frame = self._frames[number % len(self._frames)]
-            yield Frame(frame.planes, frame.colour, number, frame.time_base)
+            yield replace(frame, pts=number, discontinuous=False)
 
 
 class Kept:
@@ -216,7 +210,9 @@ class Ran:
         pipeline = Pipeline(
             StreamSettings(name="yard", input=InputSettings(url="clip")),
             source,
-            [LoadedModel(name, engine)],
+            lambda info, kept: Chosen([LoadedModel(name, engine)]),
+            workers=engine.workers,
+            device="cpu",
             emit=self.events.append,
             frame_sinks=[self.kept],
             self_check_s=every_s,
@@ -244,7 +240,8 @@ def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Lo
 
 
 def test_the_shipped_model_wins_on_a_detailed_scene(ran: Ran, town: list[Frame]) -> None:
-    status = ran.run(Clip(town), load_model(find("fast-small"), CPU))
+    clip = Clip(town, lambda: len(ran.kept.frames) >= 500)
+    status = ran.run(clip, load_model(find("fast-small"), CPU))
     assert status.self_check_gain_db is not None
     assert 0.5 < status.self_check_gain_db < 6
     assert (status.self_checks["made"] >= 3, len(status.self_checks)) == (True, 1)
@@ -283,8 +280,8 @@ def test_a_network_that_loses_says_so_once_and_when_it_wins_again(
 
 @pytest.mark.parametrize(
     ("network", "window", "lookahead"),
-    [(Centre(), 1, 0), (Centre(), 5, 2), (Remembering(), 1, 0), (Remembering(), 2, 0)],
-    ids=["one frame", "a window", "a memory", "a memory and a window"],
+    [(Centre(), 1, 0), (Centre(), 5, 2), (Remembering(), 2, 0)],
+    ids=["one frame", "a window", "a memory"],
 )
 def test_the_frame_that_counts_has_all_that_a_network_looks_at(
     ran: Ran, town: list[Frame], network: nn.Module, window: int, lookahead: int
@@ -308,10 +305,10 @@ def test_the_stream_is_as_it_is_without_checks(town: list[Frame], window: int) -
             return nn.functional.pixel_shuffle(mixed, 4).sigmoid()
 
     checked, unchecked = Ran(), Ran()
-    status = checked.run(Clip(town), sliding(Mixed(), window, window // 2))
-    plain = unchecked.run(Clip(town), sliding(Mixed(), window, window // 2), 0.0)
+    status = checked.run(Clip(town * 6), sliding(Mixed(), window, window // 2))
+    plain = unchecked.run(Clip(town * 6), sliding(Mixed(), window, window // 2), 0.0)
     assert status.self_checks["made"] >= 3
-    assert (status.frames_in, plain.frames_in) == (50, 50)
+    assert (status.frames_in, plain.frames_in) == (300, 300)
     for ours, theirs in zip(checked.kept.frames, unchecked.kept.frames, strict=True):
         assert ours.pts == theirs.pts
         assert all(map(np.array_equal, ours.planes, theirs.planes))
@@ -346,7 +343,8 @@ def test_plain_filters_are_not_checked(ran: Ran, town: list[Frame], model: Slidi
 def test_a_check_that_fails_is_tried_again_and_hurts_nobody(
     ran: Ran, town: list[Frame], log: Callable[[], list[str]], network: Centre, reason: str
 ) -> None:
-    status = ran.run(Clip(town, lambda: network.calls >= 3), sliding(network))
+    thrice = 3 * (MEMORIES + COUNTED)
+    status = ran.run(Clip(town, lambda: network.calls >= thrice), sliding(network))
     assert status.self_checks["failed"] >= 2
     assert (len(status.self_checks), status.self_check_gain_db) == (1, None)
     assert ran.events == [], "SR_FAILED is of the stream's own frames"
@@ -413,7 +411,7 @@ def test_the_end_of_a_stream_does_not_wait_for_the_rest_of_a_check(
         return network.begun.is_set()
 
     with cpu_pool(2) as pool:
-        engine = CpuRecurrentEngine(sliding(network), CPU, pool)
+        engine = CpuRecurrentEngine(sliding(network, 2), CPU, pool)
         status = ran.run_on(engine, Clip(town, begun))
     assert network.calls == 1, "its other frames were not begun"
     assert status.self_checks == {}
@@ -423,20 +421,131 @@ def test_the_end_of_a_stream_does_not_wait_for_the_rest_of_a_check(
     assert not any(thread.is_alive() for thread in ending)
 
 
-@pytest.mark.parametrize("gap", [True, False], ids=["a gap", "a cut"])
-async def test_no_check_reaches_across(town: list[Frame], gap: bool) -> None:
-    after = [replace(town[30 + n], discontinuous=n == 0) for n in range(3)]
-    if not gap:
-        after = [replace(f, planes=(f.planes[0][::-1] // 4, *f.planes[1:])) for f in town[2:5]]
-    network, frames = Centre(), [*town[:2], *after]
+class Camera(Clip):
+    """A live source, which does not wait."""
+
+    live = True
+    name = "camera"
+
+    def items(self, stop: threading.Event) -> Iterator[Item]:
+        for item in super().items(stop):
+            stop.wait(0.03)
+            yield item
+
+
+PLAIN = SlidingWindow(Resample(), Facts(4, 1, 0, Colour.LUMA))
+
+
+def test_a_stream_leaves_what_loses_and_returns_when_it_wins(town: list[Frame]) -> None:
+    events: list[Event] = []
+    ran, seen = Kept(), set[str]()
+    network, other = Sharper(-1), Sharper(-1)
+
+    def ended() -> bool:
+        codes = [event.code for event in events]
+        seen.add(pipeline.status().model)
+        if Code.MODEL_FALLBACK in codes:
+            network.sign = 1
+        return Code.MODEL_RESTORED in codes
+
+    with Engines(CPU) as engines:
+        models = [
+            LoadedModel(name, engines.of(model))
+            for name, model in (("wanted", sliding(network)), ("other", sliding(other)))
+        ]
+        models.append(LoadedModel("bicubic", engines.of(PLAIN)))
+        pipeline = Pipeline(
+            StreamSettings(
+                name="yard",
+                input=InputSettings(url="camera"),
+                model=ModelSettings(budget_ms=10_000),  # on a busy machine, too
+            ),
+            Camera(town, ended),
+            lambda info, kept: Chosen(models, TargetSize(scale=Fraction(3))),
+            workers=2,
+            device="cpu",
+            emit=events.append,
+            frame_sinks=[ran],
+            self_check_s=OFTEN_S,
+        )
+        asyncio.run(asyncio.wait_for(pipeline.run(), 200))
+    codes = [event.code for event in events if event.code.startswith("MODEL")]
+    assert codes == [Code.MODEL_FALLBACK, Code.MODEL_RESTORED], events
+    down, up = (event.message for event in events if event.code in codes)
+    assert down == "from wanted to bicubic: the former is worse than plain scaling on this stream"
+    assert up == "from bicubic to wanted: the latter is better than plain scaling again"
+    assert seen == {"", "wanted", "bicubic"}
+    said = [(event.code, event.message.split()[0]) for event in events if "SR" in event.code]
+    assert (Code.SR_LOSES, "wanted") in said
+    assert (Code.SR_WINS, "wanted") in said
+    sizes = {(frame.width, frame.height) for frame in ran.frames}
+    assert sizes == {(3 * WIDTH, 3 * HEIGHT)}
+    status = pipeline.status()
+    assert (status.wanted, status.self_check_loses) == ("wanted", False)
+
+
+class Same(Centre):
+    """Nothing is enlarged; or what is there is spoilt, by ``scale``."""
+
+    def __init__(self, by: float) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: Tensor) -> Tensor:
+        super().forward(x)
+        return 0.5 + (x[:, 0] - 0.5) * self.by
+
+
+@pytest.mark.parametrize(("by", "gained"), [(1.0, 0.0), (0.5, -6.0)], ids=["nothing", "contrast"])
+def test_a_model_that_restores_is_checked(
+    ran: Ran, town: list[Frame], by: float, gained: float
+) -> None:
+    sent = list(coded(town, CameraCoding(kbit_s=400)))
+    model = SlidingWindow(Same(by), Facts(1, 1, 0, Colour.LUMA))
+    clip = Clip(sent, lambda: len(ran.kept.frames) >= 200)
+    status = ran.run(clip, model)
+    assert status.self_checks["made"] >= 1
+    assert status.self_check_gain_db is not None
+    assert (status.self_check_gain_db == 0) if not gained else status.self_check_gain_db < gained
+
+
+async def test_a_check_is_of_the_size_that_the_stream_has(town: list[Frame]) -> None:
+    """By 2 where the model enlarges by 4: what is resized after it counts."""
+    network, widths = Centre(), set[int]()
+    network.small = lambda x: widths.add(x.shape[-1])  # type: ignore[method-assign]
     check = SelfCheck("yard", AT_ONCE_S, lambda event: None)
     thread = threading.Thread(target=check.run)
     thread.start()
     with Engines(CPU) as engines:
-        model = LoadedModel("centre", engines.of(sliding(network, 3, 1)))
-        stream = model.engine.stream("yard", Meter(), lambda event: None)
+        models = [LoadedModel("centre", engines.of(sliding(network)))]
+        target = TargetSize(scale=Fraction(2))
+        stream = models[0].engine.stream("yard", Meter(), lambda event: None, target=target)
+        for frame in town[: MEMORIES + COUNTED]:
+            check.see(models, stream, frame)
+        await until(lambda: check.counts)
+        check.close()
+        thread.join(30)
+    assert check.counts == {"made": 1}
+    assert widths == {WIDTH // 2}
+    assert check.comparison(models).newest_db == pytest.approx(0, abs=0.2)
+
+
+@pytest.mark.parametrize("gap", [True, False], ids=["a gap", "a cut"])
+async def test_no_check_reaches_across(town: list[Frame], gap: bool) -> None:
+    after = [replace(town[30 + n], discontinuous=n == 0) for n in range(MEMORIES + COUNTED)]
+    before = [replace(f, planes=(f.planes[0] // 2 + 90, *f.planes[1:])) for f in town[:2]]
+    if not gap:
+        before, after = town[:2], town[2 : 2 + MEMORIES + COUNTED]
+        after = [replace(f, planes=(f.planes[0][::-1] // 4, *f.planes[1:])) for f in after]
+    network, frames = Centre(), [*before, *after]
+    check = SelfCheck("yard", AT_ONCE_S, lambda event: None)
+    thread = threading.Thread(target=check.run)
+    thread.start()
+    with Engines(CPU) as engines:
+        models = [LoadedModel("centre", engines.of(sliding(network, 3, 1)))]
+        stream = models[0].engine.stream("yard", Meter(), lambda event: None)
         for frame in frames:
-            check.see(model, stream, frame)
+            check.see(models, stream, frame)
         await until(lambda: check.counts)
         check.close()
         thread.join(30)
@@ -449,7 +558,7 @@ async def test_no_check_reaches_across(town: list[Frame], gap: bool) -> None:
 async def test_a_live_stream_is_checked_as_its_settings_say(tmp_path: Path) -> None:
     settings = {
         "input": {"url": "demo"},
-        "model": {"device": "cpu", "self_check_s": 0.2},
+        "model": {"name": "fast-small", "device": "cpu", "self_check_s": 0.2},
     }
     with open_pipeline(StreamSettings.model_validate(settings), print) as pipeline:
         running = asyncio.create_task(pipeline.run())
@@ -473,123 +582,3 @@ async def test_a_file_that_is_upscaled_at_once_is_not_checked(
     with open_pipeline(StreamSettings.model_validate(settings), print) as pipeline:
         await pipeline.run()
     assert pipeline.status().self_checks == {}
-
-
-@pytest.fixture(scope="module")
-def whole() -> Frame:
-    return Frame(Scene(322, 182).frame(40), LEFT, 7, Fraction(1, 25), 3.5)
-
-
-def as_rgb(frame: Frame) -> Frame:
-    """The luma of a frame in three channels."""
-    tags = ColourTags(matrix=0, full_range=True)
-    return replace(frame, planes=(np.stack([frame.planes[0]] * 3, -1),), colour=tags)
-
-
-def psnr(one: Frame, other: Frame) -> float:
-    error = one.planes[0].astype(float) - other.planes[0].astype(float)
-    return float(10 * np.log10(255**2 / np.mean(error**2)))
-
-
-def test_the_gain_is_the_difference_of_two_psnrs(whole: Frame) -> None:
-    truth = whole.cropped(8)
-    small = shrunk(truth, 4)
-    plain = resize_frame(small, 4 * small.width, 4 * small.height)
-    noise = np.random.default_rng(0).normal(0, 6, truth.planes[0].shape)
-    better = np.clip(truth.planes[0] + noise, 0, 255).astype(np.uint8)
-    ours = replace(plain, planes=(better, *plain.planes[1:]))
-    gained_db = gain_db(truth, small, ours)
-    assert gained_db == pytest.approx(psnr(ours, truth) - psnr(plain, truth), abs=1e-3)
-    assert gained_db is not None
-    assert gained_db > 1
-    assert gain_db(truth, small, plain) == pytest.approx(0, abs=1e-6)
-
-
-def test_the_gain_of_the_truth_itself_is_a_number(whole: Frame) -> None:
-    truth = whole.cropped(8)
-    gained_db = gain_db(truth, shrunk(truth, 4), truth)
-    assert gained_db is not None
-    assert 20 < gained_db < 100
-
-
-def test_rgb_is_compared_in_its_luma(whole: Frame) -> None:
-    truth = as_rgb(whole.cropped(8))
-    small = shrunk(truth, 4)
-    assert gain_db(
-        truth, small, resize_frame(small, 4 * small.width, 4 * small.height)
-    ) == pytest.approx(0, abs=1e-6)
-    plain = resize_frame(small, 4 * small.width, 4 * small.height)
-    moved = replace(plain, planes=(np.roll(plain.planes[0], 2, 1),))
-    expected = psnr(moved, truth) - psnr(plain, truth)
-    assert expected < -0.5
-    assert gain_db(truth, small, moved) == pytest.approx(expected, abs=1e-3)
-
-
-@pytest.mark.parametrize("noise", [0, 1])
-def test_a_flat_frame_has_no_gain(noise: int) -> None:
-    """The lens is covered: what differs there is rounding, and says nothing of a network."""
-    luma = np.full((128, 160), 18, np.uint8)
-    luma += np.random.default_rng(0).integers(0, noise + 1, luma.shape, np.uint8)
-    chroma = np.full((64, 80), 128, np.uint8)
-    black = Frame((luma, chroma, chroma), LEFT, 0, Fraction(1, 25))
-    small = shrunk(black, 4)
-    assert gain_db(black, small, resize_frame(small, 4 * small.width, 4 * small.height)) is None
-
-
-def changes(comparison: BicubicComparison, gains_db: list[float]) -> list[tuple[int, bool]]:
-    """The checks that changed which of the two wins, counted from 1, and whether bicubic does."""
-    numbered = enumerate(gains_db, 1)
-    return [(n, comparison.loses) for n, db in numbered if comparison.take(db) is not None]
-
-
-def test_a_network_that_wins_goes_on_winning() -> None:
-    comparison = BicubicComparison()
-    assert changes(comparison, [0.4, 1.2] * 50) == []
-    assert (comparison.loses, comparison.newest_db) == (False, 1.2)
-
-
-def test_one_that_loses_does_so_once_and_not_before_there_are_enough_checks() -> None:
-    comparison = BicubicComparison()
-    assert changes(comparison, [-0.5] * 100) == [(CHECKS, True)]
-    assert comparison.loses
-
-
-def test_the_median_decides_and_is_given() -> None:
-    gains_db = [-9.0, *[0.1] * (CHECKS // 2), *[-0.3] * (CHECKS // 2)]
-    comparison = BicubicComparison()
-    assert [comparison.take(db) for db in gains_db] == [None] * (CHECKS - 1) + [-0.3]
-    gains_db[0] = 0.1
-    assert changes(BicubicComparison(), gains_db) == []
-
-
-def test_one_bad_hour_is_forgotten() -> None:
-    few = CHECKS // 2
-    assert changes(BicubicComparison(), ([-3.0] * few + [0.2] * (few + 1)) * 9) == []
-
-
-def test_it_changes_again_only_after_as_many_checks() -> None:
-    comparison = BicubicComparison()
-    gains_db = [-0.5] * CHECKS + [0.5] * 100
-    assert changes(comparison, gains_db) == [(CHECKS, True), (2 * CHECKS, False)]
-    # the median of the last ones turns first
-    assert changes(comparison, [-0.5] * 100) == [(CHECKS // 2 + 1, True)]
-
-
-def test_checks_that_alternate_change_it_seldom() -> None:
-    alternating = list(islice(cycle([-0.5, 0.4]), 50 * CHECKS))
-    changed = changes(BicubicComparison(), alternating)
-    assert len(changed) <= 50
-    assert all(later - earlier >= CHECKS for (earlier, _), (later, _) in pairwise(changed))
-
-
-@pytest.mark.parametrize("level", [0.0, 1e-9])
-def test_what_is_level_with_bicubic_does_not_lose(level: float) -> None:
-    assert changes(BicubicComparison(), [level] * 50) == []
-
-
-def test_a_check_without_a_figure_takes_the_last_one_away_and_decides_nothing() -> None:
-    comparison = BicubicComparison()
-    changes(comparison, [-0.5] * (CHECKS - 1))
-    comparison.miss()
-    assert (comparison.newest_db, comparison.loses) == (None, False)
-    assert comparison.take(-0.5) == -0.5
