@@ -96,7 +96,8 @@ class Engines(AbstractContextManager["Engines"]):
         return SLOTS if self._pool is None else self._pool.workers
 
     def close(self) -> None:
-        """Ends the threads; what is in flight is finished."""
+        """Ends the threads; what is in flight is finished, save a trial."""
+        self.speed.close()
         self._stack.close()
 
 

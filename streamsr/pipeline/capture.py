@@ -75,8 +75,8 @@ class Capture:
                     self.info = item
                     self._meter.input = item.size
                     self._opened.set()
-                elif self._too_early():
-                    pass
+                elif self._source.live and not self.ready.is_set():
+                    pass  # what it gives before models are chosen is not begun with
                 elif isinstance(item, AudioFrame):
                     self._audio(item)
                 elif self._reached_limit(item):
@@ -133,10 +133,6 @@ class Capture:
                 return
             yield item
 
-    def _too_early(self) -> bool:
-        """Whether models are being chosen: what a live source gives meanwhile is not begun with."""
-        return self._source.live and not self.ready.is_set()
-
     def _reached_limit(self, frame: Frame) -> bool:
         frames, seconds = self._limits.frames, self._limits.seconds
         if frames is not None and self._meter["in"] >= frames:
@@ -144,11 +140,10 @@ class Capture:
         return seconds is not None and not self._source.live and frame.time_s >= seconds
 
     def _accept(self, frame: Frame) -> None:
-        """Queues a frame."""
+        self.ready.wait()  # of a file: it would hurry afterwards, and count the time as latency
+        if not self._meter["in"] and self.stop.is_set():
+            return
         if self._paced:
-            self.ready.wait()  # or it would hurry afterwards
-            if self.stop.is_set():
-                return
             self._started = self._started or monotonic() - frame.time_s
             self.stop.wait(self._started + frame.time_s - monotonic())
         self._coming()

@@ -27,6 +27,11 @@ class Speed:
     def __init__(self, device: torch.device, measured: Measured) -> None:
         self._device = device
         self._measured = measured
+        self._closed = False
+
+    def close(self) -> None:
+        """Gives up a trial that is being made, before its next window: it raises ModelError."""
+        self._closed = True
 
     def quickest(self, entry: Entry) -> Precision:
         """Returns the precision that a model costs least in. Raises ModelError."""
@@ -45,12 +50,42 @@ class Speed:
         def measure() -> float:
             model = load_model(entry, self._device, precision)
             try:
-                return _seconds_a_pixel(model, self._device)
+                return self._trial(model)
             except RuntimeError as error:  # what torch raises for all that goes wrong
                 raise ModelError(f"model {entry.name!r}: its trial failed: {error}") from None
 
         name = f"{_shape(entry.card)} {precision} on {_name(self._device)}"
         return self._measured.of(name, measure)
+
+    def _trial(self, model: SlidingWindow) -> float:
+        facts = model.facts
+        height, width = (
+            max(side * 4 // (facts.scale * facts.multiple), 1) * facts.multiple
+            for side in (HEIGHT, WIDTH)
+        )
+        seeded = torch.Generator().manual_seed(0)
+        noise = torch.rand(facts.colour.channels, height, width, generator=seeded)
+        state = model.start(1, height, width)
+        frames = (noise.roll(n, 2).to(self._device)[None] for n in range(facts.window + FRAMES))
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            ready = [window for frame in frames for window in model.push(frame, state)]
+            spent = [self._seconds(model, window) for window in ready]
+        finally:
+            torch.set_num_threads(threads)
+        return min(spent[-FRAMES:]) / (height * width)  # other work only makes it slower
+
+    def _seconds(self, model: SlidingWindow, window: Ready) -> float:
+        if self._closed:
+            raise ModelError("its trial was given up")
+        on_cpu = self._device.type == "cpu"
+        clock = thread_time if on_cpu else perf_counter
+        began_s = clock()
+        model.run([window])
+        if not on_cpu:
+            torch.cuda.synchronize(self._device)
+        return clock() - began_s
 
 
 def _shape(card: Card) -> str:
@@ -61,32 +96,3 @@ def _shape(card: Card) -> str:
 
 def _name(device: torch.device) -> str:
     return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
-
-
-def _seconds_a_pixel(model: SlidingWindow, device: torch.device) -> float:
-    facts = model.facts
-    height, width = (
-        max(side * 4 // (facts.scale * facts.multiple), 1) * facts.multiple
-        for side in (HEIGHT, WIDTH)
-    )
-    noise = torch.rand(facts.colour.channels, height, width, generator=torch.manual_seed(0))
-    state = model.start(1, height, width)
-    frames = (noise.roll(shift, 2).to(device)[None] for shift in range(facts.window + FRAMES))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        ready = [window for frame in frames for window in model.push(frame, state)]
-        spent = [_seconds(model, [window], device) for window in ready]
-    finally:
-        torch.set_num_threads(threads)
-    return min(spent[-FRAMES:]) / (height * width)  # other work only makes it slower
-
-
-def _seconds(model: SlidingWindow, windows: list[Ready], device: torch.device) -> float:
-    on_cpu = device.type == "cpu"
-    clock = thread_time if on_cpu else perf_counter
-    began_s = clock()
-    model.run(windows)
-    if not on_cpu:
-        torch.cuda.synchronize(device)
-    return clock() - began_s

@@ -7,8 +7,7 @@ import torch
 from model_folders import edit, model
 
 from streamsr.core.errors import ModelError
-from streamsr.networks.sliding import SlidingWindow
-from streamsr.zoo import speed
+from streamsr.networks.sliding import Ready, SlidingWindow
 from streamsr.zoo.card import CARD_NAME
 from streamsr.zoo.loading import precisions_of
 from streamsr.zoo.measured import Measured
@@ -37,7 +36,7 @@ def test_the_quickest_precision_is_that_which_costs_least(
     able = precisions_of(one.card, CPU)
     for winner in able:
         figures = {precision: 2.0 + (precision != winner) for precision in able}
-        monkeypatch.setattr(speed, "_seconds_a_pixel", lambda m, d, f=figures: f[m.precision])
+        monkeypatch.setattr(Speed, "_trial", lambda self, m, f=figures: f[m.precision])
         costs = Speed(CPU, Measured(tmp_path / winner))
         assert costs.quickest(one) == winner
         assert costs.seconds_a_pixel(one) == 2.0
@@ -61,11 +60,11 @@ def test_models_of_one_shape_are_measured_once(
 ) -> None:
     trials: list[str] = []
 
-    def trial(model: SlidingWindow, device: torch.device) -> float:
+    def trial(self: Speed, model: SlidingWindow) -> float:
         trials.append(model.precision)
         return 1.0
 
-    monkeypatch.setattr(speed, "_seconds_a_pixel", trial)
+    monkeypatch.setattr(Speed, "_trial", trial)
     costs = Speed(CPU, kept)
     for name in ("one", "other"):
         costs.seconds_a_pixel(entry(tmp_path / name), "float32")
@@ -88,10 +87,10 @@ def test_a_trial_leaves_the_threads_of_torch_as_they_are(tmp_path: Path, kept: M
 def test_a_trial_that_fails_is_the_models(
     tmp_path: Path, kept: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def trial(model: SlidingWindow, device: torch.device) -> float:
+    def trial(self: Speed, model: SlidingWindow) -> float:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(speed, "_seconds_a_pixel", trial)
+    monkeypatch.setattr(Speed, "_trial", trial)
     with pytest.raises(ModelError, match="'mine': its trial failed: out of memory"):
         Speed(CPU, kept).seconds_a_pixel(entry(tmp_path / "mine"))
 
@@ -102,3 +101,22 @@ def test_a_model_that_cannot_be_loaded_is_not_measured(tmp_path: Path, kept: Mea
     with pytest.raises(ModelError, match="'mine': its card does not fit it"):
         Speed(CPU, kept).seconds_a_pixel(find(str(folder)))
     assert (folder / CARD_NAME).is_file()
+
+
+def test_a_trial_is_given_up_at_its_next_window(
+    tmp_path: Path, kept: Measured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, seconds, asked = entry(tmp_path / "mine"), Speed._seconds, []
+
+    def closing(self: Speed, model: SlidingWindow, window: Ready) -> float:
+        asked.append(model.precision)
+        spent = seconds(self, model, window)
+        self.close()
+        return spent
+
+    monkeypatch.setattr(Speed, "_seconds", closing)
+    with pytest.raises(ModelError, match="its trial was given up"):
+        Speed(CPU, kept).seconds_a_pixel(one)
+    assert len(asked) == 2, "another precision is not begun with"
+    monkeypatch.undo()
+    assert Speed(CPU, kept).seconds_a_pixel(one) > 0, "nothing of it is kept"
