@@ -125,6 +125,7 @@ class Job:
         return self.stream.size_of(self.frame)
 
 
-def network_failure(error: RuntimeError) -> str:
-    """Returns why a network gave nothing: torch raises RuntimeError for all that goes wrong."""
-    return f"the network failed: {str(error).splitlines()[0]}"
+def network_failure(error: Exception) -> str:
+    """Returns why a network gave nothing, by what torch or OpenCV raised."""
+    reason = str(error).strip() or type(error).__name__
+    return f"the network failed: {reason.splitlines()[0]}"

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -96,7 +97,7 @@ class CpuEngine:
         with job.stream.meter.stage("network"), torch.inference_mode():
             try:
                 return work()
-            except RuntimeError as error:
+            except (RuntimeError, cv2.error) as error:
                 job.stream.failed(network_failure(error))
                 return None
 

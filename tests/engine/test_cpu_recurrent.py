@@ -10,6 +10,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -260,6 +261,8 @@ class Parted(Counter):
                 together.wait(WAIT_S)
             if level == 222 and number == parts - 1:
                 raise RuntimeError("a part cannot be computed")
+            if level == 224 and number == parts - 1:
+                cv2.remap(np.zeros((2, 2)), np.zeros(3), None, cv2.INTER_LINEAR)
             if level == 223 and number == parts - 1:
                 raise LookupError("a fault of ours")
             done.append(number)
@@ -304,15 +307,20 @@ def test_streams_share_the_threads(streams: int, parts: int) -> None:
     assert network.parts == [parts] * 2 * streams
 
 
+@pytest.mark.parametrize(
+    ("level", "reason"), [(222, "a part cannot be computed"), (224, "OpenCV")], ids=str
+)
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_a_part_that_fails_costs_one_frame_and_the_memory(threads: int) -> None:
+def test_a_part_that_fails_costs_one_frame_and_the_memory(
+    threads: int, level: int, reason: str
+) -> None:
     with parted(threads) as (_, engine):
         bench = Bench(engine)
-        bench.push(60, 60, 222, 60, 60)
+        bench.push(60, 60, level, 60, 60)
         counts = bench.counts()
-    assert (counts[:2], counts[2] + 16, counts[3:]) == ([1, 2], 222, [1, 2])
+    assert (counts[:2], counts[2] + 16, counts[3:]) == ([1, 2], level, [1, 2])
     assert [event.code for event in bench.events] == [Code.SR_FAILED]
-    assert "a part cannot be computed" in bench.events[0].message
+    assert reason in bench.events[0].message
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
