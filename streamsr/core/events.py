@@ -32,8 +32,8 @@ class Code(StrEnum):
     SR_LOSES = "SR_LOSES"  # by the self-checks the network has been worse than bicubic for long
     SR_WINS = "SR_WINS"  # it has been better again for as long
     OVERLOAD = "OVERLOAD"  # frames or packets are dropped, since what takes them is too slow
-    MODEL_FALLBACK = "MODEL_FALLBACK"  # the device is too slow: the stream runs a cheaper model
-    MODEL_RESTORED = "MODEL_RESTORED"  # it is fast enough again: the stream runs a better model
+    MODEL_FALLBACK = "MODEL_FALLBACK"  # too slow, or worse than bicubic: the stream runs another
+    MODEL_RESTORED = "MODEL_RESTORED"  # the stream runs a better model again
     MODEL_FAILED = "MODEL_FAILED"  # a model cannot be loaded; the one before it goes on
     STREAM_FAILED = "STREAM_FAILED"  # a stream ended with an error; others go on
     CONFIG_RELOADED = "CONFIG_RELOADED"  # the node runs by its changed file

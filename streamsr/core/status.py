@@ -77,8 +77,8 @@ class StreamStatus(Counts):
     precision: str = ""  # that the model computes in
     why: str = ""  # it runs, and to this size
     aspect: float = 0.0  # display width / height; 0 before the first frame
-    self_check_gain_db: float | None = None  # over bicubic, by the last check; None: it gave none
-    self_check_loses: bool = False  # the network has been worse than bicubic for long
+    self_check_gain_db: float | None = None  # of what is wanted; None: the last check gave none
+    self_check_loses: bool = False  # what is wanted has been worse than bicubic for long
     self_checks: Mapping[str, int] = field(default_factory=dict)  # "made", "skipped", "failed"
     message: str = ""  # why it has ended with a failure, for people
 

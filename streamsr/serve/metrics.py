@@ -35,8 +35,8 @@ GAUGES = (
     ("stream_info", "1, with what runs now as labels", ["stream", *FACTS]),
     ("frames_per_second", "Frames sent over the last seconds", ["stream"]),
     ("latency_seconds", "From a frame's last packet to its encoded packet", ["stream", "quantile"]),
-    ("self_check_gain_db", "Luma PSNR over bicubic's on a frame shrunk and enlarged", ["stream"]),
-    ("self_check_loses", "1 while worse than bicubic for long", ["stream"]),
+    ("self_check_gain_db", "Luma PSNR over bicubic's on frames shrunk and enlarged", ["stream"]),
+    ("self_check_loses", "1 while the wanted model is worse than bicubic", ["stream"]),
     ("output_up", "1 while it is written", ["stream", "output"]),
     ("viewers", "WebRTC sessions now", ["stream"]),
 )
