@@ -5,13 +5,15 @@ and Video Super-Resolution Using an Efficient Sub-Pixel Convolutional Neural Net
 bicubic skip, so that the network only learns what bicubic misses.
 """
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamsr.networks.convolutions import Convolutions
 from streamsr.networks.int8 import Int8Convolutions
-from streamsr.networks.resample import folded_enlarged, unshuffled
+from streamsr.networks.planes import enlarged_levels
+from streamsr.networks.resample import enlarged, resize, unshuffled
 
 __all__ = ["Fast"]
 
@@ -65,5 +67,15 @@ class Fast(nn.Module):
         # under autocast the skip's weights would be rounded and not sum to 1: training would make
         # up for that, and shift every frame by a third of a level where the skip is exact
         with torch.autocast(frame.device.type, enabled=False):
-            skip = folded_enlarged(frame.float(), self.scale, self.fold)
-        return unshuffled(detail.add_(skip), self.scale * self.fold)
+            if self.fold == 1:
+                skip = enlarged(frame.float(), self.scale)
+                return unshuffled(detail.add_(skip), self.scale)
+            return unshuffled(detail, self.scale * self.fold).add_(self._plain(frame.float()))
+
+    def _plain(self, frame: Tensor) -> Tensor:
+        """(b, 1, h, w) to (b, 1, scale*h, scale*w): bicubic, in half the time where the network
+        runs on this CPU alone."""
+        if isinstance(self.body, Convolutions):
+            return resize(frame, self.scale)
+        planes = [enlarged_levels(one, self.scale) for one in frame[:, 0].numpy()]
+        return torch.from_numpy(np.stack(planes)[:, None])

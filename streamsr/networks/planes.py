@@ -33,9 +33,9 @@ def enlarged_plane(
 
 
 def enlarged_levels(
-    plane: Plane, scale: int, kernel: str = "bicubic", shift_x: float = 0.0
+    plane: Plane | Levels, scale: int, kernel: str = "bicubic", shift_x: float = 0.0
 ) -> Levels:
-    """Returns what ``enlarged_plane`` rounds."""
+    """Returns what ``enlarged_plane`` rounds, of floats too."""
     height, width, *channels = plane.shape
     levels = plane.astype(np.float32)
     if scale == 1 and not shift_x:

@@ -17,8 +17,8 @@ from streamsr.zoo.registry import Entry
 
 __all__ = ["Speed"]
 
-WIDTH, HEIGHT = 160, 96  # pixels of a trial's frames, at scale 4
-FRAMES = 4  # that are timed
+WIDTH, HEIGHT = 320, 176  # pixels of a trial's frames, at scale 4
+FRAMES = 2  # that are timed
 
 
 class Speed:
