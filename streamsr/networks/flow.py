@@ -10,6 +10,7 @@ in both.
 """
 
 import threading
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -24,6 +25,8 @@ __all__ = ["Flow", "flow_of_planes", "moved", "planes_of", "sampled", "sampling_
 
 Flow = NDArray[np.float32]
 """(h, w, 2): how many pixels to the right and down of itself a pixel lies in another frame."""
+
+Image = TypeVar("Image", Plane, NDArray[np.float32])
 
 PATCH, STRIDE = 8, 6  # pixels
 ITERATIONS = 8  # of the search, a patch
@@ -95,15 +98,14 @@ def _squared_errors(frame: Plane, other: Plane) -> NDArray[np.float32]:
     return errors
 
 
-def moved(image: Plane, flow: Flow, interpolation: int = cv2.INTER_LINEAR) -> Plane:
-    """Samples (h, w) or (h, w, c) uint8 where ``flow``, (h, w, 2), points; edges repeat."""
+def moved(image: Image, flow: Flow, interpolation: int = cv2.INTER_LINEAR) -> Image:
+    """Samples (h, w) or (h, w, c) where ``flow``, (h, w, 2), points; edges repeat."""
     return sampled(image, flow, interpolation | cv2.WARP_RELATIVE_MAP)
 
 
-def sampled(image: Plane, places: Flow, interpolation: int = cv2.INTER_LINEAR) -> Plane:
-    """Samples (h, w) or (h, w, c) uint8 at ``places``, (h', w', 2) across and down; edges
-    repeat."""
-    there: Plane = cv2.remap(  # type: ignore[call-overload] # one map of both axes
+def sampled(image: Image, places: Flow, interpolation: int = cv2.INTER_LINEAR) -> Image:
+    """Samples (h, w) or (h, w, c) at ``places``, (h', w', 2) across and down; edges repeat."""
+    there: Image = cv2.remap(  # type: ignore[call-overload] # one map of both axes
         image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE
     )
     return there

@@ -1,9 +1,9 @@
 """``recurrent`` in 8-bit integers, for CPUs that have instructions for them (VNNI).
 
-It computes what ``recurrent.py`` defines: the last output and features, the flow's warps and the
-inputs of the convolutions are kept in 8 bits; sums are in 32, and the detail that is added to
-bicubic is float32. A step can be made in strips of the image, side by side: each of them also
-computes the rows of its neighbours that its result depends on.
+It computes what ``recurrent.py`` defines: the last features and the inputs of the convolutions are
+kept in 8 bits, sums in 32; the last output and the detail that is added to bicubic are float32. A
+step can be made in strips of the image, side by side: each of them also computes the rows of its
+neighbours that its result depends on.
 """
 
 from functools import cache, partial
@@ -25,7 +25,8 @@ from streamsr.networks.recurrent import MIDDLE, Recurrent
 
 __all__ = ["AlignedPlanes", "Int8Recurrent"]
 
-NO_DIFFERENCE = 128  # the level of a difference of 0; it is cut off beyond half the range
+NO_DIFFERENCE = 128  # the level of a difference of 0
+FINER = 2  # levels of a difference for one of luma: it is cut off beyond 64 levels
 QUICK = 16  # features at once: others take OpenCV half as long again to move
 LEAST_ROWS = 32  # of a strip: less would be mostly its neighbours'
 
@@ -66,7 +67,7 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         output = (batch, 1, self.scale * height, self.scale * width)
         features = (batch, height // self.fold, width // self.fold, self._remembered)
         return (
-            torch.zeros(output, dtype=torch.uint8),
+            torch.zeros(output),
             torch.zeros(features, dtype=torch.uint8),
             torch.zeros(batch, dtype=torch.bool),
         )
@@ -74,9 +75,10 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
     def align(self, window: Tensor, motion: Tensor) -> AlignedPlanes:
         before, frame = planes_of(window[0, :, 0])
         flow: Flow = motion[0].permute(1, 2, 0).contiguous().numpy()
-        there = moved(before, _enlarged(flow, self.fold), cv2.INTER_CUBIC)
+        luma = frame.astype(np.float32)
+        there = moved(before.astype(np.float32), _enlarged(flow, self.fold), cv2.INTER_CUBIC)
         known = self._bordered(*flow.shape[:2])
-        frames = _folded(frame, self.fold), _folded(_difference(there, frame), self.fold)
+        frames = _folded(frame, self.fold), _folded(_difference(there, luma), self.fold)
         known[1:-1, 1:-1, : 2 * self.fold**2] = np.concatenate(frames, 2)
         bicubic = enlarged_levels(frame, self.scale)
         return AlignedPlanes(known, bicubic, _places(flow), _places(_enlarged(flow, self.sub)))
@@ -131,8 +133,7 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
             return
         lines = slice(rows.start * sub, rows.stop * sub)
         there = sampled(output[0], aligned.output_places[lines])
-        plain = rounded(aligned.bicubic[lines].copy())
-        known[..., : sub**2] = _folded(_difference(there, plain), sub)
+        known[..., : sub**2] = _folded(_difference(there, aligned.bicubic[lines]), sub)
         known[..., sub**2 :] = sampled(features, aligned.places[rows])[..., : self.kept]
 
     def _finished(
@@ -141,7 +142,8 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         detail -= np.float32(cv2.mean(detail)[0])
         cv2.add(bicubic, detail, dst=detail)
         output = torch.from_numpy(rounded(detail))[None, None]
-        return output, (output, torch.from_numpy(kept)[None], torch.ones(1, dtype=torch.bool))
+        exact = torch.from_numpy(detail)[None, None]  # rounding at every frame would add up
+        return output, (exact, torch.from_numpy(kept)[None], torch.ones(1, dtype=torch.bool))
 
     def _bordered(self, height: int, width: int) -> NDArray[np.uint8]:
         """(height + 2, width + 2, inputs): the levels of nothing around what is yet to be known."""
@@ -182,8 +184,8 @@ def _enlarged(flow: Flow, times: int) -> Flow:
     return cast(Flow, cv2.resize(flow * times, size, interpolation=cv2.INTER_LINEAR))
 
 
-def _difference(plane: Plane, other: Plane) -> Plane:
-    return cast(Plane, cv2.addWeighted(plane, 1, other, -1, NO_DIFFERENCE))
+def _difference(plane: Levels, other: Levels) -> Plane:
+    return cast(Plane, cv2.addWeighted(plane, FINER, other, -FINER, NO_DIFFERENCE, dtype=cv2.CV_8U))
 
 
 def _rows(x: Tensor, rows: slice) -> NDArray[np.generic]:
@@ -204,7 +206,8 @@ def _entering(stack: Balanced, network: Recurrent) -> PackedConv:
     the levels of nothing into its bias."""
     frames, differences = network.fold**2, network.fold**2 + network.sub**2
     kept = stack.shares[-1][: network.kept] * stack.steps[-1]
-    steps = torch.cat((torch.full((frames + differences,), 1 / LEVELS), kept))
+    luma, finer = torch.full((frames,), 1 / LEVELS), torch.full((differences,), 1 / LEVELS / FINER)
+    steps = torch.cat((luma, finer, kept))
     zeros = [MIDDLE * LEVELS] * frames + [NO_DIFFERENCE] * differences + [0] * network.kept
     weight = stack.weights[0] * steps[None, :, None, None]
     return PackedConv.of_levels(weight, stack.biases[0], torch.tensor(zeros))

@@ -431,7 +431,7 @@ def test_what_a_model_takes_is_counted(tmp_path: Path) -> None:
     assert costs["fast-small"].parameters == weights + 9 * 32 + 16
     assert (costs["bicubic"].parameters, costs["bicubic"].macs > 0) == (0, True)
     assert 0 < costs["fast-small"].macs - weights < 1000  # the bicubic skip
-    assert costs["fast"].macs > 2 * costs["fast-small"].macs
+    assert costs["fast"].macs > 1.5 * costs["fast-small"].macs
 
 
 def test_a_camera_is_scored_at_every_rate(
