@@ -27,11 +27,11 @@ CHECKS = 11  # their median decides: no one scene, and no passing one, is an ala
 SMALLEST = 32  # pixels of a shrunk frame's side: below it most of it is border
 FLAT = 0.65  # levels²: where both err less, at 50 dB, what is left between them is rounding
 CODED_TWICE = 3  # quantiser steps that a search is below the camera: its frames code easily
-UNEVEN = 1.6  # times the noise of a frame's even parts, of which coding takes most, is elsewhere
 MOST_QUANTISER = 51  # of H.264
 LEAST_DETAIL = 0.25  # of an octave beside the next coarser one
 NOISE_ONLY = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)  # edges leave nothing
 BLOCK, EVEN_PART = 8, 20  # pixels of a side; per cent of the blocks
+EVEN_NOISE = 0.855  # of pure noise's deviation is in that part of the blocks
 
 
 class BicubicComparison:
@@ -122,7 +122,7 @@ def _coded(small: Sequence[Frame], sent: Sequence[Frame], search: QuantiserSearc
     quantiser = search.of(sent) + CODED_TWICE + round(3 * math.log2(less))  # six steps: 4 times
     full = small[0].colour.full_range
     coding = CameraCoding(qp=min(quantiser, MOST_QUANTISER), gop=len(small), full_range=full)
-    noise = UNEVEN * _noise(sent[-1]) * math.sqrt(less)
+    noise = _noise(sent[-1]) * math.sqrt(less)
     random = np.random.default_rng(0)
     return [_with_noise(frame, noise, random) for frame in coded(small, coding)]
 
@@ -144,7 +144,8 @@ def _noise(frame: Frame) -> float:
     differences = np.square(cv2.filter2D(luma, -1, NOISE_ONLY))
     height, width = (side // BLOCK * BLOCK for side in luma.shape)
     blocks = differences[:height, :width].reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK)
-    return math.sqrt(np.percentile(blocks.mean((1, 3)), EVEN_PART) / np.square(NOISE_ONLY).sum())
+    even = np.percentile(blocks.mean((1, 3)), EVEN_PART) / np.square(NOISE_ONLY).sum()
+    return math.sqrt(even) / EVEN_NOISE
 
 
 def _detail(frame: Frame) -> float:

@@ -100,7 +100,7 @@ def test_the_sign_is_that_of_the_true_gain(
 
 @pytest.mark.parametrize(
     ("noise", "kbit_s", "loses"),
-    [(0.0, 6000.0, True), (12.0, 6000.0, False)],
+    [(0.0, 6000.0, True), (18.0, 6000.0, False)],
     ids=["clean", "noisy"],
 )
 def test_restoration_at_the_same_size_is_compared(
@@ -133,6 +133,15 @@ def test_fewer_bits_show_in_the_shrunk_frames_too() -> None:
         clip = clip_of(list(coded(town, CameraCoding(kbit_s=kbit_s))))
         errors.append(squared_error(clip.small[4:], resized(clip.truth[4:], Fraction(1, 4))))
     assert errors[0] > 1.5 * errors[1] > 2.25 * errors[2]
+
+
+def test_the_shrunk_frames_of_a_noisy_camera_are_as_noisy() -> None:
+    luma, chroma = np.full((256, 320), 120, np.uint8), np.full((128, 160), 128, np.uint8)
+    luma[:, 160:] = 90
+    wall = [Frame((luma, chroma, chroma), LEFT, n, Fraction(1, 25)) for n in range(4)]
+    sent = list(coded(with_noise(wall, 6.0), CameraCoding(qp=10)))
+    small = clip_of(sent, 2).small[-1].planes[0].astype(float)
+    assert small[:, 10:70].std() == pytest.approx(sent[-1].planes[0][:, 10:70].std(), rel=0.15)
 
 
 @pytest.mark.parametrize("full", [False, True])
