@@ -18,7 +18,7 @@ from torch import Tensor
 
 from streamsr.core.frame import Plane
 from streamsr.networks.contract import Memory, RecurrentNetwork, Step
-from streamsr.networks.flow import Flow, moved, planes_of, sampled
+from streamsr.networks.flow import Flow, moved, sampled
 from streamsr.networks.int8 import LEVELS, Balanced, PackedConv, hard_edges
 from streamsr.networks.planes import Levels, enlarged_levels, rounded
 from streamsr.networks.recurrent import MIDDLE, Recurrent
@@ -73,14 +73,15 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         )
 
     def align(self, window: Tensor, motion: Tensor) -> AlignedPlanes:
-        before, frame = planes_of(window[0, :, 0])
+        before, luma = (one.numpy() * np.float32(LEVELS) for one in window[0, :, 0].float())
         flow: Flow = motion[0].permute(1, 2, 0).contiguous().numpy()
-        luma = frame.astype(np.float32)
-        there = moved(before.astype(np.float32), _enlarged(flow, self.fold), cv2.INTER_CUBIC)
+        there = moved(before, _enlarged(flow, self.fold), cv2.INTER_CUBIC)
         known = self._bordered(*flow.shape[:2])
-        frames = _folded(frame, self.fold), _folded(_difference(there, luma), self.fold)
-        known[1:-1, 1:-1, : 2 * self.fold**2] = np.concatenate(frames, 2)
-        bicubic = enlarged_levels(frame, self.scale)
+        frames = rounded(luma.copy()), _difference(there, luma)
+        known[1:-1, 1:-1, : 2 * self.fold**2] = np.concatenate(
+            [_folded(plane, self.fold) for plane in frames], 2
+        )
+        bicubic = enlarged_levels(luma, self.scale)
         return AlignedPlanes(known, bicubic, _places(flow), _places(_enlarged(flow, self.sub)))
 
     def advance(self, aligned: AlignedPlanes, memory: Memory) -> tuple[Tensor, Memory]:
