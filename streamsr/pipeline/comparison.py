@@ -21,9 +21,10 @@ from streamsr.engine.resample import resize_frame
 from streamsr.media.camera_codec import CameraCoding, QuantiserSearch, coded
 from streamsr.networks.facts import Colour
 
-__all__ = ["CHECKS", "BicubicComparison", "NothingToCompareError", "ShrunkClip"]
+__all__ = ["CHECKS", "MARGIN_DB", "BicubicComparison", "NothingToCompareError", "ShrunkClip"]
 
 CHECKS = 11  # their median decides: no one scene, and no passing one, is an alarm
+MARGIN_DB = 0.05  # what is closer is level: nobody sees which of the two runs
 SMALLEST = 32  # pixels of a shrunk frame's side: below it most of it is border
 FLAT = 0.65  # levels²: where both err less, at 50 dB, what is left between them is rounding
 CODED_TWICE = 3  # quantiser steps that a search is below the camera: its frames code easily
@@ -35,8 +36,9 @@ EVEN_NOISE = 0.855  # of pure noise's deviation is in that part of the blocks
 
 
 class BicubicComparison:
-    """A network against bicubic on one stream: it loses while the median of its last checks is
-    below 0 dB. After each change of that as many checks must be made again before the next."""
+    """A network against bicubic on one stream: it loses once the median of its last checks is
+    below 0 dB, and wins once it is above, by ``MARGIN_DB``. After each change of that as many
+    checks must be made again before the next."""
 
     def __init__(self) -> None:
         self.loses = False
@@ -48,7 +50,8 @@ class BicubicComparison:
         self.newest_db = gained_db
         self._gains_db.append(gained_db)
         middle_db = median(self._gains_db)
-        if len(self._gains_db) < CHECKS or (middle_db < 0) == self.loses:
+        changed = middle_db > MARGIN_DB if self.loses else middle_db < -MARGIN_DB
+        if len(self._gains_db) < CHECKS or not changed:
             return None
         self.loses = not self.loses
         self._gains_db.clear()

@@ -15,6 +15,7 @@ from streamsr.media.camera_codec import CameraCoding, QuantiserSearch, coded
 from streamsr.media.demo import Scene
 from streamsr.pipeline.comparison import (
     CHECKS,
+    MARGIN_DB,
     BicubicComparison,
     NothingToCompareError,
     ShrunkClip,
@@ -264,9 +265,11 @@ def test_checks_that_alternate_change_it_seldom() -> None:
     assert all(later - earlier >= CHECKS for (earlier, _), (later, _) in pairwise(changed))
 
 
-@pytest.mark.parametrize("level", [0.0, 1e-9])
-def test_what_is_level_with_bicubic_does_not_lose(level: float) -> None:
-    assert changes(BicubicComparison(), [level] * 50) == []
+@pytest.mark.parametrize("level", [0.0, 1e-9, -0.9 * MARGIN_DB, 0.9 * MARGIN_DB])
+def test_what_is_level_with_bicubic_changes_nothing(level: float) -> None:
+    comparison = BicubicComparison()
+    assert changes(comparison, [level] * 50) == []
+    assert changes(comparison, [-0.5] * 50 + [level] * 50) == [(CHECKS // 2 + 1, True)]
 
 
 def test_a_check_without_a_figure_takes_the_last_one_away_and_decides_nothing() -> None:
