@@ -9,6 +9,7 @@ from streamsr.core.target_size import TargetSize
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.capture import Capture
 from streamsr.pipeline.channel import Channel, Closed, Overflow
+from streamsr.pipeline.keyframe_flicker import FlickerFilter
 from streamsr.pipeline.latency_budget import LatencyBudget
 from streamsr.pipeline.model_choice import ModelChoice
 from streamsr.pipeline.model_session import InFlightFrame, LoadedModel, ModelSession
@@ -42,6 +43,7 @@ class Upscaling:
         self._models = models
         self._capture = capture
         self._check = check
+        self._flicker = FlickerFilter()
         self._meter = meter
         self._emit = emit
         self._chosen = chosen
@@ -60,7 +62,7 @@ class Upscaling:
                 if frame is None:
                     session.flush()
                     break
-                session.push(frame)
+                session.push(self._flicker.steadied(frame))
                 self._check.see(self._models.models, session.stream, frame)
         except Closed:
             pass  # the encoder has failed and says so itself, or there is no time left
