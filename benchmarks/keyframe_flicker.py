@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from streamsr.core.frame import Frame
 from streamsr.engine.resample import resize_frame
 from streamsr.media.camera_codec import CameraCoding, coded
-from streamsr.media.files import file_frames
 from streamsr.pipeline.keyframe_flicker import FlickerFilter
+from streamsr.sources.opening import file_frames
 
 FRAMES, GOP, SIZE = 40, 12, (320, 180)
 CODECS: tuple[Literal["h264", "h265"], ...] = ("h264", "h265")

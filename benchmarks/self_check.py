@@ -28,9 +28,9 @@ from streamsr.engine.base import Engine
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
 from streamsr.media.camera_codec import CameraCoding, QuantiserSearch
-from streamsr.media.files import file_frames
 from streamsr.pipeline.comparison import MARGIN_DB, NothingToCompareError, ShrunkClip
 from streamsr.pipeline.self_check import COUNTED, MEMORIES
+from streamsr.sources.opening import file_frames
 from streamsr.train.degrade import Recipe, degraded
 from streamsr.zoo.registry import find
 

@@ -8,7 +8,7 @@ import pytest
 from peers import read_number
 
 import streamsr
-from streamsr.media.files import file_frames
+from streamsr.sources.opening import file_frames
 
 
 def images(count: int) -> list[np.ndarray]:

@@ -18,6 +18,7 @@ LAYERS = (  # from the top down: a package imports what stands below it, never w
     {"outputs"},
     {"pipeline"},
     {"serve", "mqtt"},
+    {"sources"},
     {"engine", "media"},
     {"zoo"},
     {"networks"},
@@ -25,13 +26,13 @@ LAYERS = (  # from the top down: a package imports what stands below it, never w
     {"core"},
 )
 LIBRARIES = {  # where a library may be imported, and nowhere else
-    "av": {"media", "outputs", "serve", "train"},
+    "av": {"media", "sources", "outputs", "serve", "train"},
     "aiortc": {"serve"},
     "aiohttp": {"serve"},
     "aiomqtt": {"mqtt"},
     "cupy": {"engine"},
     "matplotlib": {"train"},
-    "cv2": {"networks", "engine", "media", "train", "pipeline"},
+    "cv2": {"networks", "engine", "media", "sources", "train", "pipeline"},
     "prometheus_client": {"serve"},
     "torch": {"networks", "zoo", "engine", "train", "pipeline", "worker", "cli", "api"},
     "typer": {"cli"},

@@ -64,8 +64,8 @@ def test_a_stop_makes_its_deadline_at_the_top() -> None:
 def test_trying_again_is_one_loop_and_a_source_in_its_thread() -> None:
     assert modules_with(r"\.next_s\(\)") == [
         "core/backoff.py",
-        "media/live.py",
         "node/remote_stream.py",  # its pauses depend on how a session ended
+        "sources/live.py",
     ]
 
 

@@ -1,9 +1,9 @@
 """Renders the clip that the built-in camera shows: ``python tools/render_demo.py``.
 
 It draws a town that a camera pans along, 320x180 at 25 frames a second, and writes it as H.264 to
-``streamsr/media/demo.mp4``, where the package has it, or to the path given. Nothing is footage. The
-clip ends where it begins, so that it can be shown in a loop; its counter and its clock are not in
-it, they are drawn when it is shown. Takes about two minutes.
+``streamsr/sources/demo.mp4``, where the package has it, or to the path given. Nothing is footage.
+The clip ends where it begins, so that it can be shown in a loop; its counter and its clock are not
+in it, they are drawn when it is shown. Takes about two minutes.
 """
 
 import sys

@@ -22,7 +22,6 @@ from streamsr.core.settings import EncoderSettings, InputSettings, StreamSetting
 from streamsr.core.status import StreamStatus
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.engines import Engines
-from streamsr.media.demo import Scene
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.muxing import FileWriter
 from streamsr.media.source import SourceInfo
@@ -31,6 +30,7 @@ from streamsr.pipeline.machine import Machine
 from streamsr.pipeline.model_choice import Chosen
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.selection import Selector
+from streamsr.sources.demo import Scene
 from streamsr.train.scoring import cost_of
 from streamsr.zoo.card import Precision
 from streamsr.zoo.loading import make_network

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import typer
 
 from streamsr.cli.models import import_model, list_models, model_info, show_models
-from streamsr.cli.stream import bench, demo, node, probe, run, serve, upscale
+from streamsr.cli.stream import bench, demo, node, probe, run, serve
 from streamsr.cli.terminal import command
 from streamsr.cli.train import degrade, evaluate, train
+from streamsr.cli.upscale import upscale
 from streamsr.engine.allocator import keep_freed_memory
 
 __all__ = ["COMMANDS", "app", "main"]

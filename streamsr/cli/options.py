@@ -5,7 +5,19 @@ from typing import Annotated, Literal
 
 import typer
 
-__all__ = ["Device", "Json", "Model", "ModelPrecision", "Models", "Scale", "Set", "Size"]
+__all__ = [
+    "Device",
+    "Frames",
+    "Json",
+    "Model",
+    "ModelPrecision",
+    "Models",
+    "Scale",
+    "Seconds",
+    "Set",
+    "Size",
+    "Transport",
+]
 
 Model = Annotated[
     str,
@@ -31,3 +43,6 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a setting, as in encoder.crf=20."),
 ]
+Seconds = Annotated[float | None, typer.Option(min=0.04, help="Stop after so many seconds.")]
+Frames = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
+Transport = Annotated[str, typer.Option(help="How RTSP media travels: tcp or udp.")]

@@ -14,8 +14,8 @@ from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
-from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
+from streamsr.sources.opening import open_source
 
 __all__ = ["describe", "findings_table", "first_frame"]
 

@@ -6,14 +6,27 @@ before the settings are checked.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
 
-from streamsr.cli.options import Device, Json, Model, ModelPrecision, Models, Scale, Set, Size
+from streamsr.cli.options import (
+    Device,
+    Frames,
+    Json,
+    Model,
+    ModelPrecision,
+    Models,
+    Scale,
+    Seconds,
+    Set,
+    Size,
+    Transport,
+)
 from streamsr.cli.run import run_here, run_node
+from streamsr.cli.settings import GIVE_UP_S, parsed, stream_settings
 from streamsr.cli.terminal import print_result
-from streamsr.core.config import load, nearest, parse, with_overrides
+from streamsr.core.config import load, nearest, parse
 from streamsr.core.errors import ConfigError, OutputError, UserError
 from streamsr.core.settings import NodeSettings, OutputSettings, PipelineSettings
 from streamsr.core.target_size import TargetSize
@@ -21,15 +34,10 @@ from streamsr.pipeline.check import check_settings
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.data_dir import data_dir
 
-__all__ = ["bench", "demo", "node", "probe", "run", "serve", "upscale"]
+__all__ = ["bench", "demo", "node", "probe", "run", "serve"]
 
-Seconds = Annotated[float | None, typer.Option(min=0.04, help="Stop after so many seconds.")]
-Frames = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
 Listen = Annotated[str, typer.Option(help="HOST:PORT of the page; port 0 picks a free one.")]
-Transport = Annotated[str, typer.Option(help="How RTSP media travels: tcp or udp.")]
 DEFAULT_LISTEN = "127.0.0.1:8080"
-BEST = "live"  # the family for --quality best
-GIVE_UP_S = 10.0  # on a peer that never answers
 BENCH_INPUT = "320x180"
 
 
@@ -45,10 +53,10 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Show the built-in camera, before and after, in a browser. Needs nothing but this program."""
-    data = _settings("demo", "demo", model, models, device, seconds, frames)
+    data = stream_settings("demo", "demo", model, models, device, seconds, frames)
     data["output"] = {"size": size, "scale": scale}
     data["serve"] = {"listen": listen}
-    run_node(_parsed(data).as_node(), as_json)
+    run_node(parsed(data).as_node(), as_json)
 
 
 def serve(
@@ -70,11 +78,11 @@ def serve(
     set_: Set = None,
 ) -> None:
     """Upscale one live source and show it in a browser; it reconnects indefinitely."""
-    data = _settings("live", url, model, models, device, seconds, frames)
+    data = stream_settings("live", url, model, models, device, seconds, frames)
     data["input"] |= {"transport": transport, "live": True}
     data["output"] = {"path": record, "overwrite": overwrite, "size": size, "scale": scale}
     data["serve"] = {"listen": listen}
-    run_node(_parsed(data, set_).as_node(), as_json)
+    run_node(parsed(data, set_).as_node(), as_json)
 
 
 def run(
@@ -130,48 +138,6 @@ def node(
     run_node(read(), as_json, read, path, seconds)
 
 
-def upscale(
-    input_: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A file, a folder of PNG frames, or an address.")
-    ],
-    output: Annotated[
-        str,
-        typer.Argument(
-            help="NAME.mp4, NAME.mkv, a folder for PNG frames, or rtsp://… or rtmp://… of a server."
-        ),
-    ],
-    model: Model = AUTO,
-    quality: Annotated[
-        Literal["usual", "best"], typer.Option(help="best: by the largest network, slowly.")
-    ] = "usual",
-    models: Models = None,
-    device: Device = "auto",
-    size: Size = None,
-    scale: Scale = None,
-    transport: Transport = "tcp",
-    rate: Annotated[float, typer.Option(help="Frames a second of a folder of PNG frames.")] = 25.0,
-    overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
-    seconds: Seconds = None,
-    frames: Frames = None,
-    as_json: Json = False,
-    set_: Set = None,
-) -> None:
-    """Upscale a file, a folder of frames or a live address into a file, frames or a server."""
-    if quality == "best":
-        if model != AUTO:
-            raise UserError(f"--quality best: got --model {model} too, allowed is one of the two")
-        model = BEST
-    data = _settings("upscale", input_, model, models, device, seconds, frames)
-    data["input"] |= {"transport": transport, "rate": rate, "give_up_s": GIVE_UP_S}
-    data["output"] = {"size": size, "scale": scale}
-    if "://" in output:
-        data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
-        run_node(_parsed(data, set_).as_node(), as_json)
-    else:
-        data["output"] |= {"path": output, "overwrite": overwrite}
-        run_here(_parsed(data, set_), as_json)
-
-
 def probe(
     url: Annotated[str, typer.Argument(help="A file, a folder of PNG frames, or an address.")],
     model: Model = AUTO,
@@ -184,10 +150,10 @@ def probe(
     set_: Set = None,
 ) -> None:
     """Say what a source is, and what streamsr would do with it."""
-    data = _settings("probe", url, model, models, device)
+    data = stream_settings("probe", url, model, models, device)
     data["input"] |= {"transport": transport, "give_up_s": GIVE_UP_S}
     data["output"] = {"size": size, "scale": scale}
-    settings = _parsed(data, set_)
+    settings = parsed(data, set_)
     check_settings(settings)
     from streamsr.cli.probe import describe, findings_table
 
@@ -210,9 +176,9 @@ def bench(
 ) -> None:
     """Measure the whole path, file to file: frames a second, and each stage's share of the CPU."""
     sides = _sides(input_size or BENCH_INPUT)
-    data = _settings("bench", "demo", model, models, device)
+    data = stream_settings("bench", "demo", model, models, device)
     data["output"] = {"size": size, "scale": scale}
-    settings = _parsed(data)
+    settings = parsed(data)
     if size is not None and input_size is None:
         _check_result(size, sides)
     check_settings(settings)
@@ -233,28 +199,6 @@ def _given_or_shipped(named: Path) -> Path:
             f"allowed are a .toml file and {', '.join(known)}"
         )
     return known[str(named)]
-
-
-def _settings(
-    name: str,
-    url: str,
-    model: str,
-    folders: list[Path] | None,
-    device: str,
-    seconds: float | None = None,
-    frames: int | None = None,
-) -> dict[str, Any]:
-    """The options that every pipeline command shares, as settings."""
-    return {
-        "name": name,
-        "input": {"url": url},
-        "model": {"name": model, "device": device, "folders": tuple(folders or ())},
-        "limits": {"seconds": seconds, "frames": frames},
-    }
-
-
-def _parsed(data: dict[str, Any], overrides: list[str] | None = None) -> PipelineSettings:
-    return parse(with_overrides(data, overrides or []), PipelineSettings, "command line")
 
 
 def _sides(size: str) -> tuple[int, int]:

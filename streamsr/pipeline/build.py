@@ -15,7 +15,6 @@ from streamsr.engine.engines import Engines
 from streamsr.media.addresses import is_folder_output
 from streamsr.media.images import ImageWriter
 from streamsr.media.muxing import FileWriter
-from streamsr.media.opening import open_source
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.check import check_output_path
 from streamsr.pipeline.delivery import FrameSink, PacketSink
@@ -23,6 +22,7 @@ from streamsr.pipeline.machine import Machine
 from streamsr.pipeline.model_choice import Choose, chooser
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.pipeline.selection import Selector
+from streamsr.sources.opening import open_source
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import members
 

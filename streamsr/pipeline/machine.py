@@ -8,8 +8,8 @@ from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.settings import EncoderSettings
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
-from streamsr.media.demo import Scene
 from streamsr.media.encoder import VideoEncoder
+from streamsr.sources.demo import Scene
 from streamsr.zoo.registry import Entry
 
 __all__ = ["Machine"]

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
-from streamsr.media.files import file_frames
 from streamsr.networks.facts import Facts
+from streamsr.sources.opening import file_frames
 from streamsr.train.degrade import CAMERAS, Recipe, degraded, drawn
 from streamsr.train.files import clip_paths, still_paths
 from streamsr.train.frames import fitted, pixels_of

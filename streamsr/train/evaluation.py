@@ -20,12 +20,12 @@ from streamsr.core.errors import InputError, ModelError
 from streamsr.core.frame import Frame, Plane
 from streamsr.engine.base import Engine
 from streamsr.engine.engines import Engines
-from streamsr.media.files import file_frames, file_items
 from streamsr.media.pixels import SRGB
 from streamsr.media.source import SourceInfo
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
+from streamsr.sources.opening import file_frames, file_items
 from streamsr.train.degrade import CAMERAS, degraded
 from streamsr.train.frames import degrade_bd, degrade_bicubic, fitted, levels, pixels_of
 from streamsr.train.pairs import ClipPair, clip_pairs, common_scale

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
-from streamsr.media.files import file_frames, file_items
 from streamsr.media.source import SourceInfo
+from streamsr.sources.opening import file_frames, file_items
 from streamsr.train.files import target_paths
 
 __all__ = ["ClipPair", "clip_pairs", "common_scale"]

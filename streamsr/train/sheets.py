@@ -14,9 +14,9 @@ from torch import Tensor
 
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.frame import Plane
-from streamsr.media.files import file_frames
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
+from streamsr.sources.opening import file_frames
 from streamsr.train.degrade import degraded, drawn
 from streamsr.train.files import clip_paths
 from streamsr.train.frames import degrade_bicubic, fitted, levels, pixels_of

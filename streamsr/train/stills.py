@@ -16,7 +16,7 @@ from torch import Tensor
 
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame, Plane
-from streamsr.media.files import file_frames
+from streamsr.sources.opening import file_frames
 from streamsr.train.frames import in_range, levels
 from streamsr.train.settings import STILL_FRAMES
 

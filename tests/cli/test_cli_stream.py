@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from peers import MuteServer, RtspCamera, RtspServer, read_number, seen
 
-from streamsr.media.files import file_frames
 from streamsr.media.images import image_frames, image_names
+from streamsr.sources.opening import file_frames
 
 if TYPE_CHECKING:
     from conftest import Started, Streamsr

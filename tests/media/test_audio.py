@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from streamsr.media.audio import AudioEncoder
-from streamsr.media.demo import AUDIO_RATE, Scene
-from streamsr.media.files import FileSource
 from streamsr.media.source import AudioFrame
+from streamsr.sources.demo import AUDIO_RATE, Scene
+from streamsr.sources.files import FileSource
 
 RATE = 48_000
 TONE_HZ = 440  # of the clips

@@ -20,10 +20,10 @@ from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
 from streamsr.media.addresses import check_writable
 from streamsr.media.encoder import VideoEncoder
-from streamsr.media.files import FileSource
 from streamsr.media.muxing import FileWriter
 from streamsr.media.pixels import to_av
 from streamsr.media.source import AudioFrame, SourceInfo
+from streamsr.sources.files import FileSource
 
 RATE = Fraction(25)
 HZ = 48_000

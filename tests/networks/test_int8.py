@@ -12,13 +12,13 @@ from torch import Tensor
 
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.colour import network_input
-from streamsr.media.demo import Scene
 from streamsr.networks import int8
 from streamsr.networks.convolutions import Convolutions
 from streamsr.networks.facts import Colour
 from streamsr.networks.fast import Fast
 from streamsr.networks.int8 import Balanced, Int8Convolutions, hard_edges, runs_int8
 from streamsr.networks.resample import resize
+from streamsr.sources.demo import Scene
 from streamsr.zoo.loading import make_network
 from streamsr.zoo.registry import find, listing
 from streamsr.zoo.weights import read_weights

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from streamsr.media.demo import Scene
 from streamsr.networks.chain import ChainLink
 from streamsr.networks.contract import Memory, RecurrentNetwork
 from streamsr.networks.int8 import runs_int8
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.recurrent_int8 import Int8Recurrent
 from streamsr.networks.resample import resize
+from streamsr.sources.demo import Scene
 from streamsr.zoo.loading import make_network
 from streamsr.zoo.registry import find, listing
 from streamsr.zoo.weights import read_weights

@@ -18,10 +18,10 @@ from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import NodeSettings, ServeSettings, StreamSettings
 from streamsr.core.status import StreamState
 from streamsr.ipc.broadcaster import Broadcaster, Subscription
-from streamsr.media.files import file_frames
 from streamsr.node.node import Node
 from streamsr.node.remote_stream import RemoteStream
 from streamsr.node.worker_process import WorkerProcess
+from streamsr.sources.opening import file_frames
 
 
 def settings(url: str = "demo", **more: object) -> StreamSettings:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from streamsr.core.frame import Plane
-from streamsr.media.demo import CELL, DIGITS, LEFT, PAD, bitmap
+from streamsr.sources.demo import CELL, DIGITS, LEFT, PAD, bitmap
 
 __all__ = ["read_counter"]
 

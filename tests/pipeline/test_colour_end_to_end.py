@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import streamsr
-from streamsr.media.files import file_frames
 from streamsr.media.images import image_frames
+from streamsr.sources.opening import file_frames
 
 BARS = [(191, 191, 191), (191, 191, 0), (0, 191, 191), (0, 191, 0),
         (191, 0, 191), (191, 0, 0), (0, 0, 191), (16, 16, 16)]  # fmt: skip

@@ -12,7 +12,6 @@ import pytest
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.resample import resize_frame
 from streamsr.media.camera_codec import CameraCoding, QuantiserSearch, coded
-from streamsr.media.demo import Scene
 from streamsr.pipeline.comparison import (
     CHECKS,
     MARGIN_DB,
@@ -20,6 +19,7 @@ from streamsr.pipeline.comparison import (
     NothingToCompareError,
     ShrunkClip,
 )
+from streamsr.sources.demo import Scene
 
 LEFT = ColourTags(1, 1, 1)
 LAST = slice(-4, None)

@@ -26,8 +26,6 @@ from streamsr.core.settings import InputSettings, LimitSettings, StreamSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.engines import Engines
-from streamsr.media.demo import DemoSource, Scene
-from streamsr.media.files import FileSource
 from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample
@@ -35,6 +33,8 @@ from streamsr.networks.sliding import SlidingWindow
 from streamsr.pipeline.model_choice import Choose, Chosen
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.pipeline import Pipeline
+from streamsr.sources.demo import DemoSource, Scene
+from streamsr.sources.files import FileSource
 
 CPU = torch.device("cpu")
 PLAIN = SlidingWindow(Resample(), Facts(4, 1, 0, Colour.LUMA))

@@ -28,7 +28,6 @@ from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
 from streamsr.media.camera_codec import CameraCoding, coded
-from streamsr.media.demo import Scene
 from streamsr.media.source import Item, SourceInfo
 from streamsr.networks.contract import Memory, RecurrentNetwork
 from streamsr.networks.facts import Colour, Facts
@@ -40,6 +39,7 @@ from streamsr.pipeline.model_choice import Chosen
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.pipeline.self_check import COUNTED, MEMORIES, SelfCheck
+from streamsr.sources.demo import Scene
 from streamsr.zoo.loading import load_model
 from streamsr.zoo.registry import find
 

@@ -12,16 +12,16 @@ import typer
 from numpy.typing import NDArray
 from peers import camera_clip, scene
 
-from streamsr.cli.stream import upscale
 from streamsr.cli.train import evaluate as evaluate_command
+from streamsr.cli.upscale import upscale
 from streamsr.core.config import dump
 from streamsr.core.errors import InputError, ModelError, UserError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.media.camera_codec import CameraCoding, coded
-from streamsr.media.files import file_frames
 from streamsr.media.images import ImageWriter, image_frames, read_image
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
+from streamsr.sources.opening import file_frames
 from streamsr.train.evaluation import Scored, evaluate
 from streamsr.train.frames import fitted
 from streamsr.train.results import Degradation, evaluation_tables, markdown

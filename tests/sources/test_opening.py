@@ -10,11 +10,12 @@ import pytest
 from streamsr.core.errors import InputError
 from streamsr.core.settings import InputSettings
 from streamsr.media.addresses import input_kind
-from streamsr.media.demo import DemoSource
-from streamsr.media.files import FileSource, FolderSource
-from streamsr.media.live import LiveSource
-from streamsr.media.opening import open_source
 from streamsr.media.source import Source
+from streamsr.sources.demo import DemoSource
+from streamsr.sources.files import FileSource
+from streamsr.sources.folder import FolderSource
+from streamsr.sources.live import LiveSource
+from streamsr.sources.opening import open_source
 
 NOBODY = 65534
 

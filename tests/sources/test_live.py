@@ -15,9 +15,9 @@ from peers.odd import titled, without
 from streamsr.core.errors import SourceAuthError, SourceError
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import Frame
-from streamsr.media.files import file_frames
-from streamsr.media.live import LiveSource, LiveTimeouts
 from streamsr.media.source import AudioFrame, SourceInfo
+from streamsr.sources.live import LiveSource, LiveTimeouts
+from streamsr.sources.opening import file_frames
 
 Camera = Callable[..., RtspCamera]
 

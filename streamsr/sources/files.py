@@ -1,24 +1,20 @@
-"""Files and folders as sources: from the first frame to the last, as fast as they are asked for."""
+"""A file as a source: from the first frame to the last, as fast as they are asked for."""
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import av
 
 from streamsr.core.errors import InputError, SourceError
 from streamsr.core.events import Code, Emit, Event
-from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
-from streamsr.media.images import image_frames, image_names
 from streamsr.media.pixels import from_av
 from streamsr.media.source import (
-    DEFAULT_RATE,
     METADATA,
     AudioFrame,
     Item,
@@ -30,7 +26,7 @@ from streamsr.media.source import (
     streams_of,
 )
 
-__all__ = ["FileSource", "FolderSource", "file_frames", "file_items"]
+__all__ = ["FileSource"]
 
 JUMP_BACK_S = Fraction(1, 2)  # more than any reordering leaves
 
@@ -106,51 +102,6 @@ class FileSource(Source):
 
     def _complain(self, message: str) -> None:
         self._emit(Event(Code.SRC_DAMAGED, self.name, message))
-
-
-class FolderSource(Source):
-    """A folder of numbered PNG frames."""
-
-    def __init__(self, folder: Path, rate: Fraction = DEFAULT_RATE) -> None:
-        self.folder = folder
-        self.name = str(folder)
-        self.rate = rate
-
-    def items(self, stop: threading.Event) -> Iterator[Item]:
-        names = tuple(image_names(self.folder))
-        for number, frame in enumerate(image_frames(self.folder, self.rate)):
-            if number == 0:
-                yield SourceInfo(
-                    width=frame.width,
-                    height=frame.height,
-                    rate=self.rate,
-                    sample_aspect=Fraction(1),
-                    codec="png",
-                    pixel_format="rgb24",
-                    frames=len(names),
-                    names=names,
-                )
-            if stop.is_set():
-                return
-            yield frame
-
-
-def file_items(path: Path) -> Iterator[Item]:
-    """Yields every item of a file, or of a folder of PNG frames.
-
-    Raises InputError where it cannot be read, or is damaged.
-    """
-
-    def refuse(event: Event) -> None:
-        raise InputError(f"input {path}: {event.message}")
-
-    source = FolderSource(path) if path.is_dir() else FileSource(str(path), refuse)
-    return source.items(threading.Event())
-
-
-def file_frames(path: Path) -> Iterator[Frame]:
-    """Yields every frame of a file, as ``file_items`` does."""
-    return (item for item in file_items(path) if isinstance(item, Frame))
 
 
 class _Times:

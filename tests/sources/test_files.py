@@ -15,9 +15,11 @@ from peers.odd import titled, without
 from streamsr.core.errors import InputError
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.media.files import FileSource, FolderSource, file_frames
 from streamsr.media.images import ImageWriter
 from streamsr.media.source import AudioFrame, Item, SourceInfo
+from streamsr.sources.files import FileSource
+from streamsr.sources.folder import FolderSource
+from streamsr.sources.opening import file_frames
 
 Make = Callable[..., Path]
 

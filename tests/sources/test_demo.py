@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from peers.counter import read_counter
 
 from streamsr.core.frame import ColourTags, Frame, Plane
-from streamsr.media.demo import AUDIO_RATE, Scene
 from streamsr.media.pixels import planes_of, to_av
+from streamsr.sources.demo import AUDIO_RATE, Scene
 
 TICK = 0.3 * 32767  # the notes stay below it
 

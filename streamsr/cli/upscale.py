@@ -1,0 +1,68 @@
+"""The command that upscales a file, a folder or a live address into something that is kept."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from streamsr.cli.options import (
+    Device,
+    Frames,
+    Json,
+    Model,
+    Models,
+    Scale,
+    Seconds,
+    Set,
+    Size,
+    Transport,
+)
+from streamsr.cli.run import run_here, run_node
+from streamsr.cli.settings import GIVE_UP_S, parsed, stream_settings
+from streamsr.core.errors import UserError
+from streamsr.zoo.card import AUTO
+
+__all__ = ["upscale"]
+
+BEST = "live"  # the family for --quality best
+
+
+def upscale(
+    input_: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A file, a folder of PNG frames, or an address.")
+    ],
+    output: Annotated[
+        str,
+        typer.Argument(
+            help="NAME.mp4, NAME.mkv, a folder for PNG frames, or rtsp://… or rtmp://… of a server."
+        ),
+    ],
+    model: Model = AUTO,
+    quality: Annotated[
+        Literal["usual", "best"], typer.Option(help="best: by the largest network, slowly.")
+    ] = "usual",
+    models: Models = None,
+    device: Device = "auto",
+    size: Size = None,
+    scale: Scale = None,
+    transport: Transport = "tcp",
+    rate: Annotated[float, typer.Option(help="Frames a second of a folder of PNG frames.")] = 25.0,
+    overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
+    seconds: Seconds = None,
+    frames: Frames = None,
+    as_json: Json = False,
+    set_: Set = None,
+) -> None:
+    """Upscale a file, a folder of frames or a live address into a file, frames or a server."""
+    if quality == "best":
+        if model != AUTO:
+            raise UserError(f"--quality best: got --model {model} too, allowed is one of the two")
+        model = BEST
+    data = stream_settings("upscale", input_, model, models, device, seconds, frames)
+    data["input"] |= {"transport": transport, "rate": rate, "give_up_s": GIVE_UP_S}
+    data["output"] = {"size": size, "scale": scale}
+    if "://" in output:
+        data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
+        run_node(parsed(data, set_).as_node(), as_json)
+    else:
+        data["output"] |= {"path": output, "overwrite": overwrite}
+        run_here(parsed(data, set_), as_json)

@@ -1,0 +1,53 @@
+"""From the settings of an input, or a path, to its source."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from streamsr.core.errors import InputError
+from streamsr.core.events import Emit, Event
+from streamsr.core.frame import Frame
+from streamsr.core.settings import InputSettings
+from streamsr.media.addresses import InputKind, input_kind
+from streamsr.media.source import Item, Source
+from streamsr.sources.demo import DemoSource
+from streamsr.sources.files import FileSource
+from streamsr.sources.folder import FolderSource
+from streamsr.sources.live import LiveSource
+
+__all__ = ["file_frames", "file_items", "open_source"]
+
+
+def open_source(settings: InputSettings, emit: Emit) -> Source:
+    """Returns the source that ``settings`` name.
+
+    Raises InputError where there is no such file, or streamsr does not speak the scheme.
+    """
+    url = settings.url
+    match input_kind(url, settings.live):
+        case InputKind.DEMO:
+            return DemoSource()
+        case InputKind.LIVE:
+            return LiveSource(url, emit, transport=settings.transport, give_up_s=settings.give_up_s)
+        case InputKind.FOLDER:
+            return FolderSource(Path(url), settings.exact_rate)
+        case InputKind.FILE:
+            return FileSource(url, emit)
+
+
+def file_items(path: Path) -> Iterator[Item]:
+    """Yields every item of a file, or of a folder of PNG frames.
+
+    Raises InputError where it cannot be read, or is damaged.
+    """
+
+    def refuse(event: Event) -> None:
+        raise InputError(f"input {path}: {event.message}")
+
+    source = FolderSource(path) if path.is_dir() else FileSource(str(path), refuse)
+    return source.items(threading.Event())
+
+
+def file_frames(path: Path) -> Iterator[Frame]:
+    """Yields every frame of a file, as ``file_items`` does."""
+    return (item for item in file_items(path) if isinstance(item, Frame))
