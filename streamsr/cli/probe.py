@@ -4,6 +4,7 @@ It imports torch only once there is a frame: until then a wrong source is refuse
 """
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 from rich.table import Table
@@ -37,9 +38,16 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
 
     device = pick_device(settings.model.device)
     with Engines(torch.device(device)) as engines:
-        selection = Selector(settings, Machine(engines), real_time=live).select(info)
-    entry, target = selection.entries[0], selection.target
-    width, height = target.of(info.width, info.height)
+        machine = Machine(engines)
+        selection = Selector(settings, machine, real_time=live).select(info)
+        entry, target = selection.entries[0], selection.target
+        width, height = target.of(info.width, info.height)
+        cores = machine.cores
+        cpu_ms = selection.cpu_ms  # of what can wait it is not asked before
+        if cpu_ms is None:
+            cpu_ms = machine.path_ms(width, height)
+            if entry.card.network != "resample" and not machine.on_gpu:
+                cpu_ms += machine.network_ms(entry, info.width, info.height)
     return {
         "input": redact(settings.input.url),
         "live": live,
@@ -56,7 +64,8 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         "lookahead": entry.facts.lookahead,
         "output": f"{width}x{height}",
         "output_sample_aspect": str(info.aspect_of(width, height)),
-        "cpu_ms": selection.cpu_ms and round(selection.cpu_ms, 1),
+        "cpu_ms": round(cpu_ms, 1),
+        "all_s": round(info.frames * cpu_ms / cores / 1e3, 1) if info.frames and not live else None,
         "why": selection.why,
         "fallback": [fallback.name for fallback in selection.entries[1:]],
     }
@@ -76,6 +85,7 @@ def findings_table(findings: dict[str, Any]) -> Table:
             "audio": findings["audio"] or "none",
             "upscaled": f"to {findings['output']} by {findings['model']} on {findings['device']}, "
             f"{findings['lookahead']} frames of lookahead",
+            "cost": _cost(findings["cpu_ms"], findings["all_s"]),
             "since": findings["why"],
             "falls back to": ", ".join(findings["fallback"]),
         }
@@ -97,6 +107,11 @@ def first_frame(settings: StreamSettings) -> tuple[SourceInfo, Frame, bool]:
             stop.set()
             return info, item, source.live
     raise InputError(f"input {source.name}: there is no frame in it")
+
+
+def _cost(cpu_ms: float, all_s: float | None) -> str:
+    whole = f", all of it about {timedelta(seconds=max(1, round(all_s)))}" if all_s else ""
+    return f"{cpu_ms:.0f} CPU ms a frame here{whole}"
 
 
 def _colour(tags: ColourTags) -> str:

@@ -16,3 +16,13 @@ def test_probe_describes_a_file(clip: Callable[..., Path], streamsr: "Streamsr")
     assert (found["live"], found["colour"]) == (False, "BT.601, limited range")
     text = streamsr("probe", clip(), "--model", "bicubic", "--device", "cpu").stdout
     assert "to 1280x720 by bicubic on cpu, 0 frames of lookahead" in text
+    assert "CPU ms a frame here, all of it about 0:00:0" in text
+
+
+def test_probe_says_what_a_file_costs(clip: Callable[..., Path], streamsr: "Streamsr") -> None:
+    small, large = (
+        json.loads(streamsr("probe", clip(), "--model", model, "--json").stdout)
+        for model in ("bicubic", "fast-small")
+    )
+    assert 0 < small["cpu_ms"] < large["cpu_ms"]
+    assert 0 < small["all_s"] < large["all_s"]
