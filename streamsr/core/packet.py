@@ -33,3 +33,4 @@ class Packet:
     pts: int  # in units of time_base; strictly rising within a track
     time_base: Fraction  # seconds
     keyframe: bool  # decoding can start here
+    arrived: float = 0.0  # monotonic seconds: when its frame came in; 0: not known, as of audio

@@ -10,7 +10,6 @@ from streamsr.core.backoff import Backoff
 from streamsr.core.deadline import STREAM_SHARE, Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Code, Emit, Event
-from streamsr.core.packet import Packet
 from streamsr.core.settings import LimitSettings, StreamSettings
 from streamsr.core.status import Counts, StreamState, StreamStatus
 from streamsr.core.waiting import first_of, wait_set
@@ -33,6 +32,7 @@ from streamsr.ipc.messages import (
     UseModel,
     WantTracks,
 )
+from streamsr.node.stream_clock import StreamClock
 
 __all__ = ["RemoteStream", "WorkerLink"]
 
@@ -94,7 +94,7 @@ class RemoteStream:
         self._stopping = False
         self._asked = False  # the end of this session was asked for
         self._started: float | None = None  # monotonic: first live, or the first packet
-        self._shift_s: float | None = None  # added to this session's packets; None: not known
+        self._clock = StreamClock()
         self._snapshot: asyncio.Future[bytes] = asyncio.Future()  # the next one that comes
 
     @property
@@ -166,8 +166,10 @@ class RemoteStream:
         match message:
             case StreamFormat():
                 self.broadcaster.format = message
+                self._clock.frame_s = 1 / message.rate
             case StreamPacket(packet=packet):
-                self.broadcaster.publish(self._in_time(packet))
+                self._begin_time()
+                self.broadcaster.publish(self._clock.placed(packet, monotonic()))
             case StreamReport(status=status):
                 self._status = status
                 if status.state is StreamState.LIVE:
@@ -192,7 +194,8 @@ class RemoteStream:
         """Runs one session from start to end; returns whether the stream has ended with it."""
         self._ending = asyncio.get_running_loop().create_future()
         self._idle.clear()
-        self._shift_s, self._asked, self.summary = None, False, None
+        self._clock.begin_session()
+        self._asked, self.summary = False, None
         self.sessions += 1
         try:
             settings, tracks = self._settings_of_session(), self.broadcaster.wanted
@@ -239,17 +242,10 @@ class RemoteStream:
             ending.set_result(None)
         await self._idle.wait()
 
-    def _in_time(self, packet: Packet) -> Packet:
-        """Places a packet after those of earlier sessions, whose clocks began at 0 as well."""
-        if self._shift_s is None:
-            self._shift_s = monotonic() - self._begin_time()
-        return replace(packet, pts=packet.pts + round(self._shift_s / packet.time_base))
-
-    def _begin_time(self) -> float:
-        """Returns when the stream began, which is now unless it has before: monotonic seconds."""
+    def _begin_time(self) -> None:
+        """Notes when the stream began, which is now unless it has before."""
         if self._started is None:
             self._started = monotonic()
-        return self._started
 
     def _settings_of_session(self) -> StreamSettings:
         """The settings of the session that starts: a later one writes beside what is there."""

@@ -82,7 +82,9 @@ class Delivery:
         self._sent_s = 0.0  # monotonic: when ``newest`` was sent
         self.newest: Frame | None = None  # the newest upscaled frame, or its repetition
         self._interval_s = 0.04  # between the last two frames
+        self._came: float | None = None  # the time of the newest that came, in seconds
         self._holding = False  # the newest one was sent again
+        self._overtaken = False  # repetitions have been sent, and frames may be earlier than they
 
     def audio(self, audio: AudioFrame) -> None:
         """Keeps a piece of audio until the frame it belongs to has gone out.
@@ -101,8 +103,12 @@ class Delivery:
 
     def deliver(self, frame: Frame, upscaled: Frame, info: SourceInfo) -> None:
         """Encodes a frame and its upscaled one, sends both, and counts that it left."""
-        if self.newest is not None and not (upscaled.discontinuous or upscaled.after_gap):
-            self._interval_s = upscaled.time_s - self.newest.time_s
+        if not (self._came is None or upscaled.discontinuous or upscaled.after_gap):
+            self._interval_s = upscaled.time_s - self._came
+        self._came = upscaled.time_s
+        if self._overtaken:
+            pts = self._after_held(upscaled, info)
+            frame, upscaled = replace(frame, pts=pts), replace(upscaled, pts=pts)
         self.newest, self._sent_s, self._holding = upscaled, monotonic(), False
         for frame_sink in list(self._frame_sinks):
             with self._meter.stage("write"):
@@ -124,14 +130,17 @@ class Delivery:
 
         It lags as a new frame would, so that the next new frame comes after it.
         """
-        if self.newest is None or not self._packet_sinks:
+        newest = self.newest
+        if newest is None or not self._packet_sinks:
             return
         now_s = monotonic()
-        later = round((now_s - self._sent_s) / self.newest.time_base)
-        self._sent_s, self._holding = now_s, True
-        self.newest = replace(self.newest, pts=self.newest.pts + max(1, later))
+        passed_s = now_s - self._sent_s
+        later = max(1, round(passed_s / newest.time_base))
+        self._sent_s, self._holding, self._overtaken = now_s, True, True
+        self.newest = replace(newest, pts=newest.pts + later, arrived=newest.arrived + passed_s)
         self._meter.count("held")
         self._send(Track.OUTPUT, self.newest, info)
+        self._release_audio(self.newest.time_s)
 
     def finish(self) -> None:
         """Sends the audio of the last frame; the sinks stay open."""
@@ -147,6 +156,15 @@ class Delivery:
         for sink in sinks:
             self._guarded(sink, sink.close)
 
+    def _after_held(self, frame: Frame, info: SourceInfo) -> int:
+        """Returns the pts of a frame after repetitions of an earlier one, which may have got ahead
+        of it: half a frame's time after what was sent last, until it is later by itself."""
+        assert self.newest is not None  # it was sent again
+        frame_s = min(float(1 / info.rate), self._interval_s)
+        earliest = self.newest.pts + max(1, round(frame_s / 2 / frame.time_base))
+        self._overtaken = frame.pts < earliest
+        return max(frame.pts, earliest)
+
     def _send(self, track: Track, frame: Frame, info: SourceInfo) -> None:
         if not any(track in sink.tracks for sink in self._packet_sinks):
             return
@@ -160,7 +178,10 @@ class Delivery:
         size = encoder.width, encoder.height
         for coded in encoded:
             assert coded.pts is not None
-            packet = Packet(track, bytes(coded), coded.pts, coded.time_base, coded.is_keyframe)
+            packet = Packet(
+                *(track, bytes(coded), coded.pts, coded.time_base, coded.is_keyframe),
+                arrived=frame.arrived,
+            )
             with self._meter.stage("write"):
                 for sink in list(self._packet_sinks):
                     if track in sink.tracks:

@@ -1,6 +1,7 @@
 """Audio on its way out: it waits for its frame, and what is dropped meanwhile is counted."""
 
 from fractions import Fraction
+from itertools import accumulate, pairwise
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from streamsr.media.source import AudioFrame, SourceInfo
 from streamsr.pipeline.delivery import Delivery
 
 RATE = Fraction(25)
+TICKS = Fraction(1, 90_000)
 INFO = SourceInfo(64, 48, RATE, Fraction(1), "rawvideo", "yuv420p")
 
 
@@ -24,9 +26,11 @@ class Sink:
 
     def __init__(self) -> None:
         self.heard: list[float] = []
+        self.shown: list[float] = []
 
     def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
         assert size == (64, 48)
+        self.shown.append(float(packet.pts * packet.time_base))
 
     def audio(self, audio: AudioFrame) -> None:
         self.heard.append(audio.time_s)
@@ -54,8 +58,15 @@ class Run:
 
     def frame(self, number: int) -> None:
         luma, chroma = np.full((48, 64), 90, np.uint8), np.full((24, 32), 128, np.uint8)
-        frame = Frame((luma, chroma, chroma), ColourTags(1, 1, 1), number, 1 / RATE)
+        frame = Frame((luma, chroma, chroma), ColourTags(1, 1, 1), number * 3600, TICKS)
         self.delivery.deliver(frame, frame, INFO)
+
+    def hold(self, monkeypatch: pytest.MonkeyPatch, *passed_s: float) -> None:
+        """Repeats the last frame, so many seconds after each other."""
+        for now_s in accumulate(passed_s, initial=self.delivery._sent_s):
+            monkeypatch.setattr("streamsr.pipeline.delivery.monotonic", lambda now=now_s: now)
+            if now_s != self.delivery._sent_s:
+                self.delivery.hold(INFO)
 
 
 def test_audio_waits_for_its_frame() -> None:
@@ -98,3 +109,40 @@ def test_audio_that_is_left_at_the_end_counts_as_dropped() -> None:
     run.delivery.close()
     assert sink.heard == [0.0]
     assert run.meter["audio_dropped"] == 2
+
+
+def test_what_was_overtaken_by_repetitions_is_not_squeezed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device stalls for a second: 25 frames come at once, earlier than what was shown."""
+    sink = Sink()
+    run = Run(sink)
+    run.frame(0)
+    run.frame(1)
+    run.hold(monkeypatch, 0.5, *[0.04] * 12)
+    for number in range(2, 100):
+        run.frame(number)
+    gaps = [b - a for a, b in pairwise(sink.shown)]
+    assert min(gaps) >= 0.0199
+    assert sink.shown[-1] == pytest.approx(99 / RATE), "they are on time again"
+
+
+@pytest.mark.parametrize("phase_s", [0.001, 0.019, 0.03])
+def test_a_camera_that_returns_is_no_closer_than_half_a_frame(
+    monkeypatch: pytest.MonkeyPatch, phase_s: float
+) -> None:
+    sink = Sink()
+    run = Run(sink)
+    run.frame(0)
+    run.hold(monkeypatch, 1.0 - phase_s)
+    for number in range(25, 30):
+        run.frame(number)
+    assert min(b - a for a, b in pairwise(sink.shown)) >= 0.0199
+    assert sink.shown[3:] == pytest.approx([26 / RATE, 27 / RATE, 28 / RATE, 29 / RATE])
+
+
+def test_audio_goes_on_while_the_last_frame_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = Sink()
+    run = Run(sink)
+    run.frame(0)
+    run.audio(0.0, 0.3, 0.9)
+    run.hold(monkeypatch, 0.5)
+    assert sink.heard == [0.0, 0.3]
