@@ -6,12 +6,16 @@ from typing import Annotated, Literal
 import typer
 
 __all__ = [
+    "Bitrate",
+    "Codec",
+    "Crf",
     "Device",
     "Frames",
     "Json",
     "Model",
     "ModelPrecision",
     "Models",
+    "Preset",
     "Scale",
     "Seconds",
     "Set",
@@ -46,3 +50,18 @@ Set = Annotated[
 Seconds = Annotated[float | None, typer.Option(min=0.04, help="Stop after so many seconds.")]
 Frames = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
 Transport = Annotated[str, typer.Option(help="How RTSP media travels: tcp or udp.")]
+Codec = Annotated[
+    Literal["h264", "hevc"] | None, typer.Option(help="Of the video in a file; else h264.")
+]
+Crf = Annotated[
+    int | None,
+    typer.Option(help="Constant quality, 0 to 51: lower is better and larger; else 18, hevc 20."),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(help="Of x264 and x265, ultrafast to veryslow; else medium, live ultrafast."),
+]
+Bitrate = Annotated[
+    str | None,
+    typer.Option(help="Mean, in place of --crf: as 8M or 2500k bits a second."),
+]

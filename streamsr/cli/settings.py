@@ -1,12 +1,14 @@
 """From what the user said on the command line to settings."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from streamsr.core.config import parse, with_overrides
+from streamsr.core.errors import UserError
 from streamsr.core.settings import PipelineSettings
 
-__all__ = ["GIVE_UP_S", "parsed", "stream_settings"]
+__all__ = ["GIVE_UP_S", "encoder_settings", "parsed", "stream_settings"]
 
 GIVE_UP_S = 10.0  # on a peer that never answers
 
@@ -27,6 +29,23 @@ def stream_settings(
         "model": {"name": model, "device": device, "folders": tuple(folders or ())},
         "limits": {"seconds": seconds, "frames": frames},
     }
+
+
+def encoder_settings(
+    codec: str | None, crf: int | None, preset: str | None, bitrate: str | None
+) -> dict[str, Any]:
+    """What the options of the encoder say, as settings. Raises UserError."""
+    said = {"codec": codec, "crf": crf, "preset": preset, "kbit_s": _kbit_s(bitrate)}
+    return {key: value for key, value in said.items() if value is not None}
+
+
+def _kbit_s(bitrate: str | None) -> int | None:
+    if bitrate is None:
+        return None
+    number = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)([kKmM])", bitrate.strip())
+    if number is None:
+        raise UserError(f"--bitrate: got {bitrate!r}, allowed is a number with k or M, as in 8M")
+    return round(float(number[1]) * {"k": 1, "m": 1000}[number[2].lower()])
 
 
 def parsed(data: dict[str, Any], overrides: list[str] | None = None) -> PipelineSettings:

@@ -1,15 +1,20 @@
 """The command that upscales a file, a folder or a live address into something that is kept."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from streamsr.cli.options import (
+    Bitrate,
+    Codec,
+    Crf,
     Device,
     Frames,
     Json,
     Model,
     Models,
+    Preset,
     Scale,
     Seconds,
     Set,
@@ -17,13 +22,15 @@ from streamsr.cli.options import (
     Transport,
 )
 from streamsr.cli.run import run_here, run_node
-from streamsr.cli.settings import GIVE_UP_S, parsed, stream_settings
+from streamsr.cli.settings import GIVE_UP_S, encoder_settings, parsed, stream_settings
 from streamsr.core.errors import UserError
+from streamsr.media.addresses import is_folder_output
 from streamsr.zoo.card import AUTO
 
 __all__ = ["upscale"]
 
 BEST = "live"  # the family for --quality best
+OPTION_OF = {"codec": "codec", "crf": "crf", "preset": "preset", "kbit_s": "bitrate"}
 
 
 def upscale(
@@ -44,6 +51,10 @@ def upscale(
     device: Device = "auto",
     size: Size = None,
     scale: Scale = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    bitrate: Bitrate = None,
     transport: Transport = "tcp",
     rate: Annotated[float, typer.Option(help="Frames a second of a folder of PNG frames.")] = 25.0,
     overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
@@ -60,6 +71,12 @@ def upscale(
     data = stream_settings("upscale", input_, model, models, device, seconds, frames)
     data["input"] |= {"transport": transport, "rate": rate, "give_up_s": GIVE_UP_S}
     data["output"] = {"size": size, "scale": scale}
+    data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
+    if data["encoder"] and "://" not in output and is_folder_output(Path(output)):
+        raise UserError(
+            f"output {output}: got --{OPTION_OF[next(iter(data['encoder']))]} too, allowed is that "
+            "of a video file or a server: a folder holds PNG frames"
+        )
     if "://" in output:
         data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
         run_node(parsed(data, set_).as_node(), as_json)

@@ -23,14 +23,16 @@ AUDIO_TRACKS = frozenset({Track.OPUS, Track.AAC})
 class Packet:
     """One access unit of one track.
 
-    Video is H.264 in Annex B without B-frames, SPS and PPS before each keyframe; audio is
-    stereo at 48 kHz, AAC without ADTS headers.
-    Packets of one instant on different tracks have the same ``pts``.
+    Video is H.264 in Annex B without B-frames, SPS and PPS before each keyframe; of a file that is
+    made of a file it may be HEVC, its VPS too, and have B-frames. Audio is stereo at 48 kHz, AAC
+    without ADTS headers. Packets of one instant on different tracks have the same ``pts``.
     """
 
     track: Track
     data: bytes = field(repr=False)
-    pts: int  # in units of time_base; strictly rising within a track
+    pts: int  # in units of time_base; strictly rising within a track but for B-frames
     time_base: Fraction  # seconds
     keyframe: bool  # decoding can start here
     arrived: float = 0.0  # monotonic seconds: when its frame came in; 0: not known, as of audio
+    dts: int | None = None  # in units of time_base, where it is not ``pts``: of B-frames
+    codec: str = "h264"  # of video

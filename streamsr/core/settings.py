@@ -3,6 +3,7 @@
 Secrets come from the environment or from files of their own.
 """
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -30,6 +31,9 @@ __all__ = [
     "StreamSettings",
 ]
 
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
+]  # of x264 and x265
 PUBLISH_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 MAX_S = 1e9  # thirty years
@@ -61,12 +65,23 @@ class ModelSettings(Settings):
 
 
 class EncoderSettings(Settings):
-    """H.264 by x264, made to leave at once: no B-frames, no lookahead, one slice a frame."""
+    """How frames are coded. What is left out: ``media/encoder_options.py``."""
 
-    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"] = "ultrafast"
-    crf: int = Field(default=18, ge=0, le=51)  # constant quality: lower is better and larger
-    max_kbit_s: int = Field(default=16_000, ge=100, le=200_000)  # where the scene would need more
-    gop_s: float = Field(default=1.0, ge=0.2, le=10)  # seconds between keyframes
+    codec: Literal["h264", "hevc"] = "h264"  # hevc: of a file alone
+    preset: Preset | None = None
+    crf: int | None = Field(default=None, ge=0, le=51)  # constant quality: lower is better
+    kbit_s: int | None = Field(default=None, ge=50, le=400_000)  # mean, in place of crf
+    max_kbit_s: int | None = Field(default=None, ge=100, le=400_000)  # at no moment more
+    gop_s: float | None = Field(default=None, ge=0.2, le=10)  # seconds between keyframes
+    low_delay: bool | None = None  # packets leave with their frames: no B-frames, no lookahead
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "EncoderSettings":
+        if self.crf is not None and self.kbit_s is not None:
+            raise ValueError(f"allowed is crf or kbit_s, not both: got {self.crf}, {self.kbit_s}")
+        if (self.kbit_s or 0) > (self.max_kbit_s or math.inf):
+            raise ValueError(f"kbit_s: got {self.kbit_s}, allowed is max_kbit_s, {self.max_kbit_s}")
+        return self
 
 
 class OutputSettings(Settings):

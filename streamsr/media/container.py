@@ -1,4 +1,4 @@
-"""One open container: H.264 packets and a track of audio on their way to a file or a server.
+"""One open container: packets of video and a track of audio on their way to a file or a server.
 
 It owns the muxer. It never decides when to open or close one, nor what a failure means: errors are
 FFmpeg's own. Opening, the header and closing hold the GIL for as long as the peer likes.
@@ -21,7 +21,8 @@ __all__ = ["CONTAINERS", "Container", "cut_to_whole", "reason_of"]
 
 CONTAINERS = {
     ".mp4": {
-        "movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof",
+        "movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"
+        "+negative_cts_offsets",  # the first frame is at 0 whatever its B-frames wait for
         "frag_duration": "250000",  # µs: what a kill may cost, and before what a file plays
         "flush_packets": "1",
     },
@@ -44,12 +45,14 @@ class Container:
         self._audio: av.AudioStream | None = None
 
     def add_video(self, keyframe: Packet, rate: Fraction | None) -> None:
-        """Adds the track whose first frame, with its SPS and PPS, is ``keyframe``."""
-        with av.open(io.BytesIO(keyframe.data), format="h264") as probe:
+        """Adds the track whose first frame, with its parameter sets, is ``keyframe``."""
+        with av.open(io.BytesIO(keyframe.data), format=keyframe.codec) as probe:
             template = probe.streams.video[0]
             named = {} if rate is None else {"framerate": rate}
             self._video = self._container.add_stream_from_template(template, opaque=True, **named)
         self._video.time_base = keyframe.time_base
+        if keyframe.codec == "hevc" and "mp4" in self._container.format.name:
+            self._video.codec_tag = "hvc1"  # "hev1" is what Apple's players refuse
 
     def add_audio(self, template: av.AudioStream | None = None) -> None:
         """Adds a track of audio: as ``template`` has it, or AAC-LC in stereo at 48 kHz."""
@@ -66,7 +69,15 @@ class Container:
 
     def video(self, packet: Packet, pts: int) -> None:
         """Writes a frame, at ``pts`` in the packet's time base."""
-        self._mux(self._video, packet.data, pts, packet.time_base, keyframe=packet.keyframe)
+        earlier = 0 if packet.dts is None else packet.pts - packet.dts
+        self._mux(
+            self._video,
+            packet.data,
+            pts,
+            packet.time_base,
+            keyframe=packet.keyframe,
+            dts=pts - earlier,
+        )
 
     def audio(self, data: bytes, pts: int, time_base: Fraction, duration: int | None) -> None:
         """Writes a packet of audio, its times in ``time_base``."""
@@ -85,10 +96,11 @@ class Container:
         *,
         keyframe: bool = True,
         duration: int | None = None,
+        dts: int | None = None,
     ) -> None:
         assert stream is not None  # it was added before
         packet: av.Packet[Any] = av.Packet(data)
-        packet.pts = packet.dts = pts
+        packet.pts, packet.dts = pts, pts if dts is None else dts
         packet.time_base = time_base
         packet.duration = duration
         packet.is_keyframe = keyframe

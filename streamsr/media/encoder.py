@@ -3,6 +3,7 @@
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import logging
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -12,8 +13,10 @@ from av.video.reformatter import ColorRange, Interpolation
 
 from streamsr.core.errors import OutputError
 from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
-from streamsr.media.pixels import planes_of, scaler_matrix, set_colour, to_av
+from streamsr.media.encoder_options import KINDS, filled, open_encoder
+from streamsr.media.pixels import planes_of, scaler_matrix, to_av
 
 __all__ = ["VideoEncoder"]
 
@@ -21,7 +24,9 @@ logger = logging.getLogger("streamsr")
 
 
 class VideoEncoder:
-    """Encodes H.264 of the first frame's size, without B-frames: a packet leaves with its frame.
+    """Encodes H.264 or HEVC of the first frame's size, without B-frames where nothing else is said:
+    a packet leaves with its frame. With ``low_delay`` false they come later, in the order of
+    decoding, the last ones from ``flush``.
 
     A frame of another size is fitted into that size, black around it; one of another matrix or
     range is converted to the first frame's. 4:2:0 holds even sizes only: of an odd one the last
@@ -34,15 +39,17 @@ class VideoEncoder:
         whole, first = first, _even(first)
         if first is not whole:
             logger.info(
-                "%dx%d is encoded as %dx%d: H.264 in 4:2:0 has even sides",
-                *(whole.width, whole.height, first.width, first.height),
+                "%dx%d is encoded as %dx%d: %s in 4:2:0 has even sides",
+                *(whole.width, whole.height, first.width, first.height, KINDS[settings.codec]),
             )
+        settings = filled(settings)
+        self.codec = settings.codec
         self.width = first.width
         self.height = first.height
-        self._gop = round(settings.gop_s / first.time_base)  # in units of pts
+        self._gop = round((settings.gop_s or 1) / first.time_base)  # in units of pts
         self._next_keyframe = 0  # pts: at the latest
         self._tags = ColourTags(1, 1, 1) if first.is_rgb else first.colour
-        self.context = _context(settings, first, self._tags, rate, aspect)
+        self.context = open_encoder(settings, first, self._tags, rate, aspect)
         self._keyframe = False
         self._last: int | None = None
 
@@ -64,7 +71,7 @@ class VideoEncoder:
             image.pts = max(image.pts, self._last + 1)
         self._last = image.pts
         asked, self._keyframe = self._keyframe, False
-        due = asked or image.pts >= self._next_keyframe  # x264 counts frames alone
+        due = asked or image.pts >= self._next_keyframe  # encoders count frames alone
         image.pict_type = PictureType.I if due else PictureType.NONE
         if due:
             self._next_keyframe = image.pts + self._gop
@@ -73,6 +80,25 @@ class VideoEncoder:
     def flush(self) -> list[av.Packet[Any]]:
         """Returns what the encoder still holds."""
         return self.context.encode(None)
+
+    def packets(
+        self, track: Track, encoded: Iterable[av.Packet[Any]], arrived: float
+    ) -> list[Packet]:
+        """Returns what ``encode`` or ``flush`` gave as packets of a track.
+
+        ``arrived`` is the frame's; 0 where there is none.
+        """
+        packets = []
+        for coded in encoded:
+            assert coded.pts is not None
+            packet = Packet(
+                *(track, bytes(coded), coded.pts, coded.time_base, coded.is_keyframe),
+                arrived=arrived,
+                dts=coded.dts,
+                codec=self.codec,
+            )
+            packets.append(packet)
+        return packets
 
     def _fitted(self, image: av.VideoFrame) -> av.VideoFrame:
         scale = min(self.width / image.width, self.height / image.height)
@@ -110,35 +136,6 @@ def _even(frame: Frame) -> Frame:
         return frame.cropped(2)
     except ValueError as error:
         raise OutputError(f"encoder: {error}") from None
-
-
-def _context(
-    settings: EncoderSettings, first: Frame, tags: ColourTags, rate: Fraction, aspect: Fraction
-) -> av.VideoCodecContext:
-    context = av.CodecContext.create("libx264", "w")
-    context.width, context.height = first.width, first.height
-    context.pix_fmt = "yuv420p"
-    context.time_base = first.time_base
-    context.framerate = rate
-    context.sample_aspect_ratio = aspect
-    context.gop_size = max(1, round(settings.gop_s * rate))
-    context.thread_count = 1  # slices would cost bits, and cores the network needs
-    set_colour(context, tags)
-    context.options = {
-        "preset": settings.preset,
-        "tune": "zerolatency",
-        "crf": str(settings.crf),
-        "maxrate": f"{settings.max_kbit_s}k",
-        "bufsize": f"{settings.max_kbit_s}k",
-        "forced-idr": "1",
-    }
-    try:
-        context.open()
-    except av.FFmpegError as error:
-        raise OutputError(
-            f"encoder: H.264 of {first.width}x{first.height} cannot be made: {error.strerror}"
-        ) from None
-    return context
 
 
 def _coding(tags: ColourTags) -> tuple[int, bool]:

@@ -266,6 +266,11 @@ def _check_stream(settings: StreamSettings, before: StreamSettings | None = None
     if before is not None and before.output.path == settings.output.path:
         checked = settings.model_copy(update={"output": OutputSettings()})
     check_settings(checked)
+    if settings.encoder.codec != "h264":
+        raise UserError(
+            f"encoder.codec: got {settings.encoder.codec!r}, allowed is 'h264': it is what viewers "
+            "and servers take; a file alone may have another"
+        )
     for output in (*settings.publish, settings.hls, settings.record):
         if output is not None:
             check_output(output)

@@ -13,6 +13,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.settings import StreamSettings
 from streamsr.engine.engines import Engines
 from streamsr.media.addresses import is_folder_output
+from streamsr.media.encoder_options import filled
 from streamsr.media.images import ImageWriter
 from streamsr.media.muxing import FileWriter
 from streamsr.media.source import SourceInfo
@@ -56,10 +57,11 @@ def open_pipeline(
         if engines is None:
             engines = stack.enter_context(Engines(torch.device(pick_device(settings.model.device))))
         real_time = source.live or paced
+        encoder = filled(settings.encoder, low_delay=real_time or bool(packet_sinks))
         if real_time:
             stack.enter_context(engines.shared())
         yield Pipeline(
-            settings,
+            settings.model_copy(update={"encoder": encoder}),
             source,
             choose or choose_by(settings, engines, real_time=real_time),
             workers=engines.workers,

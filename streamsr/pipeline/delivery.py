@@ -1,6 +1,6 @@
 """Delivery: upscaled frames encoded once, their packets and the audio handed to the sinks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -79,6 +79,8 @@ class Delivery:
         self._audio: Channel[AudioFrame] = Channel(audio_kept, Overflow.DROP_OLDEST)
         self._next_audio: AudioFrame | None = None  # out of the queue, before its time
         self._encoders: dict[Track, VideoEncoder] = {}
+        self._info: SourceInfo | None = None  # of the newest frame
+        self._begun = False  # a packet of video has gone out
         self._sent_s = 0.0  # monotonic: when ``newest`` was sent
         self.newest: Frame | None = None  # the newest upscaled frame, or its repetition
         self._interval_s = 0.04  # between the last two frames
@@ -143,7 +145,11 @@ class Delivery:
         self._release_audio(self.newest.time_s)
 
     def finish(self) -> None:
-        """Sends the audio of the last frame; the sinks stay open."""
+        """Sends what encoders still hold and the audio of the last frame; the sinks stay open."""
+        for track, encoder in self._encoders.items():
+            with self._meter.stage(f"encode {track}"):
+                held = encoder.packets(track, encoder.flush(), 0.0)
+            self._hand_on(track, held, (encoder.width, encoder.height))
         if self.newest is not None:
             self._release_audio(self.newest.time_s + self._interval_s)
 
@@ -168,20 +174,20 @@ class Delivery:
     def _send(self, track: Track, frame: Frame, info: SourceInfo) -> None:
         if not any(track in sink.tracks for sink in self._packet_sinks):
             return
-        encoder = self._encoders.get(track)
+        self._info, encoder = info, self._encoders.get(track)
         if encoder is None:
             aspect = info.aspect_of(frame.width, frame.height)
             encoder = VideoEncoder(self._settings, frame, info.rate, aspect)
             self._encoders[track] = encoder
         with self._meter.stage(f"encode {track}"):
-            encoded = encoder.encode(frame)
-        size = encoder.width, encoder.height
-        for coded in encoded:
-            assert coded.pts is not None
-            packet = Packet(
-                *(track, bytes(coded), coded.pts, coded.time_base, coded.is_keyframe),
-                arrived=frame.arrived,
-            )
+            packets = encoder.packets(track, encoder.encode(frame), frame.arrived)
+        self._hand_on(track, packets, (encoder.width, encoder.height))
+
+    def _hand_on(self, track: Track, packets: Iterable[Packet], size: tuple[int, int]) -> None:
+        assert self._info is not None  # of the frame that was encoded
+        info = self._info
+        for packet in packets:
+            self._begun = True
             with self._meter.stage("write"):
                 for sink in list(self._packet_sinks):
                     if track in sink.tracks:
@@ -189,7 +195,8 @@ class Delivery:
 
     def _release_audio(self, until_s: float) -> None:
         with self._meter.stage("audio"):
-            while self._next_audio is not None or len(self._audio):
+            opening = self._encoders and not self._begun  # what comes now would find no track
+            while not opening and (self._next_audio is not None or len(self._audio)):
                 audio = self._next_audio = self._next_audio or self._audio.receive()
                 if audio.time_s > until_s:
                     return

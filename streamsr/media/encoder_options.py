@@ -1,0 +1,96 @@
+"""From encoder settings to an open encoder: what is left out, and how x264 and x265 name it."""
+
+import os
+from fractions import Fraction
+
+import av
+
+from streamsr.core.errors import OutputError
+from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.settings import EncoderSettings
+from streamsr.media.pixels import set_colour
+
+__all__ = ["KINDS", "filled", "open_encoder"]
+
+KINDS = {"h264": "H.264", "hevc": "HEVC"}
+LIBRARIES = {"h264": "libx264", "hevc": "libx265"}
+USUAL_CRF = {"h264": 18, "hevc": 20}
+LIVE_KBIT_S = 16_000  # at most, where nothing is said
+MOST_THREADS = 8  # of a file's encoder: more cost bits and gain little
+LOOKAHEAD_S = 1  # of a file, at its nominal rate: audio waits for the frames in it
+MOST_LOOKAHEAD = 20  # frames
+
+
+def filled(settings: EncoderSettings, *, low_delay: bool = True) -> EncoderSettings:
+    """Returns the settings with nothing left out but the limit of a file's rate.
+
+    ``low_delay`` is what holds where they leave it out: true for what is live, false for a file
+    that is made of one, whose packets may wait for the frames to come.
+    """
+    if settings.low_delay is not None:
+        low_delay = settings.low_delay
+    usual: dict[str, object] = {"preset": "medium", "gop_s": 2.0}
+    if low_delay:
+        kbit_s = max(LIVE_KBIT_S, settings.kbit_s or 0)
+        usual = {"preset": "ultrafast", "gop_s": 1.0, "max_kbit_s": kbit_s}
+    if settings.kbit_s is None:
+        usual["crf"] = USUAL_CRF[settings.codec]
+    left_out = {key: value for key, value in usual.items() if getattr(settings, key) is None}
+    return settings.model_copy(update=left_out | {"low_delay": low_delay})
+
+
+def open_encoder(
+    settings: EncoderSettings, first: Frame, tags: ColourTags, rate: Fraction, aspect: Fraction
+) -> av.VideoCodecContext:
+    """Opens an encoder of 4:2:0 for frames like ``first``, by settings that are ``filled``.
+
+    Raises OutputError where it cannot be.
+    """
+    context = av.CodecContext.create(LIBRARIES[settings.codec], "w")
+    assert isinstance(context, av.VideoCodecContext)
+    context.width, context.height = first.width, first.height
+    context.pix_fmt = "yuv420p"
+    context.time_base = first.time_base
+    context.framerate = rate
+    context.sample_aspect_ratio = aspect
+    context.gop_size = max(1, round((settings.gop_s or 1) * rate))
+    # live, slices would cost bits, and cores the network needs
+    context.thread_count = 1 if settings.low_delay else min(MOST_THREADS, os.cpu_count() or 1)
+    set_colour(context, tags)
+    context.options = {**_rate_control(settings), **_structure(settings, rate)}
+    try:
+        context.open()
+    except av.FFmpegError as error:
+        raise OutputError(
+            f"encoder: {KINDS[settings.codec]} of {first.width}x{first.height} cannot be made: "
+            f"{error.strerror}"
+        ) from None
+    return context
+
+
+def _rate_control(settings: EncoderSettings) -> dict[str, str]:
+    options = {"preset": str(settings.preset)}
+    if settings.kbit_s is not None:
+        options["b"] = f"{settings.kbit_s}k"
+    else:
+        options["crf"] = str(settings.crf)
+    if settings.max_kbit_s is not None:
+        options |= {"maxrate": f"{settings.max_kbit_s}k", "bufsize": f"{settings.max_kbit_s}k"}
+    return options
+
+
+def _structure(settings: EncoderSettings, rate: Fraction) -> dict[str, str]:
+    """How frames depend on each other, and how long a packet waits for frames to come."""
+    options = {"forced-idr": "1"}
+    parameters = {"log-level": "error"} if settings.codec == "hevc" else {}
+    if settings.low_delay:
+        options["tune"] = "zerolatency"
+    else:
+        lookahead = min(MOST_LOOKAHEAD, round(LOOKAHEAD_S * rate))
+        options["bf"] = str(min(3, lookahead // 3))
+        # x265 wants more of a lookahead than there are B-frames
+        parameters["rc-lookahead"] = str(max(lookahead, 1))
+    if parameters:
+        text = ":".join(f"{key}={value}" for key, value in parameters.items())
+        options["x264-params" if settings.codec == "h264" else "x265-params"] = text
+    return options
