@@ -5,6 +5,7 @@ from collections.abc import Callable
 import typer
 
 from streamsr.cli.models import import_model, list_models, model_info, show_models
+from streamsr.cli.options import NamesCommand
 from streamsr.cli.stream import bench, demo, node, probe, run, serve
 from streamsr.cli.terminal import command
 from streamsr.cli.train import degrade, evaluate, train
@@ -37,7 +38,7 @@ app = typer.Typer(
 models = typer.Typer()
 app.add_typer(models, name="models")
 for name, function in COMMANDS.items():
-    app.command(name)(command(function))
+    app.command(name, cls=NamesCommand)(command(function))
 models.callback(invoke_without_command=True)(command(show_models))
 models.command("list")(command(list_models))
 models.command("info")(command(model_info))

@@ -1,20 +1,26 @@
 """The options that commands have in common."""
 
+import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperCommand
+
+from streamsr.media.addresses import SUFFIXES
 
 __all__ = [
     "Bitrate",
     "Codec",
     "Crf",
     "Device",
+    "Follow",
     "Frames",
     "Json",
     "Model",
     "ModelPrecision",
     "Models",
+    "NamesCommand",
     "Preset",
     "Scale",
     "Seconds",
@@ -49,6 +55,10 @@ Set = Annotated[
 ]
 Seconds = Annotated[float | None, typer.Option(min=0.04, help="Stop after so many seconds.")]
 Frames = Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")]
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", help="The file still grows: read on until it has not for a while."),
+]
 Transport = Annotated[str, typer.Option(help="How RTSP media travels: tcp or udp.")]
 Codec = Annotated[
     Literal["h264", "hevc"] | None, typer.Option(help="Of the video in a file; else h264.")
@@ -65,3 +75,19 @@ Bitrate = Annotated[
     str | None,
     typer.Option(help="Mean, in place of --crf: as 8M or 2500k bits a second."),
 ]
+
+
+class NamesCommand(TyperCommand):
+    """A command to which a file's name is one though it begins with a dash, as in -x.mp4."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [f"./{a}" if _is_dashed_name(a) else a for a in args])
+
+
+def _is_dashed_name(argument: str) -> bool:
+    """Whether it names a video: one that is there, or one that is to be made."""
+    if not argument.startswith("-") or argument == "-":
+        return False
+    return os.path.isfile(argument) or (
+        "=" not in argument and Path(argument).suffix.lower() in SUFFIXES
+    )

@@ -13,9 +13,11 @@ from rich.progress import Progress, TaskID
 
 from streamsr.cli.terminal import INTERRUPTED, progress_bar, report, say
 from streamsr.core.deadline import STOP_S, STREAM_SHARE, Deadline
+from streamsr.core.errors import UserError
 from streamsr.core.events import EventLog
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamStatus
+from streamsr.media.addresses import STDIO
 from streamsr.pipeline.check import check_settings
 
 if TYPE_CHECKING:
@@ -34,7 +36,8 @@ def run_here(settings: PipelineSettings, as_json: bool) -> NoReturn:
     Raises what the user has to correct before torch is imported, which takes seconds.
     """
     check_settings(settings)
-    if os.path.isfile(settings.input.url) or os.path.isdir(settings.input.url):  # no pipe
+    url, output = settings.input.url, settings.output.path
+    if (os.path.isfile(url) and not settings.input.follow) or os.path.isdir(url):  # no pipe
         from streamsr.cli.probe import first_frame
 
         first_frame(settings)
@@ -51,7 +54,7 @@ def run_here(settings: PipelineSettings, as_json: bool) -> NoReturn:
                 drawing.cancel()
 
         summary, code = run_until_interrupted(work, lambda d: pipeline.stop(d.share(STREAM_SHARE)))
-    report([summary], as_json)
+    report([summary], as_json, to_stderr=str(output) == STDIO)
     raise typer.Exit(code)
 
 
@@ -69,6 +72,12 @@ def run_node(
     """
     if reload is not None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop handles it
+    for stream in settings.streams:
+        if STDIO in (stream.input.url, str(stream.output.path)):
+            raise UserError(
+                f"{stream.name}: got - for stdin or stdout, which workers do not have, allowed is "
+                "a named pipe"
+            )
     from streamsr.node.node import Node
     from streamsr.node.reload import reload_on_change
 

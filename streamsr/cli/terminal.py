@@ -73,19 +73,26 @@ def say(message: str) -> None:
     console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_result(result: Any, table: RenderableType | None, as_json: bool) -> None:
+def print_result(
+    result: Any, table: RenderableType | None, as_json: bool, *, to_stderr: bool = False
+) -> None:
     """Prints on stdout the result as JSON, or the table where there is one."""
     if as_json:
-        sys.stdout.write(json.dumps(result) + "\n")
-        sys.stdout.flush()  # whoever reads it may be gone, which is an error here and now
+        stream = sys.stderr if to_stderr else sys.stdout
+        stream.write(json.dumps(result) + "\n")
+        stream.flush()  # whoever reads it may be gone, which is an error here and now
     elif table is not None:
         Console().print(table)
 
 
-def report(summaries: Sequence[StreamStatus], as_json: bool) -> None:
-    """Prints what the streams of a run came to: JSON on stdout, or lines on stderr."""
+def report(summaries: Sequence[StreamStatus], as_json: bool, *, to_stderr: bool = False) -> None:
+    """Prints what the streams of a run came to: JSON on stdout, or lines on stderr.
+
+    ``to_stderr``: JSON too, since the video goes to stdout.
+    """
     if as_json:
-        print_result({"streams": [summary.to_json() for summary in summaries]}, None, as_json)
+        streams = [summary.to_json() for summary in summaries]
+        print_result({"streams": streams}, None, as_json, to_stderr=to_stderr)
         return
     for s in summaries:
         if not s.input:

@@ -10,6 +10,7 @@ from streamsr.cli.options import (
     Codec,
     Crf,
     Device,
+    Follow,
     Frames,
     Json,
     Model,
@@ -35,12 +36,16 @@ OPTION_OF = {"codec": "codec", "crf": "crf", "preset": "preset", "kbit_s": "bitr
 
 def upscale(
     input_: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A file, a folder of PNG frames, or an address.")
+        str,
+        typer.Argument(
+            metavar="INPUT", help="A file, - (stdin), a folder of PNG frames, or an address."
+        ),
     ],
     output: Annotated[
         str,
         typer.Argument(
-            help="NAME.mp4, NAME.mkv, a folder for PNG frames, or rtsp://… or rtmp://… of a server."
+            help="NAME.mp4, NAME.mkv, - (stdout: Matroska), a folder for PNG frames, or rtsp://… "
+            "or rtmp://… of a server."
         ),
     ],
     model: Model = AUTO,
@@ -57,6 +62,7 @@ def upscale(
     bitrate: Bitrate = None,
     transport: Transport = "tcp",
     rate: Annotated[float, typer.Option(help="Frames a second of a folder of PNG frames.")] = 25.0,
+    follow: Follow = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
     seconds: Seconds = None,
     frames: Frames = None,
@@ -69,7 +75,8 @@ def upscale(
             raise UserError(f"--quality best: got --model {model} too, allowed is one of the two")
         model = BEST
     data = stream_settings("upscale", input_, model, models, device, seconds, frames)
-    data["input"] |= {"transport": transport, "rate": rate, "give_up_s": GIVE_UP_S}
+    data["input"] |= {"transport": transport, "rate": rate, "follow": follow}
+    data["input"]["give_up_s"] = GIVE_UP_S
     data["output"] = {"size": size, "scale": scale}
     data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
     if data["encoder"] and "://" not in output and is_folder_output(Path(output)):

@@ -16,7 +16,15 @@ from typing import Annotated, Any, TypeVar, get_args
 from urllib.parse import quote, urlsplit
 
 import tomli_w
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+)
 
 from streamsr.core.errors import ConfigError
 
@@ -46,6 +54,10 @@ FORMER_NAMES = {"ladder": "fallback", "sound": "audio"}  # of keys: accepted wit
 PRIVATE = {"url"}  # keys of addresses: what they hold is never shown, however it is misspelt
 SHOWN = 80  # characters of a value
 MAX_TEXT, MAX_PART = 2048, 255  # bytes of a text, and of what is between the slashes of a path
+# A byte that is not UTF-8, which Python keeps as a lone surrogate: JSON cannot carry one. In it,
+# and in TOML, a character of Unicode's last private plane stands for it.
+BYTES = {0xDC00 + byte: chr(0x10DC00 + byte) for byte in range(0x80, 0x100)}
+SURROGATES = {ord(carried): chr(byte) for byte, carried in BYTES.items()}
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}://")
 
 
@@ -78,7 +90,8 @@ def parse(data: dict[str, Any], kind: type[S], where: str) -> S:
     or a choice comes as a string and a tuple as a list, but "5" is no number and 1 is not true.
     """
     try:
-        text = json.dumps(_with_new_names(data, kind, f"{where}: "), default=str)
+        named = _with_new_names(data, kind, f"{where}: ")
+        text = json.dumps(named, default=str, ensure_ascii=False).translate(BYTES)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: cannot be read: {error}") from None
     try:
@@ -214,14 +227,14 @@ def _printable(value: str) -> str:
     odd = next((letter for letter in value if ord(letter) < 32 or ord(letter) == 127), None)
     if odd is not None:
         raise ValueError(f"allowed is text without control characters, got {ord(odd):#04x} in it")
-    if len(value.encode()) > MAX_TEXT:
-        raise ValueError(f"allowed are {MAX_TEXT} bytes, got {len(value.encode())}")
+    if len(os.fsencode(value)) > MAX_TEXT:
+        raise ValueError(f"allowed are {MAX_TEXT} bytes, got {len(os.fsencode(value))}")
     return value
 
 
 def _short(path: str) -> str:
     """Refuses what no file can be called."""
-    longest = max(len(part.encode()) for part in path.split("/"))
+    longest = max(len(os.fsencode(part)) for part in path.split("/"))
     if longest > MAX_PART:
         raise ValueError(f"allowed are {MAX_PART} bytes in a file's name, got {longest}")
     return path
@@ -239,13 +252,35 @@ def _address(url: str) -> str:
     return url
 
 
+def _carried(value: object) -> object:
+    """A text as JSON can carry it."""
+    return value.translate(BYTES) if isinstance(value, str) else value
+
+
+def _as_is(value: str) -> str:
+    return value.translate(SURROGATES)
+
+
 # What a text may be; whether there is such a file is not asked here.
-Text = Annotated[str, AfterValidator(_printable)]
+Text = Annotated[
+    str,
+    BeforeValidator(_carried),
+    AfterValidator(_as_is),
+    AfterValidator(_printable),
+    PlainSerializer(_carried, return_type=str, when_used="json"),
+]
 Name = Annotated[Text, Field(min_length=1), AfterValidator(_short)]
-FilePath = Annotated[Path, AfterValidator(lambda path: Path(_short(_printable(str(path)))))]
+FilePath = Annotated[
+    Path,
+    AfterValidator(lambda path: Path(_short(_printable(_as_is(str(path)))))),
+    PlainSerializer(lambda path: _carried(str(path)), return_type=str, when_used="json"),
+]
 Url = Annotated[
     str,
     Field(min_length=1),
+    BeforeValidator(_carried),
+    AfterValidator(_as_is),
+    PlainSerializer(_carried, return_type=str, when_used="json"),
     AfterValidator(_filled_in),
     AfterValidator(_printable),
     AfterValidator(_address),

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from html import escape
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote
@@ -16,13 +17,19 @@ _KEY = r"(?P<key>[?&](?:pass|passwd|password|pwd|token|key|auth)=)"
 _QUERY = re.compile(_KEY + r"[^&#\s'\"]*", re.I)
 _WHOLE_QUERY = re.compile(_KEY + r"(?P<value>[^&]*)", re.I)  # where all the text is one address
 _NO_SCHEME = re.compile(r"[^/:@\s]+:\S.*@\S", re.S)  # user:password@host, as people type it
+_BYTE = re.compile("[\udc80-\udcff]")  # as Python's surrogateescape spells it
 MASK = "***"
+KEPT = "surrogateescape"  # of a byte that is not UTF-8
+_encoded = partial(quote, errors=KEPT)
 _secrets: set[str] = set()
 
 
 def redact(text: object) -> str:
-    """Returns ``text`` without user names and passwords of URLs and without any protected word."""
-    clean = str(text)
+    """Returns ``text`` without user names and passwords of URLs and without any protected word.
+
+    A byte that is not UTF-8, as in names of files in Latin-1, becomes \\xe9, as shells show it.
+    """
+    clean = _as_unicode(str(text))
     for secret in sorted(_secrets, key=len, reverse=True):
         if secret in clean:
             clean = clean.replace(secret, f"://{MASK}@" if secret.startswith("://") else MASK)
@@ -31,12 +38,9 @@ def redact(text: object) -> str:
 
 
 def json_value(value: Any) -> Any:
-    """Returns ``value`` as JSON may show it: redacted, floats of 3 decimals, None for what is none.
-
-    What cannot be UTF-8, as in a file's odd name, becomes a question mark.
-    """
+    """Returns ``value`` as JSON may show it: redacted, floats of 3 decimals, None for no number."""
     if isinstance(value, str):
-        return redact(value).encode(errors="replace").decode()
+        return redact(value)
     if isinstance(value, float):
         return round(value, 3) if math.isfinite(value) else None
     if isinstance(value, Mapping):
@@ -60,17 +64,24 @@ def protect(url: str) -> None:
         protect_word(word)
 
 
+def _as_unicode(text: str) -> str:
+    """``text`` without lone surrogates, which no JSON, page or message can carry."""
+    byte = _BYTE.sub(lambda match: f"\\x{ord(match.group()) - 0xDC00:02x}", text)
+    return byte.encode(errors="replace").decode()
+
+
 def protect_word(word: str) -> None:
     """Remembers a secret, however it may be spelt; under 4 characters it would blank too much."""
-    _secrets.update(w for w in _spellings(word) if len(w) >= 4)
+    _secrets.update(_as_unicode(w) for w in _spellings(word) if len(w) >= 4)
 
 
 def _spellings(word: str) -> Iterator[str]:
     """A secret as written, and as an address, Python, JSON, a shell and HTML spell it."""
     for plain in {word, unquote(word)}:
         if not plain.startswith("://"):
-            encoded = quote(plain, safe="")
-            yield from (encoded, quote(plain), quote_plus(plain), quote(plain, safe="/:@"))
+            encoded = _encoded(plain, safe="")
+            yield from (encoded, _encoded(plain), quote_plus(plain, errors=KEPT))
+            yield _encoded(plain, safe="/:@")
             yield re.sub("%..", lambda code: code.group().lower(), encoded)
         for quoted in _quoted(plain):
             yield from (quoted, escape(quoted), escape(quoted, quote=False))

@@ -42,11 +42,13 @@ MAX_S = 1e9  # thirty years
 class InputSettings(Settings):
     """Where the frames come from."""
 
-    url: Url  # an address, a file, a folder of PNG frames, or "demo"
+    url: Url  # an address, a file, a folder of PNG frames, "-" (stdin), or "demo"
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
     rate: float = Field(default=25.0, ge=0.01, le=240)  # frames a second, of a folder of PNGs
     live: bool | None = None  # reconnect indefinitely; left out: as the address's scheme suggests
     give_up_s: float | None = Field(default=None, gt=0, le=MAX_S)  # where it never opens
+    follow: bool = False  # a file that still grows, until it has not grown for follow_s
+    follow_s: float = Field(default=10.0, ge=0.1, le=86_400)
 
     @property
     def exact_rate(self) -> Fraction:
@@ -89,7 +91,7 @@ class OutputSettings(Settings):
 
     size: str | None = None  # "720p", "1080p", "4k", WIDTHxHEIGHT as a box to fit into, or HEIGHT
     scale: float | None = None  # in place of a size; without either, the device and input decide
-    path: FilePath | None = None  # NAME.mp4, NAME.mkv, or a folder for PNG frames
+    path: FilePath | None = None  # NAME.mp4, NAME.mkv, "-" (stdout), or a folder for PNG frames
     overwrite: bool = False
 
     @field_validator("size", mode="before")

@@ -3,6 +3,8 @@
 It imports no PyAV: settings are checked in the main process, before a worker is started.
 """
 
+import errno
+import os
 from enum import StrEnum
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -12,15 +14,22 @@ from streamsr.core.errors import InputError, OutputError
 from streamsr.core.redact import protect, redact
 
 __all__ = [
+    "STDIO",
+    "SUFFIXES",
     "InputKind",
     "check_folder",
     "check_writable",
+    "container_suffix",
+    "ffmpeg_name",
     "input_kind",
     "is_folder_output",
+    "is_pipe_output",
     "is_png",
+    "is_session_description",
 ]
 
 DEMO = "demo"
+STDIO = "-"  # stdin of an input, stdout of an output
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp"})
 FILE_SCHEMES = frozenset({"http", "https"})  # live where the settings say so
 SUFFIXES = (".mp4", ".mkv")
@@ -33,39 +42,69 @@ class InputKind(StrEnum):
     LIVE = "live"
     FILE = "file"
     FOLDER = "folder"
+    PIPE = "pipe"  # stdin, or a named pipe
 
 
 def input_kind(url: str, live: bool | None = None) -> InputKind:
     """Returns what ``url`` names (see ``core.settings.InputSettings``), its secrets protected.
 
-    Raises InputError where there is no such file, or streamsr does not speak the scheme.
+    A file's name may look like anything else: "22:15:09.mp4", "concat:a". Raises InputError where
+    there is no such file, or streamsr does not speak the scheme.
     """
     if url == DEMO:
         return InputKind.DEMO
+    if url == STDIO:
+        return InputKind.PIPE
     protect(url)
     scheme = _scheme_of(url)
     if scheme and scheme not in LIVE_SCHEMES | FILE_SCHEMES:
         allowed = ", ".join(sorted(LIVE_SCHEMES | FILE_SCHEMES))
         raise InputError(
             f"input {redact(url)}: got the scheme {scheme!r}, allowed are {allowed}, "
-            f"a file, a folder of PNG frames, or {DEMO!r}"
+            f"a file, a folder of PNG frames, {STDIO!r} (stdin), or {DEMO!r}"
         )
-    if scheme in LIVE_SCHEMES or (scheme and live):
-        return InputKind.LIVE
-    return InputKind.FOLDER if not scheme and _is_folder(url) else InputKind.FILE
+    if scheme:
+        return InputKind.LIVE if scheme in LIVE_SCHEMES or live else InputKind.FILE
+    return _kind_of(url)
+
+
+def ffmpeg_name(url: str) -> str:
+    """Returns what FFmpeg calls an input or output: it takes what is before a colon for a protocol.
+
+    An address stays as it is. Raises InputError.
+    """
+    return url if _scheme_of(url) else f"file:{url}"
+
+
+def is_session_description(url: str) -> bool:
+    """Whether it is an .sdp file: it says where a stream of RTP arrives."""
+    return not _scheme_of(url) and url.lower().endswith(".sdp")
 
 
 def is_folder_output(path: Path) -> bool:
     """Whether an output's path names a folder for PNG frames, and not a video."""
-    return path.is_dir() or not path.suffix
+    return path.is_dir() or not (path.suffix or is_pipe_output(path))
+
+
+def is_pipe_output(path: Path) -> bool:
+    """Whether it is stdout, or a named pipe: what is written goes to another program."""
+    return str(path) == STDIO or (path.exists() and not path.is_file() and not path.is_dir())
+
+
+def container_suffix(path: Path) -> str:
+    """Returns the ending of the container that is written at ``path``: Matroska into pipes."""
+    return ".mkv" if is_pipe_output(path) else path.suffix.lower()
 
 
 def check_writable(path: Path) -> None:
     """Raises OutputError where no video can be written at ``path``; what is there is kept."""
+    if is_pipe_output(path):
+        _check_pipe(path)
+        return
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(
             f"output {path}: got {path.suffix or 'no ending'!r}, allowed are "
-            f"{', '.join(SUFFIXES)}, or a folder for PNG frames"
+            f"{', '.join(SUFFIXES)}, {STDIO!r} (stdout), or a folder for PNG frames"
         )
     try:
         if path.is_dir():
@@ -105,6 +144,14 @@ def is_png(path: Path) -> bool:
     return path.suffix.lower() == ".png" and not path.name.startswith(".") and path.is_file()
 
 
+def _check_pipe(path: Path) -> None:
+    if str(path) == STDIO:
+        if os.isatty(1):
+            raise OutputError("output -: stdout is a terminal, allowed is a pipe or a file")
+    elif not os.access(path, os.W_OK):
+        raise OutputError(f"output {path}: cannot be written: {os.strerror(errno.EACCES)}")
+
+
 def _scheme_of(url: str) -> str:
     """The scheme in lower case, "" of a path. Raises InputError."""
     try:
@@ -116,12 +163,16 @@ def _scheme_of(url: str) -> str:
         ) from None
 
 
-def _is_folder(name: str) -> bool:
-    """Whether it is a folder and not a file. Raises InputError where there is neither."""
+def _kind_of(name: str) -> InputKind:
+    """What there is of that name. Raises InputError where there is nothing."""
     path = Path(name)
     try:
+        if path.is_dir():
+            return InputKind.FOLDER
+        if path.is_file():
+            return InputKind.LIVE if is_session_description(name) else InputKind.FILE
         if path.exists():
-            return path.is_dir()
+            return InputKind.PIPE
     except (OSError, ValueError) as error:  # a name too long, a folder one may not look into
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"input {redact(name)}: cannot be opened: {reason}") from None

@@ -16,6 +16,7 @@ import av
 
 from streamsr.core.packet import Packet
 from streamsr.core.redact import redact
+from streamsr.media.pipes import PipeWriter
 
 __all__ = ["CONTAINERS", "Container", "cut_to_whole", "reason_of"]
 
@@ -38,8 +39,12 @@ class Container:
     """
 
     def __init__(
-        self, target: str, options: Mapping[str, str], container_format: str | None = None
+        self,
+        target: str | PipeWriter,
+        options: Mapping[str, str],
+        container_format: str | None = None,
     ) -> None:
+        self._pipe = target if isinstance(target, PipeWriter) else None
         self._container = av.open(target, "w", format=container_format, options=dict(options))
         self._video: av.VideoStream | None = None
         self._audio: av.AudioStream | None = None
@@ -85,7 +90,12 @@ class Container:
 
     def close(self) -> None:
         """Writes the trailer. Closing twice does nothing."""
-        self._container.close()
+        pipe, self._pipe = self._pipe, None
+        try:
+            self._container.close()
+        finally:
+            if pipe is not None:
+                pipe.close()
 
     def _mux(
         self,

@@ -15,9 +15,15 @@ import av
 
 from streamsr.core.errors import OutputError
 from streamsr.core.packet import Packet, Track
-from streamsr.media.addresses import check_writable
+from streamsr.media.addresses import (
+    check_writable,
+    container_suffix,
+    ffmpeg_name,
+    is_pipe_output,
+)
 from streamsr.media.audio import AudioEncoder
 from streamsr.media.container import CONTAINERS, Container, reason_of
+from streamsr.media.pipes import PipeWriter
 from streamsr.media.source import AudioFrame, SourceInfo
 
 __all__ = ["FileWriter"]
@@ -85,10 +91,10 @@ class FileWriter:
                 container.close()
 
     def _open(self, keyframe: Packet, info: SourceInfo) -> None:
-        suffix = self.path.suffix.lower()
+        suffix = container_suffix(self.path)
         with self._errors():
             try:
-                self._container = Container(str(self.path), CONTAINERS[suffix])
+                self._container = self._opened(suffix)
                 self._container.add_video(keyframe, info.rate)
                 if info.audio is not None and _is_copied(info.audio, suffix):
                     self._container.add_audio(info.audio)
@@ -100,13 +106,19 @@ class FileWriter:
                 self._discard()
                 raise
 
+    def _opened(self, suffix: str) -> Container:
+        if is_pipe_output(self.path):
+            return Container(PipeWriter.open(self.path), CONTAINERS[suffix], "matroska")
+        return Container(ffmpeg_name(str(self.path)), CONTAINERS[suffix])
+
     def _discard(self) -> None:
         """Removes a file whose header could not be written."""
         container, self._container = self._container, None
         with suppress(av.FFmpegError, OSError):
             if container is not None:
                 container.close()
-        self.path.unlink(missing_ok=True)
+        if not is_pipe_output(self.path):
+            self.path.unlink(missing_ok=True)
 
     def _mux_encoded(self, packets: Iterable[av.Packet[Any]]) -> None:
         for packet in packets:

@@ -4,9 +4,17 @@ import os
 from pathlib import Path
 
 from streamsr.core.devices import pick_device
-from streamsr.core.errors import OutputError
+from streamsr.core.errors import InputError, OutputError
+from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
-from streamsr.media.addresses import check_folder, check_writable, input_kind, is_folder_output
+from streamsr.media.addresses import (
+    InputKind,
+    check_folder,
+    check_writable,
+    input_kind,
+    is_folder_output,
+    is_pipe_output,
+)
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import lighter_of, members
 
@@ -16,7 +24,11 @@ __all__ = ["check_output_path", "check_settings"]
 def check_settings(settings: StreamSettings) -> None:
     """Raises InputError, ModelError, OutputError or UserError for what the user has to correct."""
     model = settings.model
-    input_kind(settings.input.url, settings.input.live)
+    kind = input_kind(settings.input.url, settings.input.live)
+    if settings.input.follow and kind is not InputKind.FILE:
+        raise InputError(
+            f"input.follow: got {redact(settings.input.url)}, allowed is a file that still grows"
+        )
     pick_device(model.device)
     asked = () if model.name == AUTO else (model.name,)
     for name in (*asked, *model.fallback):
@@ -35,7 +47,7 @@ def check_output_path(settings: StreamSettings) -> None:
         check_folder(path, overwrite=overwrite)
         if not exists:
             path.rmdir()  # it is made again once there is something to write
-    elif exists and not overwrite:
+    elif exists and not overwrite and not is_pipe_output(path):
         raise OutputError(f"output {path}: it exists already; --overwrite replaces it")
     else:
         check_writable(path)

@@ -15,7 +15,6 @@ from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.pixels import from_av
 from streamsr.media.source import (
-    METADATA,
     AudioFrame,
     Item,
     PacketSizes,
@@ -25,6 +24,7 @@ from streamsr.media.source import (
     stream_info,
     streams_of,
 )
+from streamsr.sources.containers import opened
 
 __all__ = ["FileSource"]
 
@@ -34,19 +34,21 @@ JUMP_BACK_S = Fraction(1, 2)  # more than any reordering leaves
 class FileSource(Source):
     """Any file or address that PyAV opens and that has an end."""
 
-    def __init__(self, url: str, emit: Emit) -> None:
+    def __init__(self, url: str, emit: Emit, follow_s: float | None = None) -> None:
+        """``follow_s``: a file that still grows ends once it has not grown for so long."""
         self.url = url
+        self._follow_s = follow_s
         self.name = redact(url)
         self._emit = emit
         self._damaged = 0  # packets that could not be decoded
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         try:
-            container = av.open(self.url, timeout=(10, 10), metadata_errors=METADATA)
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise InputError(f"input {self.name}: cannot be opened: {reason_of(error)}") from None
-        with container:
-            yield from self._read(container, stop)
+            with opened(self.url, stop, self._follow_s) as container:
+                yield from self._read(container, stop)
+        except InputError:
+            if not stop.is_set():  # else the bytes of a pipe ended by it
+                raise
 
     def _read(
         self, container: av.container.InputContainer, stop: threading.Event

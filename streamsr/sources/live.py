@@ -16,6 +16,7 @@ from streamsr.core.errors import SourceAuthError, SourceError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
+from streamsr.media.addresses import ffmpeg_name, is_session_description
 from streamsr.media.container import reason_of
 from streamsr.media.h264 import LossDetector
 from streamsr.media.pixels import from_av
@@ -112,7 +113,7 @@ class LiveSource(Source):
         self._clock.reconnected()
         try:
             with av.open(
-                self.url,
+                ffmpeg_name(self.url),
                 options=self._options(),
                 timeout=(self._timeouts.open_s, self._timeouts.read_s),
                 metadata_errors=METADATA,
@@ -191,6 +192,8 @@ class LiveSource(Source):
             yield AudioFrame(time_s, packet.stream.codec_context.name, packet)
 
     def _options(self) -> dict[str, str]:
+        if is_session_description(self.url):
+            return {**OPTIONS, "protocol_whitelist": "file,rtp,udp"}
         if not self.url.startswith("rtsp"):
             return OPTIONS
         timeout = str(round(self._timeouts.open_s * 1e6))  # µs

@@ -32,6 +32,8 @@ def open_source(settings: InputSettings, emit: Emit) -> Source:
         case InputKind.FOLDER:
             return FolderSource(Path(url), settings.exact_rate)
         case InputKind.FILE:
+            return FileSource(url, emit, settings.follow_s if settings.follow else None)
+        case InputKind.PIPE:
             return FileSource(url, emit)
 
 

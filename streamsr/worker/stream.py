@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 from traceback import format_exc
 
 from streamsr.core.deadline import Deadline
@@ -127,4 +128,5 @@ class WorkerStream:
             await asyncio.sleep(REPORT_S)
 
     def _emit(self, event: Event) -> None:
+        event = replace(event, message=redact(event.message))  # a path may hold what no message can
         self._link.send(StreamEvent(self._key, event))

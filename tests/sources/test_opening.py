@@ -49,6 +49,7 @@ def test_an_address_names_its_kind_of_source(tmp_path: Path, clip: Callable[...,
     assert isinstance(opened("http://cam/live", live=True), LiveSource)
     assert isinstance(opened(str(clip(seconds=0.2))), FileSource)
     assert isinstance(opened(str(tmp_path)), FolderSource)
+    assert isinstance(opened("-"), FileSource)
 
 
 @pytest.mark.parametrize(

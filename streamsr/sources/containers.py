@@ -1,0 +1,57 @@
+"""Opens what a file's name or address stands for: a file, one that still grows, or a pipe."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import av
+
+from streamsr.core.errors import InputError
+from streamsr.core.redact import redact
+from streamsr.media.addresses import InputKind, ffmpeg_name, input_kind
+from streamsr.media.container import reason_of
+from streamsr.media.pipes import ByteReader, open_growing, open_pipe
+from streamsr.media.source import METADATA
+
+__all__ = ["opened"]
+
+OPTIONS = {"pattern_type": "none"}  # a "%d" in a name is no sequence of images
+TIMEOUT = (10, 10)  # seconds for an address to open, and for its next bytes
+IN_ORDER = "from a pipe, or while it grows, it is to be TS, Matroska or fragmented MP4"
+
+
+@contextmanager
+def opened(
+    url: str, stop: threading.Event, follow_s: float | None = None
+) -> Iterator[av.container.InputContainer]:
+    """Opens a container to read, and closes it. Raises InputError where that fails; one that is
+    raised inside says what can be read in order, where nothing else can.
+
+    What is waited for, as bytes of a pipe or of a file that grows (``follow_s``), ends at ``stop``.
+    """
+    reader = _reader(url, stop, follow_s)
+    if reader is None:
+        with _container(url, ffmpeg_name(url), TIMEOUT) as container:
+            yield container
+        return
+    try:
+        with closing(reader), _container(url, reader, None) as container:
+            yield container
+    except InputError as error:
+        raise InputError(f"{error}; {IN_ORDER}") from None
+
+
+def _reader(url: str, stop: threading.Event, follow_s: float | None) -> ByteReader | None:
+    """What Python reads for FFmpeg; None where FFmpeg reads by itself."""
+    if input_kind(url) is InputKind.PIPE:
+        return open_pipe(url, stop)
+    return None if follow_s is None else open_growing(url, stop, follow_s)
+
+
+def _container(
+    url: str, file: str | ByteReader, timeout: tuple[int, int] | None
+) -> av.container.InputContainer:
+    try:
+        return av.open(file, "r", options=OPTIONS, timeout=timeout, metadata_errors=METADATA)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"input {redact(url)}: cannot be opened: {reason_of(error)}") from None
