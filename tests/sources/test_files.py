@@ -201,7 +201,7 @@ def test_audio_alone_is_an_input_error(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_an_input_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="cannot be opened: No such file"):
+    with pytest.raises(InputError, match="there is no such file"):
         read(tmp_path / "nowhere.mp4")
 
 

@@ -1,0 +1,38 @@
+"""What a pipeline or node file may say: ``pipelines/reference.toml`` shows every setting.
+
+Secrets come from the environment or from files of their own.
+"""
+
+from streamsr.core.settings.node import (
+    MqttSettings,
+    NodeSettings,
+    PipelineSettings,
+    ServeSettings,
+)
+from streamsr.core.settings.stream import (
+    EncoderSettings,
+    HlsSettings,
+    InputSettings,
+    LimitSettings,
+    ModelSettings,
+    OutputSettings,
+    PublishSettings,
+    RecordSettings,
+    StreamSettings,
+)
+
+__all__ = [
+    "EncoderSettings",
+    "HlsSettings",
+    "InputSettings",
+    "LimitSettings",
+    "ModelSettings",
+    "MqttSettings",
+    "NodeSettings",
+    "OutputSettings",
+    "PipelineSettings",
+    "PublishSettings",
+    "RecordSettings",
+    "ServeSettings",
+    "StreamSettings",
+]
