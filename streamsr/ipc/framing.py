@@ -4,6 +4,7 @@ A message is its length (4 bytes, big endian), a byte for its class, and its fie
 which holds a packet's data as it is.
 """
 
+import os
 from fractions import Fraction
 from functools import cache
 from pathlib import PurePath
@@ -74,13 +75,15 @@ def _decode(body: bytes) -> Message:
 
 @cache
 def _decoder(number: int) -> Decoder[Message]:
-    return Decoder(_CLASSES[number], dec_hook=lambda kind, text: kind(text))
+    return Decoder(_CLASSES[number], dec_hook=lambda kind, text: kind(os.fsdecode(text)))
 
 
-def _text_of(value: object) -> str:
-    if isinstance(value, Fraction | PurePath):
+def _hooked(value: object) -> str | bytes:
+    if isinstance(value, Fraction):
         return str(value)
+    if isinstance(value, PurePath):  # whose name may be in any encoding
+        return os.fsencode(value)
     raise TypeError(f"message: a {type(value).__name__} cannot be sent")
 
 
-_ENCODER = Encoder(enc_hook=_text_of)
+_ENCODER = Encoder(enc_hook=_hooked)

@@ -40,6 +40,7 @@ class Target:
                 self.kind = "hls"
                 self._temporary = settings.folder is None
                 self.folder = settings.folder or Path(tempfile.mkdtemp(prefix="streamsr-hls-"))
+                self.folder = self.folder.absolute()  # FFmpeg takes "22:15/x" for a protocol
                 self.name = str(self.folder)
                 self.start = StartHls(
                     self.folder, settings.segment_s, settings.segments, self._temporary
@@ -49,7 +50,7 @@ class Target:
                 self.name = str(folder)
                 self.start = StartRecorder(
                     stream,
-                    folder,
+                    folder.absolute(),  # as above
                     settings.segment_s,
                     keep_s=None if keep_days is None else keep_days * DAY_S,
                     min_free_bytes=round(settings.min_free_gb * 1e9),

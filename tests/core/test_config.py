@@ -1,13 +1,15 @@
 """Settings out of TOML: what is right comes through, what is wrong is named and explained."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from pydantic import Field
 
-from streamsr.core.config import Settings, load, nearest, parse, with_overrides
+from streamsr.core.config import Settings, dump, load, nearest, parse, with_overrides
 from streamsr.core.errors import ConfigError
+from streamsr.core.settings import PipelineSettings
 
 
 class Lens(Settings):
@@ -256,3 +258,14 @@ def test_nearest() -> None:
     assert nearest("bicubik", ["bicubic", "lanczos"]) == " (did you mean 'bicubic'?)"
     assert nearest("xyzzy", ["bicubic", "lanczos"]) == ""
     assert nearest("a", []) == ""
+
+
+def test_bytes_that_are_not_utf_8_survive_json_and_toml(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9/\xff.mp4")
+    data = {"input": {"url": name}, "output": {"path": name}}
+    settings = parse(data, PipelineSettings, "here")
+    assert (settings.input.url, str(settings.output.path)) == (name, name)
+    assert PipelineSettings.model_validate_json(settings.model_dump_json()) == settings
+    dump(settings, tmp_path / "x.toml")
+    assert load(tmp_path / "x.toml", PipelineSettings) == settings
+    assert PipelineSettings.model_validate(settings.model_dump()) == settings

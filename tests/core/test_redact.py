@@ -167,3 +167,9 @@ def test_a_key_with_a_quote_in_it_is_removed() -> None:
     protect("http://cam/v?token=it's-hunter22&size=3#top")
     assert redact("http://cam/v?token=it's-hunter22&size=3") == "http://cam/v?token=***&size=3"
     assert redact("it said it's-hunter22") == "it said ***"
+
+
+def test_what_is_not_utf_8_can_be_shown_and_hidden() -> None:
+    assert redact("caf\udce9 \ud800") == r"caf\xe9 ?"
+    protect("rtsp://user:caf\udce9@camera/x")
+    assert redact("refused caf\udce9, caf%E9") == "refused ***, ***"

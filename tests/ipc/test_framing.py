@@ -49,6 +49,7 @@ MESSAGES: list[Message] = [
     Snapshot("cam:1", bytes(range(256))),
     StartHls(Path("a folder"), 2.0, 6, True),
     StartRecorder("cam", Path("recordings"), 600.0, None, 10**9),
+    StartRecorder("cam", Path("caf\udce9"), 600.0, None, 10**9),
     OutputFormat(Fraction(25), False),
     OutputPacket(PACKET),
     FinishOutput(),
