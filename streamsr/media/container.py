@@ -43,9 +43,11 @@ class Container:
         target: str | PipeWriter,
         options: Mapping[str, str],
         container_format: str | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> None:
         self._pipe = target if isinstance(target, PipeWriter) else None
         self._container = av.open(target, "w", format=container_format, options=dict(options))
+        self._container.metadata.update(metadata or {})
         self._video: av.VideoStream | None = None
         self._audio: av.AudioStream | None = None
 

@@ -8,14 +8,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
+from streamsr.core.packet import AUDIO_TRACKS, Packet
 from streamsr.ipc.messages import OutputFormat
 from streamsr.media.container import Container
 from streamsr.media.h264 import parameter_sets
+from streamsr.outputs.silence import AAC_SAMPLES, silent_packet
 
 __all__ = ["MuxSession", "MuxTarget", "Muxer"]
 
-AAC_SAMPLES = Fraction(1024, 48_000)  # seconds that one packet of audio lasts
+AUDIO_BASE = Fraction(1, 48_000)
+AUDIO_S = AAC_SAMPLES * AUDIO_BASE  # that one packet of audio lasts
+LATE_AUDIO_S = Fraction(2)  # that audio may come after its frame before it is taken for missing
+GAP_S = 10.0  # between frames: a server has hung up by then, and a player's list cannot hold it
 INTERLEAVE = {"max_interleave_delta": "50000"}
 """Microseconds that a frame waits for the audio beside it; FFmpeg's own 10 s would delay live
 video by as much wherever a source's audio stops."""
@@ -28,13 +32,16 @@ class MuxTarget:
     address: str = field(repr=False)  # a URL, secrets and all, or a path
     container_format: str  # FFmpeg's name
     options: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    most_gap_s: float = GAP_S  # between frames of one session
 
 
 class MuxSession:
     """One opened container. Raises av.FFmpegError or OSError where the file or the peer fails.
 
     Its time begins at 0 with its first keyframe and never falls, video and audio keeping their
-    distance. It never waits for a track that does not come.
+    distance. It never waits for a track that does not come: where audio is missing it is silent,
+    to the end of the last frame.
     """
 
     def __init__(self, target: MuxTarget, keyframe: Packet, stream: OutputFormat) -> None:
@@ -42,9 +49,15 @@ class MuxSession:
         self.begins_s = keyframe.pts * keyframe.time_base
         self.audio = stream.audio
         self._sets = parameter_sets(keyframe.data)
-        self._last: dict[Track, Fraction] = {}  # the newest time of each track, in seconds
+        self._frame_s = 1 / stream.rate
+        self._most_gap_s = target.most_gap_s
+        self._shown_s: Fraction | None = None  # when the newest frame is
+        self._heard_s = Fraction(0)  # the audio's end
         self._container = Container(
-            target.address, INTERLEAVE | dict(target.options), target.container_format
+            target.address,
+            INTERLEAVE | dict(target.options),
+            target.container_format,
+            target.metadata,
         )
         self._container.add_video(keyframe, stream.rate)
         if self.audio:
@@ -53,25 +66,42 @@ class MuxSession:
 
     def takes(self, keyframe: Packet, stream: OutputFormat) -> bool:
         """Returns whether what begins with ``keyframe`` can go on in this container."""
-        return stream.audio == self.audio and parameter_sets(keyframe.data) == self._sets
+        gap_s = keyframe.pts * keyframe.time_base - self.begins_s - (self._shown_s or 0)
+        return (
+            stream.audio == self.audio
+            and parameter_sets(keyframe.data) == self._sets
+            and gap_s <= self._most_gap_s
+        )
 
     def write(self, packet: Packet) -> None:
-        """Writes a packet; audio from before the first frame is left out."""
+        """Writes a packet; audio from before the first frame is left out, and what comes so late
+        that there is silence in its place."""
         base = packet.time_base
         pts = packet.pts - round(self.begins_s / base)
-        last = self._last.get(packet.track)
         if packet.track in AUDIO_TRACKS:
-            if not self.audio or pts < 0 or (last is not None and pts * base <= last):
-                return
-            self._container.audio(packet.data, pts, base, round(AAC_SAMPLES / base))
-        else:
-            if last is not None:
-                pts = max(pts, int(last / base) + 1)  # another worker's clock may lag a little
-            self._container.video(packet, pts)
-        self._last[packet.track] = pts * base
+            if self.audio and pts >= 0 and pts * base > self._heard_s - AUDIO_S:
+                self._be_silent(pts * base)
+                self._container.audio(packet.data, pts, base, round(AUDIO_S / base))
+                self._heard_s = pts * base + AUDIO_S
+            return
+        if self._shown_s is not None:
+            pts = max(pts, int(self._shown_s / base) + 1)
+        self._container.video(packet, pts)
+        self._shown_s = pts * base
+        self._be_silent(self._shown_s - LATE_AUDIO_S)
 
     def close(self) -> None:
+        """Ends the audio with the video, and closes."""
+        if self._shown_s is not None:
+            self._be_silent(self._shown_s + self._frame_s)
         self._container.close()
+
+    def _be_silent(self, until_s: Fraction) -> None:
+        """Fills what is missing of the audio with silence, as far as whole packets go."""
+        while self.audio and self._heard_s + AUDIO_S <= until_s:
+            pts = round(self._heard_s / AUDIO_BASE)
+            self._container.audio(silent_packet(), pts, AUDIO_BASE, AAC_SAMPLES)
+            self._heard_s += AUDIO_S
 
 
 class Muxer:

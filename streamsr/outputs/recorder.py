@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -30,6 +30,7 @@ PARTIAL = ".partial"  # the ending of a file's name until it plays
 CHECK_S = 5.0  # between checks of space and age
 CHECK_FULL_S = 1.0  # likewise while there is no space
 MARGIN_BYTES = 8_000_000  # that must be free on top before recording goes on
+MOST_GAP_S = 600.0  # without a frame within a file: a camera that is off for longer ends it
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 LATE_AUDIO_S = 0.5  # that audio of the last file may come after the first frame of the next
 FAILURES = (av.FFmpegError, OSError)
@@ -148,10 +149,17 @@ class Recorder:
                 self._close_previous()
         if not self._newest:
             self._clean_up()
-        self._newest = self._free_name()
+        started = self._came(keyframe)
+        self._newest = self._free_name(started)
         self._check_at_s = 0.0
-        self._file = _File(self._folder / self._newest, keyframe, stream)
+        self._file = _File(self._folder / self._newest, keyframe, stream, started)
         return self._file
+
+    def _came(self, packet: Packet) -> datetime:
+        """Returns when a packet's frame came in, by the wall clock: to the nearest second."""
+        ago_s = self._monotonic_s() - packet.arrived if packet.arrived else 0.0
+        moment = self._now() - timedelta(seconds=ago_s - 0.5)
+        return moment.replace(microsecond=0)
 
     def _close_previous(self) -> None:
         previous, self._previous = self._previous, None
@@ -174,9 +182,8 @@ class Recorder:
             if recording_of(self._settings.stream, path.name[1:].removesuffix(PARTIAL)) is not None:
                 path.unlink(missing_ok=True)
 
-    def _free_name(self) -> str:
+    def _free_name(self, started: datetime) -> str:
         """Returns a name that nothing has."""
-        started = self._now()
         names = (name_of(self._settings.stream, started, number) for number in count(1))
         return next(name for name in names if not (self._folder / name).exists())
 
@@ -229,12 +236,21 @@ class _File:
     """An MP4 file that is being written. It has its name once something in it plays: a recorder
     that is killed in a file's first moments leaves no recording with nothing in it."""
 
-    def __init__(self, path: Path, keyframe: Packet, stream: OutputFormat) -> None:
+    def __init__(
+        self, path: Path, keyframe: Packet, stream: OutputFormat, started: datetime
+    ) -> None:
+        """``started``: when its first frame came in, UTC."""
         self._path = path
         self._partial = path.with_name(f".{path.name}{PARTIAL}")
         self._revealed = False
         try:
-            target = MuxTarget(str(self._partial), "mp4", CONTAINERS[".mp4"])
+            target = MuxTarget(
+                str(self._partial),
+                "mp4",
+                CONTAINERS[".mp4"],
+                metadata={"creation_time": started.strftime("%Y-%m-%dT%H:%M:%SZ")},
+                most_gap_s=MOST_GAP_S,
+            )
             self.session = MuxSession(target, keyframe, stream)
             self._header_bytes = self._partial.stat().st_size
         except FAILURES:

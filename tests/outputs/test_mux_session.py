@@ -1,7 +1,7 @@
 """One container in time from 0 on: what goes in, what comes out, and how soon."""
 
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import av
@@ -53,7 +53,56 @@ def test_audio_from_before_the_first_frame_is_left_out(tmp_path: Path) -> None:
     coming = stream(FPS, start_s=2.0)
     found = seen(written(tmp_path / "a.mp4", [coming[0], *early, *coming[1:]]))
     assert found.numbers == list(range(FPS))
-    assert found.samples == sum(p.track == Track.AAC for p in coming) * 1024
+    assert found.samples == 48_000 // 1024 * 1024, "to the end of the last frame"
+
+
+def audio_times(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [float(p.pts * p.time_base) for p in container.demux(audio=0) if p.size]
+
+
+@pytest.mark.parametrize("off_s", [1.5, 4.0, 9.0])
+def test_while_a_stream_is_off_there_is_silence_of_that_length(
+    tmp_path: Path, off_s: float
+) -> None:
+    path = written(tmp_path / "a.mp4", [*stream(2 * FPS), *stream(2 * FPS, start_s=2 + off_s)])
+    found = seen(path)
+    assert found.samples / 48_000 == pytest.approx(4 + off_s, abs=0.06)
+    assert found.offset_s() < 0.05
+    times = audio_times(path)
+    assert max(b - a for a, b in pairwise(times)) < 2 * 1024 / 48_000
+    assert min(b - a for a, b in pairwise(times)) > 0
+
+
+@pytest.mark.parametrize("heard", [range(0), range(25), range(100, 150)])
+def test_where_audio_is_missing_it_is_silent_to_the_end(tmp_path: Path, heard: range) -> None:
+    """Never there; gone after half a second; there for a second in the midst."""
+    coming = stream(6 * FPS)
+    audio = [packet for packet in coming if packet.track == Track.AAC]
+    missing = {id(packet) for n, packet in enumerate(audio) if n not in heard}
+    path = written(tmp_path / "a.mp4", [p for p in coming if id(p) not in missing])
+    found = seen(path)
+    assert found.samples == 6 * 48_000 // 1024 * 1024
+    assert max(b - a for a, b in pairwise(audio_times(path))) < 2 * 1024 / 48_000
+    second = [b for b in found.beeps if 0.5 < b < 5]
+    assert second == pytest.approx([3.0] if heard.start else [], abs=0.05)
+
+
+def test_audio_that_comes_a_second_late_is_kept(tmp_path: Path) -> None:
+    coming = stream(5 * FPS)
+    late = sorted(coming, key=lambda p: p.pts * p.time_base + (p.track == Track.AAC))
+    found = seen(written(tmp_path / "a.mp4", late))
+    assert found.offset_s() < 0.05
+
+
+def test_a_stream_that_was_off_for_long_goes_on_in_another_session(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.mp4" for number in range(2)]
+    targets = iter([MuxTarget(str(path), "mp4") for path in paths])
+    muxer = Muxer(lambda: next(targets))
+    for packet in [*stream(FPS), *stream(FPS, start_s=3600.0)]:
+        muxer.write(packet, WITH_AUDIO)
+    muxer.close()
+    assert [len(seen(path).numbers) for path in paths] == [FPS, FPS]
 
 
 def test_a_clock_that_steps_back_never_makes_time_fall(tmp_path: Path) -> None:
@@ -102,7 +151,7 @@ def test_a_muxer_begins_at_a_keyframe_and_again_where_the_stream_changes(tmp_pat
     muxer.close()
     found = [seen(path) for path in paths]
     assert [len(each.numbers) for each in found] == [5, 5, 5]
-    assert [bool(each.samples) for each in found] == [False, True, False]
+    assert [bool(each.samples) for each in found] == [False, True, True], "silent, if need be"
     assert [each.sizes for each in found] == [{(320, 180)}, {(320, 180)}, {(192, 108)}]
 
 

@@ -6,11 +6,13 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 from peers import FPS, ROUND, coded_frames, packets, seen
 from peers.outputs import joined, quick, record, recorded, sent, studio_outputs
@@ -84,7 +86,8 @@ def test_every_frame_and_every_audio_is_in_one_file(tmp_path: Path) -> None:
     assert [len(file.numbers) for file in files] == [FPS, FPS, FPS, 10]
     assert joined(files).numbers == list(range(3 * FPS + 10))
     given = sum(p.track == Track.AAC for p in recording_of(3 * FPS + 10))
-    assert sum(file.samples for file in files) == given * 1024
+    silent = 3  # beside the last frame, whose audio has not come
+    assert sum(file.samples for file in files) == (given + silent) * 1024
     assert all(file.times[0] == 0 for file in files)
     assert all(file.offset_s() < 0.05 for file in files)
 
@@ -108,6 +111,44 @@ def test_names_are_never_given_twice(tmp_path: Path) -> None:
         name_of("cam", NOON),
     ]
     assert (tmp_path / name_of("cam", NOON)).read_bytes() == b"precious"
+
+
+def moved(packet: Packet, seconds: float, arrived: float) -> Packet:
+    return replace(
+        packet, pts=packet.pts + round(seconds / packet.time_base), arrived=arrived + seconds
+    )
+
+
+@pytest.mark.parametrize(("off_s", "files"), [(300.0, 1), (601.0, 2)])
+def test_a_camera_that_was_off_leaves_a_gap_or_for_long_another_file(
+    tmp_path: Path, off_s: float, files: int
+) -> None:
+    recording = Recording(tmp_path, segment_s=86_400)
+    coming = list(recording.take(FPS))
+    recording.clock_s = 1000.2
+    for packet in coming:
+        recording.recorder.write(moved(packet, 0.0, 1000.0), WITH_AUDIO)
+    recording.go_by(1 + off_s)
+    for packet in coming:
+        recording.recorder.write(moved(packet, 1 + off_s, 1000.0), WITH_AUDIO)
+    recording.recorder.close()
+    found = recorded(tmp_path)
+    assert len(found) == files
+    assert found[-1].times[-1] == pytest.approx(1.96 + off_s if files == 1 else 0.96, abs=0.001)
+    lengths = 2 + off_s if files == 1 else 2
+    assert sum(file.samples for file in found) / 48_000 == pytest.approx(lengths, abs=0.1)
+
+
+def test_a_file_states_when_its_first_frame_came_in(tmp_path: Path) -> None:
+    recording = Recording(tmp_path)
+    recording.clock_s = 1002.7
+    for packet in recording.take(FPS):
+        recording.recorder.write(moved(packet, 0.0, 1000.0), WITH_AUDIO)
+    recording.recorder.close()
+    (name,) = os.listdir(tmp_path)
+    assert name == name_of("cam", NOON - timedelta(seconds=3)), "2.7 s before, to the second"
+    with av.open(str(tmp_path / name)) as container:
+        assert container.metadata["creation_time"] == "2026-11-24T11:59:57.000000Z"
 
 
 def test_old_files_go_and_others_stay(tmp_path: Path) -> None:
