@@ -39,7 +39,9 @@ class StreamClock:
             self._shift_s = self._shift(packet.arrived or now_s, time_s)
         if packet.track not in AUDIO_TRACKS:
             self._newest_s = max(self._newest_s, time_s + self._shift_s)
-        return replace(packet, pts=packet.pts + round(self._shift_s / packet.time_base))
+        ticks = round(self._shift_s / packet.time_base)
+        dts = None if packet.dts is None else packet.dts + ticks
+        return replace(packet, pts=packet.pts + ticks, dts=dts)
 
     def _shift(self, arrived_s: float, time_s: Fraction) -> Fraction:
         began_s = Fraction(round(arrived_s * MICROSECONDS), MICROSECONDS) - time_s

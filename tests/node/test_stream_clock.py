@@ -75,6 +75,7 @@ def test_tracks_keep_their_distance_and_audio_sets_no_frames_time() -> None:
     assert clock.placed(frame, 1000.2).pts == 0
     assert clock.placed(audio, 1000.3).pts == 90 * 48_000
     clock.begin_session()
-    again = Packet(Track.OUTPUT, b"", 90_000, TICKS, True, arrived=1006.0)
+    again = Packet(Track.OUTPUT, b"", 90_000, TICKS, True, arrived=1006.0, dts=86_400)
     assert clock.placed(again, 1006.2).pts == 6 * 90_000
+    assert clock.placed(again, 1006.2).dts == 6 * 90_000 - 3600
     assert clock.placed(audio, 1006.2).pts == 95 * 48_000
