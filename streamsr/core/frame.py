@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ColourTags", "Frame", "Plane"]
+__all__ = ["ColourTags", "Frame", "HdrMetadata", "Plane"]
 
 Plane = NDArray[np.uint8]
 
@@ -36,6 +36,7 @@ class ColourTags:
     UNSPECIFIED = 2
     BT601_625 = 5
     BT601_525 = 6
+    BT2020 = 9
     CHROMA_LEFT = 1
     CHROMA_CENTRE = 2
 
@@ -60,6 +61,15 @@ class ColourTags:
         guess = self.BT601_525 if height <= 576 else self.BT709
         known = {n: v for n in ("primaries", "transfer") if (v := getattr(self, n)) != 2}
         return replace(self, **{"primaries": guess, "transfer": guess, **known, "matrix": guess})
+
+
+@dataclass(frozen=True, slots=True)
+class HdrMetadata:
+    """What a stream of HDR says of its light; what it does not say is empty."""
+
+    points: tuple[int, ...]  # of SMPTE ST 2086: x, y of red, green, blue and white, in 1/50000
+    luminance: tuple[int, ...]  # of the mastering display: least, most, in 1/10000 cd/m²
+    content_light: tuple[int, ...]  # of CTA-861.3: MaxCLL and MaxFALL, in cd/m²
 
 
 @dataclass(frozen=True, slots=True, eq=False)

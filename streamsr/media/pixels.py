@@ -3,6 +3,7 @@
 The matrix and the range of what comes in are kept, never taken from a library's default.
 """
 
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -12,8 +13,18 @@ from av.video.reformatter import ColorRange, Interpolation
 from numpy.typing import NDArray
 
 from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.media.tone_curve import HDR_TRANSFERS
 
-__all__ = ["SRGB", "from_av", "planes_of", "rgb_of", "scaler_matrix", "set_colour", "to_av"]
+__all__ = [
+    "SRGB",
+    "colour_of",
+    "from_av",
+    "planes_of",
+    "rgb_of",
+    "scaler_matrix",
+    "set_colour",
+    "to_av",
+]
 
 SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 _YUV420 = {"yuv420p", "yuvj420p"}
@@ -52,7 +63,7 @@ def from_av(
     ``rotation`` is what it is to be turned by to stand upright, in degrees counter-clockwise,
     a multiple of 90.
     """
-    colour, keyframe = _colour_of(image), image.key_frame
+    colour, keyframe = colour_of(image), image.key_frame
     if image.format.name not in _YUV420:
         image = _converted(image, colour)
     planes = planes_of(image)
@@ -90,7 +101,8 @@ def set_colour(target: av.VideoFrame | av.VideoCodecContext, tags: ColourTags) -
     target.color_range = ColorRange.JPEG if tags.full_range else ColorRange.MPEG
 
 
-def _colour_of(image: av.VideoFrame) -> ColourTags:
+def colour_of(image: av.VideoFrame) -> ColourTags:
+    """Returns how an image's samples mean colours, nothing unspecified."""
     if image.format.is_rgb or image.format.name == "pal8":
         return SRGB
     full = image.color_range == ColorRange.JPEG or image.format.name.startswith("yuvj")
@@ -105,6 +117,8 @@ def _colour_of(image: av.VideoFrame) -> ColourTags:
         # the scaler that halves full-width chroma takes the middle of each pair
         chroma=ColourTags.CHROMA_CENTRE if whole else ColourTags.CHROMA_LEFT,
     )
+    if tags.transfer in HDR_TRANSFERS and tags.matrix == ColourTags.UNSPECIFIED:
+        tags = replace(tags, matrix=ColourTags.BT2020, primaries=ColourTags.BT2020)
     return tags.resolved(image.height)
 
 

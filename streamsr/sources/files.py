@@ -13,6 +13,7 @@ from streamsr.core.errors import InputError, SourceError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
+from streamsr.media.depth import DepthConverter
 from streamsr.media.pixels import from_av
 from streamsr.media.source import (
     AudioFrame,
@@ -40,6 +41,7 @@ class FileSource(Source):
         self._follow_s = follow_s
         self.name = redact(url)
         self._emit = emit
+        self._depth = DepthConverter()
         self._damaged = 0  # packets that could not be decoded
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
@@ -76,7 +78,7 @@ class FileSource(Source):
                     yield info
                 pts = times.placed(image.pts)
                 yield from_av(
-                    image,
+                    self._depth.converted(image),
                     pts=pts,
                     time_base=times.base,
                     packet_bytes=sizes.of(image),

@@ -18,6 +18,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
 from streamsr.media.addresses import ffmpeg_name, is_session_description
 from streamsr.media.container import reason_of
+from streamsr.media.depth import DepthConverter
 from streamsr.media.h264 import LossDetector
 from streamsr.media.pixels import from_av
 from streamsr.media.source import (
@@ -74,6 +75,7 @@ class LiveSource(Source):
         self._give_up_s = give_up_s
         self._timeouts = timeouts or LiveTimeouts()
         self._clock = ClockSync()
+        self._depth = DepthConverter()
         self._seen = False  # any frame, ever
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
@@ -175,7 +177,7 @@ class LiveSource(Source):
         if broken and watch.frames > 1:
             self._tell(Code.SRC_TIME, "the time stamps jumped; they are rebased")
         return from_av(
-            image,
+            self._depth.converted(image),
             pts=pts,
             time_base=TICKS,
             arrived=arrived,
