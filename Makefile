@@ -1,12 +1,14 @@
 # make demo [ARGS="--seconds 15 --json"], make test, make check: each sets .venv up first.
+# make soak [SOAK=0.1]: the long tests of docs/faults.md, hours, or that share of their counts.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.streamsr-ready
 ARGS ?=
+SOAK ?= 1
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test check soak clean
 
 setup: $(STAMP)
 
@@ -21,6 +23,9 @@ demo: setup
 test: setup
 	@$(BIN)/python -m pytest -n auto -m "not serial" $(ARGS) || [ $$? -eq 5 ]
 	@$(BIN)/python -m pytest -m serial $(ARGS) || [ $$? -eq 5 ]
+
+soak: setup
+	@STREAMSR_SOAK=$(SOAK) $(BIN)/python -m pytest -m soak -s $(ARGS)
 
 check: setup
 	@$(BIN)/ruff check .

@@ -24,6 +24,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one a c
 av.logging.set_level(None)  # its log callback takes the GIL and can deadlock
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what takes minutes to hours, unless ``-m soak`` asks for it."""
+    if "soak" in config.option.markexpr:
+        return
+    soaks = [item for item in items if item.get_closest_marker("soak")]
+    config.hook.pytest_deselected(items=soaks)
+    items[:] = [item for item in items if item not in soaks]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keeps what this machine measures out of the user's folder; commands that tests run inherit
