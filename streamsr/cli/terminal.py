@@ -103,6 +103,8 @@ def report(summaries: Sequence[StreamStatus], as_json: bool, *, to_stderr: bool 
             f"{s.name}: {s.frames_out} frames {s.input} -> {s.output} by {s.model} on {s.device}, "
             f"{s.fps:.1f} fps{p99}, {s.frames_dropped} dropped, {s.reconnects} reconnects"
         )
+        if s.time_jumps:
+            say(f"{s.name}: the input's time stamps jumped {s.time_jumps} times; joined there")
         if s.why:
             say(f"{s.name}: {s.why}")
 

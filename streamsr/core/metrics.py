@@ -56,6 +56,7 @@ class Meter:
             frames_held=self["held"],
             audio_dropped=self["audio_dropped"],
             reconnects=self["reconnects"],
+            time_jumps=self["time_jumps"],
         )
 
     def left(self, arrived: float, size: str) -> None:

@@ -38,6 +38,7 @@ class Counts:
     dropped_by: Mapping[str, int] = field(default_factory=dict)  # cause: "late", "full", "lost"
     audio_dropped: int = 0  # pieces of audio
     reconnects: int = 0
+    time_jumps: int = 0  # of the source's stamps, that were joined
 
     def plus(self, earlier: "Counts") -> Self:
         """Returns this with the counts of an earlier session added."""
@@ -102,6 +103,7 @@ class StreamStatus(Counts):
             "why": self.why,
             "device": self.device,
             "reconnects": self.reconnects,
+            "time_jumps": self.time_jumps,
             "input": self.input,
             "output": self.output,
         }

@@ -103,6 +103,7 @@ class Source(Protocol):
     live: bool = False  # it cannot wait, and its end is a failure after which it is opened again
     reconnects: int = 0  # how often it has been opened again
     down: bool = False  # it has failed, and is to be opened again
+    jumps: int = 0  # how often its time stamps jumped and what followed was joined
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         """Opens the source and yields its items, SourceInfo before the first frame of each opening.

@@ -68,7 +68,7 @@ class Capture:
 
     def read(self) -> None:
         """Queues everything the source gives, until its end, a limit or ``stop``."""
-        reconnects = 0
+        reconnects = jumps = 0
         try:
             for item in self._items():
                 if isinstance(item, SourceInfo):
@@ -86,6 +86,9 @@ class Capture:
                 if self._source.reconnects != reconnects:
                     self._meter.count("reconnects", self._source.reconnects - reconnects)
                     reconnects = self._source.reconnects
+                if self._source.jumps != jumps:
+                    self._meter.count("time_jumps", self._source.jumps - jumps)
+                    jumps = self._source.jumps
         except Closed:
             return  # a later stage has failed and says so itself
         finally:

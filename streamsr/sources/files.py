@@ -11,6 +11,7 @@ import av
 
 from streamsr.core.errors import InputError, SourceError
 from streamsr.core.events import Code, Emit, Event
+from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.depth import DepthConverter
@@ -26,22 +27,37 @@ from streamsr.media.source import (
     streams_of,
 )
 from streamsr.sources.containers import opened
+from streamsr.sources.stamps import PacketTimes
+from streamsr.sources.timeline import FrameTimes, Jump
 
 __all__ = ["FileSource"]
 
-JUMP_BACK_S = Fraction(1, 2)  # more than any reordering leaves
+FINEST = Fraction(1, 90_000)
+"""A time base that every container holds for as long as an input may pause."""
 
 
 class FileSource(Source):
     """Any file or address that PyAV opens and that has an end."""
 
-    def __init__(self, url: str, emit: Emit, follow_s: float | None = None) -> None:
-        """``follow_s``: a file that still grows ends once it has not grown for so long."""
+    def __init__(
+        self,
+        url: str,
+        emit: Emit,
+        follow_s: float | None = None,
+        *,
+        max_gap_s: float | None = None,
+    ) -> None:
+        """``follow_s``: a file that still grows ends once it has not grown for so long.
+
+        ``max_gap_s``: the longest gap between frames that is kept; None: as the format suggests,
+        see ``streamsr.sources.stamps``.
+        """
         self.url = url
         self._follow_s = follow_s
         self.name = redact(url)
         self._emit = emit
         self._depth = DepthConverter()
+        self._max_gap_s = max_gap_s
         self._damaged = 0  # packets that could not be decoded
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
@@ -60,30 +76,25 @@ class FileSource(Source):
         except SourceError as error:
             raise InputError(f"input {self.name}: {error}") from None
         video.thread_type = "AUTO"
-        times = _Times((container.start_time or 0) / av.time_base, video)
-        sizes = PacketSizes()
+        times, frames = PacketTimes(container, self._max_gap_s), _Frames(video)
         info: SourceInfo | None = None
         for packet in self._packets(container, [s for s in (video, audio) if s is not None]):
             if stop.is_set():
                 return
             if audio is not None and packet.stream is audio:
+                self._tell_of(times.place(packet).jump)
                 if packet.pts is not None and packet.time_base is not None:
-                    time_s = float(packet.pts * packet.time_base) - times.start_s
+                    time_s = float(packet.pts * packet.time_base)
                     yield AudioFrame(time_s, audio.codec_context.name, packet)
                 continue
-            sizes.note(packet)
+            placed = times.place(packet, frames.step_s)
+            self._tell_of(placed.jump)
+            frames.note(packet, placed.begins)
             for image in self._decode(packet):
                 if info is None:
                     info = stream_info(video, audio, image)
                     yield info
-                pts = times.placed(image.pts)
-                yield from_av(
-                    self._depth.converted(image),
-                    pts=pts,
-                    time_base=times.base,
-                    packet_bytes=sizes.of(image),
-                    rotation=image.rotation,
-                )
+                yield frames.frame(image, self._depth.converted(image))
         if info is None:
             raise InputError(f"input {self.name}: no frame in it can be decoded")
 
@@ -104,27 +115,50 @@ class FileSource(Source):
             self._complain(f"{self._damaged} damaged packets left out: {reason_of(error)}")
             return []
 
+    def _tell_of(self, jump: Jump | None) -> None:
+        if jump is None:
+            return
+        self.jumps += not jump.kept
+        done = "a gap that is kept" if jump.kept else "what follows is joined there"
+        message = f"the time stamps jump by {jump.by_s:+.1f} s at {jump.at_s:.1f} s: {done}"
+        self._emit(Event(Code.SRC_TIME, self.name, message))
+
     def _complain(self, message: str) -> None:
         self._emit(Event(Code.SRC_DAMAGED, self.name, message))
 
 
-class _Times:
-    """A file's times from its start, strictly rising. Joined recordings, whose stamps jump back
-    where one begins, go on where the one before ended."""
+class _Frames:
+    """Makes frames of one stream's decoded images, each at its place, strictly rising."""
 
-    def __init__(self, start_s: float, video: av.VideoStream) -> None:
-        self.start_s = start_s  # what source seconds begin at; moves with every jump back
-        self.base = video.time_base or Fraction(1, 90_000)
-        self._step = max(1, round(1 / (nominal_rate(video) * self.base)))
-        self._last: int | None = None
+    def __init__(self, video: av.VideoStream) -> None:
+        self._native = video.time_base or FINEST  # of packets and images
+        self._base = max(self._native, FINEST)
+        self.step_s = 1 / nominal_rate(video)
+        self._times = FrameTimes(self._base, round(self.step_s / self._base))
+        self._sizes = PacketSizes()
+        self._timed = False  # packets have presentation times
+        self._joined: int | None = None  # stamp at which another segment begins
 
-    def placed(self, pts: int | None) -> int:
-        """Returns a frame's pts, in units of ``base``."""
-        last = self._last
-        due = 0 if last is None else last + self._step
-        placed = due if pts is None else pts - round(self.start_s / self.base)
-        if last is not None and placed < last - JUMP_BACK_S / self.base:
-            self.start_s += float((placed - due) * self.base)
-            placed = due
-        self._last = placed if last is None else max(placed, last + 1)
-        return self._last
+    def note(self, packet: av.Packet[Any], begins: bool) -> None:
+        """Takes a packet that is decoded next, and whether a joined segment begins with it."""
+        self._sizes.note(packet)
+        self._timed |= packet.pts is not None
+        if begins:
+            self._joined = packet.pts if packet.pts is not None else packet.dts
+
+    def frame(self, image: av.VideoFrame, pixels: av.VideoFrame) -> Frame:
+        """Returns the frame of a decoded image, whose pixels may have been converted."""
+        stamp = image.pts if self._timed else image.dts
+        joined = self._joined is not None and stamp is not None and stamp >= self._joined
+        if joined:
+            self._joined = None
+        if stamp is not None:
+            stamp = round(stamp * self._native / self._base)
+        return from_av(
+            pixels,
+            pts=self._times.placed(stamp),
+            time_base=self._base,
+            discontinuous=joined,
+            packet_bytes=self._sizes.of(image),
+            rotation=image.rotation,
+        )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streamsr.core.errors import InputError
-from streamsr.core.events import Emit, Event
+from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.settings import InputSettings
 from streamsr.media.addresses import InputKind, input_kind
@@ -32,9 +32,10 @@ def open_source(settings: InputSettings, emit: Emit) -> Source:
         case InputKind.FOLDER:
             return FolderSource(Path(url), settings.exact_rate)
         case InputKind.FILE:
-            return FileSource(url, emit, settings.follow_s if settings.follow else None)
+            follow_s = settings.follow_s if settings.follow else None
+            return FileSource(url, emit, follow_s, max_gap_s=settings.max_gap_s)
         case InputKind.PIPE:
-            return FileSource(url, emit)
+            return FileSource(url, emit, max_gap_s=settings.max_gap_s)
 
 
 def file_items(path: Path) -> Iterator[Item]:
@@ -44,7 +45,8 @@ def file_items(path: Path) -> Iterator[Item]:
     """
 
     def refuse(event: Event) -> None:
-        raise InputError(f"input {path}: {event.message}")
+        if event.code is Code.SRC_DAMAGED:
+            raise InputError(f"input {path}: {event.message}")
 
     source = FolderSource(path) if path.is_dir() else FileSource(str(path), refuse)
     return source.items(threading.Event())

@@ -92,6 +92,7 @@ STATUS = StreamStatus(
     latency_p50_ms=15.04,
     latency_p99_ms=20.0,
     reconnects=2,
+    time_jumps=1,
 )
 
 
@@ -112,6 +113,7 @@ def test_the_summary_is_what_json_prints() -> None:
         "why": "asked for",
         "device": "cpu",
         "reconnects": 2,
+        "time_jumps": 1,
         "input": "320x180",
         "output": "1280x720",
     }

@@ -198,7 +198,7 @@ class Silent:
 
     live = True
     name = "silent"
-    reconnects = 0
+    reconnects = jumps = 0
     down = False
 
     def __init__(self, path: Path, frames: int) -> None:

@@ -69,7 +69,7 @@ class Clip:
 
     live = False
     name = "clip"
-    reconnects = 0
+    reconnects = jumps = 0
     down = False
 
     def __init__(self, frames: Sequence[Frame], enough: Callable[[], bool] | None = None) -> None:

@@ -250,24 +250,67 @@ def rgb_frames(pixels: np.ndarray) -> list[Frame]:
     return [Frame((image,), tags, n, Fraction(1, 25)) for n, image in enumerate(pixels)]
 
 
+def shifted(source: Path, target: Path, by_s: Callable[[float], float], audio: bool) -> Path:
+    """Copies a clip, each packet later by what ``by_s`` returns for its time."""
+    with av.open(source) as container, av.open(target, "w") as out:
+        streams = [s for s in container.streams if audio or s.type == "video"]
+        copies = {s.index: out.add_stream_from_template(s, opaque=True) for s in streams}
+        for packet in container.demux(streams):
+            if packet.dts is not None and packet.pts is not None:
+                later = round(by_s(float(packet.dts * packet.time_base)) / packet.time_base)
+                packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                packet.stream = copies[packet.stream.index]
+                out.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("audio", [True, False])
+@pytest.mark.parametrize(
+    ("first_s", "second_s"), [(10, 10), (10, 3 * 3600), (10, 8 * 3600), (200, 100), (30_000, 10)]
+)
 def test_joined_recordings_go_on_where_the_first_ended(
-    clip: Callable[..., Path], tmp_path: Path
+    clip: Make, tmp_path: Path, first_s: int, second_s: int, audio: bool
 ) -> None:
     joined = tmp_path / "joined.ts"
-    parts = []
-    for first in (0, 50):
-        part = tmp_path / f"{first}.ts"
-        with av.open(str(clip(first=first, seconds=2))) as source, av.open(str(part), "w") as out:
-            stream = out.add_stream_from_template(source.streams.video[0])
-            for packet in source.demux(video=0):
-                if packet.dts is not None:
-                    packet.stream = stream
-                    out.mux(packet)
-        parts.append(part.read_bytes())
-    joined.write_bytes(b"".join(parts))
-    frames = list(file_frames(joined))
-    assert [read_number(frame.planes[0]) for frame in frames] == list(range(100))
-    assert [round(frame.time_s * 25) for frame in frames] == list(range(100))
+    data = b""
+    for number, start_s in ((0, first_s), (50, second_s)):
+        part = clip(first=number, seconds=2)
+        copy = shifted(part, tmp_path / "part.ts", lambda _, s=start_s: s, audio)  # type: ignore[misc]
+        data += copy.read_bytes()
+    joined.write_bytes(data)
+    items, events = read(joined)
+    frames = frames_of(items)
+    assert seen(frames) == list(range(100))
+    times = [frame.time_s - frames[0].time_s for frame in frames]
+    assert times == pytest.approx([n / 25 for n in range(100)], abs=0.06)
+    assert all(0.02 < b - a < 0.1 for a, b in pairwise(times))
+    assert [n for n, frame in enumerate(frames) if frame.discontinuous] == [50]
+    assert [event.code for event in events] == [Code.SRC_TIME]
+    assert "what follows is joined there" in events[0].message
+    heard = [item.time_s for item in items if isinstance(item, AudioFrame)]
+    if audio:
+        half = len(heard) // 2
+        apart = [heard[0] - times[0], heard[half] - times[50]]
+        assert apart[1] == pytest.approx(apart[0], abs=0.02)
+        assert all(0 < b - a < 0.05 for a, b in pairwise(heard))
+
+
+@pytest.mark.parametrize(("gap_s", "left_s"), [(900, 900), (13 * 3600, 0)])
+def test_a_gap_inside_a_file_is_kept_where_it_can_be_meant(
+    clip: Make, tmp_path: Path, gap_s: int, left_s: int
+) -> None:
+    """As a recorder leaves that waits for motion."""
+    path = shifted(
+        clip(seconds=2), tmp_path / "gap.mkv", lambda s: gap_s if s >= 0.99 else 0, audio=True
+    )
+    items, events = read(path)
+    frames = frames_of(items)
+    assert seen(frames) == list(range(50))
+    assert frames[-1].time_s == pytest.approx(1.96 + left_s, abs=0.1)
+    assert [event.code for event in events] == [Code.SRC_TIME]
+    joined = FileSource(str(path), events.append, max_gap_s=60)
+    assert frames_of(list(joined.items(threading.Event())))[-1].time_s < 2.1
+    assert joined.jumps == 1
 
 
 def test_a_title_in_another_alphabet_is_no_fault(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ class InputSettings(Settings):
     give_up_s: float | None = Field(default=None, gt=0, le=MAX_S)  # where it never opens
     follow: bool = False  # a file that still grows, until it has not grown for follow_s
     follow_s: float = Field(default=10.0, ge=0.1, le=86_400)
+    max_gap_s: float | None = Field(default=None, ge=1, le=21_600)  # that is kept, of a file
 
     @property
     def exact_rate(self) -> Fraction:

@@ -1,0 +1,77 @@
+"""The time stamps of a container's packets: what they are worth, and where they go."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+
+from streamsr.sources.timeline import Placed, Timeline
+
+__all__ = ["PacketTimes", "StampKind", "kind_of_stamps"]
+
+MPEG_WRAP_S = Fraction(2**33, 90_000)  # ISO/IEC 13818-1, 2.4.3.6: 26.5 h
+FLV_WRAP_S = Fraction(2**32, 1000)  # FLV 10.1: milliseconds in 32 bits
+WRAPS = {"mpegts": MPEG_WRAP_S, "mpeg": MPEG_WRAP_S, "hls": MPEG_WRAP_S}
+WRAPS |= {"flv": FLV_WRAP_S, "live_flv": FLV_WRAP_S}
+NO_TIMESTAMPS, TS_DISCONT = 0x80, 0x200  # of a format's flags in FFmpeg's avformat.h
+JOINED_GAP_S = 10.0  # FFmpeg's own, of formats whose stamps may jump
+KEPT_GAP_S = 3600.0
+NO_TIME, HALF = Fraction(0), Fraction(1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class StampKind:
+    """How a container's stamps are to be read."""
+
+    wrap_s: Fraction | None  # seconds at which they begin again
+    gap_s: float  # the longest gap that is meant, where the user says nothing
+    invented: bool  # by the demuxer: the format has none
+
+
+def kind_of_stamps(container: av.container.InputContainer) -> StampKind:
+    """Returns what ``container``'s stamps are worth.
+
+    Formats that are joined byte by byte have stamps that may jump. In others a gap is written on
+    purpose, as by a recorder that waits for motion.
+    """
+    flags = container.format.flags
+    return StampKind(
+        wrap_s=WRAPS.get(container.format.name),
+        gap_s=JOINED_GAP_S if flags & TS_DISCONT else KEPT_GAP_S,
+        invented=bool(flags & NO_TIMESTAMPS),
+    )
+
+
+class PacketTimes:
+    """Puts the packets of one open file, in the order they are read, on its timeline."""
+
+    def __init__(self, container: av.container.InputContainer, max_gap_s: float | None) -> None:
+        """``max_gap_s``: the longest gap that is meant; None: as the format suggests."""
+        kind = kind_of_stamps(container)
+        self._timeline = Timeline(
+            Fraction(container.start_time or 0, av.time_base),
+            max_gap_s=kind.gap_s if max_gap_s is None else max_gap_s,
+            wrap_s=kind.wrap_s,
+        )
+
+    def place(self, packet: av.Packet[Any], usual_s: Fraction = NO_TIME) -> Placed:
+        """Changes a packet's stamps to seconds of the stream, in units of its time base.
+
+        ``usual_s``: how long it lasts where it does not say.
+        """
+        base = packet.time_base
+        dts, pts = (None if t is None else t * base for t in (packet.dts, packet.pts))
+        placed = self._timeline.place(
+            packet.stream.index, dts, pts, packet.duration * base if packet.duration else usual_s
+        )
+        packet.dts, packet.pts = _ticks(placed.dts, base), _ticks(placed.pts, base)
+        return placed
+
+
+def _ticks(time_s: Fraction | None, base: Fraction) -> int | None:
+    """Rounds halves up, all alike: what is evenly spaced stays so."""
+    return None if time_s is None else math.floor(time_s / base + HALF)
