@@ -6,6 +6,7 @@ FFmpeg's own. Opening, the header and closing hold the GIL for as long as the pe
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+import errno
 import io
 from collections.abc import Mapping
 from fractions import Fraction
@@ -31,6 +32,10 @@ CONTAINERS = {
 }
 """How a file of that ending is written so that it plays after a kill."""
 
+MOST_TICKS = 2**31 - 1  # between two packets of a track
+FARTHEST = 2**53  # from 0, that no muxer's arithmetic overflows
+LONGEST_S = 3600  # that a packet may say it lasts; more is damage
+
 
 class Container:
     """An output container. Tracks are added, then ``begin``, packets, ``close``.
@@ -50,6 +55,7 @@ class Container:
         self._container.metadata.update(metadata or {})
         self._video: av.VideoStream | None = None
         self._audio: av.AudioStream | None = None
+        self._decoded: dict[int, int] = {}  # by stream: its newest decoding time, in its ticks
 
     def add_video(self, keyframe: Packet, rate: Fraction | None) -> None:
         """Adds the track whose first frame, with its parameter sets, is ``keyframe``."""
@@ -111,13 +117,37 @@ class Container:
         dts: int | None = None,
     ) -> None:
         assert stream is not None  # it was added before
+        self.begin()
+        dts = pts if dts is None else dts
+        self._refuse_far(stream, pts, dts, time_base)
+        if duration is not None and not 0 <= duration * time_base <= LONGEST_S:
+            duration = None
         packet: av.Packet[Any] = av.Packet(data)
-        packet.pts, packet.dts = pts, pts if dts is None else dts
+        packet.pts, packet.dts = pts, dts
         packet.time_base = time_base
         packet.duration = duration
         packet.is_keyframe = keyframe
         packet.stream = stream
         self._container.mux(packet)
+
+    def _refuse_far(
+        self, stream: av.VideoStream | av.AudioStream, pts: int, dts: int, base: Fraction
+    ) -> None:
+        """Raises OSError for stamps too far from those before them in the track.
+
+        FFmpeg's MP4 muxer asserts that they fit in 31 bits, which ends the process.
+        """
+        assert stream.time_base is not None  # the header is written
+        shown, ticks = (round(stamp * base / stream.time_base) for stamp in (pts, dts))
+        before = self._decoded.get(stream.index, ticks)
+        apart = max(abs(ticks - before), abs(shown - ticks))
+        if apart > MOST_TICKS or max(abs(shown), abs(ticks), abs(pts), abs(dts)) > FARTHEST:
+            apart_h, most_h = (float(n * stream.time_base / 3600) for n in (apart, MOST_TICKS))
+            raise OSError(
+                errno.EOVERFLOW,
+                f"got time stamps {apart_h:.1f} h apart, allowed in this track are {most_h:.1f} h",
+            )
+        self._decoded[stream.index] = ticks
 
 
 def cut_to_whole(path: Path) -> None:

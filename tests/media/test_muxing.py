@@ -14,7 +14,7 @@ import pytest
 from peers import number_in, scene
 
 from streamsr.core.errors import OutputError
-from streamsr.core.events import Event
+from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
@@ -68,7 +68,8 @@ def rewrite(source: Path, target: Path) -> None:
     """Read a file and write it again, audio and all, in the order in which it comes."""
 
     def fail(event: Event) -> None:
-        raise AssertionError(event)
+        if event.code is not Code.SRC_TIME:  # joined recordings
+            raise AssertionError(event)
 
     writing: Writing | None = None
     held: list[AudioFrame] = []
