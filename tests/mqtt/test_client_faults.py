@@ -16,6 +16,7 @@ from peers.certificates import Authority
 from peers.mosquitto import Mosquitto, free_port
 from peers.waiting import until
 from running_client import CANARY, ROOT, YARD, complete, lag_below, running
+from soak import counts
 from subscriber import Subscriber
 
 from streamsr.core.deadline import Deadline
@@ -175,8 +176,9 @@ async def test_tls_refuses_a_certificate_that_is_not_the_broker_s(
 
 
 @pytest.mark.serial
-async def test_of_a_thousand_commands_a_second_the_last_wins(broker: Brokers) -> None:
-    at, node, seconds = broker(), FakeNode(), 2
+@counts(2, 30)
+async def test_of_a_thousand_commands_a_second_the_last_wins(broker: Brokers, count: int) -> None:
+    at, node, seconds = broker(), FakeNode(), count
     async with running(at, node), lag_below():
         async with Subscriber(at) as subscriber:  # which would be flooded too
             await until(complete(subscriber, "yard"))

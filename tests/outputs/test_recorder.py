@@ -17,6 +17,7 @@ import pytest
 from peers import FPS, ROUND, coded_frames, packets, seen
 from peers.outputs import joined, quick, record, recorded, sent, studio_outputs
 from peers.waiting import until
+from soak import counts, figure
 
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code
@@ -379,21 +380,23 @@ async def test_a_change_of_size_or_audio_begins_a_new_file(tmp_path: Path) -> No
     assert output.restarts == 0
 
 
-async def test_a_killed_recorder_leaves_files_that_play(tmp_path: Path) -> None:
+@counts(3, 200, hours=2)
+async def test_a_killed_recorder_leaves_files_that_play(tmp_path: Path, count: int) -> None:
     async with studio_outputs() as outputs:
         outputs.studio.speed = 2
         output = outputs.start(record(tmp_path), **quick())
-        for kills in range(3):
+        for kills in range(count):
             await until(lambda n=kills: len(os.listdir(tmp_path)) == n + 1)
             await sent(outputs.studio, FPS + random.randrange(FPS))
             assert output.pid is not None
             os.kill(output.pid, signal.SIGKILL)
-        await until(lambda: len(os.listdir(tmp_path)) == 4)
+        await until(lambda: len(os.listdir(tmp_path)) == count + 1)
         await until(lambda: output.state is OutputState.UP)
     files = recorded(tmp_path)
     assert all(file.unbroken for file in files)
     for before, after in pairwise(files):
         # up to a GOP to the kill, and up to another until the next file can begin
         assert (after.numbers[0] - before.numbers[-1]) % ROUND <= 2 * FPS + 2
-    assert output.restarts == 3
-    assert outputs.codes().count(Code.OUT_DOWN) == 3
+    assert output.restarts == count
+    assert outputs.codes().count(Code.OUT_DOWN) == count
+    figure("kills of a recorder", f"{count}: {len(files)} files of {len(files)} play")

@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from broadcast import Broadcast
 from peers.waiting import until
+from soak import counts, figure
 from viewer import SDP, Viewer, make_offer
 
 from streamsr.core.deadline import Deadline
@@ -207,9 +208,12 @@ async def test_a_request_that_does_not_come_is_not_waited_for(sent: bytes) -> No
         writer.close()
 
 
-async def test_what_is_no_http_is_refused(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+@counts(100, 10_000)
+async def test_what_is_no_http_is_refused(
+    server: Server, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
     choose = random.Random(2)
-    for _ in range(100):
+    for _ in range(count):
         reader, writer = await asyncio.open_connection(server.host, server.port)
         writer.write(choose.randbytes(choose.randrange(1, 200)) + b"\r\n\r\n")
         writer.write_eof()
@@ -225,14 +229,15 @@ async def test_what_is_no_http_is_refused(server: Server, caplog: pytest.LogCapt
             assert b" 400 " in await reader.read()
         writer.close()
     assert caplog.text == ""
+    figure("garbage over HTTP", f"{count} requests, none hung for 2 s")
 
 
-def garbage(offer: str) -> Iterator[bytes]:
+def garbage(offer: str, count: int) -> Iterator[bytes]:
     choose = random.Random(3)
-    for _ in range(100):
+    for _ in range(count // 3):
         yield choose.randbytes(choose.randrange(2000))
     lines = offer.splitlines()
-    for _ in range(200):
+    for _ in range(count - count // 3):
         mutated = [line for line in lines if choose.random() > 0.05]
         for _ in range(3):
             at = choose.randrange(len(mutated))
@@ -241,8 +246,9 @@ def garbage(offer: str) -> Iterator[bytes]:
         yield "\r\n".join(mutated).encode()
 
 
+@counts(300, 10_000, hours=2)
 async def test_garbage_offers_do_no_harm(
-    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, count: int
 ) -> None:
     limits = ServerLimits(connect_s=0.1)
     async with (
@@ -251,7 +257,7 @@ async def test_garbage_offers_do_no_harm(
     ):
         statuses = set()
         loop = asyncio.get_running_loop()
-        for body in garbage(await make_offer("video", "video", "audio")):
+        for body in garbage(await make_offer("video", "video", "audio"), count):
             begun_s = loop.time()
             async with http.post(f"{server.url}whep/camera", data=body, headers=SDP) as response:
                 statuses.add(response.status)
@@ -260,6 +266,7 @@ async def test_garbage_offers_do_no_harm(
         assert {201, 400} <= statuses <= {201, 400, 406, 503}
         await until(lambda: server.viewers == 0)
         assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+    figure("garbage offers", f"{count}, none hung for 4 s")
     async with (
         Broadcast() as broadcast,
         Server({"camera": broadcast.served}) as server,

@@ -11,6 +11,7 @@ from aiortc.codecs.opus import OpusEncoder
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
 from peers import number_in
 from peers.waiting import until
+from soak import Usage, counts, figure
 from viewer import SDP, Viewer, make_offer
 
 from streamsr.core.deadline import STOP_S, Deadline
@@ -274,15 +275,21 @@ async def test_stopping_ends_all_sessions_in_time(http: aiohttp.ClientSession) -
                 await one.ended()
 
 
-async def test_nothing_is_left_behind(http: aiohttp.ClientSession) -> None:
+@counts(3, 1000, hours=3)
+async def test_nothing_is_left_behind(http: aiohttp.ClientSession, count: int) -> None:
     async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
         tasks = len(asyncio.all_tasks())
-        for _ in range(3):
+        for joined in range(count):
             async with Viewer(http, server.url) as viewer:
                 await viewer.frame()
             # One more: the keep-alive connection of the HTTP client.
             await until(lambda: len(asyncio.all_tasks()) <= tasks + 1, 2)
+            if joined == count // 10:  # by then all that is kept for good is there
+                before = Usage.of()
         assert server.viewers == len(broadcast.broadcaster) == 0
+        if count > 100:
+            before.assert_flat(Usage.of())
+        figure("joins", f"{count}: {before}, then {Usage.of()}")
 
 
 async def test_the_secret_is_never_logged(

@@ -12,7 +12,7 @@ from typing import Self
 
 import pytest
 
-from soak import figure, size_of
+from soak import counts, figure
 from soak.mutation import mutate
 from soak.originals import ORIGINALS, write_originals
 from soak.upscale_files import remove
@@ -110,14 +110,9 @@ def test_the_originals_themselves_are_upscaled(folder: Path) -> None:
             assert result["code"] == 0, f"{path.name}: {result['said']}"
 
 
-def test_a_mutation_of_each(folder: Path) -> None:
-    assert faults_of(folder, len(ORIGINALS)) == {}
-
-
-@pytest.mark.soak
-@pytest.mark.timeout(4 * 3600)
-def test_two_thousand_mutations(folder: Path) -> None:
-    assert faults_of(folder, size_of(2000)) == {}
+@counts(len(ORIGINALS), 2000, hours=4)
+def test_mutations_of_each(folder: Path, count: int) -> None:
+    assert faults_of(folder, count) == {}
 
 
 def faults_of(folder: Path, count: int) -> dict[str, object]:
