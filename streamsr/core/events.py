@@ -19,7 +19,7 @@ class Code(StrEnum):
     SRC_UP = "SRC_UP"  # a live source delivers
     SRC_DOWN = "SRC_DOWN"  # a live source does not deliver; it is tried again
     SRC_AUTH = "SRC_AUTH"  # a live source refuses the credentials; tried again, seldom
-    SRC_TIME = "SRC_TIME"  # the source's time stamps jumped; rebased
+    SRC_TIME = "SRC_TIME"  # the source's time stamps jumped; joined, or a gap that is kept
     SRC_DAMAGED = "SRC_DAMAGED"  # the decoder meets damaged data
     OUT_FAILED = "OUT_FAILED"  # an output cannot be written
     AUDIO_DROPPED = "AUDIO_DROPPED"  # audio waited too long for its frame

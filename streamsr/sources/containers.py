@@ -13,9 +13,10 @@ from streamsr.media.container import reason_of
 from streamsr.media.pipes import ByteReader, open_growing, open_pipe
 from streamsr.media.source import METADATA
 
-__all__ = ["opened"]
+__all__ = ["is_multipart", "opened"]
 
 OPTIONS = {"pattern_type": "none"}  # a "%d" in a name is no sequence of images
+BRIEF = {"analyzeduration": "0", "probesize": "5000"}  # µs, bytes
 TIMEOUT = (10, 10)  # seconds for an address to open, and for its next bytes
 IN_ORDER = "from a pipe, or while it grows, it is to be TS, Matroska or fragmented MP4"
 
@@ -39,6 +40,18 @@ def opened(
             yield container
     except InputError as error:
         raise InputError(f"{error}; {IN_ORDER}") from None
+
+
+def is_multipart(url: str) -> bool:
+    """Returns whether an address is a camera's that sends one JPEG after another, without an end
+    (multipart/x-mixed-replace). Anything else is refused by its first bytes."""
+    if not url.lower().startswith(("http://", "https://")):
+        return False
+    try:
+        av.open(url, format="mpjpeg", options=BRIEF, timeout=TIMEOUT).close()
+    except (av.FFmpegError, OSError, ValueError):
+        return False
+    return True
 
 
 def _reader(url: str, stop: threading.Event, follow_s: float | None) -> ByteReader | None:

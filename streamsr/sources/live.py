@@ -30,6 +30,7 @@ from streamsr.media.source import (
     stream_info,
     streams_of,
 )
+from streamsr.sources.stamps import kind_of_stamps
 
 __all__ = ["LiveSource", "LiveTimeouts"]
 
@@ -132,6 +133,8 @@ class LiveSource(Source):
         self, container: av.container.InputContainer, stop: threading.Event
     ) -> Iterator[Item]:
         video, audio = streams_of(container)
+        stamps = kind_of_stamps(container)
+        self._clock.reconnected(invented=stamps.invented, wrap_s=stamps.wrap_s)
         video.codec_context.thread_count = 1  # frame threads would delay by a frame each
         watch = _Watch(monotonic(), self._timeouts)
         losses = LossDetector(video.codec_context.extradata)
@@ -142,7 +145,7 @@ class LiveSource(Source):
                 return
             arrived = watch.arrived
             if packet.stream is audio:
-                yield from self._audio(packet)
+                yield from self._audio(packet, arrived)
                 continue
             if reads_h264 and losses.lost_before(bytes(packet)):
                 self._damaged(watch, "packets were lost")
@@ -175,7 +178,7 @@ class LiveSource(Source):
         pts, broken = self._clock.frame(image.time, arrived)
         gone, watch.was_damaged = watch.was_damaged, False
         if broken and watch.frames > 1:
-            self._tell(Code.SRC_TIME, "the time stamps jumped; they are rebased")
+            self._jumped()
         return from_av(
             self._depth.converted(image),
             pts=pts,
@@ -186,10 +189,17 @@ class LiveSource(Source):
             rotation=image.rotation,
         )
 
-    def _audio(self, packet: av.Packet[Any]) -> Iterator[AudioFrame]:
+    def _jumped(self) -> None:
+        self.jumps += 1
+        done = "they are rebased"
+        if self._clock.by_arrival:
+            done = "as they do again and again: frames go by their arrival now"
+        self._tell(Code.SRC_TIME, f"the time stamps jumped; {done}")
+
+    def _audio(self, packet: av.Packet[Any], arrived: float) -> Iterator[AudioFrame]:
         if packet.pts is None:
             return
-        time_s = self._clock.audio_s(float(packet.pts * packet.time_base))
+        time_s = self._clock.audio_s(float(packet.pts * packet.time_base), arrived)
         if time_s is not None:
             yield AudioFrame(time_s, packet.stream.codec_context.name, packet)
 

@@ -10,6 +10,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.settings import InputSettings
 from streamsr.media.addresses import InputKind, input_kind
 from streamsr.media.source import Item, Source
+from streamsr.sources.containers import is_multipart
 from streamsr.sources.demo import DemoSource
 from streamsr.sources.files import FileSource
 from streamsr.sources.folder import FolderSource
@@ -31,6 +32,8 @@ def open_source(settings: InputSettings, emit: Emit) -> Source:
             return LiveSource(url, emit, transport=settings.transport, give_up_s=settings.give_up_s)
         case InputKind.FOLDER:
             return FolderSource(Path(url), settings.exact_rate)
+        case InputKind.FILE if settings.live is None and is_multipart(url):
+            return LiveSource(url, emit, give_up_s=settings.give_up_s)
         case InputKind.FILE:
             follow_s = settings.follow_s if settings.follow else None
             return FileSource(url, emit, follow_s, max_gap_s=settings.max_gap_s)

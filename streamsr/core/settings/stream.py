@@ -36,7 +36,7 @@ class InputSettings(Settings):
     url: Url  # an address, a file, a folder of PNG frames, "-" (stdin), or "demo"
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
     rate: float = Field(default=25.0, ge=0.01, le=240)  # frames a second, of a folder of PNGs
-    live: bool | None = None  # reconnect indefinitely; left out: as the address's scheme suggests
+    live: bool | None = None  # reconnect indefinitely; left out: as the address suggests
     give_up_s: float | None = Field(default=None, gt=0, le=MAX_S)  # where it never opens
     follow: bool = False  # a file that still grows, until it has not grown for follow_s
     follow_s: float = Field(default=10.0, ge=0.1, le=86_400)
