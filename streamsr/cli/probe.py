@@ -22,6 +22,8 @@ __all__ = ["describe", "findings_table", "first_frame"]
 
 MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M"}
 MATRICES |= {9: "BT.2020", 10: "BT.2020"}
+LOOK_S = 0.5  # at a live source,
+SLOW_RATE = 10  # unless it gives fewer frames a second
 
 
 def describe(settings: StreamSettings) -> dict[str, Any]:
@@ -57,6 +59,7 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         "sample_aspect": str(info.sample_aspect),
         "fps": round(float(info.rate), 3),
         "frames": info.frames,
+        "scan": info.scan or None,
         "colour": _colour(frame.colour),
         "audio": info.audio_codec or None,
         "model": entry.name,
@@ -81,6 +84,7 @@ def findings_table(findings: dict[str, Any]) -> Table:
             "video": f"{findings['codec']} {findings['pixel_format']}, {findings['size']}, "
             f"{findings['fps']:g} fps{length}",
             "pixel aspect": findings["sample_aspect"],
+            "scan": findings["scan"] or "not looked at",
             "colour": findings["colour"],
             "audio": findings["audio"] or "none",
             "upscaled": f"to {findings['output']} by {findings['model']} on {findings['device']}, "
@@ -95,17 +99,22 @@ def findings_table(findings: dict[str, Any]) -> Table:
 def first_frame(settings: StreamSettings) -> tuple[SourceInfo, Frame, bool]:
     """Opens the source; returns what it is, its first frame, and whether it is live.
 
+    A live source is looked at for a while, since rows that move say whether it is interlaced.
     Raises InputError where there is no frame in it, and SourceError where a live source fails.
     """
     source = open_source(settings.input, lambda event: None)  # what it meets on the way
     stop = threading.Event()
     info: SourceInfo | None = None
+    first: Frame | None = None
     for item in source.items(stop):
         if isinstance(item, SourceInfo):
             info = item
         elif isinstance(item, Frame) and info is not None:
-            stop.set()
-            return info, item, source.live
+            first = first or item
+            slow = not source.live or info.rate < SLOW_RATE
+            if slow or item.arrived - first.arrived >= LOOK_S:
+                stop.set()
+                return info, first, source.live
     raise InputError(f"input {source.name}: there is no frame in it")
 
 

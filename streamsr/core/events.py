@@ -21,6 +21,7 @@ class Code(StrEnum):
     SRC_AUTH = "SRC_AUTH"  # a live source refuses the credentials; tried again, seldom
     SRC_TIME = "SRC_TIME"  # the source's time stamps jumped; joined, or a gap that is kept
     SRC_DAMAGED = "SRC_DAMAGED"  # the decoder meets damaged data
+    SRC_INTERLACED = "SRC_INTERLACED"  # the source is interlaced; deinterlaced
     OUT_FAILED = "OUT_FAILED"  # an output cannot be written
     AUDIO_DROPPED = "AUDIO_DROPPED"  # audio waited too long for its frame
     OUT_UP = "OUT_UP"  # an output's server or disk takes the stream

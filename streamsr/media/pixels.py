@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange, Interpolation
 from numpy.typing import NDArray
 
 from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.media.orientation import UPRIGHT, Orientation
 from streamsr.media.tone_curve import HDR_TRANSFERS
 
 __all__ = [
@@ -56,21 +57,14 @@ def from_av(
     arrived: float = 0.0,
     discontinuous: bool = False,
     packet_bytes: int = 0,
-    rotation: int = 0,
+    orientation: Orientation = UPRIGHT,
 ) -> Frame:
-    """Converts a decoded image: views of its planes where it is 8-bit 4:2:0, a copy elsewhere.
-
-    ``rotation`` is what it is to be turned by to stand upright, in degrees counter-clockwise,
-    a multiple of 90.
-    """
+    """Converts a decoded image: views of its planes where it is 8-bit 4:2:0, a copy elsewhere."""
     colour, keyframe = colour_of(image), image.key_frame
     if image.format.name not in _YUV420:
         image = _converted(image, colour)
-    planes = planes_of(image)
-    if rotation % 360:
-        planes = tuple(np.ascontiguousarray(np.rot90(p, rotation // 90)) for p in planes)
     return Frame(
-        planes,
+        tuple(orientation.upright(plane) for plane in planes_of(image)),
         colour,
         pts,
         time_base,

@@ -14,6 +14,7 @@ import av
 
 from streamsr.core.errors import SourceError
 from streamsr.core.frame import Frame
+from streamsr.media.orientation import Orientation
 
 __all__ = [
     "DEFAULT_RATE",
@@ -49,6 +50,7 @@ class SourceInfo:
     audio: av.AudioStream | None = None  # as AudioFrame packets have it; outlives the source
     audio_codec: str = ""
     names: tuple[str, ...] = ()  # of the files, for a folder of images
+    scan: str = ""  # progressive or interlaced, for people; "": nobody looked
 
     @property
     def size(self) -> str:
@@ -147,12 +149,15 @@ def streams_of(
 
 
 def stream_info(
-    video: av.VideoStream, audio: av.AudioStream | None, image: av.VideoFrame
+    video: av.VideoStream,
+    audio: av.AudioStream | None,
+    image: av.VideoFrame,
+    orientation: Orientation,
 ) -> SourceInfo:
-    """Describes an open stream by its container and its first image."""
+    """Describes an open stream by its container, and its first image and that one's orientation."""
     width, height = image.width, image.height
     aspect = video.sample_aspect_ratio or Fraction(1)
-    if image.rotation % 180:
+    if orientation.exchanged:
         width, height, aspect = height, width, 1 / aspect
     rate = nominal_rate(video)
     duration = getattr(video.container, "duration", None)  # in av.time_base

@@ -14,8 +14,7 @@ from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
-from streamsr.media.depth import DepthConverter
-from streamsr.media.pixels import from_av
+from streamsr.media.orientation import Orientation, OrientationTracker
 from streamsr.media.source import (
     AudioFrame,
     Item,
@@ -27,6 +26,7 @@ from streamsr.media.source import (
     streams_of,
 )
 from streamsr.sources.containers import opened
+from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.stamps import PacketTimes
 from streamsr.sources.timeline import FrameTimes, Jump
 
@@ -46,6 +46,7 @@ class FileSource(Source):
         follow_s: float | None = None,
         *,
         max_gap_s: float | None = None,
+        deinterlace: Deinterlace = "auto",
     ) -> None:
         """``follow_s``: a file that still grows ends once it has not grown for so long.
 
@@ -56,7 +57,7 @@ class FileSource(Source):
         self._follow_s = follow_s
         self.name = redact(url)
         self._emit = emit
-        self._depth = DepthConverter()
+        self._deinterlace = deinterlace
         self._max_gap_s = max_gap_s
         self._damaged = 0  # packets that could not be decoded
 
@@ -76,7 +77,8 @@ class FileSource(Source):
         except SourceError as error:
             raise InputError(f"input {self.name}: {error}") from None
         video.thread_type = "AUTO"
-        times, frames = PacketTimes(container, self._max_gap_s), _Frames(video)
+        deinterlacer = Deinterlacer(self._deinterlace, self._interlaced, waits=True)
+        times, frames = PacketTimes(container, self._max_gap_s), _Frames(video, deinterlacer)
         info: SourceInfo | None = None
         for packet in self._packets(container, [s for s in (video, audio) if s is not None]):
             if stop.is_set():
@@ -91,10 +93,12 @@ class FileSource(Source):
             self._tell_of(placed.jump)
             frames.note(packet, placed.begins)
             for image in self._decode(packet):
+                orientation = frames.orientations.of(image)
                 if info is None:
-                    info = stream_info(video, audio, image)
-                    yield info
-                yield frames.frame(image, self._depth.converted(image))
+                    info = stream_info(video, audio, image, orientation)
+                    deinterlacer.describe(info)
+                yield from frames.of(image, orientation)
+        yield from deinterlacer.flush()
         if info is None:
             raise InputError(f"input {self.name}: no frame in it can be decoded")
 
@@ -123,6 +127,9 @@ class FileSource(Source):
         message = f"the time stamps jump by {jump.by_s:+.1f} s at {jump.at_s:.1f} s: {done}"
         self._emit(Event(Code.SRC_TIME, self.name, message))
 
+    def _interlaced(self, message: str) -> None:
+        self._emit(Event(Code.SRC_INTERLACED, self.name, message))
+
     def _complain(self, message: str) -> None:
         self._emit(Event(Code.SRC_DAMAGED, self.name, message))
 
@@ -130,7 +137,9 @@ class FileSource(Source):
 class _Frames:
     """Makes frames of one stream's decoded images, each at its place, strictly rising."""
 
-    def __init__(self, video: av.VideoStream) -> None:
+    def __init__(self, video: av.VideoStream, deinterlacer: Deinterlacer) -> None:
+        self.orientations = OrientationTracker()
+        self._deinterlacer = deinterlacer
         self._native = video.time_base or FINEST  # of packets and images
         self._base = max(self._native, FINEST)
         self.step_s = 1 / nominal_rate(video)
@@ -146,19 +155,19 @@ class _Frames:
         if begins:
             self._joined = packet.pts if packet.pts is not None else packet.dts
 
-    def frame(self, image: av.VideoFrame, pixels: av.VideoFrame) -> Frame:
-        """Returns the frame of a decoded image, whose pixels may have been converted."""
+    def of(self, image: av.VideoFrame, orientation: Orientation) -> Iterator[SourceInfo | Frame]:
+        """Takes a decoded image and yields what is due."""
         stamp = image.pts if self._timed else image.dts
         joined = self._joined is not None and stamp is not None and stamp >= self._joined
         if joined:
             self._joined = None
         if stamp is not None:
             stamp = round(stamp * self._native / self._base)
-        return from_av(
-            pixels,
+        return self._deinterlacer.frames(
+            image,
             pts=self._times.placed(stamp),
             time_base=self._base,
             discontinuous=joined,
             packet_bytes=self._sizes.of(image),
-            rotation=image.rotation,
+            orientation=orientation,
         )

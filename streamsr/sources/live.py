@@ -5,6 +5,7 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -18,9 +19,8 @@ from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
 from streamsr.media.addresses import ffmpeg_name, is_session_description
 from streamsr.media.container import reason_of
-from streamsr.media.depth import DepthConverter
 from streamsr.media.h264 import LossDetector
-from streamsr.media.pixels import from_av
+from streamsr.media.orientation import Orientation, OrientationTracker
 from streamsr.media.source import (
     METADATA,
     AudioFrame,
@@ -30,6 +30,7 @@ from streamsr.media.source import (
     stream_info,
     streams_of,
 )
+from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.stamps import kind_of_stamps
 
 __all__ = ["LiveSource", "LiveTimeouts"]
@@ -68,6 +69,7 @@ class LiveSource(Source):
         transport: str = "tcp",
         give_up_s: float | None = None,
         timeouts: LiveTimeouts | None = None,
+        deinterlace: Deinterlace = "auto",
     ) -> None:
         self.url = url
         self.name = redact(url)
@@ -76,8 +78,9 @@ class LiveSource(Source):
         self._give_up_s = give_up_s
         self._timeouts = timeouts or LiveTimeouts()
         self._clock = ClockSync()
-        self._depth = DepthConverter()
         self._seen = False  # any frame, ever
+        tell = partial(self._tell, Code.SRC_INTERLACED)
+        self._deinterlacer = Deinterlacer(deinterlace, tell, waits=False)
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         backoff = Backoff()
@@ -139,7 +142,7 @@ class LiveSource(Source):
         watch = _Watch(monotonic(), self._timeouts)
         losses = LossDetector(video.codec_context.extradata)
         reads_h264 = video.codec_context.name == "h264"
-        shape: tuple[int, int, str] | None = None
+        shape: tuple[int, int, str, Orientation] | None = None
         for packet in watch.timed(container.demux([s for s in (video, audio) if s is not None])):
             if stop.is_set():
                 return
@@ -150,15 +153,17 @@ class LiveSource(Source):
             if reads_h264 and losses.lost_before(bytes(packet)):
                 self._damaged(watch, "packets were lost")
             for image in self._decode(packet, watch):
+                orientation = watch.orientations.of(image)
                 if not watch.at_live_edge:
                     continue
-                if (now := (image.width, image.height, image.format.name)) != shape:
+                now = image.width, image.height, image.format.name, orientation
+                if now != shape:
                     shape = now
-                    info = stream_info(video, audio, image)
+                    info = stream_info(video, audio, image, orientation)
                     self._tell(Code.SRC_UP, f"{info.size} {info.codec} from {self.name}")
-                    yield info
+                    self._deinterlacer.describe(info)
                 watch.delivered(arrived)
-                yield self._frame(image, arrived, watch)
+                yield from self._frames(image, orientation, arrived, watch)
 
     def _decode(self, packet: av.Packet[Any], watch: _Watch) -> list[av.VideoFrame]:
         """Returns the packet's new and undamaged images."""
@@ -174,19 +179,21 @@ class LiveSource(Source):
         watch.damaged = watch.was_damaged = True
         self._tell(Code.SRC_DAMAGED, f"{reason}; the last frame is held until a whole one")
 
-    def _frame(self, image: av.VideoFrame, arrived: float, watch: _Watch) -> Frame:
+    def _frames(
+        self, image: av.VideoFrame, orientation: Orientation, arrived: float, watch: _Watch
+    ) -> Iterator[Item]:
         pts, broken = self._clock.frame(image.time, arrived)
         gone, watch.was_damaged = watch.was_damaged, False
         if broken and watch.frames > 1:
             self._jumped()
-        return from_av(
-            self._depth.converted(image),
+        yield from self._deinterlacer.frames(
+            image,
             pts=pts,
             time_base=TICKS,
             arrived=arrived,
             discontinuous=broken or gone,
             packet_bytes=watch.sizes.of(image),
-            rotation=image.rotation,
+            orientation=orientation,
         )
 
     def _jumped(self) -> None:
@@ -221,6 +228,7 @@ class _Watch:
     def __init__(self, opened: float, timeouts: LiveTimeouts) -> None:
         self.frames = 0
         self.sizes = PacketSizes()
+        self.orientations = OrientationTracker(keyframes=2)
         self.damaged = False  # since the newest keyframe
         self.was_damaged = False  # since the newest frame that was delivered
         self.arrived = opened  # monotonic: the newest packet

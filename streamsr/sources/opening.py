@@ -29,16 +29,26 @@ def open_source(settings: InputSettings, emit: Emit) -> Source:
         case InputKind.DEMO:
             return DemoSource()
         case InputKind.LIVE:
-            return LiveSource(url, emit, transport=settings.transport, give_up_s=settings.give_up_s)
+            return LiveSource(
+                url,
+                emit,
+                transport=settings.transport,
+                give_up_s=settings.give_up_s,
+                deinterlace=settings.deinterlace,
+            )
         case InputKind.FOLDER:
             return FolderSource(Path(url), settings.exact_rate)
         case InputKind.FILE if settings.live is None and is_multipart(url):
             return LiveSource(url, emit, give_up_s=settings.give_up_s)
         case InputKind.FILE:
             follow_s = settings.follow_s if settings.follow else None
-            return FileSource(url, emit, follow_s, max_gap_s=settings.max_gap_s)
+            return FileSource(
+                url, emit, follow_s, max_gap_s=settings.max_gap_s, deinterlace=settings.deinterlace
+            )
         case InputKind.PIPE:
-            return FileSource(url, emit, max_gap_s=settings.max_gap_s)
+            return FileSource(
+                url, emit, max_gap_s=settings.max_gap_s, deinterlace=settings.deinterlace
+            )
 
 
 def file_items(path: Path) -> Iterator[Item]:

@@ -1,7 +1,7 @@
 """PyAV's images of any kind to planes: the right samples in the right places, and back."""
 
 from fractions import Fraction
-from itertools import product
+from itertools import product, starmap
 
 import av
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamsr.core.frame import ColourTags, Frame
+from streamsr.media.orientation import UPRIGHT, Orientation
 from streamsr.media.pixels import from_av, planes_of, to_av
 
 QUADRANTS = {  # Y, Cb, Cr of each: rows and columns that are mixed up show
@@ -53,8 +54,8 @@ def image(name: str, height: int, width: int) -> av.VideoFrame:
     return made
 
 
-def convert(source: av.VideoFrame, rotation: int = 0) -> Frame:
-    return from_av(source, pts=7, time_base=Fraction(1, 25), arrived=1.5, rotation=rotation)
+def convert(source: av.VideoFrame, orientation: Orientation = UPRIGHT) -> Frame:
+    return from_av(source, pts=7, time_base=Fraction(1, 25), arrived=1.5, orientation=orientation)
 
 
 @pytest.mark.parametrize("size", [(40, 64), (39, 61), (37, 64)], ids=str)
@@ -136,16 +137,17 @@ def test_rgb_stays_rgb(name: str) -> None:
     np.testing.assert_allclose(frame.planes[0].astype(int), pixels, atol=1)
 
 
-@pytest.mark.parametrize("rotation", [0, 90, 180, 270, -90, 360])
+@pytest.mark.parametrize(
+    "orientation", list(starmap(Orientation, product((False, True), repeat=3)))
+)
 @pytest.mark.parametrize("size", [(40, 64), (39, 61)], ids=str)
-def test_frames_are_turned_counter_clockwise(size: tuple[int, int], rotation: int) -> None:
-    frame = convert(image("yuv420p", *size), rotation)
-    turned = rotation % 180 != 0
-    assert (frame.height, frame.width) == (size[::-1] if turned else size)
+def test_frames_are_turned_and_mirrored(size: tuple[int, int], orientation: Orientation) -> None:
+    frame = convert(image("yuv420p", *size), orientation)
+    assert (frame.height, frame.width) == (size[::-1] if orientation.exchanged else size)
+    corners = np.array([[QUADRANTS[row, column] for column in (0, 1)] for row in (0, 1)])
+    wanted = orientation.upright(corners)
     for index, plane in enumerate(frame.planes):
-        wanted = np.array([[QUADRANTS[0, 0], QUADRANTS[0, 1]], [QUADRANTS[1, 0], QUADRANTS[1, 1]]])
-        wanted = np.rot90(wanted[..., index], rotation // 90)
-        assert centres(plane) == {k: wanted[k] for k in QUADRANTS}
+        assert centres(plane) == {k: wanted[k][index] for k in QUADRANTS}
 
 
 @pytest.mark.parametrize("full", [False, True])

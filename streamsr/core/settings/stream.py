@@ -41,6 +41,7 @@ class InputSettings(Settings):
     follow: bool = False  # a file that still grows, until it has not grown for follow_s
     follow_s: float = Field(default=10.0, ge=0.1, le=86_400)
     max_gap_s: float | None = Field(default=None, ge=1, le=21_600)  # that is kept, of a file
+    deinterlace: Literal["auto", "off", "frame", "field"] = "auto"  # field: a frame of each field
 
     @property
     def exact_rate(self) -> Fraction:

@@ -1,0 +1,144 @@
+"""Whether a source is interlaced, seen in its rows: flags are often missing, and often wrong.
+
+An interlaced frame holds two moments, one in its even rows and one in its odd ones, so that what
+moves is combed. How combed two moments would be is seen by weaving the even rows of a frame with
+the odd ones of the frame before it, and the other way about: where a frame is about as combed
+itself, it holds two. Which of the two weavings is less combed says which field is the earlier one.
+What combs both alike, as noise and fine patterns do, says nothing.
+
+It is pure: rows in, findings out, no clock and no library of video.
+"""
+
+from collections import deque
+from enum import Enum
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Rows", "ScanFinder", "Verdict"]
+
+Rows = NDArray[np.int16]  # (h, w) levels of 8 bits: every row of a frame, some of its columns
+
+MOVED = 12  # levels between two frames
+COMBED = 10  # levels between a row and both of its neighbours
+FEWEST = 48  # combed samples that say anything, and as a share of all:
+FEWEST_SHARE = 3e-4
+WHOLE_BELOW = 0.1  # of how combed the more combed weaving is,
+FAR_BELOW = 0.25  # or of the less combed one: two moments are about as combed
+SURE_FROM = 0.05  # how combed a frame is, times how differently combed the weavings are
+SIGMAS = 4.0  # by which the weavings must differ
+RECENT = 10  # verdicts of which
+ENOUGH = 3  # must say the same
+LONG = 24  # verdicts without an interlaced one end it
+EVERY = 4  # frames: of progressive ones, every fourth is looked at
+
+
+class Verdict(Enum):
+    """What one frame, beside the one before it, says."""
+
+    NOTHING = "nothing"  # too little moves
+    UNSURE = "unsure"
+    WHOLE = "whole"  # one moment
+    TOP_FIRST = "top field first"  # two moments
+    BOTTOM_FIRST = "bottom field first"
+
+
+INTERLACED = (Verdict.TOP_FIRST, Verdict.BOTTOM_FIRST)
+
+
+class ScanFinder:
+    """Looks at a stream's frames in their order and remembers what they say.
+
+    ``interlaced`` and ``order`` are None until enough has moved.
+    """
+
+    def __init__(self) -> None:
+        self.interlaced: bool | None = None
+        self.order: Verdict | None = None  # TOP_FIRST or BOTTOM_FIRST
+        self._last: Rows | None = None
+        self._verdicts: deque[Verdict] = deque(maxlen=LONG)  # that say anything
+        self._combed = np.zeros(3, np.int64)  # samples, until they are enough for a verdict
+        self._number = 0
+
+    @property
+    def wants(self) -> bool:
+        """Whether the next frame is to be seen; ``skip`` it otherwise."""
+        sure = self.interlaced is False and len(self._verdicts) == LONG
+        return not sure or self._number % EVERY < 2
+
+    @property
+    def mixed(self) -> bool:
+        """Whether many frames hold one moment: film, telecined or cut in between."""
+        whole = sum(verdict is Verdict.WHOLE for verdict in self._verdicts)
+        return bool(self.interlaced) and whole >= 0.3 * len(self._verdicts)
+
+    def skip(self) -> None:
+        """Counts a frame that was not wanted."""
+        self._number += 1
+        self._last = None
+
+    def cut(self) -> None:
+        """States that the next frame has nothing to do with those before."""
+        self._last = None
+
+    def see(self, rows: Rows) -> Verdict:
+        """Takes the next frame; returns what it says."""
+        last, self._last = self._last, rows
+        self._number += 1
+        if last is None or last.shape != rows.shape or len(rows) < 5:
+            return Verdict.NOTHING
+        self._combed += _combed(last, rows)
+        own, top, bottom = self._combed.tolist()
+        verdict = _verdict(own, top, bottom, rows.size)
+        if verdict is not Verdict.NOTHING:
+            self._combed[:] = 0
+            self._verdicts.append(verdict)
+            self._conclude()
+        return verdict
+
+    def _conclude(self) -> None:
+        recent = list(self._verdicts)[-RECENT:]
+        order = max(INTERLACED, key=recent.count)
+        if recent.count(order) >= ENOUGH:
+            self.interlaced, self.order = True, order
+            return
+        quiet = not any(verdict in INTERLACED for verdict in self._verdicts)
+        long = self.interlaced is None or len(self._verdicts) == LONG
+        if quiet and long and self._verdicts.count(Verdict.WHOLE) >= 2 * ENOUGH:
+            self.interlaced = False
+
+
+def _combed(last: Rows, rows: Rows) -> tuple[int, int, int]:
+    """How many moving samples are combed: in the frame, and with its even or its odd rows woven
+    into the last one."""
+    moving = (np.abs(rows - last) > MOVED)[2:-2]
+    if not moving.any():
+        return 0, 0, 0
+    even, odd = last.copy(), last.copy()
+    even[::2], odd[1::2] = rows[::2], rows[1::2]
+    own, top, bottom = (int(np.count_nonzero(_combs(r) & moving)) for r in (rows, even, odd))
+    return own, top, bottom
+
+
+def _combs(rows: Rows) -> NDArray[np.bool_]:
+    """Where a row is above or below both its neighbours, and those after next are as it is."""
+    before, after, middle = rows[1:-3], rows[3:-1], rows[2:-2]
+    up, down = middle - before, middle - after
+    alike = (up ^ down) >= 0
+    high = np.minimum(np.abs(up), np.abs(down)) > COMBED
+    second = rows[:-4] + rows[4:] + 4 * middle - 3 * (before + after)
+    return np.asarray(alike & high & (np.abs(second) > 6 * COMBED), np.bool_)
+
+
+def _verdict(own: int, top: int, bottom: int, samples: int) -> Verdict:
+    """``own``, ``top`` and ``bottom`` are what ``_combed`` counts, of so many samples."""
+    most = max(top, bottom)
+    if most < max(FEWEST, FEWEST_SHARE * samples):
+        return Verdict.NOTHING
+    if own < WHOLE_BELOW * most or own < FAR_BELOW * min(top, bottom):
+        return Verdict.WHOLE
+    lean = bottom - top
+    if abs(lean) < SIGMAS * sqrt(most) or abs(lean) / most * own / most < SURE_FROM:
+        return Verdict.UNSURE
+    return Verdict.TOP_FIRST if lean > 0 else Verdict.BOTTOM_FIRST

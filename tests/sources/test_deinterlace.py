@@ -1,0 +1,176 @@
+"""Interlaced files and cameras: every frame of one moment, at the right time."""
+
+import threading
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from peers import RtspCamera
+from peers.interlaced import combed, interlaced_clip, moments, telecined
+
+from streamsr.core.events import Code, Event
+from streamsr.core.frame import Frame
+from streamsr.media.source import SourceInfo
+from streamsr.sources.deinterlace import Deinterlace
+from streamsr.sources.files import FileSource
+from streamsr.sources.live import LiveSource
+
+Made = tuple[SourceInfo, list[Frame], list[Event]]
+
+
+def read(path: Path, mode: Deinterlace = "auto") -> Made:
+    events: list[Event] = []
+    info: SourceInfo | None = None
+    frames = []
+    for item in FileSource(str(path), events.append, deinterlace=mode).items(threading.Event()):
+        if isinstance(item, SourceInfo):
+            assert not frames, "a file is known before its first frame"
+            info = item
+        elif isinstance(item, Frame):
+            frames.append(item)
+    assert info is not None
+    return info, frames, events
+
+
+def shown(frames: list[Frame], count: int = 60) -> list[int]:
+    """The moments that frames show."""
+    height, width = frames[0].planes[0].shape
+    known = np.stack([luma for luma, *_ in moments(width, height, count)]).astype(int)
+    return [int(np.abs(known - frame.planes[0]).mean((1, 2)).argmin()) for frame in frames]
+
+
+def most_combed(frames: list[Frame]) -> float:
+    return max(combed(frame.planes[0]) for frame in frames)
+
+
+FORMATS = {
+    "576i.ts": {"codec": "mpeg2video", "width": 160, "height": 576},
+    "480i.ts": {"rate": Fraction(30_000, 1001), "top_first": False, "height": 240},
+    "mbaff.mp4": {},
+    "prores.mov": {"codec": "prores_ks", "pix_fmt": "yuv422p10le"},
+    "unflagged.mp4": {"flagged": False},
+    "unflagged_bottom_first.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "top_first": False}
+    | {"flagged": False},
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_frame_is_of_one_moment(tmp_path: Path, name: str) -> None:
+    path = interlaced_clip(tmp_path / name, **FORMATS[name])
+    as_they_are = read(path, "off")[1]
+    info, frames, events = read(path)
+    order = "top" if FORMATS[name].get("top_first", True) else "bottom"
+    assert info.scan == f"interlaced, {order} field first"
+    assert [event.code for event in events] == [Code.SRC_INTERLACED]
+    assert "input.deinterlace" in events[0].message
+    assert min(combed(frame.planes[0]) for frame in as_they_are) > 0.035
+    assert most_combed(frames) < 0.003
+    assert shown(frames) == list(range(0, 60, 2))
+    for name in ("time_s", "packet_bytes", "keyframe", "colour"):
+        assert [getattr(f, name) for f in frames] == [getattr(f, name) for f in as_they_are]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_field_is_a_frame_where_that_is_asked_for(tmp_path: Path, name: str) -> None:
+    path = interlaced_clip(tmp_path / name, **FORMATS[name])
+    rate = 2 * Fraction(FORMATS[name].get("rate", 25))
+    info, frames, _ = read(path, "field")
+    as_they_are = read(path, "off")[1]
+    assert (info.rate, info.frames) == (rate, 60)
+    assert shown(frames) == list(range(60))
+    start_s = as_they_are[0].time_s
+    times = [frame.time_s - start_s for frame in frames]
+    assert times == pytest.approx([float(n / rate) for n in range(60)], abs=2e-3)
+    assert sum(f.packet_bytes for f in frames) == sum(f.packet_bytes for f in as_they_are)
+    assert sum(f.keyframe for f in frames) == sum(f.keyframe for f in as_they_are)
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+def test_progressive_frames_stay_as_they_are_however_flagged(tmp_path: Path, flagged: bool) -> None:
+    path = interlaced_clip(tmp_path / "p.mp4", images=moments(192, 112, 30), flagged=flagged)
+    info, frames, events = read(path)
+    assert info.scan == ("progressive, flagged as interlaced" if flagged else "progressive")
+    assert events == []
+    for ours, wanted in zip(frames, read(path, "off")[1], strict=True):
+        for plane, same in zip(ours.planes, wanted.planes, strict=True):
+            np.testing.assert_array_equal(plane, same)
+
+
+def test_a_still_scene_that_is_flagged_keeps_its_detail(tmp_path: Path) -> None:
+    still = [next(iter(moments(192, 112, 1)))] * 20
+    path = interlaced_clip(tmp_path / "still.mp4", images=still)
+    info, frames, _ = read(path)
+    assert info.scan == "flagged as interlaced"
+    wanted = read(path, "off")[1][10].planes[0].astype(int)
+    assert abs(frames[10].planes[0] - wanted).mean() < 0.5
+
+
+def test_frames_that_begin_to_move_are_known_before_they_are_shown(tmp_path: Path) -> None:
+    path = interlaced_clip(tmp_path / "late.mp4", flagged=False, still=40)
+    _, frames, events = deinterlaced_late(path)
+    assert len(frames) == 70
+    assert most_combed(frames[41:]) < 0.003
+    assert [event.code for event in events] == [Code.SRC_INTERLACED]
+
+
+def deinterlaced_late(path: Path) -> tuple[list[SourceInfo], list[Frame], list[Event]]:
+    events: list[Event] = []
+    items = list(FileSource(str(path), events.append).items(threading.Event()))
+    infos = [item for item in items if isinstance(item, SourceInfo)]
+    assert [info.scan for info in infos] == ["progressive", "interlaced, top field first"]
+    return infos, [item for item in items if isinstance(item, Frame)], events
+
+
+def test_telecined_film_keeps_its_whole_frames(tmp_path: Path) -> None:
+    path = interlaced_clip(tmp_path / "film.mp4", images=telecined(moments(192, 112, 24)), rate=30)
+    _, frames, _ = read(path)
+    as_they_are = read(path, "off")[1]
+    assert most_combed(frames[5:]) < 0.003
+    same = [
+        np.array_equal(ours.planes[0], theirs.planes[0])
+        for ours, theirs in zip(frames, as_they_are, strict=True)
+    ]
+    assert sum(same) >= 12  # of 18 that hold one moment
+    assert [f.time_s for f in frames] == [f.time_s for f in as_they_are]
+
+
+class Watched:
+    """A live source, read until it has given so many frames."""
+
+    def __init__(self, url: str, frames: int, **settings: Any) -> None:
+        self.infos: list[SourceInfo] = []
+        self.frames: list[Frame] = []
+        self.events: list[Event] = []
+        stop = threading.Event()
+        for item in LiveSource(url, self.events.append, **settings).items(stop):
+            if isinstance(item, SourceInfo):
+                self.infos.append(item)
+            elif isinstance(item, Frame):
+                self.frames.append(item)
+                if len(self.frames) == frames:
+                    stop.set()
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+def test_a_camera_that_is_interlaced(
+    tmp_path: Path, rtsp_camera: Callable[..., RtspCamera], flagged: bool
+) -> None:
+    path = interlaced_clip(tmp_path / "camera.mp4", frames=50, flagged=flagged)
+    seen = Watched(rtsp_camera(path).url, 40)
+    assert seen.infos[-1].scan == "interlaced, top field first"
+    assert Code.SRC_INTERLACED in [event.code for event in seen.events]
+    assert most_combed(seen.frames[0 if flagged else 6 :]) < 0.003
+    assert all(a.pts < b.pts for a, b in zip(seen.frames, seen.frames[1:], strict=False))
+    assert all(a.arrived <= b.arrived for a, b in zip(seen.frames, seen.frames[1:], strict=False))
+
+
+def test_a_progressive_camera_waits_for_nothing(
+    tmp_path: Path, rtsp_camera: Callable[..., RtspCamera]
+) -> None:
+    path = interlaced_clip(tmp_path / "camera.mp4", images=moments(192, 112, 50), flagged=False)
+    live = Watched(rtsp_camera(path).url, 20)
+    assert [info.scan for info in live.infos] == ["progressive"]
+    assert most_combed(live.frames) < 0.003

@@ -1,0 +1,101 @@
+"""What rows say of a source: interlaced, in which order, progressive, or nothing."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from peers.clip import scene
+from peers.interlaced import telecined, woven
+
+from streamsr.sources.scan import ScanFinder, Verdict
+
+SIZE = 160, 96
+ROW = 64  # that is moved up and down
+
+Planes = tuple[NDArray[np.uint8], ...]
+
+
+def found(frames: Iterable[Planes], finder: ScanFinder | None = None) -> ScanFinder:
+    finder = finder or ScanFinder()
+    for luma, *_ in frames:
+        finder.see(luma.astype(np.int16))
+    return finder
+
+
+def noisy(frames: Iterable[Planes], levels: float) -> Iterable[Planes]:
+    random = np.random.default_rng(7)
+    for luma, *chroma in frames:
+        noise = random.normal(0, levels, luma.shape)
+        yield (np.clip(luma + noise, 0, 255).astype(np.uint8), *chroma)
+
+
+def still(count: int) -> Iterable[Planes]:
+    first = next(iter(scene(*SIZE, 1)))
+    return [first] * count
+
+
+@pytest.mark.parametrize("noise", [0, 6])
+@pytest.mark.parametrize("top_first", [True, False])
+def test_two_moments_in_a_frame_are_found_and_their_order(top_first: bool, noise: int) -> None:
+    finder = found(noisy(woven(scene(*SIZE, 12), top_first=top_first), noise))
+    assert finder.interlaced
+    assert finder.order is (Verdict.TOP_FIRST if top_first else Verdict.BOTTOM_FIRST)
+    assert not finder.mixed
+
+
+@pytest.mark.parametrize("noise", [0, 6, 20])
+def test_progressive_frames_are_never_taken_for_interlaced(noise: int) -> None:
+    finder = found(noisy(scene(*SIZE, 60), noise))
+    assert not finder.interlaced
+    assert finder.interlaced is False or noise == 20
+
+
+@pytest.mark.parametrize("noise", [0, 30])
+def test_what_stands_still_says_nothing(noise: int) -> None:
+    assert found(noisy(still(60), noise)).interlaced is None
+
+
+def test_rows_that_move_up_are_no_combs() -> None:
+    stripes = np.zeros((96, 160), np.uint8)
+    stripes[ROW::2] = 200
+    assert not found([(np.roll(stripes, -n, axis=0),) for n in range(60)]).interlaced
+
+
+def test_a_still_beginning_is_no_hindrance() -> None:
+    finder = found(still(30))
+    assert found(woven(scene(*SIZE, 12)), finder).interlaced
+
+
+def test_film_in_3_2_pulldown_is_interlaced_with_whole_frames_in_it() -> None:
+    finder = found(telecined(scene(*SIZE, 24)))
+    assert finder.interlaced
+    assert finder.mixed
+
+
+def test_progressive_frames_for_long_end_it_and_few_interlaced_ones_begin_it() -> None:
+    finder = found(woven(scene(*SIZE, 24)))
+    assert found(scene(*SIZE, 12), finder).interlaced
+    assert found(scene(*SIZE, 30), finder).interlaced is False
+    assert found(woven(scene(*SIZE, 10)), finder).interlaced
+
+
+def test_of_what_is_progressive_for_long_most_frames_are_not_looked_at() -> None:
+    finder = found(scene(*SIZE, 60))
+    wanted = 0
+    for luma, *_ in scene(*SIZE, 40):
+        wanted += finder.wants
+        if finder.wants:
+            finder.see(luma.astype(np.int16))
+        else:
+            finder.skip()
+    assert wanted == 20
+    assert finder.interlaced is False
+
+
+def test_frames_across_a_cut_are_not_compared() -> None:
+    finder = ScanFinder()
+    for luma, *_ in woven(scene(*SIZE, 40)):
+        finder.cut()
+        assert finder.see(luma.astype(np.int16)) is Verdict.NOTHING
+    assert finder.interlaced is None
