@@ -104,7 +104,7 @@ def report(summaries: Sequence[StreamStatus], as_json: bool, *, to_stderr: bool 
             f"{s.fps:.1f} fps{p99}, {s.frames_dropped} dropped, {s.reconnects} reconnects"
         )
         if s.time_jumps:
-            say(f"{s.name}: the input's time stamps jumped {s.time_jumps} times; joined there")
+            say(f"{s.name}: jumps of the input's time stamps: {s.time_jumps}, joined there")
         if s.why:
             say(f"{s.name}: {s.why}")
 

@@ -66,7 +66,11 @@ class PacketTimes:
         base = packet.time_base
         dts, pts = (None if t is None else t * base for t in (packet.dts, packet.pts))
         placed = self._timeline.place(
-            packet.stream.index, dts, pts, packet.duration * base if packet.duration else usual_s
+            packet.stream.index,
+            dts,
+            pts,
+            packet.duration * base if packet.duration else usual_s,
+            keyframe=packet.is_keyframe,
         )
         packet.dts, packet.pts = _ticks(placed.dts, base), _ticks(placed.pts, base)
         return placed

@@ -64,6 +64,7 @@ class _Track:
         self.shown = shown  # it is a presentation time, for want of a decoding time
         self.end = end  # what has been placed lasts up to here
         self.first = end  # place of its first packet in the segment
+        self.delay = Fraction(0)  # from decoding a segment's first packet to showing one
         self._apart = [Fraction(0), Fraction(0)]  # seconds between its newest stamps
 
     @property
@@ -105,9 +106,18 @@ class Timeline:
         self._end = Fraction(0)  # of all tracks
 
     def place(
-        self, track: Hashable, dts: Fraction | None, pts: Fraction | None, duration: Fraction
+        self,
+        track: Hashable,
+        dts: Fraction | None,
+        pts: Fraction | None,
+        duration: Fraction,
+        *,
+        keyframe: bool = True,
     ) -> Placed:
-        """Takes a packet's stamps, in seconds, and returns where it goes."""
+        """Takes a packet's stamps, in seconds, and returns where it goes.
+
+        Those that follow one that is no ``keyframe`` may be shown before it.
+        """
         known = self._tracks.get(track)
         stamp = dts if dts is not None else pts
         if stamp is None:
@@ -122,11 +132,14 @@ class Timeline:
         if known is None:
             jump = self._enter(stamp, shown)
             known = _Track(self._newest, shown - self._newest.shift, stamp, shown=dts is None)
+            known.delay = shown - stamp
             self._tracks[track] = known
         elif self._goes_on(known, stamp, shown=dts is None):
             jump = self._kept_gap(known, stamp)
         else:
-            begins, jump = True, self._rejoin(known, stamp, shown, duration)
+            first = shown if keyframe else min(shown, stamp + known.delay)
+            begins, jump = True, self._rejoin(known, stamp, first, duration)
+            known.delay = first - stamp
         known.note(stamp, shown=dts is None)
         place = shown - known.segment.shift
         self._extend(known, place, duration)

@@ -71,7 +71,7 @@ def test_a_summary_is_an_object_or_a_line(capsys: pytest.CaptureFixture[str]) ->
             "yard: no frame ever came",
             "gate: 50 frames 320x180 -> 1280x720 by fast on cpu, 25.0 fps, latency p99 42 ms, "
             "1 dropped, 2 reconnects",
-            "gate: the input's time stamps jumped 3 times; joined there",
+            "gate: jumps of the input's time stamps: 3, joined there",
             "gate: a file can wait",
         ],
     )

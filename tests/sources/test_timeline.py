@@ -171,6 +171,17 @@ def test_a_gap_that_is_written_as_a_frames_duration_is_one() -> None:
     assert max(places(packets, timeline(packets, 3600))) == pytest.approx(7, abs=0.2)
 
 
+def test_a_gap_among_frames_that_wait_for_each_other_squeezes_nothing() -> None:
+    """As where a receiver lost twenty seconds: it goes on within a group of frames."""
+    packets = [p for p in recording(30, audio=False) if not 3 < (p.dts or 0) < 23]
+    line, frames = timeline(packets), []
+    for p in packets:
+        frames.append(line.place("video", p.dts, p.pts, p.lasts, keyframe=p is packets[0]).pts)
+    times = sorted(time for time in frames if time is not None)
+    assert min(b - a for a, b in pairwise(times)) >= 0.5 * FRAME
+    assert times[-1] == pytest.approx(10, abs=0.1)
+
+
 def test_slides_keep_their_rhythm() -> None:
     """Twenty seconds apart in a container whose gaps end at ten: all but the first are kept."""
     packets = [Stamped("video", Fraction(20 * n), Fraction(20 * n), FRAME) for n in range(9)]
