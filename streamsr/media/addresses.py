@@ -5,6 +5,7 @@ It imports no PyAV: settings are checked in the main process, before a worker is
 
 import errno
 import os
+import sys
 from enum import StrEnum
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -146,8 +147,10 @@ def is_png(path: Path) -> bool:
 
 def _check_pipe(path: Path) -> None:
     if str(path) == STDIO:
-        if os.isatty(1):
-            raise OutputError("output -: stdout is a terminal, allowed is a pipe or a file")
+        if sys.stdout is None or os.isatty(1):  # None: it was closed, and 1 is something else now
+            raise OutputError(
+                "output -: stdout is closed or a terminal, allowed is a pipe or a file"
+            )
     elif not os.access(path, os.W_OK):
         raise OutputError(f"output {path}: cannot be written: {os.strerror(errno.EACCES)}")
 

@@ -94,8 +94,8 @@ def open_pipe(path: str, stop: threading.Event) -> ByteReader:
     try:
         if path != STDIO:  # opened at once, whether there is a writer or not
             return _PipeReader(os.open(path, os.O_RDONLY | os.O_NONBLOCK), stop)
-        if os.isatty(0):
-            raise InputError("input -: stdin is a terminal, allowed is a pipe or a file")
+        if sys.stdin is None or os.isatty(0):  # None: it was closed, and 0 is something else now
+            raise InputError("input -: stdin is closed or a terminal, allowed is a pipe or a file")
         if stat.S_ISREG(os.fstat(0).st_mode):
             return os.fdopen(os.dup(0), "rb")
         return _PipeReader(os.dup(0), stop)

@@ -42,12 +42,15 @@ def check_output_path(settings: StreamSettings) -> None:
     path, url, overwrite = settings.output.path, settings.input.url, settings.output.overwrite
     if path is None:
         return
+    if is_pipe_output(path):
+        check_writable(path)
+        return
     exists = _exists(path, url)
     if is_folder_output(path):
         check_folder(path, overwrite=overwrite)
         if not exists:
             path.rmdir()  # it is made again once there is something to write
-    elif exists and not overwrite and not is_pipe_output(path):
+    elif exists and not overwrite:
         raise OutputError(f"output {path}: it exists already; --overwrite replaces it")
     else:
         check_writable(path)

@@ -116,6 +116,13 @@ def test_stdin_that_cannot_be_read_in_order_says_what_can(
     assert not (tmp_path / "o.mp4").exists()
 
 
+def test_a_closed_stdin_is_none(started: "Started", tmp_path: Path) -> None:
+    with started("upscale", "-", tmp_path / "o.mp4", preexec_fn=lambda: os.close(0)) as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "input -: stdin is closed" in said
+
+
 def test_a_file_on_stdin_may_be_any(
     small: Callable[..., Path], started: "Started", tmp_path: Path
 ) -> None:
