@@ -12,6 +12,7 @@ class Track(StrEnum):
 
     OUTPUT = "output"  # the upscaled rendition
     INPUT = "input"  # the frames as they came in
+    RECORD = "record"  # the upscaled rendition, coded for recordings
     OPUS = "audio"  # the audio as Opus, for browsers
     AAC = "aac"  # the audio as AAC-LC, for servers, players and recordings
 

@@ -15,7 +15,7 @@ from streamsr.core.errors import OutputError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
-from streamsr.media.encoder_options import KINDS, filled, open_encoder
+from streamsr.media.encoder_options import KINDS, Buffer, filled, open_encoder
 from streamsr.media.pixels import planes_of, scaler_matrix, to_av
 
 __all__ = ["VideoEncoder"]
@@ -34,7 +34,12 @@ class VideoEncoder:
     """
 
     def __init__(
-        self, settings: EncoderSettings, first: Frame, rate: Fraction, aspect: Fraction
+        self,
+        settings: EncoderSettings,
+        first: Frame,
+        rate: Fraction,
+        aspect: Fraction,
+        buffer: Buffer = Buffer(),  # noqa: B008 - it is frozen
     ) -> None:
         whole, first = first, _even(first)
         if first is not whole:
@@ -49,7 +54,7 @@ class VideoEncoder:
         self._gop = round((settings.gop_s or 1) / first.time_base)  # in units of pts
         self._next_keyframe = 0  # pts: at the latest
         self._tags = ColourTags(1, 1, 1) if first.is_rgb else first.colour
-        self.context = open_encoder(settings, first, self._tags, rate, aspect)
+        self.context = open_encoder(settings, first, self._tags, rate, aspect, buffer)
         self._keyframe = False
         self._last: int | None = None
 

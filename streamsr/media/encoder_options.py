@@ -1,16 +1,26 @@
 """From encoder settings to an open encoder: what is left out, and how x264 and x265 name it."""
 
 import os
+from dataclasses import dataclass
 from fractions import Fraction
 
 import av
 
 from streamsr.core.errors import OutputError
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.core.settings import EncoderSettings
+from streamsr.core.settings import EncoderSettings, RecordSettings
 from streamsr.media.pixels import set_colour
 
-__all__ = ["KINDS", "filled", "open_encoder"]
+__all__ = [
+    "KINDS",
+    "RECORDED_BUFFER",
+    "Buffer",
+    "filled",
+    "for_recordings",
+    "is_for_recordings",
+    "open_encoder",
+    "usual_kbit_s",
+]
 
 KINDS = {"h264": "H.264", "hevc": "HEVC"}
 LIBRARIES = {"h264": "libx264", "hevc": "libx265"}
@@ -19,6 +29,19 @@ LIVE_KBIT_S = 16_000  # at most, where nothing is said
 MOST_THREADS = 8  # of a file's encoder: more cost bits and gain little
 LOOKAHEAD_S = 1  # of a file, at its nominal rate: audio waits for the frames in it
 MOST_LOOKAHEAD = 20  # frames
+RECORDED_KBIT_S = 760  # of 1280x720: 10 GB a day, with the audio and what MP4 adds
+RECORDED_GOP_S = 4.0  # at most: a keyframe costs as much as seconds of a quiet scene
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """How far the rate may stray from ``max_kbit_s``, in seconds of it (H.264, annex C.1)."""
+
+    size_s: float = 1.0
+    full_s: float = 0.9  # of it when the first frame comes, which may take as much
+
+
+RECORDED_BUFFER = Buffer(3.0, 0.6)
 
 
 def filled(settings: EncoderSettings, *, low_delay: bool = True) -> EncoderSettings:
@@ -39,8 +62,37 @@ def filled(settings: EncoderSettings, *, low_delay: bool = True) -> EncoderSetti
     return settings.model_copy(update=left_out | {"low_delay": low_delay})
 
 
+def usual_kbit_s(width: int, height: int) -> int:
+    """Returns what a recording's video takes at most where nothing is said: 760 at 1280x720, and
+    less a pixel the larger it is."""
+    share = float((width * height / (1280 * 720)) ** 0.75)
+    return max(100, round(RECORDED_KBIT_S * share))
+
+
+def for_recordings(settings: RecordSettings, width: int, height: int) -> EncoderSettings:
+    """Returns how a recording of frames of that size is coded."""
+    return EncoderSettings(
+        preset=settings.preset,
+        crf=settings.crf,
+        max_kbit_s=settings.kbit_s or usual_kbit_s(width, height),
+        gop_s=max(0.2, min(RECORDED_GOP_S, settings.segment_s)),
+        low_delay=True,
+    )
+
+
+def is_for_recordings(encoder: EncoderSettings, settings: RecordSettings) -> bool:
+    """Returns whether what is coded by ``encoder``, which is filled, will do as a recording."""
+    asked = settings.preset, settings.crf, settings.kbit_s
+    return (encoder.preset, encoder.crf, encoder.max_kbit_s) == asked
+
+
 def open_encoder(
-    settings: EncoderSettings, first: Frame, tags: ColourTags, rate: Fraction, aspect: Fraction
+    settings: EncoderSettings,
+    first: Frame,
+    tags: ColourTags,
+    rate: Fraction,
+    aspect: Fraction,
+    buffer: Buffer,
 ) -> av.VideoCodecContext:
     """Opens an encoder of 4:2:0 for frames like ``first``, by settings that are ``filled``.
 
@@ -57,7 +109,7 @@ def open_encoder(
     # live, slices would cost bits, and cores the network needs
     context.thread_count = 1 if settings.low_delay else min(MOST_THREADS, os.cpu_count() or 1)
     set_colour(context, tags)
-    context.options = {**_rate_control(settings), **_structure(settings, rate)}
+    context.options = {**_rate_control(settings, buffer), **_structure(settings, rate)}
     try:
         context.open()
     except av.FFmpegError as error:
@@ -68,14 +120,17 @@ def open_encoder(
     return context
 
 
-def _rate_control(settings: EncoderSettings) -> dict[str, str]:
+def _rate_control(settings: EncoderSettings, buffer: Buffer) -> dict[str, str]:
     options = {"preset": str(settings.preset)}
     if settings.kbit_s is not None:
         options["b"] = f"{settings.kbit_s}k"
     else:
         options["crf"] = str(settings.crf)
     if settings.max_kbit_s is not None:
-        options |= {"maxrate": f"{settings.max_kbit_s}k", "bufsize": f"{settings.max_kbit_s}k"}
+        kbit_s = settings.max_kbit_s
+        options["maxrate"] = f"{kbit_s}k"
+        options["bufsize"] = f"{round(kbit_s * buffer.size_s)}k"
+        options["rc_init_occupancy"] = f"{round(kbit_s * buffer.full_s)}k"
     return options
 
 

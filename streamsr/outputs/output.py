@@ -8,7 +8,7 @@ from streamsr.core.errors import StreamsrError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.packet import Track
 from streamsr.core.redact import redact
-from streamsr.core.settings import PublishSettings
+from streamsr.core.settings import PublishSettings, RecordSettings
 from streamsr.core.status import OutputState
 from streamsr.ipc.broadcaster import Broadcaster, EndOfStream
 from streamsr.ipc.messages import (
@@ -64,9 +64,10 @@ class Output(SupervisedProcess):
         replay = self._give_up_s is not None
         live = isinstance(settings, PublishSettings)  # a disk wants what it missed
         self._from_start = not live or replay  # that nothing is left out at first
+        video = Track.RECORD if isinstance(settings, RecordSettings) else Track.OUTPUT
         self._queue = PacketQueue(
             broadcaster,
-            {Track.OUTPUT, Track.AAC} if self._audio else {Track.OUTPUT},
+            {video, Track.AAC} if self._audio else {video},
             live=live,
             replay=replay,
         )

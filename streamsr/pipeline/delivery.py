@@ -1,6 +1,7 @@
 """Delivery: upscaled frames encoded once, their packets and the audio handed to the sinks."""
 
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -12,8 +13,9 @@ from streamsr.core.events import Code
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.packet import Packet, Track
-from streamsr.core.settings import EncoderSettings
+from streamsr.core.settings import EncoderSettings, RecordSettings
 from streamsr.media.encoder import VideoEncoder
+from streamsr.media.encoder_options import RECORDED_BUFFER, for_recordings, is_for_recordings
 from streamsr.media.source import AudioFrame, SourceInfo
 from streamsr.pipeline.channel import Channel, Overflow
 
@@ -66,12 +68,18 @@ class Delivery:
         settings: EncoderSettings,
         meter: Meter,
         *,
+        record: RecordSettings | None = None,
         frame_sinks: Sequence[FrameSink] = (),
         packet_sinks: Sequence[PacketSink] = (),
         tell: Callable[[Code, str], None],
         audio_kept: int = AUDIO_KEPT,
     ) -> None:
         self._settings = settings
+        self._record = record
+        shared = record is None or is_for_recordings(settings, record)
+        self._output = (Track.OUTPUT, Track.RECORD) if shared else (Track.OUTPUT,)
+        self._recorded: tuple[Track, ...] = () if shared else (Track.RECORD,)
+        self._beside = ThreadPoolExecutor(1, "encoder-of-recordings")  # starts with its first frame
         self._meter = meter
         self._frame_sinks = list(frame_sinks)
         self._packet_sinks = list(packet_sinks)
@@ -116,8 +124,8 @@ class Delivery:
             with self._meter.stage("write"):
                 self._guarded(frame_sink, partial(frame_sink.write, upscaled, info))
         if self._packet_sinks:
-            self._send(Track.INPUT, frame, info)
-            self._send(Track.OUTPUT, upscaled, info)
+            self._hand_on(self._encoded((Track.INPUT,), frame, info))
+            self._send(upscaled, info)
             self._release_audio(upscaled.time_s)
         self._meter.left(frame.arrived, f"{upscaled.width}x{upscaled.height}")
 
@@ -141,15 +149,14 @@ class Delivery:
         self._sent_s, self._holding, self._overtaken = now_s, True, True
         self.newest = replace(newest, pts=newest.pts + later, arrived=newest.arrived + passed_s)
         self._meter.count("held")
-        self._send(Track.OUTPUT, self.newest, info)
+        self._send(self.newest, info)
         self._release_audio(self.newest.time_s)
 
     def finish(self) -> None:
         """Sends what encoders still hold and the audio of the last frame; the sinks stay open."""
-        for track, encoder in self._encoders.items():
-            with self._meter.stage(f"encode {track}"):
-                held = encoder.packets(track, encoder.flush(), 0.0)
-            self._hand_on(track, held, (encoder.width, encoder.height))
+        for tracks in ((Track.INPUT,), self._output, self._recorded):
+            if tracks and tracks[0] in self._encoders:
+                self._hand_on(self._coded(tracks, self._encoders[tracks[0]], None))
         if self.newest is not None:
             self._release_audio(self.newest.time_s + self._interval_s)
 
@@ -158,6 +165,7 @@ class Delivery:
         if self._packet_sinks:
             left = len(self._audio) + (self._next_audio is not None)
             self._meter.count("audio_dropped", left)
+        self._beside.shutdown()
         sinks: list[Sink] = [*self._packet_sinks, *self._frame_sinks]
         for sink in sinks:
             self._guarded(sink, sink.close)
@@ -171,27 +179,56 @@ class Delivery:
         self._overtaken = frame.pts < earliest
         return max(frame.pts, earliest)
 
-    def _send(self, track: Track, frame: Frame, info: SourceInfo) -> None:
-        if not any(track in sink.tracks for sink in self._packet_sinks):
-            return
-        self._info, encoder = info, self._encoders.get(track)
-        if encoder is None:
-            aspect = info.aspect_of(frame.width, frame.height)
-            encoder = VideoEncoder(self._settings, frame, info.rate, aspect)
-            self._encoders[track] = encoder
-        with self._meter.stage(f"encode {track}"):
-            packets = encoder.packets(track, encoder.encode(frame), frame.arrived)
-        self._hand_on(track, packets, (encoder.width, encoder.height))
+    def _send(self, upscaled: Frame, info: SourceInfo) -> None:
+        """Encodes and sends an upscaled frame; for recordings in a thread beside this one."""
+        recorded: Future[list[Packet]] | None = None
+        if self._wanted(self._recorded):
+            recorded = self._beside.submit(self._encoded, self._recorded, upscaled, info)
+        try:
+            self._hand_on(self._encoded(self._output, upscaled, info))
+        finally:
+            if recorded is not None:
+                self._hand_on(recorded.result())
 
-    def _hand_on(self, track: Track, packets: Iterable[Packet], size: tuple[int, int]) -> None:
-        assert self._info is not None  # of the frame that was encoded
-        info = self._info
+    def _wanted(self, tracks: Iterable[Track]) -> list[Track]:
+        """Returns those that any sink wants now."""
+        return [t for t in tracks if any(t in sink.tracks for sink in self._packet_sinks)]
+
+    def _encoded(self, tracks: tuple[Track, ...], frame: Frame, info: SourceInfo) -> list[Packet]:
+        """Encodes a frame, once for all of ``tracks``, if any is wanted."""
+        if not self._wanted(tracks):
+            return []
+        self._info, encoder = info, self._encoders.get(tracks[0])
+        if encoder is None:
+            encoder = self._encoders[tracks[0]] = self._encoder(tracks[0], frame, info)
+        return self._coded(tracks, encoder, frame)
+
+    def _coded(
+        self, tracks: tuple[Track, ...], encoder: VideoEncoder, frame: Frame | None
+    ) -> list[Packet]:
+        """Returns the packets of a frame, or of what an encoder still holds, for each track."""
+        with self._meter.stage(f"encode {tracks[0]}"):
+            coded = encoder.flush() if frame is None else encoder.encode(frame)
+        packets = encoder.packets(tracks[0], coded, 0.0 if frame is None else frame.arrived)
+        return [replace(packet, track=track) for packet in packets for track in tracks]
+
+    def _encoder(self, track: Track, frame: Frame, info: SourceInfo) -> VideoEncoder:
+        aspect = info.aspect_of(frame.width, frame.height)
+        if self._record is None or track is not Track.RECORD:
+            return VideoEncoder(self._settings, frame, info.rate, aspect)
+        settings = for_recordings(self._record, frame.width, frame.height)
+        return VideoEncoder(settings, frame, info.rate, aspect, RECORDED_BUFFER)
+
+    def _hand_on(self, packets: Iterable[Packet]) -> None:
         for packet in packets:
+            assert self._info is not None  # of the frame that was encoded
+            encoder = self._encoders.get(packet.track) or self._encoders[Track.OUTPUT]
+            act = (packet, self._info, (encoder.width, encoder.height))
             self._begun = True
             with self._meter.stage("write"):
                 for sink in list(self._packet_sinks):
-                    if track in sink.tracks:
-                        self._guarded(sink, partial(sink.video, packet, info, size))
+                    if packet.track in sink.tracks:
+                        self._guarded(sink, partial(sink.video, *act))
 
     def _release_audio(self, until_s: float) -> None:
         with self._meter.stage("audio"):

@@ -62,6 +62,7 @@ class Pipeline:
         self._delivery = Delivery(
             settings.encoder,
             self.meter,
+            record=settings.record,
             frame_sinks=frame_sinks,
             packet_sinks=packet_sinks,
             tell=self._tell,

@@ -53,7 +53,7 @@ class LinkSink:
 
     def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
         """Sends a packet, and before it what the stream is where that has changed."""
-        if packet.track is Track.OUTPUT:
+        if packet.track is not Track.INPUT:  # which has another size
             now = StreamFormat(self._key, info.rate, *size, audio=bool(info.audio_codec))
             if now != self._format:
                 self._format = now

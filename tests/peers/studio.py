@@ -9,7 +9,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
@@ -85,6 +85,7 @@ class Studio:
             await asyncio.sleep(max(0.0, due_s - time.monotonic()))
             self.lag_s = max(self.lag_s, time.monotonic() - due_s)
             self.broadcaster.publish(packet)
+            self.broadcaster.publish(replace(packet, track=Track.RECORD))
             self.sent += 1
             due_s += 1 / (FPS * self.speed)
 

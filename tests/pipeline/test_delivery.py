@@ -10,7 +10,7 @@ from streamsr.core.events import Code
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.packet import Packet, Track
-from streamsr.core.settings import EncoderSettings
+from streamsr.core.settings import EncoderSettings, RecordSettings
 from streamsr.media.source import AudioFrame, SourceInfo
 from streamsr.pipeline.delivery import Delivery
 
@@ -22,7 +22,7 @@ INFO = SourceInfo(64, 48, RATE, Fraction(1), "rawvideo", "yuv420p")
 class Sink:
     """A sink that keeps when its audio is heard."""
 
-    tracks = frozenset({Track.OUTPUT})
+    tracks: frozenset[Track] = frozenset({Track.OUTPUT})
 
     def __init__(self) -> None:
         self.heard: list[float] = []
@@ -41,12 +41,18 @@ class Sink:
 class Run:
     """A delivery that keeps three pieces of audio."""
 
-    def __init__(self, *sinks: Sink) -> None:
+    def __init__(
+        self,
+        *sinks: Sink,
+        encoder: EncoderSettings = EncoderSettings(),  # noqa: B008 - it is frozen
+        record: dict[str, object] | None = None,
+    ) -> None:
         self.meter = Meter()
         self.events: list[Code] = []
         self.delivery = Delivery(
-            EncoderSettings(),
+            encoder,
             self.meter,
+            record=None if record is None else RecordSettings.model_validate(record),
             packet_sinks=sinks,
             tell=lambda code, message: self.events.append(code),
             audio_kept=3,
@@ -146,3 +152,57 @@ def test_audio_goes_on_while_the_last_frame_is_held(monkeypatch: pytest.MonkeyPa
     run.audio(0.0, 0.3, 0.9)
     run.hold(monkeypatch, 0.5)
     assert sink.heard == [0.0, 0.3]
+
+
+class PacketsOf(Sink):
+    """A sink of the tracks that it is told, which keeps their packets."""
+
+    def __init__(self, *tracks: Track) -> None:
+        super().__init__()
+        self.tracks = frozenset(tracks)
+        self.packets: list[Packet] = []
+
+    def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
+        assert size == (64, 48)
+        self.packets.append(packet)
+
+    def of(self, track: Track) -> list[Packet]:
+        return [packet for packet in self.packets if packet.track is track]
+
+
+def recorded(sink: PacketsOf, encoder: EncoderSettings, **record: object) -> set[str]:
+    """Deliver a few frames and return the stages that encoded them."""
+    run = Run(sink, encoder=encoder, record={"folder": "recordings", **record})
+    for number in range(5):
+        run.frame(number)
+    run.delivery.finish()
+    run.delivery.close()
+    return {stage for stage in run.meter.cpu_ms() if stage.startswith("encode")}
+
+
+VIEWERS = EncoderSettings(preset="ultrafast", crf=18, max_kbit_s=16_000)
+
+
+def test_a_recording_of_another_quality_is_encoded_besides() -> None:
+    sink = PacketsOf(Track.OUTPUT, Track.RECORD)
+    assert recorded(sink, VIEWERS) == {"encode output", "encode record"}
+    ours, theirs = sink.of(Track.RECORD), sink.of(Track.OUTPUT)
+    assert [p.pts for p in ours] == [p.pts for p in theirs] == [n * 3600 for n in range(5)]
+    assert ours[0].keyframe
+    assert ours[0].data != theirs[0].data
+    assert [p.track for p in sink.packets] == [Track.OUTPUT, Track.RECORD] * 5
+
+
+def test_what_nobody_watches_is_encoded_for_the_recording_alone() -> None:
+    sink = PacketsOf(Track.RECORD)
+    assert recorded(sink, VIEWERS) == {"encode record"}
+    assert recorded(PacketsOf(Track.OUTPUT), VIEWERS) == {"encode output"}
+
+
+def test_a_recording_of_the_same_quality_is_what_viewers_get() -> None:
+    sink = PacketsOf(Track.OUTPUT, Track.RECORD)
+    same = {"preset": "ultrafast", "crf": 18, "kbit_s": 16_000}
+    assert recorded(sink, VIEWERS, **same) == {"encode output"}
+    assert [p.data for p in sink.of(Track.RECORD)] == [p.data for p in sink.of(Track.OUTPUT)]
+    assert len(sink.packets) == 10
+    assert recorded(PacketsOf(Track.RECORD), VIEWERS, **same) == {"encode output"}

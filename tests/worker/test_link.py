@@ -78,6 +78,14 @@ async def test_the_format_comes_before_the_first_packet_and_when_it_changes() ->
     assert ends.arrived[3] is formats[1]
 
 
+async def test_a_recording_that_nobody_watches_has_a_format() -> None:
+    async with linked() as ends:
+        sink = ends.sink(Track.RECORD)
+        sink.video(replace(packet(0, keyframe=True), track=Track.RECORD), INFO, SIZE)
+        await ends.read(2)
+    assert ends.arrived[0] == StreamFormat("cam:1", Fraction(25), 1280, 720, True)
+
+
 async def test_audio_that_is_wanted_is_encoded_once_the_format_is_known() -> None:
     silence = av.AudioFrame.from_ndarray(np.zeros((2, 4800), np.float32), "fltp", "stereo")
     silence.sample_rate = 48_000

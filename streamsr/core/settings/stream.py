@@ -150,6 +150,9 @@ class RecordSettings(Settings):
     segment_s: float = Field(default=600.0, ge=1, le=86_400)
     keep_days: float | None = Field(default=None, gt=0, le=36_500)  # left out: indefinitely
     min_free_gb: float = Field(default=1.0, ge=0, le=1e6)  # 10^9 bytes; the oldest files go
+    preset: Preset = "superfast"
+    crf: int = Field(default=24, ge=0, le=51)  # constant quality, where kbit_s suffices for it
+    kbit_s: int | None = Field(default=None, ge=100, le=400_000)  # left out: media/encoder_options
     audio: bool = True
 
 
