@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 from node.test_node_cameras import Watcher, running
-from peers import RtspCamera, TcpProxy, packets
+from peers import RtspCamera, TcpProxy, packets, read_number
 from sources.test_live import Reader
 
-from soak import Usage, counts, figure
+from soak import Usage, counts, figure, soak
 from streamsr.core.backoff import Backoff
 from streamsr.core.events import Code
 from streamsr.sources import live
 from streamsr.sources.live import LiveSource
+from streamsr.sources.opening import file_frames
 
 Camera = Callable[..., RtspCamera]
 SHAPES: list[dict[str, Any]] = [  # of cameras that come back as another
@@ -99,6 +100,25 @@ async def test_a_camera_that_returns_as_another_is_upscaled_again(
         camera.stop()
     figure("cameras that return as another", f"{count} pairs: at most {max(took_s):.1f} s")
     assert max(took_s) <= 10  # 5 on a machine that has nothing else to do
+
+
+@pytest.mark.parametrize(
+    "loss", [pytest.param(share, marks=soak(0.2)) for share in (0.01, 0.05, 0.2)]
+)
+def test_no_damaged_frame_is_shown_whatever_is_lost(
+    rtsp_camera: Camera, clip: Callable[..., Path], loss: float
+) -> None:
+    shown = clip(width=160, height=90, gop=12)
+    truth = [frame.planes[0].astype(int) for frame in file_frames(shown)]
+    with Reader(rtsp_camera(shown, loss=loss).url, transport="udp") as reader:
+        reader.wait_for_frames(60, 100)
+    damaged = sum(
+        (number := read_number(frame.planes[0])) is None
+        or abs(truth[number] - frame.planes[0]).mean() >= 1
+        for frame in reader.frames
+    )
+    figure(f"packets lost, {loss:.0%}", f"{damaged} damaged frames of {len(reader.frames)}")
+    assert damaged == 0
 
 
 @contextmanager
