@@ -102,7 +102,7 @@ def first_frame(settings: StreamSettings) -> tuple[SourceInfo, Frame, bool]:
     A live source is looked at for a while, since rows that move say whether it is interlaced.
     Raises InputError where there is no frame in it, and SourceError where a live source fails.
     """
-    source = open_source(settings.input, lambda event: None)  # what it meets on the way
+    source = open_source(settings.input, lambda event: None, None)  # what it meets on the way
     stop = threading.Event()
     info: SourceInfo | None = None
     first: Frame | None = None

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["ColourTags", "Frame", "HdrMetadata", "Plane"]
 
-Plane = NDArray[np.uint8]
+Plane = NDArray[np.unsignedinteger[Any]]
+"""Samples, uint8 where nothing else is said."""
 
 _KR_KB = {
     1: (0.2126, 0.0722),
@@ -74,11 +75,11 @@ class HdrMetadata:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One frame in 8 bits.
+    """One frame in 8 bits, or in up to 16.
 
     ``planes`` are (Y, Cb, Cr) of 4:2:0, each (h, w), chroma ``ceil`` halved; or one packed
-    (h, w, 3) R'G'B' array of full range, whose ``colour.matrix`` is 0. Planes may be views of
-    a decoder's memory: read them, never write.
+    (h, w, 3) R'G'B' array of full range, whose ``colour.matrix`` is 0. They are uint8 of 8 bits,
+    and uint16 of more. Planes may be views of a decoder's memory: read them, never write.
     """
 
     planes: tuple[Plane, ...] = field(repr=False)
@@ -90,11 +91,18 @@ class Frame:
     after_gap: bool = False  # frames of the same scene were left out before it
     packet_bytes: int = 0  # that it was coded in; 0: it was not coded, or nobody knows
     keyframe: bool = False  # it was coded without those before it
+    depth: int = 8  # bits of a sample
+    hdr: HdrMetadata | None = None
 
     def __post_init__(self) -> None:
+        if not 8 <= self.depth <= 16:
+            raise ValueError(f"depth: got {self.depth}, allowed is 8 to 16")
+        allowed = np.dtype(np.uint8 if self.depth == 8 else np.uint16)
         for plane in self.planes:
-            if plane.dtype != np.uint8:
-                raise ValueError(f"planes: got {plane.dtype}, allowed is uint8")
+            if plane.dtype != allowed:
+                raise ValueError(
+                    f"planes: got {plane.dtype}, allowed is {allowed} of {self.depth} bits"
+                )
         shapes = [plane.shape for plane in self.planes]
         height, width = shapes[0][:2]
         chroma = (-(-height // 2), -(-width // 2))
@@ -114,9 +122,52 @@ class Frame:
         return len(self.planes) == 1
 
     @property
-    def brightness(self) -> Plane:
-        """The luma, or of R'G'B' the green, which is most of it: (h, w)."""
-        return self.planes[0][..., 1] if self.is_rgb else self.planes[0]
+    def most(self) -> int:
+        """The highest sample there may be."""
+        return (1 << self.depth) - 1
+
+    @property
+    def step(self) -> float:
+        """How many samples are one level of 8 bits."""
+        whole = self.is_rgb or self.colour.full_range
+        return self.most / 255 if whole else float(1 << self.depth - 8)
+
+    @property
+    def brightness(self) -> NDArray[np.uint8]:
+        """The luma, or of R'G'B' the green, which is most of it, in 8 bits: (h, w)."""
+        plane = self.planes[0] if self.depth == 8 else self._in_8_bits(0)
+        return np.asarray(plane[..., 1] if self.is_rgb else plane, np.uint8)
+
+    def in_8_bits(self) -> "Frame":
+        """Returns the frame rounded to 8 bits."""
+        if self.depth == 8:
+            return self
+        planes = tuple(self._in_8_bits(number) for number in range(len(self.planes)))
+        return replace(self, planes=planes, depth=8)
+
+    def levels_of(self, number: int) -> NDArray[np.float32]:
+        """Returns a plane in levels of 8 bits, with fractions where there are more."""
+        levels: NDArray[np.float32] = self.planes[number].astype(np.float32)
+        if self.depth > 8:
+            middle = self._middle(number)
+            levels = (levels - middle) / np.float32(self.step) + min(middle, 128)
+        return levels
+
+    def samples_of(self, number: int, levels: NDArray[np.float32]) -> Plane:
+        """Returns samples of this frame's depth for a plane in levels of 8 bits, of any size."""
+        if self.depth > 8:
+            middle = self._middle(number)
+            levels = (levels - min(middle, 128)) * np.float32(self.step) + middle
+        kind = np.uint8 if self.depth == 8 else np.uint16
+        samples: Plane = np.rint(levels).clip(0, self.most).astype(kind)
+        return samples
+
+    def _middle(self, number: int) -> int:
+        """The sample that stands still between depths: 128 of chroma's levels, else 0."""
+        return 1 << (self.depth - 1) if number else 0
+
+    def _in_8_bits(self, number: int) -> NDArray[np.uint8]:
+        return np.asarray(np.rint(self.levels_of(number)).clip(0, 255), np.uint8)
 
     def cropped(self, multiple: int) -> "Frame":
         """Returns the frame without what its right and its bottom have beyond an even ``multiple``.

@@ -34,7 +34,8 @@ __all__ = [
 CPU = torch.device("cpu")
 
 Planes = tuple[Tensor, ...]
-"""uint8, on one device: (Y, Cb, Cr), each (h, w), of 4:2:0; or one packed (h, w, 3) R'G'B'."""
+"""uint8, or float32 levels of 8 bits where a frame has more: (Y, Cb, Cr), each (h, w), of 4:2:0; or
+one packed (h, w, 3) R'G'B'. All on one device."""
 
 
 class Converter(Protocol):
@@ -90,7 +91,7 @@ def luma_plane(frame: Frame) -> Plane:
 
     It may be the decoder's memory.
     """
-    if not frame.is_rgb and not frame.colour.full_range:
+    if not frame.is_rgb and not frame.colour.full_range and frame.depth == 8:
         return frame.planes[0]
     return plane_of(network_input(frame, Colour.LUMA)[0] * 255)
 
@@ -107,12 +108,18 @@ def network_output(
     width, height = size or (output.shape[2], output.shape[1])
     if output.shape[1:] != (height, width):
         made = resize(output.float(), _scales((height, width), output.shape[1:]))
-        is_levels = output.dtype is torch.uint8
-        output = torch.from_numpy(plane_of(made[0]))[None] if is_levels else made
+        if output.dtype is torch.uint8:
+            made = made / 255 if frame.depth > 8 else torch.from_numpy(plane_of(made[0]))[None]
+        output = made
     if colour is Colour.LUMA and not frame.is_rgb:
-        return _luma_of(output, frame.colour), *resize_chroma(frame, width, height)
-    source = _tensors(frame, output.device)
-    return tuple(map(plane_of, _output_levels(_unit(output), source, frame.colour, colour)))
+        return _luma_of(output, frame), *resize_chroma(frame, width, height)
+    levels = _output_levels(_unit(output), _tensors(frame, output.device), frame.colour, colour)
+    return tuple(_samples_of(frame, number, level) for number, level in enumerate(levels))
+
+
+def _samples_of(frame: Frame, number: int, levels: Tensor) -> Plane:
+    """Samples of one of a frame's planes, of its depth."""
+    return plane_of(levels) if frame.depth == 8 else frame.samples_of(number, levels.cpu().numpy())
 
 
 def plane_of(levels: Tensor) -> Plane:
@@ -127,7 +134,10 @@ def luma_of_rgb(rgb: Tensor) -> Tensor:
 
 
 def _tensors(frame: Frame, device: torch.device) -> Planes:
-    """The planes, uint8; on a CPU they may be the decoder's memory."""
+    """The planes; on a CPU they may be the decoder's memory."""
+    if frame.depth > 8:
+        levels = [frame.levels_of(number) for number in range(len(frame.planes))]
+        return tuple(torch.from_numpy(plane).to(device) for plane in levels)
     return tuple(torch.from_numpy(np.ascontiguousarray(p)).to(device) for p in frame.planes)
 
 
@@ -170,12 +180,12 @@ def _unit(output: Tensor) -> Tensor:
     return output.float() / 255 if output.dtype is torch.uint8 else output.float()
 
 
-def _luma_of(output: Tensor, tags: ColourTags) -> Plane:
-    """The plane of what a network of luma gave; levels that suit ``tags`` are taken as they are."""
-    if output.dtype is torch.uint8 and not tags.full_range:
+def _luma_of(output: Tensor, frame: Frame) -> Plane:
+    """The plane of what a network of luma gave; levels that suit the frame stay as they are."""
+    if output.dtype is torch.uint8 and not frame.colour.full_range and frame.depth == 8:
         levels: Plane = output[0].numpy()
         return levels
-    return plane_of(_luma_levels(_unit(output), tags))
+    return _samples_of(frame, 0, _luma_levels(_unit(output), frame.colour))
 
 
 def _luma_levels(output: Tensor, tags: ColourTags) -> Tensor:

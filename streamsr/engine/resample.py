@@ -1,4 +1,4 @@
-"""Resizing whole frames of 8 bits on the CPU to any size, their chroma sited as before.
+"""Resizing whole frames on the CPU to any size, their chroma sited as before.
 
 What models that are a filter do, what a frame becomes where a network has no output for it or is
 not of the size that is asked for, and the chroma beside a network of luma: the filters of
@@ -37,7 +37,8 @@ def resize_frame(frame: Frame, width: int, height: int, kernel: str = "bicubic")
     if (frame.width, frame.height) == (width, height):
         return frame
     chroma = () if frame.is_rgb else resize_chroma(frame, width, height, kernel)
-    first = _resized(frame.planes[:1], (height, width), _scales(frame, width, height), kernel)
+    scales = _scales(frame, width, height)
+    first = _resized(frame.planes[:1], (height, width), scales, kernel, most=frame.most)
     return replace(frame, planes=(*first, *chroma))
 
 
@@ -47,7 +48,8 @@ def resize_chroma(
     """Returns the chroma planes of a 4:2:0 frame as they are in a frame of that size."""
     scales = _scales(frame, width, height)
     shift = chroma_shift(frame.colour, scales[1])
-    return _resized(frame.planes[1:], (-(-height // 2), -(-width // 2)), scales, kernel, shift)
+    size = -(-height // 2), -(-width // 2)
+    return _resized(frame.planes[1:], size, scales, kernel, shift, most=frame.most)
 
 
 def chroma_is_left(tags: ColourTags) -> bool:
@@ -73,10 +75,12 @@ def _resized(
     scales: Scales,
     kernel: str,
     shift: float = 0.0,
+    *,
+    most: int,
 ) -> tuple[Plane, ...]:
     """Planes of one shape, (h, w) or (h, w, 3), each resized."""
     if scales[0] == scales[1] and scales[0].denominator == 1:
-        larger = [enlarged_plane(plane, int(scales[0]), kernel, shift) for plane in planes]
+        larger = [enlarged_plane(plane, int(scales[0]), kernel, shift, most) for plane in planes]
         return tuple(plane[: size[0], : size[1]] for plane in larger)
     packed = planes[0].ndim == 3
     with torch.inference_mode():
@@ -84,6 +88,6 @@ def _resized(
         levels = torch.from_numpy(np.stack([c.astype(np.float32) for c in channels]))
         made = resize(levels, scales, kernel, shift_x=shift)[:, : size[0], : size[1]]
         lines = made.transpose(0, 1).contiguous().numpy()
-    samples = rounded(lines.reshape(size[0], -1)).reshape(lines.shape)
+    samples = rounded(lines.reshape(size[0], -1), most).reshape(lines.shape)
     images = [samples[:, number] for number in range(len(channels))]
     return (np.dstack(images),) if packed else tuple(images)

@@ -17,6 +17,7 @@ from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
 from streamsr.media.encoder_options import KINDS, Buffer, filled, open_encoder
 from streamsr.media.pixels import planes_of, scaler_matrix, to_av
+from streamsr.media.tone_curve import HDR_TRANSFERS
 
 __all__ = ["VideoEncoder"]
 
@@ -53,8 +54,10 @@ class VideoEncoder:
         self.height = first.height
         self._gop = round((settings.gop_s or 1) / first.time_base)  # in units of pts
         self._next_keyframe = 0  # pts: at the latest
-        self._tags = ColourTags(1, 1, 1) if first.is_rgb else first.colour
+        self._tags = _yuv_tags(first) if first.is_rgb else first.colour
         self.context = open_encoder(settings, first, self._tags, rate, aspect, buffer)
+        self._format = str(self.context.pix_fmt)
+        self._deep = self._format != "yuv420p"
         self._keyframe = False
         self._last: int | None = None
 
@@ -65,10 +68,10 @@ class VideoEncoder:
     def encode(self, frame: Frame) -> list[av.Packet[Any]]:
         """Encodes a frame; its pts must be above the last one's."""
         frame = _even(frame)
-        image = to_av(frame)
+        image = to_av(frame if self._deep else frame.in_8_bits())
         if (frame.width, frame.height) != (self.width, self.height):
             image = self._fitted(image)
-        elif frame.is_rgb or _coding(frame.colour) != _coding(self._tags):
+        elif image.format.name != self._format or _coding(frame.colour) != _coding(self._tags):
             image = self._yuv420(image, frame.width, frame.height)
         image.time_base = self.context.time_base
         image.pts = round(frame.pts * frame.time_base / self.context.time_base)
@@ -109,8 +112,9 @@ class VideoEncoder:
         scale = min(self.width / image.width, self.height / image.height)
         width, height = (max(2, int(side * scale) // 2 * 2) for side in (image.width, image.height))
         inner = self._yuv420(image, width, height)
-        canvas = av.VideoFrame(self.width, self.height, "yuv420p")
-        black = (0 if self._tags.full_range else 16, 128, 128)
+        canvas = av.VideoFrame(self.width, self.height, self._format)
+        finer = 4 if self._deep else 1
+        black = (0 if self._tags.full_range else 16 * finer, 128 * finer, 128 * finer)
         for source, target, level in zip(planes_of(inner), planes_of(canvas), black, strict=True):
             target[...] = level
             (rows, columns), (height, width) = target.shape, source.shape
@@ -120,11 +124,11 @@ class VideoEncoder:
 
     def _yuv420(self, image: av.VideoFrame, width: int, height: int) -> av.VideoFrame:
         """Returns 4:2:0 of the image in the matrix and range that the context is tagged with."""
-        rgb = image.format.name == "rgb24"
+        rgb = image.format.is_rgb
         return image.reformat(
             width=width,
             height=height,
-            format="yuv420p",
+            format=self._format,
             src_colorspace=ColourTags.BT709 if rgb else scaler_matrix(image.colorspace),
             dst_colorspace=scaler_matrix(self._tags.matrix),
             src_color_range=ColorRange.JPEG if rgb else image.color_range,
@@ -141,6 +145,13 @@ def _even(frame: Frame) -> Frame:
         return frame.cropped(2)
     except ValueError as error:
         raise OutputError(f"encoder: {error}") from None
+
+
+def _yuv_tags(rgb: Frame) -> ColourTags:
+    """How R'G'B' is coded: in BT.709, HDR in BT.2020."""
+    if rgb.colour.transfer in HDR_TRANSFERS:
+        return ColourTags(ColourTags.BT2020, ColourTags.BT2020, rgb.colour.transfer)
+    return ColourTags(1, 1, 1)
 
 
 def _coding(tags: ColourTags) -> tuple[int, bool]:

@@ -7,9 +7,10 @@ from fractions import Fraction
 import av
 
 from streamsr.core.errors import OutputError
-from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.frame import ColourTags, Frame, HdrMetadata
 from streamsr.core.settings import EncoderSettings, RecordSettings
 from streamsr.media.pixels import set_colour
+from streamsr.media.tone_curve import HDR_TRANSFERS
 
 __all__ = [
     "KINDS",
@@ -98,10 +99,13 @@ def open_encoder(
 
     Raises OutputError where it cannot be.
     """
+    deep = settings.codec == "hevc" and (settings.depth or first.depth) > 8
+    if tags.transfer in HDR_TRANSFERS and not deep:
+        raise OutputError("encoder: got HDR in 8 bits, allowed is HEVC in 10")
     context = av.CodecContext.create(LIBRARIES[settings.codec], "w")
     assert isinstance(context, av.VideoCodecContext)
     context.width, context.height = first.width, first.height
-    context.pix_fmt = "yuv420p"
+    context.pix_fmt = "yuv420p10le" if deep else "yuv420p"
     context.time_base = first.time_base
     context.framerate = rate
     context.sample_aspect_ratio = aspect
@@ -109,7 +113,11 @@ def open_encoder(
     # live, slices would cost bits, and cores the network needs
     context.thread_count = 1 if settings.low_delay else min(MOST_THREADS, os.cpu_count() or 1)
     set_colour(context, tags)
-    context.options = {**_rate_control(settings, buffer), **_structure(settings, rate)}
+    parameters = _light(first.hdr) if deep else {}
+    context.options = {
+        **_rate_control(settings, buffer),
+        **_structure(settings, rate, parameters),
+    }
     try:
         context.open()
     except av.FFmpegError as error:
@@ -134,18 +142,38 @@ def _rate_control(settings: EncoderSettings, buffer: Buffer) -> dict[str, str]:
     return options
 
 
-def _structure(settings: EncoderSettings, rate: Fraction) -> dict[str, str]:
-    """How frames depend on each other, and how long a packet waits for frames to come."""
+def _structure(
+    settings: EncoderSettings, rate: Fraction, parameters: dict[str, str]
+) -> dict[str, str]:
+    """How frames depend on each other, and how long a packet waits for frames to come.
+
+    ``parameters`` are what else is said in the library's own words.
+    """
     options = {"forced-idr": "1"}
-    parameters = {"log-level": "error"} if settings.codec == "hevc" else {}
+    if settings.codec == "hevc":
+        parameters = {"log-level": "error", **parameters}
     if settings.low_delay:
         options["tune"] = "zerolatency"
     else:
         lookahead = min(MOST_LOOKAHEAD, round(LOOKAHEAD_S * rate))
         options["bf"] = str(min(3, lookahead // 3))
         # x265 wants more of a lookahead than there are B-frames
-        parameters["rc-lookahead"] = str(max(lookahead, 1))
+        parameters = {**parameters, "rc-lookahead": str(max(lookahead, 1))}
     if parameters:
         text = ":".join(f"{key}={value}" for key, value in parameters.items())
         options["x264-params" if settings.codec == "h264" else "x265-params"] = text
     return options
+
+
+def _light(said: HdrMetadata | None) -> dict[str, str]:
+    """What a stream of HDR says of its light, for x265: SMPTE ST 2086, CTA-861.3."""
+    parameters = {}
+    if said is not None and said.points and said.luminance:
+        red, green, blue, white = (
+            "({},{})".format(*said.points[at : at + 2]) for at in range(0, 8, 2)
+        )
+        least, most = said.luminance
+        parameters["master-display"] = f"G{green}B{blue}R{red}WP{white}L({most},{least})"
+    if said is not None and said.content_light:
+        parameters["max-cll"] = "{},{}".format(*said.content_light)
+    return parameters

@@ -1,25 +1,31 @@
-"""Between PyAV's images and our frames: any pixel format in, 4:2:0 or R'G'B' in 8 bits out.
+"""Between PyAV's images and our frames: any pixel format in, 4:2:0 or R'G'B' out.
 
 The matrix and the range of what comes in are kept, never taken from a library's default.
 """
 
 from dataclasses import replace
 from fractions import Fraction
+from struct import iter_unpack, unpack
 
 import av
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideData, Type
 from av.video.reformatter import ColorRange, Interpolation
 from numpy.typing import NDArray
 
-from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.core.frame import ColourTags, Frame, HdrMetadata, Plane
 from streamsr.media.orientation import UPRIGHT, Orientation
 from streamsr.media.tone_curve import HDR_TRANSFERS
 
 __all__ = [
+    "FORMATS",
     "SRGB",
+    "bits_of",
     "colour_of",
     "from_av",
+    "hdr_metadata",
+    "in_depth",
     "planes_of",
     "rgb_of",
     "scaler_matrix",
@@ -28,7 +34,14 @@ __all__ = [
 ]
 
 SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
-_YUV420 = {"yuv420p", "yuvj420p"}
+_FORMAT_OF = {
+    (False, 8): "yuv420p",
+    (False, 10): "yuv420p10le",
+    (True, 8): "rgb24",
+    (True, 16): "rgb48le",
+}
+FORMATS = {"yuvj420p", *_FORMAT_OF.values()}
+"""The pixel formats whose planes are a frame's."""
 _SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 # Keys' bicubic (a = -0.5): the weights of five samples, for a place seen from the middle one.
 AT = np.array([0, 0, 1, 0, 0], np.float32)
@@ -39,14 +52,21 @@ BETWEEN, COSITED = (QUARTER_BEFORE, QUARTER_AFTER), (AT, HALF_AFTER)  # even pla
 
 
 def planes_of(image: av.VideoFrame) -> tuple[Plane, ...]:
-    """Returns views of an 8-bit image's planes: (h, w) each, or (h, w, 3) of packed RGB."""
-    channels = 3 if image.format.name == "rgb24" else 1
-    planes = []
+    """Returns views of an image's planes: (h, w) each, or (h, w, 3) of packed RGB."""
+    channels = 3 if image.format.name.startswith("rgb") else 1
+    kind = np.dtype(np.uint8 if bits_of(image) == 8 else np.uint16)
+    planes: list[Plane] = []
     for plane in image.planes:
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        samples = np.frombuffer(memoryview(plane), kind)
+        rows = samples.reshape(-1, plane.line_size // kind.itemsize)
         view = rows[: plane.height, : plane.width * channels]
         planes.append(view if channels == 1 else view.reshape(plane.height, plane.width, channels))
     return tuple(planes)
+
+
+def bits_of(image: av.VideoFrame) -> int:
+    """Returns how many bits a sample of an image has, 8 where it has fewer."""
+    return max(8, *(component.bits for component in image.format.components))
 
 
 def from_av(
@@ -59,10 +79,12 @@ def from_av(
     packet_bytes: int = 0,
     orientation: Orientation = UPRIGHT,
 ) -> Frame:
-    """Converts a decoded image: views of its planes where it is 8-bit 4:2:0, a copy elsewhere."""
+    """Converts a decoded image: views of its planes where it is of ``FORMATS``, and of any other
+    pixel format a copy in 8 bits. More bits, and HDR, are for ``DepthConverter`` first.
+    """
     colour, keyframe = colour_of(image), image.key_frame
-    if image.format.name not in _YUV420:
-        image = _converted(image, colour)
+    if image.format.name not in FORMATS:
+        image = in_depth(image, colour, 8)
     return Frame(
         tuple(orientation.upright(plane) for plane in planes_of(image)),
         colour,
@@ -72,12 +94,20 @@ def from_av(
         discontinuous,
         packet_bytes=packet_bytes,
         keyframe=keyframe,
+        depth=bits_of(image),
+        hdr=hdr_metadata(image) if colour.transfer in HDR_TRANSFERS else None,
     )
 
 
 def to_av(frame: Frame) -> av.VideoFrame:
-    """Makes an image for an encoder, its colour tags set: one copy of the planes."""
-    name = "rgb24" if frame.is_rgb else "yuv420p"
+    """Makes an image for an encoder, its colour tags set: one copy of the planes.
+
+    Depths that are not of ``FORMATS`` become 8 bits.
+    """
+    name = _FORMAT_OF.get((frame.is_rgb, frame.depth))
+    if name is None:
+        frame = frame.in_8_bits()
+        name = _FORMAT_OF[frame.is_rgb, 8]
     image = av.VideoFrame(frame.width, frame.height, name)
     for plane, target in zip(frame.planes, planes_of(image), strict=True):
         target[...] = plane
@@ -98,6 +128,9 @@ def set_colour(target: av.VideoFrame | av.VideoCodecContext, tags: ColourTags) -
 def colour_of(image: av.VideoFrame) -> ColourTags:
     """Returns how an image's samples mean colours, nothing unspecified."""
     if image.format.is_rgb or image.format.name == "pal8":
+        transfer = int(image.color_trc)
+        if transfer in HDR_TRANSFERS:
+            return replace(SRGB, primaries=ColourTags.BT2020, transfer=transfer)
         return SRGB
     full = image.color_range == ColorRange.JPEG or image.format.name.startswith("yuvj")
     # a still states no range, and in grey is of full range as PNGs are
@@ -116,20 +149,43 @@ def colour_of(image: av.VideoFrame) -> ColourTags:
     return tags.resolved(image.height)
 
 
-def _converted(image: av.VideoFrame, colour: ColourTags) -> av.VideoFrame:
-    if colour.matrix == 0:
-        return image.reformat(format="rgb24", interpolation=_SCALER)
+def hdr_metadata(image: av.VideoFrame) -> HdrMetadata | None:
+    """Returns what an image says of the display it was mastered on, and of its light."""
+    display = _side_data(image, Type.MASTERING_DISPLAY_METADATA)
+    light = _side_data(image, Type.CONTENT_LIGHT_LEVEL)
+    if not display and not light:
+        return None
+    points: tuple[int, ...] = ()
+    luminance: tuple[int, ...] = ()
+    if display:  # AVMasteringDisplayMetadata: ten rationals, two flags
+        ratios = [a / b if b else 0.0 for a, b in iter_unpack("=ii", display[:80])]
+        has_primaries, has_luminance = unpack("=ii", display[80:88])
+        points = tuple(round(ratio * 50_000) for ratio in ratios[:8]) if has_primaries else ()
+        luminance = tuple(round(r * 10_000) for r in ratios[8:]) if has_luminance else ()
+    return HdrMetadata(points, luminance, unpack("=II", light[:8]) if light else ())
+
+
+def _side_data(image: av.VideoFrame, kind: Type) -> bytes:
+    data = image.side_data.get(kind.name)
+    return bytes(data) if isinstance(data, SideData) else b""
+
+
+def in_depth(image: av.VideoFrame, colour: ColourTags, bits: int) -> av.VideoFrame:
+    """Returns an image in 4:2:0 of 8 or 10 bits, or R'G'B' of 8 or 16, its colours kept."""
+    is_rgb = colour.matrix == 0
     grey = image.format.name.startswith("gray")  # the scaler takes it for full range, always
     span = ColorRange.JPEG if colour.full_range or grey else ColorRange.MPEG
-    matrix = scaler_matrix(colour.matrix)
-    return image.reformat(
-        format="yuv420p",
+    matrix = None if is_rgb else scaler_matrix(colour.matrix)
+    made = image.reformat(
+        format=_FORMAT_OF[is_rgb, 16 if is_rgb and bits > 8 else bits],
         src_colorspace=matrix,
         dst_colorspace=matrix,
-        src_color_range=span,
-        dst_color_range=span,
+        src_color_range=None if is_rgb else span,
+        dst_color_range=None if is_rgb else span,
         interpolation=_SCALER,
     )
+    set_colour(made, colour)
+    return made
 
 
 def scaler_matrix(matrix: int) -> int:
@@ -144,6 +200,7 @@ def rgb_of(frame: Frame) -> Plane:
     video by a quarter of a pixel, up to 25 levels at an edge. Here it is brought to luma's size by
     Keys' bicubic with mirrored borders; nothing is rounded before the end.
     """
+    frame = frame.in_8_bits()
     if frame.is_rgb:
         return frame.planes[0]
     luma, *chroma = frame.planes

@@ -1,4 +1,4 @@
-"""Planes of 8 bits enlarged by whole numbers, by the filters of ``resample.py``, rounded.
+"""Planes enlarged by whole numbers, by the filters of ``resample.py``, rounded.
 
 Each axis is filtered phase by phase: of whole scales that takes half the time of the matrices by
 which ``resample.resize`` reaches any other.
@@ -21,15 +21,16 @@ Levels = NDArray[np.float32]
 
 
 def enlarged_plane(
-    plane: Plane, scale: int, kernel: str = "bicubic", shift_x: float = 0.0
+    plane: Plane, scale: int, kernel: str = "bicubic", shift_x: float = 0.0, most: int = 255
 ) -> Plane:
-    """Returns (h, w) or (h, w, c) uint8 enlarged: (scale * h, scale * w, ...).
+    """Returns (h, w) or (h, w, c) enlarged: (scale * h, scale * w, ...).
 
-    ``shift_x`` is that of ``resample.resize``.
+    ``shift_x`` is that of ``resample.resize``, ``most`` the highest sample there may be: above 255
+    they are uint16.
     """
     if scale == 1 and not shift_x:
         return plane
-    return rounded(enlarged_levels(plane, scale, kernel, shift_x))
+    return rounded(enlarged_levels(plane, scale, kernel, shift_x), most)
 
 
 def enlarged_levels(
@@ -52,8 +53,11 @@ def enlarged_levels(
     return lines.reshape(scale * height, scale * width, *channels)
 
 
-def rounded(levels: Levels) -> Plane:
-    """Returns 8-bit samples of ``levels``, any shape, what is below 0 of which becomes 0."""
+def rounded(levels: Levels, most: int = 255) -> Plane:
+    """Returns samples of ``levels``, any shape, what is below 0 of which becomes 0: uint8 up to
+    255, uint16 where there may be more."""
+    if most > 255:
+        return np.rint(levels).clip(0, most).astype(np.uint16)
     cv2.threshold(levels, 0, 0, cv2.THRESH_TOZERO, dst=levels)
     samples: Plane = cv2.convertScaleAbs(levels)  # type: ignore[assignment] # uint8
     return samples

@@ -28,6 +28,7 @@ __all__ = ["AlignedPlanes", "Int8Recurrent"]
 NO_DIFFERENCE = 128  # the level of a difference of 0
 FINER = 2  # levels of a difference for one of luma: it is cut off beyond 64 levels
 QUICK = 16  # features at once: others take OpenCV half as long again to move
+LEAST_FRACTION = 0.01  # of a level: less is how floats are rounded
 LEAST_ROWS = 32  # of a strip: less would be mostly its neighbours'
 
 
@@ -38,12 +39,14 @@ class AlignedPlanes(NamedTuple):
     bicubic: Levels  # (sub * h, sub * w): the frame enlarged, not rounded: detail is added to it
     places: Flow  # (h, w, 2): where the last frame's features lie
     output_places: Flow  # (sub * h, sub * w, 2): where its output lies
+    whole: bool  # the frame's luma is whole levels
 
 
 class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
     """``network`` for inference on this machine's CPU alone: it has no parameters.
 
-    A batch is one window. Its output is levels, uint8.
+    A batch is one window. Its output is levels, uint8; of luma that is no whole levels, as frames
+    of 10 bits have it, float32 in [0, 1].
     """
 
     def __init__(self, network: Recurrent) -> None:
@@ -77,12 +80,15 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         flow: Flow = motion[0].permute(1, 2, 0).contiguous().numpy()
         there = moved(before, _enlarged(flow, self.fold), cv2.INTER_CUBIC)
         known = self._bordered(*flow.shape[:2])
-        frames = rounded(luma.copy()), _difference(there, luma)
+        levels = rounded(luma.copy())
+        frames = levels, _difference(there, luma)
         known[1:-1, 1:-1, : 2 * self.fold**2] = np.concatenate(
             [_folded(plane, self.fold) for plane in frames], 2
         )
         bicubic = enlarged_levels(luma, self.scale)
-        return AlignedPlanes(known, bicubic, _places(flow), _places(_enlarged(flow, self.sub)))
+        output_places = _places(_enlarged(flow, self.sub))
+        whole = cv2.norm(levels.astype(np.float32), luma, cv2.NORM_INF) < LEAST_FRACTION
+        return AlignedPlanes(known, bicubic, _places(flow), output_places, whole)
 
     def advance(self, aligned: AlignedPlanes, memory: Memory) -> tuple[Tensor, Memory]:
         return self.step(aligned, memory, 1).run()
@@ -97,7 +103,7 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
             partial(self._strip, aligned, memory, detail, kept, slice(*rows))
             for rows in pairwise(ends)
         ]
-        return Step(work, partial(self._finished, aligned.bicubic, detail, kept))
+        return Step(work, partial(self._finished, aligned, detail, kept))
 
     def _strip(
         self,
@@ -138,11 +144,14 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         known[..., sub**2 :] = sampled(features, aligned.places[rows])[..., : self.kept]
 
     def _finished(
-        self, bicubic: Levels, detail: Levels, kept: NDArray[np.uint8]
+        self, aligned: AlignedPlanes, detail: Levels, kept: NDArray[np.uint8]
     ) -> tuple[Tensor, Memory]:
         detail -= np.float32(cv2.mean(detail)[0])
-        cv2.add(bicubic, detail, dst=detail)
-        output = torch.from_numpy(rounded(detail))[None, None]
+        cv2.add(aligned.bicubic, detail, dst=detail)
+        if aligned.whole:
+            output = torch.from_numpy(rounded(detail))[None, None]
+        else:
+            output = torch.from_numpy(detail)[None, None] / LEVELS
         exact = torch.from_numpy(detail)[None, None]  # rounding at every frame would add up
         return output, (exact, torch.from_numpy(kept)[None], torch.ones(1, dtype=torch.bool))
 

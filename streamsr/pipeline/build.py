@@ -51,7 +51,7 @@ def open_pipeline(
     def emit_named(event: Event) -> None:
         emit(replace(event, stream=settings.name))
 
-    source = open_source(settings.input, emit_named)
+    source = open_source(settings.input, emit_named, _bits(settings))
     frame_sinks, files = _sinks(settings)
     with ExitStack() as stack:
         if engines is None:
@@ -83,6 +83,15 @@ def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) ->
     if model.name != AUTO:
         members(model.name, model.folders)
     return chooser(Selector(settings, Machine(engines), real_time=real_time), engines)
+
+
+def _bits(settings: StreamSettings) -> int | None:
+    """How many bits a file's frames have; None: as many as come."""
+    path = settings.output.path
+    in_file = path is not None and not is_folder_output(path)
+    if settings.encoder.codec != "hevc" or not in_file:
+        return 8
+    return settings.encoder.depth if pick_device(settings.model.device) == "cpu" else 8
 
 
 class _FolderSink:

@@ -48,15 +48,15 @@ class FlickerFilter:
         begins = frame.keyframe and not before.keyframe
         if not begins and not self._left and self._usual is not None:
             return frame
-        luma = frame.planes[0].astype(np.float32)
-        flow = _flow(frame.planes[0], before.planes[0])
-        change = _alike(luma - moved(before.planes[0].astype(np.float32), flow))
+        luma = frame.levels_of(0)
+        flow = _flow(frame.brightness, before.brightness)
+        change = _alike(luma - moved(before.levels_of(0), flow))
         begins = begins and float(np.median(np.abs(flow).max(2))) <= STILL_PX
         self._give_back(flow)
         self._learn(change, begins=begins, keyframe=frame.keyframe)
         if self._held is None:
             return frame
-        steadied: Plane = np.rint(luma - self._held).clip(0, 255).astype(np.uint8)
+        steadied = frame.samples_of(0, luma - self._held)
         return replace(frame, planes=(steadied, *frame.planes[1:]))
 
     def _give_back(self, flow: Flow) -> None:
@@ -82,7 +82,8 @@ class FlickerFilter:
 def _follows(frame: Frame, before: Frame) -> bool:
     """Whether a frame was coded from the one before it, or could have been."""
     coded = frame.packet_bytes > 0 and not frame.is_rgb and not frame.discontinuous
-    return coded and [p.shape for p in frame.planes] == [p.shape for p in before.planes]
+    alike = [p.shape for p in frame.planes] == [p.shape for p in before.planes]
+    return coded and alike and frame.depth == before.depth
 
 
 def _flow(luma: Plane, before: Plane) -> Flow:

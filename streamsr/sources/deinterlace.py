@@ -68,13 +68,21 @@ class Deinterlacer:
     """One source's images on their way to frames.
 
     ``tell`` is called with what becomes an event. ``waits``: the source can be read ahead.
+    ``bits`` are those of ``DepthConverter``.
     """
 
-    def __init__(self, mode: Deinterlace, tell: Callable[[str], None], *, waits: bool) -> None:
+    def __init__(
+        self,
+        mode: Deinterlace,
+        tell: Callable[[str], None],
+        *,
+        waits: bool,
+        bits: int | None = 8,
+    ) -> None:
         self._mode = mode
         self._tell = tell
         self._waits = waits
-        self._depth = DepthConverter()
+        self._depth = DepthConverter(bits)
         self._finder = ScanFinder()
         self._flagged = False  # any image was
         self._waiting: deque[_Image] = deque()  # decoded ahead

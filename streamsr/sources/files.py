@@ -47,11 +47,12 @@ class FileSource(Source):
         *,
         max_gap_s: float | None = None,
         deinterlace: Deinterlace = "auto",
+        bits: int | None = 8,
     ) -> None:
         """``follow_s``: a file that still grows ends once it has not grown for so long.
 
         ``max_gap_s``: the longest gap between frames that is kept; None: as the format suggests,
-        see ``streamsr.sources.stamps``.
+        see ``streamsr.sources.stamps``. ``bits`` are those of ``DepthConverter``.
         """
         self.url = url
         self._follow_s = follow_s
@@ -59,6 +60,7 @@ class FileSource(Source):
         self._emit = emit
         self._deinterlace = deinterlace
         self._max_gap_s = max_gap_s
+        self._bits = bits
         self._damaged = 0  # packets that could not be decoded
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
@@ -77,7 +79,9 @@ class FileSource(Source):
         except SourceError as error:
             raise InputError(f"input {self.name}: {error}") from None
         video.thread_type = "AUTO"
-        deinterlacer = Deinterlacer(self._deinterlace, self._interlaced, waits=True)
+        deinterlacer = Deinterlacer(
+            self._deinterlace, self._interlaced, waits=True, bits=self._bits
+        )
         times, frames = PacketTimes(container, self._max_gap_s), _Frames(video, deinterlacer)
         info: SourceInfo | None = None
         for packet in self._packets(container, [s for s in (video, audio) if s is not None]):

@@ -19,8 +19,8 @@ from streamsr.sources.live import LiveSource
 __all__ = ["file_frames", "file_items", "open_source"]
 
 
-def open_source(settings: InputSettings, emit: Emit) -> Source:
-    """Returns the source that ``settings`` name.
+def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> Source:
+    """Returns the source that ``settings`` name. A file's frames have ``bits``: ``DepthConverter``.
 
     Raises InputError where there is no such file, or streamsr does not speak the scheme.
     """
@@ -43,11 +43,20 @@ def open_source(settings: InputSettings, emit: Emit) -> Source:
         case InputKind.FILE:
             follow_s = settings.follow_s if settings.follow else None
             return FileSource(
-                url, emit, follow_s, max_gap_s=settings.max_gap_s, deinterlace=settings.deinterlace
+                url,
+                emit,
+                follow_s,
+                max_gap_s=settings.max_gap_s,
+                deinterlace=settings.deinterlace,
+                bits=bits,
             )
         case InputKind.PIPE:
             return FileSource(
-                url, emit, max_gap_s=settings.max_gap_s, deinterlace=settings.deinterlace
+                url,
+                emit,
+                max_gap_s=settings.max_gap_s,
+                deinterlace=settings.deinterlace,
+                bits=bits,
             )
 
 

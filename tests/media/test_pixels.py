@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamsr.core.frame import ColourTags, Frame
+from streamsr.media.depth import DepthConverter
 from streamsr.media.orientation import UPRIGHT, Orientation
 from streamsr.media.pixels import from_av, planes_of, to_av
 
@@ -55,6 +56,8 @@ def image(name: str, height: int, width: int) -> av.VideoFrame:
 
 
 def convert(source: av.VideoFrame, orientation: Orientation = UPRIGHT) -> Frame:
+    """As sources do whose frames have 8 bits."""
+    source = DepthConverter().converted(source)
     return from_av(source, pts=7, time_base=Fraction(1, 25), arrived=1.5, orientation=orientation)
 
 

@@ -63,6 +63,7 @@ class EncoderSettings(Settings):
     """How frames are coded. What is left out: ``media/encoder_options.py``."""
 
     codec: Literal["h264", "hevc"] = "h264"  # hevc: of a file alone
+    depth: Literal[8, 10] | None = None  # bits of a sample; left out: of hevc as the input's
     preset: Preset | None = None
     crf: int | None = Field(default=None, ge=0, le=51)  # constant quality: lower is better
     kbit_s: int | None = Field(default=None, ge=50, le=400_000)  # mean, in place of crf
@@ -74,6 +75,8 @@ class EncoderSettings(Settings):
     def _goes_together(self) -> "EncoderSettings":
         if self.crf is not None and self.kbit_s is not None:
             raise ValueError(f"allowed is crf or kbit_s, not both: got {self.crf}, {self.kbit_s}")
+        if self.depth == 10 and self.codec == "h264":
+            raise ValueError("depth: got 10, allowed is 8 with the codec h264, 8 and 10 with hevc")
         if (self.kbit_s or 0) > (self.max_kbit_s or math.inf):
             raise ValueError(f"kbit_s: got {self.kbit_s}, allowed is max_kbit_s, {self.max_kbit_s}")
         return self

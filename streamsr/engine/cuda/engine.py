@@ -251,6 +251,7 @@ class CudaEngineStream(EngineStream):
         return done
 
     def _take(self, frame: Frame) -> list[Future[Frame]]:
+        frame = frame.in_8_bits()  # which is what the kernels read and write
         track = self._track_of(Layout.of(frame), self.size_of(frame))
         if track is None:
             return [self._without_device(frame)]

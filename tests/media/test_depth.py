@@ -1,4 +1,4 @@
-"""HDR into 8 bits: light, hues and tags, by the curve and out of files."""
+"""Bits of what was decoded: HDR made into 8 of SDR, by the curve and out of files, or kept."""
 
 import threading
 from fractions import Fraction
@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from streamsr.core.frame import ColourTags, Frame, HdrMetadata
-from streamsr.media.pixels import planes_of
+from streamsr.media.depth import DepthConverter, ToneMapper
+from streamsr.media.pixels import from_av, hdr_metadata, planes_of
 from streamsr.media.tone_curve import HLG, LUMINANCE_709, PQ, TO_709, sdr_signal
-from streamsr.media.tone_map import ToneMapper, hdr_metadata
 from streamsr.sources.files import FileSource
 
 Values = NDArray[np.float64]
@@ -160,3 +160,44 @@ def test_the_light_that_a_stream_states_is_read(tmp_path: Path) -> None:
 def test_a_stream_that_says_nothing_of_its_light_has_none(tmp_path: Path) -> None:
     with av.open(hdr_file(tmp_path / "in.mp4", HLG)) as container:
         assert hdr_metadata(next(container.decode(video=0))) is None
+
+
+@pytest.mark.parametrize("name", ["yuv420p10le", "yuv422p10le", "yuv444p12le", "p010le"])
+def test_ten_bits_are_kept_where_they_are_asked_for(name: str) -> None:
+    luma = np.arange(256, 256 + 64, dtype=np.uint16)[None].repeat(48, 0)
+    source = av.VideoFrame(64, 48, "yuv420p10le")
+    for plane, value in zip(planes_of(source), (luma, 500, 530), strict=True):
+        plane[...] = value  # type: ignore[index]
+    source.colorspace, source.color_range = 1, 1
+    image = source if name == "yuv420p10le" else source.reformat(format=name)
+    frame = from_av(DepthConverter(None).converted(image), pts=0, time_base=Fraction(1, 25))
+    assert (frame.depth, frame.colour.matrix, frame.hdr) == (10, 1, None)
+    assert np.abs(frame.planes[0].astype(int) - luma).max() <= 1
+    assert [int(np.median(plane)) for plane in frame.planes[1:]] == [500, 530]
+
+
+@pytest.mark.parametrize("name", ["yuv420p", "yuv420p10le"])
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_hdr_that_is_kept_has_ten_bits(name: str, transfer: int) -> None:
+    tags = ColourTags(9, 9, transfer)
+    image = DepthConverter(None).converted(image_of(patches(300, transfer), tags, name))
+    frame = from_av(image, pts=0, time_base=Fraction(1, 25))
+    assert (frame.depth, frame.colour) == (10, tags)
+
+
+def test_a_source_keeps_the_depth_it_began_with() -> None:
+    converter, depths = DepthConverter(None), []
+    for name in ("yuv420p10le", "yuv420p", "yuv420p10le"):
+        image = converter.converted(av.VideoFrame(64, 48, name))
+        depths.append(from_av(image, pts=0, time_base=Fraction(1, 25)).depth)
+    assert depths == [10, 10, 10]
+
+
+def test_rgb_in_hdr_is_mapped_too() -> None:
+    image = av.VideoFrame(64, 48, "gbrp10le")
+    for plane in image.planes:
+        plane.update(np.full(plane.buffer_size // 2, 520, np.uint16).tobytes())
+    image.color_trc, image.time_base = PQ, Fraction(1, 25)
+    (luma, *_) = planes_of(DepthConverter().converted(image))
+    level = float(grey(520 / 1023)) * 219 + 16
+    assert luma.mean() == pytest.approx(level, abs=1)
