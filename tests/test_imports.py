@@ -20,6 +20,7 @@ LAYERS = (  # from the top down: a package imports what stands below it, never w
     {"serve", "mqtt"},
     {"sources"},
     {"engine", "media"},
+    {"bitstream"},
     {"zoo"},
     {"networks"},
     {"ipc"},

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_here", "run_node", "run_until_interrupted"]
 
+MADE_NOTHING = 1  # the exit code of a run that was to make something, whatever ended it
 HARD_STOP_S = 2 * STOP_S  # after SIGINT or SIGTERM the process ends, whatever hangs
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ def run_here(settings: PipelineSettings, as_json: bool) -> NoReturn:
 
         summary, code = run_until_interrupted(work, lambda d: pipeline.stop(d.share(STREAM_SHARE)))
     report([summary], as_json, to_stderr=str(output) == STDIO)
-    raise typer.Exit(code)
+    raise typer.Exit(code if summary.frames_out else code or MADE_NOTHING)
 
 
 def run_node(
@@ -98,8 +99,17 @@ def run_node(
             if watching:
                 watching.cancel()
 
-    summaries, code = run_until_interrupted(work, node.stop)
+    asked: list[Deadline] = []  # to stop, by a signal: it may have had nothing to do as yet
+
+    def stop(deadline: Deadline) -> None:
+        asked.append(deadline)
+        node.stop(deadline)
+
+    summaries, code = run_until_interrupted(work, stop)
     report(summaries, as_json)
+    publishes = any(stream.publish for stream in settings.streams)
+    if publishes and not asked and not any(summary.frames_out for summary in summaries):
+        code = code or MADE_NOTHING
     raise typer.Exit(code)
 
 

@@ -1,7 +1,8 @@
 """Events: stable codes, a sentence for people, and a log of them that repeats nothing."""
 
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -19,6 +20,7 @@ class Code(StrEnum):
     SRC_UP = "SRC_UP"  # a live source delivers
     SRC_DOWN = "SRC_DOWN"  # a live source does not deliver; it is tried again
     SRC_AUTH = "SRC_AUTH"  # a live source refuses the credentials; tried again, seldom
+    SRC_WAITING = "SRC_WAITING"  # a live source is connected and shows nothing yet
     SRC_TIME = "SRC_TIME"  # the source's time stamps jumped; joined, or a gap that is kept
     SRC_DAMAGED = "SRC_DAMAGED"  # the decoder meets damaged data
     SRC_INTERLACED = "SRC_INTERLACED"  # the source is interlaced; deinterlaced
@@ -57,18 +59,53 @@ class Event:
 Emit = Callable[[Event], None]
 
 
+LASTING_S = 600.0  # between two lines of what lasts and does not change
+LASTING = frozenset(
+    {
+        Code.SRC_DOWN,
+        Code.SRC_AUTH,
+        Code.SRC_WAITING,
+        Code.OUT_DOWN,
+        Code.REC_FULL,
+        Code.MQTT_DOWN,
+        Code.MQTT_AUTH,
+    }
+)
+DURATION = re.compile(r"\b\d+(\.\d+)? s\b")  # of the next try, or of a silence: no change
+
+
 class EventLog:
-    """Logs events, a repeating code of one stream once a second at most, and counts them all."""
+    """Logs events, a repeating code of one stream once a second at most, and counts them all.
+
+    What lasts, such as a camera that is away, is logged when its message changes or it was over
+    in between, and else once in ten minutes.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock  # monotonic seconds
         self._throttle = Throttle()
+        self._lasting = Throttle(LASTING_S)
         self.counts: dict[Code, int] = {}
 
     def __call__(self, event: Event) -> None:
         self.counts[event.code] = self.counts.get(event.code, 0) + 1
-        held_back = self._throttle.admit((event.stream, event.code), self._clock())
+        held_back = self._admit(event)
         if held_back is None:
             return
         more = f" ({held_back} more of these were not logged)" if held_back else ""
         logger.warning("%s [%s] %s%s", event.code, event.stream, redact(event.message), more)
+
+    def _admit(self, event: Event) -> int | None:
+        """How many like it were not logged since the last one; None: nor is this one."""
+        kind, _, what = event.code.partition("_")
+        if what == "UP":
+            self._lasting.forget(lambda key: _belongs(key, event.stream, kind))
+        if event.code in LASTING:
+            key = (event.stream, event.code, DURATION.sub("", event.message))
+            return self._lasting.admit(key, self._clock())
+        return self._throttle.admit((event.stream, event.code), self._clock())
+
+
+def _belongs(key: Hashable, stream: str, kind: str) -> bool:
+    """Whether a key of what lasts is of that stream, and of that kind: SRC, OUT, MQTT."""
+    return isinstance(key, tuple) and key[0] == stream and key[1].startswith(f"{kind}_")

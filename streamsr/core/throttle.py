@@ -1,6 +1,6 @@
 """Limits how often what repeats is told. Pure: time comes in as an argument."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 __all__ = ["Throttle"]
 
@@ -20,3 +20,9 @@ class Throttle:
             return None
         self._told_s[key] = now_s
         return self._held_back.pop(key, 0)
+
+    def forget(self, over: Callable[[Hashable], bool]) -> None:
+        """Admits the keys again that ``over`` says so of, as if they had never come."""
+        for key in [key for key in self._told_s if over(key)]:
+            del self._told_s[key]
+            self._held_back.pop(key, None)

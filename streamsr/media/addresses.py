@@ -12,6 +12,7 @@ from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
 
 from streamsr.core.errors import InputError, OutputError
+from streamsr.core.live_address import live_address
 from streamsr.core.redact import protect, redact
 
 __all__ = [
@@ -64,9 +65,12 @@ def input_kind(url: str, live: bool | None = None) -> InputKind:
             f"input {redact(url)}: got the scheme {scheme!r}, allowed are {allowed}, "
             f"a file, a folder of PNG frames, {STDIO!r} (stdin), or {DEMO!r}"
         )
-    if scheme:
-        return InputKind.LIVE if scheme in LIVE_SCHEMES or live else InputKind.FILE
-    return _kind_of(url)
+    if not scheme:
+        return _kind_of(url)
+    if scheme not in LIVE_SCHEMES and not live:
+        return InputKind.FILE
+    live_address(url)
+    return InputKind.LIVE
 
 
 def ffmpeg_name(url: str) -> str:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from streamsr.bitstream.h264 import parameter_sets
 from streamsr.core.packet import AUDIO_TRACKS, Packet
 from streamsr.ipc.messages import OutputFormat
 from streamsr.media.container import Container
-from streamsr.media.h264 import parameter_sets
 from streamsr.outputs.silence import AAC_SAMPLES, silent_packet
 
 __all__ = ["MuxSession", "MuxTarget", "Muxer"]

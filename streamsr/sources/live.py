@@ -2,9 +2,9 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+import errno
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -17,39 +17,19 @@ from streamsr.core.errors import SourceAuthError, SourceError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
-from streamsr.media.addresses import ffmpeg_name, is_session_description
 from streamsr.media.container import reason_of
-from streamsr.media.h264 import LossDetector
 from streamsr.media.orientation import Orientation, OrientationTracker
-from streamsr.media.source import (
-    METADATA,
-    AudioFrame,
-    Item,
-    PacketSizes,
-    Source,
-    stream_info,
-    streams_of,
-)
+from streamsr.media.source import METADATA, AudioFrame, Item, Source, stream_info, streams_of
 from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
+from streamsr.sources.live_damage import Damage, SentFrame
+from streamsr.sources.live_opening import LiveOpening
+from streamsr.sources.live_watch import LiveTimeouts, LiveWatch
 from streamsr.sources.stamps import kind_of_stamps
 
 __all__ = ["LiveSource", "LiveTimeouts"]
 
-WAITED_S = 0.003  # for a packet: it had not been there before
-BACKLOG_S = 2.0  # after opening: what comes from then on is live however fast it comes
+WAITED_S = 0.1  # for a read that failed: FFmpeg looks so often whether it takes too long
 AUTH_RETRY_S = 30.0  # cameras lock users out that try too often
-OPTIONS = {"analyzeduration": "0", "probesize": "5000"}  # µs, bytes
-"""Enough for the size and the audio; "nobuffer" would throw the first keyframe away."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveTimeouts:
-    """How long a camera may take."""
-
-    open_s: float = 5.0  # to say something
-    read_s: float = 2.0  # for a packet; FFmpeg takes up to twice as long to notice
-    silent_s: float = 4.0  # without a new frame
-    damaged_s: float = 6.0  # likewise where all frames are damaged: keyframes may be seconds apart
 
 
 class LiveSource(Source):
@@ -73,7 +53,7 @@ class LiveSource(Source):
     ) -> None:
         self.url = url
         self.name = redact(url)
-        self.transport = transport
+        self._opening = LiveOpening(url, transport)
         self._emit = emit
         self._give_up_s = give_up_s
         self._timeouts = timeouts or LiveTimeouts()
@@ -117,82 +97,130 @@ class LiveSource(Source):
     def _connection(self, stop: threading.Event) -> Iterator[Item]:
         """One connection, from opening to its end. Raises SourceError where it fails."""
         self._clock.reconnected()
-        try:
-            with av.open(
-                ffmpeg_name(self.url),
-                options=self._options(),
-                timeout=(self._timeouts.open_s, self._timeouts.read_s),
-                metadata_errors=METADATA,
-            ) as container:
-                yield from self._read(container, stop)
-        except (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError):
-            raise SourceAuthError("it refuses the user name or password") from None
-        except (av.error.ExitError, TimeoutError):
-            raise SourceError("it says nothing any more") from None
-        except (av.FFmpegError, OSError, ValueError) as error:  # PyAV's own, of damaged data
-            raise SourceError(reason_of(error)) from None
+        asked = monotonic()
+        with self._open() as container:
+            watch = LiveWatch(monotonic(), self._timeouts, asked=asked)
+            try:
+                yield from self._read(container, watch, stop)
+            except (av.FFmpegError, OSError, ValueError) as error:  # PyAV's own, of damaged data
+                raise self._opening.failure(error) from None
+
+    def _open(self) -> av.container.InputContainer:
+        """Opens the address, in another way where the server refuses. Raises SourceError."""
+        limits, opening = self._timeouts, self._opening
+        read_s = limits.read_s if opening.is_rtsp else limits.mute_s
+        while True:
+            try:
+                return av.open(
+                    opening.url,
+                    options=opening.options(),
+                    timeout=(limits.open_s, read_s),
+                    metadata_errors=METADATA,
+                )
+            except (av.FFmpegError, OSError, ValueError) as error:
+                if not opening.asks_otherwise(error):
+                    raise opening.failure(error) from None
 
     def _read(
-        self, container: av.container.InputContainer, stop: threading.Event
+        self, container: av.container.InputContainer, watch: LiveWatch, stop: threading.Event
     ) -> Iterator[Item]:
         video, audio = streams_of(container)
         stamps = kind_of_stamps(container)
         self._clock.reconnected(invented=stamps.invented, wrap_s=stamps.wrap_s)
-        video.codec_context.thread_count = 1  # frame threads would delay by a frame each
-        watch = _Watch(monotonic(), self._timeouts)
-        losses = LossDetector(video.codec_context.extradata)
-        reads_h264 = video.codec_context.name == "h264"
+        context = video.codec_context
+        context.thread_count = 1  # frame threads would delay by a frame each
+        context.flags |= av.codec.context.Flags.copy_opaque
+        damage = Damage(video)
+        orientations = OrientationTracker(keyframes=2)
         shape: tuple[int, int, str, Orientation] | None = None
-        for packet in watch.timed(container.demux([s for s in (video, audio) if s is not None])):
+        streams = [stream for stream in (video, audio) if stream is not None]
+        for packet in self._packets(container, streams, watch):
             if stop.is_set():
                 return
-            arrived = watch.arrived
+            arrived = monotonic()
             if packet.stream is audio:
                 yield from self._audio(packet, arrived)
                 continue
-            if reads_h264 and losses.lost_before(bytes(packet)):
-                self._damaged(watch, "packets were lost")
-            for image in self._decode(packet, watch):
-                orientation = watch.orientations.of(image)
+            for image in self._decode(packet, damage):
+                orientation = orientations.of(image)
                 if not watch.at_live_edge:
                     continue
                 now = image.width, image.height, image.format.name, orientation
                 if now != shape:
                     shape = now
                     info = stream_info(video, audio, image, orientation)
-                    self._tell(Code.SRC_UP, f"{info.size} {info.codec} from {self.name}")
+                    how = self._opening.how
+                    self._tell(Code.SRC_UP, f"{info.size} {info.codec} from {self.name}{how}")
                     self._deinterlacer.describe(info)
                 watch.delivered(arrived)
-                yield from self._frames(image, orientation, arrived, watch)
+                first = watch.frames == 1
+                yield from self._frames(image, orientation, arrived, damage, first=first)
 
-    def _decode(self, packet: av.Packet[Any], watch: _Watch) -> list[av.VideoFrame]:
+    def _packets(
+        self,
+        container: av.container.InputContainer,
+        streams: list[av.VideoStream | av.AudioStream],
+        watch: LiveWatch,
+    ) -> Iterator[av.Packet[Any]]:
+        """Yields packets as they arrive. Raises SourceError where too few of them do."""
+        while True:
+            asked = monotonic()
+            try:
+                for packet in container.demux(streams):
+                    now = monotonic()
+                    watch.arrived(now, asked)
+                    if packet.stream.type == "video":
+                        watch.video(now, keyframe=packet.is_keyframe)
+                    self._look(watch, now)
+                    yield packet
+                    asked = monotonic()
+            except (av.error.ExitError, OSError) as error:
+                if not self._opening.is_rtsp or not _timed_out(error, monotonic() - asked):
+                    raise
+                self._look(watch, monotonic())
+            else:
+                return
+
+    def _look(self, watch: LiveWatch, now: float) -> None:
+        watch.check(now)
+        waits_for = watch.waits_for(now)
+        if waits_for is not None:
+            self._tell(Code.SRC_WAITING, f"{self.name}: {waits_for}")
+
+    def _decode(self, packet: av.Packet[Any], damage: Damage) -> list[av.VideoFrame]:
         """Returns the packet's new and undamaged images."""
-        watch.sizes.note(packet)
+        damage.take(packet)
         try:
             images = packet.decode()
         except av.FFmpegError as error:
-            self._damaged(watch, reason_of(error))
-            return []
-        return [image for image in images if watch.is_new(image) and watch.is_whole(image)]
-
-    def _damaged(self, watch: _Watch, reason: str) -> None:
-        watch.damaged = watch.was_damaged = True
-        self._tell(Code.SRC_DAMAGED, f"{reason}; the last frame is held until a whole one")
+            damage.failed(reason_of(error))
+            images = []
+        whole = [image for image in images if damage.is_whole(image)]
+        if reason := damage.news():
+            self._tell(Code.SRC_DAMAGED, f"{reason}; the last frame is held until a whole one")
+        return whole
 
     def _frames(
-        self, image: av.VideoFrame, orientation: Orientation, arrived: float, watch: _Watch
+        self,
+        image: av.VideoFrame,
+        orientation: Orientation,
+        arrived: float,
+        damage: Damage,
+        *,
+        first: bool,
     ) -> Iterator[Item]:
         pts, broken = self._clock.frame(image.time, arrived)
-        gone, watch.was_damaged = watch.was_damaged, False
-        if broken and watch.frames > 1:
+        gone, damage.since_delivered = damage.since_delivered, False
+        if broken and not first:
             self._jumped()
+        sent = image.opaque
         yield from self._deinterlacer.frames(
             image,
             pts=pts,
             time_base=TICKS,
             arrived=arrived,
             discontinuous=broken or gone,
-            packet_bytes=watch.sizes.of(image),
+            packet_bytes=sent.size if isinstance(sent, SentFrame) else 0,
             orientation=orientation,
         )
 
@@ -210,60 +238,15 @@ class LiveSource(Source):
         if time_s is not None:
             yield AudioFrame(time_s, packet.stream.codec_context.name, packet)
 
-    def _options(self) -> dict[str, str]:
-        if is_session_description(self.url):
-            return {**OPTIONS, "protocol_whitelist": "file,rtp,udp"}
-        if not self.url.startswith("rtsp"):
-            return OPTIONS
-        timeout = str(round(self._timeouts.open_s * 1e6))  # µs
-        return {**OPTIONS, "rtsp_transport": self.transport, "timeout": timeout}
-
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self.name, message))
 
 
-class _Watch:
-    """Watches one connection: it must deliver new, undamaged frames."""
+def _timed_out(error: Exception, waited_s: float) -> bool:
+    """Whether a read has only taken as long as it may: FFmpeg calls that EXIT, or at times EIO.
 
-    def __init__(self, opened: float, timeouts: LiveTimeouts) -> None:
-        self.frames = 0
-        self.sizes = PacketSizes()
-        self.orientations = OrientationTracker(keyframes=2)
-        self.damaged = False  # since the newest keyframe
-        self.was_damaged = False  # since the newest frame that was delivered
-        self.arrived = opened  # monotonic: the newest packet
-        # Some servers begin with what they sent the others since the last keyframe. It is decoded,
-        # not delivered: the whole stream would lag by it. A read that waits ends it.
-        self.at_live_edge = False
-        self._opened = opened
-        self._timeouts = timeouts
-        self._newest = opened  # monotonic: the newest frame
-        self._pts: int | None = None
-
-    def timed(self, packets: Iterator[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
-        """Notes when packets arrive. Raises SourceError after too long without a frame."""
-        asked = monotonic()
-        for packet in packets:
-            self.arrived = monotonic()
-            waited = self.arrived - asked > WAITED_S
-            self.at_live_edge |= waited or self.arrived - self._opened > BACKLOG_S
-            silent_s = self.arrived - self._newest
-            if silent_s > (self._timeouts.damaged_s if self.damaged else self._timeouts.silent_s):
-                raise SourceError(f"no new frame for {silent_s:.0f} s")
-            yield packet
-            asked = monotonic()
-
-    def delivered(self, now: float) -> None:
-        self.frames += 1
-        self._newest = now
-
-    def is_new(self, image: av.VideoFrame) -> bool:
-        """Whether it is not the last one's twin, as repeated SPS and PPS make of a keyframe."""
-        twin = image.pts is not None and image.pts == self._pts
-        self._pts = image.pts
-        return not twin
-
-    def is_whole(self, image: av.VideoFrame) -> bool:
-        """Whether it is decoded from undamaged data, back to its keyframe."""
-        self.damaged = image.is_corrupt or (self.damaged and not image.key_frame)
-        return not self.damaged
+    Reading goes on where it was.
+    """
+    return isinstance(error, av.error.ExitError) or (
+        getattr(error, "errno", None) == errno.EIO and waited_s > WAITED_S
+    )

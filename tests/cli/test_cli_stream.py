@@ -162,6 +162,19 @@ def test_a_live_camera_becomes_one_continuous_recording(
     assert max(b - a for a, b in itertools.pairwise(times)) < 1.0
 
 
+@pytest.mark.parametrize("output", ["never.mp4", "rtsp://127.0.0.1:{port}/never"])
+def test_a_run_that_made_nothing_fails_whatever_ended_it(
+    streamsr: "Streamsr", tmp_path: Path, output: str
+) -> None:
+    with MuteServer() as gone:
+        port = gone.port
+    where = output.format(port=port) if "://" in output else str(tmp_path / output)
+    args = ["--model", "bicubic", "--seconds", 1]
+    done = streamsr("upscale", f"rtsp://127.0.0.1:{port}/cam", where, *args)
+    assert done.exit_code == 1
+    assert "no frame ever came" in done.stderr
+
+
 @pytest.mark.parametrize("late", [False, True])
 def test_a_file_reaches_a_server_whole(
     clip: Callable[..., Path], rtsp_server: RtspServer, started: "Started", late: bool

@@ -8,9 +8,9 @@ import av
 import pytest
 from peers import FPS, coded_frames, packets, seen
 
+from streamsr.bitstream.h264 import parameter_sets
 from streamsr.core.packet import Packet, Track
 from streamsr.ipc.messages import OutputFormat
-from streamsr.media.h264 import parameter_sets
 from streamsr.outputs.mux_session import Muxer, MuxSession, MuxTarget
 
 CLOCK = Fraction(1, 90_000)

@@ -2,6 +2,7 @@
 
 from .camera import GST_INSTALL, RtspCamera, gst_is_installed
 from .clip import camera_clip, draw_number, number_in, read_number, scene
+from .scripted_camera import ScriptedCamera, access_units
 from .servers import NGINX_INSTALL, RtmpServer, RtspServer, nginx_is_installed
 from .studio import FPS, ROUND, Seen, Studio, coded_frames, packets, seen
 from .tcp import MuteServer, RefusingServer, TcpProxy
@@ -16,9 +17,11 @@ __all__ = [
     "RtmpServer",
     "RtspCamera",
     "RtspServer",
+    "ScriptedCamera",
     "Seen",
     "Studio",
     "TcpProxy",
+    "access_units",
     "camera_clip",
     "coded_frames",
     "draw_number",

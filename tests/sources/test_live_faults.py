@@ -9,9 +9,10 @@ from pathlib import Path
 
 import av
 import pytest
+from live_reader import Reader
 from peers import RefusingServer, TcpProxy, camera_clip
 from peers.tcp import MuteServer
-from test_live import Camera, Reader
+from test_live import Camera
 
 from streamsr.core.events import Code
 from streamsr.sources.live import AUTH_RETRY_S
@@ -55,7 +56,10 @@ def audio_goes_on(clip: Path) -> Iterator[str]:
             self.end_headers()
             with av.open(clip) as container:
                 ends = [packet.pos for packet in container.demux(video=0) if packet.pos]
-            self.wfile.write(data[: ends[-1] + 188])
+            video = data[: ends[-1] + 188]  # at its own pace: what comes at once is no live video
+            for place in range(0, len(video), 1880):
+                self.wfile.write(video[place : place + 1880])
+                gone.wait(2 * 1880 / len(video))
             rest = data[ends[-1] + 188 :]
             for place in range(0, len(rest), 188):
                 if gone.wait(14 * 188 / len(rest)):

@@ -1,28 +1,12 @@
 """Losses in H.264 are noticed, and nothing else is taken for one."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import pytest
+from peers import access_units
 
-from streamsr.media.h264 import LossDetector
-
-
-def access_units(path: Path) -> list[bytes]:
-    """A clip's access units in Annex B, as RTSP and our own encoder have them."""
-    memory = io.BytesIO()
-    with av.open(str(path)) as source, av.open(memory, "w", format="mpegts") as out:
-        stream = out.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(video=0):
-            if packet.dts is not None:
-                packet.stream = stream
-                out.mux(packet)
-    memory.seek(0)
-    with av.open(memory, format="mpegts") as container:
-        return [bytes(p) for p in container.demux(video=0) if p.size]
-
+from streamsr.bitstream.h264 import LossDetector
 
 CLIPS = pytest.mark.parametrize(
     "settings",

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-__all__ = ["LossDetector", "parameter_sets"]
+__all__ = ["Bits", "LossDetector", "nal_units", "parameter_sets"]
 
-NAL_SLICE, NAL_IDR, NAL_SPS, NAL_PPS = 1, 5, 7, 8
+NAL_SLICE, NAL_IDR, NAL_SEI, NAL_SPS, NAL_PPS = 1, 5, 6, 7, 8
 HIGH_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 138, 139, 134, 135, 244}
 HEAD_BYTES = 64  # of a NAL unit: what is read here lies before
 
@@ -24,7 +24,7 @@ class LossDetector:
 
     def lost_before(self, unit: bytes) -> bool:
         """Whether reference frames are missing between the last access unit and this one."""
-        for start, end in _nal_units(unit):
+        for start, end in nal_units(unit):
             nal = unit[start : min(end, start + HEAD_BYTES)]
             kind = nal[0] & 31
             if kind == NAL_SPS:
@@ -38,7 +38,7 @@ class LossDetector:
 
     def _count(self, nal: bytes, bits: int) -> bool:
         """Follows frame_num over the first slice of a frame; the others repeat it."""
-        reader = _Bits(nal[1:])
+        reader = Bits(nal[1:])
         for _ in range(3):  # first_mb_in_slice, slice_type, pic_parameter_set_id
             reader.ue()
         number, last = reader.u(bits), self._last
@@ -53,7 +53,7 @@ class LossDetector:
 def parameter_sets(unit: bytes) -> bytes:
     """Returns the SPS and PPS of an access unit, Annex B. Where they change, a track must end."""
     found = []
-    for start, end in _nal_units(unit):
+    for start, end in nal_units(unit):
         kind = unit[start] & 31
         if kind in (NAL_SPS, NAL_PPS):
             found.append(unit[start:end].rstrip(b"\0"))
@@ -62,7 +62,7 @@ def parameter_sets(unit: bytes) -> bytes:
     return b"\0\0\1".join(found)
 
 
-def _nal_units(unit: bytes) -> Iterator[tuple[int, int]]:
+def nal_units(unit: bytes) -> Iterator[tuple[int, int]]:
     """Where each NAL unit begins, at its header byte, and where what follows it begins."""
     start = unit.find(b"\0\0\1") + 3
     while 3 <= start < len(unit):
@@ -74,7 +74,7 @@ def _nal_units(unit: bytes) -> Iterator[tuple[int, int]]:
 def _frame_num_bits(sps: bytes) -> int | None:
     """Returns an SPS's log2_max_frame_num; None where scaling lists come before it."""
     try:
-        reader = _Bits(sps[1:])
+        reader = Bits(sps[1:])
         profile = reader.u(8)
         reader.u(16)  # constraints, level
         reader.ue()  # seq_parameter_set_id
@@ -91,7 +91,7 @@ def _frame_num_bits(sps: bytes) -> int | None:
         return None
 
 
-class _Bits:
+class Bits:
     """Bits of a NAL unit's payload, its emulation prevention bytes taken out."""
 
     def __init__(self, data: bytes) -> None:
@@ -103,7 +103,7 @@ class _Bits:
         start, self._position = self._position, self._position + count
         if self._position > len(self._bits):
             raise ValueError("there are no more bits")
-        return int(self._bits[start : self._position], 2)
+        return int(self._bits[start : self._position] or "0", 2)
 
     def ue(self) -> int:
         """Returns the next Exp-Golomb code (9.1). Raises ValueError past the end."""

@@ -1,0 +1,119 @@
+"""How a live address is opened: what FFmpeg is asked for, and what its refusals mean."""
+
+import errno
+import socket
+from urllib.parse import urlsplit
+
+import av
+
+from streamsr.core.errors import SourceAuthError, SourceError
+from streamsr.core.live_address import SPELT, live_address
+from streamsr.core.redact import redact
+from streamsr.media.addresses import ffmpeg_name, is_session_description
+from streamsr.media.container import reason_of
+
+__all__ = ["LiveOpening"]
+
+OPTIONS = {
+    "analyzeduration": "0",  # µs
+    "probesize": "5000",  # bytes
+    "fpsprobesize": "0",  # frames: at a frame every five seconds they would take minutes
+}
+"""Enough for the size and the audio; "nobuffer" would throw the first keyframe away."""
+UDP_OPTIONS = {**OPTIONS, "probesize": "5000000"}
+"""For up to 2 s until a PAT and a PMT come by, at 20 Mbit/s. It ends as soon as they have."""
+RTSP_MEDIA = "video+audio"
+"""What is asked for of what a server offers: many refuse their own metadata track (ONVIF)."""
+PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443}
+
+
+class LiveOpening:
+    """Knows how to ask for one address. What a server refuses is asked for in another way."""
+
+    def __init__(self, url: str, transport: str) -> None:
+        """Raises InputError where ``url`` is no address."""
+        self._described = is_session_description(url)
+        self.url = ffmpeg_name(url) if self._described else live_address(url)
+        self.transport = transport  # of RTSP
+        self._scheme = "" if self._described else urlsplit(self.url).scheme
+        self._media = RTSP_MEDIA
+        self._refused: set[str] = set()  # transports that the server does not speak
+
+    @property
+    def how(self) -> str:
+        """What was asked for in another way than usual, for people."""
+        words = [f"over {self.transport}"] if self._refused else []
+        words += ["without audio, whose track it refuses"] if self._media != RTSP_MEDIA else []
+        return ", " + ", ".join(words) if words else ""
+
+    @property
+    def is_rtsp(self) -> bool:
+        return self._scheme in ("rtsp", "rtsps")
+
+    @property
+    def is_playlist(self) -> bool:
+        """Whether it is HLS, whose segments arrive in bursts."""
+        return self._scheme in ("http", "https") and urlsplit(self.url).path.endswith(".m3u8")
+
+    def options(self) -> dict[str, str]:
+        """Returns FFmpeg's options for the next try."""
+        if self._described:
+            return {**OPTIONS, "protocol_whitelist": "file,rtp,udp"}
+        if self.is_rtsp:
+            return {
+                **OPTIONS,
+                "rtsp_transport": self.transport,
+                "allowed_media_types": self._media,
+            }
+        return UDP_OPTIONS if self._scheme == "udp" else OPTIONS
+
+    def asks_otherwise(self, error: Exception) -> bool:
+        """Changes what is asked for next; returns whether there is anything left to ask for."""
+        if not self.is_rtsp:
+            return False
+        if getattr(error, "errno", None) == errno.EPROTONOSUPPORT:  # 461 Unsupported Transport
+            self._refused.add(self.transport)
+            other = "udp" if self.transport == "tcp" else "tcp"
+            if other in self._refused:
+                return False
+            self.transport = other
+            return True
+        if isinstance(error, av.error.HTTPOtherClientError) and self._media == RTSP_MEDIA:
+            self._media = "video"
+            return True
+        return False
+
+    def failure(self, error: Exception) -> SourceError:
+        """Returns what FFmpeg or PyAV raised, in words that say what to change."""
+        place = urlsplit("" if self._described else self.url)
+        host, port = place.hostname or "", place.port or PORTS.get(self._scheme, 0)
+        if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
+            if place.username is None:
+                return SourceAuthError(
+                    f"it asks for a user name or password: {self._scheme}://USER:PASSWORD@{host}/…"
+                )
+            return SourceAuthError("it refuses the user name or password")
+        if isinstance(error, av.error.ExitError | TimeoutError):
+            return SourceError("it says nothing any more")
+        if isinstance(error, av.error.HTTPNotFoundError):
+            path = redact(place.path or "/")
+            return SourceError(f"there is no stream at its path {path!r}: check the path")
+        if isinstance(error, ConnectionRefusedError):
+            return SourceError(f"nothing listens at {host} port {port}: check the port")
+        code = getattr(error, "errno", None)
+        if code == errno.EPROTONOSUPPORT and self._refused:
+            return SourceError(f"it refuses RTP over {' and '.join(sorted(self._refused))}")
+        if code in (errno.EHOSTUNREACH, errno.ENETUNREACH):
+            return SourceError(f"there is no way to {host}: check the address and the network")
+        if code == errno.EIO and not _is_known(host):
+            hint = f"; {SPELT}" if "@" in place.path + place.query + place.fragment else ""
+            return SourceError(f"there is no host named {host!r}: check the name{hint}")
+        return SourceError(reason_of(error))
+
+
+def _is_known(host: str) -> bool:
+    """Whether a name resolves. It takes as long as the system's resolver does."""
+    try:
+        return bool(socket.getaddrinfo(host, None))
+    except (OSError, UnicodeError):
+        return False
