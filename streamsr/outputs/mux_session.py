@@ -64,6 +64,11 @@ class MuxSession:
             self._container.add_audio()
         self._container.begin()
 
+    @property
+    def ends_s(self) -> Fraction:
+        """The seconds from the first frame to the end of the newest."""
+        return Fraction(0) if self._shown_s is None else self._shown_s + self._frame_s
+
     def takes(self, keyframe: Packet, stream: OutputFormat) -> bool:
         """Returns whether what begins with ``keyframe`` can go on in this container."""
         gap_s = keyframe.pts * keyframe.time_base - self.begins_s - (self._shown_s or 0)
@@ -92,8 +97,7 @@ class MuxSession:
 
     def close(self) -> None:
         """Ends the audio with the video, and closes."""
-        if self._shown_s is not None:
-            self._be_silent(self._shown_s + self._frame_s)
+        self._be_silent(self.ends_s)
         self._container.close()
 
     def _be_silent(self, until_s: Fraction) -> None:

@@ -149,17 +149,16 @@ class Recorder:
                 self._close_previous()
         if not self._newest:
             self._clean_up()
-        started = self._came(keyframe)
-        self._newest = self._free_name(started)
+        came = self._came(keyframe)
+        self._newest = self._free_name(_to_the_second(came))
         self._check_at_s = 0.0
-        self._file = _File(self._folder / self._newest, keyframe, stream, started)
+        self._file = _File(self._folder / self._newest, keyframe, stream, came)
         return self._file
 
     def _came(self, packet: Packet) -> datetime:
-        """Returns when a packet's frame came in, by the wall clock: to the nearest second."""
+        """Returns when a packet's frame came in, by the wall clock."""
         ago_s = self._monotonic_s() - packet.arrived if packet.arrived else 0.0
-        moment = self._now() - timedelta(seconds=ago_s - 0.5)
-        return moment.replace(microsecond=0)
+        return self._now() - timedelta(seconds=ago_s)
 
     def _close_previous(self) -> None:
         previous, self._previous = self._previous, None
@@ -236,10 +235,9 @@ class _File:
     """An MP4 file that is being written. It has its name once something in it plays: a recorder
     that is killed in a file's first moments leaves no recording with nothing in it."""
 
-    def __init__(
-        self, path: Path, keyframe: Packet, stream: OutputFormat, started: datetime
-    ) -> None:
-        """``started``: when its first frame came in, UTC."""
+    def __init__(self, path: Path, keyframe: Packet, stream: OutputFormat, came: datetime) -> None:
+        """``came``: when its first frame did, UTC."""
+        self._came = came
         self._path = path
         self._partial = path.with_name(f".{path.name}{PARTIAL}")
         self._revealed = False
@@ -248,7 +246,7 @@ class _File:
                 str(self._partial),
                 "mp4",
                 CONTAINERS[".mp4"],
-                metadata={"creation_time": started.strftime("%Y-%m-%dT%H:%M:%SZ")},
+                metadata={"creation_time": f"{_to_the_second(came):%Y-%m-%dT%H:%M:%SZ}"},
                 most_gap_s=MOST_GAP_S,
             )
             self.session = MuxSession(target, keyframe, stream)
@@ -264,10 +262,16 @@ class _File:
             self._revealed = True
 
     def close(self) -> None:
-        """Finishes it; one that cannot be finished is cut to what plays, or removed."""
+        """Finishes it; one that cannot be finished is cut to what plays, or removed.
+
+        It was modified when its last frame ended, as players that line files up take it.
+        """
         try:
             self.session.close()
             self.reveal(whole=True)
+            ended_s = self._came.timestamp() + float(self.session.ends_s)
+            with suppress(OSError):  # somebody removed it, or the file system keeps no times
+                os.utime(self._path, (ended_s, ended_s))
         except FAILURES:
             with suppress(OSError):
                 if self._revealed:
@@ -275,3 +279,8 @@ class _File:
                 else:
                     self._partial.unlink()
             raise
+
+
+def _to_the_second(moment: datetime) -> datetime:
+    """Returns the nearest whole second: all that a name and ``creation_time`` can state."""
+    return (moment + timedelta(seconds=0.5)).replace(microsecond=0)

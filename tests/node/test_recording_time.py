@@ -12,6 +12,7 @@ from time import monotonic, time
 
 import av
 import pytest
+from peers import RtspCamera
 from peers.waiting import until
 
 from streamsr.core.deadline import Deadline
@@ -25,11 +26,11 @@ AUDIO_S = 1024 / 48_000
 
 
 @asynccontextmanager
-async def camera_running(folder: Path) -> AsyncIterator[Camera]:
+async def camera_running(folder: Path, url: str = "demo") -> AsyncIterator[Camera]:
     settings = StreamSettings.model_validate(
         {
             "name": "cam",
-            "input": {"url": "demo"},
+            "input": {"url": url},
             "model": {"name": "bicubic", "device": "cpu", "self_check_s": 0},
             "output": {"size": "320x180"},
             "record": {"folder": folder, "enabled": False, "min_free_gb": 0},
@@ -70,6 +71,18 @@ def times_of(path: Path, kind: str) -> list[float]:
         )
 
 
+def checked_gaps(path: Path, lasted_s: float) -> list[float]:
+    """Checks that a recording is as long as the clock says, and its audio without a gap; returns
+    the seconds between its frames."""
+    shown, heard = times_of(path, "video"), times_of(path, "audio")
+    assert shown[-1] + FRAME_S == pytest.approx(lasted_s, abs=0.5)
+    assert heard[-1] + AUDIO_S == pytest.approx(shown[-1] + FRAME_S, abs=0.05)
+    assert max(b - a for a, b in pairwise(heard)) < 2 * AUDIO_S
+    gaps = [b - a for a, b in pairwise(shown)]
+    assert min(gaps) >= FRAME_S / 2 - 1e-3
+    return gaps
+
+
 @pytest.mark.parametrize("interrupted", [off_and_on, killed])
 async def test_wall_clock_and_file_agree(
     tmp_path: Path, interrupted: Callable[[Camera], Awaitable[None]]
@@ -87,13 +100,29 @@ async def test_wall_clock_and_file_agree(
         ended = monotonic()
         await camera.record(False)
     (path,) = (tmp_path / "rec").iterdir()
-    shown, heard = times_of(path, "video"), times_of(path, "audio")
-    assert shown[-1] + FRAME_S == pytest.approx(ended - began, abs=0.5)
-    assert heard[-1] + AUDIO_S == pytest.approx(shown[-1] + FRAME_S, abs=0.05)
-    gaps = [b - a for a, b in pairwise(shown)]
-    assert min(gaps) >= FRAME_S / 2
+    gaps = checked_gaps(path, ended - began)
     assert sum(gap > 0.5 for gap in gaps) <= 1, "while there was no camera"
-    assert max(b - a for a, b in pairwise(heard)) < 2 * AUDIO_S
     with av.open(str(path)) as container:
         created = datetime.fromisoformat(container.metadata["creation_time"]).astimezone(UTC)
     assert created.timestamp() == pytest.approx(began_at, abs=1.0)
+
+
+async def test_while_a_camera_is_dead_its_last_frame_is_held_in_silence(
+    tmp_path: Path, rtsp_camera: Callable[..., RtspCamera], clip: Callable[..., Path]
+) -> None:
+    (tmp_path / "rec").mkdir()
+    peer = rtsp_camera(clip(width=160, height=90))
+    async with camera_running(tmp_path / "rec", peer.url) as camera:
+        began = monotonic()
+        await camera.record(True)
+        await until(lambda: camera.outputs()[-1].state is OutputState.UP, 15)
+        peer.kill()
+        await until(lambda: camera.stream.status.state is not StreamState.LIVE, 15)
+        await asyncio.sleep(3)
+        peer.restart()
+        await until(lambda: camera.stream.status.state is StreamState.LIVE, 30)
+        await asyncio.sleep(1)
+        ended = monotonic()
+        await camera.record(False)
+    (path,) = (tmp_path / "rec").iterdir()
+    assert max(checked_gaps(path, ended - began)) < 1, "it is held at its rate"

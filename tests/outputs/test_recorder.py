@@ -150,6 +150,8 @@ def test_a_file_states_when_its_first_frame_came_in(tmp_path: Path) -> None:
     assert name == name_of("cam", NOON - timedelta(seconds=3)), "2.7 s before, to the second"
     with av.open(str(tmp_path / name)) as container:
         assert container.metadata["creation_time"] == "2026-11-24T11:59:57.000000Z"
+    ended = NOON - timedelta(seconds=1.7)
+    assert (tmp_path / name).stat().st_mtime == pytest.approx(ended.timestamp(), abs=0.01)
 
 
 def test_old_files_go_and_others_stay(tmp_path: Path) -> None:
