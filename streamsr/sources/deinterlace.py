@@ -27,8 +27,9 @@ __all__ = ["Deinterlace", "Deinterlacer"]
 
 Deinterlace = Literal["auto", "off", "frame", "field"]
 
-AHEAD = 12  # images that a file is read ahead, to know before the first one is used
+AHEAD = 16  # images that a file is read ahead, to know before the first one is used
 MOST_LINES = 1088  # no taller format is interlaced
+FEWEST_UNFLAGGED = 240  # lines: no frame with fewer holds two fields, unless it is flagged
 FEWEST_LINES, FEWEST_COLUMNS = 4, 3  # that bwdif takes
 COLUMNS = 128  # of an image, that are looked at
 STALE_S = 1.0  # a frame so much older than the next is not shown any more
@@ -84,7 +85,6 @@ class Deinterlacer:
         self._waits = waits
         self._depth = DepthConverter(bits)
         self._finder = ScanFinder()
-        self._flagged = False  # any image was
         self._waiting: deque[_Image] = deque()  # decoded ahead
         self._filter: _Filter | None = None  # None: the last image was not deinterlaced
         self._info: SourceInfo | None = None
@@ -94,7 +94,7 @@ class Deinterlacer:
     def describe(self, info: SourceInfo) -> None:
         """Takes what the source is; ``frames`` gives it on before the next frame."""
         if self._info is None or self._info.size != info.size:
-            self._finder, self._flagged = ScanFinder(), False
+            self._finder = ScanFinder()
         self._info, self._told = info, None
 
     def frames(
@@ -125,12 +125,13 @@ class Deinterlacer:
             self._filter = None
 
     def _looks_at(self, image: av.VideoFrame) -> bool:
-        return self._mode != "off" and image.height <= MOST_LINES
+        fewest = 0 if self._finder.flagged else FEWEST_UNFLAGGED
+        return self._mode != "off" and fewest <= image.height <= MOST_LINES
 
     def _look(self, image: av.VideoFrame, cut: bool) -> Verdict:
+        self._finder.flagged |= image.interlaced_frame
         if not self._looks_at(image):
             return Verdict.NOTHING
-        self._flagged |= image.interlaced_frame
         if cut:
             self._finder.cut()
         if not self._finder.wants:
@@ -170,17 +171,17 @@ class Deinterlacer:
     @property
     def _interlaced(self) -> bool:
         found = self._finder.interlaced
-        return self._flagged if found is None else found
+        return self._finder.flagged if found is None else found
 
     def _scan(self) -> str:
         """What the source is found to be."""
         if self._mode == "off":
             return ""
         if self._finder.interlaced is None:
-            return "flagged as interlaced" if self._flagged else "progressive"
+            return "flagged as interlaced" if self._finder.flagged else "progressive"
         if self._finder.interlaced and self._finder.order is not None:
             return f"interlaced, {self._finder.order.value}"
-        return "progressive" + (", flagged as interlaced" if self._flagged else "")
+        return "progressive" + (", flagged as interlaced" if self._finder.flagged else "")
 
     def _described(self) -> Iterator[SourceInfo]:
         """Says what the source is where that is new."""

@@ -29,7 +29,9 @@ FAR_BELOW = 0.25  # or of the less combed one: two moments are about as combed
 SURE_FROM = 0.05  # how combed a frame is, times how differently combed the weavings are
 SIGMAS = 4.0  # by which the weavings must differ
 RECENT = 10  # verdicts of which
-ENOUGH = 3  # must say the same
+ENOUGH = 3  # must say the same where the stream is flagged as interlaced; else of all that are kept
+ENOUGH_UNFLAGGED = 8  # must, none the contrary, beside so many times as many whole frames at most:
+MOST_WHOLE = 1.6  # film has 1.5; fine patterns look combed in one place, and whole in the next
 LONG = 24  # verdicts without an interlaced one end it
 EVERY = 4  # frames: of progressive ones, every fourth is looked at
 
@@ -56,6 +58,7 @@ class ScanFinder:
     def __init__(self) -> None:
         self.interlaced: bool | None = None
         self.order: Verdict | None = None  # TOP_FIRST or BOTTOM_FIRST
+        self.flagged = False  # the stream says that it is interlaced
         self._last: Rows | None = None
         self._verdicts: deque[Verdict] = deque(maxlen=LONG)  # that say anything
         self._combed = np.zeros(3, np.int64)  # samples, until they are enough for a verdict
@@ -98,15 +101,22 @@ class ScanFinder:
         return verdict
 
     def _conclude(self) -> None:
-        recent = list(self._verdicts)[-RECENT:]
-        order = max(INTERLACED, key=recent.count)
-        if recent.count(order) >= ENOUGH:
+        order = max(INTERLACED, key=list(self._verdicts)[-RECENT:].count)
+        if self._is_enough(order):
             self.interlaced, self.order = True, order
             return
         quiet = not any(verdict in INTERLACED for verdict in self._verdicts)
         long = self.interlaced is None or len(self._verdicts) == LONG
         if quiet and long and self._verdicts.count(Verdict.WHOLE) >= 2 * ENOUGH:
             self.interlaced = False
+
+    def _is_enough(self, order: Verdict) -> bool:
+        """Whether that many frames say so that it is so."""
+        if self.flagged:
+            return list(self._verdicts)[-RECENT:].count(order) >= ENOUGH
+        top, bottom, whole = (self._verdicts.count(v) for v in (*INTERLACED, Verdict.WHOLE))
+        said = max(top, bottom)
+        return said >= ENOUGH_UNFLAGGED and not min(top, bottom) and whole <= MOST_WHOLE * said
 
 
 def _combed(last: Rows, rows: Rows) -> tuple[int, int, int]:

@@ -38,7 +38,7 @@ def still(count: int) -> Iterable[Planes]:
 @pytest.mark.parametrize("noise", [0, 6])
 @pytest.mark.parametrize("top_first", [True, False])
 def test_two_moments_in_a_frame_are_found_and_their_order(top_first: bool, noise: int) -> None:
-    finder = found(noisy(woven(scene(*SIZE, 12), top_first=top_first), noise))
+    finder = found(noisy(woven(scene(*SIZE, 24), top_first=top_first), noise))
     assert finder.interlaced
     assert finder.order is (Verdict.TOP_FIRST if top_first else Verdict.BOTTOM_FIRST)
     assert not finder.mixed
@@ -64,7 +64,7 @@ def test_rows_that_move_up_are_no_combs() -> None:
 
 def test_a_still_beginning_is_no_hindrance() -> None:
     finder = found(still(30))
-    assert found(woven(scene(*SIZE, 12)), finder).interlaced
+    assert found(woven(scene(*SIZE, 24)), finder).interlaced
 
 
 def test_film_in_3_2_pulldown_is_interlaced_with_whole_frames_in_it() -> None:
@@ -77,7 +77,7 @@ def test_progressive_frames_for_long_end_it_and_few_interlaced_ones_begin_it() -
     finder = found(woven(scene(*SIZE, 24)))
     assert found(scene(*SIZE, 12), finder).interlaced
     assert found(scene(*SIZE, 30), finder).interlaced is False
-    assert found(woven(scene(*SIZE, 10)), finder).interlaced
+    assert found(woven(scene(*SIZE, 24)), finder).interlaced
 
 
 def test_of_what_is_progressive_for_long_most_frames_are_not_looked_at() -> None:
@@ -99,3 +99,16 @@ def test_frames_across_a_cut_are_not_compared() -> None:
         finder.cut()
         assert finder.see(luma.astype(np.int16)) is Verdict.NOTHING
     assert finder.interlaced is None
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+def test_without_a_flag_a_few_combed_frames_are_not_enough(flagged: bool) -> None:
+    finder = ScanFinder()
+    finder.flagged = flagged
+    assert bool(found(woven(scene(*SIZE, 10)), finder).interlaced) is flagged
+
+
+def test_frames_that_say_the_contrary_of_each_other_are_none() -> None:
+    """Fine patterns that move look combed one way and then the other."""
+    finder = found(woven(scene(*SIZE, 14)))
+    assert not found(woven(scene(*SIZE, 30), top_first=False), finder).interlaced
