@@ -35,12 +35,13 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
     import torch
 
     from streamsr.engine.engines import Engines
+    from streamsr.media.encoder_options import filled
     from streamsr.pipeline.machine import Machine
     from streamsr.pipeline.selection import Selector
 
     device = pick_device(settings.model.device)
     with Engines(torch.device(device)) as engines:
-        machine = Machine(engines)
+        machine = Machine(engines, filled(settings.encoder, low_delay=live))
         selection = Selector(settings, machine, real_time=live).select(info)
         entry, target = selection.entries[0], selection.target
         width, height = target.of(info.width, info.height)

@@ -82,7 +82,8 @@ def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) ->
     model = settings.model
     if model.name != AUTO:
         members(model.name, model.folders)
-    return chooser(Selector(settings, Machine(engines), real_time=real_time), engines)
+    machine = Machine(engines, filled(settings.encoder, low_delay=real_time))
+    return chooser(Selector(settings, machine, real_time=real_time), engines)
 
 
 def _bits(settings: StreamSettings) -> int | None:

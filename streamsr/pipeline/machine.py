@@ -1,7 +1,8 @@
 """What this machine holds: the cost of a stream's path beside its network, measured once."""
 
 from fractions import Fraction
-from time import thread_time
+from functools import partial
+from time import process_time, thread_time
 
 from streamsr.core.clock_sync import TICKS
 from streamsr.core.frame import ColourTags, Frame
@@ -9,6 +10,7 @@ from streamsr.core.settings import EncoderSettings
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
 from streamsr.media.encoder import VideoEncoder
+from streamsr.media.encoder_options import filled
 from streamsr.sources.demo import Scene
 from streamsr.zoo.registry import Entry
 
@@ -20,10 +22,14 @@ SHRINK = 4  # its input is so many times smaller
 
 
 class Machine:
-    """The cores of this process and what streams cost on them, by short trials kept in a file."""
+    """The cores of this process and what streams cost on them, by short trials kept in a file.
 
-    def __init__(self, engines: Engines) -> None:
+    ``encoder`` are settings that are ``filled``: left out, those of what is live.
+    """
+
+    def __init__(self, engines: Engines, encoder: EncoderSettings | None = None) -> None:
         self._engines = engines
+        self._encoder = encoder or filled(EncoderSettings())
 
     @property
     def cores(self) -> int:
@@ -50,21 +56,29 @@ class Machine:
     def path_ms(self, width: int, height: int) -> float:
         """Returns what the rest of the path takes for a result of that size: chroma, the encoder
         and what lies between."""
-        seconds = self._engines.measured.of("path, seconds a pixel", _path_seconds_a_pixel)
+        encoder = self._encoder
+        kind = "" if encoder.low_delay else " of a file"
+        seconds = self._engines.measured.of(
+            f"path{kind} in {encoder.codec} {encoder.preset}, seconds a pixel",
+            partial(_path_seconds_a_pixel, encoder),
+        )
         return seconds * width * height * 1e3
 
 
-def _path_seconds_a_pixel() -> float:
+def _path_seconds_a_pixel(settings: EncoderSettings) -> float:
     scene = Scene(WIDTH // SHRINK, HEIGHT // SHRINK)
     rate = Fraction(scene.rate)
     encoder: VideoEncoder | None = None
-    spent = []
+    spent, began_file_s = [], process_time()
     for number in range(FRAMES):
         pts = round(number / rate / TICKS)
         frame = Frame(scene.frame(number), ColourTags(1, 1, 1), pts, TICKS)
         began_s = thread_time()
         result = resize_frame(frame, WIDTH, HEIGHT)
-        encoder = encoder or VideoEncoder(EncoderSettings(), result, rate, Fraction(1))
+        encoder = encoder or VideoEncoder(settings, result, rate, Fraction(1))
         encoder.encode(result)
         spent.append(thread_time() - began_s)
-    return min(spent) / (WIDTH * HEIGHT)  # what else runs only adds to it
+    if settings.low_delay or encoder is None:
+        return min(spent) / (WIDTH * HEIGHT)  # what else runs only adds to it
+    encoder.flush()  # it has threads of its own, and waits for frames to come
+    return (process_time() - began_file_s) / FRAMES / (WIDTH * HEIGHT)

@@ -9,6 +9,7 @@ import torch
 
 from streamsr.core.errors import ModelError
 from streamsr.core.settings import (
+    EncoderSettings,
     InputSettings,
     LimitSettings,
     ModelSettings,
@@ -17,6 +18,7 @@ from streamsr.core.settings import (
 )
 from streamsr.core.status import StreamStatus
 from streamsr.engine.engines import Engines
+from streamsr.media.encoder_options import filled
 from streamsr.pipeline.build import choose_by, open_pipeline
 from streamsr.pipeline.machine import Machine
 from streamsr.zoo.registry import find
@@ -68,6 +70,11 @@ def test_a_model_that_there_is_not_is_refused_before_the_source_is_opened(
 ) -> None:
     with pytest.raises(ModelError, match="got 'fsat'"):
         choose_by(settings(name="fsat"), engines, real_time=True)
+
+
+def test_what_is_kept_costs_more_to_encode(engines: Engines) -> None:
+    kept = Machine(engines, filled(EncoderSettings(preset="slow"), low_delay=False))
+    assert kept.path_ms(640, 360) > 1.5 * Machine(engines).path_ms(640, 360)
 
 
 def test_streams_that_cannot_wait_are_counted_while_they_are_open(
