@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 from streamsr.media.addresses import SUFFIXES
 
 __all__ = [
+    "Audio",
     "Bitrate",
     "Codec",
     "Crf",
@@ -27,6 +28,7 @@ __all__ = [
     "Set",
     "Size",
     "Transport",
+    "Video",
 ]
 
 Model = Annotated[
@@ -60,6 +62,14 @@ Follow = Annotated[
     typer.Option("--follow", help="The file still grows: read on until it has not for a while."),
 ]
 Transport = Annotated[str, typer.Option(help="How RTSP media travels: tcp or udp.")]
+Video = Annotated[
+    int | None,
+    typer.Option(min=0, help="Which of several videos, counted from 0; else the default one."),
+]
+Audio = Annotated[
+    str,
+    typer.Option(metavar="N|all", help="Which audio, counted from 0; all: files keep all of it."),
+]
 Codec = Annotated[
     Literal["h264", "hevc"] | None, typer.Option(help="Of the video in a file; else h264.")
 ]

@@ -8,7 +8,7 @@ from streamsr.core.config import parse, with_overrides
 from streamsr.core.errors import UserError
 from streamsr.core.settings import PipelineSettings
 
-__all__ = ["GIVE_UP_S", "encoder_settings", "parsed", "stream_settings"]
+__all__ = ["GIVE_UP_S", "audio_choice", "encoder_settings", "parsed", "stream_settings"]
 
 GIVE_UP_S = 10.0  # on a peer that never answers
 
@@ -37,6 +37,13 @@ def encoder_settings(
     """What the options of the encoder say, as settings. Raises UserError."""
     said = {"codec": codec, "crf": crf, "preset": preset, "kbit_s": _kbit_s(bitrate)}
     return {key: value for key, value in said.items() if value is not None}
+
+
+def audio_choice(audio: str) -> int | str:
+    """What --audio says. Raises UserError."""
+    if audio != "all" and not (audio.isascii() and audio.isdecimal()):
+        raise UserError(f"--audio: got {audio!r}, allowed is all, or a number from 0")
+    return audio if audio == "all" else int(audio)
 
 
 def _kbit_s(bitrate: str | None) -> int | None:

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from streamsr.cli.options import (
+    Audio,
     Device,
     Frames,
     Json,
@@ -22,9 +23,10 @@ from streamsr.cli.options import (
     Set,
     Size,
     Transport,
+    Video,
 )
 from streamsr.cli.run import run_here, run_node
-from streamsr.cli.settings import GIVE_UP_S, parsed, stream_settings
+from streamsr.cli.settings import GIVE_UP_S, audio_choice, parsed, stream_settings
 from streamsr.cli.terminal import print_result
 from streamsr.core.config import load, nearest, parse
 from streamsr.core.errors import ConfigError, OutputError, UserError
@@ -68,6 +70,8 @@ def serve(
     scale: Scale = None,
     listen: Listen = DEFAULT_LISTEN,
     transport: Transport = "tcp",
+    video: Video = None,
+    audio: Audio = "all",
     record: Annotated[
         Path | None, typer.Option(help="Also write the result to this .mp4 or .mkv file.")
     ] = None,
@@ -79,7 +83,12 @@ def serve(
 ) -> None:
     """Upscale one live source and show it in a browser; it reconnects indefinitely."""
     data = stream_settings("live", url, model, models, device, seconds, frames)
-    data["input"] |= {"transport": transport, "live": True}
+    data["input"] |= {
+        "transport": transport,
+        "video": video,
+        "audio": audio_choice(audio),
+        "live": True,
+    }
     data["output"] = {"path": record, "overwrite": overwrite, "size": size, "scale": scale}
     data["serve"] = {"listen": listen}
     run_node(parsed(data, set_).as_node(), as_json)
@@ -146,12 +155,19 @@ def probe(
     size: Size = None,
     scale: Scale = None,
     transport: Transport = "tcp",
+    video: Video = None,
+    audio: Audio = "all",
     as_json: Json = False,
     set_: Set = None,
 ) -> None:
     """Say what a source is, and what streamsr would do with it."""
     data = stream_settings("probe", url, model, models, device)
-    data["input"] |= {"transport": transport, "give_up_s": GIVE_UP_S}
+    data["input"] |= {
+        "transport": transport,
+        "video": video,
+        "audio": audio_choice(audio),
+        "give_up_s": GIVE_UP_S,
+    }
     data["output"] = {"size": size, "scale": scale}
     settings = parsed(data, set_)
     check_settings(settings)

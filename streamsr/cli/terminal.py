@@ -105,6 +105,10 @@ def report(summaries: Sequence[StreamStatus], as_json: bool, *, to_stderr: bool 
         )
         if s.time_jumps:
             say(f"{s.name}: jumps of the input's time stamps: {s.time_jumps}, joined there")
+        if s.audio_dropped:
+            say(f"{s.name}: {s.audio_dropped} pieces of audio dropped")
+        if s.not_kept:
+            say(f"{s.name}: not kept: {'; '.join(s.not_kept)}")
         if s.why:
             say(f"{s.name}: {s.why}")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from streamsr.cli.options import (
+    Audio,
     Bitrate,
     Codec,
     Crf,
@@ -21,9 +22,16 @@ from streamsr.cli.options import (
     Set,
     Size,
     Transport,
+    Video,
 )
 from streamsr.cli.run import run_here, run_node
-from streamsr.cli.settings import GIVE_UP_S, encoder_settings, parsed, stream_settings
+from streamsr.cli.settings import (
+    GIVE_UP_S,
+    audio_choice,
+    encoder_settings,
+    parsed,
+    stream_settings,
+)
 from streamsr.core.errors import UserError
 from streamsr.media.addresses import is_folder_output
 from streamsr.zoo.card import AUTO
@@ -61,6 +69,8 @@ def upscale(
     preset: Preset = None,
     bitrate: Bitrate = None,
     transport: Transport = "tcp",
+    video: Video = None,
+    audio: Audio = "all",
     rate: Annotated[float, typer.Option(help="Frames a second of a folder of PNG frames.")] = 25.0,
     follow: Follow = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
@@ -76,7 +86,7 @@ def upscale(
         model = BEST
     data = stream_settings("upscale", input_, model, models, device, seconds, frames)
     data["input"] |= {"transport": transport, "rate": rate, "follow": follow}
-    data["input"]["give_up_s"] = GIVE_UP_S
+    data["input"] |= {"video": video, "audio": audio_choice(audio), "give_up_s": GIVE_UP_S}
     data["output"] = {"size": size, "scale": scale}
     data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
     if data["encoder"] and "://" not in output and is_folder_output(Path(output)):

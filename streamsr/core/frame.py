@@ -93,6 +93,7 @@ class Frame:
     keyframe: bool = False  # it was coded without those before it
     depth: int = 8  # bits of a sample
     hdr: HdrMetadata | None = None
+    duration: int = 0  # in units of time_base; 0: as the stream's rate says
 
     def __post_init__(self) -> None:
         if not 8 <= self.depth <= 16:

@@ -37,3 +37,4 @@ class Packet:
     arrived: float = 0.0  # monotonic seconds: when its frame came in; 0: not known, as of audio
     dts: int | None = None  # in units of time_base, where it is not ``pts``: of B-frames
     codec: str = "h264"  # of video
+    duration: int = 0  # of a frame, in units of time_base; 0: to the next one

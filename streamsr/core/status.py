@@ -81,6 +81,7 @@ class StreamStatus(Counts):
     self_check_gain_db: float | None = None  # of what is wanted; None: the last check gave none
     self_check_loses: bool = False  # what is wanted has been worse than bicubic for long
     self_checks: Mapping[str, int] = field(default_factory=dict)  # "made", "skipped", "failed"
+    not_kept: tuple[str, ...] = ()  # of what the source carries, by the file, for people
     message: str = ""  # why it has ended with a failure, for people
 
     def to_json(self) -> dict[str, object]:
@@ -106,6 +107,7 @@ class StreamStatus(Counts):
             "time_jumps": self.time_jumps,
             "input": self.input,
             "output": self.output,
+            "not_kept": list(self.not_kept),
         }
 
 

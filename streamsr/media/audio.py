@@ -12,67 +12,109 @@ from streamsr.media.source import AudioFrame
 
 __all__ = ["AudioEncoder"]
 
-GAP_S = 0.1  # between pieces of audio: beyond it the next is placed by its own time
+RATE = 48_000  # Hz, of all that is encoded
+SILENCE_S = 0.5  # a gap up to so long is filled with silence; after a longer one time goes on
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+"""What AAC has a number for (ISO/IEC 14496-3, table 1.19), by channels; else stereo."""
 
 
 class AudioEncoder:
-    """Encodes one stream's audio. Packets carry pts in samples since the stream's start."""
+    """Encodes one stream's audio. Packets carry pts in samples since the stream's start.
 
-    def __init__(self, codec: str, bit_rate: int = 96_000) -> None:
-        context = av.CodecContext.create(codec, "w")
-        assert isinstance(context, av.AudioCodecContext)
-        self.context = context
-        context.sample_rate = 48_000
-        context.layout = "stereo"
-        formats = context.codec.audio_formats
-        context.format = formats[0] if formats else "fltp"
-        context.bit_rate = bit_rate
-        context.time_base = Fraction(1, 48_000)
-        context.flags |= av.codec.context.Flags.global_header
-        context.open()
-        self._next: int | None = None  # pts of the next sample; None: to be set by a time
-        self._earliest = 0  # no sample may go before it: a track's time never falls
+    A piece goes by its own time where that is more than ``off_s`` from the end of the last one:
+    before it is silence, and what is too late is left out and counted.
+    """
+
+    def __init__(
+        self, codec: str, layout: str = "stereo", kbit_s: int = 96, off_s: float = 0.1
+    ) -> None:
+        """``layout`` is as near to the one that is named as AAC has it."""
+        self.layout = LAYOUTS.get(av.AudioLayout(layout).nb_channels, "stereo")
+        self.late_s = 0.0  # audio that was left out: what came before it had its time
+        self._codec, self._kbit_s, self._off = codec, kbit_s, round(off_s * RATE)
         self._format: tuple[int, str, str] | None = None  # of what was decoded last
+        self._due: float | None = None  # where the next piece begins, in samples; None: at its time
+        self._next = 0  # pts of the next frame for the encoder
         self._restart()
 
     def encode(self, audio: AudioFrame) -> Iterator[av.Packet[Any]]:
         """Encodes a piece of audio; damaged pieces are left out."""
-        place = round(audio.time_s * 48_000)
+        place: float = audio.time_s * RATE
         for samples in audio.decoded:
-            self._follow(samples, place)
-            if self._next is not None:  # else its time has gone out already
+            place += _skipped(audio) * RATE / samples.sample_rate if place < 0 else 0
+            length = samples.samples * RATE / samples.sample_rate
+            if self._due is not None and place < self._due - self._off:
+                self.late_s += length / RATE
+            else:
+                yield from self._follow(samples, place)
                 yield from self._encoded(samples)
-            place += round(samples.samples * 48_000 / samples.sample_rate)
+                assert self._due is not None
+                self._due += length
+            place += length
 
     def flush(self) -> Iterator[av.Packet[Any]]:
         """Yields what is left, at the end of the stream."""
-        if self._next is not None:
+        if self._due is not None:
             yield from self._encoded(None)
         yield from self.context.encode(None)
 
     def _encoded(self, samples: av.AudioFrame | None) -> Iterator[av.Packet[Any]]:
         """Encodes what ``samples`` complete, whole frames; None: the rest as well."""
         for frame in self._resampler.resample(samples):
-            assert self._next is not None
             frame.pts, frame.time_base = self._next, self.context.time_base
             self._next += frame.samples
             yield from self.context.encode(frame)
 
-    def _follow(self, samples: av.AudioFrame, place: int) -> None:
-        """Starts at ``place``: after a gap, and where the format is another, from scratch."""
+    def _follow(self, samples: av.AudioFrame, place: float) -> Iterator[av.Packet[Any]]:
+        """Goes on to ``place``: by silence; after a long gap or in another format from scratch."""
         now = (samples.sample_rate, samples.layout.name, samples.format.name)
-        gap = self._next is not None and abs(place - self._next) > GAP_S * 48_000
-        if gap or self._format not in (None, now):
+        due = place if self._due is None else self._due
+        gap = place - due if place - due > self._off else 0.0
+        if self._due is not None and (now != self._format or gap > SILENCE_S * RATE):
+            yield from self.flush()
             self._restart()
         self._format = now
-        if self._next is None and place >= self._earliest:
-            self._next = place
+        if self._due is None:
+            self._due, self._next = due + gap, round(due + gap)
+        elif gap:
+            yield from self._encoded(_silence(samples, round(gap * now[0] / RATE)))
+            self._due = place
 
     def _restart(self) -> None:
-        """Drops samples that do not reach to what comes next."""
-        self._earliest = max(self._earliest, self._next or 0)
-        context = self.context
+        self.context = context = _context(self._codec, self.layout, self._kbit_s)
         self._resampler = av.AudioResampler(
-            context.format, context.layout, 48_000, context.frame_size
+            context.format, context.layout, RATE, context.frame_size
         )
-        self._next = None
+        self._due, self._next = None, 0
+
+
+def _context(codec: str, layout: str, kbit_s: int) -> av.AudioCodecContext:
+    context = av.CodecContext.create(codec, "w")
+    assert isinstance(context, av.AudioCodecContext)
+    context.sample_rate = RATE
+    context.layout = layout
+    formats = context.codec.audio_formats
+    context.format = formats[0] if formats else "fltp"
+    context.bit_rate = kbit_s * 1000
+    context.time_base = Fraction(1, RATE)
+    context.flags |= av.codec.context.Flags.global_header
+    context.open()
+    return context
+
+
+def _skipped(audio: AudioFrame) -> int:
+    """Samples that the decoder leaves out at the packet's start: a codec's priming."""
+    packet = audio.packet
+    if packet is None or not packet.has_sidedata("skip_samples"):
+        return 0
+    return int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little")
+
+
+def _silence(like: av.AudioFrame, samples: int) -> av.AudioFrame:
+    """Returns silence in the format of ``like``."""
+    frame = av.AudioFrame(like.format.name, like.layout.name, samples)
+    frame.sample_rate = like.sample_rate
+    level = b"\x80" if like.format.name.startswith("u8") else b"\0"
+    for plane in frame.planes:
+        plane.update(level * plane.buffer_size)
+    return frame

@@ -8,29 +8,45 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import errno
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import av
+from av.packet import PacketSideData
+from av.stream import Disposition, Stream
+from av.subtitles.codeccontext import SubtitleCodecContext
+from av.subtitles.stream import SubtitleStream
 
 from streamsr.core.packet import Packet
 from streamsr.core.redact import redact
 from streamsr.media.pipes import PipeWriter
+from streamsr.media.tracks.carried import Attachment
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
 
 __all__ = ["CONTAINERS", "Container", "cut_to_whole", "reason_of"]
 
 CONTAINERS = {
     ".mp4": {
-        "movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"
-        "+negative_cts_offsets",  # the first frame is at 0 whatever its B-frames wait for
+        "movflags": "hybrid_fragmented+frag_keyframe+delay_moov+default_base_moof",
         "frag_duration": "250000",  # µs: what a kill may cost, and before what a file plays
         "flush_packets": "1",
+        "max_interleave_delta": "500000",  # µs that a track waits for one with nothing to say
     },
-    ".mkv": {"flush_packets": "1", "cluster_time_limit": "1000"},
+    ".mkv": {
+        "flush_packets": "1",
+        "cluster_time_limit": "1000",
+        "max_interleave_delta": "500000",
+    },
 }
 """How a file of that ending is written so that it plays after a kill."""
+COVERS = {"image/jpeg": "mjpeg", "image/png": "png", "image/bmp": "bmp"}
+"""What a still image in MP4 may be coded in, by its MIME type."""
+
+S = TypeVar("S", bound=Stream)
 
 MOST_TICKS = 2**31 - 1  # between two packets of a track
 FARTHEST = 2**53  # from 0, that no muxer's arithmetic overflows
@@ -56,8 +72,9 @@ class Container:
         self._video: av.VideoStream | None = None
         self._audio: av.AudioStream | None = None
         self._decoded: dict[int, int] = {}  # by stream: its newest decoding time, in its ticks
+        self._covers: list[tuple[Stream, bytes]] = []  # to be written after the header
 
-    def add_video(self, keyframe: Packet, rate: Fraction | None) -> None:
+    def add_video(self, keyframe: Packet, rate: Fraction | None) -> av.VideoStream:
         """Adds the track whose first frame, with its parameter sets, is ``keyframe``."""
         with av.open(io.BytesIO(keyframe.data), format=keyframe.codec) as probe:
             template = probe.streams.video[0]
@@ -66,19 +83,59 @@ class Container:
         self._video.time_base = keyframe.time_base
         if keyframe.codec == "hevc" and "mp4" in self._container.format.name:
             self._video.codec_tag = "hvc1"  # "hev1" is what Apple's players refuse
+        return self._video
 
-    def add_audio(self, template: av.AudioStream | None = None) -> None:
-        """Adds a track of audio: as ``template`` has it, or AAC-LC in stereo at 48 kHz."""
-        if template is not None:
-            self._audio = self._container.add_stream_from_template(template)
-            return
-        stream = self._container.add_stream("aac", rate=48_000, layout="stereo")
-        assert isinstance(stream, av.AudioStream)
-        self._audio = stream
+    def add_audio(self, layout: str = "stereo") -> av.AudioStream:
+        """Adds a track of AAC-LC at 48 kHz; ``audio`` writes to the newest."""
+        self._audio = self._container.add_stream("aac", rate=48_000, layout=layout)
+        return self._audio
+
+    def add_copy(self, template: S) -> S:
+        """Adds a track as ``template`` has it."""
+        return self._container.add_stream_from_template(template, opaque=True)
+
+    def add_text(self, codec: str, header: bytes) -> tuple[SubtitleStream, SubtitleCodecContext]:
+        """Adds a track of subtitles; returns it and its encoder, which takes the styles of
+        ``header`` (ASS)."""
+        stream = self._container.add_stream(codec)
+        assert isinstance(stream, SubtitleStream)
+        encoder = stream.codec_context
+        encoder.subtitle_header = header
+        encoder.time_base = stream.time_base = Fraction(1, 1000)
+        return stream, encoder
+
+    def attach(self, attachment: Attachment) -> bool:
+        """Adds a file within the file; returns False where the container has no place for it."""
+        if self._container.format.name == "matroska":
+            self._container.add_attachment(
+                attachment.name, attachment.mimetype, bytes(attachment.data)
+            )
+            return True
+        codec = COVERS.get(attachment.mimetype)
+        if codec is None:
+            return False
+        width, height = attachment.size
+        stream = self._container.add_mux_stream(codec, width=width, height=height)
+        stream.disposition = Disposition.attached_pic
+        self._covers.append((stream, attachment.data))
+        return True
+
+    def mark(self, stream: Stream, tags: Mapping[str, str], disposition: int) -> None:
+        """Sets a track's tags and FFmpeg's disposition flags."""
+        stream.metadata.update(tags)
+        stream.disposition = Disposition(disposition)
+
+    def describe(self, tags: Mapping[str, str], chapters: Sequence[Chapter]) -> None:
+        """Sets the file's tags and chapters."""
+        self._container.metadata.update(tags)
+        self._container.set_chapters(list(chapters))
 
     def begin(self) -> None:
         """Writes the header, which servers answer. The first packet would do it otherwise."""
         self._container.start_encoding()
+        covers, self._covers = self._covers, []
+        for stream, image in covers:
+            self._mux(stream, image, 0, Fraction(1, 1000))
 
     def video(self, packet: Packet, pts: int) -> None:
         """Writes a frame, at ``pts`` in the packet's time base."""
@@ -89,12 +146,26 @@ class Container:
             pts,
             packet.time_base,
             keyframe=packet.keyframe,
+            duration=packet.duration or None,
             dts=pts - earlier,
         )
 
     def audio(self, data: bytes, pts: int, time_base: Fraction, duration: int | None) -> None:
         """Writes a packet of audio, its times in ``time_base``."""
         self._mux(self._audio, data, pts, time_base, duration=duration)
+
+    def copy(self, stream: Stream, packet: av.Packet[Any], pts: int) -> None:
+        """Writes a packet of a track that was added, at ``pts`` in the packet's time base.
+
+        The packet stays as it is: others may decode it.
+        """
+        assert packet.time_base is not None
+        marks = list(packet.iter_sidedata())
+        duration, keyframe = packet.duration, packet.is_keyframe
+        base = packet.time_base
+        self._mux(
+            *(stream, bytes(packet), pts, base), keyframe=keyframe, duration=duration, marks=marks
+        )
 
     def close(self) -> None:
         """Writes the trailer. Closing twice does nothing."""
@@ -107,13 +178,14 @@ class Container:
 
     def _mux(
         self,
-        stream: av.VideoStream | av.AudioStream | None,
+        stream: Stream | None,
         data: bytes,
         pts: int,
         time_base: Fraction,
         *,
         keyframe: bool = True,
         duration: int | None = None,
+        marks: Sequence[PacketSideData] = (),
         dts: int | None = None,
     ) -> None:
         assert stream is not None  # it was added before
@@ -123,6 +195,8 @@ class Container:
         if duration is not None and not 0 <= duration * time_base <= LONGEST_S:
             duration = None
         packet: av.Packet[Any] = av.Packet(data)
+        for mark in marks:
+            packet.set_sidedata(mark)
         packet.pts, packet.dts = pts, dts
         packet.time_base = time_base
         packet.duration = duration
@@ -130,9 +204,7 @@ class Container:
         packet.stream = stream
         self._container.mux(packet)
 
-    def _refuse_far(
-        self, stream: av.VideoStream | av.AudioStream, pts: int, dts: int, base: Fraction
-    ) -> None:
+    def _refuse_far(self, stream: Stream, pts: int, dts: int, base: Fraction) -> None:
         """Raises OSError for stamps too far from those before them in the track.
 
         FFmpeg's MP4 muxer asserts that they fit in 31 bits, which ends the process.

@@ -78,6 +78,8 @@ class VideoEncoder:
         if self._last is not None:
             image.pts = max(image.pts, self._last + 1)
         self._last = image.pts
+        lasts = frame.duration * frame.time_base or 1 / self.context.framerate
+        image.duration = round(lasts / self.context.time_base)
         asked, self._keyframe = self._keyframe, False
         due = asked or image.pts >= self._next_keyframe  # encoders count frames alone
         image.pict_type = PictureType.I if due else PictureType.NONE
@@ -104,6 +106,7 @@ class VideoEncoder:
                 arrived=arrived,
                 dts=coded.dts,
                 codec=self.codec,
+                duration=coded.duration or 0,
             )
             packets.append(packet)
         return packets

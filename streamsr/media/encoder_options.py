@@ -114,6 +114,7 @@ def open_encoder(
     context.thread_count = 1 if settings.low_delay else min(MOST_THREADS, os.cpu_count() or 1)
     set_colour(context, tags)
     parameters = _light(first.hdr) if deep else {}
+    context.flags |= av.codec.context.Flags.frame_duration
     context.options = {
         **_rate_control(settings, buffer),
         **_structure(settings, rate, parameters),

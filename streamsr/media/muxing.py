@@ -1,4 +1,4 @@
-"""Writing a file: H.264 packets and the source's audio into a container.
+"""Writing a file: packets of video and all that its source carries into a container.
 
 MP4 is written in fragments and turned into a plain file when it is closed: killed at any moment
 it still plays, up to its last whole GOP.
@@ -6,10 +6,10 @@ it still plays, up to its last whole GOP.
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import av
 
@@ -21,20 +21,13 @@ from streamsr.media.addresses import (
     ffmpeg_name,
     is_pipe_output,
 )
-from streamsr.media.audio import AudioEncoder
 from streamsr.media.container import CONTAINERS, Container, reason_of
 from streamsr.media.pipes import PipeWriter
-from streamsr.media.source import AudioFrame, SourceInfo
+from streamsr.media.source import AudioFrame, Piece, SourceInfo
+from streamsr.media.tracks.carried import Carried, TrackInfo
+from streamsr.media.tracks.writers import EncodedAudio, TrackWriter, audio_writer, subtitle_writer
 
 __all__ = ["FileWriter"]
-
-COPIED = {
-    ".mp4": {"aac", "mp3", "alac", "opus"},
-    ".mkv": {"aac", "mp3", "ac3", "eac3", "flac", "opus", "vorbis", "pcm_s16le"},
-}
-"""Codecs that players take in that container; other audio becomes AAC."""
-HEADED = {"aac", "alac", "flac", "opus", "vorbis"}
-"""Codecs whose header the container wants first. AAC in a transport stream, for one, has none."""
 
 
 class FileWriter:
@@ -44,64 +37,69 @@ class FileWriter:
     """
 
     tracks = frozenset({Track.OUTPUT})
+    keeps_all = True
 
     def __init__(self, path: Path) -> None:
         check_writable(path)
         self.path = path
+        self.not_kept: list[str] = []  # of what the source carries, for people
         self._container: Container | None = None
-        self._encoder: AudioEncoder | None = None  # where audio is not copied
-        self._copied = ""  # the codec of audio that is copied
-        self._audio_pts = -1  # of the newest copied packet
+        self._newest: Packet | None = None  # of video, held back
+        self._end = 0  # of what is shown, in units of its time base
+        self._writers: dict[int, TrackWriter] = {}  # by the track's index in the source
+        self._names: dict[int, str] = {}  # likewise
 
     def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
         """Writes a frame; the first one, a keyframe, opens the file."""
         if self._container is None:
             self._open(packet, info)
-        assert self._container is not None
-        with self._errors():
-            self._container.video(packet, packet.pts)
+        self._end = max(self._end, packet.pts + packet.duration)
+        self._write_newest()
+        self._newest = packet
 
     def audio(self, audio: AudioFrame) -> None:
-        """Writes a piece of audio; without an audio track it is left out."""
-        if self._container is None:
-            return
-        if self._encoder is not None:
-            self._mux_encoded(self._encoder.encode(audio))
-            return
-        packet = audio.packet
-        if packet is None or packet.time_base is None or audio.codec != self._copied:
-            return  # no audio is copied, or another camera came back
-        pts = round(audio.time_s / packet.time_base)
-        if pts <= self._audio_pts:
-            return  # an encoder's priming before 0, or a source that repeats itself
-        self._audio_pts = pts
-        self._mux_audio(packet, pts)
+        """Writes a piece of the audio that is heard; without an audio track it is left out."""
+        self.other(audio)
+
+    def other(self, piece: Piece) -> None:
+        """Writes a piece of any track."""
+        writer = self._writers.get(piece.track)
+        if writer is not None:
+            with self._errors():
+                writer.write(piece)
 
     def close(self) -> None:
         """Finishes the file. Closing twice does nothing."""
-        container = self._container
+        container, self._container = self._container, None
         if container is None:
             return
-        try:
-            if self._encoder is not None:
-                self._mux_encoded(self._encoder.flush())
-        finally:
-            self._container = None
-            with self._errors():
+        writers, self._writers = self._writers, {}
+        newest, self._newest = self._newest, None
+        with self._errors():
+            try:
+                if newest is not None:  # by its end FFmpeg finds the track's, not by the last shown
+                    newest = replace(newest, duration=self._end - newest.pts)
+                    container.video(newest, newest.pts)
+                for writer in writers.values():
+                    writer.finish()
+            finally:
                 container.close()
+        for track, writer in writers.items():
+            if writer.lost:
+                self.not_kept.append(f"{self._names[track]}: {writer.lost}")
+
+    def _write_newest(self) -> None:
+        if self._newest is not None and self._container is not None:
+            with self._errors():
+                self._container.video(self._newest, self._newest.pts)
 
     def _open(self, keyframe: Packet, info: SourceInfo) -> None:
         suffix = container_suffix(self.path)
         with self._errors():
             try:
                 self._container = self._opened(suffix)
-                self._container.add_video(keyframe, info.rate)
-                if info.audio is not None and _is_copied(info.audio, suffix):
-                    self._container.add_audio(info.audio)
-                    self._copied = info.audio_codec
-                elif info.audio_codec:
-                    self._container.add_audio()
-                    self._encoder = AudioEncoder("aac")
+                self._add_tracks(self._container, keyframe, info, suffix)
+                self._container.begin()
             except (av.FFmpegError, OSError):
                 self._discard()
                 raise
@@ -110,6 +108,47 @@ class FileWriter:
         if is_pipe_output(self.path):
             return Container(PipeWriter.open(self.path), CONTAINERS[suffix], "matroska")
         return Container(ffmpeg_name(str(self.path)), CONTAINERS[suffix])
+
+    def _add_tracks(
+        self, container: Container, keyframe: Packet, info: SourceInfo, suffix: str
+    ) -> None:
+        """Adds what the source has, each track in its place."""
+        carried = info.carried
+        if carried is None:
+            container.add_video(keyframe, info.rate)
+            if info.audio is not None:
+                self._add(0, "audio", audio_writer(container, info.audio, suffix))
+            elif info.audio_codec:
+                self._add(0, "audio", EncodedAudio(container))
+            return
+        for track in carried.tracks[: carried.before]:
+            self._add_track(container, track, suffix)
+        video = container.add_video(keyframe, info.rate)
+        container.mark(video, carried.video_tags, carried.video_disposition)
+        for track in carried.tracks[carried.before :]:
+            self._add_track(container, track, suffix)
+        self._describe(container, carried)
+
+    def _add_track(self, container: Container, track: TrackInfo, suffix: str) -> None:
+        if isinstance(track.stream, av.AudioStream):
+            writer: TrackWriter | None = audio_writer(container, track.stream, suffix)
+        else:
+            writer = subtitle_writer(container, track, suffix)
+        if writer is None:
+            self.not_kept.append(f"{track.name}: {suffix} cannot hold it")
+            return
+        container.mark(writer.stream, track.tags, track.disposition)
+        self._add(track.index, track.name, writer)
+
+    def _add(self, index: int, name: str, writer: TrackWriter) -> None:
+        self._writers[index], self._names[index] = writer, name
+
+    def _describe(self, container: Container, carried: Carried) -> None:
+        container.describe(carried.tags, carried.chapters)
+        self.not_kept += carried.left_out
+        for attachment in carried.attachments:
+            if not container.attach(attachment):
+                self.not_kept.append(f"the attachment {attachment.name}: no place for it")
 
     def _discard(self) -> None:
         """Removes a file whose header could not be written."""
@@ -120,16 +159,6 @@ class FileWriter:
         if not is_pipe_output(self.path):
             self.path.unlink(missing_ok=True)
 
-    def _mux_encoded(self, packets: Iterable[av.Packet[Any]]) -> None:
-        for packet in packets:
-            if packet.pts is not None and packet.pts >= 0:  # priming would shift the video
-                self._mux_audio(packet, packet.pts)
-
-    def _mux_audio(self, packet: av.Packet[Any], pts: int) -> None:
-        assert self._container is not None
-        with self._errors():
-            self._container.audio(bytes(packet), pts, packet.time_base, packet.duration)
-
     @contextmanager
     def _errors(self) -> Iterator[None]:
         """Turns a library's error into an OutputError that names the file."""
@@ -138,10 +167,3 @@ class FileWriter:
         except (av.FFmpegError, OSError) as error:
             reason = reason_of(error)
             raise OutputError(f"output {self.path}: cannot be written: {reason}") from None
-
-
-def _is_copied(audio: av.AudioStream, suffix: str) -> bool:
-    codec = audio.codec_context
-    if codec.name in HEADED and not codec.extradata:
-        return False
-    return codec.name in COPIED[suffix]

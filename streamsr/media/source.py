@@ -2,19 +2,18 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
-import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 
-from streamsr.core.errors import SourceError
 from streamsr.core.frame import Frame
 from streamsr.media.orientation import Orientation
+from streamsr.media.tracks.carried import Carried, codec_of, lasting
 
 __all__ = [
     "DEFAULT_RATE",
@@ -22,11 +21,12 @@ __all__ = [
     "AudioFrame",
     "Item",
     "PacketSizes",
+    "Piece",
     "Source",
     "SourceInfo",
+    "Subtitle",
     "nominal_rate",
     "stream_info",
-    "streams_of",
 ]
 
 DEFAULT_RATE = Fraction(25)
@@ -51,6 +51,7 @@ class SourceInfo:
     audio_codec: str = ""
     names: tuple[str, ...] = ()  # of the files, for a folder of images
     scan: str = ""  # progressive or interlaced, for people; "": nobody looked
+    carried: Carried | None = None  # beside the frames, by a file
 
     @property
     def size(self) -> str:
@@ -76,26 +77,48 @@ class AudioFrame:
     codec: str  # FFmpeg's name
     packet: av.Packet[av.AudioStream] | None = None
     samples: av.AudioFrame | None = None
+    track: int = 0  # its stream's index in a file
+    heard: bool = True  # it is of the audio that viewers hear; False: a file alone keeps it
 
-    @cached_property  # the decoder is the stream's: fed the same packet twice, it gives noise
+    @property
     def decoded(self) -> list[av.AudioFrame]:
         """The samples, decoded once for all readers; none where the packet is damaged.
 
         They have no pts, their time is ``time_s``, and are to be read only. All readers are of one
         thread, and read in the order of the stream.
         """
+        return self._decoding[0]
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the packet cannot be decoded."""
+        return self._decoding[1]
+
+    @cached_property  # the decoder is the stream's: fed the same packet twice, it gives noise
+    def _decoding(self) -> tuple[list[av.AudioFrame], bool]:
         frames = [self.samples] if self.samples is not None else []
         if self.packet is not None:
             try:
                 frames = self.packet.decode()
             except av.FFmpegError:
-                return []
+                return [], True
         for frame in frames:
             frame.pts = None  # a resampler would follow it
-        return frames
+        return frames, False
 
 
-Item = SourceInfo | Frame | AudioFrame
+@dataclass(frozen=True)
+class Subtitle:
+    """A packet of subtitles as it came, for a file alone."""
+
+    time_s: float  # in seconds of the stream
+    track: int  # its stream's index in the file
+    packet: av.Packet[Any] | None
+    heard: bool = False
+
+
+Piece = AudioFrame | Subtitle
+Item = SourceInfo | Frame | AudioFrame | Subtitle
 
 
 class Source(Protocol):
@@ -132,27 +155,12 @@ class PacketSizes:
         return self._bytes.pop(image.pts, 0)
 
 
-def streams_of(
-    container: av.container.InputContainer,
-) -> tuple[av.VideoStream, av.AudioStream | None]:
-    """Returns a container's first video and audio streams that can be decoded.
-
-    Audio without a decoder could not be copied either. Raises SourceError where there is no video.
-    """
-    videos, audios = container.streams.video, container.streams.audio
-    if not videos:
-        raise SourceError("there is no video in it")
-    video = next((stream for stream in videos if stream.codec_context is not None), None)
-    if video is None:
-        raise SourceError(f"there is no decoder for its video, stream {videos[0].index}")
-    return video, next((stream for stream in audios if stream.codec_context is not None), None)
-
-
 def stream_info(
     video: av.VideoStream,
     audio: av.AudioStream | None,
     image: av.VideoFrame,
     orientation: Orientation,
+    carried: Carried | None = None,
 ) -> SourceInfo:
     """Describes an open stream by its container, and its first image and that one's orientation."""
     width, height = image.width, image.height
@@ -170,14 +178,10 @@ def stream_info(
         codec=video.codec_context.name,
         pixel_format=image.format.name,
         frames=video.frames or estimated,
-        audio=_lasting(audio) if audio is not None else None,
-        audio_codec=audio.codec_context.name if audio is not None else "",
+        audio=lasting(audio) if audio is not None else None,
+        audio_codec=codec_of(audio) if audio is not None else "",
+        carried=carried,
     )
-
-
-def _lasting(audio: av.AudioStream) -> av.AudioStream:
-    """Copies what describes a stream: its own is freed with its container, read or not."""
-    return av.open(os.devnull, "w", format="null").add_stream_from_template(audio)
 
 
 def nominal_rate(video: av.VideoStream) -> Fraction:

@@ -1,6 +1,7 @@
 """Capture: the source's thread fills a queue of frames, and the engine's thread takes from it
 those that are still in time. Every frame that comes and every one that is dropped is counted."""
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,12 +11,13 @@ from streamsr.core.events import Code
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.settings import LimitSettings
-from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
+from streamsr.media.source import Item, Piece, Source, SourceInfo
 from streamsr.pipeline.channel import Channel, Closed, Overflow
 from streamsr.pipeline.latency_budget import LatencyBudget
 
 __all__ = ["Capture"]
 
+BEHIND_S = 2.0  # that audio may lie behind its frames in a file
 QUEUE_FILE, QUEUE_LIVE = 8, 25  # frames waiting for the engine
 
 
@@ -32,7 +34,7 @@ class Capture:
         meter: Meter,
         limits: LimitSettings,
         *,
-        audio: Callable[[AudioFrame], None],
+        audio: Callable[[Piece], None],
         coming: Callable[[], None],
         tell: Callable[[Code, str], None],
         paced: bool,
@@ -44,6 +46,7 @@ class Capture:
         self.info: SourceInfo | None = None  # of the source; None until it is open
         self.stop = threading.Event()  # set it to end read()
         self.ready = threading.Event()  # set it once frames can be upscaled, or never will be
+        self.until_s: float | None = None  # seconds of a file that are asked for, once known
         self._opened = threading.Event()  # there is an info, or there will be none
         self._source = source
         self._meter = meter
@@ -69,17 +72,19 @@ class Capture:
     def read(self) -> None:
         """Queues everything the source gives, until its end, a limit or ``stop``."""
         reconnects = jumps = 0
+        items = self._items()
         try:
-            for item in self._items():
+            for item in items:
                 if isinstance(item, SourceInfo):
                     self.info = item
                     self._meter.input = item.size
                     self._opened.set()
                 elif self._source.live and not self.ready.is_set():
                     pass  # what it gives before models are chosen is not begun with
-                elif isinstance(item, AudioFrame):
+                elif not isinstance(item, Frame):
                     self._audio(item)
                 elif self._reached_limit(item):
+                    self._read_audio(items, item.time_s)
                     return
                 else:
                     self._accept(item)
@@ -89,6 +94,8 @@ class Capture:
                 if self._source.jumps != jumps:
                     self._meter.count("time_jumps", self._source.jumps - jumps)
                     jumps = self._source.jumps
+            if not self.stop.is_set():
+                self.until_s = math.inf
         except Closed:
             return  # a later stage has failed and says so itself
         finally:
@@ -135,6 +142,21 @@ class Capture:
             if item is None:
                 return
             yield item
+
+    def _read_audio(self, items: Iterator[Item], until_s: float) -> None:
+        """Reads what belongs to the frames before ``until_s`` and comes after them in the file."""
+        if self._source.live or self.info is None or not self.info.audio_codec:
+            return
+        self.until_s = until_s
+        for item in items:
+            if isinstance(item, Frame):
+                if self.stop.is_set() or item.time_s > until_s + BEHIND_S:
+                    return
+            elif not isinstance(item, SourceInfo):
+                if item.time_s < until_s:
+                    self._audio(item)
+                elif item.heard:
+                    return
 
     def _reached_limit(self, frame: Frame) -> bool:
         frames, seconds = self._limits.frames, self._limits.seconds

@@ -16,7 +16,8 @@ from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings, RecordSettings
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.encoder_options import RECORDED_BUFFER, for_recordings, is_for_recordings
-from streamsr.media.source import AudioFrame, SourceInfo
+from streamsr.media.source import AudioFrame, Piece, SourceInfo
+from streamsr.media.tracks.piece_queue import PieceQueue
 from streamsr.pipeline.channel import Channel, Overflow
 
 __all__ = ["Delivery", "FrameSink", "PacketSink"]
@@ -47,7 +48,18 @@ class PacketSink(Protocol):
         ``info`` is what the source is now.
         """
 
-    def audio(self, audio: AudioFrame) -> None: ...
+    def audio(self, audio: AudioFrame) -> None:
+        """Takes a piece of the audio that is heard."""
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether ``other`` takes what only a file keeps: more audio, and subtitles."""
+
+    def other(self, piece: Piece) -> None: ...
+
+    @property
+    def not_kept(self) -> Sequence[str]:
+        """What it could not keep of what the source carries, for people."""
 
     def close(self) -> None: ...
 
@@ -72,7 +84,7 @@ class Delivery:
         frame_sinks: Sequence[FrameSink] = (),
         packet_sinks: Sequence[PacketSink] = (),
         tell: Callable[[Code, str], None],
-        audio_kept: int = AUDIO_KEPT,
+        waiting: Channel[Piece] | PieceQueue | None = None,
     ) -> None:
         self._settings = settings
         self._record = record
@@ -84,8 +96,12 @@ class Delivery:
         self._frame_sinks = list(frame_sinks)
         self._packet_sinks = list(packet_sinks)
         self._tell = tell
-        self._audio: Channel[AudioFrame] = Channel(audio_kept, Overflow.DROP_OLDEST)
-        self._next_audio: AudioFrame | None = None  # out of the queue, before its time
+        if waiting is None:
+            waiting = Channel(AUDIO_KEPT, Overflow.DROP_OLDEST)
+        self._waiting = waiting
+        self._next_audio: Piece | None = None  # out of the queue, before its time
+        self._files = [sink for sink in packet_sinks if sink.keeps_all]
+        self._all = tuple(packet_sinks)
         self._encoders: dict[Track, VideoEncoder] = {}
         self._info: SourceInfo | None = None  # of the newest frame
         self._begun = False  # a packet of video has gone out
@@ -96,14 +112,20 @@ class Delivery:
         self._holding = False  # the newest one was sent again
         self._overtaken = False  # repetitions have been sent, and frames may be earlier than they
 
-    def audio(self, audio: AudioFrame) -> None:
-        """Keeps a piece of audio until the frame it belongs to has gone out.
+    @property
+    def not_kept(self) -> tuple[str, ...]:
+        """What files could not keep of what the source carries, for people."""
+        return tuple(told for sink in self._all for told in sink.not_kept)
 
-        Where too many wait, as while one frame is shown for a minute, the oldest is dropped.
+    def audio(self, audio: Piece) -> None:
+        """Keeps a piece of audio, or a subtitle, until the frame it belongs to has gone out.
+
+        Where too many of a live source wait, the oldest is dropped; of a file, none.
         """
-        if self._packet_sinks and self._audio.send(audio):
+        wanted = self._packet_sinks if audio.heard else self._files
+        if wanted and self._waiting.send(audio):
             self._meter.count("audio_dropped")
-            if self._audio.dropped == 1:
+            if self._waiting.dropped == 1:
                 self._tell(Code.AUDIO_DROPPED, "no frame comes for long: old audio is dropped")
 
     def request_keyframe(self) -> None:
@@ -152,20 +174,27 @@ class Delivery:
         self._send(self.newest, info)
         self._release_audio(self.newest.time_s)
 
-    def finish(self) -> None:
-        """Sends what encoders still hold and the audio of the last frame; the sinks stay open."""
+    def finish(self, until_s: float | None = None) -> None:
+        """Sends what encoders still hold and the audio of the last frame, or all until
+        ``until_s``; the sinks stay open."""
         for tracks in ((Track.INPUT,), self._output, self._recorded):
             if tracks and tracks[0] in self._encoders:
                 self._hand_on(self._coded(tracks, self._encoders[tracks[0]], None))
         if self.newest is not None:
-            self._release_audio(self.newest.time_s + self._interval_s)
+            last_s = self.newest.time_s + self._interval_s
+            self._release_audio(last_s if until_s is None else until_s)
+        if until_s is not None:  # what is later was not asked for
+            self._next_audio = None
+            while len(self._waiting):
+                self._waiting.receive()
 
     def close(self) -> None:
         """Closes every sink, each whatever the others do; audio that is left counts as dropped."""
         if self._packet_sinks:
-            left = len(self._audio) + (self._next_audio is not None)
+            left = len(self._waiting) + (self._next_audio is not None)
             self._meter.count("audio_dropped", left)
         self._beside.shutdown()
+        self._waiting.close()
         sinks: list[Sink] = [*self._packet_sinks, *self._frame_sinks]
         for sink in sinks:
             self._guarded(sink, sink.close)
@@ -233,13 +262,16 @@ class Delivery:
     def _release_audio(self, until_s: float) -> None:
         with self._meter.stage("audio"):
             opening = self._encoders and not self._begun  # what comes now would find no track
-            while not opening and (self._next_audio is not None or len(self._audio)):
-                audio = self._next_audio = self._next_audio or self._audio.receive()
+            while not opening and (self._next_audio is not None or len(self._waiting)):
+                audio = self._next_audio = self._next_audio or self._waiting.receive()
                 if audio.time_s > until_s:
                     return
                 self._next_audio = None
                 for sink in list(self._packet_sinks):
-                    self._guarded(sink, partial(sink.audio, audio))
+                    if isinstance(audio, AudioFrame) and audio.heard:
+                        self._guarded(sink, partial(sink.audio, audio))
+                    elif sink.keeps_all:
+                        self._guarded(sink, partial(sink.other, audio))
 
     def _guarded(self, sink: Sink, act: Callable[[], None]) -> None:
         try:

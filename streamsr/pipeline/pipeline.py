@@ -19,6 +19,7 @@ from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.waiting import in_thread
 from streamsr.media.source import Source, SourceInfo
+from streamsr.media.tracks.piece_queue import PieceQueue
 from streamsr.pipeline.capture import Capture
 from streamsr.pipeline.channel import Closed
 from streamsr.pipeline.delivery import Delivery, FrameSink, PacketSink
@@ -66,6 +67,7 @@ class Pipeline:
             frame_sinks=frame_sinks,
             packet_sinks=packet_sinks,
             tell=self._tell,
+            waiting=None if source.live else PieceQueue(),
         )
         self._seconds = settings.limits.seconds
         self._capture = Capture(
@@ -172,6 +174,7 @@ class Pipeline:
             self_check_gain_db=comparison.newest_db,
             self_check_loses=comparison.loses,
             self_checks=dict(self._check.counts),
+            not_kept=self._delivery.not_kept,
         )
         full = self._capture.frames.dropped + self._in_flight.dropped
         return status.plus(self.meter.counts(full))
@@ -223,7 +226,7 @@ class Pipeline:
                     break
                 else:
                     self._deliver(in_flight)
-            self._delivery.finish()
+            self._delivery.finish(self._capture.until_s)
         finally:
             self._delivery.close()
 

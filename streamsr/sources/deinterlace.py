@@ -54,6 +54,7 @@ class _Image:
 
     def frame(self, image: av.VideoFrame | None = None) -> Frame:
         """Makes the frame, of what has become of the image where that is given."""
+        lasts = (self.image.duration or 0) * (self.image.time_base or 0)  # seconds
         return from_av(
             self.depth.converted(image or self.image),
             pts=self.pts,
@@ -62,6 +63,7 @@ class _Image:
             discontinuous=self.discontinuous,
             packet_bytes=self.packet_bytes,
             orientation=self.orientation,
+            duration=max(0, round(lasts / self.time_base)),
         )
 
 

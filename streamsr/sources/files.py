@@ -3,9 +3,9 @@
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import av
 
@@ -19,10 +19,21 @@ from streamsr.media.source import (
     AudioFrame,
     Item,
     PacketSizes,
+    Piece,
     Source,
     SourceInfo,
+    Subtitle,
     nominal_rate,
     stream_info,
+)
+from streamsr.media.tracks.carried import (
+    ALL,
+    Streams,
+    TrackInfo,
+    carried_by,
+    codec_of,
+    cover_of,
+    start_of,
     streams_of,
 )
 from streamsr.sources.containers import opened
@@ -48,14 +59,18 @@ class FileSource(Source):
         max_gap_s: float | None = None,
         deinterlace: Deinterlace = "auto",
         bits: int | None = 8,
+        video: int | None = None,
+        audio: int | Literal["all"] = ALL,
     ) -> None:
         """``follow_s``: a file that still grows ends once it has not grown for so long.
 
         ``max_gap_s``: the longest gap between frames that is kept; None: as the format suggests,
-        see ``streamsr.sources.stamps``. ``bits`` are those of ``DepthConverter``.
+        see ``streamsr.sources.stamps``. ``bits`` are those of ``DepthConverter``, ``video`` and
+        ``audio`` those of ``streams_of``.
         """
         self.url = url
         self._follow_s = follow_s
+        self._video, self._audio = video, audio
         self.name = redact(url)
         self._emit = emit
         self._deinterlace = deinterlace
@@ -75,23 +90,29 @@ class FileSource(Source):
         self, container: av.container.InputContainer, stop: threading.Event
     ) -> Iterator[Item]:
         try:
-            video, audio = streams_of(container)
+            streams = streams_of(container, self._video, self._audio)
         except SourceError as error:
             raise InputError(f"input {self.name}: {error}") from None
+        video = streams.video
         video.thread_type = "AUTO"
         deinterlacer = Deinterlacer(
             self._deinterlace, self._interlaced, waits=True, bits=self._bits
         )
-        times, frames = PacketTimes(container, self._max_gap_s), _Frames(video, deinterlacer)
+        start = start_of(container, streams)
+        times = PacketTimes(container, self._max_gap_s, start)
+        frames = _Frames(video, deinterlacer)
+        carried = carried_by(container, streams, start)
+        others = _Others(streams, carried.tracks)
         info: SourceInfo | None = None
-        for packet in self._packets(container, [s for s in (video, audio) if s is not None]):
+        for packet in self._packets(container, streams.read):
             if stop.is_set():
                 return
-            if audio is not None and packet.stream is audio:
+            if packet.stream in streams.covers:
+                carried.attachments.extend([cover_of(packet)] if packet.size else [])
+                continue
+            if packet.stream is not video:
                 self._tell_of(times.place(packet).jump)
-                if packet.pts is not None and packet.time_base is not None:
-                    time_s = float(packet.pts * packet.time_base)
-                    yield AudioFrame(time_s, audio.codec_context.name, packet)
+                yield from others.piece(packet)
                 continue
             placed = times.place(packet, frames.step_s)
             self._tell_of(placed.jump)
@@ -99,7 +120,7 @@ class FileSource(Source):
             for image in self._decode(packet):
                 orientation = frames.orientations.of(image)
                 if info is None:
-                    info = stream_info(video, audio, image, orientation)
+                    info = stream_info(video, streams.audio, image, orientation, carried)
                     deinterlacer.describe(info)
                 yield from frames.of(image, orientation)
         yield from deinterlacer.flush()
@@ -136,6 +157,30 @@ class FileSource(Source):
 
     def _complain(self, message: str) -> None:
         self._emit(Event(Code.SRC_DAMAGED, self.name, message))
+
+
+class _Others:
+    """The packets of audio and subtitles as what a stream delivers."""
+
+    def __init__(self, streams: Streams, tracks: Sequence[TrackInfo]) -> None:
+        self._heard = streams.audio
+        self._tracks = {track.index: track.stream for track in tracks}
+        self._ends: dict[int, Fraction] = {}  # in seconds, of the newest packet of each
+
+    def piece(self, packet: av.Packet[Any]) -> Iterator[Piece]:
+        """Yields what a packet is; one without a stamp follows the one before."""
+        index, heard = packet.stream.index, packet.stream is self._heard
+        base, pts = packet.time_base, packet.pts if packet.pts is not None else packet.dts
+        if base is None or not packet.size:
+            return
+        begins_s = self._ends.get(index, Fraction(0)) if pts is None else pts * base
+        self._ends[index] = begins_s + (packet.duration or 0) * base
+        packet.stream = self._tracks[index]  # which decodes it, also once the file is closed
+        if packet.stream.type == "audio":
+            codec = codec_of(packet.stream)
+            yield AudioFrame(float(begins_s), codec, packet, track=index, heard=heard)
+        else:
+            yield Subtitle(float(begins_s), index, packet)
 
 
 class _Frames:

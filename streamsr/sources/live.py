@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, Literal
 
 import av
 
@@ -19,7 +19,8 @@ from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.orientation import Orientation, OrientationTracker
-from streamsr.media.source import METADATA, AudioFrame, Item, Source, stream_info, streams_of
+from streamsr.media.source import METADATA, AudioFrame, Item, Source, stream_info
+from streamsr.media.tracks.carried import ALL, codec_of, streams_of
 from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.live_damage import Damage, SentFrame
 from streamsr.sources.live_opening import LiveOpening
@@ -47,11 +48,15 @@ class LiveSource(Source):
         emit: Emit,
         *,
         transport: str = "tcp",
+        video: int | None = None,
+        audio: int | Literal["all"] = ALL,
         give_up_s: float | None = None,
         timeouts: LiveTimeouts | None = None,
         deinterlace: Deinterlace = "auto",
     ) -> None:
+        """``video`` and ``audio``: see ``streams_of``."""
         self.url = url
+        self._video, self._audio_number = video, audio
         self.name = redact(url)
         self._opening = LiveOpening(url, transport)
         self._emit = emit
@@ -124,7 +129,8 @@ class LiveSource(Source):
     def _read(
         self, container: av.container.InputContainer, watch: LiveWatch, stop: threading.Event
     ) -> Iterator[Item]:
-        video, audio = streams_of(container)
+        found = streams_of(container, self._video, self._audio_number)
+        video, audio = found.video, found.audio
         stamps = kind_of_stamps(container)
         self._clock.reconnected(invented=stamps.invented, wrap_s=stamps.wrap_s)
         context = video.codec_context
@@ -236,7 +242,7 @@ class LiveSource(Source):
             return
         time_s = self._clock.audio_s(float(packet.pts * packet.time_base), arrived)
         if time_s is not None:
-            yield AudioFrame(time_s, packet.stream.codec_context.name, packet)
+            yield AudioFrame(time_s, codec_of(packet.stream), packet)
 
     def _tell(self, code: Code, message: str) -> None:
         self._emit(Event(code, self.name, message))

@@ -33,6 +33,8 @@ def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> So
                 url,
                 emit,
                 transport=settings.transport,
+                video=settings.video,
+                audio=settings.audio,
                 give_up_s=settings.give_up_s,
                 deinterlace=settings.deinterlace,
             )
@@ -42,22 +44,24 @@ def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> So
             return LiveSource(url, emit, give_up_s=settings.give_up_s)
         case InputKind.FILE:
             follow_s = settings.follow_s if settings.follow else None
-            return FileSource(
-                url,
-                emit,
-                follow_s,
-                max_gap_s=settings.max_gap_s,
-                deinterlace=settings.deinterlace,
-                bits=bits,
-            )
+            return _file(settings, emit, bits, follow_s)
         case InputKind.PIPE:
-            return FileSource(
-                url,
-                emit,
-                max_gap_s=settings.max_gap_s,
-                deinterlace=settings.deinterlace,
-                bits=bits,
-            )
+            return _file(settings, emit, bits)
+
+
+def _file(
+    settings: InputSettings, emit: Emit, bits: int | None, follow_s: float | None = None
+) -> FileSource:
+    return FileSource(
+        settings.url,
+        emit,
+        follow_s,
+        max_gap_s=settings.max_gap_s,
+        deinterlace=settings.deinterlace,
+        bits=bits,
+        video=settings.video,
+        audio=settings.audio,
+    )
 
 
 def file_items(path: Path) -> Iterator[Item]:

@@ -49,11 +49,17 @@ def kind_of_stamps(container: av.container.InputContainer) -> StampKind:
 class PacketTimes:
     """Puts the packets of one open file, in the order they are read, on its timeline."""
 
-    def __init__(self, container: av.container.InputContainer, max_gap_s: float | None) -> None:
-        """``max_gap_s``: the longest gap that is meant; None: as the format suggests."""
+    def __init__(
+        self,
+        container: av.container.InputContainer,
+        max_gap_s: float | None,
+        start: Fraction | None = None,
+    ) -> None:
+        """``max_gap_s``: the longest gap that is meant; None: as the format suggests.
+        ``start``: the stamp, in seconds, that is second 0; None: the container's."""
         kind = kind_of_stamps(container)
         self._timeline = Timeline(
-            Fraction(container.start_time or 0, av.time_base),
+            Fraction(container.start_time or 0, av.time_base) if start is None else start,
             max_gap_s=kind.gap_s if max_gap_s is None else max_gap_s,
             wrap_s=kind.wrap_s,
         )

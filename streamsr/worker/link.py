@@ -8,7 +8,7 @@ from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
 from streamsr.ipc.framing import encode
 from streamsr.ipc.messages import Message, StreamFormat, StreamPacket
 from streamsr.media.audio import AudioEncoder
-from streamsr.media.source import AudioFrame, SourceInfo
+from streamsr.media.source import AudioFrame, Piece, SourceInfo
 
 __all__ = ["Link", "LinkSink"]
 
@@ -43,6 +43,8 @@ class LinkSink:
         self, link: Link, key: str, name: str, tracks: frozenset[Track], emit: Emit
     ) -> None:
         self.tracks = tracks
+        self.keeps_all = False
+        self.not_kept: list[str] = []
         self._emit = emit
         self._link = link
         self._key = key
@@ -69,6 +71,9 @@ class LinkSink:
             for packet in self._encoders[track].encode(audio):
                 assert packet.pts is not None
                 self._send(Packet(track, bytes(packet), packet.pts, packet.time_base, True))
+
+    def other(self, piece: Piece) -> None:
+        """Leaves out what only a file keeps."""
 
     def close(self) -> None:
         """Does nothing: the link is its owner's."""

@@ -116,6 +116,7 @@ def test_the_summary_is_what_json_prints() -> None:
         "time_jumps": 1,
         "input": "320x180",
         "output": "1280x720",
+        "not_kept": [],
     }
 
 

@@ -209,8 +209,8 @@ def test_a_former_name_is_taken_with_a_warning(
 
 
 def test_a_former_name_is_none_where_the_key_is_another(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"unknown key 'input\.sound'"):
-        parse({"input": {"url": "demo", "sound": True}}, PipelineSettings, "here")
+    with pytest.raises(ConfigError, match=r"unknown key 'model\.sound'"):
+        parse({"input": {"url": "demo"}, "model": {"sound": True}}, PipelineSettings, "here")
 
 
 @pytest.mark.parametrize(

@@ -172,8 +172,7 @@ def test_audio_that_players_take_is_copied(
 ) -> None:
     source, target = clip(seconds=2.0), tmp_path / f"out{suffix}"
     rewrite(source, target)
-    _priming, *rest = audio_packets(source)  # before 0: it would shift the video
-    assert audio_packets(target) == rest
+    assert audio_packets(target) == audio_packets(source)  # priming before 0 too
     assert numbers(target) == list(range(50))
 
 
@@ -228,7 +227,7 @@ def beeps(path: Path) -> list[float]:
 @ENDINGS
 @pytest.mark.parametrize(
     ("source", "codec", "written"),
-    [("a.mp4", "aac", "aac"), ("a.mkv", "aac", "aac"), ("a.mov", "pcm_s24le", "aac")],
+    [("a.mp4", "aac", "aac"), ("a.mkv", "aac", "aac"), ("a.mov", "pcm_s24be", "aac")],
 )
 def test_frame_and_audio_stay_in_step(
     tmp_path: Path, suffix: str, source: str, codec: str, written: str
@@ -273,7 +272,8 @@ def test_repeated_audio_is_left_out(tmp_path: Path, clip: Callable[..., Path]) -
     for audio in [*audios[:20], *audios[10:30]]:
         writing.writer.audio(audio)
     writing.writer.close()
-    assert audio_packets(path) == audio_packets(source)[1:30]
+    assert audio_packets(path) == audio_packets(source)[:30]
+    assert writing.writer.not_kept == ["audio 0 (aac): 10 packets that repeat earlier ones"]
 
 
 def test_audio_of_a_silent_file_is_left_out(tmp_path: Path) -> None:

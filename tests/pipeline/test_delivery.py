@@ -11,7 +11,8 @@ from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings, RecordSettings
-from streamsr.media.source import AudioFrame, SourceInfo
+from streamsr.media.source import AudioFrame, Piece, SourceInfo
+from streamsr.pipeline.channel import Channel, Overflow
 from streamsr.pipeline.delivery import Delivery
 
 RATE = Fraction(25)
@@ -23,6 +24,8 @@ class Sink:
     """A sink that keeps when its audio is heard."""
 
     tracks: frozenset[Track] = frozenset({Track.OUTPUT})
+    keeps_all = False
+    not_kept = ()
 
     def __init__(self) -> None:
         self.heard: list[float] = []
@@ -34,6 +37,9 @@ class Sink:
 
     def audio(self, audio: AudioFrame) -> None:
         self.heard.append(audio.time_s)
+
+    def other(self, piece: Piece) -> None:
+        raise AssertionError(piece)
 
     def close(self) -> None: ...
 
@@ -55,7 +61,7 @@ class Run:
             record=None if record is None else RecordSettings.model_validate(record),
             packet_sinks=sinks,
             tell=lambda code, message: self.events.append(code),
-            audio_kept=3,
+            waiting=Channel(3, Overflow.DROP_OLDEST),
         )
 
     def audio(self, *times_s: float) -> None:

@@ -26,7 +26,7 @@ from streamsr.core.settings import InputSettings, LimitSettings, StreamSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.engines import Engines
-from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
+from streamsr.media.source import AudioFrame, Item, Piece, Source, SourceInfo
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
@@ -44,6 +44,8 @@ class Kept:
     """A sink of either kind that keeps what it is given."""
 
     tracks = frozenset({Track.OUTPUT, Track.INPUT})
+    keeps_all = False
+    not_kept = ()
 
     def __init__(self, fail_at: int | None = None) -> None:
         self.frames: list[Frame] = []
@@ -65,6 +67,9 @@ class Kept:
 
     def audio(self, audio: AudioFrame) -> None:
         self.audios.append(audio)
+
+    def other(self, piece: Piece) -> None:
+        raise AssertionError(piece)
 
     def close(self) -> None:
         self.closed += 1

@@ -36,12 +36,21 @@ class InputSettings(Settings):
     url: Url  # an address, a file, a folder of PNG frames, "-" (stdin), or "demo"
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
     rate: float = Field(default=25.0, ge=0.01, le=240)  # frames a second, of a folder of PNGs
+    video: int | None = Field(default=None, ge=0)  # which of several, from 0; left out: the default
+    audio: int | Literal["all"] = "all"  # likewise; "all": viewers get the default, files all
     live: bool | None = None  # reconnect indefinitely; left out: as the address suggests
     give_up_s: float | None = Field(default=None, gt=0, le=MAX_S)  # where it never opens
     follow: bool = False  # a file that still grows, until it has not grown for follow_s
     follow_s: float = Field(default=10.0, ge=0.1, le=86_400)
     max_gap_s: float | None = Field(default=None, ge=1, le=21_600)  # that is kept, of a file
     deinterlace: Literal["auto", "off", "frame", "field"] = "auto"  # field: a frame of each field
+
+    @field_validator("audio", mode="before")
+    @classmethod
+    def _is_audio(cls, value: object) -> object:
+        if value != "all" and not (type(value) is int and value >= 0):
+            raise ValueError("allowed is all, or a number from 0")
+        return value
 
     @property
     def exact_rate(self) -> Fraction:
