@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -39,10 +40,11 @@ from streamsr.media.tracks.carried import (
 from streamsr.sources.containers import opened
 from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.stamps import PacketTimes
-from streamsr.sources.timeline import FrameTimes, Jump
+from streamsr.sources.timeline import FrameTimes, Jump, StampChoice
 
 __all__ = ["FileSource"]
 
+COARSEST = Fraction(1, 1000)  # a frame whose stamp is wrong fits between two others
 FINEST = Fraction(1, 90_000)
 """A time base that every container holds for as long as an input may pause."""
 
@@ -190,23 +192,22 @@ class _Frames:
         self.orientations = OrientationTracker()
         self._deinterlacer = deinterlacer
         self._native = video.time_base or FINEST  # of packets and images
-        self._base = max(self._native, FINEST)
+        self._base = max(self._native / math.ceil(self._native / COARSEST), FINEST)
         self.step_s = 1 / nominal_rate(video)
         self._times = FrameTimes(self._base, round(self.step_s / self._base))
         self._sizes = PacketSizes()
-        self._timed = False  # packets have presentation times
+        self._choice = StampChoice()
         self._joined: int | None = None  # stamp at which another segment begins
 
     def note(self, packet: av.Packet[Any], begins: bool) -> None:
         """Takes a packet that is decoded next, and whether a joined segment begins with it."""
         self._sizes.note(packet)
-        self._timed |= packet.pts is not None
         if begins:
             self._joined = packet.pts if packet.pts is not None else packet.dts
 
     def of(self, image: av.VideoFrame, orientation: Orientation) -> Iterator[SourceInfo | Frame]:
         """Takes a decoded image and yields what is due."""
-        stamp = image.pts if self._timed else image.dts
+        stamp = self._choice.best(image.pts, image.dts)
         joined = self._joined is not None and stamp is not None and stamp >= self._joined
         if joined:
             self._joined = None

@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["FrameTimes", "Jump", "Placed", "Timeline", "unwrapped"]
+__all__ = ["FrameTimes", "Jump", "Placed", "StampChoice", "Timeline", "unwrapped"]
 
 LEAD_S = Fraction(10)  # what a track may come earlier, or later, than those beside it
 LONGEST_S = Fraction(1)  # that a frame is taken to last: some files write the gap behind it into it
@@ -228,6 +228,39 @@ class FrameTimes:
         else:
             self._last = last + max(1, min(self._step // 2, pts + self._ahead - last))
         return self._last
+
+
+class StampChoice:
+    """Chooses between a decoded frame's two stamps: whichever has fallen less often.
+
+    Some containers have decoding times alone (AVI), and FFmpeg may take those for presentation
+    times before it knows that frames are reordered. Its own ``guess_correct_pts`` decides so too.
+    """
+
+    def __init__(self) -> None:
+        self._shown = _Falls()
+        self._decoded = _Falls()
+
+    def best(self, pts: int | None, dts: int | None) -> int | None:
+        """Returns the stamp of a frame, in the order they are shown; None where it has none."""
+        shown, decoded = self._shown.counted(pts), self._decoded.counted(dts)
+        if pts is None or dts is None:
+            return dts if pts is None else pts
+        return pts if shown <= decoded else dts
+
+
+class _Falls:
+    """Counts how often stamps did not rise."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last: int | None = None
+
+    def counted(self, stamp: int | None) -> int:
+        if stamp is not None:
+            self._count += self._last is not None and stamp <= self._last
+            self._last = stamp
+        return self._count
 
 
 def unwrapped(stamp: Fraction, near: Fraction, wrap: Fraction | None) -> Fraction:

@@ -80,6 +80,16 @@ def test_frames_with_b_frames_come_in_the_order_they_are_shown(clip: Make, codec
     assert [f.time_s for f in frames] == pytest.approx([n / 25 for n in range(50)], abs=1e-3)
 
 
+def test_avi_which_has_decoding_times_alone_keeps_its_pace(tmp_path: Path) -> None:
+    """FFmpeg takes them for presentation times until it has seen frames reordered."""
+    path = camera_clip(tmp_path / "b.avi", seconds=2.0, b_frames=3, audio=False)
+    frames = frames_of(read(path)[0])
+    assert seen(frames) == list(range(50))
+    times = [frame.time_s for frame in frames]
+    assert all(0.01 < b - a < 0.13 for a, b in pairwise(times))
+    assert times[-1] - times[0] == pytest.approx(1.96, abs=0.05)
+
+
 def test_time_counts_from_the_start_of_the_file(tmp_path: Path, clip: Make) -> None:
     """As recordings cut out of a broadcast do not start at 0."""
     path = tmp_path / "late.ts"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamsr.sources.timeline import FrameTimes, Placed, Timeline, unwrapped
+from streamsr.sources.timeline import FrameTimes, Placed, StampChoice, Timeline, unwrapped
 
 WRAP = Fraction(2**33, 90_000)
 FRAME, PIECE = Fraction(1, 25), Fraction(1024, 48_000)
@@ -257,6 +257,18 @@ def test_stamps_that_stand_still_are_no_stamps() -> None:
     frames = FrameTimes(Fraction(1, 90_000), 3600)
     times = [frames.placed(0) for _ in range(100)]
     assert times[-1] - times[4] == 95 * 3600
+
+
+def test_presentation_times_that_are_decoding_times_are_found_out() -> None:
+    """As FFmpeg reads H.264 with B-frames from AVI."""
+    choice = StampChoice()
+    wrong = [(1, 2), (2, 3), (3, 4), (6, 5), (5, 6), (7, 7), (4, 8), (10, 9), (9, 10), (146, None)]
+    assert [choice.best(*stamps) for stamps in wrong] == [1, 2, 3, 6, 6, 7, 8, 9, 10, 146]
+    assert [StampChoice().best(*stamps) for stamps in ((None, 4), (5, 3), (None, None))] == [
+        4,
+        5,
+        None,
+    ]
 
 
 def test_unwrapping_finds_the_nearest() -> None:
