@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from node.test_node_cameras import Watcher, running
 from peers import RtspCamera, TcpProxy, packets, read_number
-from sources.test_live import Reader
+from sources.live_reader import Reader
 
 from soak import Usage, counts, figure, soak
 from streamsr.core.backoff import Backoff
