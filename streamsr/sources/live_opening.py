@@ -99,7 +99,7 @@ class LiveOpening:
             path = redact(place.path or "/")
             return SourceError(f"there is no stream at its path {path!r}: check the path")
         if isinstance(error, ConnectionRefusedError):
-            return SourceError(f"nothing listens at {host} port {port}: check the port")
+            return SourceError(f"refused: nothing listens at {host} port {port}: check the port")
         code = getattr(error, "errno", None)
         if code == errno.EPROTONOSUPPORT and self._refused:
             return SourceError(f"it refuses RTP over {' and '.join(sorted(self._refused))}")

@@ -8,8 +8,8 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from live_reader import Reader
 from peers import MuteServer, RtspCamera, read_number
+from peers.live_reader import Reader
 from peers.odd import titled, without
 
 from streamsr.core.errors import SourceAuthError, SourceError

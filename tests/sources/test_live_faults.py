@@ -9,8 +9,8 @@ from pathlib import Path
 
 import av
 import pytest
-from live_reader import Reader
 from peers import RefusingServer, TcpProxy, camera_clip
+from peers.live_reader import Reader
 from peers.tcp import MuteServer
 from test_live import Camera
 

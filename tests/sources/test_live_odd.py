@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live_reader import Reader
 from peers import MuteServer, ScriptedCamera, access_units, read_number
+from peers.live_reader import Reader
 
 from streamsr.core.errors import SourceAuthError, SourceError
 from streamsr.core.events import Code

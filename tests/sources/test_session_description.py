@@ -10,7 +10,8 @@ from pathlib import Path
 
 import av
 from peers.clip import read_number, scene
-from test_live import Reader, rising
+from peers.live_reader import Reader
+from test_live import rising
 
 from streamsr.core.events import Code
 from streamsr.core.settings import InputSettings
