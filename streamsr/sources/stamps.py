@@ -20,6 +20,7 @@ WRAPS |= {"flv": FLV_WRAP_S, "live_flv": FLV_WRAP_S}
 NO_TIMESTAMPS, TS_DISCONT = 0x80, 0x200  # of a format's flags in FFmpeg's avformat.h
 JOINED_GAP_S = 10.0  # FFmpeg's own, of formats whose stamps may jump
 KEPT_GAP_S = 3600.0
+LEADING = ("video", "audio")  # tracks that say where time is
 NO_TIME, HALF = Fraction(0), Fraction(1, 2)
 
 
@@ -71,6 +72,8 @@ class PacketTimes:
         """
         base = packet.time_base
         dts, pts = (None if t is None else t * base for t in (packet.dts, packet.pts))
+        if packet.stream.type not in LEADING:
+            return self._beside(packet, dts if pts is None else pts)
         placed = self._timeline.place(
             packet.stream.index,
             dts,
@@ -80,6 +83,11 @@ class PacketTimes:
         )
         packet.dts, packet.pts = _ticks(placed.dts, base), _ticks(placed.pts, base)
         return placed
+
+    def _beside(self, packet: av.Packet[Any], stamp: Fraction | None) -> Placed:
+        place = None if stamp is None else self._timeline.beside(stamp)
+        packet.dts = packet.pts = _ticks(place, packet.time_base)
+        return Placed(place, place)
 
 
 def _ticks(time_s: Fraction | None, base: Fraction) -> int | None:

@@ -100,6 +100,7 @@ class Timeline:
     ) -> None:
         """``start``: the stamp, in seconds, that is second 0."""
         self._newest = _Segment(start, Fraction(0))
+        self._before = self._newest  # the segment before the newest
         self._max_gap = Fraction(max_gap_s)
         self._wrap = wrap_s
         self._tracks: dict[Hashable, _Track] = {}
@@ -147,13 +148,25 @@ class Timeline:
             None if dts is None else known.last, None if pts is None or odd else place, begins, jump
         )
 
+    def beside(self, stamp: Fraction) -> Fraction:
+        """Returns the place of a packet that is here and there alone, as of subtitles.
+
+        It begins no segment: it belongs to the newest, or to the one before it.
+        """
+        stamp = unwrapped(stamp, self._newest.shift + self._end, self._wrap)
+        places = [stamp - segment.shift for segment in (self._newest, self._before)]
+        most = max(self._max_gap, LEAD_S)
+        near = [place for place in places if -LEAD_S <= place - self._end <= most]
+        place = near[0] if near else places[0]
+        return min(max(place, self._newest.begin - LEAD_S, Fraction(0)), self._end + most)
+
     def _enter(self, stamp: Fraction, shown: Fraction) -> Jump | None:
         """Makes room for a track's first packet: in the newest segment, or it begins another."""
         place = stamp - self._newest.shift
         if -LEAD_S <= place - self._end <= max(self._max_gap, LEAD_S):
             return None
         jump = Jump(float(self._end), float(place - self._end), kept=False)
-        self._newest = _Segment(shown - self._end, self._end)
+        self._begin(shown - self._end, self._end)
         return jump if self._tracks else None  # else the file begins elsewhere than it says
 
     def _goes_on(self, track: _Track, stamp: Fraction, *, shown: bool) -> bool:
@@ -192,9 +205,12 @@ class Timeline:
             return None
         join = max(other.end - track.led_by(other) for other in self._tracks.values())
         jump = Jump(float(join), float(shown - track.segment.shift - join), kept=False)
-        self._newest = track.segment = _Segment(shown - join, join)
-        track.first = join
+        track.segment, track.first = self._begin(shown - join, join), join
         return jump
+
+    def _begin(self, shift: Fraction, place: Fraction) -> _Segment:
+        self._before, self._newest = self._newest, _Segment(shift, place)
+        return self._newest
 
     def _extend(self, track: _Track, place: Fraction, lasts: Fraction) -> None:
         track.end = max(track.end, place + min(max(lasts, Fraction(0)), LONGEST_S))

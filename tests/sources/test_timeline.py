@@ -235,6 +235,19 @@ def test_whatever_comes_time_rises_and_nothing_stands_for_hours(
     assert ticks == [] or ticks[-1] - ticks[0] <= most_s * 90_000
 
 
+def test_subtitles_follow_and_tear_nothing() -> None:
+    """They may come in any order, and long before or after what they belong to."""
+    first, second = recording(6, 100), recording(6, 5000)
+    line = timeline(first)
+    list(placed(first, line))
+    assert [line.beside(Fraction(n)) for n in (103, 101, 109)] == [3, 1, 9]
+    list(placed(second, line))
+    assert [round(float(line.beside(Fraction(n))), 1) for n in (5001, 5004)] == [7.0, 10.0]
+    assert 0 <= line.beside(Fraction(2**62)) < 30
+    assert 0 <= line.beside(Fraction(-(2**62))) < 30
+    assert max(places(recording(6, 5006), line)) == pytest.approx(18, abs=0.1)
+
+
 def test_frames_without_stamps_follow_at_their_rate() -> None:
     frames = FrameTimes(Fraction(1, 90_000), 3600)
     given_stamps = [None, None, 7200, None, None, 18_000]
