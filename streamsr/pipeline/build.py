@@ -82,7 +82,8 @@ def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) ->
     model = settings.model
     if model.name != AUTO:
         members(model.name, model.folders)
-    machine = Machine(engines, filled(settings.encoder, low_delay=real_time))
+    encoder = filled(settings.encoder, low_delay=real_time)
+    machine = Machine(engines, encoder, settings.record if real_time else None)
     return chooser(Selector(settings, machine, real_time=real_time), engines)
 
 

@@ -6,11 +6,11 @@ from time import process_time, thread_time
 
 from streamsr.core.clock_sync import TICKS
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.core.settings import EncoderSettings
+from streamsr.core.settings import EncoderSettings, RecordSettings
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
 from streamsr.media.encoder import VideoEncoder
-from streamsr.media.encoder_options import filled
+from streamsr.media.encoder_options import filled, for_recordings, is_for_recordings
 from streamsr.sources.demo import Scene
 from streamsr.zoo.registry import Entry
 
@@ -24,12 +24,20 @@ SHRINK = 4  # its input is so many times smaller
 class Machine:
     """The cores of this process and what streams cost on them, by short trials kept in a file.
 
-    ``encoder`` are settings that are ``filled``: left out, those of what is live.
+    ``encoder`` are settings that are ``filled``: left out, those of what is live. ``record`` are
+    those of a recorder, which may be switched on at any time.
     """
 
-    def __init__(self, engines: Engines, encoder: EncoderSettings | None = None) -> None:
+    def __init__(
+        self,
+        engines: Engines,
+        encoder: EncoderSettings | None = None,
+        record: RecordSettings | None = None,
+    ) -> None:
         self._engines = engines
         self._encoder = encoder or filled(EncoderSettings())
+        besides = record is not None and not is_for_recordings(self._encoder, record)
+        self._record = record if besides else None
 
     @property
     def cores(self) -> int:
@@ -54,21 +62,24 @@ class Machine:
         return self._engines.speed.seconds_a_pixel(entry) * width * height * 1e3
 
     def path_ms(self, width: int, height: int) -> float:
-        """Returns what the rest of the path takes for a result of that size: chroma, the encoder
+        """Returns what the rest of the path takes for a result of that size: chroma, the encoders
         and what lies between."""
         encoder = self._encoder
         kind = "" if encoder.low_delay else " of a file"
+        recording = for_recordings(self._record, WIDTH, HEIGHT) if self._record else None
+        besides = f" and {recording.preset} for recordings" if recording else ""
         seconds = self._engines.measured.of(
-            f"path{kind} in {encoder.codec} {encoder.preset}, seconds a pixel",
-            partial(_path_seconds_a_pixel, encoder),
+            f"path{kind} in {encoder.codec} {encoder.preset}{besides}, seconds a pixel",
+            partial(_path_seconds_a_pixel, encoder, recording),
         )
         return seconds * width * height * 1e3
 
 
-def _path_seconds_a_pixel(settings: EncoderSettings) -> float:
+def _path_seconds_a_pixel(settings: EncoderSettings, recording: EncoderSettings | None) -> float:
     scene = Scene(WIDTH // SHRINK, HEIGHT // SHRINK)
     rate = Fraction(scene.rate)
     encoder: VideoEncoder | None = None
+    recorder: VideoEncoder | None = None
     spent, began_file_s = [], process_time()
     for number in range(FRAMES):
         pts = round(number / rate / TICKS)
@@ -77,6 +88,9 @@ def _path_seconds_a_pixel(settings: EncoderSettings) -> float:
         result = resize_frame(frame, WIDTH, HEIGHT)
         encoder = encoder or VideoEncoder(settings, result, rate, Fraction(1))
         encoder.encode(result)
+        if recording is not None:
+            recorder = recorder or VideoEncoder(recording, result, rate, Fraction(1))
+            recorder.encode(result)
         spent.append(thread_time() - began_s)
     if settings.low_delay or encoder is None:
         return min(spent) / (WIDTH * HEIGHT)  # what else runs only adds to it

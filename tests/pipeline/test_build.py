@@ -14,6 +14,7 @@ from streamsr.core.settings import (
     LimitSettings,
     ModelSettings,
     OutputSettings,
+    RecordSettings,
     StreamSettings,
 )
 from streamsr.core.status import StreamStatus
@@ -75,6 +76,16 @@ def test_a_model_that_there_is_not_is_refused_before_the_source_is_opened(
 def test_what_is_kept_costs_more_to_encode(engines: Engines) -> None:
     kept = Machine(engines, filled(EncoderSettings(preset="slow"), low_delay=False))
     assert kept.path_ms(640, 360) > 1.5 * Machine(engines).path_ms(640, 360)
+
+
+def test_a_recording_of_its_own_quality_costs_more_and_of_viewers_quality_none(
+    engines: Engines,
+) -> None:
+    plain = Machine(engines).path_ms(1280, 720)
+    own = RecordSettings(folder=Path("recordings"))
+    assert Machine(engines, record=own).path_ms(1280, 720) > 1.2 * plain
+    same = own.model_copy(update={"preset": "ultrafast", "crf": 18, "kbit_s": 16_000})
+    assert Machine(engines, record=same).path_ms(1280, 720) == plain
 
 
 def test_streams_that_cannot_wait_are_counted_while_they_are_open(
