@@ -190,7 +190,7 @@ def bench(
     frames: Annotated[int, typer.Option(min=25, help="How many to run through.")] = 250,
     as_json: Json = False,
 ) -> None:
-    """Measure the whole path, file to file: frames a second, and each stage's share of the CPU."""
+    """Measure the whole path, coded as live: frames a second, and each stage's share of the CPU."""
     sides = _sides(input_size or BENCH_INPUT)
     data = stream_settings("bench", "demo", model, models, device)
     data["output"] = {"size": size, "scale": scale}
