@@ -148,7 +148,7 @@ def node(
 
 
 def probe(
-    url: Annotated[str, typer.Argument(help="A file, a folder of PNG frames, or an address.")],
+    url: Annotated[str, typer.Argument(help="A file, a folder of images, or an address.")],
     model: Model = AUTO,
     models: Models = None,
     device: Device = "auto",

@@ -46,13 +46,13 @@ def upscale(
     input_: Annotated[
         str,
         typer.Argument(
-            metavar="INPUT", help="A file, - (stdin), a folder of PNG frames, or an address."
+            metavar="INPUT", help="A file, - (stdin), a folder of images, or an address."
         ),
     ],
     output: Annotated[
         str,
         typer.Argument(
-            help="NAME.mp4, NAME.mkv, - (stdout: Matroska), a folder for PNG frames, or rtsp://… "
+            help="NAME.mp4, NAME.mkv, - (stdout: Matroska), a folder for images, or rtsp://… "
             "or rtmp://… of a server."
         ),
     ],
@@ -71,7 +71,12 @@ def upscale(
     transport: Transport = "tcp",
     video: Video = None,
     audio: Audio = "all",
-    rate: Annotated[float, typer.Option(help="Frames a second of a folder of PNG frames.")] = 25.0,
+    rate: Annotated[
+        str, typer.Option(help="Frames a second of a folder of images, as 25 or 24000/1001.")
+    ] = "25",
+    audio_from: Annotated[
+        Path | None, typer.Option(help="A file whose audio goes under a folder of images.")
+    ] = None,
     follow: Follow = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
     seconds: Seconds = None,
@@ -87,12 +92,13 @@ def upscale(
     data = stream_settings("upscale", input_, model, models, device, seconds, frames)
     data["input"] |= {"transport": transport, "rate": rate, "follow": follow}
     data["input"] |= {"video": video, "audio": audio_choice(audio), "give_up_s": GIVE_UP_S}
+    data["input"]["audio_from"] = audio_from
     data["output"] = {"size": size, "scale": scale}
     data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
     if data["encoder"] and "://" not in output and is_folder_output(Path(output)):
         raise UserError(
             f"output {output}: got --{OPTION_OF[next(iter(data['encoder']))]} too, allowed is that "
-            "of a video file or a server: a folder holds PNG frames"
+            "of a video file or a server: a folder holds images"
         )
     if "://" in output:
         data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]

@@ -24,6 +24,7 @@ class Code(StrEnum):
     SRC_TIME = "SRC_TIME"  # the source's time stamps jumped; joined, or a gap that is kept
     SRC_DAMAGED = "SRC_DAMAGED"  # the decoder meets damaged data
     SRC_INTERLACED = "SRC_INTERLACED"  # the source is interlaced; deinterlaced
+    SRC_REDUCED = "SRC_REDUCED"  # the source has what the output does not hold
     OUT_FAILED = "OUT_FAILED"  # an output cannot be written
     AUDIO_DROPPED = "AUDIO_DROPPED"  # audio waited too long for its frame
     OUT_UP = "OUT_UP"  # an output's server or disk takes the stream

@@ -5,7 +5,9 @@ It imports no PyAV: settings are checked in the main process, before a worker is
 
 import errno
 import os
+import re
 import sys
+from collections import Counter
 from enum import StrEnum
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -16,6 +18,7 @@ from streamsr.core.live_address import live_address
 from streamsr.core.redact import protect, redact
 
 __all__ = [
+    "IMAGE_SUFFIXES",
     "STDIO",
     "SUFFIXES",
     "InputKind",
@@ -23,10 +26,12 @@ __all__ = [
     "check_writable",
     "container_suffix",
     "ffmpeg_name",
+    "folder_images",
+    "folder_kind",
+    "image_kind",
     "input_kind",
     "is_folder_output",
     "is_pipe_output",
-    "is_png",
     "is_session_description",
 ]
 
@@ -35,6 +40,14 @@ STDIO = "-"  # stdin of an input, stdout of an output
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp"})
 FILE_SCHEMES = frozenset({"http", "https"})  # live where the settings say so
 SUFFIXES = (".mp4", ".mkv")
+IMAGE_SUFFIXES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WebP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
 
 
 class InputKind(StrEnum):
@@ -63,7 +76,7 @@ def input_kind(url: str, live: bool | None = None) -> InputKind:
         allowed = ", ".join(sorted(LIVE_SCHEMES | FILE_SCHEMES))
         raise InputError(
             f"input {redact(url)}: got the scheme {scheme!r}, allowed are {allowed}, "
-            f"a file, a folder of PNG frames, {STDIO!r} (stdin), or {DEMO!r}"
+            f"a file, a folder of images, {STDIO!r} (stdin), or {DEMO!r}"
         )
     if not scheme:
         return _kind_of(url)
@@ -87,7 +100,7 @@ def is_session_description(url: str) -> bool:
 
 
 def is_folder_output(path: Path) -> bool:
-    """Whether an output's path names a folder for PNG frames, and not a video."""
+    """Whether an output's path names a folder for images, and not a video."""
     return path.is_dir() or not (path.suffix or is_pipe_output(path))
 
 
@@ -109,7 +122,7 @@ def check_writable(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(
             f"output {path}: got {path.suffix or 'no ending'!r}, allowed are "
-            f"{', '.join(SUFFIXES)}, {STDIO!r} (stdout), or a folder for PNG frames"
+            f"{', '.join(SUFFIXES)}, {STDIO!r} (stdout), or a folder for images"
         )
     try:
         if path.is_dir():
@@ -124,29 +137,58 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"output {path}: cannot be written: {error.strerror}") from None
 
 
-def check_folder(folder: Path, *, overwrite: bool = False) -> list[Path]:
-    """Makes a folder for PNG frames where it is missing, and returns the PNG files in it.
+def check_folder(folder: Path, kind: str = "PNG", *, overwrite: bool = False) -> list[Path]:
+    """Makes a folder for images of a kind where it is missing, and returns those that are in it.
 
     Raises OutputError where it cannot be written, or holds some without ``overwrite``.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        old = [path for path in folder.iterdir() if is_png(path)]
+        old = [path for path in folder.iterdir() if image_kind(path) == kind]
         with NamedTemporaryFile(dir=folder, prefix=".streamsr-"):
             pass
     except OSError as error:
         raise OutputError(f"output {folder}: cannot be written: {error.strerror}") from None
     if old and not overwrite:
         raise OutputError(
-            f"output {folder}: got a folder with {len(old)} PNG files in it, allowed is one "
+            f"output {folder}: got a folder with {len(old)} {kind} files in it, allowed is one "
             "without; --overwrite replaces them"
         )
     return old
 
 
-def is_png(path: Path) -> bool:
-    """Whether it is a PNG file by its name; hidden ones are other systems' copies of real files."""
-    return path.suffix.lower() == ".png" and not path.name.startswith(".") and path.is_file()
+def image_kind(path: Path) -> str | None:
+    """Returns what kind of image a file is by its name, as in ``IMAGE_SUFFIXES``; None: of none.
+
+    Hidden ones are other systems' copies of real files.
+    """
+    kind = IMAGE_SUFFIXES.get(path.suffix.lower())
+    return kind if not path.name.startswith(".") and path.is_file() else None
+
+
+def folder_images(folder: Path) -> list[str]:
+    """Returns the names of a folder's images, frame2 before frame10.
+
+    Raises InputError where there is none, no folder, or images of several kinds.
+    """
+    try:
+        kinds = {path.name: kind for path in folder.iterdir() if (kind := image_kind(path))}
+    except OSError as error:
+        raise InputError(f"input {folder}: cannot be read as a folder: {error.strerror}") from None
+    counts = Counter(kinds.values())
+    if not counts:
+        raise InputError(
+            f"input {folder}: there is no PNG file in this folder, and none of JPEG, WebP or TIFF"
+        )
+    if len(counts) > 1:
+        got = " and ".join(f"{count} {kind}" for kind, count in counts.most_common())
+        raise InputError(f"input {folder}: got {got} files, allowed are images of one kind")
+    return sorted(kinds, key=_natural)
+
+
+def folder_kind(folder: Path) -> str:
+    """Returns what kind of images a folder holds. Raises InputError as ``folder_images`` does."""
+    return image_kind(folder / folder_images(folder)[0]) or "PNG"
 
 
 def _check_pipe(path: Path) -> None:
@@ -157,6 +199,12 @@ def _check_pipe(path: Path) -> None:
             )
     elif not os.access(path, os.W_OK):
         raise OutputError(f"output {path}: cannot be written: {os.strerror(errno.EACCES)}")
+
+
+def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
+    """Returns a sort key in which numbers count as numbers and case counts last."""
+    parts = re.findall(r"([^0-9]*)([0-9]*)", name.casefold())
+    return [(text, int(digits or -1)) for text, digits in parts], name
 
 
 def _scheme_of(url: str) -> str:

@@ -1,51 +1,73 @@
-"""Frames as images: folders of PNG, read by number and written whole or not at all; JPEG."""
+"""Frames as images: folders of them, read by number and written whole or not at all; JPEG.
 
-import re
+PNG, JPEG, WebP and TIFF, by OpenCV. A frame holds R'G'B' in 8 bits; what a file holds beyond that,
+16 bits a sample and how opaque pixels are, is in its ``Image``.
+"""
+
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.frame import Frame, Plane
-from streamsr.media.addresses import check_folder, is_png
+from streamsr.media.addresses import IMAGE_SUFFIXES, check_folder, folder_images, image_kind
 from streamsr.media.pixels import SRGB, rgb_of
 
-__all__ = ["ImageWriter", "image_frames", "image_names", "jpeg_of", "read_image"]
+__all__ = [
+    "Image",
+    "ImageWriter",
+    "eight_bits",
+    "image_frames",
+    "jpeg_of",
+    "read_image",
+    "read_samples",
+]
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+STARTS: dict[str, tuple[bytes, ...]] = {
+    "PNG": (b"\x89PNG\r\n\x1a\n",),
+    "JPEG": (b"\xff\xd8",),
+    "WebP": (b"RIFF",),
+    "TIFF": (b"II*\0", b"MM\0*"),
+}
 MAX_PIXELS = 1 << 28  # 16,384 x 16,384
-READ = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-WRITE = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
-"""For speed over size."""
+# a JPEG upright, as its Exif says; OpenCV 5 gives B'G'R' of TIFF even where R'G'B' is asked for
+READ = cv2.IMREAD_COLOR_BGR | cv2.IMREAD_ANYDEPTH
+READ_PNG = READ | cv2.IMREAD_IGNORE_ORIENTATION
+KEPT = 95  # quality, of 100
+WRITE = {
+    "PNG": [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP],
+    "JPEG": [cv2.IMWRITE_JPEG_QUALITY, KEPT],
+    "WebP": [cv2.IMWRITE_WEBP_QUALITY, KEPT],
+    "TIFF": [],
+}
+"""PNG for speed over size."""
+LOSSLESS_WEBP = [cv2.IMWRITE_WEBP_QUALITY, 101]
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
 MOST_STRETCHED = 8  # a wrong shape of pixels must not make a huge image
 
 
-def image_names(folder: Path) -> list[str]:
-    """Returns the PNG files of a folder, frame2 before frame10; hidden ones are left out.
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """One image: R'G'B' as (h, w, 3), and how opaque its pixels are, (h, w), of the same dtype."""
 
-    Raises InputError where there is none, or no folder.
-    """
-    try:
-        found = [p.name for p in folder.iterdir() if is_png(p)]
-    except OSError as error:
-        raise InputError(f"input {folder}: cannot be read as a folder: {error.strerror}") from None
-    if not found:
-        raise InputError(f"input {folder}: there is no PNG file in this folder")
-    return sorted(found, key=_natural)
+    colour: Plane
+    alpha: Plane | None = None
+    grey: bool = False  # it is stored as one channel
+    lossless: bool = True  # where its kind can be either
 
 
 def image_frames(folder: Path, rate: Fraction = Fraction(25)) -> Iterator[Frame]:
     """Yields every image of a folder, its pts the number in order, ``rate`` a second.
 
-    Raises InputError where the folder has none, and where a file is damaged or of another size
-    than the first.
+    Raises InputError where the folder has none, or several kinds of them, and where a file is
+    damaged or of another size than the first.
     """
-    names = image_names(folder)
+    names = folder_images(folder)
     first: Frame | None = None
     for number, name in enumerate(names):
         frame = replace(read_image(folder / name), pts=number, time_base=1 / rate)
@@ -59,62 +81,112 @@ def image_frames(folder: Path, rate: Fraction = Fraction(25)) -> Iterator[Frame]
 
 
 def read_image(path: Path) -> Frame:
-    """Returns a PNG of any kind as 8-bit R'G'B'.
+    """Returns an image of any kind as 8-bit R'G'B'.
 
     Grey becomes three equal channels, 16 bits are rounded to 8, and transparency is left out:
     transparent pixels keep the colours that the file states. Raises InputError where the file is
-    not one whole PNG.
+    not one whole image.
     """
+    return Frame((eight_bits(read_samples(path).colour),), SRGB, 0, Fraction(1))
+
+
+def read_samples(path: Path, *, alpha: bool = False) -> Image:
+    """Returns an image of any kind in the depth that it has, its transparency where that is asked
+    for and there. Raises InputError as ``read_image`` does."""
+    kind = image_kind(path) or "PNG"
     try:
-        pixels = _decoded(path.read_bytes())
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+        if not data.tobytes()[:8].startswith(STARTS[kind]):
+            raise ValueError(f"it does not start as a {kind} does")
+        bgr = _decoded(data, READ_PNG if kind == "PNG" else READ)
+        channels = _decoded(data, cv2.IMREAD_UNCHANGED) if alpha else bgr
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"input {path}: cannot be read as PNG: {reason}") from None
-    return Frame((pixels,), SRGB, 0, Fraction(1))
+        raise InputError(f"input {path}: cannot be read as {kind}: {reason}") from None
+    has_alpha = channels.ndim == 3 and channels.shape[2] == 4
+    colour: Plane = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[assignment]
+    return Image(colour, channels[..., 3] if has_alpha else None)
+
+
+def eight_bits(samples: Plane) -> Plane:
+    """Returns samples of any shape rounded to 8 bits."""
+    if samples.dtype == np.uint8:
+        return np.asarray(samples, np.uint8)
+    return ((samples.astype(np.uint32) * 255 + 32895) >> 16).astype(np.uint8)
 
 
 class ImageWriter:
-    """Writes frames as R'G'B' PNG files, each appearing in the folder only once it is whole.
+    """Writes images of a kind, each appearing in the folder only once it is whole.
 
     The folder is made where it is missing. Raises OutputError where it cannot be written or,
-    unless ``overwrite``, holds PNG files; with it, they go when the first frame is written.
+    unless ``overwrite``, holds files of that kind; with it, they go when the first is written.
     """
 
-    def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
+    def __init__(self, folder: Path, kind: str = "PNG", *, overwrite: bool = False) -> None:
         self.folder = folder
-        self._old = check_folder(folder, overwrite=overwrite)
+        self.kind = kind
+        self._old = check_folder(folder, kind, overwrite=overwrite)
 
-    def write(self, frame: Frame, name: str) -> None:
-        """Writes a frame as ``name``, which replaces a file of that name. Raises OutputError."""
+    def write(self, image: Frame | Image, name: str) -> None:
+        """Writes a frame as R'G'B', or an image, as ``name``, which replaces a file of that name.
+
+        Raises OutputError.
+        """
         target = self.folder / name
-        if target.parent != self.folder or target.suffix.lower() != ".png":
-            raise OutputError(f"output {target}: got the name {name!r}, allowed is one of a PNG")
+        if target.parent != self.folder or IMAGE_SUFFIXES.get(target.suffix.lower()) != self.kind:
+            raise OutputError(
+                f"output {target}: got the name {name!r}, allowed is one of a {self.kind}"
+            )
         partial = self.folder / f".{name}.partial"
         try:
             while self._old:
                 self._old.pop().unlink(missing_ok=True)
-            bgr = cv2.cvtColor(rgb_of(frame), cv2.COLOR_RGB2BGR)
-            _, data = cv2.imencode(".png", bgr, WRITE)
-            partial.write_bytes(data.tobytes())
+            whole = Image(rgb_of(image)) if isinstance(image, Frame) else image
+            partial.write_bytes(self._encoded(whole))
             partial.replace(target)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             partial.unlink(missing_ok=True)
-            raise OutputError(f"output {target}: cannot be written: {error.strerror}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"output {target}: cannot be written: {reason}") from None
+
+    def _encoded(self, image: Image) -> bytes:
+        """The bytes of a file. Raises ValueError."""
+        samples = cv2.cvtColor(image.colour, cv2.COLOR_RGB2BGR)
+        if image.alpha is not None:
+            samples = cv2.merge([*cv2.split(samples), image.alpha])
+        elif image.grey:
+            samples = cv2.extractChannel(samples, 1)
+        lossless = self.kind == "WebP" and image.lossless
+        try:
+            suffix = next(s for s, kind in IMAGE_SUFFIXES.items() if kind == self.kind)
+            done, data = cv2.imencode(
+                suffix, samples, LOSSLESS_WEBP if lossless else WRITE[self.kind]
+            )
+        except cv2.error:
+            done = False
+        if not done:
+            height, width = samples.shape[:2]
+            raise ValueError(f"{self.kind} does not hold {width}x{height} pixels")
+        return data.tobytes()
 
 
-def _decoded(data: bytes) -> Plane:
-    """(h, w, 3) uint8 R'G'B' of a PNG file. Raises ValueError."""
-    if not data.startswith(SIGNATURE):
-        raise ValueError("it does not start as a PNG does")
-    width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))
+def _decoded(data: NDArray[np.uint8], flags: int) -> Plane:
+    """(h, w, 3) B'G'R', or what ``flags`` say, of an image file. Raises ValueError."""
+    cv2.utils.logging.setLogLevel(
+        0
+    )  # LOG_LEVEL_SILENT: it would write to stderr beside what is said of the file
+    try:
+        samples = cv2.imdecode(data, flags)
+    except cv2.error:  # more pixels than OpenCV takes
+        samples = None
+    if samples is None:
+        raise ValueError("it is damaged, breaks off or is too large")
+    height, width = samples.shape[:2]
     if width * height > MAX_PIXELS:
         raise ValueError(f"got {width}x{height} pixels, allowed are {MAX_PIXELS} in all")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), READ)
-    if pixels is None:
-        raise ValueError("it is damaged or breaks off")
-    if pixels.dtype == np.uint16:
-        pixels = (pixels.astype(np.uint32) * 255 + 32895) >> 16
-    return np.asarray(pixels, np.uint8)
+    if samples.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"got samples of {samples.dtype}, allowed are 8 and 16 bits")
+    return samples  # type: ignore[return-value] # one of the two
 
 
 def jpeg_of(frame: Frame, aspect: Fraction = Fraction(1)) -> bytes:
@@ -129,9 +201,3 @@ def jpeg_of(frame: Frame, aspect: Fraction = Fraction(1)) -> bytes:
         bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_CUBIC)
     _, data = cv2.imencode(".jpg", bgr, JPEG)
     return data.tobytes()
-
-
-def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
-    """Returns a sort key in which numbers count as numbers and case counts last."""
-    parts = re.findall(r"([^0-9]*)([0-9]*)", name.casefold())
-    return [(text, int(digits or -1)) for text, digits in parts], name

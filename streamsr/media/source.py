@@ -44,7 +44,7 @@ class SourceInfo:
     height: int
     rate: Fraction  # nominal frames a second
     sample_aspect: Fraction  # width / height of a pixel
-    codec: str  # FFmpeg's name, or "png"
+    codec: str  # FFmpeg's name
     pixel_format: str
     frames: int | None = None  # in the whole of it, where known
     audio: av.AudioStream | None = None  # as AudioFrame packets have it; outlives the source

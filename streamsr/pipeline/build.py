@@ -5,17 +5,25 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from streamsr.core.devices import pick_device
-from streamsr.core.events import Emit, Event
-from streamsr.core.frame import Frame
+from streamsr.core.events import Code, Emit, Event
+from streamsr.core.frame import Frame, Plane
 from streamsr.core.settings import StreamSettings
+from streamsr.engine.detail import deepened, resized_samples
 from streamsr.engine.engines import Engines
-from streamsr.media.addresses import is_folder_output
+from streamsr.media.addresses import (
+    InputKind,
+    folder_kind,
+    input_kind,
+    is_folder_output,
+)
 from streamsr.media.encoder_options import filled
-from streamsr.media.images import ImageWriter
+from streamsr.media.images import Image, ImageWriter, eight_bits, read_samples
 from streamsr.media.muxing import FileWriter
+from streamsr.media.pixels import rgb_of
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.check import check_output_path
 from streamsr.pipeline.delivery import FrameSink, PacketSink
@@ -23,6 +31,7 @@ from streamsr.pipeline.machine import Machine
 from streamsr.pipeline.model_choice import Choose, chooser
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.pipeline.selection import Selector
+from streamsr.sources.image_headers import checked_images, image_header
 from streamsr.sources.opening import open_source
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import members
@@ -53,6 +62,7 @@ def open_pipeline(
 
     source = open_source(settings.input, emit_named, _bits(settings))
     frame_sinks, files = _sinks(settings)
+    _tell_what_is_lost(settings, emit)
     with ExitStack() as stack:
         if engines is None:
             engines = stack.enter_context(Engines(torch.device(pick_device(settings.model.device))))
@@ -97,16 +107,20 @@ def _bits(settings: StreamSettings) -> int | None:
 
 
 class _FolderSink:
-    """A folder of PNG frames as a frame sink: named as the input's, or numbered."""
+    """A folder of images as a frame sink: named, and of the kind and depth, as those of the folder
+    that the frames come from, or numbered PNG."""
 
-    def __init__(self, folder: Path, overwrite: bool) -> None:
-        self._writer = ImageWriter(folder, overwrite=overwrite)
+    def __init__(self, folder: Path, source: Path | None, *, overwrite: bool) -> None:
+        kind = "PNG" if source is None else folder_kind(source)
+        self._writer = ImageWriter(folder, kind, overwrite=overwrite)
+        self._source = source
         self._number = 0
 
     def write(self, frame: Frame, info: SourceInfo) -> None:
         self._number += 1
         name = info.names[frame.pts] if info.names else f"frame_{self._number:06d}.png"
-        self._writer.write(frame, name)
+        whole = frame if self._source is None else _completed(frame, self._source / name)
+        self._writer.write(whole, name)
 
     def close(self) -> None:
         """Removes the folder where no frame came; every file in it is whole already."""
@@ -115,11 +129,47 @@ class _FolderSink:
                 self._writer.folder.rmdir()
 
 
+def _completed(frame: Frame, path: Path) -> Frame | Image:
+    """Returns an upscaled frame with what the image at ``path``, which it was made of, has beyond
+    R'G'B' in 8 bits."""
+    header = image_header(path)
+    if header.is_plain:
+        return frame
+    image, made = read_samples(path, alpha=header.alpha), rgb_of(frame)
+    colour: Plane = made
+    if image.colour.dtype == np.uint16:
+        colour = deepened(made, image.colour, eight_bits(image.colour))
+    alpha = image.alpha
+    if alpha is not None:
+        alpha = resized_samples(alpha, frame.width, frame.height)
+    return Image(colour, alpha, header.grey, header.lossless)
+
+
+def _folder_of(settings: StreamSettings) -> Path | None:
+    """The folder of images that frames come from, where they do."""
+    url = settings.input.url
+    is_folder = input_kind(url, settings.input.live) is InputKind.FOLDER
+    return Path(url) if is_folder else None
+
+
+def _tell_what_is_lost(settings: StreamSettings, emit: Emit) -> None:
+    """Says what video does not hold of a folder of images."""
+    folder = _folder_of(settings)
+    if folder is None or (settings.output.path and is_folder_output(settings.output.path)):
+        return
+    headers = [header for _, header in checked_images(folder)]
+    lost = ["transparency, which is left out"] if any(h.alpha for h in headers) else []
+    lost += ["16 bits a sample, which are rounded to 8"] if any(h.bits > 8 for h in headers) else []
+    if lost:
+        message = f"the images have {' and '.join(lost)}: a folder of images would keep it"
+        emit(Event(Code.SRC_REDUCED, settings.name, message))
+
+
 def _sinks(settings: StreamSettings) -> tuple[list[FrameSink], list[PacketSink]]:
     check_output_path(settings)
     output, path = settings.output, settings.output.path
     if path is None:
         return [], []
     if is_folder_output(path):
-        return [_FolderSink(path, output.overwrite)], []
+        return [_FolderSink(path, _folder_of(settings), overwrite=output.overwrite)], []
     return [], [FileWriter(path)]

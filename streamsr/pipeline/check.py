@@ -11,6 +11,7 @@ from streamsr.media.addresses import (
     InputKind,
     check_folder,
     check_writable,
+    folder_kind,
     input_kind,
     is_folder_output,
     is_pipe_output,
@@ -29,6 +30,7 @@ def check_settings(settings: StreamSettings) -> None:
         raise InputError(
             f"input.follow: got {redact(settings.input.url)}, allowed is a file that still grows"
         )
+    _check_audio(settings, kind)
     pick_device(model.device)
     asked = () if model.name == AUTO else (model.name,)
     for name in (*asked, *model.fallback):
@@ -47,13 +49,32 @@ def check_output_path(settings: StreamSettings) -> None:
         return
     exists = _exists(path, url)
     if is_folder_output(path):
-        check_folder(path, overwrite=overwrite)
+        kind = folder_kind(Path(url)) if Path(url).is_dir() else "PNG"
+        check_folder(path, kind, overwrite=overwrite)
         if not exists:
             path.rmdir()  # it is made again once there is something to write
     elif exists and not overwrite:
         raise OutputError(f"output {path}: it exists already; --overwrite replaces it")
     else:
         check_writable(path)
+
+
+def _check_audio(settings: StreamSettings, kind: InputKind) -> None:
+    """Raises InputError where the audio of a file can go under no frames, or into no output."""
+    audio_from, path = settings.input.audio_from, settings.output.path
+    if audio_from is None:
+        return
+    if kind is not InputKind.FOLDER:
+        raise InputError(
+            f"input.audio_from: got {redact(settings.input.url)} as the input, allowed is a folder "
+            "of images"
+        )
+    if path is not None and is_folder_output(path):
+        raise InputError(
+            f"input.audio_from: got the folder {path} as the output, allowed is a video"
+        )
+    if not audio_from.is_file():
+        raise InputError(f"input.audio_from: got {audio_from}, allowed is a file that is there")
 
 
 def _exists(path: Path, url: str) -> bool:

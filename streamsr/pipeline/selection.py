@@ -22,7 +22,9 @@ __all__ = ["Candidate", "Resources", "Selection", "Selector", "family_for"]
 RESERVE = 0.25  # of the cores is left over where streamsr chooses
 LARGEST_SCALE, MOST_LINES = 4, 1440  # of a result whose size nobody names
 FOR_CODED, FOR_CLEAN, PLAIN = "fast-camera", "fast", "bicubic"
-LOSSLESS = frozenset(("png", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "rawvideo"))
+LOSSLESS = frozenset(
+    ("png", "tiff", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "rawvideo")
+)
 CLEAN_BITS = 2.0  # a pixel: what is coded so richly shows nothing of its coding
 
 

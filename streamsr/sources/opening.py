@@ -39,7 +39,7 @@ def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> So
                 deinterlace=settings.deinterlace,
             )
         case InputKind.FOLDER:
-            return FolderSource(Path(url), settings.exact_rate)
+            return FolderSource(Path(url), settings.exact_rate, settings.audio_from)
         case InputKind.FILE if settings.live is None and is_multipart(url):
             return LiveSource(url, emit, give_up_s=settings.give_up_s)
         case InputKind.FILE:
@@ -65,7 +65,7 @@ def _file(
 
 
 def file_items(path: Path) -> Iterator[Item]:
-    """Yields every item of a file, or of a folder of PNG frames.
+    """Yields every item of a file, or of a folder of images.
 
     Raises InputError where it cannot be read, or is damaged.
     """

@@ -6,7 +6,7 @@ It imports no torch: a wrong folder is refused at once.
 from pathlib import Path
 
 from streamsr.core.errors import InputError
-from streamsr.media.addresses import is_png
+from streamsr.media.addresses import image_kind
 
 __all__ = ["CLIP_SUFFIXES", "clip_paths", "still_paths", "target_paths"]
 
@@ -58,4 +58,4 @@ def target_paths(target: Path) -> list[Path]:
 
 
 def _holds_images(place: Path) -> bool:
-    return place.is_dir() and any(is_png(path) for path in place.iterdir())
+    return place.is_dir() and any(image_kind(path) == "PNG" for path in place.iterdir())

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from peers import MuteServer, RtspCamera, RtspServer, read_number, seen
 
-from streamsr.media.images import image_frames, image_names
+from streamsr.media.addresses import folder_images
+from streamsr.media.images import image_frames
 from streamsr.sources.opening import file_frames
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def frames(clip: Callable[..., Path], tmp_path: Path, upscaled: Upscaled) -> Pat
     """A folder of twelve PNG frames, numbered without leading zeros."""
     folder = tmp_path / "frames"
     upscaled(clip(width=160, height=90), folder, "--frames", 12)
-    for number, name in enumerate(image_names(folder)):
+    for number, name in enumerate(folder_images(folder)):
         (folder / name).rename(folder / f"f{number}.png")
     return folder
 
@@ -63,11 +64,11 @@ def test_a_folder_becomes_a_folder_of_the_same_names(
     out = tmp_path / "out"
     summary = upscaled(frames, out)
     assert summary["frames_out"] == 12
-    assert image_names(out) == [f"f{n}.png" for n in range(12)]
+    assert folder_images(out) == [f"f{n}.png" for n in range(12)]
     lumas = [frame.planes[0].mean(2).astype(np.uint8) for frame in image_frames(out)]
     assert [read_number(luma) for luma in lumas] == list(range(12))
     upscaled(frames, out, "--overwrite", "--frames", 4)
-    assert image_names(out) == [f"f{n}.png" for n in range(4)], "the new frames alone"
+    assert folder_images(out) == [f"f{n}.png" for n in range(4)], "the new frames alone"
 
 
 def test_a_folder_becomes_a_video(frames: Path, tmp_path: Path, upscaled: Upscaled) -> None:

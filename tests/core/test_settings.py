@@ -11,7 +11,7 @@ import pytest
 
 from streamsr.core.config import Settings, load, parse
 from streamsr.core.errors import ConfigError
-from streamsr.core.settings import NodeSettings, PipelineSettings
+from streamsr.core.settings import InputSettings, NodeSettings, PipelineSettings
 from streamsr.train.settings import TrainSettings
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
@@ -228,3 +228,27 @@ def test_a_file_names_the_size_of_its_result(override: str, size: tuple[int, int
     assert target is not None
     assert target.of(640, 360) == size
     assert load(REFERENCE, PipelineSettings).output.target is None
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("25", Fraction(25)),
+        (25.0, Fraction(25)),
+        (12.5, Fraction(25, 2)),
+        ("0.2", Fraction(1, 5)),
+        ("24000/1001", Fraction(24_000, 1001)),
+        ("23.976", Fraction(24_000, 1001)),
+        (29.97, Fraction(30_000, 1001)),
+        ("59.94", Fraction(60_000, 1001)),
+        ("24.97", Fraction(2497, 100)),
+    ],
+)
+def test_a_rate_is_a_number_or_a_fraction(text: object, rate: Fraction) -> None:
+    assert InputSettings.model_validate({"url": "frames", "rate": text}).exact_rate == rate
+
+
+@pytest.mark.parametrize("text", ["fast", "0", "-25", "1/0", "241", "24000/1001/2", "", "nan"])
+def test_what_is_no_rate_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"rate: got .*allowed is a number from 0.01 to 240, or"):
+        parse({"url": "frames", "rate": text}, InputSettings, "here")

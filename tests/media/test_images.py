@@ -1,4 +1,4 @@
-"""Folders of PNG frames: every kind of PNG in, exact R'G'B' out, and nothing half written."""
+"""Folders of images: every kind of PNG in, exact R'G'B' out, and nothing half written."""
 
 import struct
 import zlib
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.frame import ColourTags, Frame
-from streamsr.media.images import ImageWriter, image_frames, image_names, read_image
+from streamsr.media.addresses import folder_images
+from streamsr.media.images import ImageWriter, image_frames, read_image
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 CHANNELS = {GREY: 1, RGB: 3, PALETTE: 1, GREY_ALPHA: 2, RGBA: 4}
@@ -121,10 +122,16 @@ def test_a_transparent_colour_changes_nothing(tmp_path: Path, kind: int, key: by
 
 def test_names_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     wanted = ["frame1.png", "frame2.PNG", "Frame10.png", "frame10b.png", "shot2_9.png", "x.Png"]
-    for name in [*reversed(wanted), "frame3.jpg", ".frame4.png", "notes.txt", "frame5.png.partial"]:
+    for name in [
+        *reversed(wanted),
+        ".frame3.jpg",
+        ".frame4.png",
+        "notes.txt",
+        "frame5.png.partial",
+    ]:
         (tmp_path / name).write_bytes(b"")
     (tmp_path / "folder.png").mkdir()
-    assert image_names(tmp_path) == wanted
+    assert folder_images(tmp_path) == wanted
 
 
 def test_frames_carry_their_time(tmp_path: Path) -> None:
@@ -145,7 +152,7 @@ def test_a_folder_without_frames_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="elsewhere"):
         next(image_frames(tmp_path / "elsewhere"))
     with pytest.raises(InputError, match=r"notes\.txt"):
-        image_names(tmp_path / "notes.txt")
+        folder_images(tmp_path / "notes.txt")
 
 
 def test_another_size_is_refused_by_name(tmp_path: Path) -> None:
@@ -206,7 +213,7 @@ def test_rgb_goes_through_unchanged(tmp_path: Path) -> None:
     frames = [rgb_frame(seed=1), rgb_frame(seed=2), rgb_frame(9, 11, seed=3)]
     for number, frame in enumerate(frames):
         writer.write(frame, f"frame_{number:06d}.png")
-    assert image_names(writer.folder) == [f"frame_{n:06d}.png" for n in range(3)]
+    assert folder_images(writer.folder) == [f"frame_{n:06d}.png" for n in range(3)]
     assert len(list(writer.folder.iterdir())) == 3
     for number, frame in enumerate(frames):
         written = read_image(writer.folder / f"frame_{number:06d}.png")

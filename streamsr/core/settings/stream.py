@@ -28,14 +28,34 @@ Preset = Literal[
 PUBLISH_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 MAX_S = 1e9  # thirty years
+NTSC = frozenset({24, 30, 48, 60, 120})  # times 1000/1001
+LOWEST_RATE, HIGHEST_RATE = Fraction(1, 100), 240  # frames a second
+
+
+def exact_rate(text: str) -> Fraction:
+    """Returns a rate of frames: "25", "24000/1001", or "23.976", which is the same.
+
+    Raises ValueError.
+    """
+    try:
+        rate = Fraction(text).limit_denominator(100_000)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise ValueError("allowed is a number from 0.01 to 240, or a fraction, as in 24000/1001")
+    ntsc = Fraction(math.ceil(rate) * 1000, 1001)
+    digits = len(text.partition(".")[2])
+    is_ntsc = digits >= 2 and ntsc * 1001 / 1000 in NTSC and round(ntsc, digits) == rate
+    return ntsc if is_ntsc else rate
 
 
 class InputSettings(Settings):
     """Where the frames come from."""
 
-    url: Url  # an address, a file, a folder of PNG frames, "-" (stdin), or "demo"
+    url: Url  # an address, a file, a folder of images, "-" (stdin), or "demo"
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
-    rate: float = Field(default=25.0, ge=0.01, le=240)  # frames a second, of a folder of PNGs
+    rate: str = "25"  # frames a second, of a folder of images: a number, or as 24000/1001
+    audio_from: FilePath | None = None  # a file whose audio goes under a folder of images
     video: int | None = Field(default=None, ge=0)  # which of several, from 0; left out: the default
     audio: int | Literal["all"] = "all"  # likewise; "all": viewers get the default, files all
     live: bool | None = None  # reconnect indefinitely; left out: as the address suggests
@@ -52,9 +72,20 @@ class InputSettings(Settings):
             raise ValueError("allowed is all, or a number from 0")
         return value
 
+    @field_validator("rate", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        return str(value) if type(value) in (int, float) else value  # as `rate = 25` reads in TOML
+
+    @field_validator("rate")
+    @classmethod
+    def _is_rate(cls, value: str) -> str:
+        exact_rate(value)
+        return value
+
     @property
     def exact_rate(self) -> Fraction:
-        return Fraction(self.rate).limit_denominator(1001)
+        return exact_rate(self.rate)
 
 
 class ModelSettings(Settings):
@@ -96,7 +127,7 @@ class OutputSettings(Settings):
 
     size: str | None = None  # "720p", "1080p", "4k", WIDTHxHEIGHT as a box to fit into, or HEIGHT
     scale: float | None = None  # in place of a size; without either, the device and input decide
-    path: FilePath | None = None  # NAME.mp4, NAME.mkv, "-" (stdout), or a folder for PNG frames
+    path: FilePath | None = None  # NAME.mp4, NAME.mkv, "-" (stdout), or a folder for images
     overwrite: bool = False
 
     @field_validator("size", mode="before")
