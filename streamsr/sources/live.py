@@ -5,6 +5,7 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 import errno
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from time import monotonic
 from typing import Any, Literal
@@ -25,11 +26,13 @@ from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.live_damage import Damage, SentFrame
 from streamsr.sources.live_opening import LiveOpening
 from streamsr.sources.live_watch import LiveTimeouts, LiveWatch
+from streamsr.sources.read_ahead import Pacer, ReadAhead
 from streamsr.sources.stamps import kind_of_stamps
 
 __all__ = ["LiveSource", "LiveTimeouts"]
 
 WAITED_S = 0.1  # for a read that failed: FFmpeg looks so often whether it takes too long
+TICK_S = 0.5  # between two looks at whether a stop is asked for, or too little comes
 AUTH_RETRY_S = 30.0  # cameras lock users out that try too often
 
 
@@ -103,8 +106,10 @@ class LiveSource(Source):
         """One connection, from opening to its end. Raises SourceError where it fails."""
         self._clock.reconnected()
         asked = monotonic()
-        with self._open() as container:
-            watch = LiveWatch(monotonic(), self._timeouts, asked=asked)
+        in_bursts = self._opening.is_playlist
+        container = self._open()
+        with nullcontext() if in_bursts else container:  # whoever reads ahead closes it
+            watch = LiveWatch(monotonic(), self._timeouts, asked=asked, in_bursts=in_bursts)
             try:
                 yield from self._read(container, watch, stop)
             except (av.FFmpegError, OSError, ValueError) as error:  # PyAV's own, of damaged data
@@ -114,6 +119,8 @@ class LiveSource(Source):
         """Opens the address, in another way where the server refuses. Raises SourceError."""
         limits, opening = self._timeouts, self._opening
         read_s = limits.read_s if opening.is_rtsp else limits.mute_s
+        if opening.is_playlist:
+            read_s = limits.burst_s
         while True:
             try:
                 return av.open(
@@ -133,19 +140,18 @@ class LiveSource(Source):
         video, audio = found.video, found.audio
         stamps = kind_of_stamps(container)
         self._clock.reconnected(invented=stamps.invented, wrap_s=stamps.wrap_s)
-        context = video.codec_context
-        context.thread_count = 1  # frame threads would delay by a frame each
-        context.flags |= av.codec.context.Flags.copy_opaque
+        video.codec_context.thread_count = 1  # frame threads would delay by a frame each
         damage = Damage(video)
         orientations = OrientationTracker(keyframes=2)
         shape: tuple[int, int, str, Orientation] | None = None
         streams = [stream for stream in (video, audio) if stream is not None]
-        for packet in self._packets(container, streams, watch):
+        pacer = Pacer() if self._opening.is_playlist else None
+        for packet in self._packets(container, streams, watch, stop):
             if stop.is_set():
                 return
             arrived = monotonic()
             if packet.stream is audio:
-                yield from self._audio(packet, arrived)
+                yield from self._audio(packet, arrived, pacer)
                 continue
             for image in self._decode(packet, damage):
                 orientation = orientations.of(image)
@@ -158,6 +164,9 @@ class LiveSource(Source):
                     how = self._opening.how
                     self._tell(Code.SRC_UP, f"{info.size} {info.codec} from {self.name}{how}")
                     self._deinterlacer.describe(info)
+                if pacer is not None:
+                    stop.wait(pacer.frame(image.time, arrived) - arrived)
+                    arrived = monotonic()
                 watch.delivered(arrived)
                 first = watch.frames == 1
                 yield from self._frames(image, orientation, arrived, damage, first=first)
@@ -167,8 +176,12 @@ class LiveSource(Source):
         container: av.container.InputContainer,
         streams: list[av.VideoStream | av.AudioStream],
         watch: LiveWatch,
+        stop: threading.Event,
     ) -> Iterator[av.Packet[Any]]:
         """Yields packets as they arrive. Raises SourceError where too few of them do."""
+        if self._opening.is_playlist:
+            yield from self._bursts(container, streams, watch, stop)
+            return
         while True:
             asked = monotonic()
             try:
@@ -186,6 +199,28 @@ class LiveSource(Source):
                 self._look(watch, monotonic())
             else:
                 return
+
+    def _bursts(
+        self,
+        container: av.container.InputContainer,
+        streams: list[av.VideoStream | av.AudioStream],
+        watch: LiveWatch,
+        stop: threading.Event,
+    ) -> Iterator[av.Packet[Any]]:
+        """Yields packets of segments, read ahead; other renditions are not downloaded."""
+        for stream in container.streams:
+            if stream not in streams:
+                stream.discard = av.stream.Discard.all
+        with ReadAhead(container, streams) as ahead:
+            for packet in ahead.packets(TICK_S):
+                if stop.is_set():
+                    return
+                now = monotonic()
+                if packet is not None and packet.stream.type == "video":
+                    watch.video(now, keyframe=packet.is_keyframe)
+                self._look(watch, now)
+                if packet is not None:
+                    yield packet
 
     def _look(self, watch: LiveWatch, now: float) -> None:
         watch.check(now)
@@ -237,10 +272,15 @@ class LiveSource(Source):
             done = "as they do again and again: frames go by their arrival now"
         self._tell(Code.SRC_TIME, f"the time stamps jumped; {done}")
 
-    def _audio(self, packet: av.Packet[Any], arrived: float) -> Iterator[AudioFrame]:
+    def _audio(
+        self, packet: av.Packet[Any], arrived: float, pacer: Pacer | None
+    ) -> Iterator[AudioFrame]:
         if packet.pts is None:
             return
-        time_s = self._clock.audio_s(float(packet.pts * packet.time_base), arrived)
+        source_s = float(packet.pts * packet.time_base)
+        if pacer is not None:
+            arrived = pacer.audio(source_s, arrived)
+        time_s = self._clock.audio_s(source_s, arrived)
         if time_s is not None:
             yield AudioFrame(time_s, codec_of(packet.stream), packet)
 

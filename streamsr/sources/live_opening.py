@@ -12,7 +12,7 @@ from streamsr.core.redact import redact
 from streamsr.media.addresses import ffmpeg_name, is_session_description
 from streamsr.media.container import reason_of
 
-__all__ = ["LiveOpening"]
+__all__ = ["LiveOpening", "is_live_playlist"]
 
 OPTIONS = {
     "analyzeduration": "0",  # µs
@@ -20,10 +20,11 @@ OPTIONS = {
     "fpsprobesize": "0",  # frames: at a frame every five seconds they would take minutes
 }
 """Enough for the size and the audio; "nobuffer" would throw the first keyframe away."""
-UDP_OPTIONS = {**OPTIONS, "probesize": "5000000"}
+TS_OPTIONS = {**OPTIONS, "probesize": "5000000"}
 """For up to 2 s until a PAT and a PMT come by, at 20 Mbit/s. It ends as soon as they have."""
 RTSP_MEDIA = "video+audio"
 """What is asked for of what a server offers: many refuse their own metadata track (ONVIF)."""
+FIND_OUT_S = 10.0  # whether a playlist has an end
 PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443}
 
 
@@ -53,7 +54,7 @@ class LiveOpening:
     @property
     def is_playlist(self) -> bool:
         """Whether it is HLS, whose segments arrive in bursts."""
-        return self._scheme in ("http", "https") and urlsplit(self.url).path.endswith(".m3u8")
+        return is_playlist(self.url)
 
     def options(self) -> dict[str, str]:
         """Returns FFmpeg's options for the next try."""
@@ -65,7 +66,7 @@ class LiveOpening:
                 "rtsp_transport": self.transport,
                 "allowed_media_types": self._media,
             }
-        return UDP_OPTIONS if self._scheme == "udp" else OPTIONS
+        return TS_OPTIONS if self._scheme == "udp" or self.is_playlist else OPTIONS
 
     def asks_otherwise(self, error: Exception) -> bool:
         """Changes what is asked for next; returns whether there is anything left to ask for."""
@@ -109,6 +110,24 @@ class LiveOpening:
             hint = f"; {SPELT}" if "@" in place.path + place.query + place.fragment else ""
             return SourceError(f"there is no host named {host!r}: check the name{hint}")
         return SourceError(reason_of(error))
+
+
+def is_playlist(url: str) -> bool:
+    """Whether an address is that of an HLS playlist."""
+    place = urlsplit(url) if "://" in url else None
+    return place is not None and place.scheme in ("http", "https") and place.path.endswith(".m3u8")
+
+
+def is_live_playlist(url: str) -> bool:
+    """Whether it is HLS that goes on: a playlist without an end (RFC 8216, 4.3.3.4), or one that
+    is not there yet. It is opened to find out."""
+    if not is_playlist(url):
+        return False
+    try:
+        with av.open(live_address(url), options=TS_OPTIONS, timeout=FIND_OUT_S) as container:
+            return container.duration is None
+    except (av.FFmpegError, OSError, ValueError):
+        return True
 
 
 def _is_known(host: str) -> bool:

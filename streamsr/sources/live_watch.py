@@ -26,6 +26,7 @@ class LiveTimeouts:
 
     open_s: float = 10.0  # to say something, and to send its first video
     read_s: float = 2.3  # for a packet, before what is missing is looked at; see below
+    burst_s: float = 30.0  # for the next segment of HLS
     mute_s: float = 8.0  # for a packet, where a read that was given up cannot be taken up again
     silent_s: float = 4.0  # without a packet of video; longer where its frames are rarer
     unknown_s: float = 12.0  # likewise, while it is not known how rare they are
@@ -105,7 +106,8 @@ class LiveWatch:
 
     def waits_for(self, now: float) -> str | None:
         """Returns what it waits for, once for each wait; None where there is nothing to tell."""
-        if self._told or now - self._newest < max(self._timeouts.waiting_s, 2 * self._usual_s):
+        waited_s = now - max(self._newest, self._opened)
+        if self._told or waited_s < max(self._timeouts.waiting_s, 2 * self._usual_s):
             return None
         if self._packet is None:
             self._told = True
@@ -133,7 +135,7 @@ class LiveWatch:
         if self._packet is None:
             return limits.open_s
         if self._in_bursts:
-            return max(LONGEST_S / 2, MISSED * self._usual_s)
+            return limits.burst_s
         if len(self._intervals) < RHYTHM // 2:
             return limits.unknown_s
         return min(LONGEST_S, max(limits.silent_s, MISSED * self._usual_s))

@@ -15,6 +15,7 @@ from streamsr.sources.demo import DemoSource
 from streamsr.sources.files import FileSource
 from streamsr.sources.folder import FolderSource
 from streamsr.sources.live import LiveSource
+from streamsr.sources.live_opening import is_live_playlist
 
 __all__ = ["file_frames", "file_items", "open_source"]
 
@@ -29,24 +30,30 @@ def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> So
         case InputKind.DEMO:
             return DemoSource()
         case InputKind.LIVE:
-            return LiveSource(
-                url,
-                emit,
-                transport=settings.transport,
-                video=settings.video,
-                audio=settings.audio,
-                give_up_s=settings.give_up_s,
-                deinterlace=settings.deinterlace,
-            )
+            return _live(settings, emit)
         case InputKind.FOLDER:
             return FolderSource(Path(url), settings.exact_rate, settings.audio_from)
-        case InputKind.FILE if settings.live is None and is_multipart(url):
-            return LiveSource(url, emit, give_up_s=settings.give_up_s)
+        case InputKind.FILE if settings.live is None and (
+            is_multipart(url) or is_live_playlist(url)
+        ):
+            return _live(settings, emit)
         case InputKind.FILE:
             follow_s = settings.follow_s if settings.follow else None
             return _file(settings, emit, bits, follow_s)
         case InputKind.PIPE:
             return _file(settings, emit, bits)
+
+
+def _live(settings: InputSettings, emit: Emit) -> LiveSource:
+    return LiveSource(
+        settings.url,
+        emit,
+        transport=settings.transport,
+        video=settings.video,
+        audio=settings.audio,
+        give_up_s=settings.give_up_s,
+        deinterlace=settings.deinterlace,
+    )
 
 
 def _file(
