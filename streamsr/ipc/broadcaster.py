@@ -6,6 +6,7 @@ A subscriber takes each packet at once and never waits: a slow one cannot delay 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Protocol
 
 from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
@@ -14,6 +15,9 @@ from streamsr.ipc.messages import StreamFormat
 __all__ = ["Broadcaster", "EndOfStream", "Subscriber", "Subscription"]
 
 KEYFRAME_INTERVAL_S = 0.5  # a keyframe costs every subscriber bandwidth, whichever asked for it
+
+
+VIEWED = frozenset({Track.OUTPUT, Track.INPUT})  # video that viewers get
 
 
 class EndOfStream(Exception):  # noqa: N818 - an end is not a failure
@@ -87,11 +91,12 @@ class Broadcaster:
 
     def __init__(
         self,
-        request_keyframe: Callable[[], None],
+        request_keyframe: Callable[[frozenset[Track]], None],
         wanted: Callable[[frozenset[Track]], None] = lambda tracks: None,
         keyframe_interval_s: float = KEYFRAME_INTERVAL_S,
     ) -> None:
-        """``wanted`` is told the tracks that have subscribers, whenever that changes."""
+        """``request_keyframe`` is told the tracks that need one, and ``wanted`` those that have
+        subscribers, whenever that changes."""
         self._request_keyframe = request_keyframe
         self._tell_wanted = wanted
         self._keyframe_interval_s = keyframe_interval_s
@@ -99,6 +104,7 @@ class Broadcaster:
         self.wanted: frozenset[Track] = frozenset()  # the tracks that have subscribers
         self.closed = False  # the stream has ended
         self._subscribers: set[Subscriber] = set()
+        self._requested: frozenset[Track] = frozenset()  # tracks that need a keyframe
         self._requested_s = float("-inf")  # loop time of the newest request
         self._delayed: asyncio.TimerHandle | None = None  # a request that is not due yet
 
@@ -118,11 +124,12 @@ class Broadcaster:
             return
         self._subscribers.add(subscriber)
         self._note_wanted()
-        self.request_keyframe()
+        self.request_keyframe(subscriber.tracks)
 
     def subscribe(self, tracks: Collection[Track], capacity: int = 16) -> Subscription:
         """Adds a queue of ``capacity`` packets for ``tracks``; video begins at a keyframe."""
-        subscription = Subscription(tracks, capacity, self.request_keyframe)
+        request = partial(self.request_keyframe, frozenset(tracks))
+        subscription = Subscription(tracks, capacity, request)
         self.add(subscription)
         return subscription
 
@@ -132,11 +139,12 @@ class Broadcaster:
         subscriber.end()
         self._note_wanted()
 
-    def request_keyframe(self) -> None:
-        """Asks the encoders for a keyframe: now, or as soon as the last request is 0.5 s old.
+    def request_keyframe(self, tracks: Collection[Track] = VIEWED) -> None:
+        """Asks the encoders of tracks for a keyframe: now, or once the last request is 0.5 s old.
 
         A request is delayed but never lost: without it a subscriber cannot decode what follows.
         """
+        self._requested |= frozenset(tracks) - AUDIO_TRACKS
         if self._delayed is not None or self.closed:
             return
         loop = asyncio.get_running_loop()
@@ -164,4 +172,5 @@ class Broadcaster:
     def _request_now(self) -> None:
         self._delayed = None
         self._requested_s = asyncio.get_running_loop().time()
-        self._request_keyframe()
+        tracks, self._requested = self._requested, frozenset()
+        self._request_keyframe(tracks)

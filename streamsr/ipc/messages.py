@@ -76,7 +76,9 @@ class WantTracks(StreamMessage):
 
 @dataclass(frozen=True, slots=True)
 class RequestKeyframe(StreamMessage):
-    """Main to worker, when a subscriber cannot decode: make the next frames keyframes."""
+    """Main to worker, when a subscriber cannot decode: make these tracks' next frames keyframes."""
+
+    tracks: frozenset[Track]
 
 
 @dataclass(frozen=True, slots=True)

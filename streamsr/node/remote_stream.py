@@ -72,7 +72,7 @@ class RemoteStream:
         """
         self.settings = settings
         self.broadcaster = Broadcaster(
-            lambda: self._send(RequestKeyframe(self.key)),
+            lambda tracks: self._send(RequestKeyframe(self.key, tracks)),
             lambda tracks: self._send(WantTracks(self.key, tracks)),
         )
         self.summary: StreamStatus | None = None  # of all sessions, once the last one has ended

@@ -63,7 +63,7 @@ class PacketQueue:
             self._subscription = self._broadcaster.subscribe(self._tracks, self._capacity)
             self._joined, self._skipped = not self._live or self._replay, 0
         elif self._interrupted:
-            self._broadcaster.request_keyframe()
+            self._broadcaster.request_keyframe(self._tracks)
         self._interrupted = False
 
     async def receive(self) -> Packet:

@@ -128,10 +128,11 @@ class Delivery:
             if self._waiting.dropped == 1:
                 self._tell(Code.AUDIO_DROPPED, "no frame comes for long: old audio is dropped")
 
-    def request_keyframe(self) -> None:
-        """Makes the next frame of every track a keyframe."""
-        for encoder in list(self._encoders.values()):
-            encoder.request_keyframe()
+    def request_keyframe(self, tracks: frozenset[Track]) -> None:
+        """Makes the next frame of these tracks a keyframe."""
+        for coded in ((Track.INPUT,), self._output, self._recorded):
+            if tracks.intersection(coded) and coded[0] in self._encoders:
+                self._encoders[coded[0]].request_keyframe()
 
     def deliver(self, frame: Frame, upscaled: Frame, info: SourceInfo) -> None:
         """Encodes a frame and its upscaled one, sends both, and counts that it left."""

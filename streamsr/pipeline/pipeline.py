@@ -15,6 +15,7 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
+from streamsr.core.packet import Track
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.waiting import in_thread
@@ -135,9 +136,9 @@ class Pipeline:
         left_s = self._deadline.left_s() if self.meter["in"] else 0.0  # there is nothing to deliver
         asyncio.get_running_loop().call_later(left_s, self._abort)
 
-    def request_keyframe(self) -> None:
-        """Makes the next frame of every track a keyframe. Any thread may call it."""
-        self._delivery.request_keyframe()
+    def request_keyframe(self, tracks: frozenset[Track]) -> None:
+        """Makes the next frame of these tracks a keyframe. Any thread may call it."""
+        self._delivery.request_keyframe(tracks)
 
     @property
     def info(self) -> SourceInfo | None:

@@ -70,8 +70,8 @@ class Worker:
         match message:
             case StopStream(within_s=within_s):
                 known.stop(Deadline.after(within_s))
-            case RequestKeyframe():
-                known.request_keyframe()
+            case RequestKeyframe(tracks=tracks):
+                known.request_keyframe(tracks)
             case WantTracks(tracks=tracks):
                 known.want(tracks)
             case UseModel(model=model):

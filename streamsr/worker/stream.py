@@ -85,9 +85,9 @@ class WorkerStream:
         if self._pipeline is not None:
             self._pipeline.stop(deadline)
 
-    def request_keyframe(self) -> None:
+    def request_keyframe(self, tracks: frozenset[Track]) -> None:
         if self._pipeline is not None:
-            self._pipeline.request_keyframe()
+            self._pipeline.request_keyframe(tracks)
 
     def want(self, tracks: frozenset[Track]) -> None:
         """Sends these tracks from now on."""

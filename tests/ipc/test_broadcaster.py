@@ -19,10 +19,12 @@ class Encoder:
 
     def __init__(self) -> None:
         self.requests = 0
+        self.tracks: frozenset[Track] = frozenset()  # of the newest request
         self.asked = asyncio.Event()
 
-    def request(self) -> None:
+    def request(self, tracks: frozenset[Track]) -> None:
         self.requests += 1
+        self.tracks = tracks
         self.asked.set()
 
 
@@ -179,3 +181,21 @@ async def test_a_subscriber_that_is_added_after_the_end_is_ended(broadcaster: Br
     broadcaster.add(recorder)
     assert recorder.ended
     assert len(broadcaster) == 0
+
+
+async def test_a_keyframe_is_asked_for_of_the_tracks_that_need_one() -> None:
+    """What a viewer lost costs a recording no keyframe, which has a rate to keep."""
+    encoder = Encoder()
+    broadcaster = Broadcaster(encoder.request, keyframe_interval_s=0.05)
+    broadcaster.subscribe({Track.OUTPUT, Track.OPUS})
+    assert encoder.tracks == {Track.OUTPUT}
+    broadcaster.subscribe({Track.RECORD, Track.AAC})
+    broadcaster.request_keyframe()
+    async with asyncio.timeout(5):
+        while encoder.requests < 2:
+            encoder.asked.clear()
+            await encoder.asked.wait()
+    assert encoder.tracks == {Track.RECORD, Track.OUTPUT, Track.INPUT}, "both that were delayed"
+    await asyncio.sleep(0.06)
+    broadcaster.request_keyframe()
+    assert encoder.tracks == {Track.OUTPUT, Track.INPUT}

@@ -32,7 +32,7 @@ class Stream:
             self.broadcaster.publish(Packet(Track.OUTPUT, b"", self.sent * step_ms, MS, key))
             self.sent += 1
 
-    def _ask(self) -> None:
+    def _ask(self, tracks: frozenset[Track]) -> None:
         self.asked += 1
 
 

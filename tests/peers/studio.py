@@ -72,7 +72,7 @@ class Studio:
         await asyncio.gather(self._task, return_exceptions=True)
         self.broadcaster.close()
 
-    def _ask(self) -> None:
+    def _ask(self, tracks: frozenset[Track]) -> None:
         self.asked += 1
 
     async def _run(self) -> None:

@@ -212,3 +212,17 @@ def test_a_recording_of_the_same_quality_is_what_viewers_get() -> None:
     assert [p.data for p in sink.of(Track.RECORD)] == [p.data for p in sink.of(Track.OUTPUT)]
     assert len(sink.packets) == 10
     assert recorded(PacketsOf(Track.RECORD), VIEWERS, **same) == {"encode output"}
+
+
+@pytest.mark.parametrize("asked", [Track.OUTPUT, Track.RECORD])
+def test_a_keyframe_is_of_the_tracks_that_it_is_asked_of(asked: Track) -> None:
+    sink = PacketsOf(Track.OUTPUT, Track.RECORD)
+    run = Run(sink, encoder=VIEWERS, record={"folder": "recordings"})
+    for number in range(4):
+        if number == 2:
+            run.delivery.request_keyframe(frozenset({asked}))
+        run.frame(number)
+    run.delivery.close()
+    for track in (Track.OUTPUT, Track.RECORD):
+        keyframes = [packet.keyframe for packet in sink.of(track)]
+        assert keyframes == [True, False, track is asked, False]

@@ -149,7 +149,7 @@ class Broadcast:
         await asyncio.to_thread(self._thread.join)
         self.broadcaster.close()
 
-    def _requested(self) -> None:
+    def _requested(self, tracks: frozenset[Track]) -> None:
         self.requests += 1
         self._wanted.set()
 

@@ -76,7 +76,7 @@ VALUES = {
 
 
 def served(status: StreamStatus, outputs: tuple[OutputStatus, ...] = ()) -> Served:
-    return Served(Broadcaster(lambda: None), lambda: status, outputs=lambda: outputs)
+    return Served(Broadcaster(lambda tracks: None), lambda: status, outputs=lambda: outputs)
 
 
 async def scrape(http: aiohttp.ClientSession, server: Server) -> dict[str, float]:

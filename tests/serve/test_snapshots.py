@@ -22,7 +22,7 @@ Take = Callable[[], Awaitable[bytes]]
 
 
 def with_snapshots(take: Take) -> Served:
-    return Served(Broadcaster(lambda: None), Broadcast().status, snapshot=take)
+    return Served(Broadcaster(lambda tracks: None), Broadcast().status, snapshot=take)
 
 
 def decoded(jpeg: bytes) -> av.VideoFrame:
