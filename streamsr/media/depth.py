@@ -13,7 +13,7 @@ import av
 import numpy as np
 
 from streamsr.core.frame import ColourTags
-from streamsr.media.pixels import FORMATS, bits_of, colour_of, hdr_metadata, in_depth
+from streamsr.media.pixels import FORMATS, bits_of, colour_of, convertible, hdr_metadata, in_depth
 from streamsr.media.tone_curve import HDR_TRANSFERS, PQ, USUAL_PEAK, WHITE, sdr_signal
 
 __all__ = ["DepthConverter", "ToneMapper"]
@@ -35,7 +35,7 @@ class DepthConverter:
         self._mapper = ToneMapper()
 
     def converted(self, image: av.VideoFrame) -> av.VideoFrame:
-        """Returns the image in the source's depth."""
+        """Returns the image in the source's depth. Raises InputError where FFmpeg cannot."""
         colour = colour_of(image)
         is_hdr = colour.transfer in HDR_TRANSFERS
         if self._bits is None:
@@ -63,11 +63,12 @@ class ToneMapper:
         """
         peak = _peak_of(image) if tags.transfer == PQ else USUAL_PEAK
         wanted = (image.width, image.height, image.format.name, tags, peak)
-        if wanted != self._made_for:
-            self._graph = _graph(image, tags, peak)
-            self._made_for = wanted
-        self._graph.vpush(image)
-        return self._graph.vpull()
+        with convertible(image):
+            if wanted != self._made_for:
+                self._graph = _graph(image, tags, peak)
+                self._made_for = wanted
+            self._graph.vpush(image)
+            return self._graph.vpull()
 
 
 def _peak_of(image: av.VideoFrame) -> float:

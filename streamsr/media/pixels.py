@@ -3,6 +3,8 @@
 The matrix and the range of what comes in are kept, never taken from a library's default.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from struct import iter_unpack, unpack
@@ -14,6 +16,7 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.reformatter import ColorRange, Interpolation
 from numpy.typing import NDArray
 
+from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame, HdrMetadata, Plane
 from streamsr.media.orientation import UPRIGHT, Orientation
 from streamsr.media.tone_curve import HDR_TRANSFERS
@@ -23,6 +26,7 @@ __all__ = [
     "SRGB",
     "bits_of",
     "colour_of",
+    "convertible",
     "from_av",
     "hdr_metadata",
     "in_depth",
@@ -42,6 +46,7 @@ _FORMAT_OF = {
 }
 FORMATS = {"yuvj420p", *_FORMAT_OF.values()}
 """The pixel formats whose planes are a frame's."""
+ABORTING = ("bayer", "yaf")  # formats on which FFmpeg's scaler ends the process, of some sizes
 _SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 # Keys' bicubic (a = -0.5): the weights of five samples, for a place seen from the middle one.
 AT = np.array([0, 0, 1, 0, 0], np.float32)
@@ -173,7 +178,28 @@ def _side_data(image: av.VideoFrame, kind: Type) -> bytes:
 
 
 def in_depth(image: av.VideoFrame, colour: ColourTags, bits: int) -> av.VideoFrame:
-    """Returns an image in 4:2:0 of 8 or 10 bits, or R'G'B' of 8 or 16, its colours kept."""
+    """Returns an image in 4:2:0 of 8 or 10 bits, or R'G'B' of 8 or 16, its colours kept.
+
+    Raises InputError for a pixel format that FFmpeg does not convert.
+    """
+    with convertible(image):
+        return _in_depth(image, colour, bits)
+
+
+@contextmanager
+def convertible(image: av.VideoFrame) -> Iterator[None]:
+    """Raises InputError where FFmpeg cannot convert the image, and before it would abort."""
+    name = image.format.name
+    reason = "FFmpeg cannot convert it"
+    if name.startswith(ABORTING):
+        raise InputError(f"pixel format {name!r}: {reason}")
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise InputError(f"pixel format {name!r}: {reason}: {error.strerror}") from None
+
+
+def _in_depth(image: av.VideoFrame, colour: ColourTags, bits: int) -> av.VideoFrame:
     is_rgb = colour.matrix == 0
     grey = image.format.name.startswith("gray")  # the scaler takes it for full range, always
     span = ColorRange.JPEG if colour.full_range or grey else ColorRange.MPEG

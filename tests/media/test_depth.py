@@ -1,5 +1,6 @@
 """Bits of what was decoded: HDR made into 8 of SDR, by the curve and out of files, or kept."""
 
+import itertools
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame, HdrMetadata
 from streamsr.media.depth import DepthConverter, ToneMapper
 from streamsr.media.pixels import from_av, hdr_metadata, planes_of
@@ -191,6 +193,28 @@ def test_a_source_keeps_the_depth_it_began_with() -> None:
         image = converter.converted(av.VideoFrame(64, 48, name))
         depths.append(from_av(image, pts=0, time_base=Fraction(1, 25)).depth)
     assert depths == [10, 10, 10]
+
+
+@pytest.mark.parametrize("name", ["bayer_bggr8", "gray32le", "y210be"])
+@pytest.mark.parametrize("bits", [8, None, 10])
+@pytest.mark.parametrize("transfer", [1, PQ])
+def test_what_ffmpeg_cannot_convert_is_said(name: str, bits: int | None, transfer: int) -> None:
+    image = av.VideoFrame(64, 48, name)
+    image.color_trc, image.time_base = transfer, Fraction(1, 25)
+    with pytest.raises(InputError, match=f"pixel format '{name}': FFmpeg cannot convert it"):
+        from_av(DepthConverter(bits).converted(image), pts=0, time_base=Fraction(1, 25))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (39, 61)], ids=str)
+@pytest.mark.parametrize("name", ["yuv410p", "pal8", "gray12le", "yuva444p10le", "gbrp12le"])
+def test_an_image_of_any_size_is_taken(name: str, size: tuple[int, int]) -> None:
+    for bits, transfer in itertools.product((8, None), (1, PQ)):
+        image = av.VideoFrame(*size, name)
+        image.color_trc, image.time_base = transfer, Fraction(1, 25)
+        made = DepthConverter(bits).converted(image)
+        frame = from_av(made, pts=0, time_base=Fraction(1, 25))
+        assert (frame.width, frame.height) == size
+        assert frame.depth > 8 or frame.colour.transfer != PQ
 
 
 def test_rgb_in_hdr_is_mapped_too() -> None:
