@@ -14,7 +14,7 @@ from streamsr.ipc.messages import OutputFormat
 from streamsr.media.container import Container
 from streamsr.outputs.silence import AAC_SAMPLES, silent_packet
 
-__all__ = ["MuxSession", "MuxTarget", "Muxer"]
+__all__ = ["LATE_AUDIO_S", "MuxSession", "MuxTarget", "Muxer"]
 
 AUDIO_BASE = Fraction(1, 48_000)
 AUDIO_S = AAC_SAMPLES * AUDIO_BASE  # that one packet of audio lasts
@@ -53,6 +53,7 @@ class MuxSession:
         self._most_gap_s = target.most_gap_s
         self._shown_s: Fraction | None = None  # when the newest frame is
         self._heard_s = Fraction(0)  # the audio's end
+        self.late_audio = 0  # packets of audio that came so late that there was silence already
         self._container = Container(
             target.address,
             INTERLEAVE | dict(target.options),
@@ -84,10 +85,8 @@ class MuxSession:
         base = packet.time_base
         pts = packet.pts - round(self.begins_s / base)
         if packet.track in AUDIO_TRACKS:
-            if self.audio and pts >= 0 and pts * base > self._heard_s - AUDIO_S:
-                self._be_silent(pts * base)
-                self._container.audio(packet.data, pts, base, round(AUDIO_S / base))
-                self._heard_s = pts * base + AUDIO_S
+            if self.audio and pts >= 0:
+                self._write_audio(packet, pts)
             return
         if self._shown_s is not None:
             pts = max(pts, int(self._shown_s / base) + 1)
@@ -99,6 +98,15 @@ class MuxSession:
         """Ends the audio with the video, and closes."""
         self._be_silent(self.ends_s)
         self._container.close()
+
+    def _write_audio(self, packet: Packet, pts: int) -> None:
+        base = packet.time_base
+        if pts * base <= self._heard_s - AUDIO_S:
+            self.late_audio += 1
+            return
+        self._be_silent(pts * base)
+        self._container.audio(packet.data, pts, base, round(AUDIO_S / base))
+        self._heard_s = pts * base + AUDIO_S
 
     def _be_silent(self, until_s: Fraction) -> None:
         """Fills what is missing of the audio with silence, as far as whole packets go."""

@@ -21,7 +21,7 @@ from streamsr.core.packet import AUDIO_TRACKS, Packet
 from streamsr.core.status import OutputState
 from streamsr.ipc.messages import OutputFormat, StartRecorder
 from streamsr.media.container import CONTAINERS, cut_to_whole
-from streamsr.outputs.mux_session import MuxSession, MuxTarget
+from streamsr.outputs.mux_session import LATE_AUDIO_S, MuxSession, MuxTarget
 from streamsr.outputs.retention import Clock, Recording, due, name_of, recording_of, to_remove
 
 __all__ = ["Recorder"]
@@ -32,7 +32,6 @@ CHECK_FULL_S = 1.0  # likewise while there is no space
 MARGIN_BYTES = 8_000_000  # that must be free on top before recording goes on
 MOST_GAP_S = 600.0  # without a frame within a file: a camera that is off for longer ends it
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-LATE_AUDIO_S = 0.5  # that audio of the last file may come after the first frame of the next
 FAILURES = (av.FFmpegError, OSError)
 
 
@@ -137,6 +136,9 @@ class Recorder:
         if packet.pts * packet.time_base >= self._file.session.begins_s:
             self._close_previous()
             self._file.session.write(packet)
+            if self._file.session.late_audio == 1:
+                late = f"audio comes more than {LATE_AUDIO_S} s after its frames: it is left out"
+                self._tell(Code.AUDIO_DROPPED, f"record {self._folder}: {late}")
         elif self._previous is not None:
             self._previous.session.write(packet)
 

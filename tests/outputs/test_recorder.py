@@ -154,6 +154,23 @@ def test_a_file_states_when_its_first_frame_came_in(tmp_path: Path) -> None:
     assert (tmp_path / name).stat().st_mtime == pytest.approx(ended.timestamp(), abs=0.01)
 
 
+@pytest.mark.parametrize(("late_s", "told"), [(1.5, []), (3.0, [Code.AUDIO_DROPPED])])
+def test_late_audio_is_in_its_file_or_said_to_be_left_out(
+    tmp_path: Path, late_s: float, told: list[Code]
+) -> None:
+    recording = Recording(tmp_path, segment_s=3.0)
+    coming = list(recording.take(8 * FPS))
+    coming.sort(key=lambda p: p.pts * p.time_base + Fraction(late_s) * (p.track == Track.AAC))
+    for packet in coming:
+        recording.recorder.write(packet, WITH_AUDIO)
+    recording.recorder.close()
+    assert recording.told[:1] == told
+    files = recorded(tmp_path)
+    assert [round(file.samples / 48_000, 1) for file in files] == [3.0, 3.0, 2.0]
+    if not told:
+        assert all(file.offset_s() < 0.05 for file in files[:2])
+
+
 def test_old_files_go_and_others_stay(tmp_path: Path) -> None:
     old = [name_of("cam", NOON - timedelta(days=days)) for days in (3, 2, 0.5)]
     others = [name_of("other", NOON - timedelta(days=9)), "cam-notes.mp4"]
