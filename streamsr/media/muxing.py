@@ -97,17 +97,22 @@ class FileWriter:
         suffix = container_suffix(self.path)
         with self._errors():
             try:
-                self._container = self._opened(suffix)
+                self._container = self._opened(suffix, info)
                 self._add_tracks(self._container, keyframe, info, suffix)
                 self._container.begin()
             except (av.FFmpegError, OSError):
                 self._discard()
                 raise
 
-    def _opened(self, suffix: str) -> Container:
+    def _opened(self, suffix: str, info: SourceInfo) -> Container:
+        options = dict(CONTAINERS[suffix])
+        if info.carried is not None and any(
+            track.stream.type == "subtitle" for track in info.carried.tracks
+        ):  # FFmpeg ends a fragment with a text, and moves the frame after it: keyframes do it then
+            options.pop("frag_duration", None)
         if is_pipe_output(self.path):
-            return Container(PipeWriter.open(self.path), CONTAINERS[suffix], "matroska")
-        return Container(ffmpeg_name(str(self.path)), CONTAINERS[suffix])
+            return Container(PipeWriter.open(self.path), options, "matroska")
+        return Container(ffmpeg_name(str(self.path)), options)
 
     def _add_tracks(
         self, container: Container, keyframe: Packet, info: SourceInfo, suffix: str
