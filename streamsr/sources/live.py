@@ -5,7 +5,7 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 import errno
 import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack
 from functools import partial
 from time import monotonic
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.orientation import Orientation, OrientationTracker
-from streamsr.media.source import METADATA, AudioFrame, Item, Source, stream_info
+from streamsr.media.source import AudioFrame, Item, Source, stream_info
 from streamsr.media.tracks.carried import ALL, codec_of, streams_of
 from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.live_damage import Damage, SentFrame
@@ -106,32 +106,17 @@ class LiveSource(Source):
         """One connection, from opening to its end. Raises SourceError where it fails."""
         self._clock.reconnected()
         asked = monotonic()
-        in_bursts = self._opening.is_playlist
-        container = self._open()
-        with nullcontext() if in_bursts else container:  # whoever reads ahead closes it
+        with ExitStack() as stack:
+            container = self._opening.open(stack, self._timeouts)
+            in_bursts = self._opening.is_playlist
             watch = LiveWatch(monotonic(), self._timeouts, asked=asked, in_bursts=in_bursts)
             try:
                 yield from self._read(container, watch, stop)
             except (av.FFmpegError, OSError, ValueError) as error:  # PyAV's own, of damaged data
                 raise self._opening.failure(error) from None
-
-    def _open(self) -> av.container.InputContainer:
-        """Opens the address, in another way where the server refuses. Raises SourceError."""
-        limits, opening = self._timeouts, self._opening
-        read_s = limits.read_s if opening.is_rtsp else limits.mute_s
-        if opening.is_playlist:
-            read_s = limits.burst_s
-        while True:
-            try:
-                return av.open(
-                    opening.url,
-                    options=opening.options(),
-                    timeout=(limits.open_s, read_s),
-                    metadata_errors=METADATA,
-                )
-            except (av.FFmpegError, OSError, ValueError) as error:
-                if not opening.asks_otherwise(error):
-                    raise opening.failure(error) from None
+            finally:
+                if self._opening.by_relay and not watch.frames and not stop.is_set():
+                    self._opening.relay_failed()
 
     def _read(
         self, container: av.container.InputContainer, watch: LiveWatch, stop: threading.Event

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import av
@@ -11,6 +12,10 @@ from streamsr.core.live_address import SPELT, live_address
 from streamsr.core.redact import redact
 from streamsr.media.addresses import ffmpeg_name, is_session_description
 from streamsr.media.container import reason_of
+from streamsr.media.source import METADATA
+from streamsr.media.tracks.carried import codec_of
+from streamsr.sources.live_watch import LiveTimeouts
+from streamsr.sources.rtsp_relay import RtspRelay
 
 __all__ = ["LiveOpening", "is_live_playlist"]
 
@@ -38,6 +43,8 @@ class LiveOpening:
         self.transport = transport  # of RTSP
         self._scheme = "" if self._described else urlsplit(self.url).scheme
         self._media = RTSP_MEDIA
+        self.by_relay = False  # of H.265, whose damage FFmpeg does not see
+        self._never_by_relay = False  # this camera gives nothing that way
         self._refused: set[str] = set()  # transports that the server does not speak
 
     @property
@@ -56,6 +63,39 @@ class LiveOpening:
         """Whether it is HLS, whose segments arrive in bursts."""
         return is_playlist(self.url)
 
+    def open(self, stack: ExitStack, limits: LiveTimeouts) -> av.container.InputContainer:
+        """Opens the address, in another way where the server refuses. Raises SourceError.
+
+        ``stack`` closes it, but for HLS: what reads that ahead does.
+        """
+        read_s = limits.read_s if self.is_rtsp else limits.mute_s
+        if self.is_playlist:
+            read_s = limits.burst_s
+        while True:
+            try:
+                url = self.url
+                if self.by_relay:
+                    relay = RtspRelay(url, self.transport, limits.open_s)
+                    url = stack.enter_context(relay).url
+                container = av.open(
+                    url,
+                    options=self.options(),
+                    timeout=(limits.open_s, read_s),
+                    metadata_errors=METADATA,
+                )
+            except (av.FFmpegError, OSError, ValueError) as error:
+                if self.by_relay and not isinstance(error, OSError):
+                    self.relay_failed()
+                elif not self.asks_otherwise(error):
+                    raise self.failure(error) from None
+                continue
+            if any(self.needs_relay(codec_of(video)) for video in container.streams.video):
+                container.close()
+                continue
+            if not self.is_playlist:
+                stack.enter_context(container)
+            return container
+
     def options(self) -> dict[str, str]:
         """Returns FFmpeg's options for the next try."""
         if self._described:
@@ -63,7 +103,7 @@ class LiveOpening:
         if self.is_rtsp:
             return {
                 **OPTIONS,
-                "rtsp_transport": self.transport,
+                "rtsp_transport": "tcp" if self.by_relay else self.transport,
                 "allowed_media_types": self._media,
             }
         return TS_OPTIONS if self._scheme == "udp" or self.is_playlist else OPTIONS
@@ -83,6 +123,17 @@ class LiveOpening:
             self._media = "video"
             return True
         return False
+
+    def needs_relay(self, codec: str) -> bool:
+        """Whether to open it again by a relay, now that the codec of its video is known."""
+        if self.by_relay or self._never_by_relay or self._scheme != "rtsp" or codec != "hevc":
+            return False
+        self.by_relay = True
+        return True
+
+    def relay_failed(self) -> None:
+        """No frame came by the relay: this camera is not asked that way any more."""
+        self.by_relay, self._never_by_relay = False, True
 
     def failure(self, error: Exception) -> SourceError:
         """Returns what FFmpeg or PyAV raised, in words that say what to change."""

@@ -112,10 +112,11 @@ def test_another_size_is_told(rtsp_camera: Camera, clip: Callable[..., Path]) ->
     assert [info.size for info in infos] == ["320x180", "256x144"]
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265"])
 def test_no_damaged_frame_gets_in_when_packets_are_lost(
-    rtsp_camera: Camera, clip: Callable[..., Path]
+    rtsp_camera: Camera, clip: Callable[..., Path], codec: str
 ) -> None:
-    shown = clip(gop=12)
+    shown = clip(gop=12, codec=codec)
     truth = [frame.planes[0].astype(int) for frame in file_frames(shown)]
     camera = rtsp_camera(shown, loss=0.05)
     with Reader(camera.url, transport="udp") as reader:

@@ -1,0 +1,57 @@
+"""H.265 from cameras that lose packets of RTP: a frame that lacks one is never shown."""
+
+import itertools
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from peers import ScriptedCamera, access_units, read_number
+from peers.live_reader import Reader
+
+from streamsr.core.events import Code
+from streamsr.media.source import SourceInfo
+from streamsr.sources.opening import file_frames
+
+pytestmark = pytest.mark.usefixtures("no_thread_left")
+
+SHOWN: dict[str, Any] = {"codec": "libx265", "audio": False, "gop": 20, "crf": 12, "seconds": 3.2}
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+@pytest.mark.parametrize("slices", [1, 3])
+def test_no_frame_that_lacks_a_packet_is_shown(
+    clip: Callable[..., Path], transport: str, slices: int
+) -> None:
+    shown = clip(**SHOWN, slices=slices)
+    truth = [frame.planes[0].astype(int) for frame in file_frames(shown)]
+    lose = random.Random(3)
+    with (
+        ScriptedCamera(
+            access_units(shown), codec="H265", keep=lambda *_: lose.random() > 0.01
+        ) as camera,
+        Reader(camera.url, transport=transport) as reader,
+    ):
+        reader.wait_for_frames(60, 40)
+        reader.wait_for(lambda: Code.SRC_DAMAGED in reader.codes, 40)
+        asked = [line for line in camera.requests if line.startswith("PLAY")]
+    assert len(asked) == 2, "once to see what it sends, then by the relay"
+    for frame in reader.frames:
+        number = read_number(frame.planes[0])
+        assert number is not None
+        assert abs(truth[number] - frame.planes[0]).mean() < 1, f"frame {number} is damaged"
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_what_is_whole_comes_through(clip: Callable[..., Path], transport: str) -> None:
+    with (
+        ScriptedCamera(access_units(clip(**SHOWN)), codec="H265", transports=[transport]) as camera,
+        Reader(camera.url) as reader,
+    ):
+        reader.wait_for_frames(60)
+    assert reader.codes == [Code.SRC_UP]
+    numbers = [read_number(frame.planes[0]) or 0 for frame in reader.frames]
+    assert {(b - a) % 80 for a, b in itertools.pairwise(numbers)} == {1}
+    (info,) = (item for item in reader.items if isinstance(item, SourceInfo))
+    assert info.codec == "hevc"
