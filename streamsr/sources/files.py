@@ -150,7 +150,9 @@ class FileSource(Source):
         if jump is None:
             return
         self.jumps += not jump.kept
-        done = "a gap that is kept" if jump.kept else "what follows is joined there"
+        done = "what follows is joined there"
+        if jump.kept:
+            done = "a gap that is kept, as input.max_gap_s allows"
         message = f"the time stamps jump by {jump.by_s:+.1f} s at {jump.at_s:.1f} s: {done}"
         self._emit(Event(Code.SRC_TIME, self.name, message))
 

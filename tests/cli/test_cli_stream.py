@@ -58,6 +58,30 @@ def test_a_file_becomes_a_file_with_its_audio(
     assert [read_number(f.planes[0]) for f in file_frames(out)] == list(range(100))
 
 
+def test_recordings_of_different_hours_become_one(
+    clip: Callable[..., Path], tmp_path: Path, upscaled: Upscaled
+) -> None:
+    """Joined byte by byte: FFmpeg's muxer would end the process over eight hours of nothing."""
+    joined, out = tmp_path / "joined.ts", tmp_path / "out.mp4"
+    parts = []
+    for first, hours in ((0, 0), (50, 8)):
+        part = tmp_path / f"{hours}.ts"
+        with av.open(clip(first=first, seconds=2)) as source, av.open(part, "w") as target:
+            copies = {s.index: target.add_stream_from_template(s) for s in source.streams}
+            for packet in source.demux():
+                if packet.dts is not None and packet.pts is not None:
+                    later = round(hours * 3600 / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                    packet.stream = copies[packet.stream.index]
+                    target.mux(packet)
+        parts.append(part.read_bytes())
+    joined.write_bytes(b"".join(parts))
+    assert upscaled(joined, out, "--size", "180")["time_jumps"] == 1
+    with av.open(out) as container:
+        assert container.duration / av.time_base == pytest.approx(4.0, abs=0.1)
+        assert container.streams.video[0].frames == 100
+
+
 def test_a_folder_becomes_a_folder_of_the_same_names(
     frames: Path, tmp_path: Path, upscaled: Upscaled
 ) -> None:
