@@ -30,7 +30,7 @@ Deinterlace = Literal["auto", "off", "frame", "field"]
 AHEAD = 16  # images that a file is read ahead, to know before the first one is used
 MOST_LINES = 1088  # no taller format is interlaced
 FEWEST_UNFLAGGED = 240  # lines: no frame with fewer holds two fields, unless it is flagged
-FEWEST_LINES, FEWEST_COLUMNS = 4, 3  # that bwdif takes
+FEWEST = 16  # lines and columns: bwdif wants 4 and 3, of chroma too
 COLUMNS = 128  # of an image, that are looked at
 STALE_S = 1.0  # a frame so much older than the next is not shown any more
 MOST_APART_S = Fraction(1, 40)  # two fields of a frame
@@ -157,14 +157,14 @@ class Deinterlacer:
     def _finished(self, following: _Image) -> Iterator[Frame]:
         """Ends the filter, without a frame that is long over when the next one comes."""
         assert self._filter is not None
-        for frame in self._filter.flush():
+        for frame in self._filter.flush(following.pts):
             if frame.arrived >= following.arrived - STALE_S:
                 yield frame
         self._filter = None
 
     def _parity(self, image: av.VideoFrame) -> str | None:
         """Which field is the first one, as bwdif calls it; None where nothing is to be done."""
-        if image.height < FEWEST_LINES or image.width < FEWEST_COLUMNS or self._mode == "off":
+        if min(image.height, image.width) < FEWEST or self._mode == "off":
             return None
         if self._mode == "auto" and not self._interlaced:
             return None
@@ -208,6 +208,7 @@ class _Filter:
         self._fields = fields
         self._held: deque[tuple[_Image, bool]] = deque()  # in the filter; the bool: kept as it is
         self._pushed = 0
+        self._following: int | None = None  # pts of what comes after the filter's last image
         self._apart = 1  # the fields of a frame, in units of half the time base
         self._graph = _graph(image, parity, "send_field" if fields else "send_frame")
 
@@ -222,11 +223,13 @@ class _Filter:
         pts, base = due.image.pts, due.image.time_base
         due.image.pts, due.image.time_base = self._pushed, TICKS
         self._graph.push(due.image)
-        due.image.pts, due.image.time_base = pts, base
+        due.image.pts, due.image.time_base = pts, base or TICKS
         self._pushed += 1
         yield from self._pulled()
 
-    def flush(self) -> Iterator[Frame]:
+    def flush(self, following: int | None = None) -> Iterator[Frame]:
+        """Ends it. ``following`` is the pts of what comes next, where anything does."""
+        self._following = following
         self._graph.push(None)
         yield from self._pulled()
 
@@ -245,9 +248,10 @@ class _Filter:
 
     def _two(self, first: Frame, second: Frame) -> Iterator[Frame]:
         """The frames of a frame's fields, half of its time apart."""
-        if self._held:  # else what it was before holds
+        following = self._held[0][0].pts if self._held else self._following
+        if following is not None:  # else what it was before holds
             most = round(2 * MOST_APART_S / first.time_base)  # in units of half the time base
-            self._apart = max(1, min(most, self._held[0][0].pts - first.pts))
+            self._apart = max(1, min(most, following - first.pts))
         half = replace(first, pts=2 * first.pts, time_base=first.time_base / 2)
         size = first.packet_bytes // 2
         yield replace(half, packet_bytes=first.packet_bytes - size)

@@ -33,7 +33,7 @@ ENOUGH = 3  # must say the same where the stream is flagged as interlaced; else 
 ENOUGH_UNFLAGGED = 8  # must, none the contrary, beside so many times as many whole frames at most:
 MOST_WHOLE = 1.6  # film has 1.5; fine patterns look combed in one place, and whole in the next
 LONG = 24  # verdicts without an interlaced one end it
-EVERY = 4  # frames: of progressive ones, every fourth is looked at
+EVERY = 4  # frames: of long progressive ones, two of four are looked at
 
 
 class Verdict(Enum):
@@ -67,7 +67,7 @@ class ScanFinder:
     @property
     def wants(self) -> bool:
         """Whether the next frame is to be seen; ``skip`` it otherwise."""
-        sure = self.interlaced is False and len(self._verdicts) == LONG
+        sure = len(self._verdicts) == LONG and not any(v in INTERLACED for v in self._verdicts)
         return not sure or self._number % EVERY < 2
 
     @property

@@ -2,6 +2,7 @@
 
 import struct
 import subprocess
+import threading
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from peers import RtspCamera, read_number
 
 from streamsr.core.frame import Frame
 from streamsr.media.orientation import UPRIGHT, Orientation, OrientationTracker
 from streamsr.media.source import SourceInfo
+from streamsr.sources.live import LiveSource
 from streamsr.sources.opening import file_items
 
 ONE = 1 << 16
@@ -116,6 +119,37 @@ def test_a_camera_that_says_nothing_any_more_is_upright(
         with av.open(path) as container:
             seen += [tracker.of(image) for image in container.decode(video=0)]
     assert seen == [Orientation(False, True, True)] * 15 + [UPRIGHT] * 5
+
+
+def stating(whole: Path, path: Path) -> Path:
+    """The clip with a display orientation of 180 degrees beside each keyframe (D.1.27)."""
+    message = bytes.fromhex("00000001 06 2f 03 100009 80")
+    raw = subprocess.run(
+        ["ffmpeg", "-v", "error", "-i", whole, "-c", "copy", "-f", "h264", "-"],
+        check=True,
+        capture_output=True,
+    ).stdout
+    start = b"\0\0\1\x65"  # of a keyframe's slice
+    data = raw.replace(b"\0" + start, start).replace(start, message + b"\0" + start)
+    remux = ["ffmpeg", "-v", "error", "-r", "25", "-f", "h264", "-i", "-", "-c", "copy", path]
+    subprocess.run(remux, input=data, check=True)
+    return path
+
+
+def test_a_camera_that_hangs_upside_down(
+    tmp_path: Path, clip: Callable[..., Path], rtsp_camera: Callable[..., RtspCamera]
+) -> None:
+    path = stating(clip(seconds=2.0, gop=10, audio=False), tmp_path / "hangs.mp4")
+    stop, frames = threading.Event(), []
+    for item in LiveSource(rtsp_camera(path).url, lambda event: None).items(stop):
+        if isinstance(item, Frame):
+            frames.append(item)
+            if len(frames) == 25:
+                stop.set()
+    numbers = [read_number(frame.planes[0][::-1, ::-1]) for frame in frames]
+    assert None not in numbers
+    assert described(path)[0].size == "320x180"
+    assert all(read_number(f.planes[0][::-1, ::-1]) is not None for f in described(path)[1])
 
 
 @pytest.mark.parametrize("data", [b"", bytes(36), bytes(8)])

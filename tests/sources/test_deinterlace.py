@@ -3,18 +3,22 @@
 import threading
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from peers import RtspCamera
 from peers.interlaced import combed, interlaced_clip, moments, telecined
 
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import Frame
 from streamsr.media.source import SourceInfo
-from streamsr.sources.deinterlace import Deinterlace
+from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.files import FileSource
 from streamsr.sources.live import LiveSource
 
@@ -179,3 +183,40 @@ def test_a_progressive_camera_waits_for_nothing(
     live = Watched(rtsp_camera(path).url, 20)
     assert [info.scan for info in live.infos] == ["progressive"]
     assert most_combed(live.frames) < 0.003
+
+
+IMAGES = st.lists(
+    st.tuples(
+        st.sampled_from([(3, 4), (16, 17), (33, 35), (64, 48), (2, 2)]),
+        st.sampled_from(["yuv420p", "yuv422p10le", "yuv411p", "nv12", "rgb24", "gray", "pal8"]),
+        st.booleans(),  # it has nothing to do with the image before
+        st.integers(1, 5000),  # ticks since that one
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(images=IMAGES, mode=st.sampled_from(["auto", "off", "frame", "field"]), waits=st.booleans())
+def test_no_image_is_lost_whatever_comes(
+    images: list[tuple[tuple[int, int], str, bool, int]], mode: Deinterlace, waits: bool
+) -> None:
+    deinterlacer = Deinterlacer(mode, lambda message: None, waits=waits)
+    random, pts, made, expected = np.random.default_rng(1), 0, [], 0
+    for (width, height), name, cut, ticks in images:
+        image = av.VideoFrame(width, height, name)
+        for plane in image.planes:
+            samples = np.frombuffer(plane, np.uint8)
+            samples[:] = random.integers(0, 256, len(samples))
+        pts += ticks
+        made += deinterlacer.frames(
+            image, pts=pts, time_base=Fraction(1, 90_000), discontinuous=cut, packet_bytes=7
+        )
+        expected += 2 if mode == "field" and min(width, height) >= 16 else 1
+    made += deinterlacer.flush()
+    frames = [item for item in made if isinstance(item, Frame)]
+    assert len(frames) == expected
+    assert sum(frame.packet_bytes for frame in frames) == 7 * len(images)
+    times = [frame.pts * frame.time_base for frame in frames]
+    assert all(a < b for a, b in pairwise(times))
