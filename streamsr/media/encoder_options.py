@@ -27,9 +27,9 @@ KINDS = {"h264": "H.264", "hevc": "HEVC"}
 LIBRARIES = {"h264": "libx264", "hevc": "libx265"}
 USUAL_CRF = {"h264": 18, "hevc": 20}
 LIVE_KBIT_S = 16_000  # at most, where nothing is said
-MOST_THREADS = 8  # of a file's encoder: more cost bits and gain little
+MOST_THREADS = {"h264": 8, "hevc": 4}  # of a file's encoder: each holds a frame
 LOOKAHEAD_S = 1  # of a file, at its nominal rate: audio waits for the frames in it
-MOST_LOOKAHEAD = 20  # frames
+MOST_LOOKAHEAD = {"h264": 20, "hevc": 10}  # frames, which a stop has to wait for
 RECORDED_KBIT_S = 760  # of 1280x720: 10 GB a day, with the audio and what MP4 adds
 RECORDED_GOP_S = 4.0  # at most: a keyframe costs as much as seconds of a quiet scene
 
@@ -111,7 +111,7 @@ def open_encoder(
     context.sample_aspect_ratio = aspect
     context.gop_size = max(1, round((settings.gop_s or 1) * rate))
     # live, slices would cost bits, and cores the network needs
-    context.thread_count = 1 if settings.low_delay else min(MOST_THREADS, os.cpu_count() or 1)
+    context.thread_count = 1 if settings.low_delay else _threads(settings)
     set_colour(context, tags)
     parameters = _light(first.hdr) if deep else {}
     context.flags |= av.codec.context.Flags.frame_duration
@@ -127,6 +127,10 @@ def open_encoder(
             f"{error.strerror}"
         ) from None
     return context
+
+
+def _threads(settings: EncoderSettings) -> int:
+    return min(MOST_THREADS[settings.codec], os.cpu_count() or 1)
 
 
 def _rate_control(settings: EncoderSettings, buffer: Buffer) -> dict[str, str]:
@@ -152,11 +156,12 @@ def _structure(
     """
     options = {"forced-idr": "1"}
     if settings.codec == "hevc":
-        parameters = {"log-level": "error", **parameters}
+        # the threads of its pool are niced: beside a network, or any load, they hardly run
+        parameters = {"log-level": "error", "pools": "none", **parameters}
     if settings.low_delay:
         options["tune"] = "zerolatency"
     else:
-        lookahead = min(MOST_LOOKAHEAD, round(LOOKAHEAD_S * rate))
+        lookahead = min(MOST_LOOKAHEAD[settings.codec], round(LOOKAHEAD_S * rate))
         options["bf"] = str(min(3, lookahead // 3))
         # x265 wants more of a lookahead than there are B-frames
         parameters = {**parameters, "rc-lookahead": str(max(lookahead, 1))}
