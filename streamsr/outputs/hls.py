@@ -13,7 +13,7 @@ from pathlib import Path
 from streamsr.core.packet import Packet
 from streamsr.core.status import OutputState
 from streamsr.ipc.messages import OutputFormat
-from streamsr.outputs.mux_session import Muxer, MuxTarget
+from streamsr.outputs.mux_session import LATE_AUDIO_S, Muxer, MuxTarget
 
 __all__ = ["PLAYLIST", "HlsWriter"]
 
@@ -87,6 +87,7 @@ class HlsWriter:
                 "hls_fmp4_init_filename": f"init_{self._first}.mp4",
                 "start_number": str(self._first),
             },
+            late_audio_s=LATE_AUDIO_S,  # browsers play no further than either track goes
         )
 
     def _is_listed(self) -> bool:

@@ -34,14 +34,16 @@ class MuxTarget:
     options: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     most_gap_s: float = GAP_S  # between frames of one session
+    late_audio_s: Fraction | None = None  # beside its frame, until it is silent; None: it never is
 
 
 class MuxSession:
     """One opened container. Raises av.FFmpegError or OSError where the file or the peer fails.
 
     Its time begins at 0 with its first keyframe and never falls, video and audio keeping their
-    distance. It never waits for a track that does not come: where audio is missing it is silent,
-    to the end of the last frame.
+    distance. It never waits for a track that does not come: where the target says how late audio
+    may be, it is silent where it is missing, to the end of the last frame. What is sent to a server
+    is not: players would wait for silence that comes later than its frame.
     """
 
     def __init__(self, target: MuxTarget, keyframe: Packet, stream: OutputFormat) -> None:
@@ -50,7 +52,7 @@ class MuxSession:
         self.audio = stream.audio
         self._sets = parameter_sets(keyframe.data)
         self._frame_s = 1 / stream.rate
-        self._most_gap_s = target.most_gap_s
+        self._target = target
         self._shown_s: Fraction | None = None  # when the newest frame is
         self._heard_s = Fraction(0)  # the audio's end
         self.late_audio = 0  # packets of audio that came so late that there was silence already
@@ -76,7 +78,7 @@ class MuxSession:
         return (
             stream.audio == self.audio
             and parameter_sets(keyframe.data) == self._sets
-            and gap_s <= self._most_gap_s
+            and gap_s <= self._target.most_gap_s
         )
 
     def write(self, packet: Packet) -> None:
@@ -92,7 +94,7 @@ class MuxSession:
             pts = max(pts, int(self._shown_s / base) + 1)
         self._container.video(packet, pts)
         self._shown_s = pts * base
-        self._be_silent(self._shown_s - LATE_AUDIO_S)
+        self._be_silent(self._shown_s - (self._target.late_audio_s or 0))
 
     def close(self) -> None:
         """Ends the audio with the video, and closes."""
@@ -110,7 +112,8 @@ class MuxSession:
 
     def _be_silent(self, until_s: Fraction) -> None:
         """Fills what is missing of the audio with silence, as far as whole packets go."""
-        while self.audio and self._heard_s + AUDIO_S <= until_s:
+        fills = self.audio and self._target.late_audio_s is not None
+        while fills and self._heard_s + AUDIO_S <= until_s:
             pts = round(self._heard_s / AUDIO_BASE)
             self._container.audio(silent_packet(), pts, AUDIO_BASE, AAC_SAMPLES)
             self._heard_s += AUDIO_S

@@ -250,6 +250,7 @@ class _File:
                 CONTAINERS[".mp4"],
                 metadata={"creation_time": f"{_to_the_second(came):%Y-%m-%dT%H:%M:%SZ}"},
                 most_gap_s=MOST_GAP_S,
+                late_audio_s=LATE_AUDIO_S,
             )
             self.session = MuxSession(target, keyframe, stream)
             self._header_bytes = self._partial.stat().st_size

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
 from aiohttp import web
 from peers import FPS, coded_frames, packets, seen
 from peers.chromium import FLAGS
@@ -23,6 +24,7 @@ from streamsr.core.settings import HlsSettings
 from streamsr.core.status import OutputState
 from streamsr.ipc.messages import OutputFormat
 from streamsr.outputs.hls import PLAYLIST, HlsWriter
+from streamsr.outputs.mux_session import Muxer, MuxTarget
 from streamsr.outputs.target import check_output
 
 STREAM = OutputFormat(Fraction(FPS), True)
@@ -60,6 +62,24 @@ def test_a_player_finds_the_newest_frames_and_their_audio(tmp_path: Path) -> Non
     assert found.numbers == list(range(2 * FPS, 5 * FPS))
     assert found.offset_s() < 0.05
     assert (tmp_path / PLAYLIST).read_text().endswith("#EXT-X-ENDLIST\n")
+
+
+def test_where_audio_stops_it_goes_on_in_silence(tmp_path: Path) -> None:
+    """A browser plays no further than the shorter of two tracks goes."""
+    hls = HlsWriter(tmp_path, 1.0, 8)
+    write(hls, [p for p in stream(6) if p.track == Track.OUTPUT or p.pts < 2 * 48_000])
+    hls.close()
+    assert seen(tmp_path / PLAYLIST).samples == 6 * 48_000 // 1024 * 1024
+
+
+def test_a_server_is_sent_no_silence(tmp_path: Path) -> None:
+    path = tmp_path / "a.flv"
+    muxer = Muxer(lambda: MuxTarget(str(path), "flv"))
+    for packet in stream(6):
+        if packet.track == Track.OUTPUT or packet.pts < 48_000:
+            muxer.write(packet, STREAM)
+    muxer.close()
+    assert seen(path).samples == pytest.approx(48_000, abs=2048)
 
 
 def test_it_can_be_played_when_there_is_enough_to_begin_with(tmp_path: Path) -> None:
