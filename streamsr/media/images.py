@@ -19,6 +19,7 @@ from streamsr.media.addresses import IMAGE_SUFFIXES, check_folder, folder_images
 from streamsr.media.pixels import SRGB, rgb_of
 
 __all__ = [
+    "MAX_PIXELS",
     "Image",
     "ImageWriter",
     "eight_bits",

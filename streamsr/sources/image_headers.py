@@ -13,10 +13,10 @@ from typing import BinaryIO, Literal
 
 from streamsr.core.errors import InputError
 from streamsr.media.addresses import folder_images, image_kind
+from streamsr.media.images import MAX_PIXELS
 
 __all__ = ["ImageHeader", "checked_images", "image_header"]
 
-MAX_PIXELS = 1 << 28  # 16,384 x 16,384
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 FRAMES_OF_JPEG = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF markers
