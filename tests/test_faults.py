@@ -37,8 +37,9 @@ def test_the_catalogue_is_whole() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_a_fault_has_a_bar_and_tests_that_are_there(row: list[str]) -> None:
-    _fault, bar, tests, _figure = row
+    _fault, bar, tests, figure = row
     assert bar
+    assert figure
     named = re.findall(r"`([^`]+)`", tests)
     assert named
     for test in named:

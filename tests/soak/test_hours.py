@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from node.test_node_cameras import Watcher, running
 from peers import RtspCamera
+from peers.waiting import until
 
 from soak import Usage, counts, figure
+from streamsr.core.events import Code
 
 Camera = Callable[..., RtspCamera]
 
@@ -48,5 +51,27 @@ async def test_a_node_grows_no_more_once_it_runs(
     assert not [code for code in log.counts if code.endswith("_DOWN")]
 
 
+@counts(1, 50)
+async def test_a_worker_that_is_killed_is_soon_replaced(
+    rtsp_camera: Camera, clip: Callable[..., Path], count: int
+) -> None:
+    stream = {"name": "cam", "input": {"url": rtsp_camera(clip(width=160, height=90)).url}}
+    took_s = []
+    async with running(stream) as (node, log):
+        watcher = Watcher(node, "cam")
+        await watcher.more(10, 20)
+        for done in range(count):
+            (worker,) = (pid for pid in children(os.getpid()) if b".worker.main" in command(pid))
+            os.kill(worker, signal.SIGKILL)
+            await until(lambda n=done: log.counts.get(Code.WORKER_DOWN, 0) > n)
+            took_s.append(await watcher.more(5, 60))
+    figure("kills of a worker", f"{count}: upscaled again within {max(took_s):.1f} s")
+    assert max(took_s) <= 40  # 10 on a machine that has nothing else to do
+
+
+def command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
 def _is_ours(pid: int) -> bool:
-    return b"streamsr" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b"streamsr" in command(pid)
