@@ -7,6 +7,7 @@ import gc
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from fractions import Fraction
 from time import monotonic
 
@@ -60,6 +61,19 @@ def test_frames_are_the_cpu_engines(
     # R'G'B' that is only resized has a path of its own on a CPU; sums may be in another order
     tolerance = 1 if (name, kind) == ("bicubic-luma", "packed") else 0
     assert_same(made, of_cpu(model, frames), tolerance)
+
+
+def test_frames_of_ten_bits_are_upscaled_in_eight(host_device: MakeDevice) -> None:
+    flat_frames = clip(4, (17, 23), TAGS[0])
+    deep = [
+        replace(frame, planes=tuple(p.astype(np.uint16) * 4 for p in frame.planes), depth=10)
+        for frame in flat_frames
+    ]
+    model = small_fast()
+    with CudaEngine(model, host_device(None), max_batch=1) as engine:
+        made = Bench(engine).run(deep)
+    assert {frame.depth for frame in made} == {8}
+    assert_same(made, of_cpu(model, flat_frames))
 
 
 @pytest.mark.parametrize("name", ["edvr", "fast"])
