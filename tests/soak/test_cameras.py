@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from node.test_node_cameras import Watcher, running
 from peers import RtspCamera, TcpProxy, packets, read_number
-from sources.live_reader import Reader
+from peers.live_reader import Reader
 
 from soak import Usage, counts, figure, soak
 from streamsr.core.backoff import Backoff
