@@ -22,7 +22,8 @@ __all__ = ["WholeFrames"]
 RADL_R, RASL_N, RASL_R = 7, 8, 9
 BLA, IDR, CRA, IRAP = range(16, 19), range(19, 21), 21, range(16, 24)
 SLICES = 32  # NAL unit types below are slices
-SPS, PPS, END = 33, 34, (36, 37)
+SPS, PPS, END, SEI = 33, 34, (36, 37), 39
+RECOVERY_POINT = 6  # payload type of SEI (D.2.8)
 HEAD_BYTES = 160  # of a slice: what is read here lies before
 
 
@@ -47,6 +48,8 @@ class WholeFrames:
         self._tid0 = 0  # the count that the next one is relative to
         self._begins = True  # at the next keyframe there is nothing before it
         self._newest: int | None = None  # its count; None: not understood
+        self._refreshed: int | None = None  # frames until all is, as the newest SEI says
+        self._recovery: tuple[int, int] | None = None  # counts: where it began, and is done
         if extradata:
             self.is_whole(extradata)
 
@@ -55,18 +58,16 @@ class WholeFrames:
 
         One without parameter sets that are understood is.
         """
-        self.lost = False
+        self.lost, self._refreshed = False, None
         whole, slices, address = True, 0, -1
         for start, end in nal_units(unit):
             kind = unit[start] >> 1 & 63
             if unit[start] & 1 or unit[start + 1 : start + 2] > b"\7":
                 continue  # of another layer
             try:
-                if kind in (SPS, PPS):
-                    self._parameters(kind, unit[start + 2 : end])
-                elif kind in END:
-                    self._begins = True
-                elif kind < SLICES and self._pps:
+                if kind >= SLICES:
+                    self._describe(kind, unit[start + 2 : end])
+                elif self._pps:
                     nal = unit[start : min(end, start + HEAD_BYTES)]
                     found = self._slice(nal, first=slices == 0, after=address)
                     address, whole = found[0], whole and found[1]
@@ -77,21 +78,37 @@ class WholeFrames:
                 if kind < SLICES:
                     whole, self.lost, slices = False, True, slices + 1
         if self._newest is not None and slices:
+            whole = self._recovers(self._newest) or whole
             self._received[self._newest] = whole
         return whole
+
+    def _recovers(self, count: int) -> bool:
+        """Whether a stream without keyframes is whole from this frame on (D.3.8)."""
+        if self._refreshed is not None and self._recovery is None:
+            self._recovery = count, count + self._refreshed
+        if self._recovery is None or count < self._recovery[1]:
+            return False
+        self._recovery, self._begins = None, False
+        self._received = dict.fromkeys(self._received, True)
+        return not self.lost
 
     def failed(self) -> None:
         """The newest frame could not be decoded: what refers to it is damaged too."""
         if self._newest is not None:
             self._received[self._newest] = False
 
-    def _parameters(self, kind: int, data: bytes) -> None:
+    def _describe(self, kind: int, data: bytes) -> None:
+        """Takes what is no slice. Raises ValueError or IndexError where it is damaged."""
         if kind == SPS:
             number, sps = read_sps(Bits(data))
             self._sps[number] = sps
-        else:
+        elif kind == PPS:
             number, pps = read_pps(Bits(data[:HEAD_BYTES]))
             self._pps[number] = pps
+        elif kind == SEI:
+            self._refreshed = _recovery_count(data[:HEAD_BYTES])
+        elif kind in END:
+            self._begins = True
 
     def _slice(self, nal: bytes, *, first: bool, after: int) -> tuple[int, bool]:
         """Reads a slice segment; returns its address, and whether nothing is missing at it.
@@ -173,11 +190,8 @@ class WholeFrames:
     def _refers(self, frame: _Frame) -> bool:
         """Whether all that a frame refers to has been received whole; forgets what no frame may
         refer to any more (8.3.2)."""
-        begins = self._begins
-        if frame.kind in IRAP:
-            self._begins = False
-        elif begins:
-            return False  # there has been no keyframe
+        if frame.kind in IRAP:  # it is a recovery point by itself
+            self._begins, self._recovery, self._refreshed = False, None, None
         named = dict(frame.short)
         for count, span, used in frame.long:
             found = [
@@ -188,6 +202,16 @@ class WholeFrames:
         gone = [poc for poc in wanted if poc not in self._received]
         whole = all(self._received.get(poc, False) for poc in wanted)
         leads = frame.kind in (RASL_N, RASL_R)  # to what came before its keyframe
-        self.lost |= bool(gone) and not leads
+        self.lost |= bool(gone) and not leads and not self._begins
+        if self._recovery and any(count >= self._recovery[0] for count in gone):
+            self._recovery = None
         self._received = {poc: ok for poc, ok in self._received.items() if poc in named}
-        return whole
+        return whole and not self._begins
+
+
+def _recovery_count(payload: bytes) -> int | None:
+    """Returns the frames until a recovery point, where the first message of an SEI tells of one."""
+    if payload[:1] != bytes([RECOVERY_POINT]):
+        return None
+    code = Bits(payload[2:]).ue()
+    return max(0, (code + 1) // 2 * (1 if code % 2 else -1))

@@ -115,7 +115,7 @@ class LiveSource(Source):
             except (av.FFmpegError, OSError, ValueError) as error:  # PyAV's own, of damaged data
                 raise self._opening.failure(error) from None
             finally:
-                if self._opening.by_relay and not watch.frames and not stop.is_set():
+                if self._opening.by_relay and not watch.has_video and not stop.is_set():
                     self._opening.relay_failed()
 
     def _read(

@@ -131,8 +131,12 @@ class _H265Losses(_Losses):
 def _losses_of(video: av.VideoStream) -> _Losses:
     """Returns what finds the losses of a stream's codec."""
     context = video.codec_context
-    if context.name == "h264":
-        return _H264Losses(context.extradata)
-    if context.name == "hevc":
-        return _H265Losses(context.extradata)
+    extradata = context.extradata
+    if extradata and extradata[0] == 1:  # avcC or hvcC: no Annex B, and of a protocol without loss
+        return _Losses()
+    codec = context.codec.canonical_name
+    if codec == "h264":
+        return _H264Losses(extradata)
+    if codec == "hevc":
+        return _H265Losses(extradata)
     return _Losses()

@@ -132,7 +132,7 @@ class LiveOpening:
         return True
 
     def relay_failed(self) -> None:
-        """No frame came by the relay: this camera is not asked that way any more."""
+        """No video came by the relay: this camera is not asked that way any more."""
         self.by_relay, self._never_by_relay = False, True
 
     def failure(self, error: Exception) -> SourceError:

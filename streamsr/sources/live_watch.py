@@ -82,6 +82,11 @@ class LiveWatch:
         if keyframe and self._keyframe is None:
             self._keyframe = now
 
+    @property
+    def has_video(self) -> bool:
+        """Whether any packet of video has come."""
+        return self._packet is not None
+
     def delivered(self, now: float) -> None:
         """Takes a frame."""
         self.frames += 1

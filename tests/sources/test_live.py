@@ -121,7 +121,7 @@ def test_no_damaged_frame_gets_in_when_packets_are_lost(
     camera = rtsp_camera(shown, loss=0.05)
     with Reader(camera.url, transport="udp") as reader:
         reader.wait_for_frames(40, 40)
-        reader.wait_for(lambda: Code.SRC_DAMAGED in reader.codes)
+        reader.wait_for(lambda: Code.SRC_DAMAGED in reader.codes, 40)
     for frame in reader.frames:
         number = read_number(frame.planes[0])
         assert number is not None

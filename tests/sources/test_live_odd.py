@@ -123,7 +123,7 @@ def test_no_damaged_frame_gets_in(clip: Callable[..., Path], codec: str, slices:
         Reader(camera.url) as reader,
     ):
         reader.wait_for_frames(60)
-        reader.wait_for(lambda: Code.SRC_DAMAGED in reader.codes)
+        reader.wait_for(lambda: Code.SRC_DAMAGED in reader.codes, 40)
     for frame in reader.frames:
         number = read_number(frame.planes[0])
         assert number is not None
