@@ -62,8 +62,12 @@ class Image:
     lossless: bool = True  # where its kind can be either
 
 
-def image_frames(folder: Path, rate: Fraction = Fraction(25)) -> Iterator[Frame]:
+def image_frames(
+    folder: Path, rate: Fraction = Fraction(25), *, deep: bool = False
+) -> Iterator[Frame]:
     """Yields every image of a folder, its pts the number in order, ``rate`` a second.
+
+    ``deep``: those of 16 bits keep them.
 
     Raises InputError where the folder has none, or several kinds of them, and where a file is
     damaged or of another size than the first.
@@ -71,7 +75,7 @@ def image_frames(folder: Path, rate: Fraction = Fraction(25)) -> Iterator[Frame]
     names = folder_images(folder)
     first: Frame | None = None
     for number, name in enumerate(names):
-        frame = replace(read_image(folder / name), pts=number, time_base=1 / rate)
+        frame = replace(read_image(folder / name, deep=deep), pts=number, time_base=1 / rate)
         first = first or frame
         if (frame.width, frame.height) != (first.width, first.height):
             raise InputError(
@@ -81,14 +85,17 @@ def image_frames(folder: Path, rate: Fraction = Fraction(25)) -> Iterator[Frame]
         yield frame
 
 
-def read_image(path: Path) -> Frame:
-    """Returns an image of any kind as 8-bit R'G'B'.
+def read_image(path: Path, *, deep: bool = False) -> Frame:
+    """Returns an image of any kind as R'G'B', in 8 bits where it is not to be ``deep``.
 
-    Grey becomes three equal channels, 16 bits are rounded to 8, and transparency is left out:
+    Grey becomes three equal channels, 16 bits are rounded to 8 then, and transparency is left out:
     transparent pixels keep the colours that the file states. Raises InputError where the file is
     not one whole image.
     """
-    return Frame((eight_bits(read_samples(path).colour),), SRGB, 0, Fraction(1))
+    colour = read_samples(path).colour
+    if deep and colour.dtype == np.uint16:
+        return Frame((colour,), SRGB, 0, Fraction(1), depth=16)
+    return Frame((eight_bits(colour),), SRGB, 0, Fraction(1))
 
 
 def read_samples(path: Path, *, alpha: bool = False) -> Image:

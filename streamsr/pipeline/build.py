@@ -158,8 +158,9 @@ def _tell_what_is_lost(settings: StreamSettings, emit: Emit) -> None:
     if folder is None or (settings.output.path and is_folder_output(settings.output.path)):
         return
     headers = [header for _, header in checked_images(folder)]
+    deep = any(h.bits > 8 for h in headers)
     lost = ["transparency, which is left out"] if any(h.alpha for h in headers) else []
-    lost += ["16 bits a sample, which are rounded to 8"] if any(h.bits > 8 for h in headers) else []
+    lost += ["16 bits a sample, which are rounded to 8"] if deep and _bits(settings) == 8 else []
     if lost:
         message = f"the images have {' and '.join(lost)}: a folder of images would keep it"
         emit(Event(Code.SRC_REDUCED, settings.name, message))

@@ -30,13 +30,22 @@ class FolderSource(Source):
     """A folder of images of one kind. All their headers are read before the first one is."""
 
     def __init__(
-        self, folder: Path, rate: Fraction = DEFAULT_RATE, audio_from: Path | None = None
+        self,
+        folder: Path,
+        rate: Fraction = DEFAULT_RATE,
+        audio_from: Path | None = None,
+        *,
+        deep: bool = False,
     ) -> None:
-        """``audio_from``: a file whose audio goes under the frames, from its first frame on."""
+        """``audio_from``: a file whose audio goes under the frames, from its first frame on.
+
+        ``deep``: images of 16 bits keep them.
+        """
         self.folder = folder
         self.name = str(folder)
         self.rate = rate
         self._audio_from = audio_from
+        self._deep = deep
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         images = checked_images(self.folder)
@@ -48,7 +57,7 @@ class FolderSource(Source):
                 )
             info = self._info(images)
             yield info if audio is None else replace(info, **audio.described)
-            for frame in image_frames(self.folder, self.rate):
+            for frame in image_frames(self.folder, self.rate, deep=self._deep):
                 if stop.is_set():
                     return
                 if audio is not None:

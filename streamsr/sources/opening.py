@@ -32,7 +32,7 @@ def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> So
         case InputKind.LIVE:
             return _live(settings, emit)
         case InputKind.FOLDER:
-            return FolderSource(Path(url), settings.exact_rate, settings.audio_from)
+            return FolderSource(Path(url), settings.exact_rate, settings.audio_from, deep=bits != 8)
         case InputKind.FILE if settings.live is None and (
             is_multipart(url) or is_live_playlist(url)
         ):

@@ -104,6 +104,19 @@ def test_what_video_does_not_hold_is_said(tmp_path: Path, streamsr: "Streamsr") 
     assert "transparency, which is left out and 16 bits a sample, which are rounded" in done.stderr
 
 
+def test_16_bits_become_10_of_hevc(tmp_path: Path, streamsr: "Streamsr") -> None:
+    folder = folder_of(tmp_path / "in", ".png", SMOOTH[..., :3])
+    out = tmp_path / "out.mkv"
+    options = ("--codec", "hevc", "--crf", 1, "--model", "bicubic", "--scale", 2, "--device", "cpu")
+    done = streamsr("upscale", folder, out, *options)
+    assert done.exit_code == 0
+    assert "SRC_REDUCED" not in done.stderr
+    with av.open(out) as container:
+        image = next(container.decode(video=0))
+    assert image.format.name == "yuv420p10le"
+    assert len(np.unique(image.to_ndarray(format="gray10le"))) > 300, "finer than 8 bits"
+
+
 def test_frames_get_their_rate_and_their_audio_back(
     tmp_path: Path, clip: Callable[..., Path], upscaled: Upscaled
 ) -> None:
