@@ -121,7 +121,7 @@ def size_of(encoder: EncoderSettings, frames: list[Frame]) -> int:
 def test_what_is_left_out_follows_from_what_the_packets_are_for() -> None:
     live, kept = filled(EncoderSettings()), filled(EncoderSettings(), low_delay=False)
     assert (live.preset, live.crf, live.max_kbit_s, live.gop_s) == ("ultrafast", 18, 16_000, 1.0)
-    assert (kept.preset, kept.crf, kept.max_kbit_s, kept.gop_s) == ("medium", 18, None, 2.0)
+    assert (kept.preset, kept.crf, kept.max_kbit_s, kept.gop_s) == ("superfast", 18, None, 2.0)
     asked = EncoderSettings(codec="hevc", kbit_s=900, low_delay=True)
     assert filled(asked, low_delay=False).crf is None
     assert filled(asked, low_delay=False).low_delay
