@@ -16,7 +16,7 @@ import av
 __all__ = ["Pacer", "ReadAhead"]
 
 MOST_AHEAD = 4000  # packets: half a minute of video and audio; the thread waits when they are there
-JOIN_S = 1.0  # a read that takes longer to end: the thread closes the container then
+JOIN_S = 2.0  # a read that takes longer to end: the thread closes the container then
 JUMP_S = 3.0  # between two frames: stamps that jumped, or segments that were left out
 
 
