@@ -23,6 +23,7 @@ from streamsr.core.packet import Packet
 from streamsr.core.redact import redact
 from streamsr.media.pipes import PipeWriter
 from streamsr.media.tracks.carried import Attachment
+from streamsr.media.tracks.mp4_tracks import TrackFix
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -31,15 +32,18 @@ __all__ = ["CONTAINERS", "Container", "cut_to_whole", "reason_of"]
 
 CONTAINERS = {
     ".mp4": {
-        "movflags": "hybrid_fragmented+frag_keyframe+delay_moov+default_base_moof",
+        "movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"
+        "+negative_cts_offsets",  # the first frame is at 0 whatever its B-frames wait for
+        "use_editlist": "1",  # audio begins with its priming, before 0, once the file is closed
         "frag_duration": "250000",  # µs: what a kill may cost, and before what a file plays
         "flush_packets": "1",
-        "max_interleave_delta": "500000",  # µs that a track waits for one with nothing to say
+        "max_interleave_delta": "1",  # µs that packets wait for others: fragments need no order;
+        # and where a text ends one, FFmpeg times other tracks by what waits
     },
     ".mkv": {
         "flush_packets": "1",
         "cluster_time_limit": "1000",
-        "max_interleave_delta": "500000",
+        "max_interleave_delta": "500000",  # µs that a track waits for one with nothing to say
     },
 }
 """How a file of that ending is written so that it plays after a kill."""
@@ -72,7 +76,8 @@ class Container:
         self._video: av.VideoStream | None = None
         self._audio: av.AudioStream | None = None
         self._decoded: dict[int, int] = {}  # by stream: its newest decoding time, in its ticks
-        self._covers: list[tuple[Stream, bytes]] = []  # to be written after the header
+        self.fixes: dict[int, TrackFix] = {}  # by track: what a closed MP4 file still needs
+        self._first: list[tuple[Stream, bytes]] = []  # packets at 0, written after the header
 
     def add_video(self, keyframe: Packet, rate: Fraction | None) -> av.VideoStream:
         """Adds the track whose first frame, with its parameter sets, is ``keyframe``."""
@@ -81,7 +86,7 @@ class Container:
             named = {} if rate is None else {"framerate": rate}
             self._video = self._container.add_stream_from_template(template, opaque=True, **named)
         self._video.time_base = keyframe.time_base
-        if keyframe.codec == "hevc" and "mp4" in self._container.format.name:
+        if keyframe.codec == "hevc" and self._is_mp4:
             self._video.codec_tag = "hvc1"  # "hev1" is what Apple's players refuse
         return self._video
 
@@ -104,9 +109,13 @@ class Container:
         encoder.time_base = stream.time_base = Fraction(1, 1000)
         return stream, encoder
 
+    def begin_text(self, stream: Stream) -> None:
+        """Makes a track of text in MP4 begin at 0, as all of its times are counted from there."""
+        self._first.append((stream, b"\0\0"))
+
     def attach(self, attachment: Attachment) -> bool:
         """Adds a file within the file; returns False where the container has no place for it."""
-        if self._container.format.name == "matroska":
+        if not self._is_mp4:
             self._container.add_attachment(
                 attachment.name, attachment.mimetype, bytes(attachment.data)
             )
@@ -117,25 +126,34 @@ class Container:
         width, height = attachment.size
         stream = self._container.add_mux_stream(codec, width=width, height=height)
         stream.disposition = Disposition.attached_pic
-        self._covers.append((stream, attachment.data))
+        self.fixes[stream.index] = TrackFix.REMOVE
+        self._first.append((stream, attachment.data))
         return True
 
     def mark(self, stream: Stream, tags: Mapping[str, str], disposition: int) -> None:
         """Sets a track's tags and FFmpeg's disposition flags."""
         stream.metadata.update(tags)
+        if self._is_mp4 and "title" in tags:
+            stream.metadata["handler_name"] = tags["title"]  # where players look for it
         stream.disposition = Disposition(disposition)
+        if self._is_mp4 and stream.type == "subtitle" and not disposition & Disposition.default:
+            self.fixes[stream.index] = TrackFix.DISABLE
 
     def describe(self, tags: Mapping[str, str], chapters: Sequence[Chapter]) -> None:
         """Sets the file's tags and chapters."""
         self._container.metadata.update(tags)
         self._container.set_chapters(list(chapters))
 
+    @property
+    def _is_mp4(self) -> bool:
+        return "mp4" in self._container.format.name
+
     def begin(self) -> None:
         """Writes the header, which servers answer. The first packet would do it otherwise."""
         self._container.start_encoding()
-        covers, self._covers = self._covers, []
-        for stream, image in covers:
-            self._mux(stream, image, 0, Fraction(1, 1000))
+        first, self._first = self._first, []
+        for stream, data in first:
+            self._mux(stream, data, 0, Fraction(1, 1000))
 
     def video(self, packet: Packet, pts: int) -> None:
         """Writes a frame, at ``pts`` in the packet's time base."""
@@ -199,7 +217,7 @@ class Container:
             packet.set_sidedata(mark)
         packet.pts, packet.dts = pts, dts
         packet.time_base = time_base
-        packet.duration = duration
+        packet.duration = duration or 0  # None would be taken for a time that is missing
         packet.is_keyframe = keyframe
         packet.stream = stream
         self._container.mux(packet)

@@ -25,6 +25,7 @@ from streamsr.media.container import CONTAINERS, Container, reason_of
 from streamsr.media.pipes import PipeWriter
 from streamsr.media.source import AudioFrame, Piece, SourceInfo
 from streamsr.media.tracks.carried import Carried, TrackInfo
+from streamsr.media.tracks.mp4_tracks import TrackFix, fix_tracks
 from streamsr.media.tracks.writers import EncodedAudio, TrackWriter, audio_writer, subtitle_writer
 
 __all__ = ["FileWriter"]
@@ -84,6 +85,10 @@ class FileWriter:
                     writer.finish()
             finally:
                 container.close()
+            if container.fixes:
+                count = max(container.fixes) + 1
+                fixes = [container.fixes.get(n, TrackFix.NOTHING) for n in range(count)]
+                fix_tracks(self.path, fixes)
         for track, writer in writers.items():
             if writer.lost:
                 self.not_kept.append(f"{self._names[track]}: {writer.lost}")

@@ -225,11 +225,8 @@ def _left_out(container: av.container.InputContainer, read: Sequence[Stream]) ->
 
 
 def _told(stream: Stream) -> dict[str, str]:
-    """What people say of a track: its language and title, which MP4 has as its handler's name."""
-    tags = {k: v for k in ("language", "title") if (v := stream.metadata.get(k))}
-    if "title" in tags:
-        tags["handler_name"] = tags["title"]
-    return tags
+    """What people say of a track: its language and title."""
+    return {k: v for k in ("language", "title") if (v := stream.metadata.get(k))}
 
 
 def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
