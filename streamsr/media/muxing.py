@@ -47,6 +47,7 @@ class FileWriter:
         self._container: Container | None = None
         self._newest: Packet | None = None  # of video, held back
         self._end = 0  # of what is shown, in units of its time base
+        self._delay = 0  # likewise: from the first frame's decoding to its being shown
         self._writers: dict[int, TrackWriter] = {}  # by the track's index in the source
         self._names: dict[int, str] = {}  # likewise
 
@@ -54,6 +55,7 @@ class FileWriter:
         """Writes a frame; the first one, a keyframe, opens the file."""
         if self._container is None:
             self._open(packet, info)
+            self._delay = packet.pts - _dts(packet)
         self._end = max(self._end, packet.pts + packet.duration)
         self._write_newest()
         self._newest = packet
@@ -78,9 +80,8 @@ class FileWriter:
         newest, self._newest = self._newest, None
         with self._errors():
             try:
-                if newest is not None:  # by its end FFmpeg finds the track's, not by the last shown
-                    newest = replace(newest, duration=self._end - newest.pts)
-                    container.video(newest, newest.pts)
+                if newest is not None:
+                    container.video(self._lasting_to_end(newest), newest.pts)
                 for writer in writers.values():
                     writer.finish()
             finally:
@@ -92,6 +93,13 @@ class FileWriter:
         for track, writer in writers.items():
             if writer.lost:
                 self.not_kept.append(f"{self._names[track]}: {writer.lost}")
+
+    def _lasting_to_end(self, newest: Packet) -> Packet:
+        """The last packet with the duration that makes the track's: FFmpeg adds them up in the
+        order of decoding, where a B-frame may be the last."""
+        if not newest.duration:
+            return newest
+        return replace(newest, duration=max(1, self._end - self._delay - _dts(newest)))
 
     def _write_newest(self) -> None:
         if self._newest is not None and self._container is not None:
@@ -177,3 +185,7 @@ class FileWriter:
         except (av.FFmpegError, OSError) as error:
             reason = reason_of(error)
             raise OutputError(f"output {self.path}: cannot be written: {reason}") from None
+
+
+def _dts(packet: Packet) -> int:
+    return packet.pts if packet.dts is None else packet.dts

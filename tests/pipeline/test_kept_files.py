@@ -70,6 +70,7 @@ def test_every_frame_is_there_in_its_order_and_in_step(
         assert video.codec_context.name == codec
         if suffix == ".mp4":
             assert video.codec_tag == {"h264": "avc1", "hevc": "hvc1"}[codec]
+            assert video.average_rate == RATE
         images = list(container.decode(video))
     assert [number_in(image) for image in images] == list(range(60))
     assert [image.time for image in images] == pytest.approx([n / 25 for n in range(60)], abs=1e-3)
