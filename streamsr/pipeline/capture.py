@@ -57,7 +57,7 @@ class Capture:
         self._tell = tell
         self._paced = paced and not live
         self._started = 0.0  # monotonic: second 0 of a paced file
-        self._begin_s: Fraction | None = None  # what is second 0; None before anything
+        self._begin_s: Fraction | None = None  # what is second 0; None before any frame
         self._received = 0  # frames out of the queue, the late ones too
         self._dropped_before = 0  # frames dropped before the newest one that was taken
 
@@ -84,7 +84,7 @@ class Capture:
                 elif self._source.live and not self.ready.is_set():
                     pass  # what it gives before models are chosen is not begun with
                 elif not isinstance(item, Frame):
-                    self._audio(self._piece(item))
+                    self._hear(item)
                 elif self._reached_limit(item):
                     self._read_audio(items, item.time_s)
                     return
@@ -160,18 +160,18 @@ class Capture:
                 elif item.heard:
                     return
 
-    def _begun_s(self, time_s: Fraction) -> Fraction:
-        """Returns what is second 0: of a live source what it is begun with, for files start so."""
-        if self._begin_s is None:
-            self._begin_s = time_s if self._source.live else Fraction(0)
-        return self._begin_s
-
     def _frame(self, frame: Frame) -> Frame:
-        begin_s = self._begun_s(frame.pts * frame.time_base)
-        return replace(frame, pts=frame.pts - round(begin_s / frame.time_base))
+        """Counts a frame's time from second 0: of a live source the first frame that is begun
+        with, since a file that is made of it starts so."""
+        if self._begin_s is None:
+            self._begin_s = frame.pts * frame.time_base if self._source.live else Fraction(0)
+        return replace(frame, pts=frame.pts - round(self._begin_s / frame.time_base))
 
-    def _piece(self, piece: Piece) -> Piece:
-        return replace(piece, time_s=piece.time_s - float(self._begun_s(Fraction(piece.time_s))))
+    def _hear(self, piece: Piece) -> None:
+        if self._begin_s is not None:
+            self._audio(replace(piece, time_s=piece.time_s - float(self._begin_s)))
+        elif not self._source.live:
+            self._audio(piece)  # else nothing has begun that it belongs to
 
     def _reached_limit(self, frame: Frame) -> bool:
         frames, seconds = self._limits.frames, self._limits.seconds

@@ -15,7 +15,7 @@ CLIPS = {
     "plain": "bframes=0:keyint=25",
     "b-frames": "bframes=4:b-pyramid=1:keyint=40:ref=4",
     "open gop": "open-gop=1:bframes=3:keyint=25:ref=3",
-    "slices": "bframes=0:slices=2:keyint=25:open-gop=0",
+    "slices": "pools=1:bframes=0:slices=2:keyint=25:open-gop=0",  # without a pool x265 crashes
     "temporal layers": "bframes=3:temporal-layers=3:keyint=30",
     "long-term, 4 bits": "bframes=0:keyint=25:log2-max-poc-lsb=4",
     "scaling lists": "bframes=0:keyint=25:scaling-list=default",

@@ -353,16 +353,18 @@ def test_closing_ends_what_waits_for_parts() -> None:
 def test_closing_before_parts_are_queued_ends_what_waits_for_them() -> None:
     network, pool = Parted(), cpu_pool(2)
     bench = Bench(CpuRecurrentEngine(model(network), CPU, pool))
-    closing = threading.Thread(target=pool.close)
+    closing, pushed = threading.Thread(target=pool.close), threading.Event()
 
     def close() -> None:
         """Goes on once nothing can be queued any more."""
+        pushed.wait(WAIT_S)
         closing.start()
         while not pool._closed:
             time.sleep(0.001)
 
     network.in_step = close
     bench.push(60, 60, 60)
+    pushed.set()
     assert not wait(bench.futures, WAIT_S).not_done
     assert all(future.cancelled() for future in bench.futures)
     closing.join(WAIT_S)

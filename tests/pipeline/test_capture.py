@@ -17,7 +17,7 @@ TICKS = Fraction(1, 90_000)
 
 
 class Scripted(Source):
-    """Gives a frame and audio every 40 ms; models are ready before the frame of that number."""
+    """Gives audio and a frame every 40 ms; models are ready before the frame of that number."""
 
     name = "scripted"
 
@@ -33,8 +33,8 @@ class Scripted(Source):
         for number in range(8):
             if number == self._ready_before:
                 self.capture.ready.set()
+            yield AudioFrame(number / 25 + 0.03, "aac")  # it is ahead, as some cameras send it
             yield Frame((y, chroma, chroma), ColourTags(), 3600 * number, TICKS)
-            yield AudioFrame(number / 25, "aac")
 
 
 def captured(source: Scripted) -> tuple[list[float], list[float]]:
@@ -60,10 +60,10 @@ def test_a_live_source_counts_from_the_first_frame_that_is_begun_with() -> None:
     """A file that it is written to starts with it, and not with the seconds that models took."""
     frames, heard = captured(Scripted(live=True, ready_before=3))
     assert frames == [0.0, 0.04, 0.08, 0.12, 0.16]
-    assert heard == frames
+    assert heard == [0.07, 0.11, 0.15, 0.19]
 
 
 def test_a_file_keeps_its_times() -> None:
     frames, heard = captured(Scripted(live=False, ready_before=0))
     assert frames == [n / 25 for n in range(8)]
-    assert heard == frames
+    assert heard == [round(n / 25 + 0.03, 6) for n in range(8)]

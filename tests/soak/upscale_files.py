@@ -47,7 +47,7 @@ def unplayable(path: Path) -> str:
         with av.open(path) as container:
             decoded, stamps = 0, {}
             for packet in container.demux():
-                if packet.dts is not None:
+                if packet.dts is not None and packet.stream.type != "subtitle":
                     stamps.setdefault(packet.stream.index, []).append(packet.dts)
                 decoded += packet.stream.type == "video" and len(packet.decode())
     except (av.FFmpegError, OSError) as error:
