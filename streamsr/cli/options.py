@@ -79,7 +79,9 @@ Crf = Annotated[
 ]
 Preset = Annotated[
     str | None,
-    typer.Option(help="Of x264 and x265, ultrafast to veryslow; else medium, live ultrafast."),
+    typer.Option(
+        help="Of x264 and x265, ultrafast to veryslow; else superfast, hevc medium, live ultrafast."
+    ),
 ]
 Bitrate = Annotated[
     str | None,

@@ -266,10 +266,16 @@ def _check_stream(settings: StreamSettings, before: StreamSettings | None = None
     if before is not None and before.output.path == settings.output.path:
         checked = settings.model_copy(update={"output": OutputSettings()})
     check_settings(checked)
-    if settings.encoder.codec != "h264":
+    encoder = settings.encoder
+    if encoder.codec != "h264":
         raise UserError(
-            f"encoder.codec: got {settings.encoder.codec!r}, allowed is 'h264': it is what viewers "
-            "and servers take; a file alone may have another"
+            f"encoder.codec: got {encoder.codec!r}, allowed is 'h264': it is what viewers and "
+            "servers take; a file alone may have another"
+        )
+    if encoder.low_delay is False:
+        raise UserError(
+            "encoder.low_delay: got false, allowed is true: viewers, servers and recordings take "
+            "frames in their order; a file alone may have it"
         )
     for output in (*settings.publish, settings.hls, settings.record):
         if output is not None:

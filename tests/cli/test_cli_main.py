@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
 
 from streamsr.cli.main import COMMANDS
+from streamsr.cli.options import Preset
+from streamsr.core.settings import EncoderSettings
+from streamsr.media.encoder_options import filled
 
 if TYPE_CHECKING:
     from conftest import Started, Streamsr
@@ -41,6 +44,8 @@ LIGHT = [
     ("upscale demo {tmp}/o.mp4 --preset slo", "encoder.preset: got 'slo'"),
     ("upscale demo {tmp}/frames --crf 20", "got --crf too"),
     ("upscale demo rtsp://127.0.0.1:1/x --codec hevc", "allowed is 'h264'"),
+    ("upscale demo rtsp://127.0.0.1:1/x --set encoder.low_delay=false", "a file alone"),
+    ("demo --set encoder.low_delay=false", "encoder.low_delay: got false, allowed is true"),
     ("probe {tmp}/no.mp4", "there is no such file"),
     ("probe demo --device cuda:99", "CUDA devices"),
     ("run {tmp}/typo.toml", "did you mean 'transport'"),
@@ -150,6 +155,14 @@ def test_a_refusal_imports_nothing_heavy(
 ) -> None:
     allowed = {"av", "numpy", "cv2"} if (args, words) in OPENED else set()
     assert set(outcomes[args]["modules"]) <= allowed
+
+
+def test_help_says_what_preset_is_taken() -> None:
+    (option,) = get_args(Preset)[1:]
+    kept = filled(EncoderSettings(), low_delay=False).preset
+    hevc = filled(EncoderSettings(codec="hevc"), low_delay=False).preset
+    live = filled(EncoderSettings()).preset
+    assert option.help.endswith(f"else {kept}, hevc {hevc}, live {live}.")
 
 
 def test_help_names_every_command(streamsr: "Streamsr") -> None:

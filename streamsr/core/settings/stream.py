@@ -109,7 +109,7 @@ class EncoderSettings(Settings):
     kbit_s: int | None = Field(default=None, ge=50, le=400_000)  # mean, in place of crf
     max_kbit_s: int | None = Field(default=None, ge=100, le=400_000)  # at no moment more
     gop_s: float | None = Field(default=None, ge=0.2, le=10)  # seconds between keyframes
-    low_delay: bool | None = None  # packets leave with their frames: no B-frames, no lookahead
+    low_delay: bool | None = None  # packets leave with their frames; false: of a file alone
 
     @model_validator(mode="after")
     def _goes_together(self) -> "EncoderSettings":
