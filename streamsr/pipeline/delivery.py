@@ -218,7 +218,16 @@ class Delivery:
             self._hand_on(self._encoded(self._output, upscaled, info))
         finally:
             if recorded is not None:
-                self._hand_on(recorded.result())
+                self._hand_on(self._unless_failed(recorded))
+
+    def _unless_failed(self, recorded: Future[list[Packet]]) -> list[Packet]:
+        """Returns a recording's packets; where they cannot be made, it ends alone."""
+        try:
+            return recorded.result()
+        except OutputError as error:
+            self._recorded = ()
+            self._tell(Code.OUT_FAILED, f"{error}; nothing is recorded any more")
+            return []
 
     def _wanted(self, tracks: Iterable[Track]) -> list[Track]:
         """Returns those that any sink wants now."""

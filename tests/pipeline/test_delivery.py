@@ -214,6 +214,19 @@ def test_a_recording_of_the_same_quality_is_what_viewers_get() -> None:
     assert recorded(PacketsOf(Track.RECORD), VIEWERS, **same) == {"encode output"}
 
 
+def test_viewers_go_on_where_a_recording_cannot_be_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    unknown = VIEWERS.model_copy(update={"preset": "none"})
+    monkeypatch.setattr("streamsr.pipeline.delivery.for_recordings", lambda *_: unknown)
+    sink = PacketsOf(Track.OUTPUT, Track.RECORD)
+    run = Run(sink, encoder=VIEWERS, record={"folder": "recordings"})
+    for number in range(5):
+        run.frame(number)
+    run.delivery.finish()
+    run.delivery.close()
+    assert [p.track for p in sink.packets] == [Track.OUTPUT] * 5
+    assert run.events == [Code.OUT_FAILED], "it is said once"
+
+
 @pytest.mark.parametrize("asked", [Track.OUTPUT, Track.RECORD])
 def test_a_keyframe_is_of_the_tracks_that_it_is_asked_of(asked: Track) -> None:
     sink = PacketsOf(Track.OUTPUT, Track.RECORD)
