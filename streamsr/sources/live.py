@@ -115,8 +115,8 @@ class LiveSource(Source):
             except (av.FFmpegError, OSError, ValueError) as error:  # PyAV's own, of damaged data
                 raise self._opening.failure(error) from None
             finally:
-                if self._opening.by_relay and not watch.has_video and not stop.is_set():
-                    self._opening.relay_failed()
+                if not stop.is_set():
+                    self._opening.ended(has_video=watch.has_video)
 
     def _read(
         self, container: av.container.InputContainer, watch: LiveWatch, stop: threading.Event

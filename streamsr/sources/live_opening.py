@@ -3,6 +3,7 @@
 import errno
 import socket
 from contextlib import ExitStack
+from typing import Literal
 from urllib.parse import urlsplit
 
 import av
@@ -44,7 +45,9 @@ class LiveOpening:
         self._scheme = "" if self._described else urlsplit(self.url).scheme
         self._media = RTSP_MEDIA
         self.by_relay = False  # of H.265, whose damage FFmpeg does not see
-        self._never_by_relay = False  # this camera gives nothing that way
+        # Doubted: it failed before it ever brought video, and the camera is asked without it.
+        # It is useless only where video then comes.
+        self._relay: Literal["untried", "works", "doubted", "useless"] = "untried"
         self._refused: set[str] = set()  # transports that the server does not speak
 
     @property
@@ -52,6 +55,8 @@ class LiveOpening:
         """What was asked for in another way than usual, for people."""
         words = [f"over {self.transport}"] if self._refused else []
         words += ["without audio, whose track it refuses"] if self._media != RTSP_MEDIA else []
+        if self._relay in ("doubted", "useless"):
+            words.append("whose lost packets are not seen: no video came by the relay that does")
         return ", " + ", ".join(words) if words else ""
 
     @property
@@ -84,9 +89,8 @@ class LiveOpening:
                     metadata_errors=METADATA,
                 )
             except (av.FFmpegError, OSError, ValueError) as error:
-                if self.by_relay and not isinstance(error, OSError):
-                    self.relay_failed()
-                elif not self.asks_otherwise(error):
+                if not self.asks_otherwise(error) and not self._does_without_relay(error):
+                    self._relay = "untried" if self._relay == "doubted" else self._relay
                     raise self.failure(error) from None
                 continue
             if any(self.needs_relay(codec_of(video)) for video in container.streams.video):
@@ -126,14 +130,26 @@ class LiveOpening:
 
     def needs_relay(self, codec: str) -> bool:
         """Whether to open it again by a relay, now that the codec of its video is known."""
-        if self.by_relay or self._never_by_relay or self._scheme != "rtsp" or codec != "hevc":
+        if self.by_relay or self._scheme != "rtsp" or codec != "hevc":
             return False
-        self.by_relay = True
+        self.by_relay = self._relay in ("untried", "works")
+        return self.by_relay
+
+    def _does_without_relay(self, error: Exception) -> bool:
+        """Whether it was the relay, as far as is known, that failed; the next try is without it."""
+        if not self.by_relay or self._relay != "untried" or isinstance(error, OSError):
+            return False
+        self.by_relay, self._relay = False, "doubted"
         return True
 
-    def relay_failed(self) -> None:
-        """No video came by the relay: this camera is not asked that way any more."""
-        self.by_relay, self._never_by_relay = False, True
+    def ended(self, *, has_video: bool) -> None:
+        """Takes how a connection ended: one bad moment of a camera is no fault of the relay."""
+        if self.by_relay and has_video:
+            self._relay = "works"
+        elif self.by_relay and self._relay == "untried":
+            self.by_relay, self._relay = False, "doubted"
+        elif self._relay == "doubted":
+            self._relay = "useless" if has_video else "untried"
 
     def failure(self, error: Exception) -> SourceError:
         """Returns what FFmpeg or PyAV raised, in words that say what to change."""

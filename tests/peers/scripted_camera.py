@@ -45,6 +45,7 @@ class ScriptedCamera(_Server):
     - ``metadata``: it offers an ONVIF track
     - ``keep(unit, packet, packets)``: whether a packet of RTP is sent
     - ``silent_after``: units, after which nothing comes any more
+    - ``status(request)``: what the first line of a request is answered with, "" for success
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class ScriptedCamera(_Server):
         metadata: bool = False,
         keep: Callable[[int, int, int], bool] = lambda unit, packet, packets: True,
         silent_after: int | None = None,
-        status: str = "",
+        status: Callable[[str], str] = lambda request: "",
     ) -> None:
         super().__init__()
         self.units = units
@@ -71,7 +72,7 @@ class ScriptedCamera(_Server):
         self.metadata = metadata
         self.keep = keep
         self.silent_after = silent_after
-        self.status = status  # of every DESCRIBE, "" for success
+        self.status = status
         self.requests: list[str] = []  # their first lines
 
     @property
@@ -102,9 +103,10 @@ class ScriptedCamera(_Server):
     def _answer(self, head: str, transport: str) -> bytes:
         """What a request is answered with."""
         method, url, _ = head.split(" ", 2)
-        status, fields, body = "200 OK", "Session: 77\r\n", ""
+        refusal = self.status(head.partition("\r\n")[0])
+        status, fields, body = refusal or "200 OK", "Session: 77\r\n", ""
         if method == "DESCRIBE":
-            status, body = self.status or status, self._description()
+            body = self._description()
             fields = f"Content-Base: {url}/\r\nContent-Type: application/sdp\r\n"
             fields += f"Content-Length: {len(body)}\r\n"
         elif method == "SETUP":

@@ -146,12 +146,12 @@ def test_a_refused_port_is_named() -> None:
 
 
 def test_a_wrong_path_is_named(units: list[bytes]) -> None:
-    with ScriptedCamera(units, status="404 Not Found") as camera:
+    with ScriptedCamera(units, status=lambda request: "404 Not Found") as camera:
         assert "there is no stream at its path '/cam': check the path" in str(refusal(camera.url))
 
 
 def test_a_missing_password_is_asked_for(units: list[bytes]) -> None:
-    with ScriptedCamera(units, status="401 Unauthorized") as camera:
+    with ScriptedCamera(units, status=lambda request: "401 Unauthorized") as camera:
         error = refusal(camera.url)
     assert isinstance(error, SourceAuthError)
     assert "rtsp://USER:PASSWORD@127.0.0.1" in str(error)

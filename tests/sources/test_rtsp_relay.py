@@ -10,8 +10,10 @@ import pytest
 from peers import ScriptedCamera, access_units, read_number
 from peers.live_reader import Reader
 
+from streamsr.bitstream.rtp import WholeFrameFilter
 from streamsr.core.events import Code
 from streamsr.media.source import SourceInfo
+from streamsr.sources.live import LiveTimeouts
 from streamsr.sources.opening import file_frames
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
@@ -55,3 +57,45 @@ def test_what_is_whole_comes_through(clip: Callable[..., Path], transport: str) 
     assert {(b - a) % 80 for a, b in itertools.pairwise(numbers)} == {1}
     (info,) = (item for item in reader.items if isinstance(item, SourceInfo))
     assert info.codec == "hevc"
+
+
+def test_a_bad_moment_of_the_camera_is_no_fault_of_the_relay(clip: Callable[..., Path]) -> None:
+    """It is asked by the relay again, where that has brought video before."""
+    shown = clip(**SHOWN)
+    truth = [frame.planes[0].astype(int) for frame in file_frames(shown)]
+    refusals, lose = list[str](), random.Random(3)
+
+    def status(request: str) -> str:
+        return refusals.pop() if refusals and request.startswith("DESCRIBE") else ""
+
+    def keep(*_: int) -> bool:
+        return camera.connections < 3 or lose.random() > 0.02
+
+    with (
+        ScriptedCamera(access_units(shown), codec="H265", status=status, keep=keep) as camera,
+        Reader(camera.url) as reader,
+    ):
+        reader.wait_for_frames(5)
+        refusals += ["503 Service Unavailable", "404 Not Found"]
+        camera.reset()
+        reader.wait_for(lambda: reader.source.reconnects == 1)
+        reader.wait_for_frames(40, 40)
+    assert not refusals
+    for frame in reader.frames:
+        number = read_number(frame.planes[0])
+        assert number is not None
+        assert abs(truth[number] - frame.planes[0]).mean() < 1, f"frame {number} is damaged"
+
+
+def test_a_camera_that_sends_nothing_by_the_relay_is_asked_without_it(
+    clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is told, as damage is not seen then."""
+    monkeypatch.setattr(WholeFrameFilter, "take", lambda *_: [])
+    timeouts = LiveTimeouts(open_s=1.0, read_s=0.3)
+    with (
+        ScriptedCamera(access_units(clip(**SHOWN)), codec="H265") as camera,
+        Reader(camera.url, timeouts=timeouts) as reader,
+    ):
+        reader.wait_for_frames(5)
+    assert "whose lost packets are not seen" in reader.events[-1].message
