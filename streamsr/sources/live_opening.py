@@ -41,9 +41,10 @@ class LiveOpening:
         """Raises InputError where ``url`` is no address."""
         self._described = is_session_description(url)
         self.url = ffmpeg_name(url) if self._described else live_address(url)
-        self.transport = transport  # of RTSP
+        self.transport = self._wished = transport  # of RTSP
         self._scheme = "" if self._described else urlsplit(self.url).scheme
         self._media = RTSP_MEDIA
+        self._repeated = False  # a request that was refused, in the running try to open it
         self.by_relay = False  # of H.265, whose damage FFmpeg does not see
         # Doubted: it failed before it ever brought video, and the camera is asked without it.
         # It is useless only where video then comes.
@@ -76,6 +77,7 @@ class LiveOpening:
         read_s = limits.read_s if self.is_rtsp else limits.mute_s
         if self.is_playlist:
             read_s = limits.burst_s
+        self._media, self._repeated = RTSP_MEDIA, False  # it may have refused the audio for once
         while True:
             try:
                 url = self.url
@@ -90,8 +92,9 @@ class LiveOpening:
                 )
             except (av.FFmpegError, OSError, ValueError) as error:
                 if not self.asks_otherwise(error) and not self._does_without_relay(error):
-                    self._relay = "untried" if self._relay == "doubted" else self._relay
-                    raise self.failure(error) from None
+                    failure = self.failure(error)
+                    self._forget_refusals()
+                    raise failure from None
                 continue
             if any(self.needs_relay(codec_of(video)) for video in container.streams.video):
                 container.close()
@@ -124,9 +127,18 @@ class LiveOpening:
             self.transport = other
             return True
         if isinstance(error, av.error.HTTPOtherClientError) and self._media == RTSP_MEDIA:
-            self._media = "video"
+            if self._repeated:  # FFmpeg does not say what is refused: twice may be the audio
+                self._media = "video"
+            self._repeated = True
             return True
         return False
+
+    def _forget_refusals(self) -> None:
+        """What did not help either is no fact about the camera: it may only have been busy."""
+        self.transport = self._wished
+        self._refused.clear()
+        if self._relay == "doubted":
+            self._relay = "untried"
 
     def needs_relay(self, codec: str) -> bool:
         """Whether to open it again by a relay, now that the codec of its video is known."""

@@ -42,7 +42,7 @@ class ScriptedCamera(_Server):
     - ``codec``: "H264" or "H265"
     - ``transports``: those that it speaks; others are answered by 461
     - ``refused``: tracks ("video", "metadata", "audio") whose SETUP it answers by 461
-    - ``metadata``: it offers an ONVIF track
+    - ``metadata``, ``audio``: it offers an ONVIF track, or one of audio that never comes
     - ``keep(unit, packet, packets)``: whether a packet of RTP is sent
     - ``silent_after``: units, after which nothing comes any more
     - ``status(request)``: what the first line of a request is answered with, "" for success
@@ -58,6 +58,7 @@ class ScriptedCamera(_Server):
         transports: Sequence[str] = ("tcp", "udp"),
         refused: Sequence[str] = (),
         metadata: bool = False,
+        audio: bool = False,
         keep: Callable[[int, int, int], bool] = lambda unit, packet, packets: True,
         silent_after: int | None = None,
         status: Callable[[str], str] = lambda request: "",
@@ -70,6 +71,7 @@ class ScriptedCamera(_Server):
         self.transports = transports
         self.refused = refused
         self.metadata = metadata
+        self.audio = audio
         self.keep = keep
         self.silent_after = silent_after
         self.status = status
@@ -125,7 +127,8 @@ class ScriptedCamera(_Server):
         data = "m=application 0 RTP/AVP 107\r\na=rtpmap:107 vnd.onvif.metadata/90000\r\n"
         data += "a=control:metadata\r\n"
         head = f"v=0\r\no=- 1 1 IN IP4 {HOST}\r\ns=cam\r\nt=0 0\r\na=control:*\r\n"
-        return head + (data if self.metadata else "") + video
+        audio = "m=audio 0 RTP/AVP 0\r\na=control:audio\r\n" if self.audio else ""
+        return head + (data if self.metadata else "") + video + audio
 
     async def _play(self, sender: "_Sender") -> None:
         loop, sequence = asyncio.get_running_loop(), 60_000

@@ -1,5 +1,6 @@
 """A live source against cameras that are slow, choosy, lossy or not there."""
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,56 @@ def test_a_metadata_track_is_not_asked_for(units: list[bytes], refused: list[str
         reader.wait_for_frames(5)
         assert camera.connections == 1
     assert reader.codes == [Code.SRC_UP]
+
+
+class Refusals:
+    """Answers for ``ScriptedCamera``: the next requests of one kind are refused."""
+
+    def __init__(self, what: str, times: int) -> None:
+        self._what = re.compile(what)
+        self.left = times
+
+    def __call__(self, request: str) -> str:
+        if not self.left or not self._what.search(request):
+            return ""
+        self.left -= 1
+        return "453 Not Enough Bandwidth"
+
+
+@pytest.mark.parametrize(
+    ("what", "times"), [("DESCRIBE", 3), ("SETUP.*video", 3), ("SETUP.*audio", 1), ("PLAY", 1)]
+)
+def test_a_camera_that_is_busy_for_once_keeps_its_audio(
+    units: list[bytes], what: str, times: int
+) -> None:
+    with (
+        ScriptedCamera(units, audio=True, status=Refusals(what, times)) as camera,
+        Reader(camera.url) as reader,
+    ):
+        reader.wait_for_frames(5)
+        asked = [line for line in camera.requests if line.startswith("SETUP")]
+    assert "audio" in asked[-1]
+    assert "without audio" not in reader.events[-1].message
+
+
+def test_a_camera_that_refuses_its_audio_is_played_without_it(units: list[bytes]) -> None:
+    refusals = Refusals("SETUP.*audio", 2)
+    with (
+        ScriptedCamera(units, audio=True, status=refusals) as camera,
+        Reader(camera.url) as reader,
+    ):
+        reader.wait_for_frames(5)
+        assert "without audio, whose track it refuses" in reader.events[0].message
+        camera.reset()
+        reader.wait_for(lambda: reader.source.reconnects == 1)
+    assert "without audio" not in reader.events[-1].message, "asked for again, it gives it"
+
+
+def test_one_refusal_of_all_transports_is_not_for_good(units: list[bytes]) -> None:
+    with ScriptedCamera(units, transports=[]) as camera, Reader(camera.url) as reader:
+        reader.wait_for(lambda: Code.SRC_DOWN in reader.codes)
+        camera.transports = ["tcp"]
+        reader.wait_for_frames(5)
 
 
 def test_a_slow_camera_stays_connected(units: list[bytes]) -> None:
