@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import av
 
@@ -16,6 +17,7 @@ from streamsr.media.source import METADATA
 __all__ = ["is_multipart", "opened"]
 
 OPTIONS = {"pattern_type": "none"}  # a "%d" in a name is no sequence of images
+FAR = {"analyzeduration": "600000000", "probesize": "50000000"}  # of what begins late
 BRIEF = {"analyzeduration": "0", "probesize": "5000"}  # µs, bytes
 TIMEOUT = (10, 10)  # seconds for an address to open, and for its next bytes
 IN_ORDER = "from a pipe, or while it grows, it is to be TS, Matroska or fragmented MP4"
@@ -65,6 +67,22 @@ def _container(
     url: str, file: str | ByteReader, timeout: tuple[int, int] | None
 ) -> av.container.InputContainer:
     try:
-        return av.open(file, "r", options=OPTIONS, timeout=timeout, metadata_errors=METADATA)
+        container = _opened_as(file, timeout, OPTIONS)
+        if isinstance(file, str) and Path(url).is_file() and _begins_late(container):
+            container.close()
+            return _opened_as(file, timeout, OPTIONS | FAR)
+        return container
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"input {redact(url)}: cannot be opened: {reason_of(error)}") from None
+
+
+def _opened_as(
+    file: str | ByteReader, timeout: tuple[int, int] | None, options: dict[str, str]
+) -> av.container.InputContainer:
+    return av.open(file, "r", options=options, timeout=timeout, metadata_errors=METADATA)
+
+
+def _begins_late(container: av.container.InputContainer) -> bool:
+    """Whether there is audio of which FFmpeg saw no packet: neither its rate nor its channels."""
+    contexts = [audio.codec_context for audio in container.streams.audio]
+    return any(context is not None and not context.sample_rate for context in contexts)

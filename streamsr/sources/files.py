@@ -39,7 +39,7 @@ from streamsr.media.tracks.carried import (
 )
 from streamsr.sources.containers import opened
 from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
-from streamsr.sources.stamps import PacketTimes
+from streamsr.sources.stamps import PacketTimes, PiecePlaces
 from streamsr.sources.timeline import FrameTimes, Jump, StampChoice
 
 __all__ = ["FileSource"]
@@ -169,22 +169,20 @@ class _Others:
     def __init__(self, streams: Streams, tracks: Sequence[TrackInfo]) -> None:
         self._heard = streams.audio
         self._tracks = {track.index: track.stream for track in tracks}
-        self._ends: dict[int, Fraction] = {}  # in seconds, of the newest packet of each
+        self._places = {track.index: PiecePlaces(track.stream) for track in tracks}
 
     def piece(self, packet: av.Packet[Any]) -> Iterator[Piece]:
-        """Yields what a packet is; one without a stamp follows the one before."""
+        """Yields what a packet is, at its place."""
         index, heard = packet.stream.index, packet.stream is self._heard
-        base, pts = packet.time_base, packet.pts if packet.pts is not None else packet.dts
-        if base is None or not packet.size:
+        if packet.time_base is None or not packet.size:
             return
-        begins_s = self._ends.get(index, Fraction(0)) if pts is None else pts * base
-        self._ends[index] = begins_s + (packet.duration or 0) * base
+        begins_s = float(self._places[index].begin_s(packet))
         packet.stream = self._tracks[index]  # which decodes it, also once the file is closed
         if packet.stream.type == "audio":
             codec = codec_of(packet.stream)
-            yield AudioFrame(float(begins_s), codec, packet, track=index, heard=heard)
+            yield AudioFrame(begins_s, codec, packet, track=index, heard=heard)
         else:
-            yield Subtitle(float(begins_s), index, packet)
+            yield Subtitle(begins_s, index, packet)
 
 
 class _Frames:

@@ -8,10 +8,11 @@ from fractions import Fraction
 from typing import Any
 
 import av
+from av.stream import Stream
 
 from streamsr.sources.timeline import Placed, Timeline
 
-__all__ = ["PacketTimes", "StampKind", "kind_of_stamps"]
+__all__ = ["PacketTimes", "PiecePlaces", "StampKind", "kind_of_stamps"]
 
 MPEG_WRAP_S = Fraction(2**33, 90_000)  # ISO/IEC 13818-1, 2.4.3.6: 26.5 h
 FLV_WRAP_S = Fraction(2**32, 1000)  # FLV 10.1: milliseconds in 32 bits
@@ -90,6 +91,62 @@ class PacketTimes:
         return Placed(place, place)
 
 
+class PiecePlaces:
+    """Where one track's packets begin, in their order: without a stamp, where the last one ends.
+
+    FFmpeg knows neither all stamps nor how long a packet lasts where a transport stream's audio
+    begins after what it has looked at: of a PES packet's frames the first alone has a stamp
+    (ISO/IEC 13818-1, 2.4.3.7).
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._measure: av.AudioCodecContext | None = None  # made when a length is asked for
+        self._last: av.Packet[Any] | None = None
+        self._stamp: int | None = None  # the newest one
+        self._begin_s = Fraction(0)  # of ``_last``
+
+    def begin_s(self, packet: av.Packet[Any]) -> Fraction:
+        """Returns the second at which a packet begins, its stamps being places already."""
+        base, stamp = packet.time_base, packet.pts if packet.pts is not None else packet.dts
+        last = self._last
+        repeated = last is not None and not last.duration and stamp == self._stamp
+        if stamp is None or repeated:
+            begin_s = self._begin_s + (self._lasts_s(last) if last is not None else 0)
+        else:
+            begin_s = stamp * base
+            self._stamp = stamp
+        self._last, self._begin_s = packet, begin_s
+        return begin_s
+
+    def _lasts_s(self, packet: av.Packet[Any]) -> Fraction:
+        """How long a packet lasts: by its samples where it does not say."""
+        if packet.duration and packet.time_base is not None:
+            return packet.duration * packet.time_base
+        if not isinstance(self._stream, av.AudioStream):
+            return Fraction(0)
+        bare: av.Packet[Any] = av.Packet(bytes(packet))
+        try:
+            if self._measure is None:
+                self._measure = _decoder_like(self._stream)
+            frames = self._measure.decode(bare)
+        except (av.FFmpegError, ValueError):
+            return Fraction(0)
+        return sum((Fraction(f.samples, f.sample_rate) for f in frames), Fraction(0))
+
+
 def _ticks(time_s: Fraction | None, base: Fraction) -> int | None:
     """Rounds halves up, all alike: what is evenly spaced stays so."""
     return None if time_s is None else math.floor(time_s / base + HALF)
+
+
+def _decoder_like(stream: av.AudioStream) -> av.AudioCodecContext:
+    """A decoder of its own: the stream's belongs to whoever reads its packets."""
+    known = stream.codec_context
+    decoder = av.CodecContext.create(known.codec.name, "r")
+    assert isinstance(decoder, av.AudioCodecContext)
+    if known.extradata:
+        decoder.extradata = known.extradata
+    if known.sample_rate:
+        decoder.sample_rate, decoder.layout = known.sample_rate, known.layout
+    return decoder

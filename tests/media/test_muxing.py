@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 from peers import number_in, scene
+from peers.film import film
 
 from streamsr.core.errors import OutputError
 from streamsr.core.events import Code, Event
@@ -64,7 +65,7 @@ def numbered(count: int, tags: ColourTags | None = None) -> Iterator[Frame]:
         yield Frame(planes, tags, 3600 * number, Fraction(1, 90_000))
 
 
-def rewrite(source: Path, target: Path) -> None:
+def rewrite(source: Path, target: Path, follow_s: float | None = None) -> FileWriter:
     """Read a file and write it again, audio and all, in the order in which it comes."""
 
     def fail(event: Event) -> None:
@@ -73,7 +74,7 @@ def rewrite(source: Path, target: Path) -> None:
 
     writing: Writing | None = None
     held: list[AudioFrame] = []
-    for item in FileSource(str(source), fail).items(threading.Event()):
+    for item in FileSource(str(source), fail, follow_s).items(threading.Event()):
         if isinstance(item, SourceInfo):
             writing = Writing(target, item, item.sample_aspect)
         elif isinstance(item, Frame):
@@ -88,6 +89,7 @@ def rewrite(source: Path, target: Path) -> None:
     for audio in held:
         writing.writer.audio(audio)
     writing.writer.close()
+    return writing.writer
 
 
 def numbers(path: Path) -> list[int | None]:
@@ -376,3 +378,22 @@ def test_audio_that_changes_its_format_and_steps_back_goes_on(tmp_path: Path) ->
     with av.open(str(target)) as container:
         seconds = sum(f.samples for f in container.decode(audio=0)) / HZ
     assert seconds == pytest.approx(4, abs=0.4)
+
+
+@pytest.mark.parametrize("follow_s", [None, 0.05], ids=["a file", "in order"])
+@pytest.mark.parametrize("codec", ["aac", "mp2", "ac3"])
+def test_audio_that_begins_late_in_a_transport_stream_is_kept(
+    tmp_path: Path, codec: str, follow_s: float | None
+) -> None:
+    """After FFmpeg has looked at the file, which then knows no rate, and few stamps."""
+    source, target = tmp_path / "in.ts", tmp_path / "out.mkv"
+    film(source, [(n / 25, 0.04) for n in range(225)], [(8.0, 9.0)], codec)
+    with av.open(str(source)) as container:
+        assert container.streams.audio[0].codec_context.sample_rate == 0
+    assert rewrite(source, target, follow_s).not_kept == []
+    with av.open(str(target)) as container:
+        frames = list(container.decode(audio=0))
+    heard = [f for f in frames if np.abs(f.to_ndarray()).max() > 0.1]
+    assert sum(f.samples for f in heard) / HZ == pytest.approx(1, abs=0.1)
+    assert heard[0].time == pytest.approx(8.0, abs=0.1)
+    assert heard[-1].time == pytest.approx(9.0, abs=0.1)

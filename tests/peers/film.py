@@ -15,6 +15,7 @@ __all__ = ["HZ", "Span", "film", "full_film"]
 HZ = 48_000
 MS = Fraction(1, 1000)
 RATE = 25
+PACKED = {"max_delay": "700000"}  # µs, as of FFmpeg's program: frames of audio share a PES packet
 Span = tuple[float, float]  # seconds from and to which there is a tone
 
 AUDIO = (("aac", "mono", "eng", 0), ("ac3", "5.1", "deu", 1), ("mp2", "stereo", "fra", 0))
@@ -26,7 +27,7 @@ def film(
 ) -> Path:
     """A film of frames (when, how long) and a tone in spans of audio, which pause between them."""
     times = list(frames)
-    with av.open(str(path), "w") as out:
+    with av.open(str(path), "w", options=PACKED) as out:
         video = out.add_stream("libx264", rate=RATE, options={"tune": "zerolatency"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
         video.time_base = video.codec_context.time_base = MS

@@ -28,7 +28,8 @@ COPIED = {
 }
 """Codecs of audio that players take in that container; other audio becomes AAC."""
 HEADED = {"aac", "alac", "flac", "opus", "vorbis"}
-"""Codecs whose header the container wants first. AAC in a transport stream, for one, has none."""
+"""Codecs whose header the container wants first. AAC in a transport stream, for one, has none; of
+others it wants the rate, which is not known before audio that begins late."""
 SUBTITLES = {
     ".mp4": {"mov_text", "dvd_subtitle"},
     ".mkv": {"subrip", "ass", "webvtt", "dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle"},
@@ -62,7 +63,8 @@ class TrackWriter(Protocol):
 def audio_writer(container: Container, track: av.AudioStream, suffix: str) -> TrackWriter:
     """Adds a track of audio, copied where players take it in that container, else as AAC."""
     context, codec = track.codec_context, codec_of(track)
-    if codec in COPIED[suffix] and (codec not in HEADED or context.extradata):
+    described = context.extradata if codec in HEADED else context.sample_rate and context.channels
+    if codec in COPIED[suffix] and described:
         return _Copied(container, container.add_copy(track), codec)
     return EncodedAudio(container, context.layout.name if context.channels else "stereo")
 
