@@ -78,6 +78,7 @@ class Container:
         self._decoded: dict[int, int] = {}  # by stream: its newest decoding time, in its ticks
         self.fixes: dict[int, TrackFix] = {}  # by track: what a closed MP4 file still needs
         self._first: list[tuple[Stream, bytes]] = []  # packets at 0, written after the header
+        self.cut = False  # it is closed, and a pipe's reader has not taken all
 
     def add_video(self, keyframe: Packet, rate: Fraction | None) -> av.VideoStream:
         """Adds the track whose first frame, with its parameter sets, is ``keyframe``."""
@@ -192,6 +193,7 @@ class Container:
             self._container.close()
         finally:
             if pipe is not None:
+                self.cut = pipe.cut
                 pipe.close()
 
     def _mux(

@@ -6,6 +6,7 @@ it still plays, up to its last whole GOP.
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -40,9 +41,13 @@ class FileWriter:
     tracks = frozenset({Track.OUTPUT})
     keeps_all = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, stop: threading.Event | None = None, most_s: float | None = None
+    ) -> None:
+        """``stop`` and ``most_s`` are those of ``PipeWriter``, where it is a pipe."""
         check_writable(path)
         self.path = path
+        self._stop, self._most_s = stop or threading.Event(), most_s
         self.not_kept: list[str] = []  # of what the source carries, for people
         self._container: Container | None = None
         self._newest: Packet | None = None  # of video, held back
@@ -90,6 +95,8 @@ class FileWriter:
                 count = max(container.fixes) + 1
                 fixes = [container.fixes.get(n, TrackFix.NOTHING) for n in range(count)]
                 fix_tracks(self.path, fixes)
+        if container.cut:
+            self.not_kept.append("the end of it, which the pipe's reader had not taken")
         for track, writer in writers.items():
             if writer.lost:
                 self.not_kept.append(f"{self._names[track]}: {writer.lost}")
@@ -124,7 +131,9 @@ class FileWriter:
         ):  # FFmpeg ends a fragment with a text, and moves the frame after it: keyframes do it then
             options.pop("frag_duration", None)
         if is_pipe_output(self.path):
-            return Container(PipeWriter.open(self.path), options, "matroska")
+            return Container(
+                PipeWriter.open(self.path, self._stop, self._most_s), options, "matroska"
+            )
         return Container(ffmpeg_name(str(self.path)), options)
 
     def _add_tracks(

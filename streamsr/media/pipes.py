@@ -3,11 +3,14 @@
 FFmpeg's own would wait inside a system call, where nothing can end them. These wait in Python.
 """
 
+import errno
+import math
 import os
 import select
 import stat
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Protocol, Self
@@ -112,27 +115,57 @@ def open_growing(path: str, stop: threading.Event, quiet_s: float) -> ByteReader
 
 
 class PipeWriter:
-    """stdout, for "-", or a named pipe, for whose reader it waits: what PyAV writes to."""
+    """stdout, for "-", or a named pipe: what PyAV writes to, at the pace of whoever reads.
+
+    It waits ``most_s`` at most for a reader and for what it takes, and once ``stop`` is set not at
+    all: from then on it writes what is taken at once, up to the first bytes that are not.
+    """
 
     name = "pipe:"
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, stop: threading.Event, most_s: float | None) -> None:
         self._descriptor = descriptor
+        self._stop, self._most_s = stop, most_s
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self.cut = False  # its reader has not taken all: the rest is left out
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Raises OutputError where it is a terminal, and OSError where it cannot be opened."""
-        if str(path) != STDIO:
-            return cls(os.open(path, os.O_WRONLY))
-        sys.stdout.flush()
-        return cls(os.dup(1))
+    def open(cls, path: Path, stop: threading.Event, most_s: float | None = None) -> Self:
+        """Raises OSError where it cannot be opened, or no program reads from it in time."""
+        if str(path) == STDIO:
+            sys.stdout.flush()
+            return cls(os.dup(1), stop, most_s)
+        waiting_since = monotonic()
+        while True:
+            try:
+                return cls(os.open(path, os.O_WRONLY | os.O_NONBLOCK), stop, most_s)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+            if stop.wait(WAIT_S) or monotonic() - waiting_since > (most_s or math.inf):
+                raise OSError(errno.ENXIO, "no program reads from it")
 
     def write(self, data: bytes) -> int:
-        """Writes all of it, at the reader's pace. Raises OSError where the reader is gone."""
+        """Writes all of it, but what is left out. Raises OSError where the reader is gone, or has
+        taken nothing for too long."""
         left = memoryview(data)
-        while left:
-            left = left[os.write(self._descriptor, left) :]
+        while left and not self.cut and self._takes():
+            with suppress(BlockingIOError):  # another writer of the same pipe was quicker
+                left = left[os.write(self._descriptor, left[: select.PIPE_BUF]) :]
         return len(data)
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+    def _takes(self) -> bool:
+        """Waits until a write of PIPE_BUF bytes would not; returns whether it is so."""
+        waiting_since = monotonic()
+        while not self._poll.poll(WAIT_S * 1e3):
+            late = monotonic() - waiting_since > (self._most_s or math.inf)
+            self.cut = late or self._stop.is_set()
+            if late:
+                raise OSError(errno.ETIMEDOUT, f"its reader took nothing for {self._most_s:g} s")
+            if self.cut:
+                return False
+        return True

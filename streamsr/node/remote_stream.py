@@ -32,6 +32,7 @@ from streamsr.ipc.messages import (
     UseModel,
     WantTracks,
 )
+from streamsr.media.addresses import is_pipe_output
 from streamsr.node.stream_clock import StreamClock
 
 __all__ = ["RemoteStream", "WorkerLink"]
@@ -253,7 +254,7 @@ class RemoteStream:
             return self.settings
         settings = self.settings.model_copy(update={"limits": self._limits_left()})
         path = settings.output.path
-        if path is None:
+        if path is None or is_pipe_output(path):  # whose reader may still be there
             return settings
         free = _free_beside(path, self.sessions)
         self._tell(Code.OUT_UP, f"the recording goes on in {free}")

@@ -1,5 +1,6 @@
 """From settings to a pipeline that is ready to run, everything it owns opened and closed."""
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -38,6 +39,8 @@ from streamsr.zoo.registry import members
 
 __all__ = ["choose_by", "open_pipeline"]
 
+PIPE_S = 10.0  # that viewers wait for the reader of a pipe, before it is given up
+
 
 @contextmanager
 def open_pipeline(
@@ -61,7 +64,8 @@ def open_pipeline(
         emit(replace(event, stream=settings.name))
 
     source = open_source(settings.input, emit_named, _bits(settings))
-    frame_sinks, files = _sinks(settings)
+    aborted = threading.Event()
+    frame_sinks, files = _sinks(settings, aborted, PIPE_S if packet_sinks else None)
     _tell_what_is_lost(settings, emit)
     with ExitStack() as stack:
         if engines is None:
@@ -80,6 +84,7 @@ def open_pipeline(
             frame_sinks=frame_sinks,
             packet_sinks=[*files, *packet_sinks],
             paced=paced,
+            aborted=aborted,
             self_check_s=settings.model.self_check_s if real_time else 0.0,
         )
 
@@ -166,11 +171,13 @@ def _tell_what_is_lost(settings: StreamSettings, emit: Emit) -> None:
         emit(Event(Code.SRC_REDUCED, settings.name, message))
 
 
-def _sinks(settings: StreamSettings) -> tuple[list[FrameSink], list[PacketSink]]:
+def _sinks(
+    settings: StreamSettings, aborted: threading.Event, pipe_s: float | None
+) -> tuple[list[FrameSink], list[PacketSink]]:
     check_output_path(settings)
     output, path = settings.output, settings.output.path
     if path is None:
         return [], []
     if is_folder_output(path):
         return [_FolderSink(path, _folder_of(settings), overwrite=output.overwrite)], []
-    return [], [FileWriter(path)]
+    return [], [FileWriter(path, aborted, pipe_s)]

@@ -7,6 +7,7 @@ packets to the sinks. The event loop starts, watches and ends all three; self-ch
 """
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from time import monotonic
@@ -49,12 +50,12 @@ class Pipeline:
         frame_sinks: Sequence[FrameSink] = (),
         packet_sinks: Sequence[PacketSink] = (),
         paced: bool = False,
+        aborted: threading.Event | None = None,
         self_check_s: float = 0.0,
     ) -> None:
         """``choose`` is called in the engine's thread, once the source is known; ``workers`` frames
-        are in flight at once at most. ``device`` is where models run.
-
-        ``self_check_s``: between two self-checks; 0 for none, whatever ``settings`` say.
+        are in flight at once at most, on ``device``. ``aborted`` is set once sinks are to wait no
+        longer. ``self_check_s``: between two self-checks; 0: none, whatever ``settings`` say.
         """
         self.name = settings.name
         self.meter = Meter()
@@ -80,7 +81,7 @@ class Pipeline:
             tell=self._tell,
             paced=paced,
         )
-        self._device = device
+        self._device, self._aborted = device, aborted or threading.Event()
         self._check = SelfCheck(self.name, self_check_s, emit)
         self._upscaling = Upscaling(
             self.name,
@@ -146,8 +147,7 @@ class Pipeline:
         return self._capture.info
 
     def newest(self) -> Frame | None:
-        """Returns the newest upscaled frame, whose pixels have the aspect of ``info``; None before
-        the first. Any thread may call it."""
+        """Returns the newest upscaled frame, in ``info``'s aspect, if any; from any thread."""
         return self._delivery.newest
 
     def status(self) -> StreamStatus:
@@ -207,6 +207,7 @@ class Pipeline:
 
     def _abort(self) -> None:
         """Drops what is queued; the stages end by themselves."""
+        self._aborted.set()
         self._capture.frames.abort()
         self._in_flight.abort()
         self.models.close()

@@ -2,12 +2,13 @@
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -170,6 +171,24 @@ def test_named_pipes(small: Callable[..., Path], streamsr: "Streamsr", tmp_path:
         end.join(10)
     assert done.exit_code == 0, done.stderr
     assert frames_of(copy) == list(range(15))
+
+
+def test_a_pipe_whose_reader_stalls_does_not_hold_up_a_stop(
+    started: "Started", tmp_path: Path
+) -> None:
+    given = tmp_path / "out.mkv"
+    os.mkfifo(given)
+    both = os.open(given, os.O_RDWR)  # and it is never read
+    with started("upscale", "demo", given, *BICUBIC, "--json") as process:
+        while select.select([], [both], [], 0)[1]:
+            sleep(0.1)
+        process.terminate()
+        begun_s = monotonic()
+        summary, said = process.communicate(timeout=8)
+    os.close(both)
+    assert process.returncode == 0, said
+    assert monotonic() - begun_s < 5
+    assert "the pipe's reader had not taken" in summary
 
 
 def test_a_pipe_that_stays_silent_can_be_interrupted(started: "Started", tmp_path: Path) -> None:

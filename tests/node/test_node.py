@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from peers.waiting import until
 
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import UserError
@@ -125,6 +126,26 @@ async def test_a_killed_worker_is_replaced_and_time_goes_on() -> None:
             assert packet.pts > after.pts
             after = packet
     assert run.worker.restarts == 1
+
+
+async def test_a_killed_worker_s_pipe_is_written_on(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.mkv"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
+
+    def begins() -> bool:
+        """Whether a file of Matroska does (EBML), in what has come."""
+        with suppress(BlockingIOError):
+            return b"\x1aE\xdf\xa3" in os.read(reader, 100_000)
+        return False
+
+    async with supervised(output={"path": str(pipe)}) as run:
+        await until(begins)
+        assert run.worker.pid is not None
+        os.kill(run.worker.pid, signal.SIGKILL)
+        await until(begins, 30)
+    os.close(reader)
+    assert os.listdir(tmp_path) == [pipe.name]
 
 
 async def test_a_killed_worker_leaves_its_recording_and_begins_another(tmp_path: Path) -> None:
