@@ -29,7 +29,7 @@ Deinterlace = Literal["auto", "off", "frame", "field"]
 
 AHEAD = 16  # images that a file is read ahead, to know before the first one is used
 MOST_LINES = 1088  # no taller format is interlaced
-FEWEST_UNFLAGGED = 240  # lines: no frame with fewer holds two fields, unless it is flagged
+FEWEST_LINES_UNFLAGGED, MOST_RATE_UNFLAGGED = 240, 31  # of what may hold two fields
 FEWEST = 16  # lines and columns: bwdif wants 4 and 3, of chroma too
 COLUMNS = 128  # of an image, that are looked at
 STALE_S = 1.0  # a frame so much older than the next is not shown any more
@@ -127,8 +127,10 @@ class Deinterlacer:
             self._filter = None
 
     def _looks_at(self, image: av.VideoFrame) -> bool:
-        fewest = 0 if self._finder.flagged else FEWEST_UNFLAGGED
-        return self._mode != "off" and fewest <= image.height <= MOST_LINES
+        if self._mode == "off" or image.height > MOST_LINES:
+            return False
+        slow = self._info is None or self._info.rate <= MOST_RATE_UNFLAGGED
+        return self._finder.flagged or (slow and image.height >= FEWEST_LINES_UNFLAGGED)
 
     def _look(self, image: av.VideoFrame, cut: bool) -> Verdict:
         self._finder.flagged |= image.interlaced_frame
@@ -266,8 +268,8 @@ class _Filter:
 
 
 def _shape(image: av.VideoFrame) -> tuple[int, int, str, int, int]:
-    colour = int(image.colorspace), int(image.color_range)
-    return (image.width, image.height, image.format.name, *colour)
+    size, colour = (image.width, image.height), (int(image.colorspace), int(image.color_range))
+    return (*size, image.format.name, *colour)
 
 
 def _graph(image: av.VideoFrame, parity: str, mode: str) -> Graph:

@@ -103,8 +103,9 @@ def test_progressive_frames_stay_as_they_are_however_flagged(tmp_path: Path, fla
             np.testing.assert_array_equal(plane, same)
 
 
-def test_small_frames_without_a_flag_are_not_looked_at(tmp_path: Path) -> None:
-    info, _, events = read(interlaced_clip(tmp_path / "small.mp4", flagged=False, height=180))
+@pytest.mark.parametrize("what", [{"height": 180}, {"height": 240, "rate": 50}], ids=str)
+def test_what_is_never_interlaced_is_not_looked_at(tmp_path: Path, what: dict[str, Any]) -> None:
+    info, _, events = read(interlaced_clip(tmp_path / "small.mp4", flagged=False, **what))
     assert (info.scan, events) == ("progressive", [])
 
 
