@@ -1,7 +1,7 @@
 """Deinterlacing: between a decoder's images and the frames that are made of them.
 
-It owns FFmpeg's bwdif and the images that it holds; ``scan.py`` finds out whether there is anything
-to do. Progressive images pass as they are, those of a live source at once.
+It owns FFmpeg's bwdif; ``scan.py`` finds out whether there is anything to do. Progressive images
+pass as they are, those of a live source at once.
 """
 
 from __future__ import annotations  # av.VideoFormat has no type arguments at run time
