@@ -111,9 +111,8 @@ class Deinterlacer:
         orientation: Orientation = UPRIGHT,
     ) -> Iterator[SourceInfo | Frame]:
         """Takes the next image, its facts as in ``Frame``, and yields the frames that are due."""
-        verdict = self._look(image, discontinuous)
         facts = pts, time_base, arrived, discontinuous, packet_bytes, orientation, self._depth
-        self._waiting.append(_Image(image, verdict, *facts))
+        self._waiting.append(_Image(image, self._look(image, discontinuous), *facts))
         ahead = AHEAD if self._waits and self._looks_at(image) else 0
         while len(self._waiting) > ahead:
             yield from self._released(self._waiting.popleft())
