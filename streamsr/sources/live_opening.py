@@ -49,6 +49,7 @@ class LiveOpening:
         # Doubted: it failed before it ever brought video, and the camera is asked without it.
         # It is useless only where video then comes.
         self._relay: Literal["untried", "works", "doubted", "useless"] = "untried"
+        self._tables_late = self._scheme == "udp"  # the PAT and the PMT of a transport stream
         self._refused: set[str] = set()  # transports that the server does not speak
 
     @property
@@ -96,7 +97,8 @@ class LiveOpening:
                     self._forget_refusals()
                     raise failure from None
                 continue
-            if any(self.needs_relay(codec_of(video)) for video in container.streams.video):
+            codecs = [codec_of(video) for video in container.streams.video]
+            if self._reads_on(container) or any(self.needs_relay(codec) for codec in codecs):
                 container.close()
                 continue
             if not self.is_playlist:
@@ -113,7 +115,15 @@ class LiveOpening:
                 "rtsp_transport": "tcp" if self.by_relay else self.transport,
                 "allowed_media_types": self._media,
             }
-        return TS_OPTIONS if self._scheme == "udp" or self.is_playlist else OPTIONS
+        return TS_OPTIONS if self._tables_late or self.is_playlist else OPTIONS
+
+    def _reads_on(self, container: av.container.InputContainer) -> bool:
+        """Whether to open it again and read on: it may have been joined between two tables."""
+        holds_ts = not (self._described or self.is_rtsp or self._scheme.startswith("rtmp"))
+        if container.streams.video or self._tables_late or self.is_playlist or not holds_ts:
+            return False
+        self._tables_late = True
+        return True
 
     def asks_otherwise(self, error: Exception) -> bool:
         """Changes what is asked for next; returns whether there is anything left to ask for."""

@@ -7,6 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
 
+import av
+import numpy as np
 import pytest
 from peers import MuteServer, RtspCamera, read_number
 from peers.live_reader import Reader
@@ -159,6 +161,30 @@ class WebCamera:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def test_a_transport_stream_is_joined_between_its_tables(tmp_path: Path) -> None:
+    """Over HTTP: its PAT and PMT come half a second, 250 kB, after its first byte."""
+    path, noise = tmp_path / "all.ts", np.random.default_rng(1)
+    options = {"g": "20", "preset": "ultrafast", "x264-params": "nal-hrd=cbr:filler=1"}
+    options |= {"bufsize": "400k", "maxrate": "4M", "minrate": "4M"}
+    with av.open(str(path), "w", options={"pat_period": "0.5"}) as out:
+        track = out.add_stream("libx264", 25, width=320, height=180, options=options)
+        track.bit_rate = 4_000_000
+        for number in range(75):
+            pixels = noise.integers(0, 255, (180, 320, 3), np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, "rgb24")
+            frame.pts = number
+            out.mux(track.encode(frame))
+        out.mux(track.encode(None))
+    data = path.read_bytes()
+    tables = [at for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x40\x00"]
+    assert tables[1] - tables[0] > 100_000
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(data[tables[0] + 20 * 188 :])
+    with WebCamera(joined) as camera, Reader(camera.url, timeouts=QUICK) as reader:
+        reader.wait_for_frames(10)
+    assert reader.codes[0] is Code.SRC_UP
 
 
 def test_a_title_in_another_alphabet_is_no_fault(tmp_path: Path) -> None:
