@@ -75,7 +75,11 @@ Codec = Annotated[
 ]
 Crf = Annotated[
     int | None,
-    typer.Option(help="Constant quality, 0 to 51: lower is better and larger; else 18, hevc 20."),
+    typer.Option(
+        min=0,
+        max=51,
+        help="Constant quality, 0 to 51: lower is better and larger; else 18, hevc 20.",
+    ),
 ]
 Preset = Annotated[
     str | None,

@@ -35,6 +35,8 @@ def encoder_settings(
     codec: str | None, crf: int | None, preset: str | None, bitrate: str | None
 ) -> dict[str, Any]:
     """What the options of the encoder say, as settings. Raises UserError."""
+    if crf is not None and bitrate is not None:
+        raise UserError(f"--crf {crf}: got --bitrate {bitrate} too, allowed is one of the two")
     said = {"codec": codec, "crf": crf, "preset": preset, "kbit_s": _kbit_s(bitrate)}
     return {key: value for key, value in said.items() if value is not None}
 
