@@ -45,7 +45,10 @@ LIGHT = [
     ("upscale demo {tmp}/frames --crf 20", "got --crf too"),
     ("upscale demo rtsp://127.0.0.1:1/x --codec hevc", "allowed is 'h264'"),
     ("upscale demo rtsp://127.0.0.1:1/x --set encoder.low_delay=false", "a file alone"),
-    ("demo --set encoder.low_delay=false", "encoder.low_delay: got false, allowed is true"),
+    (
+        "serve rtsp://127.0.0.1:1/x --set encoder.low_delay=false",
+        "encoder.low_delay: got false, allowed is true",
+    ),
     ("probe {tmp}/no.mp4", "there is no such file"),
     ("probe demo --device cuda:99", "CUDA devices"),
     ("run {tmp}/typo.toml", "did you mean 'transport'"),
