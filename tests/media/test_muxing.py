@@ -1,9 +1,12 @@
 """Written files, opened again: colours, pixel shape, audio, time, and what a kill leaves."""
 
+import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise, product
 from pathlib import Path
@@ -24,6 +27,7 @@ from streamsr.media.encoder import VideoEncoder
 from streamsr.media.muxing import FileWriter
 from streamsr.media.pixels import to_av
 from streamsr.media.source import AudioFrame, SourceInfo
+from streamsr.media.tracks.carried import codec_of, lasting
 from streamsr.sources.files import FileSource
 
 RATE = Fraction(25)
@@ -397,3 +401,63 @@ def test_audio_that_begins_late_in_a_transport_stream_is_kept(
     assert sum(f.samples for f in heard) / HZ == pytest.approx(1, abs=0.1)
     assert heard[0].time == pytest.approx(8.0, abs=0.1)
     assert heard[-1].time == pytest.approx(9.0, abs=0.1)
+
+
+def tone(path: Path, codec: str, rate: int, seconds: float, size: int = 0) -> Path:
+    """Audio alone, in mono; ``size``: samples in a packet, where the codec leaves it open."""
+    count = round(rate * seconds)
+    wave = (9000 * np.sin(np.arange(count) * 0.06)).astype(np.int16)[None]
+    with av.open(str(path), "w") as out:
+        audio = out.add_stream(codec, rate=rate, layout="mono")
+        for at in range(0, count, size or count):
+            piece = np.ascontiguousarray(wave[:, at : at + (size or count)])
+            samples = av.AudioFrame.from_ndarray(piece, "s16", "mono")
+            samples.sample_rate, samples.pts, samples.time_base = rate, at, Fraction(1, rate)
+            out.mux(audio.encode(samples))
+        out.mux(audio.encode(None))
+    return path
+
+
+def copied(path: Path, sources: Sequence[Path]) -> tuple[list[bytes], FileWriter]:
+    """Copies audio as of cameras that come back one after the other; what was read of the first."""
+    with ExitStack() as stack:
+        tracks = [stack.enter_context(av.open(str(s))).streams.audio[0] for s in sources]
+        info = replace(silent(), audio=lasting(tracks[0]), audio_codec=codec_of(tracks[0]))
+        writing, begin_s, first = Writing(path, info), 0.0, []
+        writing.frame(next(numbered(1)))
+        for track in tracks:
+            for packet in track.container.demux(track):
+                if packet.size and packet.pts is not None and packet.pts >= 0:
+                    at_s = begin_s + float(packet.pts * packet.time_base)
+                    first += [bytes(packet)] if track is tracks[0] else []
+                    writing.writer.audio(AudioFrame(at_s, codec_of(track), packet))
+            begin_s += 1.0
+        writing.writer.close()
+    return first, writing.writer
+
+
+@pytest.mark.parametrize(
+    ("codec", "rates", "suffix"),
+    [
+        ("aac", (48_000, 16_000), ".mp4"),
+        ("aac", (16_000, 48_000), ".mkv"),
+        ("ac3", (48_000, 32_000), ".mkv"),
+    ],
+)
+def test_a_camera_that_returns_with_another_rate_is_no_damage(
+    tmp_path: Path, codec: str, rates: tuple[int, int], suffix: str
+) -> None:
+    sources = [tone(tmp_path / f"{rate}.mkv", codec, rate, 1.0) for rate in rates]
+    first, writer = copied(tmp_path / f"out{suffix}", [*sources, sources[0]])
+    packets = audio_packets(tmp_path / f"out{suffix}")
+    assert packets == first * 2
+    told = r"audio: \d+ packets of another format than the first"
+    assert [bool(re.fullmatch(told, lost)) for lost in writer.not_kept] == [True]
+
+
+def test_packets_of_less_than_a_tick_are_all_kept(tmp_path: Path) -> None:
+    """Matroska counts in 1 ms; a unit of TrueHD, as these packets, has 40 samples."""
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    first, writer = copied(target, [tone(source, "pcm_s16le", HZ, 0.5, 40)])
+    assert len(first) == 600
+    assert (audio_packets(target), writer.not_kept) == (first, [])

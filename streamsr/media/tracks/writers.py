@@ -5,6 +5,7 @@ Each takes its track's pieces in their order, loses nothing silently, and says w
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+import math
 from collections.abc import Iterable
 from fractions import Fraction
 from itertools import zip_longest
@@ -65,7 +66,7 @@ def audio_writer(container: Container, track: av.AudioStream, suffix: str) -> Tr
     context, codec = track.codec_context, codec_of(track)
     described = context.extradata if codec in HEADED else context.sample_rate and context.channels
     if codec in COPIED[suffix] and described:
-        return _Copied(container, container.add_copy(track), codec)
+        return _Copied(container, track, equal=suffix == ".mkv")
     return EncodedAudio(container, context.layout.name if context.channels else "stereo")
 
 
@@ -75,7 +76,7 @@ def subtitle_writer(container: Container, track: TrackInfo, suffix: str) -> Trac
     if codec == TEXT[".mp4"] and suffix == ".mp4":
         return _TimedText(container, container.add_copy(track.stream))
     if codec in SUBTITLES[suffix]:
-        return _Copied(container, container.add_copy(track.stream), codec)
+        return _Copied(container, track.stream)
     if isinstance(decoder, SubtitleCodecContext) and decoder.codec.text_sub:
         return _ConvertedText(container, decoder, suffix)
     return None
@@ -84,32 +85,68 @@ def subtitle_writer(container: Container, track: TrackInfo, suffix: str) -> Trac
 class _Copied:
     """Packets as they came."""
 
-    def __init__(self, container: Container, stream: Stream, codec: str) -> None:
-        self.stream = stream
+    def __init__(self, container: Container, track: Stream, *, equal: bool = False) -> None:
+        """``equal``: packets may begin in one tick of the container, as TrueHD's in Matroska."""
+        self.stream = container.add_copy(track)
         self._container = container
-        self._codec = codec
-        self._last: int | None = None  # pts of the newest packet
-        self._lost = 0
+        self._equal = equal
+        self._format = _format_of(track)
+        self._template: Stream | None = track  # of the newest packet; None: of another format
+        self._newest: tuple[int, bytes] | None = None  # where, in the track's ticks, and what
+        self._repeated = 0
+        self._foreign = 0
 
     def write(self, piece: Piece) -> None:
         packet = piece.packet
-        foreign = isinstance(piece, AudioFrame) and piece.codec != self._codec
-        if packet is None or packet.time_base is None or foreign:
-            self._lost += 1  # another camera came back
+        if packet is None or packet.time_base is None or not self._is_alike(piece, packet):
+            self._foreign += 1  # another camera came back
             return
         pts = round(piece.time_s / packet.time_base)
-        if isinstance(piece, AudioFrame) and self._last is not None and pts <= self._last:
-            self._lost += 1  # a source that repeats itself
+        if isinstance(piece, AudioFrame) and self._is_repeated(packet, pts * packet.time_base):
+            self._repeated += 1
             return
-        self._last = pts
         self._container.copy(self.stream, packet, pts)
+
+    def _is_alike(self, piece: Piece, packet: av.Packet[Any]) -> bool:
+        """Whether the track's header describes the packet."""
+        if not isinstance(piece, AudioFrame):
+            return True
+        if packet.stream is not self._template:
+            self._template = packet.stream if _format_of(packet.stream) == self._format else None
+        return self._template is not None
+
+    def _is_repeated(self, packet: av.Packet[Any], begins_s: Fraction) -> bool:
+        """Whether a source repeats itself."""
+        assert self.stream.time_base is not None  # the header is written
+        newest, data = math.floor(begins_s / self.stream.time_base + Fraction(1, 2)), bytes(packet)
+        before, self._newest = self._newest, (newest, data)
+        if before is None or newest > before[0]:
+            return False
+        if self._equal and newest == before[0] and data != before[1]:
+            return False
+        self._newest = before
+        return True
 
     def finish(self) -> None:
         """Does nothing: nothing is held back."""
 
     @property
     def lost(self) -> str:
-        return f"{self._lost} packets that repeat earlier ones" if self._lost else ""
+        told = [f"{self._repeated} packets that repeat earlier ones"] if self._repeated else []
+        if self._foreign:
+            told.append(f"{self._foreign} packets of another format than the first")
+        return ", ".join(told)
+
+
+def _format_of(track: Stream) -> tuple[object, ...]:
+    """What a copied track's packets must have in common: a header says it all, where there is one.
+
+    A decoder that has begun may know of another rate (HE-AAC).
+    """
+    codec, context = codec_of(track), track.codec_context
+    if not isinstance(context, av.AudioCodecContext) or codec in HEADED:
+        return codec, context.extradata if context is not None else None
+    return codec, context.sample_rate, context.layout.name
 
 
 class EncodedAudio:
