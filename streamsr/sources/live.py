@@ -167,7 +167,7 @@ class LiveSource(Source):
         if self._opening.is_playlist:
             yield from self._bursts(container, streams, watch, stop)
             return
-        while True:
+        while not stop.is_set():
             asked = monotonic()
             try:
                 for packet in container.demux(streams):

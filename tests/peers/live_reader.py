@@ -30,8 +30,12 @@ class Reader:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self.end(within_s=15)
+
+    def end(self, within_s: float) -> None:
+        """Asks for a stop and waits for it."""
         self._stop.set()
-        self._thread.join(15)
+        self._thread.join(within_s)
         assert not self._thread.is_alive()
 
     @property

@@ -153,6 +153,17 @@ def test_a_camera_that_falls_silent_is_declared_down(units: list[bytes]) -> None
     assert "no new frame for" in reader.events[-1].message
 
 
+def test_a_stop_does_not_wait_for_a_camera_that_fell_silent(units: list[bytes]) -> None:
+    """It is seen with the next read that is given up, and not once the camera is."""
+    patient = LiveTimeouts(read_s=0.23, unknown_s=30.0, silent_s=30.0)
+    with (
+        ScriptedCamera(units, silent_after=5) as camera,
+        Reader(camera.url, timeouts=patient) as reader,
+    ):
+        reader.wait_for_frames(2)
+        reader.end(within_s=4.0)
+
+
 @pytest.mark.parametrize("codec", ["H264", "H265"])
 @pytest.mark.parametrize("slices", [1, 2])
 def test_no_damaged_frame_gets_in(clip: Callable[..., Path], codec: str, slices: int) -> None:
