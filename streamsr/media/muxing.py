@@ -49,6 +49,7 @@ class FileWriter:
         self.path = path
         self._stop, self._most_s = stop or threading.Event(), most_s
         self.not_kept: list[str] = []  # of what the source carries, for people
+        self._left_out: list[str] = []  # of it, by the source
         self._container: Container | None = None
         self._newest: Packet | None = None  # of video, held back
         self._end = 0  # of what is shown, in units of its time base
@@ -95,6 +96,7 @@ class FileWriter:
                 count = max(container.fixes) + 1
                 fixes = [container.fixes.get(n, TrackFix.NOTHING) for n in range(count)]
                 fix_tracks(self.path, fixes)
+        self.not_kept += self._left_out
         if container.cut:
             self.not_kept.append("the end of it, which the pipe's reader had not taken")
         for track, writer in writers.items():
@@ -172,7 +174,7 @@ class FileWriter:
 
     def _describe(self, container: Container, carried: Carried) -> None:
         container.describe(carried.tags, carried.chapters)
-        self.not_kept += carried.left_out
+        self._left_out = carried.left_out
         for attachment in carried.attachments:
             if not container.attach(attachment):
                 self.not_kept.append(f"the attachment {attachment.name}: no place for it")

@@ -4,7 +4,7 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -34,9 +34,11 @@ from streamsr.media.tracks.carried import (
     carried_by,
     codec_of,
     cover_of,
+    lasting,
     start_of,
     streams_of,
 )
+from streamsr.media.tracks.succession import Succession
 from streamsr.sources.containers import opened
 from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.stamps import PacketTimes, PiecePlaces
@@ -101,23 +103,25 @@ class FileSource(Source):
             self._deinterlace, self._interlaced, waits=True, bits=self._bits
         )
         start = start_of(container, streams)
-        times = PacketTimes(container, self._max_gap_s, start)
-        frames = _Frames(video, deinterlacer)
         carried = carried_by(container, streams, start)
-        others = _Others(streams, carried.tracks)
+        succession = Succession(container, streams, carried.left_out)
+        times = PacketTimes(container, self._max_gap_s, start, succession.heirs)
+        frames = _Frames(video, deinterlacer)
+        others = _Others(streams, carried.tracks, succession.heirs)
         info: SourceInfo | None = None
-        for packet in self._packets(container, streams.read):
+        for packet in succession.packets(self._packets(container, succession.read)):
             if stop.is_set():
                 return
             if packet.stream in streams.covers:
                 carried.attachments.extend([cover_of(packet)] if packet.size else [])
                 continue
-            if packet.stream is not video:
+            if packet.stream.type != "video":
                 self._tell_of(times.place(packet).jump)
                 yield from others.piece(packet)
                 continue
             placed = times.place(packet, frames.step_s)
             self._tell_of(placed.jump)
+            video = packet.stream
             frames.note(packet, placed.begins)
             for image in self._decode(packet):
                 orientation = frames.orientations.of(image)
@@ -166,23 +170,32 @@ class FileSource(Source):
 class _Others:
     """The packets of audio and subtitles as what a stream delivers."""
 
-    def __init__(self, streams: Streams, tracks: Sequence[TrackInfo]) -> None:
-        self._heard = streams.audio
-        self._tracks = {track.index: track.stream for track in tracks}
-        self._places = {track.index: PiecePlaces(track.stream) for track in tracks}
+    def __init__(
+        self, streams: Streams, tracks: Sequence[TrackInfo], heirs: Mapping[int, int]
+    ) -> None:
+        """``heirs``: by a stream's index that of the one in whose place it is."""
+        self._heard = None if streams.audio is None else streams.audio.index
+        self._streams = {track.index: track.stream for track in tracks}
+        self._heirs = heirs
+        self._places: dict[int, PiecePlaces] = {}
 
     def piece(self, packet: av.Packet[Any]) -> Iterator[Piece]:
         """Yields what a packet is, at its place."""
-        index, heard = packet.stream.index, packet.stream is self._heard
+        index = packet.stream.index
+        track = self._heirs.get(index, index)
         if packet.time_base is None or not packet.size:
             return
+        if index not in self._streams:
+            self._streams[index] = lasting(packet.stream)
+        if index not in self._places:
+            self._places[index] = PiecePlaces(self._streams[index])
         begins_s = float(self._places[index].begin_s(packet))
-        packet.stream = self._tracks[index]  # which decodes it, also once the file is closed
+        packet.stream = self._streams[index]  # which decodes it, also once the file is closed
         if packet.stream.type == "audio":
             codec = codec_of(packet.stream)
-            yield AudioFrame(begins_s, codec, packet, track=index, heard=heard)
+            yield AudioFrame(begins_s, codec, packet, track=track, heard=track == self._heard)
         else:
-            yield Subtitle(begins_s, index, packet)
+            yield Subtitle(begins_s, track, packet)
 
 
 class _Frames:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import av
@@ -56,10 +58,13 @@ class PacketTimes:
         container: av.container.InputContainer,
         max_gap_s: float | None,
         start: Fraction | None = None,
+        heirs: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         """``max_gap_s``: the longest gap that is meant; None: as the format suggests.
-        ``start``: the stamp, in seconds, that is second 0; None: the container's."""
+        ``start``: the stamp, in seconds, that is second 0; None: the container's. ``heirs``: by a
+        stream's index that of the one in whose place it is, and whose time goes on with it."""
         kind = kind_of_stamps(container)
+        self._heirs = heirs
         self._timeline = Timeline(
             Fraction(container.start_time or 0, av.time_base) if start is None else start,
             max_gap_s=kind.gap_s if max_gap_s is None else max_gap_s,
@@ -75,8 +80,9 @@ class PacketTimes:
         dts, pts = (None if t is None else t * base for t in (packet.dts, packet.pts))
         if packet.stream.type not in LEADING:
             return self._beside(packet, dts if pts is None else pts)
+        index = packet.stream.index
         placed = self._timeline.place(
-            packet.stream.index,
+            self._heirs.get(index, index),
             dts,
             pts,
             packet.duration * base if packet.duration else usual_s,

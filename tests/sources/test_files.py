@@ -260,9 +260,11 @@ def rgb_frames(pixels: np.ndarray) -> list[Frame]:
     return [Frame((image,), tags, n, Fraction(1, 25)) for n, image in enumerate(pixels)]
 
 
-def shifted(source: Path, target: Path, by_s: Callable[[float], float], audio: bool) -> Path:
+def shifted(
+    source: Path, target: Path, by_s: Callable[[float], float], audio: bool, **options: str
+) -> Path:
     """Copies a clip, each packet later by what ``by_s`` returns for its time."""
-    with av.open(source) as container, av.open(target, "w") as out:
+    with av.open(source) as container, av.open(target, "w", options=options) as out:
         streams = [s for s in container.streams if audio or s.type == "video"]
         copies = {s.index: out.add_stream_from_template(s, opaque=True) for s in streams}
         for packet in container.demux(streams):
@@ -303,6 +305,58 @@ def test_joined_recordings_go_on_where_the_first_ended(
         apart = [heard[0] - times[0], heard[half] - times[50]]
         assert apart[1] == pytest.approx(apart[0], abs=0.02)
         assert all(0 < b - a < 0.05 for a, b in pairwise(heard))
+
+
+@pytest.mark.parametrize("audio", [(True, True), (False, False), (False, True)])
+@pytest.mark.parametrize("seconds", [2, 12])
+def test_joined_recordings_may_have_streams_of_their_own(
+    clip: Make, tmp_path: Path, seconds: int, audio: tuple[bool, bool]
+) -> None:
+    """Of another recorder, whose transport stream has other PIDs."""
+    joined, count = tmp_path / "joined.ts", seconds * 25
+    data = b""
+    for number, (heard, pid) in enumerate(zip(audio, ("0x100", "0x300"), strict=True)):
+        part = clip(first=number * count, seconds=seconds)
+        target = tmp_path / "part.ts"
+        data += shifted(part, target, lambda _: 10, heard, mpegts_start_pid=pid).read_bytes()
+    joined.write_bytes(data)
+    items, _ = read(joined)
+    frames = frames_of(items)
+    info = described(items)
+    assert info.carried is not None
+    if seconds == 2:
+        assert seen(frames) == list(range(2 * count))
+        assert info.carried.left_out == []
+    else:  # what FFmpeg gives at the end of the file alone is too late
+        assert len(frames) >= 2 * count - 2
+        assert [told.split(" ", 1)[1] for told in info.carried.left_out] == [
+            "packets at the end of joined recordings"
+        ]
+    assert frames[-1].time_s - frames[0].time_s == pytest.approx(2 * seconds - 0.04, abs=0.09)
+    pieces = [item for item in items if isinstance(item, AudioFrame) and item.heard]
+    if any(audio):
+        assert len({piece.track for piece in pieces}) == 1
+        assert pieces[-1].time_s == pytest.approx(frames[-1].time_s, abs=0.2)
+        assert pieces[0].time_s == pytest.approx(0 if audio[0] else seconds, abs=0.1)
+
+
+def test_a_video_that_begins_beside_another_stays_left_out(clip: Make, tmp_path: Path) -> None:
+    both = tmp_path / "both.ts"
+    with av.open(clip(seconds=4)) as source, av.open(both, "w") as out:
+        video = source.streams.video[0]
+        copies = [out.add_stream_from_template(video, opaque=True) for _ in range(2)]
+        for packet in source.demux(video):
+            for copy in (
+                copies if packet.size and packet.pts * packet.time_base >= 1 else copies[:1]
+            ):
+                if packet.size:
+                    packet.stream = copy
+                    out.mux(packet)
+    items, _ = read(both)
+    carried = described(items).carried
+    assert carried is not None
+    assert seen(frames_of(items)) == list(range(100))
+    assert carried.left_out == ["video 1 (h264)"]
 
 
 @pytest.mark.parametrize(("gap_s", "left_s"), [(900, 900), (13 * 3600, 0)])

@@ -27,6 +27,8 @@ __all__ = [
     "TrackInfo",
     "carried_by",
     "cover_of",
+    "lasting",
+    "name_of",
     "start_of",
     "streams_of",
 ]
@@ -85,7 +87,7 @@ class Carried:
     before: int  # tracks that come before the video
     tracks: Sequence[TrackInfo]  # audio and subtitles, in their order
     attachments: list[Attachment]
-    left_out: Sequence[str]
+    left_out: list[str]  # as it stands: some are read later
 
 
 def streams_of(
@@ -143,7 +145,7 @@ def carried_by(
             for s in streams.kept
         ],
         attachments=[_attachment(s) for s in container.streams if isinstance(s, AttachmentStream)],
-        left_out=streams.left_out,
+        left_out=list(streams.left_out),
     )
 
 
