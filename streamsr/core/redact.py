@@ -16,6 +16,13 @@ _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)[^\s'\"]*@")
 _KEY = r"(?P<key>[?&](?:pass|passwd|password|pwd|token|key|auth)=)"
 _QUERY = re.compile(_KEY + r"[^&#\s'\"]*", re.I)
 _WHOLE_QUERY = re.compile(_KEY + r"(?P<value>[^&]*)", re.I)  # where all the text is one address
+# The last part of an RTMP address is the key to somebody's channel, with its query; a mark that
+# ends a clause is not of it.
+_RTMP_KEY = re.compile(
+    r"(?P<place>rtmp[a-z]*://[^\s'\"/?]+/(?:[^\s'\"?]*/)?)"
+    r"[^\s'\"/?]*[^\s'\"/?,;:.)](?:\?[^\s'\"]*[^\s'\",;:.)])?",
+    re.I,
+)
 _NO_SCHEME = re.compile(r"[^/:@\s]+:\S.*@\S", re.S)  # user:password@host, as people type it
 _BYTE = re.compile("[\udc80-\udcff]")  # as Python's surrogateescape spells it
 MASK = "***"
@@ -25,7 +32,7 @@ _secrets: set[str] = set()
 
 
 def redact(text: object) -> str:
-    """Returns ``text`` without user names and passwords of URLs and without any protected word.
+    """Returns ``text`` without user names, passwords and keys of URLs, and any protected word.
 
     A byte that is not UTF-8, as in names of files in Latin-1, becomes \\xe9, as shells show it.
     """
@@ -34,6 +41,7 @@ def redact(text: object) -> str:
         if secret in clean:
             clean = clean.replace(secret, f"://{MASK}@" if secret.startswith("://") else MASK)
     clean = _USERINFO.sub(rf"\g<scheme>{MASK}@", clean)
+    clean = _RTMP_KEY.sub(rf"\g<place>{MASK}", clean)
     return _QUERY.sub(rf"\g<key>{MASK}", clean)
 
 

@@ -34,7 +34,7 @@ class Target:
             case PublishSettings(url=url):
                 protect(url)
                 self.kind = url[:4].lower()  # "rtsp" or "rtmp"
-                self.name = _without_key(redact(url))
+                self.name = redact(url)
                 self.start = StartServer(url, settings.transport, os.getpid())
             case HlsSettings():
                 self.kind = "hls"
@@ -60,11 +60,3 @@ class Target:
         """Removes the folder, where it is a temporary one."""
         if self._temporary and self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def _without_key(url: str) -> str:
-    """Returns an RTMP address without its last part, which is the key to somebody's channel."""
-    if not url.lower().startswith("rtmp"):
-        return url
-    head, slash, _ = url.rpartition("/")
-    return f"{head}{slash}***"

@@ -29,10 +29,26 @@ def is_clean(text: str) -> bool:
 
 
 @pytest.mark.parametrize("password", [CANARY, ENCODED], ids=["raw", "encoded"])
-@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "https", "rtmp", "mqtt"])
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "https", "mqtt"])
 def test_a_url_loses_user_and_password_and_keeps_the_rest(scheme: str, password: str) -> None:
     clean = redact(f"{scheme}://admin:{password}@10.0.0.7:554/stream?x=1")
     assert clean == f"{scheme}://***@10.0.0.7:554/stream?x=1"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtmp://host/live/KEY", "rtmp://host/live/***"),
+        ("RTMPS://host:443/app/one/KEY?token=a/b&x=1", "RTMPS://host:443/app/one/***"),
+        ("rtmp://me:KEY@host/live/KEY/", "rtmp://***@host/live/***/"),
+        ("rtmp://host/KEY", "rtmp://host/***"),
+        ("rtmp://host:1935", "rtmp://host:1935"),
+    ],
+)
+@pytest.mark.parametrize("said", ["{}", "{}: refused", "'{}'", "not {}, but {}; trying again."])
+def test_the_key_to_a_channel_is_not_shown(address: str, shown: str, said: str) -> None:
+    assert redact(said.format(address, address)) == said.format(shown, shown)
+    assert redact(shown) == shown
 
 
 @pytest.mark.parametrize("password", [CANARY, ENCODED], ids=["raw", "encoded"])

@@ -207,6 +207,14 @@ def test_a_refused_port_is_named() -> None:
     assert "hunter22" not in said
 
 
+def test_the_key_of_an_rtmp_address_is_not_said() -> None:
+    with MuteServer() as gone:
+        port = gone.port
+    said = str(refusal(f"rtmp://127.0.0.1:{port}/live/hunter22"))
+    assert said.startswith(f"input rtmp://127.0.0.1:{port}/live/***: ")
+    assert "hunter22" not in said
+
+
 def test_a_wrong_path_is_named(units: list[bytes]) -> None:
     with ScriptedCamera(units, status=lambda request: "404 Not Found") as camera:
         assert "there is no stream at its path '/cam': check the path" in str(refusal(camera.url))
