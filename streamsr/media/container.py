@@ -8,7 +8,8 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import errno
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -140,10 +141,14 @@ class Container:
         if self._is_mp4 and stream.type == "subtitle" and not disposition & Disposition.default:
             self.fixes[stream.index] = TrackFix.DISABLE
 
-    def describe(self, tags: Mapping[str, str], chapters: Sequence[Chapter]) -> None:
-        """Sets the file's tags and chapters."""
+    def describe(self, tags: Mapping[str, str]) -> None:
+        """Sets the file's tags."""
         self._container.metadata.update(tags)
-        self._container.set_chapters(list(chapters))
+
+    def divide(self, chapters: Sequence[Chapter], end_s: Fraction | None = None) -> None:
+        """Sets a file's chapters, up to its end: muxers write them with the trailer too."""
+        cut = chapters if end_s is None else _cut(chapters, end_s)
+        self._container.set_chapters(list(cut))
 
     @property
     def _is_mp4(self) -> bool:
@@ -240,6 +245,14 @@ class Container:
                 f"got time stamps {apart_h:.1f} h apart, allowed in this track are {most_h:.1f} h",
             )
         self._decoded[stream.index] = ticks
+
+
+def _cut(chapters: Sequence[Chapter], end_s: Fraction) -> Iterator[Chapter]:
+    """Yields what lies before ``end_s`` of chapters: players take one's end for the file's."""
+    for chapter in chapters:
+        end = math.floor(end_s / (chapter["time_base"] or Fraction(1, av.time_base)))
+        if chapter["start"] < end:
+            yield {**chapter, "end": min(chapter["end"], end)}
 
 
 def cut_to_whole(path: Path) -> None:

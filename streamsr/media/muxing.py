@@ -7,10 +7,12 @@ it still plays, up to its last whole GOP.
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 
@@ -28,6 +30,9 @@ from streamsr.media.source import AudioFrame, Piece, SourceInfo
 from streamsr.media.tracks.carried import Carried, TrackInfo
 from streamsr.media.tracks.mp4_tracks import TrackFix, fix_tracks
 from streamsr.media.tracks.writers import EncodedAudio, TrackWriter, audio_writer, subtitle_writer
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
 
 __all__ = ["FileWriter"]
 
@@ -52,8 +57,10 @@ class FileWriter:
         self._left_out: list[str] = []  # of it, by the source
         self._container: Container | None = None
         self._newest: Packet | None = None  # of video, held back
-        self._end = 0  # of what is shown, in units of its time base
+        self._base = Fraction(1)  # of video: its time base
+        self._end = 0  # of what is shown, in units of it
         self._delay = 0  # likewise: from the first frame's decoding to its being shown
+        self._chapters: Sequence[Chapter] = ()  # of the source
         self._writers: dict[int, TrackWriter] = {}  # by the track's index in the source
         self._names: dict[int, str] = {}  # likewise
 
@@ -61,7 +68,7 @@ class FileWriter:
         """Writes a frame; the first one, a keyframe, opens the file."""
         if self._container is None:
             self._open(packet, info)
-            self._delay = packet.pts - _dts(packet)
+            self._base, self._delay = packet.time_base, packet.pts - _dts(packet)
         self._end = max(self._end, packet.pts + packet.duration)
         self._write_newest()
         self._newest = packet
@@ -90,6 +97,8 @@ class FileWriter:
                     container.video(self._lasting_to_end(newest), newest.pts)
                 for writer in writers.values():
                     writer.finish()
+                if not is_pipe_output(self.path):
+                    container.divide(self._chapters, self._end * self._base)
             finally:
                 container.close()
             if container.fixes:
@@ -173,8 +182,10 @@ class FileWriter:
         self._writers[index], self._names[index] = writer, name
 
     def _describe(self, container: Container, carried: Carried) -> None:
-        container.describe(carried.tags, carried.chapters)
-        self._left_out = carried.left_out
+        container.describe(carried.tags)
+        self._chapters, self._left_out = carried.chapters, carried.left_out
+        if is_pipe_output(self.path):  # whose trailer has no place for them
+            container.divide(carried.chapters)
         for attachment in carried.attachments:
             if not container.attach(attachment):
                 self.not_kept.append(f"the attachment {attachment.name}: no place for it")

@@ -187,6 +187,24 @@ def test_a_track_that_is_not_there_is_refused(streamsr: Any, tmp_path: Path) -> 
         assert message in done.stderr.replace("\n", " ")
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_chapters_end_with_the_file(upscaled: Upscaled, tmp_path: Path, suffix: str) -> None:
+    """Players take the end of the last one for the file's."""
+    source, target = full_film(tmp_path / "in.mkv"), tmp_path / f"out{suffix}"
+    for limit_s, wanted in (
+        (1.5, [("One", 0, 1), ("Two", 1, 1.52)]),
+        (0.5, [("One", 0, 0.52)]),
+    ):
+        upscaled(source, target, *OPTIONS, "--seconds", limit_s)
+        with av.open(str(target)) as made:
+            found = made.chapters()
+            assert not made.streams.data  # which would last as long as they did
+        assert [c["metadata"]["title"] for c in found] == [title for title, _, _ in wanted]
+        assert [c["start"] * c["time_base"] for c in found] == [begin for _, begin, _ in wanted]
+        if suffix == ".mkv":  # MP4 has no end of a chapter
+            assert float(found[-1]["end"] * found[-1]["time_base"]) == wanted[-1][2]
+
+
 @pytest.mark.parametrize("limit", [("--seconds", "1"), ("--frames", "25")])
 def test_a_limit_ends_audio_with_the_frames(
     upscaled: Upscaled, tmp_path: Path, limit: tuple[str, str]
