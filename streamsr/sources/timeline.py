@@ -61,6 +61,7 @@ class _Track:
     def __init__(self, segment: _Segment, end: Fraction, stamp: Fraction, *, shown: bool) -> None:
         self.segment = segment
         self.stamp = stamp  # the newest, in seconds, unwrapped
+        self.lasts = Fraction(0)  # what came with it
         self.shown = shown  # it is a presentation time, for want of a decoding time
         self.end = end  # what has been placed lasts up to here
         self.first = end  # place of its first packet in the segment
@@ -82,9 +83,9 @@ class _Track:
         apart = other.first - other.segment.begin - (self.first - self.segment.begin)
         return min(max(apart, -GOES_ON_S), GOES_ON_S)
 
-    def note(self, stamp: Fraction, *, shown: bool) -> None:
+    def note(self, stamp: Fraction, lasts: Fraction, *, shown: bool) -> None:
         self._apart = [self._apart[1], stamp - self.stamp]
-        self.stamp, self.shown = stamp, shown
+        self.stamp, self.lasts, self.shown = stamp, lasts, shown
 
 
 class Timeline:
@@ -127,7 +128,7 @@ class Timeline:
             return Placed(None, None)
         stamp = unwrapped(stamp, known.stamp if known else self._newest.shift, self._wrap)
         shown = stamp if pts is None else unwrapped(pts, stamp, self._wrap)
-        odd = abs(shown - stamp) > max(REORDERED_S, min(MOST_REORDERED * duration, LEAD_S))
+        odd = not -REORDERED_S <= shown - stamp <= _reordered(duration)
         shown = stamp if odd else shown
         begins, jump = False, None
         if known is None:
@@ -141,7 +142,7 @@ class Timeline:
             first = shown if keyframe else min(shown, stamp + known.delay)
             begins, jump = True, self._rejoin(known, stamp, first, duration)
             known.delay = first - stamp
-        known.note(stamp, shown=dts is None)
+        known.note(stamp, duration, shown=dts is None)
         place = shown - known.segment.shift
         self._extend(known, place, duration)
         return Placed(
@@ -161,9 +162,13 @@ class Timeline:
         return min(max(place, self._newest.begin - LEAD_S, Fraction(0)), self._end + most)
 
     def _enter(self, stamp: Fraction, shown: Fraction) -> Jump | None:
-        """Makes room for a track's first packet: in the newest segment, or it begins another."""
-        place = stamp - self._newest.shift
-        if -LEAD_S <= place - self._end <= max(self._max_gap, LEAD_S):
+        """Makes room for a track's first packet: in the newest segment, or it begins another.
+
+        It may be written long after those beside it, whose end says nothing of where it begins.
+        """
+        place = shown - self._newest.shift
+        earliest = min(self._newest.begin, self._end) - LEAD_S
+        if earliest <= place <= self._end + max(self._max_gap, LEAD_S):
             return None
         jump = Jump(float(self._end), float(place - self._end), kept=False)
         self._begin(shown - self._end, self._end)
@@ -172,22 +177,24 @@ class Timeline:
     def _goes_on(self, track: _Track, stamp: Fraction, *, shown: bool) -> bool:
         """Whether a stamp belongs to the segment that its track is in."""
         place = stamp - track.segment.shift
-        back = max(BACK_S, 2 * track.rhythm)
+        back = min(max(BACK_S, 2 * track.rhythm), LONGEST_S)
         if track.shown or shown:
-            back = max(BACK_SHOWN_S, 4 * track.rhythm)
-        if place < track.last - min(back, LONGEST_S):
+            back = max(BACK_SHOWN_S, min(4 * track.rhythm, LONGEST_S), _reordered(track.lasts))
+        if place < track.last - back:
             return False
         if track.segment is not self._newest:  # others have left it
             return place - track.last <= GOES_ON_S
         return place - self._end <= self._most(track)
 
     def _most(self, track: _Track) -> Fraction:
-        """The longest gap, in seconds, that stays; slides keep their rhythm."""
-        return max(self._max_gap, min(2 * track.rhythm, RHYTHM_S))
+        """The longest gap, in seconds, that stays; slides keep their rhythm and their order."""
+        usual = max(2 * track.rhythm, (MOST_REORDERED if track.shown else 2) * track.lasts)
+        return max(self._max_gap, min(usual, RHYTHM_S))
 
     def _kept_gap(self, track: _Track, stamp: Fraction) -> Jump | None:
         gap = stamp - track.segment.shift - self._end
-        if gap <= max(SAID_S, 2 * track.rhythm):
+        usual = _reordered(track.lasts) if track.shown else 2 * track.rhythm
+        if gap <= max(SAID_S, usual):
             return None
         return Jump(float(self._end), float(gap), kept=True)
 
@@ -277,6 +284,11 @@ class _Falls:
             self._count += self._last is not None and stamp <= self._last
             self._last = stamp
         return self._count
+
+
+def _reordered(lasts: Fraction) -> Fraction:
+    """The longest that a frame may be shown after it is decoded, ``lasts`` seconds as it is."""
+    return max(REORDERED_S, min(MOST_REORDERED * lasts, RHYTHM_S))
 
 
 def unwrapped(stamp: Fraction, near: Fraction, wrap: Fraction | None) -> Fraction:

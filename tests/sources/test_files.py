@@ -90,6 +90,41 @@ def test_avi_which_has_decoding_times_alone_keeps_its_pace(tmp_path: Path) -> No
     assert times[-1] - times[0] == pytest.approx(1.96, abs=0.05)
 
 
+@pytest.mark.parametrize("container", ["mp4", "mkv", "ts", "flv"])
+@pytest.mark.parametrize("rate", [Fraction(1, 60), Fraction(1, 20), Fraction(1, 3), Fraction(2)])
+def test_slides_with_b_frames_keep_their_times(
+    tmp_path: Path, container: str, rate: Fraction
+) -> None:
+    """Their presentation is minutes from their decoding, and their audio far from them."""
+    path = tmp_path / f"slides.{container}"
+    camera_clip(path, seconds=float(9 / rate), rate=rate, b_frames=3, audio=rate > Fraction(1, 20))
+    items, events = read(path)
+    frames = frames_of(items)
+    assert seen(frames) == list(range(9))
+    times = [frame.time_s - frames[0].time_s for frame in frames]
+    assert times == pytest.approx([float(n / rate) for n in range(9)], abs=2e-3)
+    assert events == []
+    if heard := [item.time_s for item in items if isinstance(item, AudioFrame)]:
+        assert all(0.015 < b - a < 0.03 for a, b in pairwise(heard))
+        assert heard[-1] - heard[0] == pytest.approx(float(9 / rate), abs=0.1)
+
+
+def test_a_track_that_is_written_late_belongs_where_its_stamps_say(tmp_path: Path) -> None:
+    """As muxers do that have nothing to write of one for long."""
+    path = tmp_path / "late.mkv"
+    clip = camera_clip(tmp_path / "slides.mp4", seconds=60, rate=Fraction(1, 20))
+    with av.open(clip) as source, av.open(path, "w") as out:
+        copies = {s.index: out.add_stream_from_template(s, opaque=True) for s in source.streams}
+        packets = [p for p in source.demux() if p.dts is not None]
+        for packet in sorted(packets, key=lambda p: p.stream.type):  # the audio first
+            packet.stream = copies[packet.stream.index]
+            out.mux_one(packet)
+    items, events = read(path)
+    frames = frames_of(items)
+    assert [frame.time_s for frame in frames] == pytest.approx([0, 20, 40], abs=0.05)
+    assert events == []
+
+
 def test_time_counts_from_the_start_of_the_file(tmp_path: Path, clip: Make) -> None:
     """As recordings cut out of a broadcast do not start at 0."""
     path = tmp_path / "late.ts"

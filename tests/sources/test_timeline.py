@@ -157,6 +157,66 @@ def test_a_gap_that_is_meant_is_kept_and_said() -> None:
     assert all(place == p.pts for p, _, place in results)
 
 
+def slow(
+    rate: Fraction, frames: int, start: Fraction | int = 0, *, audio: bool = True
+) -> list[Stamped]:
+    """Slides as x264 reorders them: of four, the last comes first, then those between."""
+    frame, order = 1 / rate, [0]
+    for n in range(1, frames, 4):
+        order += [n + m for m in (3, 1, 0, 2) if n + m < frames]
+    packets = [
+        Stamped("video", start + (k - 2) * frame, start + n * frame, frame)
+        for k, n in enumerate(order)
+    ]
+    pieces = [start + k * Fraction(1, 2) for k in range(int(frames * frame * 2) if audio else 0)]
+    packets += [Stamped("audio", at, at, Fraction(1, 2)) for at in pieces]
+    return sorted(packets, key=lambda p: (p.dts, p.track))
+
+
+SLOW = st.sampled_from([Fraction(1, n) for n in (60, 40, 20, 10, 5, 3, 2, 1)] + [Fraction(2)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rate=SLOW,
+    gap_s=st.sampled_from([10.0, 3600.0]),
+    unknown=st.integers(0, 9),
+    late=st.sampled_from(["", "audio", "video"]),
+)
+def test_slow_frames_that_are_reordered_are_exact(
+    rate: Fraction, gap_s: float, unknown: int, late: str
+) -> None:
+    """Also where the first decoding times are unknown, as in Matroska, and where one track is
+    written long after the other."""
+    packets = slow(rate, 9)
+    packets = by_track(packets, "video" if late == "audio" else "audio") if late else packets
+    video = [p for p in packets if p.track == "video"]
+    packets = [replace(p, dts=None) if p in video[:unknown] else p for p in packets]
+    line = Timeline(Fraction(0), max_gap_s=gap_s, wrap_s=WRAP if gap_s == 10 else None)
+    results = list(placed(packets, line))
+    assert all(place == p.pts for p, _, place in results)
+    assert not any(result.jump for _, result, _ in results)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rate=SLOW,
+    jump=st.sampled_from([-8 * HOUR, -3 * HOUR, 3 * HOUR, 13 * HOUR]),
+    audio=st.booleans(),
+)
+def test_slow_recordings_come_out_joined(rate: Fraction, jump: int, audio: bool) -> None:
+    packets = wrapped(slow(rate, 9, 9 * HOUR, audio=audio))
+    packets += wrapped(slow(rate, 9, 9 * HOUR + jump, audio=audio))
+    line = Timeline(Fraction(9 * HOUR), max_gap_s=10, wrap_s=WRAP)
+    results = list(placed(packets, line))
+    assert [result.jump is not None for _, result, _ in results].count(True) == 1
+    frames = [place for p, _, place in results if p.track == "video" and place is not None]
+    steps = [b - a for a, b in pairwise(sorted(frames))]
+    assert len(frames) == 18
+    assert set(steps[:8] + steps[9:]) == {1 / rate}
+    assert 0 < steps[8] < 2 / rate + 1
+
+
 @pytest.mark.parametrize("hours", [1.5, 13])
 def test_a_longer_gap_is_joined(hours: float) -> None:
     packets = [*recording(3), *recording(3, 3 + round(hours * HOUR))]
