@@ -159,9 +159,31 @@ def test_what_has_come_into_mp4_goes_back_to_mkv(upscaled: Upscaled, tmp_path: P
     summary = upscaled(there, back, *OPTIONS)
     assert summary["not_kept"] == []
     assert tracks(back) == tracks(source)
+    with av.open(str(back)) as container:
+        assert container.streams.audio[1].metadata["title"] == "Surround"
     for (at, text), (wanted_at, wanted) in zip(texts(back, 0), texts(source, 0), strict=True):
         assert text == wanted
         assert float(at) == pytest.approx(float(wanted_at), abs=0.03)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("came_as", [".mp4", ".mkv"])
+def test_a_full_film_lasts_as_long_as_its_source(
+    upscaled: Upscaled, tmp_path: Path, came_as: str, suffix: str
+) -> None:
+    source, target = full_film(tmp_path / "in.mkv"), tmp_path / f"out{suffix}"
+    if came_as == ".mp4":
+        source = source.with_suffix(came_as)
+        upscaled(tmp_path / "in.mkv", source, *OPTIONS)
+    upscaled(source, target, *OPTIONS)
+    for path in (source, target):
+        with av.open(str(path)) as container:
+            assert container.duration / av.time_base == pytest.approx(2.0, abs=0.04)
+            for text in container.streams.subtitles:
+                if path.suffix == ".mp4":
+                    assert float(text.duration * text.time_base) == pytest.approx(1.6, abs=0.04)
+            ends = [c["end"] * c["time_base"] for c in container.chapters()]
+            assert ends == [1, 2]
 
 
 def test_more_channels_get_more_bits(upscaled: Upscaled, tmp_path: Path) -> None:

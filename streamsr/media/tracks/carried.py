@@ -227,8 +227,10 @@ def _left_out(container: av.container.InputContainer, read: Sequence[Stream]) ->
 
 
 def _told(stream: Stream) -> dict[str, str]:
-    """What people say of a track: its language and title."""
-    return {k: v for k in ("language", "title") if (v := stream.metadata.get(k))}
+    """What people say of a track: its language and title, which FFmpeg reads of MP4 as a name."""
+    told = stream.metadata
+    named = {"language": told.get("language"), "title": told.get("title") or told.get("name")}
+    return {key: value for key, value in named.items() if value}
 
 
 def _tags(metadata: Mapping[str, str]) -> dict[str, str]:

@@ -213,6 +213,7 @@ class _TimedText:
     def finish(self) -> None:
         self._texts.sort(key=lambda text: text[:2])
         follows = [begin for begin, _, _ in self._texts[1:]]
+        last = None
         for (begin, end, data), following in zip_longest(self._texts, follows):
             until = end if following is None else min(end, following)
             self._cut += until < end
@@ -220,6 +221,11 @@ class _TimedText:
                 text: av.Packet[Any] = av.Packet(data)
                 text.time_base, text.duration = MS, until - begin
                 self._container.copy(self.stream, text, begin)
+                last = until
+        if last is not None:  # else FFmpeg's own end lasts as long as the text before it
+            closing: av.Packet[Any] = av.Packet(NO_TEXT)
+            closing.time_base, closing.duration = MS, 1
+            self._container.copy(self.stream, closing, last)
 
     @property
     def lost(self) -> str:
