@@ -141,6 +141,8 @@ class FileSource(Source):
             yield from container.demux(streams)
         except av.FFmpegError as error:
             self._complain(f"the file is damaged: {reason_of(error)}; it ends here")
+        except IndexError:  # PyAV's, at the end: of streams that began after it was opened
+            return
 
     def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         try:

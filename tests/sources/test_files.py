@@ -375,6 +375,45 @@ def test_joined_recordings_may_have_streams_of_their_own(
         assert pieces[0].time_s == pytest.approx(0 if audio[0] else seconds, abs=0.1)
 
 
+def test_what_no_stream_is_known_of_is_said(tmp_path: Path) -> None:
+    """Of three recordings the middle one has PIDs that neither the beginning nor the end names."""
+    joined = tmp_path / "joined.ts"
+    parts = [
+        noise(tmp_path / "part.ts", frames, pid)
+        for frames, pid in ((75, "0x100"), (30, "0x500"), (130, "0x300"))
+    ]
+    joined.write_bytes(b"".join(parts))
+    items, _ = read(joined)
+    carried = described(items).carried
+    assert carried is not None
+    assert len(frames_of(items)) == 205
+    (told,) = carried.left_out
+    assert told.endswith(" MB of streams that its beginning and end do not name")
+    assert float(told.split()[0]) == pytest.approx(len(parts[1]) / 1e6, rel=0.1)
+
+
+def noise(path: Path, frames: int, pid: str) -> bytes:
+    """The bytes of a transport stream that takes 140 kB a frame, which nothing is probed beyond."""
+    random = np.random.default_rng(1)
+    with av.open(path, "w", options={"mpegts_start_pid": pid}) as out:
+        options = {"qp": "0", "preset": "ultrafast"}
+        video = out.add_stream("libx264", rate=25, options=options)
+        video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
+        heard = out.add_stream("mp2", rate=48_000, layout="mono")
+        for number in range(frames):
+            silence = np.zeros((1, 1920), np.int16)
+            samples = av.AudioFrame.from_ndarray(silence, "s16", "mono")
+            samples.sample_rate, samples.pts = 48_000, number * 1920
+            out.mux(heard.encode(samples))
+            image = av.VideoFrame.from_ndarray(
+                random.integers(0, 255, (270, 320), dtype=np.uint8), "yuv420p"
+            )
+            image.pts = number
+            out.mux(video.encode(image))
+        out.mux([*video.encode(None), *heard.encode(None)])
+    return path.read_bytes()
+
+
 def test_a_video_that_begins_beside_another_stays_left_out(clip: Make, tmp_path: Path) -> None:
     both = tmp_path / "both.ts"
     with av.open(clip(seconds=4)) as source, av.open(both, "w") as out:

@@ -14,6 +14,7 @@ __all__ = ["Succession"]
 
 JOINED = ("mpegts",)  # formats whose files are whole when one is put behind another
 ENDED = 250  # packets of another video, none of the one that is read: it has ended
+HOLE = 2_000_000  # bytes between packets: more than stuffing, or what other programmes have
 LAST = 3  # packets of a stream that FFmpeg may hold back to the end of the file
 MOST_WAITING = 5000  # packets
 
@@ -39,7 +40,9 @@ class Succession:
         self._late = 0  # packets that came once their stream's place was taken: they are left out
         self._chosen = streams.read
         self._replaced: list[Stream] = []
-        joined = container.format.name in JOINED
+        joined = self._joined = container.format.name in JOINED
+        self._read_to: int | None = None  # byte of the file
+        self._holes = 0  # bytes
         self._rivals = [
             s
             for s in container.streams.video
@@ -58,10 +61,22 @@ class Succession:
     def packets(self, packets: Iterable[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
         """Yields the packets that are read. ``video`` and ``heirs`` are those of the newest."""
         for packet in packets:
+            self._note_hole(packet)
             yield from self._taken(packet)
         yield from self._ended()
+        if self._holes:
+            told = f"{self._holes / 1e6:.1f} MB of streams that its beginning and end do not name"
+            self._left_out.append(told)
         if self._late:
             self._left_out.append(f"{self._late} packets at the end of joined recordings")
+
+    def _note_hole(self, packet: av.Packet[Any]) -> None:
+        """Counts what no packet is made of: streams that begin later PyAV hands on to nobody."""
+        if not self._joined or packet.pos is None or not packet.size:
+            return
+        hole = packet.pos - (packet.pos if self._read_to is None else self._read_to)
+        self._holes += hole if hole >= HOLE else 0
+        self._read_to = max(self._read_to or 0, packet.pos + packet.size)
 
     def _taken(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
         stream = packet.stream
