@@ -10,6 +10,7 @@ import selectors
 import socket
 import struct
 import threading
+from dataclasses import dataclass, field
 from time import monotonic
 from types import TracebackType
 from typing import Self
@@ -26,10 +27,31 @@ RECEIVE_BYTES = 1 << 21  # of UDP: keyframes come in bursts
 PIECE = 1 << 16
 MOST_BYTES = 1 << 20  # of one packet, request or answer
 RTSP_PORT = 554
+CONTROL = re.compile(rb"^a=control: *([^\r\n]*)", re.M)
 CODEC = re.compile(rb"a=rtpmap:(\d+) H265/", re.I)
 TCP = re.compile(rb"RTP/AVP/TCP;[^\r\n]*?interleaved=(\d+)-(\d+)[^\r\n]*", re.I)
+CHANNELS = re.compile(rb"interleaved=(\d+)")
 LENGTH = re.compile(rb"^Content-Length: *(\d+)", re.I | re.M)
 TRANSPORT = re.compile(rb"^Transport: *([^\r\n]*)", re.I | re.M)
+
+
+@dataclass(slots=True)
+class _Track:
+    """One track, whose packets are numbered by themselves."""
+
+    channel: int  # of its RTP, towards FFmpeg
+    kinds: frozenset[int]  # payload types of H.265
+    filter: WholeFrameFilter = field(default_factory=WholeFrameFilter)
+    order: PacketOrder = field(default_factory=PacketOrder)  # over UDP
+
+    def has(self, packet: bytes) -> bool:
+        """Whether it is RTP of H.265."""
+        return len(packet) > 12 and packet[0] >> 6 == 2 and packet[1] & 127 in self.kinds
+
+    def whole(self, packets: list[bytes]) -> bytes:
+        """Takes packets in order; returns those that go on, as FFmpeg is sent them."""
+        done = [passed for packet in packets for passed in self.filter.take(packet)]
+        return b"".join(_framed(self.channel, packet) for packet in done)
 
 
 class RtspRelay:
@@ -50,12 +72,10 @@ class RtspRelay:
         self.url = place._replace(netloc=f"{login}{at}{own}").geturl()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rtsp-relay", daemon=True)
-        self._kinds: set[int] = set()  # payload types of H.265
-        self._filter = WholeFrameFilter()
-        self._order = PacketOrder()
-        self._ports: dict[socket.socket, tuple[int, bool]] = {}  # of UDP: channel, video's RTP
-        self._asked: tuple[int, int] | None = None  # channels of a SETUP that is not answered yet
-        self._channel = 0  # that FFmpeg is sent video by, where the camera speaks UDP
+        self._kinds: dict[bytes, frozenset[int]] = {}  # by the track's address: see _Track
+        self._tracks: dict[int, _Track] = {}  # by their RTP's channel
+        self._ports: dict[socket.socket, int] = {}  # of UDP: channel
+        self._asked: tuple[bytes, int, int] | None = None  # the SETUP that is not answered yet
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -96,7 +116,7 @@ class RtspRelay:
         for end in (client, self._camera):
             selector.register(end, selectors.EVENT_READ)
         while not self._stop.is_set():
-            for key, _ in selector.select(REORDER_S if self._order.waits else TICK_S):
+            for key, _ in selector.select(REORDER_S if self._wait() else TICK_S):
                 from_end = key.fileobj
                 assert isinstance(from_end, socket.socket)
                 data = from_end.recv(PIECE)
@@ -110,7 +130,12 @@ class RtspRelay:
                 else:
                     from_camera += data
                     client.sendall(self._answers(from_camera))
-            client.sendall(self._framed(self._order.due(monotonic())))
+            for track in self._tracks.values():
+                client.sendall(track.whole(track.order.due(monotonic())))
+
+    def _wait(self) -> bool:
+        """Whether packets are held for one that may still come."""
+        return any(track.order.waits for track in self._tracks.values())
 
     def _requests(self, buffer: bytearray, selector: selectors.BaseSelector) -> bytes:
         """Takes whole requests off the buffer; returns what the camera is to be sent."""
@@ -119,13 +144,14 @@ class RtspRelay:
             found = TCP.search(piece)
             if piece[:1] == b"$":
                 passed += b"" if self._by_udp else piece
-            elif piece.startswith(b"SETUP") and found and self._by_udp:
-                channels = int(found[1]), int(found[2])
-                self._asked = channels
-                ours = f"RTP/AVP;unicast;client_port={self._listen(channels, selector)}".encode()
-                passed += piece.replace(found[0], ours)
-            else:
-                passed += piece
+                continue
+            if piece.startswith(b"SETUP") and found:
+                self._asked = piece.split()[1], int(found[1]), int(found[2])
+                if self._by_udp:
+                    ports = self._listen(self._asked[1:], selector)
+                    ours = f"RTP/AVP;unicast;client_port={ports}".encode()
+                    piece = piece.replace(found[0], ours)
+            passed += piece
         return passed
 
     def _answers(self, buffer: bytearray) -> bytes:
@@ -133,33 +159,40 @@ class RtspRelay:
         passed = b""
         while (piece := _take(buffer)) is not None:
             if piece[:1] != b"$":
-                self._kinds |= {int(kind) for kind in CODEC.findall(piece)}
-                found = TRANSPORT.search(piece)
-                if found and self._asked:
-                    ours = "RTP/AVP/TCP;unicast;interleaved={}-{}".format(*self._asked)
-                    piece, self._asked = piece.replace(found[1], ours.encode()), None
-                passed += piece
-            elif self._is_video(piece[4:]):
-                passed += b"".join(_framed(piece[1], p) for p in self._filter.take(piece[4:]))
-            else:
-                passed += piece
+                self._kinds.update(_kinds(piece))
+                passed += self._set_up(piece)
+                continue
+            track = self._tracks.get(piece[1])
+            packet = piece[4:]
+            passed += track.whole([packet]) if track and track.has(packet) else piece
         return passed
+
+    def _set_up(self, answer: bytes) -> bytes:
+        """Takes a track's channel from the answer to its SETUP; returns what FFmpeg is told."""
+        found = TRANSPORT.search(answer)
+        if found is None or self._asked is None:
+            return answer
+        (address, first, second), self._asked = self._asked, None
+        if self._by_udp:
+            ours = f"RTP/AVP/TCP;unicast;interleaved={first}-{second}"
+            answer = answer.replace(found[1], ours.encode())
+        elif told := CHANNELS.search(found[1]):  # the camera's word counts (RFC 2326, 12.39)
+            first = int(told[1])
+        self._tracks[first] = _Track(first, self._kinds_of(address))
+        return answer
+
+    def _kinds_of(self, address: bytes) -> frozenset[int]:
+        """The payload types of H.265 that a track has, by the longest name that fits."""
+        fitting = [name for name in self._kinds if address.endswith(name)]
+        return self._kinds[max(fitting, key=len)] if fitting else frozenset()
 
     def _datagram(self, port: socket.socket, packet: bytes) -> bytes:
         """Returns what FFmpeg is to be sent of a datagram."""
-        channel, is_rtp = self._ports[port]
-        if not is_rtp or not self._is_video(packet):
+        channel = self._ports[port]
+        track = self._tracks.get(channel)
+        if track is None or not track.has(packet):
             return _framed(channel, packet)
-        self._channel = channel
-        return self._framed(self._order.take(packet, monotonic()))
-
-    def _framed(self, packets: list[bytes]) -> bytes:
-        whole = [done for packet in packets for done in self._filter.take(packet)]
-        return b"".join(_framed(self._channel, packet) for packet in whole)
-
-    def _is_video(self, packet: bytes) -> bool:
-        """Whether it is RTP of H.265: reports (RTCP) have types of 200 and more (RFC 5761, 4)."""
-        return len(packet) > 12 and packet[0] >> 6 == 2 and packet[1] & 127 in self._kinds
+        return track.whole(track.order.take(packet, monotonic()))
 
     def _listen(self, channels: tuple[int, int], selector: selectors.BaseSelector) -> str:
         """Opens a pair of ports, the first one even, for one track; returns their numbers."""
@@ -175,9 +208,23 @@ class RtspRelay:
                 port.close()
         for port, channel in zip(pair, channels, strict=True):
             port.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
-            self._ports[port] = channel, channel == channels[0]
+            self._ports[port] = channel
             selector.register(port, selectors.EVENT_READ)
         return f"{first}-{first + 1}"
+
+
+def _kinds(description: bytes) -> dict[bytes, frozenset[int]]:
+    """The payload types of H.265 of each track of a description, by the track's address.
+
+    Each track has its own: audio may have the same numbers (RFC 4566, 5.14). One without an address
+    (RFC 2326, C.1.1) is named by nothing.
+    """
+    found: dict[bytes, frozenset[int]] = {}
+    for track in re.split(rb"^m=", description, flags=re.M)[1:]:
+        control = CONTROL.search(track)
+        name = control[1].strip() if control else b""
+        found[name] = frozenset(int(kind) for kind in CODEC.findall(track))
+    return found
 
 
 def _framed(channel: int, packet: bytes) -> bytes:

@@ -42,7 +42,8 @@ class ScriptedCamera(_Server):
     - ``codec``: "H264" or "H265"
     - ``transports``: those that it speaks; others are answered by 461
     - ``refused``: tracks ("video", "metadata", "audio") whose SETUP it answers by 461
-    - ``metadata``, ``audio``: it offers an ONVIF track, or one of audio that never comes
+    - ``metadata``, ``audio``, ``twin``: it offers an ONVIF track, on which nothing comes, one of
+      G.711 with video's payload type, or a second one of the same video
     - ``keep(unit, packet, packets)``: whether a packet of RTP is sent
     - ``silent_after``: units, after which nothing comes any more
     - ``status(request)``: what the first line of a request is answered with, "" for success
@@ -59,6 +60,7 @@ class ScriptedCamera(_Server):
         refused: Sequence[str] = (),
         metadata: bool = False,
         audio: bool = False,
+        twin: bool = False,
         keep: Callable[[int, int, int], bool] = lambda unit, packet, packets: True,
         silent_after: int | None = None,
         status: Callable[[str], str] = lambda request: "",
@@ -72,6 +74,7 @@ class ScriptedCamera(_Server):
         self.refused = refused
         self.metadata = metadata
         self.audio = audio
+        self.twin = twin
         self.keep = keep
         self.silent_after = silent_after
         self.status = status
@@ -82,24 +85,27 @@ class ScriptedCamera(_Server):
         return f"rtsp://{HOST}:{self.port}/cam"
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sender: _Sender | None = None
+        senders: dict[str, _Sender] = {}
         playing: asyncio.Task[None] | None = None
         try:
             while True:
                 head = await _next_request(reader)
                 self.requests.append(head.partition("\r\n")[0])
+                transport = ""
                 if head.startswith("SETUP"):
-                    sender = sender or _Sender.of(head, writer)
-                writer.write(self._answer(head, sender.transport if sender else ""))
+                    sender = _Sender.of(head, writer, sequence=60_000 - 20_000 * len(senders))
+                    senders[head.split(" ", 2)[1].rpartition("/")[2]] = sender
+                    transport = sender.transport
+                writer.write(self._answer(head, transport))
                 await writer.drain()
-                if head.startswith("PLAY") and sender is not None:
-                    playing = asyncio.create_task(self._play(sender))
+                if head.startswith("PLAY") and senders:
+                    playing = asyncio.create_task(self._play(senders))
         except asyncio.IncompleteReadError:
             return
         finally:
             if playing is not None:
                 playing.cancel()
-            if sender is not None:
+            for sender in senders.values():
                 sender.close()
 
     def _answer(self, head: str, transport: str) -> bytes:
@@ -121,28 +127,32 @@ class ScriptedCamera(_Server):
         return f"RTSP/1.0 {status}\r\nCSeq: {number[1]}\r\n{fields}\r\n{body}".encode()
 
     def _description(self) -> str:
-        video = f"m=video 0 RTP/AVP 96\r\na=rtpmap:96 {self.codec}/90000\r\na=control:video\r\n"
+        video = f"m=video 0 RTP/AVP 96\r\na=rtpmap:96 {self.codec}/90000\r\n"
         if self.codec == "H264":
             video += "a=fmtp:96 packetization-mode=1\r\n"
+        twin = f"{video}a=control:twin\r\n" if self.twin else ""
+        video += "a=control:video\r\n"
         data = "m=application 0 RTP/AVP 107\r\na=rtpmap:107 vnd.onvif.metadata/90000\r\n"
         data += "a=control:metadata\r\n"
         head = f"v=0\r\no=- 1 1 IN IP4 {HOST}\r\ns=cam\r\nt=0 0\r\na=control:*\r\n"
-        audio = "m=audio 0 RTP/AVP 0\r\na=control:audio\r\n" if self.audio else ""
-        return head + (data if self.metadata else "") + video + audio
+        audio = "m=audio 0 RTP/AVP 96\r\na=rtpmap:96 PCMU/8000\r\na=control:audio\r\n"
+        return head + (data if self.metadata else "") + video + twin + (audio if self.audio else "")
 
-    async def _play(self, sender: "_Sender") -> None:
-        loop, sequence = asyncio.get_running_loop(), 60_000
+    async def _play(self, senders: "dict[str, _Sender]") -> None:
+        loop = asyncio.get_running_loop()
         began, number = loop.time(), 0
         while self.silent_after is None or number < self.silent_after:
             unit = self.units[(self.first + number) % len(self.units)]
             payloads = list(self._payloads(unit))
             for place, payload in enumerate(payloads):
-                sequence += 1
-                if self.keep(number, place, len(payloads)):
-                    marker = 0x80 if place == len(payloads) - 1 else 0
-                    time = round(number * 90_000 / self.rate)
-                    head = (0x80, 96 | marker, sequence & 0xFFFF, time & 0xFFFFFFFF, 7)
-                    await sender.send(struct.pack(">BBHII", *head) + payload)
+                keep = self.keep(number, place, len(payloads))
+                time, last = round(number * 90_000 / self.rate), place == len(payloads) - 1
+                for name in ("video", "twin"):
+                    if name in senders:
+                        await senders[name].rtp(payload, time, last=last, keep=keep)
+            if "audio" in senders:
+                silence = bytes([0xFF]) * round(8000 / self.rate)
+                await senders["audio"].rtp(silence, number * len(silence), last=False)
             number += 1
             await asyncio.sleep(max(0, began + number / self.rate - loop.time()))
         await asyncio.Event().wait()
@@ -175,12 +185,18 @@ class _Sender:
     """Where one client's RTP goes: into its connection, or to its port."""
 
     def __init__(
-        self, transport: str, writer: asyncio.StreamWriter, port: int, channel: int
+        self,
+        transport: str,
+        writer: asyncio.StreamWriter,
+        port: int,
+        channel: int,
+        sequence: int,
     ) -> None:
         self.transport = transport  # as SETUP is answered
         self._writer = writer
         self._port = port
         self._channel = channel
+        self._sequence = sequence
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM) if port else None
         if self._socket is not None:
             self._socket.bind((HOST, 0))
@@ -188,17 +204,24 @@ class _Sender:
             self.transport += f";server_port={own}-{own + 1}"
 
     @classmethod
-    def of(cls, request: str, writer: asyncio.StreamWriter) -> "_Sender":
+    def of(cls, request: str, writer: asyncio.StreamWriter, sequence: int) -> "_Sender":
         if found := re.search(r"interleaved=(\d+)", request):
             channel = int(found[1])
             ours = f"RTP/AVP/TCP;unicast;interleaved={channel}-{channel + 1}"
-            return cls(ours, writer, 0, channel)
+            return cls(ours, writer, 0, channel, sequence)
         found = re.search(r"client_port=(\d+)", request)
         assert found is not None
         port = int(found[1])
-        return cls(f"RTP/AVP;unicast;client_port={port}-{port + 1}", writer, port, 0)
+        ours = f"RTP/AVP;unicast;client_port={port}-{port + 1}"
+        return cls(ours, writer, port, 0, sequence)
 
-    async def send(self, packet: bytes) -> None:
+    async def rtp(self, payload: bytes, time: int, *, last: bool, keep: bool = True) -> None:
+        """Sends a packet of payload type 96, or leaves its number out."""
+        self._sequence += 1
+        if not keep:
+            return
+        head = (0x80, 96 | 0x80 * last, self._sequence & 0xFFFF, time & 0xFFFFFFFF, 7)
+        packet = struct.pack(">BBHII", *head) + payload
         if self._socket is not None:
             self._socket.sendto(packet, (HOST, self._port))
             return

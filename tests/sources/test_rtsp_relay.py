@@ -12,7 +12,7 @@ from peers.live_reader import Reader
 
 from streamsr.bitstream.rtp import WholeFrameFilter
 from streamsr.core.events import Code
-from streamsr.media.source import SourceInfo
+from streamsr.media.source import AudioFrame, SourceInfo
 from streamsr.sources.live import LiveTimeouts
 from streamsr.sources.opening import file_frames
 
@@ -57,6 +57,23 @@ def test_what_is_whole_comes_through(clip: Callable[..., Path], transport: str) 
     assert {(b - a) % 80 for a, b in itertools.pairwise(numbers)} == {1}
     (info,) = (item for item in reader.items if isinstance(item, SourceInfo))
     assert info.codec == "hevc"
+
+
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+@pytest.mark.parametrize("beside", ["audio", "twin"])
+def test_tracks_of_one_payload_type_are_told_apart(
+    clip: Callable[..., Path], transport: str, beside: str
+) -> None:
+    """Their packets are numbered by themselves, and audio is no H.265."""
+    with (
+        ScriptedCamera(access_units(clip(**SHOWN)), codec="H265", **{beside: True}) as camera,
+        Reader(camera.url, transport=transport) as reader,
+    ):
+        reader.wait_for_frames(30)
+    assert reader.codes == [Code.SRC_UP]
+    assert "lost packets" not in reader.events[0].message, "by the relay"
+    if beside == "audio":
+        assert sum(isinstance(item, AudioFrame) for item in reader.items) >= 20
 
 
 def test_a_bad_moment_of_the_camera_is_no_fault_of_the_relay(clip: Callable[..., Path]) -> None:
