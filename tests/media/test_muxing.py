@@ -335,9 +335,11 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
         fill()
 
 
-def with_audio(path: Path, codec: str, layout: str = "mono", first: int = 0) -> Path:
+def with_audio(
+    path: Path, codec: str, layout: str = "mono", first: int = 0, **options: str
+) -> Path:
     """Two seconds of numbers, and a tone in ``codec``."""
-    with av.open(str(path), "w") as out:
+    with av.open(str(path), "w", options=options) as out:
         video = out.add_stream("libx264", rate=RATE)
         video.width, video.height, video.pix_fmt = 320, 180, "yuv420p"
         audio = out.add_stream(codec, rate=HZ, layout=layout)
@@ -461,3 +463,18 @@ def test_packets_of_less_than_a_tick_are_all_kept(tmp_path: Path) -> None:
     first, writer = copied(target, [tone(source, "pcm_s16le", HZ, 0.5, 40)])
     assert len(first) == 600
     assert (audio_packets(target), writer.not_kept) == (first, [])
+
+
+def test_copied_audio_goes_on_in_a_joined_recordings_stream_of_its_own(tmp_path: Path) -> None:
+    """Of which FFmpeg knows no rate: it began after FFmpeg had looked at the file."""
+    parts = [
+        with_audio(tmp_path / f"{pid}.ts", "mp2", first=first, mpegts_start_pid=pid)
+        for first, pid in ((0, "0x100"), (50, "0x300"))
+    ]
+    joined, target = tmp_path / "joined.ts", tmp_path / "out.mkv"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert rewrite(joined, target).not_kept == []
+    with av.open(str(target)) as container:
+        assert container.streams.audio[0].codec_context.codec.canonical_name == "mp2"
+        seconds = sum(f.samples for f in container.decode(audio=0)) / HZ
+    assert seconds == pytest.approx(4, abs=0.1)

@@ -31,6 +31,8 @@ COPIED = {
 HEADED = {"aac", "alac", "flac", "opus", "vorbis"}
 """Codecs whose header the container wants first. AAC in a transport stream, for one, has none; of
 others it wants the rate, which is not known before audio that begins late."""
+LAYERS = {1: "mp3", 2: "mp2"}  # ISO/IEC 11172-3, 2.4.2.3
+MPEG_AUDIO = ("mp2", "mp3")
 SUBTITLES = {
     ".mp4": {"mov_text", "dvd_subtitle"},
     ".mkv": {"subrip", "ass", "webvtt", "dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle"},
@@ -112,7 +114,8 @@ class _Copied:
         if not isinstance(piece, AudioFrame):
             return True
         if packet.stream is not self._template:
-            self._template = packet.stream if _format_of(packet.stream) == self._format else None
+            alike = _format_of(packet.stream, piece) == self._format
+            self._template = packet.stream if alike else None
         return self._template is not None
 
     def _is_repeated(self, packet: av.Packet[Any], begins_s: Fraction) -> bool:
@@ -138,14 +141,20 @@ class _Copied:
         return ", ".join(told)
 
 
-def _format_of(track: Stream) -> tuple[object, ...]:
+def _format_of(track: Stream, piece: AudioFrame | None = None) -> tuple[object, ...]:
     """What a copied track's packets must have in common: a header says it all, where there is one.
 
-    A decoder that has begun may know of another rate (HE-AAC).
+    A decoder that has begun may know of another rate (HE-AAC). Of a track that begins late FFmpeg
+    knows neither the rate nor the layer of MPEG audio: ``piece``, one of its own, tells.
     """
     codec, context = codec_of(track), track.codec_context
     if not isinstance(context, av.AudioCodecContext) or codec in HEADED:
         return codec, context.extradata if context is not None else None
+    if piece is not None and piece.packet is not None:
+        if not context.sample_rate:
+            _ = piece.decoded  # with which it is known
+        header = bytes(piece.packet)[1:2]
+        codec = LAYERS.get(header[0] >> 1 & 3, codec) if codec in MPEG_AUDIO and header else codec
     return codec, context.sample_rate, context.layout.name
 
 
