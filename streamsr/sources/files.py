@@ -17,6 +17,7 @@ from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.orientation import Orientation, OrientationTracker
 from streamsr.media.source import (
+    DEFAULT_RATE,
     AudioFrame,
     Item,
     PacketSizes,
@@ -41,8 +42,8 @@ from streamsr.media.tracks.carried import (
 from streamsr.media.tracks.succession import Succession
 from streamsr.sources.containers import opened
 from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
-from streamsr.sources.stamps import PacketTimes, PiecePlaces
-from streamsr.sources.timeline import FrameTimes, Jump, StampChoice
+from streamsr.sources.stamps import PacketTimes, PiecePlaces, StampChoice, kind_of_stamps
+from streamsr.sources.timeline import FrameTimes, Jump
 
 __all__ = ["FileSource"]
 
@@ -106,7 +107,7 @@ class FileSource(Source):
         carried = carried_by(container, streams, start)
         succession = Succession(container, streams, carried.left_out)
         times = PacketTimes(container, self._max_gap_s, start, succession.heirs)
-        frames = _Frames(video, deinterlacer)
+        frames = _Frames(video, deinterlacer, shown=kind_of_stamps(container).shown)
         others = _Others(streams, carried.tracks, succession.heirs)
         info: SourceInfo | None = None
         for packet in succession.packets(self._packets(container, succession.read)):
@@ -203,20 +204,25 @@ class _Others:
 class _Frames:
     """Makes frames of one stream's decoded images, each at its place, strictly rising."""
 
-    def __init__(self, video: av.VideoStream, deinterlacer: Deinterlacer) -> None:
+    def __init__(
+        self, video: av.VideoStream, deinterlacer: Deinterlacer, *, shown: bool = True
+    ) -> None:
+        """``shown``: its presentation times are the file's own."""
         self.orientations = OrientationTracker()
         self._deinterlacer = deinterlacer
         self._native = video.time_base or FINEST  # of packets and images
         self._base = max(self._native / math.ceil(self._native / COARSEST), FINEST)
         self.step_s = 1 / nominal_rate(video)
+        usual = round(1 / (video.guessed_rate or DEFAULT_RATE) / self._native)
         self._times = FrameTimes(self._base, round(self.step_s / self._base))
         self._sizes = PacketSizes()
-        self._choice = StampChoice()
+        self._choice = StampChoice(shown=shown, step=usual)
         self._joined: int | None = None  # stamp at which another segment begins
 
     def note(self, packet: av.Packet[Any], begins: bool) -> None:
         """Takes a packet that is decoded next, and whether a joined segment begins with it."""
         self._sizes.note(packet)
+        self._choice.note(packet.dts)
         if begins:
             self._joined = packet.pts if packet.pts is not None else packet.dts
 

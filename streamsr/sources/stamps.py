@@ -14,15 +14,17 @@ from av.stream import Stream
 
 from streamsr.sources.timeline import Placed, Timeline
 
-__all__ = ["PacketTimes", "PiecePlaces", "StampKind", "kind_of_stamps"]
+__all__ = ["PacketTimes", "PiecePlaces", "StampChoice", "StampKind", "kind_of_stamps"]
 
 MPEG_WRAP_S = Fraction(2**33, 90_000)  # ISO/IEC 13818-1, 2.4.3.6: 26.5 h
 FLV_WRAP_S = Fraction(2**32, 1000)  # FLV 10.1: milliseconds in 32 bits
 WRAPS = {"mpegts": MPEG_WRAP_S, "mpeg": MPEG_WRAP_S, "hls": MPEG_WRAP_S}
 WRAPS |= {"flv": FLV_WRAP_S, "live_flv": FLV_WRAP_S}
+DECODING_ALONE = {"avi"}  # formats that number packets as they are coded
 NO_TIMESTAMPS, TS_DISCONT = 0x80, 0x200  # of a format's flags in FFmpeg's avformat.h
 JOINED_GAP_S = 10.0  # FFmpeg's own, of formats whose stamps may jump
 KEPT_GAP_S = 3600.0
+MOST_DELAYED = 4  # frames, by reordering; more before the first one are not decodable
 LEADING = ("video", "audio")  # tracks that say where time is
 NO_TIME, HALF = Fraction(0), Fraction(1, 2)
 
@@ -34,6 +36,7 @@ class StampKind:
     wrap_s: Fraction | None  # seconds at which they begin again
     gap_s: float  # the longest gap that is meant, where the user says nothing
     invented: bool  # by the demuxer: the format has none
+    shown: bool = True  # there are presentation times: else FFmpeg guesses them, and wrongly
 
 
 def kind_of_stamps(container: av.container.InputContainer) -> StampKind:
@@ -47,6 +50,7 @@ def kind_of_stamps(container: av.container.InputContainer) -> StampKind:
         wrap_s=WRAPS.get(container.format.name),
         gap_s=JOINED_GAP_S if flags & TS_DISCONT else KEPT_GAP_S,
         invented=bool(flags & NO_TIMESTAMPS),
+        shown=container.format.name not in DECODING_ALONE,
     )
 
 
@@ -139,6 +143,59 @@ class PiecePlaces:
         except (av.FFmpegError, ValueError):
             return Fraction(0)
         return sum((Fraction(f.samples, f.sample_rate) for f in frames), Fraction(0))
+
+
+class StampChoice:
+    """Chooses between a decoded frame's two stamps: whichever has fallen less often.
+
+    FFmpeg's own ``guess_correct_pts`` decides so too. Where a container has no presentation times
+    (AVI), those that it guesses before it knows that frames are reordered count for nothing: the
+    first frame is shown where the first packet is, and the others as far behind their decoding.
+    """
+
+    def __init__(self, *, shown: bool = True, step: int = 1) -> None:
+        """``shown``: presentation times are the file's own. ``step``: a frame, in their units."""
+        self._trusted = shown
+        self._step = step
+        self._begin: int | None = None  # of the first packet
+        self._delay: int | None = None  # from there to the first frame's decoding time
+        self._shown = _Falls()
+        self._decoded = _Falls()
+
+    def note(self, dts: int | None) -> None:
+        """Takes the decoding time of a packet that is decoded next."""
+        self._begin = dts if self._begin is None else self._begin
+
+    def best(self, pts: int | None, dts: int | None) -> int | None:
+        """Returns the stamp of a frame, in the order they are shown; None where it has none."""
+        if not self._trusted:
+            return self._undelayed(dts)
+        shown, decoded = self._shown.counted(pts), self._decoded.counted(dts)
+        if pts is None or dts is None:
+            return dts if pts is None else pts
+        return pts if shown <= decoded else dts
+
+    def _undelayed(self, dts: int | None) -> int | None:
+        if dts is None:
+            return None
+        if self._delay is None:
+            delay = 0 if self._begin is None else dts - self._begin
+            self._delay = delay if 0 <= delay <= MOST_DELAYED * self._step else 0
+        return dts - self._delay
+
+
+class _Falls:
+    """Counts how often stamps did not rise."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._last: int | None = None
+
+    def counted(self, stamp: int | None) -> int:
+        if stamp is not None:
+            self._count += self._last is not None and stamp <= self._last
+            self._last = stamp
+        return self._count
 
 
 def _ticks(time_s: Fraction | None, base: Fraction) -> int | None:

@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from fractions import Fraction
 
-__all__ = ["FrameTimes", "Jump", "Placed", "StampChoice", "Timeline", "unwrapped"]
+__all__ = ["FrameTimes", "Jump", "Placed", "Timeline", "unwrapped"]
 
 LEAD_S = Fraction(10)  # what a track may come earlier, or later, than those beside it
 LONGEST_S = Fraction(1)  # that a frame is taken to last: some files write the gap behind it into it
@@ -25,6 +25,7 @@ MOST_REORDERED = 16  # frames (ITU-T H.264, A.3.1)
 REORDERED_S = Fraction(1)  # or as long, where frames are short
 SAID_S = Fraction(10)  # a gap that is kept and worth a word
 STUCK = 3  # repetitions of a stamp: it says nothing any more
+NEAR_S = Fraction(1, 1000)  # less apart than any two frames are: muxers part equal stamps by a tick
 AHEAD_S = Fraction(1, 2)  # of its stamp, that a repeated frame may be placed
 
 
@@ -233,57 +234,30 @@ class FrameTimes:
     def __init__(self, base: Fraction, step: int) -> None:
         self._step = max(1, step)
         self._ahead = max(1, int(AHEAD_S / base))
+        self._near = max(1, int(NEAR_S / base))
         self._last: int | None = None  # where the newest frame is
         self._stamp: int | None = None  # that it had
+        self._apart = (0, 0)  # from frame to frame, the newest two
         self._repeated = 0  # how often it has come again
 
     def placed(self, pts: int | None) -> int:
         """Returns where a frame goes, whose stamp is ``pts``."""
         last = self._last
-        self._repeated = self._repeated + 1 if pts is not None and pts == self._stamp else 0
+        stands = pts is not None and self._stamp is not None and abs(pts - self._stamp) < self._near
+        self._repeated = self._repeated + 1 if stands else 0
         self._stamp = pts
         if last is None:
             self._last = pts or 0
-        elif pts is None or self._repeated >= STUCK:
+        elif pts is None:
+            self._last = last + max(self._step, min(self._apart))
+        elif self._repeated >= STUCK:
             self._last = last + self._step
-        elif pts > last:
+        elif pts > last and not stands:
             self._last = pts
         else:
             self._last = last + max(1, min(self._step // 2, pts + self._ahead - last))
+        self._apart = (self._apart[1], self._last - (self._last if last is None else last))
         return self._last
-
-
-class StampChoice:
-    """Chooses between a decoded frame's two stamps: whichever has fallen less often.
-
-    Some containers have decoding times alone (AVI), and FFmpeg may take those for presentation
-    times before it knows that frames are reordered. Its own ``guess_correct_pts`` decides so too.
-    """
-
-    def __init__(self) -> None:
-        self._shown = _Falls()
-        self._decoded = _Falls()
-
-    def best(self, pts: int | None, dts: int | None) -> int | None:
-        """Returns the stamp of a frame, in the order they are shown; None where it has none."""
-        shown, decoded = self._shown.counted(pts), self._decoded.counted(dts)
-        if pts is None or dts is None:
-            return dts if pts is None else pts
-        return pts if shown <= decoded else dts
-
-
-class _Falls:
-    """Counts how often stamps did not rise."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._last: int | None = None
-
-    def counted(self, stamp: int | None) -> int:
-        if stamp is not None:
-            self._count += self._last is not None and stamp <= self._last
-            self._last = stamp
-        return self._count
 
 
 def _reordered(lasts: Fraction) -> Fraction:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamsr.sources.timeline import FrameTimes, Placed, StampChoice, Timeline, unwrapped
+from streamsr.sources.stamps import StampChoice
+from streamsr.sources.timeline import FrameTimes, Placed, Timeline, unwrapped
 
 WRAP = Fraction(2**33, 90_000)
 FRAME, PIECE = Fraction(1, 25), Fraction(1024, 48_000)
@@ -342,6 +343,26 @@ def test_presentation_times_that_are_decoding_times_are_found_out() -> None:
         5,
         None,
     ]
+
+
+def test_stamps_that_are_parted_by_a_tick_stand_still() -> None:
+    """As muxers write that must not repeat a decoding time."""
+    frames = FrameTimes(Fraction(1, 90_000), 3600)
+    stamps = [0, 3600, *range(3601, 3612), 12 * 3600 + 3600, 50_400]
+    times = [frames.placed(stamp) for stamp in stamps]
+    assert all(b - a >= 1800 for a, b in pairwise(times))
+    assert times[-1] == 50_400
+
+
+def test_frames_at_the_end_without_stamps_keep_the_rhythm_of_those_before() -> None:
+    frames = FrameTimes(Fraction(1, 1000), 40)
+    assert [frames.placed(n) for n in (0, 60_000, 120_000, None, None)][-2:] == [180_000, 240_000]
+
+
+def test_where_decoding_times_are_alone_frames_are_as_far_behind_them_as_the_first() -> None:
+    choice = StampChoice(shown=False, step=1)
+    choice.note(3)
+    assert [choice.best(9, 5), choice.best(1, 6), choice.best(2, None)] == [3, 4, None]
 
 
 def test_unwrapping_finds_the_nearest() -> None:
