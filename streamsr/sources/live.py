@@ -131,7 +131,7 @@ class LiveSource(Source):
         shape: tuple[int, int, str, Orientation] | None = None
         streams = [stream for stream in (video, audio) if stream is not None]
         pacer = Pacer() if self._opening.is_playlist else None
-        for packet in self._packets(container, streams, watch, stop):
+        for packet in self._packets(container, streams, watch, stop, pacer):
             if stop.is_set():
                 return
             arrived = monotonic()
@@ -162,10 +162,11 @@ class LiveSource(Source):
         streams: list[av.VideoStream | av.AudioStream],
         watch: LiveWatch,
         stop: threading.Event,
+        pacer: Pacer | None,
     ) -> Iterator[av.Packet[Any]]:
         """Yields packets as they arrive. Raises SourceError where too few of them do."""
-        if self._opening.is_playlist:
-            yield from self._bursts(container, streams, watch, stop)
+        if pacer is not None:
+            yield from self._bursts(container, streams, watch, stop, pacer)
             return
         while not stop.is_set():
             asked = monotonic()
@@ -191,6 +192,7 @@ class LiveSource(Source):
         streams: list[av.VideoStream | av.AudioStream],
         watch: LiveWatch,
         stop: threading.Event,
+        pacer: Pacer,
     ) -> Iterator[av.Packet[Any]]:
         """Yields packets of segments, read ahead; other renditions are not downloaded."""
         for stream in container.streams:
@@ -201,6 +203,7 @@ class LiveSource(Source):
                 if stop.is_set():
                     return
                 now = monotonic()
+                pacer.read_to(ahead.newest_s)
                 if packet is not None and packet.stream.type == "video":
                     watch.video(now, keyframe=packet.is_keyframe)
                 self._look(watch, now)

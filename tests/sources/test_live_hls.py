@@ -104,3 +104,30 @@ def test_frames_are_due_by_their_stamps() -> None:
     assert pacer.frame(0.5, 101.0) == pytest.approx(101.1)
     assert pacer.frame(900.0, 101.2) == pytest.approx(101.2), "its stamp jumped"
     assert pacer.frame(None, 101.3) == 101.3
+
+
+def test_what_a_pause_of_the_server_took_is_caught_up() -> None:
+    """Segments of 2 s, three of them at first, and one pause of 20 s."""
+    delays = _delays(pause_s=20)
+    assert max(delays) == pytest.approx(16, abs=0.1), "4 s were queued"
+    assert delays[-1] <= 2.1, "it ends where three segments are queued all the time"
+    later = delays[25 * 100 :]
+    assert all(-1e-6 < a - b < 0.0011 for a, b in itertools.pairwise(later)), "a little a frame"
+
+
+def test_a_steady_server_is_played_as_it_comes() -> None:
+    assert max(map(abs, _delays(pause_s=0))) < 1e-6
+
+
+def _delays(pause_s: float) -> list[float]:
+    """How much later than its first frame each one is, of 20 minutes at 25 fps."""
+    pacer, delays, now = Pacer(), list[float](), 0.0
+    for number in range(25 * 1200):
+        source_s = number / 25
+        came = source_s // 2 * 2 - 4  # with its segment
+        now = max(now, came + (pause_s if 30 <= came < 30 + pause_s else 0))
+        paused = 30 <= now < 30 + pause_s
+        pacer.read_to((30 if paused else now // 2 * 2) + 6)
+        now = pacer.frame(source_s, now)
+        delays.append(now - source_s)
+    return delays
