@@ -17,9 +17,10 @@ from streamsr.media.addresses import image_kind
 from streamsr.media.container import reason_of
 from streamsr.media.images import image_frames
 from streamsr.media.source import DEFAULT_RATE, AudioFrame, Item, Source, SourceInfo
-from streamsr.media.tracks.carried import codec_of, lasting
+from streamsr.media.tracks.carried import audio_of, codec_of, lasting
 from streamsr.sources.containers import opened
 from streamsr.sources.image_headers import ImageHeader, checked_images
+from streamsr.sources.stamps import PacketTimes, PiecePlaces
 
 __all__ = ["FolderSource"]
 
@@ -62,9 +63,11 @@ class FolderSource(Source):
                     return
                 if audio is not None:
                     yield from audio.until(frame.time_s)
+                    self.jumps = audio.jumps
                 yield frame
             if audio is not None:
                 yield from audio.until(None)
+                self.jumps = audio.jumps
 
     def _info(self, images: list[tuple[str, ImageHeader]]) -> SourceInfo:
         first_name, first = images[0]
@@ -87,22 +90,30 @@ class FolderSource(Source):
 
 
 class _Audio:
-    """The first audio of a file, piece by piece."""
+    """The audio of a file that a player would take, piece by piece.
+
+    Its video is read beside it, where it has one: joined recordings are joined as theirs are.
+    """
 
     def __init__(self, container: av.container.InputContainer, path: Path) -> None:
         """Raises InputError where there is none that can be decoded."""
-        streams = [s for s in container.streams.audio if s.codec_context is not None]
-        if not streams:
+        stream = audio_of(container)
+        if stream is None:
             raise InputError(f"audio {path}: there is no audio in it that can be decoded")
-        self._stream, self._path = streams[0], path
-        self._start_s = _start_s(container)
-        self._packets = container.demux(self._stream)
+        self.jumps = 0  # of its time stamps, joined
+        self._path = path
+        self._stream = stream
+        self._lasting = lasting(stream)  # as it is described: no packet has been decoded
+        self._times = PacketTimes(container, None, _start_s(container))
+        self._places = PiecePlaces(self._lasting)
+        films = [s for s in container.streams.video if s.codec_context is not None]
+        self._packets: Iterator[av.Packet[Any]] = container.demux([stream, *films])
         self._next: AudioFrame | None = None
 
     @property
     def described(self) -> dict[str, Any]:
         """What of a ``SourceInfo`` it is."""
-        return {"audio": lasting(self._stream), "audio_codec": codec_of(self._stream)}
+        return {"audio": self._lasting, "audio_codec": codec_of(self._stream)}
 
     def until(self, time_s: float | None) -> Iterator[AudioFrame]:
         """Yields the pieces up to a time; None: all that are left."""
@@ -116,17 +127,20 @@ class _Audio:
     def _read(self) -> AudioFrame | None:
         try:
             for packet in self._packets:
-                if packet.pts is not None and packet.size:
-                    place_s = float(packet.pts * packet.time_base) - self._start_s
+                placed = self._times.place(packet)
+                self.jumps += placed.jump is not None and not placed.jump.kept
+                if packet.stream is self._stream and packet.size:
+                    place_s = float(self._places.begin_s(packet))
+                    packet.stream = self._lasting
                     return AudioFrame(place_s, codec_of(self._stream), packet)
         except av.FFmpegError as error:
             raise InputError(f"audio {self._path}: it is damaged: {reason_of(error)}") from None
         return None
 
 
-def _start_s(container: av.container.InputContainer) -> float:
+def _start_s(container: av.container.InputContainer) -> Fraction:
     """When a file's first frame is shown, or its audio begins where there is no video."""
     for video in container.streams.video:
         if video.start_time is not None and video.time_base is not None:
-            return float(video.start_time * video.time_base)
-    return (container.start_time or 0) / av.time_base
+            return video.start_time * video.time_base
+    return Fraction(container.start_time or 0, av.time_base)

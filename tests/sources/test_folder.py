@@ -3,12 +3,14 @@
 import threading
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
+from peers.film import film, full_film
 
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
@@ -73,6 +75,63 @@ def test_the_audio_of_a_file_goes_under_the_frames(
     for item in items:
         assert item.time_s >= shown - 0.04 if isinstance(item, AudioFrame) else True
         shown = item.time_s if isinstance(item, Frame) else shown
+
+
+def heard_under(folder: Path, path: Path) -> tuple[SourceInfo, list[AudioFrame], FolderSource]:
+    source = FolderSource(folder, Fraction(25), path)
+    info, *items = source.items(threading.Event())
+    assert isinstance(info, SourceInfo)
+    return info, [item for item in items if isinstance(item, AudioFrame)], source
+
+
+def test_the_audio_of_joined_recordings_is_joined(tmp_path: Path) -> None:
+    """Hours lie between their time stamps, and most packets of audio have none."""
+    data = b""
+    for hours in (0, 3):
+        part = film(tmp_path / f"{hours}.mkv", [(n / 25, 0.04) for n in range(225)], [(8.0, 9.0)])
+        with (
+            av.open(str(part)) as read,
+            av.open(str(tmp_path / "part.ts"), "w", options={"max_delay": "700000"}) as out,
+        ):
+            copies = [out.add_stream_from_template(s, opaque=True) for s in read.streams]
+            for packet in read.demux():
+                if packet.size and packet.dts is not None and packet.pts is not None:
+                    later = round(hours * 3600 / packet.time_base)
+                    packet.pts, packet.dts = packet.pts + later, packet.dts + later
+                    packet.stream = copies[packet.stream.index]
+                    out.mux(packet)
+        data += (tmp_path / "part.ts").read_bytes()
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(data)
+    _, pieces, source = heard_under(folder_of(tmp_path / "in", ".png"), joined)
+    times = [piece.time_s for piece in pieces]
+    assert len(times) >= 2 * 45
+    assert times[0] == pytest.approx(8.0, abs=0.1)
+    assert times[-1] == pytest.approx(18.0, abs=0.15)
+    apart = sorted(b - a for a, b in pairwise(times))
+    assert apart[0] > 0.01
+    assert apart[-2] < 0.04
+    assert source.jumps == 1
+
+
+def test_the_default_audio_is_taken(tmp_path: Path) -> None:
+    info, _, _ = heard_under(folder_of(tmp_path / "in", ".png"), full_film(tmp_path / "film.mkv"))
+    assert info.audio_codec == "ac3"
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".wav"])
+def test_audio_needs_no_video_beside_it(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"in{suffix}"
+    with av.open(str(path), "w") as out:
+        audio = out.add_stream("libmp3lame" if suffix == ".mp3" else "pcm_s16le", rate=48_000)
+        audio.layout = "mono"
+        samples = av.AudioFrame.from_ndarray(np.zeros((1, 48_000), np.int16), "s16", "mono")
+        samples.sample_rate = 48_000
+        for packet in (*audio.encode(samples), *audio.encode(None)):
+            out.mux(packet)
+    _, pieces, _ = heard_under(folder_of(tmp_path / "in", ".png"), path)
+    assert pieces[0].time_s == pytest.approx(0, abs=0.06)
+    assert pieces[-1].time_s == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("name", ["nowhere.mp4", "mute.mp4", "text.mp4"])

@@ -25,6 +25,7 @@ __all__ = [
     "Carried",
     "Streams",
     "TrackInfo",
+    "audio_of",
     "carried_by",
     "cover_of",
     "lasting",
@@ -127,6 +128,14 @@ def streams_of(
         covers=tuple(covers),
         left_out=tuple(_left_out(container, read)),
     )
+
+
+def audio_of(container: av.container.InputContainer) -> av.AudioStream | None:
+    """Chooses the audio that a player would take, also where there is no video; None: none."""
+    try:
+        return streams_of(container).audio
+    except SourceError:
+        return _default(container.streams.audio)
 
 
 def carried_by(
