@@ -65,6 +65,7 @@ class _Track:
         self.lasts = Fraction(0)  # what came with it
         self.shown = shown  # it is a presentation time, for want of a decoding time
         self.end = end  # what has been placed lasts up to here
+        self.usual_end = end  # or to here, where a frame that says more lasts as those before it
         self.first = end  # place of its first packet in the segment
         self.delay = Fraction(0)  # from decoding a segment's first packet to showing one
         self._apart = [Fraction(0), Fraction(0)]  # seconds between its newest stamps
@@ -193,11 +194,14 @@ class Timeline:
         return max(self._max_gap, min(usual, RHYTHM_S))
 
     def _kept_gap(self, track: _Track, stamp: Fraction) -> Jump | None:
-        gap = stamp - track.segment.shift - self._end
+        if stamp - track.segment.shift - self._end <= 0:
+            return None
+        end = max(other.usual_end for other in self._tracks.values())
+        gap = stamp - track.segment.shift - end
         usual = _reordered(track.lasts) if track.shown else 2 * track.rhythm
         if gap <= max(SAID_S, usual):
             return None
-        return Jump(float(self._end), float(gap), kept=True)
+        return Jump(float(end), float(gap), kept=True)
 
     def _rejoin(
         self, track: _Track, stamp: Fraction, shown: Fraction, duration: Fraction
@@ -221,7 +225,9 @@ class Timeline:
         return self._newest
 
     def _extend(self, track: _Track, place: Fraction, lasts: Fraction) -> None:
-        track.end = max(track.end, place + min(max(lasts, Fraction(0)), LONGEST_S))
+        lasts = min(max(lasts, Fraction(0)), LONGEST_S)
+        track.end = max(track.end, place + lasts)
+        track.usual_end = max(track.usual_end, place + min(lasts, track.rhythm or lasts))
         self._end = max(self._end, track.end)
 
 

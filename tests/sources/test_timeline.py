@@ -232,6 +232,15 @@ def test_a_gap_that_is_written_as_a_frames_duration_is_one() -> None:
     assert max(places(packets, timeline(packets, 3600))) == pytest.approx(7, abs=0.2)
 
 
+def test_a_gap_that_is_kept_is_said_as_long_as_it_is() -> None:
+    """Also where the frame before it says that it lasts as long, as in MP4."""
+    first = recording(3, audio=False, reordered=False)
+    first[-1] = replace(first[-1], lasts=Fraction(600))
+    packets = [*first, *recording(3, 603, audio=False, reordered=False)]
+    jumps = [r.jump for _, r, _ in placed(packets, timeline(packets, 3600)) if r.jump]
+    assert [(round(j.at_s, 1), round(j.by_s, 1), j.kept) for j in jumps] == [(3.0, 600.0, True)]
+
+
 def test_a_gap_among_frames_that_wait_for_each_other_squeezes_nothing() -> None:
     """As where a receiver lost twenty seconds: it goes on within a group of frames."""
     packets = [p for p in recording(30, audio=False) if not 3 < (p.dts or 0) < 23]
