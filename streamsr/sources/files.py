@@ -42,7 +42,7 @@ from streamsr.media.tracks.carried import (
 from streamsr.media.tracks.succession import Succession
 from streamsr.sources.containers import opened
 from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
-from streamsr.sources.stamps import PacketTimes, PiecePlaces, StampChoice, kind_of_stamps
+from streamsr.sources.stamps import PacketTimes, PiecePlaces, StampChoice, kept_of, kind_of_stamps
 from streamsr.sources.timeline import FrameTimes, Jump
 
 __all__ = ["FileSource"]
@@ -118,13 +118,13 @@ class FileSource(Source):
                 continue
             if packet.stream.type != "video":
                 self._tell_of(times.place(packet).jump)
-                yield from others.piece(packet)
+                yield from others.piece(kept_of(packet) if self.jumps else packet)
                 continue
             placed = times.place(packet, frames.step_s)
             self._tell_of(placed.jump)
             video = packet.stream
             frames.note(packet, placed.begins)
-            for image in self._decode(packet):
+            for image in self._decode(kept_of(packet) if self.jumps else packet):
                 orientation = frames.orientations.of(image)
                 if info is None:
                     info = stream_info(video, streams.audio, image, orientation, carried)

@@ -14,7 +14,7 @@ from av.stream import Stream
 
 from streamsr.sources.timeline import Placed, Timeline
 
-__all__ = ["PacketTimes", "PiecePlaces", "StampChoice", "StampKind", "kind_of_stamps"]
+__all__ = ["PacketTimes", "PiecePlaces", "StampChoice", "StampKind", "kept_of", "kind_of_stamps"]
 
 MPEG_WRAP_S = Fraction(2**33, 90_000)  # ISO/IEC 13818-1, 2.4.3.6: 26.5 h
 FLV_WRAP_S = Fraction(2**32, 1000)  # FLV 10.1: milliseconds in 32 bits
@@ -52,6 +52,20 @@ def kind_of_stamps(container: av.container.InputContainer) -> StampKind:
         invented=bool(flags & NO_TIMESTAMPS),
         shown=container.format.name not in DECODING_ALONE,
     )
+
+
+def kept_of(packet: av.Packet[Any]) -> av.Packet[Any]:
+    """Returns a packet that is decoded and shown, of what follows a join.
+
+    FFmpeg holds it against the edit list of the first of joined files, and has it left out.
+    """
+    if not packet.is_discard:
+        return packet
+    kept: av.Packet[Any] = av.Packet(bytes(packet))
+    kept.stream, kept.time_base = packet.stream, packet.time_base
+    kept.pts, kept.dts, kept.duration = packet.pts, packet.dts, packet.duration
+    kept.is_keyframe = packet.is_keyframe
+    return kept
 
 
 class PacketTimes:

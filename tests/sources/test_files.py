@@ -434,6 +434,30 @@ def test_a_video_that_begins_beside_another_stays_left_out(clip: Make, tmp_path:
     assert carried.left_out == ["video 1 (h264)"]
 
 
+def test_fragmented_recordings_that_are_joined_lose_no_frame(clip: Make, tmp_path: Path) -> None:
+    """FFmpeg holds the second against the first one's edit list, and has a GOP left out."""
+    data, flags = b"", "frag_keyframe+empty_moov+default_base_moof"
+    for number in (0, 50):
+        part = tmp_path / "part.mp4"
+        with (
+            av.open(clip(first=number, seconds=2)) as source,
+            av.open(part, "w", options={"movflags": flags}) as out,
+        ):
+            copies = {s.index: out.add_stream_from_template(s, opaque=True) for s in source.streams}
+            for packet in source.demux():
+                if packet.dts is not None:
+                    packet.stream = copies[packet.stream.index]
+                    out.mux(packet)
+        data += part.read_bytes()
+    joined = tmp_path / "joined.mp4"
+    joined.write_bytes(data)
+    items, events = read(joined)
+    frames = frames_of(items)
+    assert seen(frames) == list(range(100))
+    assert all(0.02 < b.time_s - a.time_s < 0.1 for a, b in pairwise(frames))
+    assert [event.code for event in events] == [Code.SRC_TIME]
+
+
 @pytest.mark.parametrize(("gap_s", "left_s"), [(900, 900), (13 * 3600, 0)])
 def test_a_gap_inside_a_file_is_kept_where_it_can_be_meant(
     clip: Make, tmp_path: Path, gap_s: int, left_s: int
