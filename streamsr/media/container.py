@@ -151,6 +151,12 @@ class Container:
         self._container.set_chapters(list(cut))
 
     @property
+    def video_index(self) -> int:
+        """The place of the video among the tracks."""
+        assert self._video is not None  # it was added before
+        return self._video.index
+
+    @property
     def _is_mp4(self) -> bool:
         return "mp4" in self._container.format.name
 

@@ -28,7 +28,7 @@ from streamsr.media.container import CONTAINERS, Container, reason_of
 from streamsr.media.pipes import PipeWriter
 from streamsr.media.source import AudioFrame, Piece, SourceInfo
 from streamsr.media.tracks.carried import Carried, TrackInfo
-from streamsr.media.tracks.mp4_tracks import TrackFix, fix_tracks
+from streamsr.media.tracks.mp4_tracks import TrackFix, fix_tracks, lengthen_track
 from streamsr.media.tracks.writers import EncodedAudio, TrackWriter, audio_writer, subtitle_writer
 
 if TYPE_CHECKING:
@@ -94,13 +94,17 @@ class FileWriter:
         with self._errors():
             try:
                 if newest is not None:
-                    container.video(self._lasting_to_end(newest), newest.pts)
+                    newest = self._lasting_to_end(newest)
+                    container.video(newest, newest.pts)
                 for writer in writers.values():
                     writer.finish()
                 if not is_pipe_output(self.path):
                     container.divide(self._chapters, self._end * self._base)
             finally:
                 container.close()
+            plain = not is_pipe_output(self.path) and container_suffix(self.path) == ".mp4"
+            if newest is not None and plain:
+                lengthen_track(self.path, container.video_index, self._end * self._base)
             if container.fixes:
                 count = max(container.fixes) + 1
                 fixes = [container.fixes.get(n, TrackFix.NOTHING) for n in range(count)]

@@ -131,6 +131,28 @@ def test_colour_pixel_shape_and_time_are_in_the_file(
     assert [p.time for p in images] == pytest.approx([n / 25 for n in range(7)], abs=1e-3)
 
 
+@ENDINGS
+@pytest.mark.parametrize("count", range(60, 70))
+def test_a_file_lasts_to_its_last_frame_whichever_is_decoded_last(
+    tmp_path: Path, suffix: str, count: int
+) -> None:
+    path, info, still = tmp_path / f"out{suffix}", silent(), next(iter(numbered(1)))
+    settings = EncoderSettings(low_delay=False, preset="medium")
+    frames = [replace(frame, planes=still.planes) for frame in numbered(count)]
+    encoder, writer = VideoEncoder(settings, frames[0], RATE, Fraction(1)), FileWriter(path)
+    coded = [packet for frame in frames for packet in encoder.encode(frame)] + encoder.flush()
+    for packet in encoder.packets(Track.OUTPUT, coded, 0.0):
+        writer.video(packet, info, (128, 72))
+    writer.close()
+    with av.open(path) as container:
+        assert container.duration == pytest.approx(count * 40_000, abs=1000)
+        video = container.streams.video[0]
+        assert video.average_rate == RATE
+        if suffix == ".mp4":
+            assert video.duration * video.time_base == count / RATE
+        assert sum(1 for _ in container.decode(video)) == count
+
+
 def test_a_player_finds_the_colour_in_mp4_without_decoding(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     writing = Writing(path, silent())
