@@ -217,13 +217,13 @@ class Pipeline:
         try:
             while True:
                 hold = self._source.live and self.newest() is not None
+                after_s = self._delivery.hold_after_s(self._known) if hold else None
                 try:
-                    in_flight = self._in_flight.receive(
-                        self._delivery.hold_after_s(self._known) if hold else None
-                    )
+                    in_flight = self._in_flight.receive(after_s)
                 except TimeoutError:
                     self._state = StreamState.DOWN
-                    self._delivery.hold(self._known)
+                    if not self._capture.stop.is_set():  # else the source is being closed
+                        self._delivery.hold(self._known)
                 except Closed:
                     break
                 else:

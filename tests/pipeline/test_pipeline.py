@@ -268,6 +268,18 @@ async def test_a_source_that_does_not_stop_is_left_behind_in_time(
     assert (summary.frames_in, summary.frames_out, kept.closed) == (3, 3, 1)
 
 
+async def test_no_frame_is_held_while_a_source_is_closed(clip: Callable[..., Path]) -> None:
+    source, kept = Stuck(clip(), 10), Kept()
+    with opened(source, packet_sinks=[kept]) as pipeline:
+        running = asyncio.create_task(pipeline.run())
+        await until(lambda: pipeline.status().frames_held > 0)
+        held = pipeline.status().frames_held
+        pipeline.stop(Deadline.after(2.0))
+        summary = await running
+    source.released.set()
+    assert summary.frames_held <= held + 1, "one may have been due"
+
+
 class Slow(Resample):
     """Plain scaling that takes 200 ms on each of the engine's threads."""
 
