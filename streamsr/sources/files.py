@@ -217,6 +217,7 @@ class _Frames:
         self._times = FrameTimes(self._base, round(self.step_s / self._base))
         self._sizes = PacketSizes()
         self._choice = StampChoice(shown=shown, step=usual)
+        self._lasts = None if shown else usual  # AVI says that of a field
         self._joined: int | None = None  # stamp at which another segment begins
 
     def note(self, packet: av.Packet[Any], begins: bool) -> None:
@@ -228,6 +229,7 @@ class _Frames:
 
     def of(self, image: av.VideoFrame, orientation: Orientation) -> Iterator[SourceInfo | Frame]:
         """Takes a decoded image and yields what is due."""
+        image.duration = image.duration if self._lasts is None else self._lasts
         stamp = self._choice.best(image.pts, image.dts)
         joined = self._joined is not None and stamp is not None and stamp >= self._joined
         if joined:

@@ -126,6 +126,26 @@ def test_a_track_that_is_written_late_belongs_where_its_stamps_say(tmp_path: Pat
     assert events == []
 
 
+def test_a_frame_of_avi_lasts_a_frame_and_no_field(tmp_path: Path) -> None:
+    """FFmpeg gives H.264 in AVI half of it where the stamps count fields: MP4 is uneven then."""
+    clip = camera_clip(tmp_path / "b.ts", seconds=1, b_frames=3, audio=False)
+    path = tmp_path / "fields.avi"
+    with av.open(clip) as source, av.open(path, "w") as out:
+        copy = out.add_stream_from_template(source.streams.video[0], opaque=True)
+        copy.time_base = Fraction(1, 50)
+        for packet in source.demux(video=0):
+            if packet.dts is not None and packet.pts is not None:
+                packet.pts, packet.dts = (
+                    round(t * packet.time_base * 50) for t in (packet.pts, packet.dts)
+                )
+                packet.time_base, packet.stream = Fraction(1, 50), copy
+                out.mux(packet)
+    frames = frames_of(read(path)[0])
+    assert {float(f.duration * f.time_base) for f in frames} == {0.04}
+    times = [f.time_s - frames[0].time_s for f in frames]
+    assert times == pytest.approx([n / 25 for n in range(25)], abs=2e-3)
+
+
 def test_time_counts_from_the_start_of_the_file(tmp_path: Path, clip: Make) -> None:
     """As recordings cut out of a broadcast do not start at 0."""
     path = tmp_path / "late.ts"
