@@ -128,6 +128,8 @@ class _Server:
 
 
 def _cut(writer: asyncio.StreamWriter) -> None:
+    if writer.is_closing():
+        return  # the other end went away before
     connection = writer.get_extra_info("socket")
     linger = struct.pack("ii", 1, 0)  # close() then sends RST and drops what is queued
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
