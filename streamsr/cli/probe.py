@@ -37,7 +37,7 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
     from streamsr.engine.engines import Engines
     from streamsr.media.encoder_options import filled
     from streamsr.pipeline.machine import Machine
-    from streamsr.pipeline.selection import Selector
+    from streamsr.pipeline.selection import Selector, cost_ms
 
     device = pick_device(settings.model.device)
     with Engines(torch.device(device)) as engines:
@@ -48,9 +48,7 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         cores = machine.cores
         cpu_ms = selection.cpu_ms  # of what can wait it is not asked before
         if cpu_ms is None:
-            cpu_ms = machine.path_ms(width, height)
-            if entry.card.network != "resample" and not machine.on_gpu:
-                cpu_ms += machine.network_ms(entry, info.width, info.height)
+            _, cpu_ms = cost_ms(machine, entry, info, (width, height))
     return {
         "input": redact(settings.input.url),
         "live": live,

@@ -17,7 +17,7 @@ from streamsr.media.source import SourceInfo
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import Entry, lighter_of, members
 
-__all__ = ["Candidate", "Resources", "Selection", "Selector", "family_for"]
+__all__ = ["Candidate", "Resources", "Selection", "Selector", "cost_ms", "family_for"]
 
 RESERVE = 0.25  # of the cores is left over where streamsr chooses
 LARGEST_SCALE, MOST_LINES = 4, 1440  # of a result whose size nobody names
@@ -175,12 +175,7 @@ class Selector:
         size = target.of(info.width, info.height)
         if not self._real_time:
             return Candidate(entry, target, size, 0.0, 0.0)
-        plain = entry.card.network == "resample"
-        network_ms = 0.0 if plain else self._machine.network_ms(entry, info.width, info.height)
-        path_ms = self._machine.path_ms(*size)
-        return Candidate(
-            entry, target, size, network_ms, path_ms + network_ms * (not self._machine.on_gpu)
-        )
+        return Candidate(entry, target, size, *cost_ms(self._machine, entry, info, size))
 
     def _limits(self, candidate: Candidate, info: SourceInfo) -> list[tuple[float, float, str]]:
         """What a frame takes, what it may take here, and of what, in ms."""
@@ -233,6 +228,16 @@ class Selector:
             f"{candidate} takes {takes:.0f} of the {may_take:.0f} {of} that a frame may take here"
             f" ({float(info.rate):g} fps on {self._machine.cores} cores{reserve})"
         )
+
+
+def cost_ms(
+    machine: Resources, entry: Entry, info: SourceInfo, size: tuple[int, int]
+) -> tuple[float, float]:
+    """Returns what a frame's network takes, of a core or of the GPU, and what the frame takes of
+    the cores, for results of ``size``."""
+    plain = entry.card.network == "resample"
+    network_ms = 0.0 if plain else machine.network_ms(entry, info.width, info.height)
+    return network_ms, machine.path_ms(*size) + network_ms * (not machine.on_gpu)
 
 
 def _member_for(found: Mapping[int, Entry], ratio: Fraction) -> Entry:
