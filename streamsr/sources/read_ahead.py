@@ -8,7 +8,6 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 import queue
 import threading
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, Self
 
 import av
@@ -42,12 +41,7 @@ class ReadAhead:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._stop.set()
         while not self._queue.empty():  # it may wait for room
             self._queue.get_nowait()

@@ -12,7 +12,6 @@ import struct
 import threading
 from dataclasses import dataclass, field
 from time import monotonic
-from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -81,12 +80,7 @@ class RtspRelay:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._stop.set()
         self._thread.join(2 * TICK_S)
 
