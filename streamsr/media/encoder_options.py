@@ -28,8 +28,8 @@ LIBRARIES = {"h264": "libx264", "hevc": "libx265"}
 USUAL_CRF = {"h264": 18, "hevc": 20}
 LIVE_KBIT_S = 16_000  # at most, where nothing is said
 MOST_THREADS = {"h264": 8, "hevc": 4}  # of a file's encoder: each holds a frame
-KEPT_PRESET = {"h264": "superfast", "hevc": "medium"}  # of a file: x264 beside a network in real
-# time (11 CPU ms at 720p, medium 50, a tenth smaller), HEVC for who asks for it
+KEPT_PRESET = {"h264": "superfast", "hevc": "medium"}  # of a file: x264 leaves
+# a network its cores (9 CPU ms at 720p, medium 50), HEVC is for who asks for it
 QUICK = {"ultrafast", "superfast"}  # presets without B-frames: they take a fifth more time
 LOOKAHEAD_S = 1  # of a file, at its nominal rate: audio waits for the frames in it
 MOST_LOOKAHEAD = {"h264": 20, "hevc": 10}  # frames, which a stop has to wait for
