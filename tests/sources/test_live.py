@@ -3,7 +3,6 @@
 import itertools
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from time import monotonic
 
@@ -13,6 +12,7 @@ import pytest
 from peers import MuteServer, RtspCamera, read_number
 from peers.live_reader import Reader
 from peers.odd import titled, without
+from peers.web_camera import FileCamera
 
 from streamsr.core.errors import SourceAuthError, SourceError
 from streamsr.core.events import Code
@@ -130,39 +130,6 @@ def test_no_damaged_frame_gets_in_when_packets_are_lost(
         assert abs(truth[number] - frame.planes[0]).mean() < 1, f"frame {number} is damaged"
 
 
-class WebCamera:
-    """A camera that sends a file over HTTP, at about its own pace, and then says no more."""
-
-    def __init__(self, path: Path) -> None:
-        data, gone = path.read_bytes(), threading.Event()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.end_headers()
-                for place in range(0, len(data), 4096):
-                    self.wfile.write(data[place : place + 4096])
-                    gone.wait(0.01)
-                gone.wait()
-
-            def log_message(self, *_args: object) -> None: ...
-
-        self._gone = gone
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/live"
-
-    def __enter__(self) -> "WebCamera":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._gone.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 def test_a_transport_stream_is_joined_between_its_tables(tmp_path: Path) -> None:
     """Over HTTP: its PAT and PMT come half a second, 250 kB, after its first byte."""
     path, noise = tmp_path / "all.ts", np.random.default_rng(1)
@@ -182,14 +149,14 @@ def test_a_transport_stream_is_joined_between_its_tables(tmp_path: Path) -> None
     assert tables[1] - tables[0] > 100_000
     joined = tmp_path / "joined.ts"
     joined.write_bytes(data[tables[0] + 20 * 188 :])
-    with WebCamera(joined) as camera, Reader(camera.url, timeouts=QUICK) as reader:
+    with FileCamera(joined) as camera, Reader(camera.url, timeouts=QUICK) as reader:
         reader.wait_for_frames(10)
     assert reader.codes[0] is Code.SRC_UP
 
 
 def test_a_title_in_another_alphabet_is_no_fault(tmp_path: Path) -> None:
     with (
-        WebCamera(titled(tmp_path / "titled.mkv", 3.0)) as camera,
+        FileCamera(titled(tmp_path / "titled.mkv", 3.0)) as camera,
         Reader(camera.url) as reader,
     ):
         reader.wait_for_frames(10)
@@ -198,7 +165,7 @@ def test_a_title_in_another_alphabet_is_no_fault(tmp_path: Path) -> None:
 
 def test_audio_without_a_decoder_is_left_out(tmp_path: Path) -> None:
     with (
-        WebCamera(without("audio", tmp_path / "mute.mkv", 3.0)) as camera,
+        FileCamera(without("audio", tmp_path / "mute.mkv", 3.0)) as camera,
         Reader(camera.url) as reader,
     ):
         reader.wait_for_frames(10)
@@ -208,7 +175,7 @@ def test_audio_without_a_decoder_is_left_out(tmp_path: Path) -> None:
 
 
 def test_video_without_a_decoder_is_named(tmp_path: Path) -> None:
-    with WebCamera(without("video", tmp_path / "dark.mkv")) as camera:
+    with FileCamera(without("video", tmp_path / "dark.mkv")) as camera:
         source = LiveSource(camera.url, lambda event: None, give_up_s=0.1)
         with pytest.raises(SourceError, match="there is no decoder for its video, stream 0"):
             list(source.items(threading.Event()))

@@ -7,7 +7,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from peers.multipart_camera import MultipartCamera
+from peers.web_camera import MultipartCamera
 
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import Frame
