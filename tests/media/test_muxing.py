@@ -1,8 +1,6 @@
 """Written files, opened again: colours, pixel shape, audio, time, and what a kill leaves."""
 
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 from peers import number_in, scene
 from peers.film import film
+from peers.killed import killed_once_written
 
 from streamsr.core.errors import OutputError
 from streamsr.core.events import Code, Event
@@ -180,14 +179,7 @@ def test_a_killed_writer_leaves_a_file_that_plays(tmp_path: Path, suffix: str) -
     target = tmp_path / f"out{suffix}"
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     script = CHILD.format(paths=paths, target=str(target))
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as child:
-        assert child.stdout is not None
-        try:
-            assert child.stdout.readline() == b"written\n"
-        finally:
-            child.kill()
+    killed_once_written(script)
     found = numbers(target)
     assert found == list(range(len(found)))
     # MP4 up to its last whole GOP of 5; MKV up to its last cluster of a second

@@ -1,7 +1,5 @@
 """Files that are made of files: coded to be kept, and played as any other."""
 
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -10,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from peers import number_in, scene
+from peers.killed import killed_once_written
 
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
@@ -97,14 +96,7 @@ def test_a_killed_writer_leaves_a_file_that_plays(tmp_path: Path, codec: str, su
     target = tmp_path / f"out{suffix}"
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
     script = CHILD.format(paths=paths, target=str(target), codec=codec)
-    with subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as child:
-        assert child.stdout is not None
-        try:
-            assert child.stdout.readline() == b"written\n"
-        finally:
-            child.kill()
+    killed_once_written(script)
     with av.open(target) as container:
         found = [number_in(image) for image in container.decode(video=0)]
     # what the encoder waits for, and MP4's last fragment or MKV's last cluster
