@@ -56,7 +56,7 @@ def test_a_stop_makes_its_deadline_at_the_top() -> None:
         "node/remote_stream.py",  # a command
         "pipeline/pipeline.py",  # the library's caller names none
         "serve/app.py",  # likewise
-        "serve/viewer_session.py",  # a viewer leaves
+        "serve/webrtc/viewer_session.py",  # a viewer leaves
         "worker/main.py",  # what is left of the main process's, or the main process is gone
     ]
 

@@ -221,12 +221,12 @@ class Node:
         settings = self.settings.serve
         if settings is None:
             return None
-        from streamsr.serve.auth import check_exposure, make_tls, read_token
+        from streamsr.serve.access.auth import check_exposure, make_tls, read_token
 
         token, tls = read_token(settings), make_tls(settings)
         check_exposure(settings.host, token, tls)  # before WebRTC is imported, and PyAV with it
+        from streamsr.serve.access.rate_limit import ServerLimits
         from streamsr.serve.app import Server
-        from streamsr.serve.rate_limit import ServerLimits
 
         return Server(
             self.served,

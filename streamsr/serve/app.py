@@ -10,17 +10,17 @@ from aiohttp import web
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code
-from streamsr.serve.auth import AccessControl, check_exposure
+from streamsr.serve.access.auth import AccessControl, check_exposure
+from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.hls import Hls
 from streamsr.serve.http import BODY_BYTES, add_headers, hide_faults, protocol_log
 from streamsr.serve.metrics import Metrics
 from streamsr.serve.pages import Pages
-from streamsr.serve.peer import gather_loopback
-from streamsr.serve.rate_limit import ServerLimits
 from streamsr.serve.served import Served
 from streamsr.serve.snapshots import Snapshots
-from streamsr.serve.viewer_session import ViewerSessions
-from streamsr.serve.whep import Whep
+from streamsr.serve.webrtc.peer import gather_loopback
+from streamsr.serve.webrtc.viewer_session import ViewerSessions
+from streamsr.serve.webrtc.whep import Whep
 
 __all__ = ["Server"]
 

@@ -12,7 +12,7 @@ from streamsr.core.events import Code
 from streamsr.core.redact import redact
 from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
 from streamsr.serve.served import Served
-from streamsr.serve.viewer_session import ViewerSessions
+from streamsr.serve.webrtc.viewer_session import ViewerSessions
 
 __all__ = ["Metrics"]
 

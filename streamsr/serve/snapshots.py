@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from streamsr.core.errors import StreamsrError
-from streamsr.serve.rate_limit import ServerLimits
+from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.served import Served
 
 __all__ = ["Snapshots"]

@@ -18,14 +18,14 @@ from peers.certificates import make_certificate
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import redact
 from streamsr.core.settings import ServeSettings
-from streamsr.serve.app import Server
-from streamsr.serve.auth import (
+from streamsr.serve.access.auth import (
     is_loopback,
     make_tls,
     presented_token,
     read_token,
 )
-from streamsr.serve.rate_limit import ServerLimits
+from streamsr.serve.access.rate_limit import ServerLimits
+from streamsr.serve.app import Server
 
 TOKEN = "p@ss/w%rd:#1-of-a-viewer"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

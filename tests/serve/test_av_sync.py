@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 from streamsr.core.packet import Packet, Track
-from streamsr.serve.av_sync import AvSync
+from streamsr.serve.webrtc.av_sync import AvSync
 
 INPUT, OUTPUT, OPUS = Track.INPUT, Track.OUTPUT, Track.OPUS
 RATES = {INPUT: 25, OUTPUT: 25, OPUS: 50}

@@ -17,8 +17,8 @@ from viewer import SDP, Viewer, make_offer
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError
 from streamsr.core.status import StreamState, StreamStatus
+from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.app import Server
-from streamsr.serve.rate_limit import ServerLimits
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 

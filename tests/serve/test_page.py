@@ -12,8 +12,8 @@ from peers.waiting import until
 from playwright.async_api import Page
 
 from streamsr.core.status import OutputState, OutputStatus, StreamState
+from streamsr.serve.access.auth import make_tls
 from streamsr.serve.app import Server
-from streamsr.serve.auth import make_tls
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 

@@ -6,7 +6,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 
 from streamsr.core.packet import Packet, Track
-from streamsr.serve.peer import CAPACITY, PacketTrack
+from streamsr.serve.webrtc.peer import CAPACITY, PacketTrack
 
 
 def packet(track: Track, number: int, *, keyframe: bool = False) -> Packet:

@@ -3,8 +3,14 @@
 import aiohttp
 import pytest
 
+from streamsr.serve.access.rate_limit import (
+    CLIENTS,
+    FailureLimit,
+    RateLimit,
+    ServerLimits,
+    client_of,
+)
 from streamsr.serve.app import Server
-from streamsr.serve.rate_limit import CLIENTS, FailureLimit, RateLimit, ServerLimits, client_of
 
 
 def test_failures_are_counted_within_any_minute() -> None:

@@ -6,7 +6,7 @@ import pytest
 from soak import counts
 from viewer import make_offer
 
-from streamsr.serve.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
+from streamsr.serve.webrtc.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
 
 HOST = "a=candidate:1 1 udp 2130706431 192.0.2.7 40000 typ host"
 

@@ -14,8 +14,8 @@ from peers.waiting import until
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import StreamsrError
 from streamsr.ipc.broadcaster import Broadcaster
+from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.app import Server
-from streamsr.serve.rate_limit import ServerLimits
 from streamsr.serve.served import Served
 
 Take = Callable[[], Awaitable[bytes]]

@@ -15,9 +15,9 @@ from soak import Usage, counts, figure
 from viewer import SDP, Viewer, make_offer
 
 from streamsr.core.deadline import STOP_S, Deadline
+from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.app import Server
-from streamsr.serve.rate_limit import ServerLimits
-from streamsr.serve.viewer_session import CLOSE_SHARE, WATCH_S
+from streamsr.serve.webrtc.viewer_session import CLOSE_SHARE, WATCH_S
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag"}
 

@@ -20,7 +20,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from streamsr.core.packet import AUDIO_TRACKS, Track
 from streamsr.ipc.broadcaster import EndOfStream, Subscription
-from streamsr.serve.sdp import Offer, UnacceptableOfferError
+from streamsr.serve.webrtc.sdp import Offer, UnacceptableOfferError
 
 __all__ = ["PacketTrack", "Peer", "gather_loopback"]
 

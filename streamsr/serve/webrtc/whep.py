@@ -5,11 +5,11 @@ from urllib.parse import quote
 
 from aiohttp import web
 
+from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.http import read_text
-from streamsr.serve.rate_limit import ServerLimits
-from streamsr.serve.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
 from streamsr.serve.served import Served
-from streamsr.serve.viewer_session import (
+from streamsr.serve.webrtc.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
+from streamsr.serve.webrtc.viewer_session import (
     FullError,
     UnsupportedRestartError,
     ViewerSession,

@@ -18,7 +18,7 @@ from aiohttp.typedefs import Handler
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word
 from streamsr.core.settings import ServeSettings
-from streamsr.serve.rate_limit import FailureLimit, RateLimit, ServerLimits, client_of
+from streamsr.serve.access.rate_limit import FailureLimit, RateLimit, ServerLimits, client_of
 
 __all__ = [
     "AccessControl",

@@ -10,10 +10,10 @@ from contextlib import suppress
 from streamsr.core.deadline import Deadline
 from streamsr.core.waiting import wait_set
 from streamsr.ipc.broadcaster import Broadcaster
-from streamsr.serve.av_sync import AvSync
-from streamsr.serve.peer import Peer
-from streamsr.serve.rate_limit import ServerLimits
-from streamsr.serve.sdp import Fragment, Offer
+from streamsr.serve.access.rate_limit import ServerLimits
+from streamsr.serve.webrtc.av_sync import AvSync
+from streamsr.serve.webrtc.peer import Peer
+from streamsr.serve.webrtc.sdp import Fragment, Offer
 
 __all__ = [
     "CLOSE_SHARE",

@@ -1,0 +1,1 @@
+"""Watching over WebRTC: sessions, connections, and what they say to each other."""
