@@ -3,12 +3,8 @@
 Secrets come from the environment or from files of their own.
 """
 
-from streamsr.core.settings.node import (
-    MqttSettings,
-    NodeSettings,
-    PipelineSettings,
-    ServeSettings,
-)
+from streamsr.core.settings.node import NodeSettings, PipelineSettings
+from streamsr.core.settings.serve import MqttSettings, ServeSettings
 from streamsr.core.settings.stream import (
     EncoderSettings,
     HlsSettings,

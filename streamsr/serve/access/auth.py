@@ -19,6 +19,7 @@ from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word
 from streamsr.core.settings import ServeSettings
 from streamsr.serve.access.rate_limit import FailureLimit, RateLimit, ServerLimits, client_of
+from streamsr.serve.access.roles import ROLE
 
 __all__ = [
     "AccessControl",
@@ -150,6 +151,7 @@ class AccessControl:
         if self._token is None and not is_loopback(_host_of(request.headers)):
             raise web.HTTPForbidden(text="without a token this server is for localhost only")
         _check_site(request.method, request.headers)
+        request[ROLE] = "control"
         return await handler(request)
 
     def _check_client(self, client: str, headers: Mapping[str, str]) -> None:
