@@ -126,8 +126,9 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
                 features = layer(features, step)
             kept[rows] = _rows(features, wanted)[..., : self._remembered]
             values = _rows(self._last.values(features), wanted)
-        lines = detail[rows.start * sub : rows.stop * sub].reshape(-1, sub, width, sub)
-        lines[:] = values.reshape(-1, width, sub, sub).transpose(0, 2, 1, 3)
+        run = np.dtype((np.void, sub * values.itemsize))  # samples of a line, moved at once
+        lines = detail[rows.start * sub : rows.stop * sub].view(run).reshape(-1, sub, width)
+        lines[:] = values.view(run).transpose(0, 2, 1)
 
     def _remember(self, aligned: AlignedPlanes, memory: Memory, rows: slice) -> None:
         """Writes rows of the last output less bicubic, and of the last features, where they belong
@@ -166,12 +167,9 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
 def _folded(plane: Plane, fold: int) -> NDArray[np.uint8]:
     """(h, w) to (h / fold, w / fold, fold²)."""
     height, width = (side // fold for side in plane.shape)
-    if fold == 4:  # four samples at once
-        words = np.ascontiguousarray(plane).view(np.uint32).reshape(height, fold, width)
-        quick = np.ascontiguousarray(words.transpose(0, 2, 1)).view(np.uint8)
-        return quick.reshape(height, width, fold**2)
-    places = plane.reshape(height, fold, width, fold).transpose(0, 2, 1, 3)
-    return places.reshape(height, width, fold**2)
+    run = np.dtype((np.void, fold))  # samples of a line, moved at once
+    lines = np.ascontiguousarray(plane).view(run).reshape(height, fold, width)
+    return np.ascontiguousarray(lines.transpose(0, 2, 1)).view(np.uint8).reshape(height, width, -1)
 
 
 def _places(flow: Flow) -> Flow:
