@@ -19,6 +19,7 @@ from peers import (
     gst_is_installed,
     nginx_is_installed,
 )
+from peers.turn import TURN_INSTALL, TurnServer, turn_path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one a core
 av.logging.set_level(None)  # its log callback takes the GIL and can deadlock
@@ -100,6 +101,15 @@ def chromium_path() -> str:
     """The path of Debian's Chromium: skip without it, fail in CI."""
     path = shutil.which("chromium")
     return path or _missing("chromium", "apt-get install chromium")
+
+
+@pytest.fixture
+def turn_server() -> Iterator[TurnServer]:
+    """A running coturn: skip without it, fail in CI."""
+    if turn_path() is None:
+        _missing("coturn", TURN_INSTALL)
+    with TurnServer("a-password-of-coturn") as server:
+        yield server
 
 
 def _missing(what: str, command: str) -> str:

@@ -124,7 +124,7 @@ class Node:
 
         Raises UserError for what is wrong with them, having changed nothing.
         """
-        for group in ("name", "serve", "mqtt"):
+        for group in ("name", "serve", "mqtt", "webrtc"):
             if getattr(settings, group) != getattr(self.settings, group):
                 raise ConfigError(f"{group}: it changed, which needs a new start of the node")
         known = {s.name: s for s in self.settings.streams}
@@ -236,6 +236,8 @@ class Node:
             tls=tls,
             limits=ServerLimits(viewers=settings.max_viewers),
             events=lambda: self._log.counts,
+            webrtc=self.settings.webrtc,
+            prefer=settings.prefer,
         )
 
     def _mqtt_client(self) -> "MqttClient | None":

@@ -10,6 +10,7 @@ from aiohttp import web
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code
+from streamsr.core.settings import WebRtcSettings
 from streamsr.serve.access.auth import AccessControl, check_exposure
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.hls import Hls
@@ -18,7 +19,8 @@ from streamsr.serve.metrics import Metrics
 from streamsr.serve.pages import Pages
 from streamsr.serve.served import Served
 from streamsr.serve.snapshots import Snapshots
-from streamsr.serve.webrtc.peer import gather_loopback
+from streamsr.serve.viewer_setup import Prefer, ViewerSetup
+from streamsr.serve.webrtc.ice_network import IceNetwork
 from streamsr.serve.webrtc.viewer_session import ViewerSessions
 from streamsr.serve.webrtc.whep import Whep
 
@@ -42,11 +44,13 @@ class Server:
         tls: ssl.SSLContext | None = None,
         limits: ServerLimits | None = None,
         events: Callable[[], Mapping[Code, int]] = dict,
+        webrtc: WebRtcSettings | None = None,
+        prefer: Prefer = "webrtc",
     ) -> None:
         """Port 0 picks a free one. ``events`` tells how often each event happened, for the metrics.
 
         Raises ConfigError for a token that is too short, and for a host other than loopback
-        without a token or TLS.
+        without a token or TLS, or where a credential of an ICE server cannot be read.
         """
         check_exposure(host, token, tls)
         self.host = host
@@ -54,7 +58,8 @@ class Server:
         self._tls = tls
         self._limits = limits or ServerLimits()
         self._listener: asyncio.Server | None = None
-        self._sessions = ViewerSessions(self._limits)
+        network = IceNetwork(webrtc)
+        self._sessions = ViewerSessions(self._limits, network)
         self._snapshots = Snapshots(streams, self._limits)
         access = AccessControl(token, self._limits)
         app = web.Application(
@@ -63,6 +68,7 @@ class Server:
         app.on_response_prepare.append(add_headers)
         self.routes: Sequence[web.RouteDef] = [
             *Pages(streams).routes(),
+            *ViewerSetup(network, prefer).routes(),
             *Whep(streams, self._sessions, self._limits).routes(),
             *self._snapshots.routes(),
             *Hls(streams).routes(),
@@ -90,7 +96,6 @@ class Server:
         return len(self._sessions)
 
     async def __aenter__(self) -> Self:
-        gather_loopback()
         await self._runner.setup()
         try:
             self._listener = await self._listen()

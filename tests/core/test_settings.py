@@ -38,7 +38,7 @@ def test_the_reference_shows_every_setting() -> None:
     shown["publish"] = shown["publish"][0]
     assert shown.keys() == PipelineSettings.model_fields.keys()
     groups = dict(groups_of(PipelineSettings))
-    assert len(groups) == 10
+    assert len(groups) == 11
     for name, group in groups.items():
         assert shown[name].keys() == group.model_fields.keys()
 
@@ -61,10 +61,11 @@ def test_what_the_reference_gives_are_the_defaults() -> None:
 
 
 def test_a_node_says_the_same_of_its_streams_and_itself() -> None:
-    assert NodeSettings.model_fields.keys() == {"name", "serve", "mqtt", "streams"}
+    assert NodeSettings.model_fields.keys() == {"name", "serve", "mqtt", "webrtc", "streams"}
     reference = load(REFERENCE, PipelineSettings)
     node = reference.as_node()
     assert (node.serve, node.mqtt, node.name) == (reference.serve, reference.mqtt, "stream")
+    assert node.webrtc == reference.webrtc
     assert node.streams[0].record == reference.record
     assert parse(node.model_dump(mode="json"), NodeSettings, "here") == node
 

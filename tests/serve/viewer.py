@@ -1,19 +1,26 @@
 """A WHEP client on aiortc."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
+from urllib.parse import urljoin
 
 import aiohttp
 import av
 from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 
-__all__ = ["BEFORE_AFTER", "SDP", "Viewer", "make_offer"]
+__all__ = ["BEFORE_AFTER", "SDP", "Viewer", "candidates", "make_offer"]
 
 SDP = {"Content-Type": "application/sdp"}
 BEFORE_AFTER = ("video", "video", "audio")
+
+
+def candidates(sdp: str) -> list[tuple[str, int, str]]:
+    """The host, the port and the type of the candidates in a description."""
+    lines = [line.split() for line in sdp.splitlines() if line.startswith("a=candidate:")]
+    return [(words[4], int(words[5]), words[7]) for words in lines]
 
 
 class Viewer:
@@ -25,8 +32,11 @@ class Viewer:
         url: str,
         kinds: Sequence[str] = BEFORE_AFTER,
         stream: str = "camera",
+        keep: Callable[[str], bool] = lambda line: True,
     ) -> None:
+        """``keep`` tells which lines of the answer it is to know of."""
         self.location = ""
+        self._keep = keep
         self._http = http
         self._url = url
         self._stream = stream
@@ -42,9 +52,10 @@ class Viewer:
             text = await response.text()
             assert response.status == 201, text
             assert response.content_type == "application/sdp"
-            self.location = self._url.rstrip("/") + response.headers["Location"]
-        await self._pc.setRemoteDescription(RTCSessionDescription(text, "answer"))
+            self.location = urljoin(str(response.url), response.headers["Location"])
         self.answer = text
+        known = "".join(f"{line}\r\n" for line in text.splitlines() if self._keep(line))
+        await self._pc.setRemoteDescription(RTCSessionDescription(known, "answer"))
         return self
 
     async def __aexit__(

@@ -16,10 +16,12 @@ from streamsr.core.settings.stream import (
     RecordSettings,
     StreamSettings,
 )
+from streamsr.core.settings.webrtc import IceServerSettings, WebRtcSettings
 
 __all__ = [
     "EncoderSettings",
     "HlsSettings",
+    "IceServerSettings",
     "InputSettings",
     "LimitSettings",
     "ModelSettings",
@@ -31,4 +33,5 @@ __all__ = [
     "RecordSettings",
     "ServeSettings",
     "StreamSettings",
+    "WebRtcSettings",
 ]

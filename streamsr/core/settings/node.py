@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from streamsr.core.config import Settings
 from streamsr.core.settings.serve import MqttSettings, ServeSettings
 from streamsr.core.settings.stream import NAME, StreamSettings
+from streamsr.core.settings.webrtc import WebRtcSettings
 
 __all__ = ["NodeSettings", "PipelineSettings"]
 
@@ -18,6 +19,7 @@ class NodeSettings(Settings):
     name: str = Field(default="node", pattern=NAME)  # in MQTT's topics
     serve: ServeSettings | None = None
     mqtt: MqttSettings | None = None
+    webrtc: WebRtcSettings = WebRtcSettings()
     streams: tuple[StreamSettings, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -63,6 +65,7 @@ class PipelineSettings(StreamSettings):
 
     serve: ServeSettings | None = None
     mqtt: MqttSettings | None = None
+    webrtc: WebRtcSettings = WebRtcSettings()
 
     @model_validator(mode="after")
     def _outputs_differ(self) -> "PipelineSettings":
@@ -79,5 +82,9 @@ class PipelineSettings(StreamSettings):
         groups = {name: getattr(self, name) for name in StreamSettings.model_fields}
         stream = StreamSettings.model_construct(**groups)
         return NodeSettings.model_construct(
-            name=self.name, serve=self.serve, mqtt=self.mqtt, streams=(stream,)
+            name=self.name,
+            serve=self.serve,
+            mqtt=self.mqtt,
+            webrtc=self.webrtc,
+            streams=(stream,),
         )

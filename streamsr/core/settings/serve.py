@@ -1,5 +1,7 @@
 """What may be said of who watches and steers streams: over HTTP, and over MQTT."""
 
+from typing import Literal
+
 from pydantic import Field, field_validator, model_validator
 
 from streamsr.core.config import FilePath, Settings, Text
@@ -15,6 +17,7 @@ class ServeSettings(Settings):
     token_file: FilePath | None = None  # first line; left out: STREAMSR_TOKEN, of the environment
     tls_certificate: FilePath | None = None  # PEM, the chain in it
     tls_key: FilePath | None = None  # PEM
+    prefer: Literal["webrtc", "hls"] = "webrtc"  # what the page plays first
 
     @field_validator("listen")
     @classmethod

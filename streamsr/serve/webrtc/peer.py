@@ -4,7 +4,6 @@ import uuid
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import aioice.ice
 import av
 from aiortc import (
     MediaStreamTrack,
@@ -20,9 +19,10 @@ from aiortc.mediastreams import MediaStreamError
 
 from streamsr.core.packet import AUDIO_TRACKS, Track
 from streamsr.ipc.broadcaster import EndOfStream, Subscription
+from streamsr.serve.webrtc.ice_network import IceNetwork
 from streamsr.serve.webrtc.sdp import Offer, UnacceptableOfferError
 
-__all__ = ["PacketTrack", "Peer", "gather_loopback"]
+__all__ = ["PacketTrack", "Peer"]
 
 CAPACITY = 32  # packets; a sender over UDP keeps up, so more than a few means a stalled loop
 CODECS = {
@@ -66,6 +66,7 @@ class Peer:
     def __init__(
         self,
         offer: Offer,
+        network: IceNetwork,
         request_keyframe: Callable[[], None],
         connected: Callable[[], None],
         lost: Callable[[], None],
@@ -78,7 +79,7 @@ class Peer:
         self._lost = lost
         # Without a list of its own aiortc asks a public STUN server where we are.
         self._pc = RTCPeerConnection(
-            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+            RTCConfiguration(network.servers(), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
         self._pc.on("connectionstatechange", self._changed)
         # The transceivers must be there, with their codecs, before the offer is: aiortc chooses
@@ -86,9 +87,13 @@ class Peer:
         tracks = {"video": iter((Track.OUTPUT, Track.INPUT)), "audio": iter((Track.OPUS,))}
         for kind, wanted in offer.media:
             self._add(kind, next(tracks[kind], None) if wanted else None)
+        network.attach(self._pc.getTransceivers()[0])  # its connection is that of the whole bundle
 
     async def answer(self) -> str:
-        """Accepts the offer; returns the SDP answer. Raises UnacceptableOfferError."""
+        """Accepts the offer; returns the SDP answer.
+
+        Raises UnacceptableOfferError, or NoPortError.
+        """
         try:
             await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
         except OperationError:
@@ -142,20 +147,3 @@ def _hook_keyframe_requests(sender: RTCRtpSender, request_keyframe: Callable[[],
     is no public way in; if a release renames the method, a test with a real PLI says so.
     """
     sender._send_keyframe = request_keyframe  # type: ignore[method-assign]
-
-
-def gather_loopback() -> None:
-    """Makes 127.0.0.1 an ICE address on a host that has no other one.
-
-    aioice leaves it out (RFC 8445, 5.1.1.1), so that on a machine without a network a viewer could
-    not even reach a server beside it. May be called more than once.
-    """
-    inner = aioice.ice.get_host_addresses
-    if getattr(inner, "with_loopback", False):
-        return
-
-    def get_host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-        return inner(use_ipv4=use_ipv4, use_ipv6=use_ipv6) or ["127.0.0.1"]
-
-    get_host_addresses.with_loopback = True  # type: ignore[attr-defined]
-    aioice.ice.get_host_addresses = get_host_addresses

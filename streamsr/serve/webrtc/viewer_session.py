@@ -12,6 +12,7 @@ from streamsr.core.waiting import wait_set
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.webrtc.av_sync import AvSync
+from streamsr.serve.webrtc.ice_network import IceNetwork
 from streamsr.serve.webrtc.peer import Peer
 from streamsr.serve.webrtc.sdp import Fragment, Offer
 
@@ -43,7 +44,12 @@ class ViewerSession:
     """One viewer of one stream, from its offer to its end. ``run()`` it once, then close it."""
 
     def __init__(
-        self, stream: str, broadcaster: Broadcaster, offer: Offer, limits: ServerLimits
+        self,
+        stream: str,
+        broadcaster: Broadcaster,
+        offer: Offer,
+        network: IceNetwork,
+        limits: ServerLimits,
     ) -> None:
         self.stream = stream
         self._broadcaster = broadcaster
@@ -54,7 +60,11 @@ class ViewerSession:
         self._ended = asyncio.Event()
         self._why = ""  # it has ended
         self._peer = Peer(
-            offer, broadcaster.request_keyframe, self._connected.set, lambda: self.end("it left")
+            offer,
+            network,
+            broadcaster.request_keyframe,
+            self._connected.set,
+            lambda: self.end("it left"),
         )
         tracks = self._peer.tracks
         self._sync = AvSync(
@@ -69,7 +79,7 @@ class ViewerSession:
         return self._sync.dropped + sum(t.queue.dropped for t in self._peer.tracks.values())
 
     async def answer(self) -> str:
-        """Returns the SDP answer. Raises UnacceptableOfferError."""
+        """Returns the SDP answer. Raises UnacceptableOfferError, or NoPortError."""
         return await self._peer.answer()
 
     async def trickle(self, fragment: Fragment) -> None:
@@ -123,8 +133,9 @@ class ViewerSession:
 class ViewerSessions:
     """All sessions of a server. A session's secret is the right to end it."""
 
-    def __init__(self, limits: ServerLimits) -> None:
+    def __init__(self, limits: ServerLimits, network: IceNetwork) -> None:
         self._limits = limits
+        self._network = network
         self._opening = 0
         self._open: dict[str, ViewerSession] = {}  # by secret
         self._tasks: dict[ViewerSession, asyncio.Task[None]] = {}  # of open sessions
@@ -145,13 +156,13 @@ class ViewerSessions:
     async def open(self, stream: str, broadcaster: Broadcaster, offer: Offer) -> tuple[str, str]:
         """Begins a session; returns its secret and its SDP answer.
 
-        Raises FullError, or UnacceptableOfferError.
+        Raises FullError, NoPortError or UnacceptableOfferError.
         """
         if self._closed or len(self) >= self._limits.viewers:
             raise FullError
         self._opening += 1
         try:
-            session = ViewerSession(stream, broadcaster, offer, self._limits)
+            session = ViewerSession(stream, broadcaster, offer, self._network, self._limits)
             try:
                 answer = await session.answer()
                 if self._closed:

@@ -8,6 +8,7 @@ from aiohttp import web
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.http import read_text
 from streamsr.serve.served import Served
+from streamsr.serve.webrtc.ice_network import NoPortError
 from streamsr.serve.webrtc.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
 from streamsr.serve.webrtc.viewer_session import (
     FullError,
@@ -54,10 +55,10 @@ class Whep:
         except UnacceptableOfferError as error:
             raise web.HTTPNotAcceptable(text=str(error)) from None
         except FullError:
-            raise web.HTTPServiceUnavailable(
-                text="too many viewers", headers={"Retry-After": str(RETRY_S)}
-            ) from None
-        headers = {"Location": f"/whep/{quote(name, safe='')}/{secret}", "Accept-Patch": FRAGMENT}
+            raise _come_later("too many viewers") from None
+        except NoPortError as error:
+            raise _come_later(str(error)) from None
+        headers = {"Location": f"{quote(name, safe='')}/{secret}", "Accept-Patch": FRAGMENT}
         # As bytes: aiohttp adds a charset to text, and some clients compare the whole header.
         body = answer.encode()
         return web.Response(status=201, body=body, content_type=SDP, headers=headers)
@@ -84,3 +85,7 @@ class Whep:
         if session is None:
             raise web.HTTPNotFound(text="no such session")
         return session
+
+
+def _come_later(text: str) -> web.HTTPServiceUnavailable:
+    return web.HTTPServiceUnavailable(text=text, headers={"Retry-After": str(RETRY_S)})
