@@ -30,6 +30,7 @@ __all__ = [
     "from_av",
     "hdr_metadata",
     "in_depth",
+    "luma_rows",
     "planes_of",
     "rgb_of",
     "scaler_matrix",
@@ -67,6 +68,18 @@ def planes_of(image: av.VideoFrame) -> tuple[Plane, ...]:
         view = rows[: plane.height, : plane.width * channels]
         planes.append(view if channels == 1 else view.reshape(plane.height, plane.width, channels))
     return tuple(planes)
+
+
+def luma_rows(image: av.VideoFrame, columns: int) -> NDArray[np.int16]:
+    """Returns every row of so many columns of an image's luma, in levels of 8 bits: (h, w)."""
+    name, bits = image.format.name, image.format.components[0].bits
+    deep = bits > 8 and name.endswith("le") and name.startswith(("yuv", "gray1"))
+    if not deep and not (bits == 8 and name.startswith(("yuv4", "yuvj", "yuva", "nv", "gray"))):
+        image, bits = image.reformat(format="gray"), 8
+    plane = image.planes[0]
+    samples = np.frombuffer(memoryview(plane), "<u2" if deep else np.uint8)
+    rows = samples.reshape(plane.height, -1)[:, : plane.width : max(1, plane.width // columns)]
+    return np.asarray(rows >> (bits - 8), np.int16)
 
 
 def bits_of(image: av.VideoFrame) -> int:

@@ -1,7 +1,7 @@
 """Deinterlacing: between a decoder's images and the frames that are made of them.
 
-It owns FFmpeg's bwdif; ``scan.py`` finds out whether there is anything to do. Progressive images
-pass as they are, those of a live source at once.
+It owns FFmpeg's bwdif; ``scan.py`` finds out whether there is anything to do, and ``combs.py`` of
+``media/`` removes what bwdif leaves. Progressive images pass as they are, of a live source at once.
 """
 
 from __future__ import annotations  # av.VideoFormat has no type arguments at run time
@@ -13,15 +13,15 @@ from fractions import Fraction
 from typing import Literal
 
 import av
-import numpy as np
 from av.filter import Graph
 
 from streamsr.core.frame import Frame
+from streamsr.media.combs import without_combs
 from streamsr.media.depth import DepthConverter
 from streamsr.media.orientation import UPRIGHT, Orientation
-from streamsr.media.pixels import from_av
+from streamsr.media.pixels import from_av, luma_rows
 from streamsr.media.source import SourceInfo
-from streamsr.sources.scan import Rows, ScanFinder, Verdict
+from streamsr.sources.scan import ScanFinder, Verdict
 
 __all__ = ["Deinterlace", "Deinterlacer"]
 
@@ -140,7 +140,7 @@ class Deinterlacer:
         if not self._finder.wants:
             self._finder.skip()
             return Verdict.NOTHING
-        return self._finder.see(_rows(image))
+        return self._finder.see(luma_rows(image, COLUMNS))
 
     def _released(self, due: _Image) -> Iterator[SourceInfo | Frame]:
         yield from self._described()
@@ -182,8 +182,8 @@ class Deinterlacer:
             return ""
         if self._finder.interlaced is None:
             return "flagged as interlaced" if self._finder.flagged else "progressive"
-        if self._finder.interlaced and self._finder.order is not None:
-            return f"interlaced, {self._finder.order.value}"
+        if self._finder.interlaced:
+            return f"interlaced, {(self._finder.order or Verdict.SOME_FIRST).value}"
         return "progressive" + (", flagged as interlaced" if self._finder.flagged else "")
 
     def _described(self) -> Iterator[SourceInfo]:
@@ -208,6 +208,7 @@ class _Filter:
         self._parity = parity
         self._fields = fields
         self._held: deque[tuple[_Image, bool]] = deque()  # in the filter; the bool: kept as it is
+        self._before: av.VideoFrame | None = None  # the last one that came out
         self._pushed = 0
         self._following: int | None = None  # pts of what comes after the filter's last image
         self._apart = 1  # the fields of a frame, in units of half the time base
@@ -237,15 +238,18 @@ class _Filter:
     def _pulled(self) -> Iterator[Frame]:
         while True:
             try:
-                image = self._graph.vpull()
-                second = self._graph.vpull() if self._fields else None
+                made = [self._graph.vpull() for _ in range(1 + self._fields)]
             except (av.error.BlockingIOError, av.error.EOFError):
                 return
             due, keeps = self._held.popleft()
-            if second is None:
-                yield due.frame(None if keeps else image)
+            now, after = due.image, self._held[0][0].image if self._held else due.image
+            for image in made:
+                without_combs(image, self._before or now, now, after)
+            self._before = now
+            if self._fields:
+                yield from self._two(*map(due.frame, made))
             else:
-                yield from self._two(due.frame(image), due.frame(second))
+                yield due.frame(None if keeps else made[0])
 
     def _two(self, first: Frame, second: Frame) -> Iterator[Frame]:
         """The frames of a frame's fields, half of its time apart."""
@@ -286,15 +290,3 @@ def _graph(image: av.VideoFrame, parity: str, mode: str) -> Graph:
     bwdif = graph.add("bwdif", mode=mode, parity=parity, deint="all")
     graph.link_nodes(buffer, bwdif, graph.add("buffersink")).configure()
     return graph
-
-
-def _rows(image: av.VideoFrame) -> Rows:
-    """Every row of some columns of an image's luma, in levels of 8 bits: (h, w)."""
-    name, bits = image.format.name, image.format.components[0].bits
-    deep = bits > 8 and name.endswith("le") and name.startswith(("yuv", "gray1"))
-    if not deep and not (bits == 8 and name.startswith(("yuv4", "yuvj", "yuva", "nv", "gray"))):
-        image, bits = image.reformat(format="gray"), 8
-    plane = image.planes[0]
-    samples = np.frombuffer(memoryview(plane), "<u2" if deep else np.uint8)
-    rows = samples.reshape(plane.height, -1)[:, : plane.width : max(1, plane.width // COLUMNS)]
-    return np.asarray(rows >> (bits - 8), np.int16)

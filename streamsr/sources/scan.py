@@ -4,7 +4,8 @@ An interlaced frame holds two moments, one in its even rows and one in its odd o
 moves is combed. How combed two moments would be is seen by weaving the even rows of a frame with
 the odd ones of the frame before it, and the other way about: where a frame is about as combed
 itself, it holds two. Which of the two weavings is less combed says which field is the earlier one.
-What combs both alike, as noise and fine patterns do, says nothing.
+Where both are combed alike, as by noise, fine patterns and quick movement, it holds two moments if
+its rows are more like those after next than like the next ones; in which order, that does not say.
 
 It is pure: rows in, findings out, no clock and no library of video.
 """
@@ -28,6 +29,9 @@ WHOLE_BELOW = 0.1  # of how combed the more combed weaving is,
 FAR_BELOW = 0.25  # or of the less combed one: two moments are about as combed
 SURE_FROM = 0.05  # how combed a frame is, times how differently combed the weavings are
 SIGMAS = 4.0  # by which the weavings must differ
+APART = (
+    1.04  # by which a row differs more from the next one than from the one after, of two moments
+)
 RECENT = 10  # verdicts of which
 ENOUGH = 3  # must say the same where the stream is flagged as interlaced; else of all that are kept
 ENOUGH_UNFLAGGED = 8  # must, none the contrary, beside so many times as many whole frames at most:
@@ -44,9 +48,11 @@ class Verdict(Enum):
     WHOLE = "whole"  # one moment
     TOP_FIRST = "top field first"  # two moments
     BOTTOM_FIRST = "bottom field first"
+    SOME_FIRST = "one field first"  # two moments, in an order that is not seen
 
 
-INTERLACED = (Verdict.TOP_FIRST, Verdict.BOTTOM_FIRST)
+ORDERS = (Verdict.TOP_FIRST, Verdict.BOTTOM_FIRST)
+INTERLACED = (*ORDERS, Verdict.SOME_FIRST)
 
 
 class ScanFinder:
@@ -57,11 +63,11 @@ class ScanFinder:
 
     def __init__(self) -> None:
         self.interlaced: bool | None = None
-        self.order: Verdict | None = None  # TOP_FIRST or BOTTOM_FIRST
+        self.order: Verdict | None = None  # TOP_FIRST or BOTTOM_FIRST, once it is seen
         self.flagged = False  # the stream says that it is interlaced
         self._last: Rows | None = None
         self._verdicts: deque[Verdict] = deque(maxlen=LONG)  # that say anything
-        self._combed = np.zeros(3, np.int64)  # samples, until they are enough for a verdict
+        self._combed = np.zeros(5, np.int64)  # see _combed; until they are enough for a verdict
         self._number = 0
 
     @property
@@ -92,8 +98,7 @@ class ScanFinder:
         if last is None or last.shape != rows.shape or len(rows) < 5:
             return Verdict.NOTHING
         self._combed += _combed(last, rows)
-        own, top, bottom = self._combed.tolist()
-        verdict = _verdict(own, top, bottom, rows.size)
+        verdict = _verdict(self._combed.tolist(), rows.size)
         if verdict is not Verdict.NOTHING:
             self._combed[:] = 0
             self._verdicts.append(verdict)
@@ -101,9 +106,10 @@ class ScanFinder:
         return verdict
 
     def _conclude(self) -> None:
-        order = max(INTERLACED, key=list(self._verdicts)[-RECENT:].count)
+        recent = list(self._verdicts)[-RECENT:]
+        order = max(ORDERS, key=recent.count)
         if self._is_enough(order):
-            self.interlaced, self.order = True, order
+            self.interlaced, self.order = True, order if order in recent else self.order
             return
         quiet = not any(verdict in INTERLACED for verdict in self._verdicts)
         long = self.interlaced is None or len(self._verdicts) == LONG
@@ -113,22 +119,24 @@ class ScanFinder:
     def _is_enough(self, order: Verdict) -> bool:
         """Whether that many frames say so that it is so."""
         if self.flagged:
-            return list(self._verdicts)[-RECENT:].count(order) >= ENOUGH
-        top, bottom, whole = (self._verdicts.count(v) for v in (*INTERLACED, Verdict.WHOLE))
-        said = max(top, bottom)
+            recent = list(self._verdicts)[-RECENT:]
+            return recent.count(order) + recent.count(Verdict.SOME_FIRST) >= ENOUGH
+        top, bottom, some, whole = map(self._verdicts.count, (*INTERLACED, Verdict.WHOLE))
+        said = max(top, bottom) + some
         return said >= ENOUGH_UNFLAGGED and not min(top, bottom) and whole <= MOST_WHOLE * said
 
 
-def _combed(last: Rows, rows: Rows) -> tuple[int, int, int]:
+def _combed(last: Rows, rows: Rows) -> tuple[int, int, int, int, int]:
     """How many moving samples are combed: in the frame, and with its even or its odd rows woven
-    into the last one."""
+    into the last one; and how much they differ from the next row, and from the one after it."""
     moving = (np.abs(rows - last) > MOVED)[2:-2]
     if not moving.any():
-        return 0, 0, 0
+        return 0, 0, 0, 0, 0
     even, odd = last.copy(), last.copy()
     even[::2], odd[1::2] = rows[::2], rows[1::2]
     own, top, bottom = (int(np.count_nonzero(_combs(r) & moving)) for r in (rows, even, odd))
-    return own, top, bottom
+    beside, beyond = (int(np.abs(rows[2:-2] - r).sum(where=moving)) for r in (rows[3:-1], rows[4:]))
+    return own, top, bottom, beside, beyond
 
 
 def _combs(rows: Rows) -> NDArray[np.bool_]:
@@ -141,8 +149,9 @@ def _combs(rows: Rows) -> NDArray[np.bool_]:
     return np.asarray(alike & high & (np.abs(second) > 6 * COMBED), np.bool_)
 
 
-def _verdict(own: int, top: int, bottom: int, samples: int) -> Verdict:
-    """``own``, ``top`` and ``bottom`` are what ``_combed`` counts, of so many samples."""
+def _verdict(counts: list[int], samples: int) -> Verdict:
+    """``counts`` are those of ``_combed``, of so many samples."""
+    own, top, bottom, beside, beyond = counts
     most = max(top, bottom)
     if most < max(FEWEST, FEWEST_SHARE * samples):
         return Verdict.NOTHING
@@ -150,5 +159,6 @@ def _verdict(own: int, top: int, bottom: int, samples: int) -> Verdict:
         return Verdict.WHOLE
     lean = bottom - top
     if abs(lean) < SIGMAS * sqrt(most) or abs(lean) / most * own / most < SURE_FROM:
-        return Verdict.UNSURE
+        apart = APART + SIGMAS / sqrt(most)
+        return Verdict.SOME_FIRST if beside > apart * beyond else Verdict.UNSURE
     return Verdict.TOP_FIRST if lean > 0 else Verdict.BOTTOM_FIRST

@@ -1,7 +1,8 @@
 """What rows say of a source: interlaced, in which order, progressive, or nothing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -112,3 +113,41 @@ def test_frames_that_say_the_contrary_of_each_other_are_none() -> None:
     """Fine patterns that move look combed one way and then the other."""
     finder = found(woven(scene(*SIZE, 14)))
     assert not found(woven(scene(*SIZE, 30), top_first=False), finder).interlaced
+
+
+def alternating(moments: Iterable[Planes]) -> Iterable[Planes]:
+    """Of each two frames one holds two moments, the other one."""
+    pairs = iter(moments)
+    for number, first in enumerate(pairs):
+        second = next(pairs)
+        yield from [first] if number % 2 else woven([first, second])
+
+
+def fine(count: int, spread: float) -> Iterable[Planes]:
+    """A fine texture that moves by 3 pixels a moment."""
+    page = np.random.default_rng(5).normal(0, 1, (96, 400)).astype(np.float32)
+    page = cv2.GaussianBlur(page, (0, 0), spread)
+    page = np.clip(page * 45 / page.std() + 128, 0, 255)
+    for moment in range(count):
+        yield (page[:, 3 * moment : 3 * moment + 160].astype(np.uint8),)
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+@pytest.mark.parametrize("spread", [0.8, 1.2])
+@pytest.mark.parametrize("how", [woven, alternating])
+def test_texture_and_frames_of_both_kinds_in_turn_are_found(
+    how: Callable[[Iterable[Planes]], Iterable[Planes]], spread: float, flagged: bool
+) -> None:
+    """Both weavings comb what has nothing in common with itself a moment later."""
+    finder = ScanFinder()
+    finder.flagged = flagged
+    assert found(how(fine(64, spread)), finder).interlaced
+    assert not finder.mixed or how is alternating
+
+
+@pytest.mark.parametrize("flagged", [False, True])
+@pytest.mark.parametrize("spread", [0.0001, 0.5, 0.8, 1.2])
+def test_progressive_texture_is_not_taken_for_interlaced(spread: float, flagged: bool) -> None:
+    finder = ScanFinder()
+    finder.flagged = flagged
+    assert not found(fine(64, spread), finder).interlaced
