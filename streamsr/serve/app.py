@@ -7,12 +7,15 @@ from typing import Self
 
 from aiohttp import web
 
+from streamsr.control.node_api import NodeApi
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code
 from streamsr.core.settings import WebRtcSettings
 from streamsr.serve.access.auth import AccessControl, check_exposure
 from streamsr.serve.access.rate_limit import ServerLimits
+from streamsr.serve.api.api import Api
+from streamsr.serve.api.problems import problem_answers
 from streamsr.serve.hls import Hls
 from streamsr.serve.http import BODY_BYTES, add_headers, hide_faults, protocol_log
 from streamsr.serve.metrics import Metrics
@@ -46,8 +49,10 @@ class Server:
         events: Callable[[], Mapping[Code, int]] = dict,
         webrtc: WebRtcSettings | None = None,
         prefer: Prefer = "webrtc",
+        node: NodeApi | None = None,
     ) -> None:
         """Port 0 picks a free one. ``events`` tells how often each event happened, for the metrics.
+        ``node`` is what the API steers.
 
         Raises ConfigError for a token that is too short, and for a host other than loopback
         without a token or TLS, or where a credential of an ICE server cannot be read.
@@ -63,7 +68,8 @@ class Server:
         self._snapshots = Snapshots(streams, self._limits)
         access = AccessControl(token, self._limits)
         app = web.Application(
-            middlewares=[hide_faults, access.middleware], client_max_size=BODY_BYTES
+            middlewares=[problem_answers, hide_faults, access.middleware],
+            client_max_size=BODY_BYTES,
         )
         app.on_response_prepare.append(add_headers)
         self.routes: Sequence[web.RouteDef] = [
@@ -72,6 +78,7 @@ class Server:
             *Whep(streams, self._sessions, self._limits).routes(),
             *self._snapshots.routes(),
             *Hls(streams).routes(),
+            *Api(streams, node).routes(),
             *Metrics(streams, self._sessions, events).routes(),
         ]
         app.add_routes(self.routes)
