@@ -45,6 +45,8 @@ class Code(StrEnum):
     MQTT_UP = "MQTT_UP"  # the broker is there
     MQTT_DOWN = "MQTT_DOWN"  # it is not; it is tried again
     MQTT_AUTH = "MQTT_AUTH"  # it refuses the credentials; tried again, seldom
+    ACCESS_REFUSED = "ACCESS_REFUSED"  # a client has a wrong token, or comes from another site
+    TLS_EXPIRES = "TLS_EXPIRES"  # the server's certificate ends soon, or has ended
     CMD_REFUSED = "CMD_REFUSED"  # a command cannot be carried out
 
 

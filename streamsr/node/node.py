@@ -6,7 +6,6 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from streamsr.control.node_api import CameraState
 from streamsr.core.deadline import OUTPUTS_SHARE, WORKERS_SHARE, Deadline
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, UserError
@@ -14,6 +13,7 @@ from streamsr.core.events import Code, Event, EventLog
 from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, OutputSettings, StreamSettings
 from streamsr.core.status import StreamStatus
+from streamsr.mqtt.node_api import CameraState
 from streamsr.node.camera import Camera
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.outputs.target import check_output
@@ -32,7 +32,7 @@ __all__ = ["Node"]
 class Node:
     """Many cameras: their workers, who watches them, and what steers them. ``run()`` it once.
 
-    It is what MQTT steers (:class:`~streamsr.control.node_api.NodeApi`).
+    It is what MQTT steers (:class:`~streamsr.mqtt.node_api.NodeApi`).
     """
 
     def __init__(self, settings: NodeSettings, log: EventLog) -> None:
@@ -92,9 +92,6 @@ class Node:
     def models(self) -> Sequence[str]:
         return self._models
 
-    def settings_of(self, camera: str) -> StreamSettings:
-        return self._camera(camera).settings
-
     async def enable(self, camera: str, on: bool) -> None:
         known = self._camera(camera)
         if on and camera not in self._tasks:  # it has ended: it begins again
@@ -127,6 +124,8 @@ class Node:
 
         Raises UserError for what is wrong with them, having changed nothing.
         """
+        if self._server is not None:
+            await self._server.read_again()
         for group in ("name", "serve", "mqtt", "webrtc"):
             if getattr(settings, group) != getattr(self.settings, group):
                 raise ConfigError(f"{group}: it changed, which needs a new start of the node")
@@ -224,10 +223,10 @@ class Node:
         settings = self.settings.serve
         if settings is None:
             return None
-        from streamsr.serve.access.auth import check_exposure, make_tls, read_token
+        from streamsr.serve.access.access import Access
 
-        token, tls = read_token(settings), make_tls(settings)
-        check_exposure(settings.host, token, tls)  # before WebRTC is imported, and PyAV with it
+        access = Access.of(settings)
+        access.secrets.check_exposure(settings.host)  # before WebRTC is imported, and PyAV with it
         from streamsr.serve.access.rate_limit import ServerLimits
         from streamsr.serve.app import Server
 
@@ -235,13 +234,12 @@ class Node:
             self.served,
             host=settings.host,
             port=settings.port,
-            token=token,
-            tls=tls,
+            access=access,
             limits=ServerLimits(viewers=settings.max_viewers),
             events=lambda: self._log.counts,
+            emit=self.emit,
             webrtc=self.settings.webrtc,
             prefer=settings.prefer,
-            node=self,
         )
 
     def _mqtt_client(self) -> "MqttClient | None":

@@ -1,23 +1,23 @@
 """The web server itself: listens, routes to the handlers, and stops."""
 
 import asyncio
-import ssl
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from aiohttp import web
 
-from streamsr.control.node_api import NodeApi
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError
-from streamsr.core.events import Code
+from streamsr.core.events import Code, Emit, Event
 from streamsr.core.settings import WebRtcSettings
-from streamsr.serve.access.auth import AccessControl, check_exposure
+from streamsr.serve.access.access import Access
+from streamsr.serve.access.auth import AccessControl
+from streamsr.serve.access.link_maker import LinkMaker
 from streamsr.serve.access.rate_limit import ServerLimits
-from streamsr.serve.api.api import Api
-from streamsr.serve.api.problems import problem_answers
+from streamsr.serve.access.refusals import Refusals
 from streamsr.serve.hls import Hls
-from streamsr.serve.http import BODY_BYTES, add_headers, hide_faults, protocol_log
+from streamsr.serve.http import BODY_BYTES, CommonHeaders, hide_faults, protocol_log
 from streamsr.serve.metrics import Metrics
 from streamsr.serve.pages import Pages
 from streamsr.serve.served import Served
@@ -28,6 +28,10 @@ from streamsr.serve.webrtc.viewer_session import ViewerSessions
 from streamsr.serve.webrtc.whep import Whep
 
 __all__ = ["Server"]
+
+
+def _unheard(event: Event) -> None:
+    """Where nobody is to be told of events."""
 
 
 class Server:
@@ -43,44 +47,49 @@ class Server:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        token: str | None = None,
-        tls: ssl.SSLContext | None = None,
+        access: Access | None = None,
         limits: ServerLimits | None = None,
         events: Callable[[], Mapping[Code, int]] = dict,
+        emit: Emit = _unheard,
         webrtc: WebRtcSettings | None = None,
         prefer: Prefer = "webrtc",
-        node: NodeApi | None = None,
     ) -> None:
         """Port 0 picks a free one. ``events`` tells how often each event happened, for the metrics.
-        ``node`` is what the API steers.
 
-        Raises ConfigError for a token that is too short, and for a host other than loopback
-        without a token or TLS, or where a credential of an ICE server cannot be read.
+        ``emit`` is told of requests that are refused, and of what becomes of tokens and
+        certificates. Raises ConfigError for a host other than loopback without a token or TLS, or
+        where a credential of an ICE server cannot be read.
         """
-        check_exposure(host, token, tls)
+        access = access or Access()
+        access.secrets.check_exposure(host)
         self.host = host
         self.port = port  # the one really listened on, once entered
-        self._tls = tls
+        self._secrets = access.secrets
+        self._emit = emit
+        self._tls = access.secrets.tls()
+        self._following: asyncio.Task[None] | None = None
         self._limits = limits or ServerLimits()
         self._listener: asyncio.Server | None = None
         network = IceNetwork(webrtc)
         self._sessions = ViewerSessions(self._limits, network)
         self._snapshots = Snapshots(streams, self._limits)
-        access = AccessControl(token, self._limits)
+        refusals = Refusals(emit, time.monotonic)
+        control = AccessControl(access, self._limits, refusals)
         app = web.Application(
-            middlewares=[problem_answers, hide_faults, access.middleware],
-            client_max_size=BODY_BYTES,
+            middlewares=[hide_faults, control.middleware], client_max_size=BODY_BYTES
         )
-        app.on_response_prepare.append(add_headers)
+        app.on_response_prepare.append(CommonHeaders(access.origins).add)
         self.routes: Sequence[web.RouteDef] = [
             *Pages(streams).routes(),
             *ViewerSetup(network, prefer).routes(),
             *Whep(streams, self._sessions, self._limits).routes(),
             *self._snapshots.routes(),
             *Hls(streams).routes(),
-            *Api(streams, node).routes(),
-            *Metrics(streams, self._sessions, events).routes(),
+            *LinkMaker(access).routes(),
+            *Metrics(streams, self._sessions, events, refusals, access.secrets).routes(),
         ]
+        if access.base_path:
+            app.add_routes(_below(access.base_path, self.routes))
         app.add_routes(self.routes)
         self._runner = web.AppRunner(
             app,
@@ -112,13 +121,21 @@ class Server:
                 f"cannot listen on {self.host}:{self.port}: {error.strerror}"
             ) from None
         self.port = self._listener.sockets[0].getsockname()[1]
+        following = self._secrets.follow(self._emit)
+        self._following = asyncio.create_task(following, name="tokens and certificate")
         return self
 
     async def __aexit__(self, *error: object) -> None:
         await self.close(Deadline.after())
 
+    async def read_again(self) -> None:
+        """Takes the tokens and the certificate that their files hold now."""
+        await self._secrets.read_again(self._emit)
+
     async def close(self, deadline: Deadline) -> None:
         """Ends all sessions and in-flight requests by the deadline. Closing twice does nothing."""
+        if self._following is not None:
+            self._following.cancel()
         if self._listener is not None:
             self._listener.close()
         self._snapshots.close()
@@ -141,3 +158,16 @@ class Server:
             ssl=self._tls,
             ssl_handshake_timeout=self._limits.idle_s if self._tls else None,
         )
+
+
+def _below(base: str, routes: Sequence[web.RouteDef]) -> list[web.RouteDef]:
+    """The same routes below ``base``, which a proxy leaves on, and the page at its very name."""
+
+    async def enter(request: web.Request) -> web.Response:
+        last = base.rpartition("/")[2]
+        return web.Response(status=308, headers={"Location": f"{last}/"})
+
+    return [
+        web.get(base, enter),
+        *(web.RouteDef(r.method, base + r.path, r.handler, r.kwargs) for r in routes),
+    ]

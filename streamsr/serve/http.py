@@ -9,8 +9,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from streamsr.core.redact import redact
+from streamsr.serve.access.origins import Origins
 
-__all__ = ["BODY_BYTES", "add_headers", "hide_faults", "protocol_log", "read_text"]
+__all__ = ["BODY_BYTES", "CommonHeaders", "hide_faults", "protocol_log", "read_text"]
 
 BODY_BYTES = 128 * 1024
 
@@ -18,18 +19,21 @@ HEADERS = {
     "Server": "streamsr",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
-    "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
 }
 
 log = logging.getLogger(__name__)
 
 
-async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler: runs before the headers of any response are sent."""
-    response.headers.update(HEADERS)
-    response.headers.setdefault("Cache-Control", "no-store")
+class CommonHeaders:
+    """The headers that all responses have."""
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+
+    async def add(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Signal handler: runs before the headers of any response are sent."""
+        response.headers.update(HEADERS | self._origins.answer(request.method, request.headers))
+        response.headers.setdefault("Cache-Control", "no-store")
 
 
 def protocol_log() -> logging.Logger:

@@ -11,6 +11,8 @@ from prometheus_client.registry import Collector
 from streamsr.core.events import Code
 from streamsr.core.redact import redact
 from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
+from streamsr.serve.access.refusals import Refusals
+from streamsr.serve.access.secrets import Secrets
 from streamsr.serve.served import Served
 from streamsr.serve.webrtc.viewer_session import ViewerSessions
 
@@ -29,8 +31,9 @@ COUNTERS = (  # name without streamsr_ and _total, text, labels
     ("output_restarts", "Times its process was started again", ["stream", "output"]),
     ("viewer_dropped_packets", "Packets not sent to viewers", ["stream"]),
     ("events", "What happened, by the code in the log", ["code"]),
+    ("refused_requests", "Requests refused, by why: wrong tokens and others", ["reason"]),
 )
-GAUGES = (
+GAUGES: tuple[tuple[str, str, list[str]], ...] = (
     ("stream_up", "1 while the source delivers", ["stream"]),
     ("stream_info", "1, with what runs now as labels", ["stream", *FACTS]),
     ("frames_per_second", "Frames sent over the last seconds", ["stream"]),
@@ -39,6 +42,7 @@ GAUGES = (
     ("self_check_loses", "1 while the wanted model is worse than bicubic", ["stream"]),
     ("output_up", "1 while it is written", ["stream", "output"]),
     ("viewers", "WebRTC sessions now", ["stream"]),
+    ("certificate_ends_timestamp_seconds", "Until when it holds, by Unix time", []),
 )
 
 
@@ -50,10 +54,14 @@ class Metrics(Collector):
         streams: Mapping[str, Served],
         sessions: ViewerSessions,
         events: Callable[[], Mapping[Code, int]],
+        refusals: Refusals,
+        secrets: Secrets,
     ) -> None:
         self._streams = streams
         self._sessions = sessions
         self._events = events
+        self._refusals = refusals
+        self._secrets = secrets
         self._registry = CollectorRegistry()
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -77,6 +85,11 @@ class Metrics(Collector):
             samples.add("viewer_dropped_packets", self._sessions.dropped(name), name)
         for code, count in self._events().items():
             samples.add("events", count, code.value)
+        for reason, count in self._refusals.counts.items():
+            samples.add("refused_requests", count, reason.value)
+        if self._secrets.certificate is not None:
+            ends = self._secrets.certificate.ends.timestamp()
+            samples.add("certificate_ends_timestamp_seconds", ends)
         return samples.families.values()
 
 

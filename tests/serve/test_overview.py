@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
+from letting_in import letting_in
 from peers.waiting import until
 from playlist import SIZE, make_playlist
 from playwright.async_api import Page
@@ -90,7 +91,7 @@ async def test_one_camera_needs_no_overview(page: Page) -> None:
 async def test_hls_plays(page: Page, tmp_path: Path) -> None:
     folder = make_playlist(tmp_path / "hls")
     streams: dict[str, Served] = {"camera": replace(Broadcast().served, hls=folder)}
-    async with Server(streams, token="a-token-of-a-viewer") as server:
+    async with Server(streams, access=letting_in("a-token-of-a-viewer")) as server:
         url = server.url.replace("://", "://me:a-token-of-a-viewer@")
         await page.goto(f"{url}readyz")
         page.complaints.clear()  # not ready, and no icon

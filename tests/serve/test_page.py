@@ -7,12 +7,12 @@ from urllib.parse import quote
 
 import pytest
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
+from letting_in import letting_in
 from peers.certificates import make_certificate
 from peers.waiting import until
 from playwright.async_api import Page
 
 from streamsr.core.status import OutputState, OutputStatus, StreamState
-from streamsr.serve.access.auth import make_tls
 from streamsr.serve.app import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
@@ -205,10 +205,10 @@ async def test_it_says_what_runs_and_where_it_goes(page: Page, tmp_path: Path) -
 @pytest.mark.parametrize("with_tls", [False, True], ids=["http", "https"])
 async def test_the_token_is_given_once(page: Page, tmp_path: Path, with_tls: bool) -> None:
     """As the browser's own prompt would: everything the page asks for carries it from then on."""
-    tls = make_tls(make_certificate(tmp_path)) if with_tls else None
+    certificate = make_certificate(tmp_path) if with_tls else None
     async with Broadcast() as broadcast:
         served = broadcast.served
-        async with Server({"camera": served}, token=TOKEN, tls=tls) as server:
+        async with Server({"camera": served}, access=letting_in(TOKEN, certificate)) as server:
             await page.goto(server.url.replace("://", f"://me:{quote(TOKEN, safe='')}@"))
             await page.wait_for_function(PAIRED)
             await page.goto(f"{server.url}watch/camera")

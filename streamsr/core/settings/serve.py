@@ -1,12 +1,29 @@
 """What may be said of who watches and steers streams: over HTTP, and over MQTT."""
 
+import ipaddress
+import re
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from streamsr.core.config import FilePath, Settings, Text
+from streamsr.core.settings.stream import NAME
 
-__all__ = ["MqttSettings", "ServeSettings"]
+__all__ = ["MqttSettings", "ServeSettings", "TokenSettings"]
+
+MAIN_TOKEN = "token"  # the name of the one of serve.token_file, or of the environment
+DEFAULT_PORTS = {"http": 80, "https": 443}
+BASE_PATH = re.compile(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*")
+HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+class TokenSettings(Settings):
+    """A token of its own for each who watches or steers, so that one can be taken back."""
+
+    name: str = Field(pattern=NAME)
+    role: Literal["view", "control"] = "view"
+    file: FilePath  # its first line
 
 
 class ServeSettings(Settings):
@@ -15,8 +32,12 @@ class ServeSettings(Settings):
     listen: Text = "127.0.0.1:8080"  # HOST:PORT; port 0 picks a free one
     max_viewers: int = Field(default=8, ge=1, le=100)
     token_file: FilePath | None = None  # first line; left out: STREAMSR_TOKEN, of the environment
+    tokens: tuple[TokenSettings, ...] = ()  # beside that one, which may do everything
     tls_certificate: FilePath | None = None  # PEM, the chain in it
     tls_key: FilePath | None = None  # PEM
+    trusted_proxies: tuple[Text, ...] = ()  # addresses and networks whose word on clients is taken
+    base_path: Text = ""  # "/PATH" below which a proxy passes requests on as they came
+    allowed_origins: tuple[Text, ...] = ()  # of pages that may embed and ask: SCHEME://HOST[:PORT]
     prefer: Literal["webrtc", "hls"] = "webrtc"  # what the page plays first
 
     @field_validator("listen")
@@ -27,10 +48,46 @@ class ServeSettings(Settings):
             raise ValueError("allowed is HOST:PORT, as in 127.0.0.1:8080, the port 0 to 65535")
         return value
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            try:
+                ipaddress.ip_network(value, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"{value!r} is neither: allowed are addresses and networks, as in "
+                    "127.0.0.1 or 10.0.0.0/8"
+                ) from None
+        return values
+
+    @field_validator("base_path")
+    @classmethod
+    def _is_path(cls, value: str) -> str:
+        if not BASE_PATH.fullmatch(value.rstrip("/")):
+            raise ValueError("allowed is a path of plain names, as in /streamsr")
+        return value.rstrip("/")
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _are_origins(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin(value) for value in values)
+
     @model_validator(mode="after")
     def _has_both(self) -> "ServeSettings":
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key go together: got one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "ServeSettings":
+        names = [MAIN_TOKEN, *(token.name for token in self.tokens)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"tokens: got the name {twice[0]!r} twice, each needs one of its own, and "
+                f"{MAIN_TOKEN!r} is that of token_file"
+            )
         return self
 
     @property
@@ -40,6 +97,26 @@ class ServeSettings(Settings):
     @property
     def port(self) -> int:
         return int(self.listen.rpartition(":")[2])
+
+
+def _origin(value: str) -> str:
+    """An origin as browsers send it (RFC 6454, 6.2): in small letters, no port that is implied.
+
+    Raises ValueError for all else; "*" too, since whoever may ask may watch.
+    """
+    try:
+        parts = urlsplit(value.lower())
+        host, port = parts.hostname or "", parts.port
+        address = f"[{ipaddress.IPv6Address(host)}]" if ":" in host else host
+    except ValueError:
+        host = ""
+    rest = host and (parts.path.strip("/") or parts.query or parts.fragment or "@" in parts.netloc)
+    if not host or rest or parts.scheme not in DEFAULT_PORTS:
+        raise ValueError(f"{value!r} is none: allowed is SCHEME://HOST, as in https://home.example")
+    if ":" not in host and not HOST.fullmatch(host):
+        raise ValueError(f"{value!r} is none: a name beyond ASCII is written as browsers send it")
+    implied = port in (None, DEFAULT_PORTS[parts.scheme])
+    return f"{parts.scheme}://{address}" + ("" if implied else f":{port}")
 
 
 class MqttSettings(Settings):

@@ -31,7 +31,9 @@ class ServerLimits:
     local_per_s: float = 200.0  # of one on this machine
     local_burst: int = 1000
     wrong_tokens: int = 10  # of one client ...
-    wrong_tokens_s: float = 60.0  # ... within any time of this length
+    wrong_tokens_s: float = 60.0  # ... within any time of this length; further ones are answered
+    late_s: float = 1.0  # so late ...
+    late_at_most: int = 100  # ... where no more than so many wait for it
 
 
 def client_of(address: str) -> str:

@@ -1,0 +1,127 @@
+"""Tokens and certificate of a server, read again when their files change."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from streamsr.core.errors import ConfigError
+from streamsr.core.events import Code, Emit, Event
+from streamsr.core.redact import redact
+from streamsr.core.settings import ServeSettings
+from streamsr.serve.access.certificates import SELF_SIGNED, Certificate, listening_context
+from streamsr.serve.access.forwarded import is_loopback
+from streamsr.serve.access.tokens import Token, read_tokens
+
+__all__ = ["Secrets"]
+
+LOOK_S = 1.0  # between looks at the files; what changed is read once it stays as it is for one
+WARN_S = 86_400.0  # between warnings of a certificate that ends
+
+logger = logging.getLogger("streamsr")
+
+
+@dataclass(slots=True)
+class Secrets:
+    """What lets clients in. A change of the files that is wrong leaves it as it was."""
+
+    tokens: tuple[Token, ...] = ()
+    certificate: Certificate | None = None
+    settings: ServeSettings = field(default_factory=ServeSettings)  # which name the files
+    stamp: object = None  # of the files when they were last read while it was followed
+
+    @classmethod
+    def read(cls, settings: ServeSettings) -> "Secrets":
+        """Raises ConfigError for a file that cannot be read, or holds what is not allowed."""
+        return cls(read_tokens(settings), Certificate.read(settings), settings)
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What a server listens with: each handshake shows the present certificate."""
+        return listening_context(self._context) if self.certificate is not None else None
+
+    def check_exposure(self, host: str) -> None:
+        """Raises ConfigError where strangers could watch, or read along."""
+        missing = []
+        if not self.tokens:
+            missing.append("a token (serve.token_file, or STREAMSR_TOKEN in the environment)")
+        if self.certificate is None:
+            files = "serve.tls_certificate and serve.tls_key"
+            missing.append(f"TLS ({files}, made by: {SELF_SIGNED})")
+        if missing and not is_loopback(host):
+            raise ConfigError(
+                f"listening on {host}: off loopback a token and TLS are needed, and what is "
+                "missing is " + " and ".join(missing)
+            )
+
+    async def read_again(self, emit: Emit) -> None:
+        """Takes what the files hold now, all of it or nothing, and says what changed."""
+        self.stamp = await asyncio.to_thread(self._look)
+        try:
+            now = await asyncio.to_thread(Secrets.read, self.settings)
+        except ConfigError as error:
+            message = f"serve: tokens and certificate stay as they were: {redact(error)}"
+            emit(Event(Code.CONFIG_REFUSED, "", message))
+            return
+        changed = [*_other_tokens(self, now), *_other_certificate(self, now)]
+        self.tokens, self.certificate = now.tokens, now.certificate
+        if changed:
+            emit(Event(Code.CONFIG_RELOADED, "", f"serve: {', '.join(changed)}"))
+
+    async def follow(self, emit: Emit, look_s: float = LOOK_S) -> None:
+        """Reads changed files, and warns of a certificate that ends, until cancelled."""
+        if self.certificate is not None:
+            logger.info("serve: %s", self.certificate.lasts)
+        loop = asyncio.get_running_loop()
+        known, warned_s = self.certificate, float("-inf")
+        self.stamp = seen = await asyncio.to_thread(self._look)
+        while True:
+            due = known is not self.certificate or loop.time() - warned_s >= WARN_S
+            known = self.certificate
+            if known is not None and due:
+                warned_s = loop.time()
+                _warn(known, emit)
+            await asyncio.sleep(look_s)
+            before, seen = seen, await asyncio.to_thread(self._look)
+            if before == seen != self.stamp:
+                await self.read_again(emit)
+
+    def _context(self) -> ssl.SSLContext:
+        assert self.certificate is not None  # as it was when the server began to listen
+        return self.certificate.context
+
+    def _look(self) -> object:
+        """What differs once a file has been written or another has taken its place."""
+        settings = self.settings
+        named = [settings.token_file, settings.tls_certificate, settings.tls_key]
+        stamps = []
+        for path in [*named, *(token.file for token in settings.tokens)]:
+            try:
+                found = path.stat() if path is not None else None
+            except OSError:
+                found = None
+            if found is not None:
+                stamps.append((found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size))
+            else:
+                stamps.append((0, 0, 0, 0))
+        return stamps
+
+
+def _other_tokens(before: Secrets, now: Secrets) -> Iterator[str]:
+    secrets = {token.name: token.secret for token in before.tokens}
+    for token in now.tokens:
+        if secrets.get(token.name) != token.secret:
+            yield f"the token {token.name} is another now"
+
+
+def _other_certificate(before: Secrets, now: Secrets) -> Iterator[str]:
+    old, new = before.certificate, now.certificate
+    if old is not None and new is not None and old.pem != new.pem:
+        yield new.lasts
+
+
+def _warn(certificate: Certificate, emit: Emit) -> None:
+    warning = certificate.warning(datetime.now(UTC))
+    if warning is not None:
+        emit(Event(Code.TLS_EXPIRES, "", warning))

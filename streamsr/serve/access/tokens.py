@@ -1,0 +1,122 @@
+"""Tokens: named secrets, each of a role, and which of them a client presents.
+
+Never says one in an error.
+"""
+
+import hmac
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+from aiohttp import BasicAuth
+
+from streamsr.core.errors import ConfigError
+from streamsr.core.redact import protect_word
+from streamsr.core.settings import ServeSettings
+from streamsr.core.settings.serve import MAIN_TOKEN
+from streamsr.serve.access.roles import Role
+
+__all__ = ["Token", "find_token", "presented_token", "read_file", "read_tokens"]
+
+VARIABLE = "STREAMSR_TOKEN"
+SHORTEST = 16  # characters of a token
+VARIED = 6  # different characters of it
+ADVICE = "make one: openssl rand -hex 32"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token, which ``find_token`` finds. Raises ConfigError for one that is soon guessed."""
+
+    name: str
+    role: Role
+    secret: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _check(self.secret, f"token {self.name}")
+
+
+def read_tokens(settings: ServeSettings) -> tuple[Token, ...]:
+    """All tokens of the settings, the one of ``token_file`` or the environment first.
+
+    From now on redact() removes them. Raises ConfigError where one cannot be read, is too weak or
+    is there twice.
+    """
+    found: list[tuple[str, Token]] = []
+    if settings.token_file is not None:
+        where = f"serve.token_file {settings.token_file}"
+        found.append(
+            (where, _token(MAIN_TOKEN, "control", _first_line(settings.token_file, where), where))
+        )
+    elif VARIABLE in os.environ:
+        found.append((VARIABLE, _token(MAIN_TOKEN, "control", os.environ[VARIABLE], VARIABLE)))
+    for number, given in enumerate(settings.tokens):
+        where = f"serve.tokens.{number}.file {given.file}"
+        found.append((where, _token(given.name, given.role, _first_line(given.file, where), where)))
+    names: dict[str, str] = {}
+    for where, token in found:
+        other = names.setdefault(token.secret, token.name)
+        if other != token.name:
+            raise ConfigError(f"{where}: got the token that {other} has, each needs one of its own")
+    return tuple(token for _, token in found)
+
+
+def find_token(tokens: Iterable[Token], presented: str) -> Token | None:
+    """The token that is presented. Takes as long for every wrong one, however near it comes."""
+    digest = sha256(presented.encode(errors="surrogateescape")).digest()
+    right = None
+    for token in tokens:
+        if hmac.compare_digest(digest, sha256(token.secret.encode()).digest()):
+            right = token
+    return right
+
+
+def presented_token(authorization: str) -> str | None:
+    """The token in an Authorization header: Bearer (RFC 6750), or Basic's password (RFC 7617).
+
+    Basic is what makes a browser ask for it and send it along from then on. None: neither of both.
+    """
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    try:
+        pair: BasicAuth = BasicAuth.decode(authorization, "utf-8")
+        return str(pair.password)
+    except ValueError:
+        return None
+
+
+def read_file(path: Path, where: str) -> bytes:
+    """The bytes of a file. Raises ConfigError, which says ``where`` it was named."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
+
+
+def _first_line(path: Path, where: str) -> str:
+    return read_file(path, where).decode(errors="replace").partition("\n")[0].rstrip("\r")
+
+
+def _token(name: str, role: Role, secret: str, where: str) -> Token:
+    _check(secret, where)
+    protect_word(secret)
+    return Token(name, role, secret)
+
+
+def _check(secret: str, where: str) -> None:
+    """Raises ConfigError for a token that is soon guessed or that a header cannot carry."""
+    if len(secret) < SHORTEST:
+        raise ConfigError(
+            f"{where}: got a token of {len(secret)} characters, allowed are {SHORTEST} and more; "
+            + ADVICE
+        )
+    if not (secret.isascii() and secret.isprintable()) or " " in secret:
+        raise ConfigError(f"{where}: a token is made of ASCII letters, digits and punctuation")
+    if len(set(secret)) < VARIED:
+        raise ConfigError(
+            f"{where}: got a token of {len(set(secret))} different characters, allowed are "
+            f"{VARIED} and more; {ADVICE}"
+        )
