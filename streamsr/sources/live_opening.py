@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import ssl
 from contextlib import ExitStack
 from typing import Literal
 from urllib.parse import urlsplit
@@ -152,14 +153,15 @@ class LiveOpening:
 
     def needs_relay(self, codec: str) -> bool:
         """Whether to open it again by a relay, now that the codec of its video is known."""
-        if self.by_relay or self._scheme != "rtsp" or codec != "hevc":
+        if self.by_relay or not self.is_rtsp or codec != "hevc":
             return False
         self.by_relay = self._relay in ("untried", "works")
         return self.by_relay
 
     def _does_without_relay(self, error: Exception) -> bool:
         """Whether it was the relay, as far as is known, that failed; the next try is without it."""
-        if not self.by_relay or self._relay != "untried" or isinstance(error, OSError):
+        unreachable = isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
+        if not self.by_relay or self._relay != "untried" or unreachable:
             return False
         self.by_relay, self._relay = False, "doubted"
         return True

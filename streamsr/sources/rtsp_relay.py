@@ -1,13 +1,14 @@
 """A relay on loopback between FFmpeg and a camera of H.265: frames that lost a packet stay out.
 
 FFmpeg does not say that RTP packets are missing. What it sends and is sent passes as it is, but for
-the packets of damaged frames, and for UDP, which the relay speaks in its place.
+the packets of damaged frames, and for UDP and TLS, which the relay speaks in its place.
 """
 
 import contextlib
 import re
 import selectors
 import socket
+import ssl
 import struct
 import threading
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ SEND_S = 10.0  # that either end may take no more
 RECEIVE_BYTES = 1 << 21  # of UDP: keyframes come in bursts
 PIECE = 1 << 16
 MOST_BYTES = 1 << 20  # of one packet, request or answer
-RTSP_PORT = 554
+PORTS = {"rtsp": 554, "rtsps": 322}
 CONTROL = re.compile(rb"^a=control: *([^\r\n]*)", re.M)
 CODEC = re.compile(rb"a=rtpmap:(\d+) H265/", re.I)
 TCP = re.compile(rb"RTP/AVP/TCP;[^\r\n]*?interleaved=(\d+)-(\d+)[^\r\n]*", re.I)
@@ -61,14 +62,15 @@ class RtspRelay:
 
     def __init__(self, url: str, transport: str, timeout_s: float) -> None:
         place = urlsplit(url)
-        self._by_udp = transport == "udp"
-        self._camera = socket.create_connection(
-            (place.hostname or "", place.port or RTSP_PORT), timeout_s
-        )
+        self._by_udp = transport == "udp" and place.scheme == "rtsp"  # as FFmpeg has it
+        host, port = place.hostname or "", place.port or PORTS[place.scheme]
+        self._camera = socket.create_connection((host, port), timeout_s)
+        if place.scheme == "rtsps":
+            self._camera = _secured(self._camera, host)
         self._listener = socket.create_server((HOST, 0))
         own = f"{HOST}:{self._listener.getsockname()[1]}"
         login, at, _ = place.netloc.rpartition("@")
-        self.url = place._replace(netloc=f"{login}{at}{own}").geturl()
+        self.url = place._replace(scheme="rtsp", netloc=f"{login}{at}{own}").geturl()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rtsp-relay", daemon=True)
         self._kinds: dict[bytes, frozenset[int]] = {}  # by the track's address: see _Track
@@ -113,7 +115,9 @@ class RtspRelay:
             for key, _ in selector.select(REORDER_S if self._wait() else TICK_S):
                 from_end = key.fileobj
                 assert isinstance(from_end, socket.socket)
-                data = from_end.recv(PIECE)
+                data = _received(from_end)
+                if data is None:
+                    continue
                 if from_end in self._ports:
                     client.sendall(self._datagram(from_end, data))
                 elif not data:
@@ -205,6 +209,33 @@ class RtspRelay:
             self._ports[port] = channel
             selector.register(port, selectors.EVENT_READ)
         return f"{first}-{first + 1}"
+
+
+def _secured(camera: socket.socket, host: str) -> ssl.SSLSocket:
+    """Returns TLS over a connection, whatever its certificate: FFmpeg too takes a camera's own."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("DEFAULT@SECLEVEL=0")  # short keys, and older ones
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    try:
+        return context.wrap_socket(camera, server_hostname=host)
+    except OSError:
+        camera.close()
+        raise
+
+
+def _received(end: socket.socket) -> bytes | None:
+    """Returns what an end that can be read has sent, b"" at its end; None where that is of TLS."""
+    end.settimeout(0)  # there need not be any of ours in what has come
+    try:
+        data = end.recv(PIECE)
+        while isinstance(end, ssl.SSLSocket) and data and end.pending():
+            data += end.recv(PIECE)
+    except ssl.SSLWantReadError:
+        return None
+    finally:
+        end.settimeout(SEND_S)
+    return data
 
 
 def _kinds(description: bytes) -> dict[bytes, frozenset[int]]:

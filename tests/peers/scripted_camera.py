@@ -9,6 +9,7 @@ import asyncio
 import io
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -46,6 +47,7 @@ class ScriptedCamera(_Server):
       G.711 with video's payload type, or a second one of the same video
     - ``keep(unit, packet, packets)``: whether a packet of RTP is sent
     - ``silent_after``: units, after which nothing comes any more
+    - ``tls``: it speaks that (``rtsps://``)
     - ``status(request)``: what the first line of a request is answered with, "" for success
     """
 
@@ -64,8 +66,9 @@ class ScriptedCamera(_Server):
         keep: Callable[[int, int, int], bool] = lambda unit, packet, packets: True,
         silent_after: int | None = None,
         status: Callable[[str], str] = lambda request: "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(tls=tls)
         self.units = units
         self.rate = rate
         self.codec = codec
@@ -82,7 +85,7 @@ class ScriptedCamera(_Server):
 
     @property
     def url(self) -> str:
-        return f"rtsp://{HOST}:{self.port}/cam"
+        return f"rtsp{'s' if self.tls else ''}://{HOST}:{self.port}/cam"
 
     async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         senders: dict[str, _Sender] = {}

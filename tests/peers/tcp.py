@@ -6,6 +6,7 @@ misbehaving while the test's thread or loop is blocked. Their methods may be cal
 
 import asyncio
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable
@@ -19,8 +20,9 @@ HOST = "127.0.0.1"
 class _Server:
     """A listening socket whose connections a subclass handles; counts them."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.port = port  # 0 picks one at the start, which then stays
+        self.tls = tls
         self.connections = 0  # accepted so far
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -90,7 +92,7 @@ class _Server:
             raise TimeoutError(f"{type(self).__name__} does not answer")
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, HOST, self.port)
+        self._server = await asyncio.start_server(self._accept, HOST, self.port, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

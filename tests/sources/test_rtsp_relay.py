@@ -2,12 +2,14 @@
 
 import itertools
 import random
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from peers import ScriptedCamera, access_units, read_number
+from peers.certificates import make_certificate
 from peers.live_reader import Reader
 
 from streamsr.bitstream.rtp import WholeFrameFilter
@@ -37,6 +39,29 @@ def test_no_frame_that_lacks_a_packet_is_shown(
     ):
         reader.wait_for_frames(60, 40)
         reader.wait_for(lambda: Code.SRC_DAMAGED in reader.codes, 40)
+        asked = [line for line in camera.requests if line.startswith("PLAY")]
+    assert len(asked) == 2, "once to see what it sends, then by the relay"
+    for frame in reader.frames:
+        number = read_number(frame.planes[0])
+        assert number is not None
+        assert abs(truth[number] - frame.planes[0]).mean() < 1, f"frame {number} is damaged"
+
+
+@pytest.mark.parametrize("loss", [0, 0.02])
+def test_a_camera_that_speaks_tls(clip: Callable[..., Path], tmp_path: Path, loss: float) -> None:
+    shown, lose = clip(**SHOWN), random.Random(3)
+    truth = [frame.planes[0].astype(int) for frame in file_frames(shown)]
+    certificate = make_certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(str(certificate.tls_certificate), str(certificate.tls_key))
+    with (
+        ScriptedCamera(
+            access_units(shown), codec="H265", tls=tls, keep=lambda *_: lose.random() >= loss
+        ) as camera,
+        Reader(camera.url) as reader,
+    ):
+        reader.wait_for_frames(60, 40)
+        reader.wait_for(lambda: not loss or Code.SRC_DAMAGED in reader.codes, 40)
         asked = [line for line in camera.requests if line.startswith("PLAY")]
     assert len(asked) == 2, "once to see what it sends, then by the relay"
     for frame in reader.frames:
