@@ -18,6 +18,7 @@ LAYERS = (  # from the top down: a package imports what stands below it, never w
     {"outputs"},
     {"pipeline"},
     {"serve", "mqtt"},
+    {"control"},
     {"sources"},
     {"engine", "media"},
     {"bitstream"},

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
+from streamsr.control.node_api import CameraState
 from streamsr.core.deadline import OUTPUTS_SHARE, STREAM_SHARE, Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Emit
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import OutputState, OutputStatus
-from streamsr.mqtt.node_api import CameraState
 from streamsr.node.remote_stream import RemoteStream
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.outputs.output import Output
@@ -79,12 +79,15 @@ class Camera:
 
     def served(self) -> Served:
         """What the web server may show of it."""
+        record = self.settings.record
         return Served(
             broadcaster=self.stream.broadcaster,
             status=lambda: self.stream.status,
             snapshot=self.stream.snapshot,
             hls=self._hls.folder if self._hls is not None else None,
+            recordings=record.folder.absolute() if record is not None else None,
             outputs=self.outputs,
+            recording=lambda: self._recording,
         )
 
     def state(self) -> CameraState:

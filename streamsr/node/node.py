@@ -6,6 +6,7 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from streamsr.control.node_api import CameraState
 from streamsr.core.deadline import OUTPUTS_SHARE, WORKERS_SHARE, Deadline
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, UserError
@@ -13,7 +14,6 @@ from streamsr.core.events import Code, Event, EventLog
 from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, OutputSettings, StreamSettings
 from streamsr.core.status import StreamStatus
-from streamsr.mqtt.node_api import CameraState
 from streamsr.node.camera import Camera
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.outputs.target import check_output
@@ -32,7 +32,7 @@ __all__ = ["Node"]
 class Node:
     """Many cameras: their workers, who watches them, and what steers them. ``run()`` it once.
 
-    It is what MQTT steers (:class:`~streamsr.mqtt.node_api.NodeApi`).
+    It is what MQTT steers (:class:`~streamsr.control.node_api.NodeApi`).
     """
 
     def __init__(self, settings: NodeSettings, log: EventLog) -> None:
@@ -92,6 +92,9 @@ class Node:
     def models(self) -> Sequence[str]:
         return self._models
 
+    def settings_of(self, camera: str) -> StreamSettings:
+        return self._camera(camera).settings
+
     async def enable(self, camera: str, on: bool) -> None:
         known = self._camera(camera)
         if on and camera not in self._tasks:  # it has ended: it begins again
@@ -116,8 +119,6 @@ class Node:
 
     async def snapshot(self, camera: str) -> bytes:
         return await self._camera(camera).stream.snapshot()
-
-    # what changes while it runs
 
     async def reload(self, settings: NodeSettings) -> None:
         """Runs by other settings: cameras that changed start again, others go on untouched.
@@ -240,6 +241,7 @@ class Node:
             emit=self.emit,
             webrtc=self.settings.webrtc,
             prefer=settings.prefer,
+            node=self,
         )
 
     def _mqtt_client(self) -> "MqttClient | None":

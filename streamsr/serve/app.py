@@ -7,6 +7,7 @@ from typing import Self
 
 from aiohttp import web
 
+from streamsr.control.node_api import NodeApi
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
@@ -16,6 +17,8 @@ from streamsr.serve.access.auth import AccessControl
 from streamsr.serve.access.link_maker import LinkMaker
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.access.refusals import Refusals
+from streamsr.serve.api.api import Api
+from streamsr.serve.api.problems import problem_answers
 from streamsr.serve.hls import Hls
 from streamsr.serve.http import BODY_BYTES, CommonHeaders, hide_faults, protocol_log
 from streamsr.serve.metrics import Metrics
@@ -53,8 +56,10 @@ class Server:
         emit: Emit = _unheard,
         webrtc: WebRtcSettings | None = None,
         prefer: Prefer = "webrtc",
+        node: NodeApi | None = None,
     ) -> None:
         """Port 0 picks a free one. ``events`` tells how often each event happened, for the metrics.
+        ``node`` is what the API steers.
 
         ``emit`` is told of requests that are refused, and of what becomes of tokens and
         certificates. Raises ConfigError for a host other than loopback without a token or TLS, or
@@ -76,7 +81,8 @@ class Server:
         refusals = Refusals(emit, time.monotonic)
         control = AccessControl(access, self._limits, refusals)
         app = web.Application(
-            middlewares=[hide_faults, control.middleware], client_max_size=BODY_BYTES
+            middlewares=[problem_answers, hide_faults, control.middleware],
+            client_max_size=BODY_BYTES,
         )
         app.on_response_prepare.append(CommonHeaders(access.origins).add)
         self.routes: Sequence[web.RouteDef] = [
@@ -85,6 +91,7 @@ class Server:
             *Whep(streams, self._sessions, self._limits).routes(),
             *self._snapshots.routes(),
             *Hls(streams).routes(),
+            *Api(streams, node).routes(),
             *LinkMaker(access).routes(),
             *Metrics(streams, self._sessions, events, refusals, access.secrets).routes(),
         ]

@@ -3,11 +3,11 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from aiohttp import web
 
 from streamsr.serve.access.links import LINK, carried
+from streamsr.serve.files import TimedFile, is_plain
 from streamsr.serve.served import Served
 
 __all__ = ["Hls"]
@@ -37,7 +37,7 @@ class Hls:
         if served is None or served.hls is None or NAME.fullmatch(name) is None:
             raise web.HTTPNotFound(text="no such file")
         path = served.hls / name
-        if not await asyncio.to_thread(_is_plain, path):
+        if not await asyncio.to_thread(is_plain, path):
             raise web.HTTPNotFound(text="no such file")
         # A name is used again after a restart: players that have the file ask if it is the same.
         headers = {"Content-Type": TYPES[path.suffix], "Cache-Control": "no-cache"}
@@ -45,16 +45,4 @@ class Hls:
         if link is not None and path.suffix == ".m3u8":
             text = carried(await asyncio.to_thread(path.read_text, "utf-8"), link)
             return web.Response(text=text, headers=headers)
-        response = web.FileResponse(path, headers=headers)
-        try:
-            async with asyncio.timeout(SEND_S):
-                await response.prepare(request)
-        except TimeoutError:
-            if request.transport is not None:
-                request.transport.abort()
-        return response
-
-
-def _is_plain(path: Path) -> bool:
-    """Whether it is a file of its folder, and no link out of it."""
-    return path.is_file() and not path.is_symlink()
+        return TimedFile(path, headers, SEND_S)

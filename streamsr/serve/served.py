@@ -19,4 +19,6 @@ class Served:
     # A frame as JPEG. Raises TimeoutError or StreamsrError in a few seconds where there is none.
     snapshot: Callable[[], Awaitable[bytes]] | None = None
     hls: Path | None = None  # the folder of index.m3u8, which another process fills
+    recordings: Path | None = None  # the folder of its recordings
     outputs: Callable[[], Sequence[OutputStatus]] = tuple
+    recording: Callable[[], bool] = lambda: False  # whether it records now

@@ -24,8 +24,8 @@ from streamsr.core.events import Code
 from streamsr.core.packet import Packet, Track
 from streamsr.core.status import OutputState
 from streamsr.ipc.messages import OutputFormat, StartRecorder
+from streamsr.media.recordings import name_of
 from streamsr.outputs.recorder import Recorder
-from streamsr.outputs.retention import name_of
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 WITH_AUDIO, WITHOUT_AUDIO = OutputFormat(Fraction(FPS), True), OutputFormat(Fraction(FPS), False)

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from streamsr.outputs.retention import Clock, Recording, due, name_of, recording_of, to_remove
+from streamsr.media.recordings import Recording, name_of, recording_of
+from streamsr.outputs.retention import Clock, due, to_remove
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

@@ -14,8 +14,8 @@ from streamsr.core.events import Code, Event
 from streamsr.core.settings import RecordSettings
 from streamsr.core.status import OutputState
 from streamsr.ipc.process import HeartbeatLimits
+from streamsr.media.recordings import recording_of
 from streamsr.outputs.output import Output
-from streamsr.outputs.retention import recording_of
 from streamsr.outputs.target import TargetSettings
 
 from .studio import FPS, Seen, Studio, seen

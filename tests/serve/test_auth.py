@@ -80,7 +80,7 @@ async def test_a_browser_does_not_write_for_another_site(
 def questions(server: Server) -> Iterator[tuple[str, str]]:
     """Every route there is, with names that exist where they can, and some that are none."""
     for route in server.routes:
-        path = route.path.format(stream="camera", file="app.js", secret="x" * 22)
+        path = route.path.format(stream="camera", camera="camera", file="app.js", secret="x" * 22)
         for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
             yield method, path
     for path in (
@@ -105,7 +105,7 @@ async def test_with_a_token_every_route_needs_it(http: aiohttp.ClientSession) ->
             async with http.request(method, url) as response:
                 assert response.status == 401, (method, path)
                 if method != "HEAD":
-                    assert await response.text() == "a token is needed"
+                    assert "a token is needed" in await response.text()
                 challenges = response.headers.getall("WWW-Authenticate")
                 assert [c.partition(" ")[0] for c in challenges] == ["Basic", "Bearer"]
             for headers in (BEARER, BASIC):

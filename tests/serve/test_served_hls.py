@@ -56,6 +56,15 @@ async def test_playlist_and_segments(
             assert await response.read() == (folder / name).read_bytes()
 
 
+async def test_a_range_beyond_the_end(
+    server: Server, http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, headers = f"{server.url}hls/camera/init.mp4", {"Range": "bytes=1000000-"}
+    async with http.get(url, headers=headers) as response:
+        assert (response.status, await response.read()) == (416, b"")
+    assert caplog.records == []
+
+
 async def test_ranges(server: Server, folder: Path, http: aiohttp.ClientSession) -> None:
     headers = {"Range": "bytes=10-19"}
     async with http.get(f"{server.url}hls/camera/segment_1.m4s", headers=headers) as response:

@@ -1,0 +1,36 @@
+"""What the API shows and takes: typed, so that its document is made of it."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from streamsr.core.config import Settings
+from streamsr.core.settings.stream import NAME
+from streamsr.core.status import OutputStatus, StreamStatus
+
+__all__ = ["CameraList", "CameraName", "CameraView"]
+
+CameraName = Annotated[str, Field(pattern=NAME, examples=["gate"])]
+
+
+class CameraView(Settings):
+    """One camera: what was said of it, and how it stands."""
+
+    name: CameraName
+    enabled: bool
+    recording: bool | None  # None: it has no group "record"
+    url: str  # without its secrets
+    model: str  # that was asked for
+    size: str | None  # of the result, as it was asked for; None: the device and the source decide
+    scale: float | None  # in place of a size
+    snapshot: bool  # there is a snapshot to be had
+    hls: bool  # there is HLS at /hls/NAME/index.m3u8
+    recordings: bool  # there is a folder of recordings
+    status: StreamStatus
+    outputs: tuple[OutputStatus, ...]
+
+
+class CameraList(Settings):
+    """All cameras, in the order of the node's settings."""
+
+    cameras: tuple[CameraView, ...]
