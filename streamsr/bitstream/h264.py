@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-__all__ = ["Bits", "LossDetector", "nal_units", "parameter_sets"]
+__all__ = ["NAL_AUD", "NAL_PPS", "NAL_SPS", "Bits", "LossDetector", "nal_units", "parameter_sets"]
 
+NAL_AUD = 9
 NAL_SLICE, NAL_IDR, NAL_SEI, NAL_SPS, NAL_PPS = 1, 5, 6, 7, 8
 HIGH_PROFILES = {44, 83, 86, 100, 110, 118, 122, 128, 138, 139, 134, 135, 244}
 HEAD_BYTES = 64  # of a NAL unit: what is read here lies before

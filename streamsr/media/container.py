@@ -66,7 +66,7 @@ class Container:
 
     def __init__(
         self,
-        target: str | PipeWriter,
+        target: str | PipeWriter | io.BytesIO,
         options: Mapping[str, str],
         container_format: str | None = None,
         metadata: Mapping[str, str] | None = None,

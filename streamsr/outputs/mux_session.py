@@ -12,12 +12,10 @@ from streamsr.bitstream.h264 import parameter_sets
 from streamsr.core.packet import AUDIO_TRACKS, Packet
 from streamsr.ipc.messages import OutputFormat
 from streamsr.media.container import Container
-from streamsr.outputs.silence import AAC_SAMPLES, silent_packet
+from streamsr.media.silence import AAC_S, AAC_SAMPLES, AUDIO_BASE, SteadyAudio, silent_packet
 
 __all__ = ["LATE_AUDIO_S", "MuxSession", "MuxTarget", "Muxer"]
 
-AUDIO_BASE = Fraction(1, 48_000)
-AUDIO_S = AAC_SAMPLES * AUDIO_BASE  # that one packet of audio lasts
 LATE_AUDIO_S = Fraction(2)  # that audio may come after its frame before it is taken for missing
 GAP_S = 10.0  # between frames: a server has hung up by then, and a player's list cannot hold it
 INTERLEAVE = {"max_interleave_delta": "50000"}
@@ -54,8 +52,7 @@ class MuxSession:
         self._frame_s = 1 / stream.rate
         self._target = target
         self._shown_s: Fraction | None = None  # when the newest frame is
-        self._heard_s = Fraction(0)  # the audio's end
-        self.late_audio = 0  # packets of audio that came so late that there was silence already
+        self._steady = SteadyAudio()
         self._container = Container(
             target.address,
             INTERLEAVE | dict(target.options),
@@ -66,6 +63,11 @@ class MuxSession:
         if self.audio:
             self._container.add_audio()
         self._container.begin()
+
+    @property
+    def late_audio(self) -> int:
+        """Packets of audio that came so late that there was silence already."""
+        return self._steady.late
 
     @property
     def ends_s(self) -> Fraction:
@@ -102,21 +104,21 @@ class MuxSession:
         self._container.close()
 
     def _write_audio(self, packet: Packet, pts: int) -> None:
-        base = packet.time_base
-        if pts * base <= self._heard_s - AUDIO_S:
-            self.late_audio += 1
+        begins_s = pts * packet.time_base
+        if not self._steady.takes(begins_s):
             return
-        self._be_silent(pts * base)
-        self._container.audio(packet.data, pts, base, round(AUDIO_S / base))
-        self._heard_s = pts * base + AUDIO_S
+        self._be_silent(begins_s)
+        lasts = round(AAC_S / packet.time_base)
+        self._container.audio(packet.data, pts, packet.time_base, lasts)
+        self._steady.written(begins_s)
 
     def _be_silent(self, until_s: Fraction) -> None:
         """Fills what is missing of the audio with silence, as far as whole packets go."""
-        fills = self.audio and self._target.late_audio_s is not None
-        while fills and self._heard_s + AUDIO_S <= until_s:
-            pts = round(self._heard_s / AUDIO_BASE)
+        if not self.audio or self._target.late_audio_s is None:
+            return
+        for begins_s in self._steady.silence(until_s):
+            pts = round(begins_s / AUDIO_BASE)
             self._container.audio(silent_packet(), pts, AUDIO_BASE, AAC_SAMPLES)
-            self._heard_s += AUDIO_S
 
 
 class Muxer:

@@ -21,6 +21,8 @@ from streamsr.serve.api.api import Api
 from streamsr.serve.api.problems import problem_answers
 from streamsr.serve.hls import Hls
 from streamsr.serve.http import BODY_BYTES, CommonHeaders, hide_faults, protocol_log
+from streamsr.serve.live.feed import Feeds
+from streamsr.serve.live.socket import LiveSockets
 from streamsr.serve.metrics import Metrics
 from streamsr.serve.pages import Pages
 from streamsr.serve.served import Served
@@ -77,6 +79,8 @@ class Server:
         self._listener: asyncio.Server | None = None
         network = IceNetwork(webrtc)
         self._sessions = ViewerSessions(self._limits, network)
+        feeds = Feeds(streams)
+        self._sockets = LiveSockets(feeds, self._limits)
         self._snapshots = Snapshots(streams, self._limits)
         refusals = Refusals(emit, time.monotonic)
         control = AccessControl(access, self._limits, refusals)
@@ -87,6 +91,7 @@ class Server:
         app.on_response_prepare.append(CommonHeaders(access.origins).add)
         self.routes: Sequence[web.RouteDef] = [
             *Pages(streams).routes(),
+            *self._sockets.routes(),
             *ViewerSetup(network, prefer).routes(),
             *Whep(streams, self._sessions, self._limits).routes(),
             *self._snapshots.routes(),
@@ -146,6 +151,7 @@ class Server:
         if self._listener is not None:
             self._listener.close()
         self._snapshots.close()
+        self._sockets.close()
         http = self._runner.server
         if http is not None:
             http.pre_shutdown()  # ends the connections that are idle

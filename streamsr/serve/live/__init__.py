@@ -1,0 +1,1 @@
+"""Fragments of a stream for players in browsers: over a WebSocket, and as low-latency HLS."""

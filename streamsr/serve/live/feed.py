@@ -1,0 +1,133 @@
+"""The fragments of one stream's track: made once, and only while somebody wants them."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Protocol
+
+from streamsr.core.packet import Packet, Track
+from streamsr.ipc.broadcaster import Broadcaster, EndOfStream
+from streamsr.serve.live.fragmenter import Fragmenter, MediaFragment
+from streamsr.serve.served import Served
+
+__all__ = ["Feed", "Feeds", "FragmentQueue", "Reader"]
+
+CAPACITY = 128  # fragments: five seconds of 25 frames a second
+USUAL_RATE = Fraction(25)  # frames a second, where a stream says nothing of it
+
+
+class Reader(Protocol):
+    """What is handed every fragment, until the stream ends."""
+
+    def offer(self, fragment: MediaFragment) -> None: ...  # never waits, never raises
+    def end(self) -> None: ...  # called once or more
+
+
+class FragmentQueue:
+    """A reader with a bounded queue: full, it is emptied, and goes on at the next keyframe."""
+
+    def __init__(self, request_keyframe: Callable[[], None]) -> None:
+        self.dropped = 0  # fragments that were queued and thrown away, or skipped for a keyframe
+        self._request_keyframe = request_keyframe
+        self._queue: deque[MediaFragment] = deque()
+        self._waits = True  # for a keyframe
+        self._changed = asyncio.Event()
+        self._ended = False
+
+    def offer(self, fragment: MediaFragment) -> None:
+        if len(self._queue) >= CAPACITY:
+            self.dropped += len(self._queue)
+            self._queue.clear()
+            self._waits = True
+            self._request_keyframe()
+        if self._waits and not fragment.keyframe:
+            self.dropped += 1
+            return
+        self._waits = False
+        self._queue.append(fragment)
+        self._changed.set()
+
+    def end(self) -> None:
+        self._ended = True
+        self._changed.set()
+
+    async def receive(self) -> MediaFragment:
+        """Waits for the next fragment. Raises EndOfStream once there will be none."""
+        while not self._queue:
+            if self._ended:
+                raise EndOfStream
+            self._changed.clear()
+            await self._changed.wait()
+        return self._queue.popleft()
+
+
+class Feed:
+    """A broadcaster's subscriber that makes fragments for its readers.
+
+    With the first one it begins, with the last one it ends: without any it costs nothing.
+    """
+
+    def __init__(self, broadcaster: Broadcaster, track: Track) -> None:
+        self.tracks = frozenset({track, Track.AAC})
+        self._broadcaster = broadcaster
+        self._track = track
+        self._fragmenter = Fragmenter()
+        self._readers: set[Reader] = set()
+
+    def __len__(self) -> int:
+        return len(self._readers)
+
+    def add(self, reader: Reader) -> None:
+        """Hands it fragments from now on, a keyframe among the next ones; ends it with the
+        stream."""
+        if self._broadcaster.closed:
+            reader.end()
+            return
+        self._readers.add(reader)
+        if len(self._readers) == 1:
+            self._fragmenter = Fragmenter()
+            self._broadcaster.add(self)
+        else:
+            self.request_keyframe()
+
+    def remove(self, reader: Reader) -> None:
+        self._readers.discard(reader)
+        if not self._readers:
+            self._broadcaster.unsubscribe(self)
+
+    def request_keyframe(self) -> None:
+        self._broadcaster.request_keyframe({self._track})
+
+    def offer(self, packet: Packet) -> None:
+        """Takes a packet of the broadcaster's."""
+        stream = self._broadcaster.format
+        rate, audio = (stream.rate, stream.audio) if stream is not None else (USUAL_RATE, False)
+        for fragment in self._fragmenter.take(packet, rate, audio=audio):
+            for reader in self._readers:
+                reader.offer(fragment)
+
+    def end(self) -> None:
+        """Ends the readers: the stream has ended, or nobody is left."""
+        for reader in self._readers:
+            reader.end()
+
+
+class Feeds:
+    """The feeds of all streams, by name and track."""
+
+    def __init__(self, streams: Mapping[str, Served]) -> None:
+        self._streams = streams
+        self._feeds: dict[tuple[str, Track], tuple[Broadcaster, Feed]] = {}
+
+    def find(self, stream: str, track: Track = Track.OUTPUT) -> Feed | None:
+        """The feed of a stream that runs; None where there is no such stream."""
+        served = self._streams.get(stream)
+        if served is None or served.broadcaster.closed:
+            self._feeds.pop((stream, track), None)
+            return None
+        known = self._feeds.get((stream, track))
+        if known is None or known[0] is not served.broadcaster:  # it was begun again
+            known = served.broadcaster, Feed(served.broadcaster, track)
+            self._feeds[stream, track] = known
+        return known[1]
