@@ -12,7 +12,7 @@ from streamsr.bitstream.h264 import parameter_sets
 from streamsr.core.packet import AUDIO_TRACKS, Packet
 from streamsr.ipc.messages import OutputFormat
 from streamsr.media.container import Container
-from streamsr.media.silence import AAC_S, AAC_SAMPLES, AUDIO_BASE, SteadyAudio, silent_packet
+from streamsr.media.tracks.silence import AAC_S, AAC_SAMPLES, AUDIO_BASE, SteadyAudio, silent_packet
 
 __all__ = ["LATE_AUDIO_S", "MuxSession", "MuxTarget", "Muxer"]
 

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from streamsr.bitstream.h264 import parameter_sets
 from streamsr.core.packet import AUDIO_TRACKS, Packet
-from streamsr.media.silence import AAC_SAMPLES, SteadyAudio, silent_packet
+from streamsr.media.tracks.silence import AAC_SAMPLES, SteadyAudio, silent_packet
 from streamsr.serve.live.fmp4 import (
     AUDIO_HZ,
     VIDEO_HZ,
