@@ -6,6 +6,21 @@ const FIRST_WAIT_MS = 500;
 const LAST_WAIT_MS = 5000;
 const LOST_MS = 3000; // WebRTC's "disconnected" may heal by itself; after this it has not
 
+/**
+ * Offers the codecs alone that the server sends: an offer of them all, 11 kB, is more than proxies
+ * hold in memory (nginx: 8 kB), and some cannot write it to a disk.
+ */
+function offerLess(transceiver, kind) {
+  const { codecs } = RTCRtpReceiver.getCapabilities?.(kind) ?? { codecs: [] };
+  const sent = codecs.filter(({ mimeType, sdpFmtpLine = "" }) => /\/(rtx|opus)$/i.test(mimeType)
+    || (/\/h264$/i.test(mimeType) && sdpFmtpLine.includes("packetization-mode=1")));
+  try {
+    if (sent.length) transceiver.setCodecPreferences(sent);
+  } catch {
+    // An older browser offers all it has.
+  }
+}
+
 export class Whep {
   /**
    * @param {string} url endpoint of the stream
@@ -46,9 +61,11 @@ export class Whep {
   async session() {
     const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
     try {
-      const receivers = ["video", "video", "audio"].map(
-        (kind) => peer.addTransceiver(kind, { direction: "recvonly" }).receiver,
-      );
+      const receivers = ["video", "video", "audio"].map((kind) => {
+        const transceiver = peer.addTransceiver(kind, { direction: "recvonly" });
+        offerLess(transceiver, kind);
+        return transceiver.receiver;
+      });
       for (const receiver of receivers.slice(0, 2)) {
         if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
       }
