@@ -68,9 +68,9 @@ class TrustedProxies:
         hops = [
             self._outermost(hops) for hops in (_by_lists(headers), _by_rfc_7239(headers)) if hops
         ]
-        if not hops or len({hop.client for hop in hops}) > 1:
+        if len({hop.client for hop in hops}) > 1:
             return Arrival(peer)
-        hop = hops[0]
+        hop = hops[0] if hops else _Hop("")
         return Arrival(hop.client or peer, hop.scheme, hop.host, _prefix(headers))
 
     def _outermost(self, hops: Sequence[_Hop]) -> _Hop:
