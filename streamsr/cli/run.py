@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
@@ -14,7 +13,7 @@ from rich.progress import Progress, TaskID
 from streamsr.cli.terminal import INTERRUPTED, progress_bar, report, say
 from streamsr.core.deadline import STOP_S, STREAM_SHARE, Deadline
 from streamsr.core.errors import UserError
-from streamsr.core.events import EventLog
+from streamsr.core.events.log import logged_journal
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamStatus
 from streamsr.media.addresses import STDIO
@@ -44,15 +43,18 @@ def run_here(settings: PipelineSettings, as_json: bool) -> NoReturn:
         first_frame(settings)
     from streamsr.pipeline.build import open_pipeline
 
-    with open_pipeline(settings, EventLog(monotonic)) as pipeline, progress_bar() as bar:
+    journal = logged_journal()
+    with open_pipeline(settings, journal) as pipeline, progress_bar() as bar:
 
         async def work() -> StreamStatus:
             task = bar.add_task(settings.name, total=settings.limits.frames, fps="")
             drawing = asyncio.create_task(_draw(pipeline, bar, task, settings.limits.frames))
+            ticking = asyncio.create_task(journal.run(), name="journal")
             try:
                 return await pipeline.run()
             finally:
                 drawing.cancel()
+                ticking.cancel()
 
         summary, code = run_until_interrupted(work, lambda d: pipeline.stop(d.share(STREAM_SHARE)))
     report([summary], as_json, to_stderr=str(output) == STDIO)
@@ -82,7 +84,7 @@ def run_node(
     from streamsr.node.node import Node
     from streamsr.node.reload import reload_on_change
 
-    node = Node(settings, EventLog(monotonic))
+    node = Node(settings, logged_journal())
 
     def listening(url: str) -> None:
         say(f"Watch it, before and after, at {url}  (Ctrl-C ends it)")

@@ -82,7 +82,12 @@ class StreamStatus(Counts):
     self_check_loses: bool = False  # what is wanted has been worse than bicubic for long
     self_checks: Mapping[str, int] = field(default_factory=dict)  # "made", "skipped", "failed"
     not_kept: tuple[str, ...] = ()  # of what the source carries, by the file, for people
-    message: str = ""  # why it has ended with a failure, for people
+    message: str = ""  # what is wrong and what is being done about it, for people
+    code: str = ""  # of the event that says what is wrong; "" where all is well
+    reason: str = ""  # what is wrong, for people
+    since: str = ""  # ISO 8601, UTC: what is wrong is, or else its state
+    doing: str = ""  # what is being done about it
+    had_frame: bool = False  # it has shown one, whatever it does now
 
     def to_json(self) -> dict[str, object]:
         """Returns the object that ``--json`` prints for a stream that has ended."""
@@ -123,6 +128,10 @@ class OutputStatus:
     state: OutputState
     dropped: int = 0  # packets that it was too slow for
     restarts: int = 0  # of the process that writes it
+    code: str = ""  # as of StreamStatus
+    reason: str = ""
+    since: str = ""
+    doing: str = ""
 
 
 def _sum(some: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:

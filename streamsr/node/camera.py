@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from streamsr.control.node_api import CameraState
 from streamsr.core.deadline import OUTPUTS_SHARE, STREAM_SHARE, Deadline
 from streamsr.core.errors import StreamsrError, UserError
-from streamsr.core.events import Emit
+from streamsr.core.events.journal import Condition, Journal, iso, worst
 from streamsr.core.settings import StreamSettings
-from streamsr.core.status import OutputState, OutputStatus
+from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
 from streamsr.node.remote_stream import RemoteStream
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.outputs.output import Output
@@ -22,14 +24,20 @@ class Camera:
     """A stream and its outputs. ``run()`` it once; ``stop()`` ends it."""
 
     def __init__(
-        self, settings: StreamSettings, worker: WorkerProcess, emit: Emit, *, sessions: int = 0
+        self,
+        settings: StreamSettings,
+        worker: WorkerProcess,
+        journal: Journal,
+        *,
+        sessions: int = 0,
     ) -> None:
         """``sessions``: how many the stream had that this one takes the place of."""
         self.worker = worker
-        self.stream = RemoteStream(settings, worker, emit, sessions=sessions)
-        self._emit = emit
-        self._servers = [self._output(server) for server in settings.publish]
-        self._hls = self._output(settings.hls) if settings.hls is not None else None
+        self.stream = RemoteStream(settings, worker, journal, sessions=sessions)
+        self._journal = journal
+        self._servers = [self._output(server, n) for n, server in enumerate(settings.publish, 1)]
+        number = len(self._servers) + 1
+        self._hls = self._output(settings.hls, number) if settings.hls is not None else None
         self._recorder: Output | None = None  # while it records
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,7 +75,8 @@ class Camera:
         if settings is None:
             raise UserError(f"record: {self.stream.name} has no group 'record' in its settings")
         if on and not self._recording:
-            self._recorder = self._output(settings)
+            number = len(self._servers) + (self._hls is not None) + 1
+            self._recorder = self._output(settings, number)
             self._begin(self._recorder)
         elif not on and self._recorder is not None:
             recorder, self._recorder = self._recorder, None
@@ -82,7 +91,7 @@ class Camera:
         record = self.settings.record
         return Served(
             broadcaster=self.stream.broadcaster,
-            status=lambda: self.stream.status,
+            status=self.status,
             snapshot=self.stream.snapshot,
             hls=self._hls.folder if self._hls is not None else None,
             recordings=record.folder.absolute() if record is not None else None,
@@ -93,17 +102,39 @@ class Camera:
     def state(self) -> CameraState:
         """What MQTT publishes of it."""
         return CameraState(
-            status=self.stream.status,
+            status=self.status(),
             enabled=self.stream.enabled,
             recording=self._recording if self.settings.record is not None else None,
             outputs={output.target: output.state for output in self.outputs()},
         )
 
+    def status(self) -> StreamStatus:
+        """How the stream stands, and why."""
+        stream, status = self.stream, self.stream.status
+        found: Condition | None = None
+        if status.state is not StreamState.DISABLED:
+            severe = status.state is StreamState.LIVE
+            worker, own = ("", self.worker.device), (stream.name, "")
+            found = worst(*(self._journal.standing(*of, severe=severe) for of in (worker, own)))
+        code, reason, since, doing = _why(found, stream.since)
+        return replace(
+            status,
+            code=code,
+            reason=reason,
+            since=since,
+            doing=doing,
+            message=status.message or (found.text if found is not None else ""),
+            had_frame=status.frames_out > 0,
+        )
+
     def outputs(self) -> Sequence[OutputStatus]:
-        return [
-            OutputStatus(f"{o.name}-{number}", o.target, o.state, o.dropped, o.restarts)
-            for number, o in enumerate(self._outputs(), 1)
-        ]
+        """How each output stands, and why."""
+        return [self._status_of(output) for output in self._outputs()]
+
+    def _status_of(self, output: Output) -> OutputStatus:
+        found = worst(self._journal.standing(self.stream.name, output.name))
+        place = output.name, output.target, output.state
+        return OutputStatus(*place, output.dropped, output.restarts, *_why(found, output.since))
 
     def _outputs(self) -> list[Output]:
         more = [self._hls, self._recorder]
@@ -112,9 +143,9 @@ class Camera:
     async def _stop_outputs(self, deadline: Deadline) -> None:
         await asyncio.gather(*(output.stop(deadline) for output in self._outputs()))
 
-    def _output(self, settings: TargetSettings) -> Output:
+    def _output(self, settings: TargetSettings, number: int) -> Output:
         stream = self.stream
-        return Output(stream.name, settings, stream.broadcaster, self._emit)
+        return Output(stream.name, settings, stream.broadcaster, self._journal, number=number)
 
     def _begin(self, output: Output) -> None:
         name = f"{output.name} of {self.stream.name}"
@@ -127,3 +158,10 @@ class Camera:
         await output.run()
         if output.failure is not None:
             await self.stream.stop(Deadline.after())
+
+
+def _why(found: Condition | None, since: datetime) -> tuple[str, str, str, str]:
+    """Code, reason, since and doing of a status: of what was found, or of a state since then."""
+    if found is None:
+        return "", "", iso(since), ""
+    return found.code.value, found.reason, iso(found.since), found.doing

@@ -10,7 +10,8 @@ from streamsr.control.node_api import CameraState
 from streamsr.core.deadline import OUTPUTS_SHARE, WORKERS_SHARE, Deadline
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, UserError
-from streamsr.core.events import Code, Event, EventLog
+from streamsr.core.events import Code, Event
+from streamsr.core.events.journal import Journal
 from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, OutputSettings, StreamSettings
 from streamsr.core.status import StreamStatus
@@ -35,12 +36,12 @@ class Node:
     It is what MQTT steers (:class:`~streamsr.control.node_api.NodeApi`).
     """
 
-    def __init__(self, settings: NodeSettings, log: EventLog) -> None:
+    def __init__(self, settings: NodeSettings, journal: Journal) -> None:
         """Raises UserError for what the user has to correct, before anything is started."""
         for stream in settings.streams:
             _check_stream(stream)
         self.settings = settings
-        self._log = log
+        self._journal = journal
         self._cameras: dict[str, Camera] = {}
         self.served: dict[str, Served] = {}
         self._workers: dict[str, WorkerProcess] = {}  # by device
@@ -62,6 +63,7 @@ class Node:
         async with self._server or nullcontext():
             if self._server is not None:
                 listening(self._server.url)
+            ticking = asyncio.create_task(self._journal.run(), name="journal")
             steering = asyncio.create_task(self._mqtt.run(), name="mqtt") if self._mqtt else None
             for settings in self.settings.streams:
                 self._begin(self._camera_of(settings))
@@ -71,6 +73,7 @@ class Node:
             asked = self._deadline is not None
             self._deadline = self._deadline or Deadline.after()
             await self._shut_down(self._deadline, steering)
+            ticking.cancel()
         return self._summaries(asked)
 
     def stop(self, deadline: Deadline) -> None:
@@ -79,10 +82,8 @@ class Node:
         self._changed.set()
 
     def emit(self, event: Event) -> None:
-        """Logs an event of the node or of a camera, and publishes it."""
-        self._log(event)
-        if self._mqtt is not None:
-            self._mqtt.event(event)
+        """Takes an event of the node or of a camera; the journal tells who listens to it."""
+        self._journal(event)
 
     # what MQTT reads and commands
 
@@ -158,7 +159,7 @@ class Node:
     def _camera_of(self, settings: StreamSettings, before: Camera | None = None) -> Camera:
         sessions = before.stream.sessions if before is not None else 0
         worker = self._worker(pick_device(settings.model.device))
-        return Camera(settings, worker, self.emit, sessions=sessions)
+        return Camera(settings, worker, self._journal, sessions=sessions)
 
     def _begin(self, camera: Camera) -> None:
         name = camera.settings.name
@@ -182,6 +183,7 @@ class Node:
         camera, task = self._cameras.pop(name), self._tasks.get(name)
         del self.served[name]
         await camera.stop(Deadline.after())
+        self._journal.forget(name)
         if task is not None:
             await task
         camera.worker.streams.pop(name, None)
@@ -237,7 +239,7 @@ class Node:
             port=settings.port,
             access=access,
             limits=ServerLimits(viewers=settings.max_viewers),
-            events=lambda: self._log.counts,
+            events=lambda: self._journal.counts,
             emit=self.emit,
             webrtc=self.settings.webrtc,
             prefer=settings.prefer,
@@ -249,7 +251,9 @@ class Node:
             return None
         from streamsr.mqtt.client import MqttClient
 
-        return MqttClient(self.settings.mqtt, self.settings.name, self, self.emit)
+        client = MqttClient(self.settings.mqtt, self.settings.name, self, self.emit)
+        self._journal.listeners.append(client.event)
+        return client
 
     def _camera(self, name: str) -> Camera:
         if name not in self._cameras:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -86,6 +87,7 @@ class RemoteStream:
         self._failed_s = failed_s
         model = settings.model.name
         self._status = StreamStatus(settings.name, StreamState.STARTING, model, "", "", "")
+        self.since = datetime.now(UTC)  # it is in its state
         self._before = Counts()  # of the sessions that have ended
         # The end of the session there is; None where it was stopped and has not told of it.
         self._ending: asyncio.Future[StreamEnded | StreamFailed | None] | None = None
@@ -130,7 +132,8 @@ class RemoteStream:
 
     async def enable(self, on: bool) -> None:
         """Switches it on or off; off, its session has ended on return. ``run`` goes on."""
-        self.enabled = on
+        if on is not self.enabled:
+            self.enabled, self.since = on, datetime.now(UTC)
         self._changed.set()
         if not on:
             await self._end_session(Deadline.after().share(STREAM_SHARE))
@@ -172,7 +175,7 @@ class RemoteStream:
                 self._begin_time()
                 self.broadcaster.publish(self._clock.placed(packet, monotonic()))
             case StreamReport(status=status):
-                self._status = status
+                self._enter(status)
                 if status.state is StreamState.LIVE:
                     self._begin_time()
             case StreamEvent(event=event):
@@ -207,9 +210,8 @@ class RemoteStream:
             if isinstance(end, StreamEnded):
                 self.summary = end.summary.plus(self._before)
             self._before = self.status.settled()
-            self._status = replace(
-                self._status.cleared(), state=StreamState.DOWN, fps=0.0, stalled_s=0.0
-            )
+            down = replace(self._status, state=StreamState.DOWN, fps=0.0, stalled_s=0.0)
+            self._enter(down.cleared())
         finally:
             self._ending = None
             self._idle.set()
@@ -220,7 +222,7 @@ class RemoteStream:
                 await self._recover(why, self._failed_s)
             case StreamFailed(message=why, exit_code=code):  # it has never worked
                 self.failure = (UserError if code == 2 else StreamsrError)(why)
-                self._status = replace(self._status, state=StreamState.ENDED, message=why)
+                self._enter(replace(self._status, state=StreamState.ENDED, message=why))
                 self._tell(Code.STREAM_FAILED, why)
                 return True
         return not self._asked and isinstance(end, StreamEnded)
@@ -228,7 +230,7 @@ class RemoteStream:
     async def _recover(self, why: str, delay_s: float) -> None:
         if self._stopping:
             return
-        self._tell(Code.STREAM_FAILED, f"{why}; it starts again in {delay_s:.1f} s")
+        self._tell(Code.STREAM_FAILED, why, f"it starts again in {delay_s:.0f} s")
         await wait_set(self._changed, delay_s)
 
     async def _end_session(self, deadline: Deadline) -> None:
@@ -274,8 +276,13 @@ class RemoteStream:
         if self._ending is not None:
             self._worker.send(message)
 
-    def _tell(self, code: Code, message: str) -> None:
-        self._emit(Event(code, self.name, message))
+    def _enter(self, status: StreamStatus) -> None:
+        if status.state is not self._status.state:
+            self.since = datetime.now(UTC)
+        self._status = status
+
+    def _tell(self, code: Code, message: str, doing: str = "") -> None:
+        self._emit(Event(code, self.name, message, doing=doing))
 
 
 def _free_beside(path: Path, number: int) -> Path:

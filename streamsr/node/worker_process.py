@@ -62,12 +62,14 @@ class WorkerProcess(SupervisedProcess):
         self.send(Quit(deadline.left_s()))
 
     def failed(self, reason: str, delay_s: float) -> None:
-        self._tell(Code.WORKER_DOWN, f"{reason}; a new one in {delay_s:.1f} s")
+        doing = f"a new one is started within {self.backoff.last_s:g} s"
+        self._tell(Code.WORKER_DOWN, reason, doing)
 
     def ended(self) -> None:
         self.ready.clear()
         for stream in self.streams.values():
             stream.lost()
 
-    def _tell(self, code: Code, message: str) -> None:
-        self._emit(Event(code, "", f"worker of {self.device}: {message}"))
+    def _tell(self, code: Code, message: str, doing: str = "") -> None:
+        message = f"worker of {self.device}: {message}"
+        self._emit(Event(code, "", message, self.device, doing))

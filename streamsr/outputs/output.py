@@ -1,6 +1,7 @@
 """One output of one stream, kept alive in a process of its own whatever its peer does."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from streamsr.core.backoff import Backoff
 from streamsr.core.deadline import Deadline
@@ -47,14 +48,17 @@ class Output(SupervisedProcess):
         *,
         limits: HeartbeatLimits = LIMITS,
         backoff: Backoff | None = None,
+        number: int = 1,
     ) -> None:
+        """``number`` tells it from other outputs of the stream."""
         backoff = backoff or Backoff(FIRST_S, LAST_S)
         super().__init__("streamsr.outputs.process", limits=limits, backoff=backoff)
         self._target = Target(stream, settings)
-        self.name = self._target.kind  # "rtsp", "rtmp", "hls" or "record"
+        self.name = f"{self._target.kind}-{number}"  # unique within the stream
         self.target = self._target.name  # for people: without secrets, or a folder
         self.folder = self._target.folder  # of HLS
         self.state = OutputState.OFF
+        self.since = datetime.now(UTC)  # it is in that state
         self.failure: StreamsrError | None = None  # once ``run`` has returned
         self._stream = stream
         self._audio = settings.audio
@@ -87,7 +91,7 @@ class Output(SupervisedProcess):
 
     async def run(self) -> None:
         """Writes until ``stop`` or the end of the stream, whatever a peer does."""
-        self.state = OutputState.STARTING
+        self._enter(OutputState.STARTING)
         if self._from_start:
             self._queue.begin()
         try:
@@ -96,7 +100,7 @@ class Output(SupervisedProcess):
             self._queue.end()
             self._cancel_timer()
             self.failure = self._missing()
-            self.state = OutputState.OFF
+            self._enter(OutputState.OFF)
             self._target.remove_folder()
             self._over.set()
 
@@ -156,12 +160,12 @@ class Output(SupervisedProcess):
 
     def failed(self, reason: str, delay_s: float) -> None:
         """Notes that it is down; said once for each reason, for peers may be away for days."""
-        self.state = OutputState.DOWN
+        self._enter(OutputState.DOWN)
         self._interruptions += self._reached
         if reason != self._reason:
             self._reason = reason
-            message = f"{self.name} {self.target}: {reason}; trying again until it is back"
-            self._tell(Code.OUT_DOWN, message)
+            doing = f"tried again every {self.backoff.last_s:g} s"
+            self._tell(Code.OUT_DOWN, f"{self.target}: {reason}", doing)
 
     def ended(self) -> None:
         self._ready.clear()
@@ -174,14 +178,18 @@ class Output(SupervisedProcess):
         if state is OutputState.UP and self.state is not OutputState.UP:
             self.backoff.succeeded()
             self._reason = ""
-            self._tell(Code.OUT_UP, f"{self.name} {self.target}: up")
+            self._tell(Code.OUT_UP, f"{self.target}: up")
         self._complete = state is OutputState.OFF
         if state in (OutputState.UP, OutputState.OFF):
             self._reached = True
             self._queue.delivered()
             self._cancel_timer()
         if state in (OutputState.UP, OutputState.DOWN):  # until it is up again, it is what it was
-            self.state = state
+            self._enter(state)
+
+    def _enter(self, state: OutputState) -> None:
+        if state is not self.state:
+            self.state, self.since = state, datetime.now(UTC)
 
     def _start_timer(self) -> None:
         """Gives the server its time from now on, unless that runs already."""
@@ -210,5 +218,5 @@ class Output(SupervisedProcess):
         reason = f" ({self._reason})" if self._reason else ""
         return StreamsrError(f"{self.name} {self.target}: {missing}{reason}")
 
-    def _tell(self, code: Code, message: str) -> None:
-        self._emit(Event(code, self._stream, redact(message)))
+    def _tell(self, code: Code, message: str, doing: str = "") -> None:
+        self._emit(Event(code, self._stream, redact(message), self.name, doing))

@@ -99,7 +99,8 @@ class LiveSource(Source):
                 raise type(reason)(f"input {self.name}: {reason}")
             delay_s = min(delay_s, self._give_up_s - tried_s)
         code = Code.SRC_AUTH if refused else Code.SRC_DOWN
-        self._tell(code, f"{self.name}: {reason}; trying again in {delay_s:.1f} s")
+        every_s = AUTH_RETRY_S if refused else backoff.last_s
+        self._tell(code, f"{self.name}: {reason}", f"tried again every {every_s:g} s")
         return delay_s
 
     def _connection(self, stop: threading.Event) -> Iterator[Item]:
@@ -272,8 +273,8 @@ class LiveSource(Source):
         if time_s is not None:
             yield AudioFrame(time_s, codec_of(packet.stream), packet)
 
-    def _tell(self, code: Code, message: str) -> None:
-        self._emit(Event(code, self.name, message))
+    def _tell(self, code: Code, message: str, doing: str = "") -> None:
+        self._emit(Event(code, self.name, message, doing=doing))
 
 
 def _timed_out(error: Exception, waited_s: float) -> bool:

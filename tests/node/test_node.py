@@ -14,7 +14,8 @@ from peers.waiting import until
 
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import UserError
-from streamsr.core.events import Code, Event, EventLog
+from streamsr.core.events import Code, Event
+from streamsr.core.events.log import logged_journal
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import NodeSettings, ServeSettings, StreamSettings
 from streamsr.core.status import StreamState
@@ -176,11 +177,11 @@ async def test_stop_during_the_start_is_heard() -> None:
 
 async def test_an_input_that_is_not_there_stops_the_node() -> None:
     with pytest.raises(UserError, match="no such file"):
-        Node(NodeSettings(streams=(settings("nosuch.mp4"),)), EventLog(monotonic))
+        Node(NodeSettings(streams=(settings("nosuch.mp4"),)), logged_journal())
 
 
 async def test_a_file_served_ends_by_itself(clip: Callable[..., Path]) -> None:
-    log = EventLog(monotonic)
+    log = logged_journal()
     serve = ServeSettings(listen="127.0.0.1:0")
     node = Node(NodeSettings(serve=serve, streams=(settings(str(clip())),)), log)
     urls: list[str] = []

@@ -17,7 +17,9 @@ from peers.waiting import until
 from streamsr.core.config import dump
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import UserError
-from streamsr.core.events import Code, EventLog
+from streamsr.core.events import Code
+from streamsr.core.events.journal import Journal
+from streamsr.core.events.log import logged_journal
 from streamsr.core.packet import Track
 from streamsr.core.settings import HlsSettings, NodeSettings
 from streamsr.core.status import StreamState
@@ -68,11 +70,11 @@ class Watcher:
 @asynccontextmanager
 async def running(
     *streams: dict[str, Any], live: int | None = None, **more: object
-) -> AsyncIterator[tuple[Node, EventLog]]:
+) -> AsyncIterator[tuple[Node, Journal]]:
     """A node whose streams are live, or the first ``live`` of them."""
     defaults = {"model": {"name": "bicubic", "device": "cpu"}}
     settings = {"streams": [defaults | stream for stream in streams], **more}
-    log = EventLog(monotonic)
+    log = logged_journal()
     node = Node(NodeSettings.model_validate(settings), log)
     running = asyncio.create_task(node.run(lambda url: None))
     try:
@@ -175,7 +177,7 @@ def test_a_stream_may_be_told_auto_a_family_or_a_model(tmp_path: Path) -> None:
     (tmp_path / "odd").mkdir()
     dump(card, tmp_path / "odd" / CARD_NAME)
     stream = {"input": {"url": "demo"}, "model": {"folders": [tmp_path], "device": "cpu"}}
-    models = Node(NodeSettings.model_validate({"streams": [stream]}), EventLog(monotonic)).models()
+    models = Node(NodeSettings.model_validate({"streams": [stream]}), logged_journal()).models()
     assert models[0] == "auto"
     assert {"bicubic", "fast", "odd", "quick"} < {*models}
     assert list(models[1:]) == sorted({*models} - {"auto"})

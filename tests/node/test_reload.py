@@ -6,13 +6,14 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from time import monotonic
 
 from peers.waiting import until
 
 from streamsr.core.config import load
 from streamsr.core.deadline import Deadline
-from streamsr.core.events import Code, EventLog
+from streamsr.core.events import Code
+from streamsr.core.events.journal import Journal
+from streamsr.core.events.log import logged_journal
 from streamsr.core.settings import NodeSettings
 from streamsr.node.node import Node
 from streamsr.node.reload import reload_on_change
@@ -32,8 +33,8 @@ def write(path: Path, enabled: str) -> None:
 
 
 @asynccontextmanager
-async def running(path: Path) -> AsyncIterator[tuple[Node, EventLog]]:
-    log = EventLog(monotonic)
+async def running(path: Path) -> AsyncIterator[tuple[Node, Journal]]:
+    log = logged_journal()
 
     def read() -> NodeSettings:
         return load(path, NodeSettings)

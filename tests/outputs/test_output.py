@@ -32,7 +32,7 @@ async def test_rtsp_servers_get_frames_and_audio(rtsp_server: RtspServer) -> Non
             await until(lambda: all(output.state is UP for output in started))
             await sent(outputs.studio, 5 * FPS)
         assert outputs.codes() == [Code.OUT_UP] * 2
-        assert [(o.name, o.dropped, o.restarts) for o in started] == [("rtsp", 0, 0)] * 2
+        assert [(o.name, o.dropped, o.restarts) for o in started] == [("rtsp-1", 0, 0)] * 2
         for transport, server in servers.items():
             await until(lambda server=server: len(server.files()) == 1)
             found = await asyncio.to_thread(seen, server.files()[0])
@@ -61,7 +61,7 @@ async def test_an_rtmp_server_gets_frames_and_audio(rtmp_server: RtmpServer) -> 
         await until(lambda: output.state is UP)
         found = await asyncio.to_thread(seen, rtmp_server.url(), 3 * FPS)
         assert output.target == f"rtmp://127.0.0.1:{rtmp_server.port}/live/***"
-        assert (output.name, output.dropped, output.restarts) == ("rtmp", 0, 0)
+        assert (output.name, output.dropped, output.restarts) == ("rtmp-1", 0, 0)
     assert found.unbroken
     assert found.times[-1] - found.times[0] == pytest.approx(3 - 1 / FPS, abs=0.05)
     assert found.offset_s() < 0.1
@@ -132,7 +132,7 @@ async def test_a_server_that_does_not_exist_is_given_up() -> None:
         await output.arrived()
         assert not outputs.studio.broadcaster.closed
     assert str(output.failure) == (
-        "rtsp rtsp://***@127.0.0.1:1/live: nothing was delivered: it was not up within 2 s "
+        "rtsp-1 rtsp://***@127.0.0.1:1/live: nothing was delivered: it was not up within 2 s "
         "(Connection refused)"
     )
 

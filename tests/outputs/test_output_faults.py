@@ -19,7 +19,8 @@ from peers.outputs import quick, record, recorded, sent, studio_outputs
 from peers.waiting import until
 
 from streamsr.core.deadline import OUTPUTS_SHARE, STOP_S
-from streamsr.core.events import Code, EventLog
+from streamsr.core.events import Code
+from streamsr.core.events.log import logged_journal
 from streamsr.core.settings import PublishSettings
 from streamsr.core.status import OutputState
 from streamsr.outputs.output import Output
@@ -205,7 +206,7 @@ async def test_no_password_gets_out(
             command = command_of(good.pid or 0)
             words = [p.target for p in outputs.running]
         assert server.files(), "the right password is let in"
-    log = EventLog(time.monotonic)
+    log = logged_journal()
     for event in outputs.events:
         log(event)
     captured = capfd.readouterr()

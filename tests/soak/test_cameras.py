@@ -158,9 +158,9 @@ def garbage_camera() -> Iterator[str]:
 @counts(6, 60)
 def test_a_storm_of_errors_is_quiet_and_cheap(count: int, caplog: pytest.LogCaptureFixture) -> None:
     """For so many seconds."""
-    from streamsr.core.events import EventLog
+    from streamsr.core.events.log import logged_journal
 
-    log = EventLog(monotonic)
+    log = logged_journal()
     stop = threading.Event()
     with garbage_camera() as url:
         source = LiveSource(url, log)

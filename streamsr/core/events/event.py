@@ -1,0 +1,36 @@
+"""Events: what happened to which subject, why, and what is being done about it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamsr.core.events.codes import FACTS, Code, CodeFacts
+
+__all__ = ["Code", "Emit", "Event"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened to one subject. Its texts hold no secret."""
+
+    code: Code
+    stream: str  # its name; "" where the node is meant
+    message: str  # what happened
+    part: str = ""  # of the stream, an output's name; of the node, a worker's device
+    doing: str = ""  # what is being done about it
+
+    @property
+    def subject(self) -> str:
+        """The camera, "camera/output", or "" for the node."""
+        return f"{self.stream}/{self.part}" if self.stream and self.part else self.stream
+
+    @property
+    def facts(self) -> CodeFacts:
+        return FACTS[self.code]
+
+    @property
+    def text(self) -> str:
+        """What happened and what is being done about it, for people."""
+        return f"{self.message}; {self.doing}" if self.doing else self.message
+
+
+Emit = Callable[[Event], None]
