@@ -41,7 +41,7 @@ class Node:
         for stream in settings.streams:
             _check_stream(stream)
         self.settings = settings
-        self._journal = journal
+        self._journal = self.emit = journal
         self._cameras: dict[str, Camera] = {}
         self.served: dict[str, Served] = {}
         self._workers: dict[str, WorkerProcess] = {}  # by device
@@ -80,10 +80,6 @@ class Node:
         """Has every camera deliver what it has read, and ends by the deadline; ``run`` returns."""
         self._deadline = deadline
         self._changed.set()
-
-    def emit(self, event: Event) -> None:
-        """Takes an event of the node or of a camera; the journal tells who listens to it."""
-        self._journal(event)
 
     # what MQTT reads and commands
 
