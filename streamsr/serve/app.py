@@ -14,7 +14,6 @@ from streamsr.core.events import Code, Emit, Event
 from streamsr.core.settings import WebRtcSettings
 from streamsr.serve.access.access import Access
 from streamsr.serve.access.auth import AccessControl
-from streamsr.serve.access.link_maker import LinkMaker
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.access.refusals import Refusals
 from streamsr.serve.api.api import Api
@@ -96,8 +95,7 @@ class Server:
             *Whep(streams, self._sessions, self._limits).routes(),
             *self._snapshots.routes(),
             *Hls(streams).routes(),
-            *Api(streams, node).routes(),
-            *LinkMaker(access).routes(),
+            *Api(streams, node, access).routes(),
             *Metrics(streams, self._sessions, events, refusals, access.secrets).routes(),
         ]
         if access.base_path:

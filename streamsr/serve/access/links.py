@@ -18,17 +18,30 @@ from aiohttp import web
 
 from streamsr.serve.access.tokens import Token
 
-__all__ = ["LINK", "LONGEST_S", "PARAMETER", "carried", "expiry_of", "signed", "watchable"]
+__all__ = [
+    "LINK",
+    "LONGEST_S",
+    "PARAMETER",
+    "WATCHED",
+    "carried",
+    "expiry_of",
+    "signed",
+    "watchable",
+]
 
 PARAMETER = "token"
 LINK: Final = web.RequestKey("link", str)  # the token of the link that a request came by, if any
 LONGEST_S = 366 * 86_400.0
 FORM = re.compile(r"(?P<until>[0-9a-f]{1,12})\.(?P<code>[A-Za-z0-9_-]{22})")
 NAME = r"[A-Za-z0-9_-]+"
-WATCHABLE = re.compile(  # what a link may be for: of one camera, and nothing that changes anything
-    rf"/hls/{NAME}|/live/{NAME}|/snapshot/{NAME}\.jpg"
-    rf"|/api/v1/cameras/{NAME}/(snapshot|recordings)"
+WATCHED = (  # what a link may be for: of one camera, and nothing that changes anything
+    "/hls/NAME",
+    "/live/NAME",
+    "/snapshot/NAME.jpg",
+    "/api/v1/cameras/NAME/recordings",
+    "/api/v1/cameras/NAME/snapshot",
 )
+WATCHABLE = re.compile("|".join(re.escape(part).replace("NAME", NAME) for part in WATCHED))
 URI = re.compile(r'(URI=")([^"]+)(")')
 
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 
 from streamsr.control.node_api import NodeApi
+from streamsr.serve.access.access import Access
 from streamsr.serve.api.cameras import Cameras
 from streamsr.serve.api.docs import STYLE, page_of
+from streamsr.serve.api.links import Links
 from streamsr.serve.api.openapi import document
 from streamsr.serve.api.operations import BODY_TYPES, ApiOperation
 from streamsr.serve.api.problems import BASE
@@ -22,10 +24,11 @@ __all__ = ["Api"]
 class Api:
     """Everything below /api/v1. Without a ``node`` there is nothing to steer: streams are shown."""
 
-    def __init__(self, streams: Mapping[str, Served], node: NodeApi | None) -> None:
+    def __init__(self, streams: Mapping[str, Served], node: NodeApi | None, access: Access) -> None:
         self.operations: Sequence[ApiOperation] = [
             *(Cameras(node, streams).operations() if node is not None else ()),
             *Recordings(streams).operations(),
+            *Links(access).operations(),
         ]
         self.document = document(self.operations)
 

@@ -19,14 +19,14 @@ from pydantic import TypeAdapter, ValidationError
 from streamsr.core.config import Settings, parse
 from streamsr.core.errors import StreamsrError
 from streamsr.core.redact import json_value
+from streamsr.serve.access.links import PARAMETER
 from streamsr.serve.access.roles import require_control
 from streamsr.serve.api.problems import BASE, ProblemError, explain
 from streamsr.serve.http import read_text
 
-__all__ = ["BODY_TYPES", "SIGNATURE", "ApiOperation"]
+__all__ = ["BODY_TYPES", "ApiOperation"]
 
 BODY_S = 10.0  # for a body to arrive
-SIGNATURE = "token"  # in the query of a signed link: read by whoever checks access
 BODY_TYPES: Mapping[str, tuple[str, ...]] = {  # by method; the first is the usual one
     "POST": ("application/json",),
     "PATCH": ("application/json", "application/merge-patch+json"),  # RFC 7396
@@ -44,6 +44,7 @@ class ApiOperation:
     control: bool = False
     status: int = 200  # where it was carried out
     media: str = "application/json"  # of the answer
+    tells_secret: bool = False  # that the one who asked is to have: the answer is not redacted
     others: Mapping[int, str] = field(default_factory=dict)  # answers that are no faults
 
     @property
@@ -93,7 +94,8 @@ class ApiOperation:
         if self.answer is None:
             return web.Response(status=self.status)
         value = self._encoder.dump_python(found, mode="json")
-        return web.json_response(json_value(value), status=self.status)
+        answer = value if self.tells_secret else json_value(value)
+        return web.json_response(answer, status=self.status)
 
     @cached_property
     def _encoder(self) -> TypeAdapter[Any]:
@@ -121,7 +123,7 @@ class ApiOperation:
 
 def _query_of(request: web.Request, kind: type[Settings] | None) -> Settings | None:
     """Checks what is in the query: numbers are text there."""
-    given = {key: request.query.getall(key) for key in request.query if key != SIGNATURE}
+    given = {key: request.query.getall(key) for key in request.query if key != PARAMETER}
     allowed = sorted(kind.model_fields) if kind is not None else []
     for key, values in given.items():
         if key not in allowed:
