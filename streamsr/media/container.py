@@ -11,7 +11,6 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import av
@@ -29,7 +28,7 @@ from streamsr.media.tracks.mp4_tracks import TrackFix
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
-__all__ = ["CONTAINERS", "Container", "cut_to_whole", "reason_of"]
+__all__ = ["CONTAINERS", "Container", "reason_of"]
 
 CONTAINERS = {
     ".mp4": {
@@ -55,6 +54,7 @@ S = TypeVar("S", bound=Stream)
 
 MOST_TICKS = 2**31 - 1  # between two packets of a track
 FARTHEST = 2**53  # from 0, that no muxer's arithmetic overflows
+HALF = Fraction(1, 2)
 LONGEST_S = 3600  # that a packet may say it lasts; more is damage
 
 
@@ -77,6 +77,9 @@ class Container:
         self._video: av.VideoStream | None = None
         self._audio: av.AudioStream | None = None
         self._decoded: dict[int, int] = {}  # by stream: its newest decoding time, in its ticks
+        self._held: dict[int, av.Packet[Any]] = {}  # by stream: its newest packet, of MP4
+        self._delay = Fraction(0)  # of video: from the first frame's decoding to its being shown
+        self.end_s = Fraction(0)  # when the last frame is over
         self.fixes: dict[int, TrackFix] = {}  # by track: what a closed MP4 file still needs
         self._first: list[tuple[Stream, bytes]] = []  # packets at 0, written after the header
         self.cut = False  # it is closed, and a pipe's reader has not taken all
@@ -170,17 +173,20 @@ class Container:
     def video(self, packet: Packet, pts: int) -> None:
         """Writes a frame, at ``pts`` in the packet's time base."""
         earlier = 0 if packet.dts is None else packet.pts - packet.dts
+        if not self.end_s:
+            self._delay = earlier * packet.time_base
+        self.end_s = max(self.end_s, (pts + packet.duration) * packet.time_base)
         self._mux(
             self._video,
             packet.data,
             pts,
             packet.time_base,
             keyframe=packet.keyframe,
-            duration=packet.duration or None,
+            duration=packet.duration,
             dts=pts - earlier,
         )
 
-    def audio(self, data: bytes, pts: int, time_base: Fraction, duration: int | None) -> None:
+    def audio(self, data: bytes, pts: int, time_base: Fraction, duration: int) -> None:
         """Writes a packet of audio, its times in ``time_base``."""
         self._mux(self._audio, data, pts, time_base, duration=duration)
 
@@ -190,17 +196,30 @@ class Container:
         The packet stays as it is: others may decode it.
         """
         assert packet.time_base is not None
-        marks = list(packet.iter_sidedata())
-        duration, keyframe = packet.duration, packet.is_keyframe
-        base = packet.time_base
         self._mux(
-            *(stream, bytes(packet), pts, base), keyframe=keyframe, duration=duration, marks=marks
+            *(stream, bytes(packet), pts, packet.time_base),
+            keyframe=packet.is_keyframe,
+            duration=packet.duration or 0,
+            marks=list(packet.iter_sidedata()),
         )
+
+    def release(self) -> None:
+        """Writes what is held back of video and audio: no more of them come.
+
+        FFmpeg adds up how long frames last in the order of decoding, where a B-frame may be last.
+        """
+        while self._held:
+            index, packet = self._held.popitem()
+            if packet.stream is self._video and packet.duration and packet.time_base:
+                end = round((self.end_s - self._delay) / packet.time_base)
+                packet.duration = max(1, end - self._decoded[index])
+            self._container.mux(packet)
 
     def close(self) -> None:
         """Writes the trailer. Closing twice does nothing."""
         pipe, self._pipe = self._pipe, None
         try:
+            self.release()
             self._container.close()
         finally:
             if pipe is not None:
@@ -215,33 +234,46 @@ class Container:
         time_base: Fraction,
         *,
         keyframe: bool = True,
-        duration: int | None = None,
+        duration: int = 0,
         marks: Sequence[PacketSideData] = (),
         dts: int | None = None,
     ) -> None:
         assert stream is not None  # it was added before
         self.begin()
-        dts = pts if dts is None else dts
-        self._refuse_far(stream, pts, dts, time_base)
-        if duration is not None and not 0 <= duration * time_base <= LONGEST_S:
-            duration = None
+        ticks = self._ticks(stream, pts, pts if dts is None else dts, time_base)
         packet: av.Packet[Any] = av.Packet(data)
         for mark in marks:
             packet.set_sidedata(mark)
-        packet.pts, packet.dts = pts, dts
-        packet.time_base = time_base
-        packet.duration = duration or 0  # None would be taken for a time that is missing
-        packet.is_keyframe = keyframe
-        packet.stream = stream
-        self._container.mux(packet)
+        packet.stream, packet.is_keyframe = stream, keyframe
+        packet.time_base = stream.time_base or time_base
+        packet.pts, packet.dts = ticks
+        lasts = duration * time_base  # 0: the muxer finds out
+        packet.duration = round(lasts / packet.time_base) if 0 <= lasts <= LONGEST_S else 0
+        if self._is_mp4 and stream.index not in self.fixes and stream.type in ("video", "audio"):
+            self._hold(packet)
+        else:
+            self._container.mux(packet)
 
-    def _refuse_far(self, stream: Stream, pts: int, dts: int, base: Fraction) -> None:
-        """Raises OSError for stamps too far from those before them in the track.
+    def _hold(self, packet: av.Packet[Any]) -> None:
+        """Writes the packet before this one in its track, which lasts up to this one.
 
-        FFmpeg's MP4 muxer asserts that they fit in 31 bits, which ends the process.
+        FFmpeg's MP4 muxer takes the end of a fragment's last packet for where the next one begins:
+        it moves one that does not, and asserts that those behind it are later.
         """
-        assert stream.time_base is not None  # the header is written
-        shown, ticks = (round(stamp * base / stream.time_base) for stamp in (pts, dts))
+        before = self._held.get(packet.stream.index)
+        self._held[packet.stream.index] = packet
+        if before is not None:
+            before.duration = max(0, (packet.dts or 0) - (before.dts or 0))
+            self._container.mux(before)
+
+    def _ticks(self, stream: Stream, pts: int, dts: int, base: Fraction) -> tuple[int, int]:
+        """Returns two stamps in the track's ticks.
+
+        Raises OSError for those too far from what was before them in the track: FFmpeg's MP4 muxer
+        asserts that they fit in 31 bits, which ends the process.
+        """
+        assert stream.time_base is not None
+        shown, ticks = (math.floor(t * base / stream.time_base + HALF) for t in (pts, dts))
         before = self._decoded.get(stream.index, ticks)
         apart = max(abs(ticks - before), abs(shown - ticks))
         if apart > MOST_TICKS or max(abs(shown), abs(ticks), abs(pts), abs(dts)) > FARTHEST:
@@ -251,6 +283,7 @@ class Container:
                 f"got time stamps {apart_h:.1f} h apart, allowed in this track are {most_h:.1f} h",
             )
         self._decoded[stream.index] = ticks
+        return shown, ticks
 
 
 def _cut(chapters: Sequence[Chapter], end_s: Fraction) -> Iterator[Chapter]:
@@ -259,29 +292,6 @@ def _cut(chapters: Sequence[Chapter], end_s: Fraction) -> Iterator[Chapter]:
         end = math.floor(end_s / (chapter["time_base"] or Fraction(1, av.time_base)))
         if chapter["start"] < end:
             yield {**chapter, "end": min(chapter["end"], end)}
-
-
-def cut_to_whole(path: Path) -> None:
-    """Cuts off an MP4 file's last fragment where it was not written to its end.
-
-    A decoder would take what is there for a damaged frame. Whole files stay as they are.
-    """
-    with path.open("r+b") as file:
-        size = file.seek(0, io.SEEK_END)
-        offset = whole = 0
-        while offset < size:
-            file.seek(offset)
-            head = file.read(16)
-            length = int.from_bytes(head[:4], "big")
-            if length == 1:  # it is behind the kind, in 64 bits (ISO/IEC 14496-12, 4.2)
-                length = int.from_bytes(head[8:16], "big")
-            if len(head) < 8 or length < 8 or offset + length > size:
-                if whole:  # else it is no MP4 file of ours
-                    file.truncate(whole)
-                return
-            offset += length
-            if head[4:8] in (b"moov", b"mdat"):
-                whole = offset
 
 
 def reason_of(error: Exception) -> str:

@@ -9,8 +9,6 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,10 +54,6 @@ class FileWriter:
         self.not_kept: list[str] = []  # of what the source carries, for people
         self._left_out: list[str] = []  # of it, by the source
         self._container: Container | None = None
-        self._newest: Packet | None = None  # of video, held back
-        self._base = Fraction(1)  # of video: its time base
-        self._end = 0  # of what is shown, in units of it
-        self._delay = 0  # likewise: from the first frame's decoding to its being shown
         self._chapters: Sequence[Chapter] = ()  # of the source
         self._writers: dict[int, TrackWriter] = {}  # by the track's index in the source
         self._names: dict[int, str] = {}  # likewise
@@ -68,10 +62,9 @@ class FileWriter:
         """Writes a frame; the first one, a keyframe, opens the file."""
         if self._container is None:
             self._open(packet, info)
-            self._base, self._delay = packet.time_base, packet.pts - _dts(packet)
-        self._end = max(self._end, packet.pts + packet.duration)
-        self._write_newest()
-        self._newest = packet
+        assert self._container is not None  # just opened
+        with self._errors():
+            self._container.video(packet, packet.pts)
 
     def audio(self, audio: AudioFrame) -> None:
         """Writes a piece of the audio that is heard; without an audio track it is left out."""
@@ -90,21 +83,20 @@ class FileWriter:
         if container is None:
             return
         writers, self._writers = self._writers, {}
-        newest, self._newest = self._newest, None
         with self._errors():
             try:
-                if newest is not None:
-                    newest = self._lasting_to_end(newest)
-                    container.video(newest, newest.pts)
-                for writer in writers.values():
+                texts = [w for w in writers.values() if w.stream.type == "subtitle"]
+                for writer in [w for w in writers.values() if w not in texts]:
+                    writer.finish()
+                container.release()
+                for writer in texts:
                     writer.finish()
                 if not is_pipe_output(self.path):
-                    container.divide(self._chapters, self._end * self._base)
+                    container.divide(self._chapters, container.end_s)
             finally:
                 container.close()
-            plain = not is_pipe_output(self.path) and container_suffix(self.path) == ".mp4"
-            if newest is not None and plain:
-                lengthen_track(self.path, container.video_index, self._end * self._base)
+            if not is_pipe_output(self.path) and container_suffix(self.path) == ".mp4":
+                lengthen_track(self.path, container.video_index, container.end_s)
             if container.fixes:
                 count = max(container.fixes) + 1
                 fixes = [container.fixes.get(n, TrackFix.NOTHING) for n in range(count)]
@@ -115,18 +107,6 @@ class FileWriter:
         for track, writer in writers.items():
             if writer.lost:
                 self.not_kept.append(f"{self._names[track]}: {writer.lost}")
-
-    def _lasting_to_end(self, newest: Packet) -> Packet:
-        """The last packet with the duration that makes the track's: FFmpeg adds them up in the
-        order of decoding, where a B-frame may be the last."""
-        if not newest.duration:
-            return newest
-        return replace(newest, duration=max(1, self._end - self._delay - _dts(newest)))
-
-    def _write_newest(self) -> None:
-        if self._newest is not None and self._container is not None:
-            with self._errors():
-                self._container.video(self._newest, self._newest.pts)
 
     def _open(self, keyframe: Packet, info: SourceInfo) -> None:
         suffix = container_suffix(self.path)
@@ -211,7 +191,3 @@ class FileWriter:
         except (av.FFmpegError, OSError) as error:
             reason = reason_of(error)
             raise OutputError(f"output {self.path}: cannot be written: {reason}") from None
-
-
-def _dts(packet: Packet) -> int:
-    return packet.pts if packet.dts is None else packet.dts

@@ -1,10 +1,14 @@
 """No time stamp that a muxer cannot hold reaches it: FFmpeg would end the process."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamsr.core.packet import Packet, Track
 from streamsr.media.container import CONTAINERS, Container
@@ -84,3 +88,33 @@ def test_matroska_holds_a_gap_of_a_day(make, keyframe: Packet, tmp_path: Path) -
     with av.open(tmp_path / "out.mkv") as written:
         times = [p.pts * p.time_base for p in written.demux(video=0) if p.pts is not None]
     assert times == [0, 28 * HOUR]
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    steps=st.lists(st.integers(1, 200_000), min_size=2, max_size=60),
+    lasts=st.lists(st.integers(0, 400_000), min_size=60, max_size=60),
+    pieces=st.lists(st.integers(0, 3000), min_size=60, max_size=60),
+)
+def test_frames_stay_where_they_are_whatever_they_say_they_last(
+    keyframe: Packet, steps: list[int], lasts: list[int], pieces: list[int]
+) -> None:
+    """Audio beside them ends fragments, whose last frame may say that it ends elsewhere than the
+    next one begins: FFmpeg moved frames and ended the process."""
+    times, at = [sum(steps[:n]) for n in range(len(steps))], 0
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "out.mp4"
+        container = Container(str(path), CONTAINERS[".mp4"])
+        container.add_video(keyframe, Fraction(25))
+        container.add_audio()
+        for number, time in enumerate(times):
+            container.video(replace(keyframe, keyframe=not number, duration=lasts[number]), time)
+            while at * 90_000 / 48_000 < time:
+                container.audio(PIECE, at, AAC, pieces[number])
+                at += 1024
+        container.close()
+        with av.open(path) as written:
+            found = [p.pts * p.time_base for p in written.demux(video=0) if p.pts is not None]
+    assert found == [Fraction(time, 90_000) for time in times]

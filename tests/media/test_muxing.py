@@ -194,6 +194,16 @@ def test_audio_that_players_take_is_copied(
     rewrite(source, target)
     assert audio_packets(target) == audio_packets(source)  # priming before 0 too
     assert numbers(target) == list(range(50))
+    assert timing(target) == pytest.approx(timing(source), abs=0.001)
+
+
+def timing(path: Path) -> tuple[float, ...]:
+    """The seconds at which its tracks begin, of the whole, and of the audio that is heard."""
+    with av.open(path) as container:
+        begins = [float(s.start_time * s.time_base) for s in container.streams]
+        lasts = container.duration / av.time_base
+        heard = [samples.samples / HZ for samples in container.decode(audio=0)]
+        return (*begins, lasts, sum(heard))
 
 
 def tick_clip(path: Path, codec: str, seconds: int = 4) -> Path:

@@ -9,7 +9,7 @@ import pytest
 
 from streamsr.media.container import CONTAINERS, Container
 from streamsr.media.source import Subtitle
-from streamsr.media.tracks.writers import _TimedText
+from streamsr.media.tracks.texts import TimedText
 
 MS = Fraction(1, 1000)
 
@@ -19,7 +19,7 @@ def written(path: Path, texts: list[tuple[int, int]], audio_s: float, rate: int)
     container = Container(str(path), CONTAINERS[".mp4"])
     audio = container.add_audio()
     stream, _ = container.add_text("mov_text", b"[Script Info]\nScriptType: v4.00+\n")
-    writer = _TimedText(container, stream)
+    writer = TimedText(container, stream)
     container.begin()
     for number, (begin, end) in enumerate(texts):
         packet = av.Packet(b"\0\2" + b"%02d" % (number % 100))

@@ -5,15 +5,39 @@ each kind of track the first is enabled where none was to be, which a player tak
 A track of video ends for it with the frame that is decoded last, which may be shown before others.
 """
 
+import io
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["TrackFix", "fix_tracks", "lengthen_track"]
+__all__ = ["TrackFix", "cut_to_whole", "fix_tracks", "lengthen_track"]
 
 ENABLED = 1  # flag of a track's header (ISO/IEC 14496-12, 8.3.2)
+
+
+def cut_to_whole(path: Path) -> None:
+    """Cuts off an MP4 file's last fragment where it was not written to its end.
+
+    A decoder would take what is there for a damaged frame. Whole files stay as they are.
+    """
+    with path.open("r+b") as file:
+        size = file.seek(0, io.SEEK_END)
+        offset = whole = 0
+        while offset < size:
+            file.seek(offset)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:  # it is behind the kind, in 64 bits (ISO/IEC 14496-12, 4.2)
+                length = int.from_bytes(head[8:16], "big")
+            if len(head) < 8 or length < 8 or offset + length > size:
+                if whole:  # else it is no MP4 file of ours
+                    file.truncate(whole)
+                return
+            offset += length
+            if head[4:8] in (b"moov", b"mdat"):
+                whole = offset
 
 
 class TrackFix(Enum):

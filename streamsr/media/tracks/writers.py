@@ -6,12 +6,13 @@ Each takes its track's pieces in their order, loses nothing silently, and says w
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import math
+import struct
 from collections.abc import Iterable
 from fractions import Fraction
-from itertools import zip_longest
 from typing import Any, Protocol
 
 import av
+from av.packet import PacketSideData
 from av.stream import Stream
 from av.subtitles.codeccontext import SubtitleCodecContext
 
@@ -19,6 +20,7 @@ from streamsr.media.audio import AudioEncoder
 from streamsr.media.container import Container
 from streamsr.media.source import AudioFrame, Piece
 from streamsr.media.tracks.carried import TrackInfo, codec_of
+from streamsr.media.tracks.texts import TEXT, ConvertedText, TimedText
 
 __all__ = ["TrackWriter", "audio_writer", "subtitle_writer"]
 
@@ -38,10 +40,6 @@ SUBTITLES = {
     ".mkv": {"subrip", "ass", "webvtt", "dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle"},
 }
 """Codecs of subtitles that are copied; other text is converted, other images cannot be kept."""
-TEXT = {".mp4": "mov_text", ".mkv": "subrip"}
-MS = Fraction(1, 1000)
-NO_TEXT = b"\0\0"  # of 3GPP TS 26.245: a length of 0
-SHOWN_S = Fraction(4)  # that a text is shown which does not say
 KBIT_S_PER_CHANNEL = 64
 OFF_S = 0.03  # that encoded audio may be from its time
 
@@ -76,11 +74,11 @@ def subtitle_writer(container: Container, track: TrackInfo, suffix: str) -> Trac
     """Adds a track of subtitles; None where the container cannot hold them."""
     codec, decoder = codec_of(track.stream), track.stream.codec_context
     if codec == TEXT[".mp4"] and suffix == ".mp4":
-        return _TimedText(container, container.add_copy(track.stream))
+        return TimedText(container, container.add_copy(track.stream))
     if codec in SUBTITLES[suffix]:
         return _Copied(container, track.stream)
     if isinstance(decoder, SubtitleCodecContext) and decoder.codec.text_sub:
-        return _ConvertedText(container, decoder, suffix)
+        return ConvertedText(container, decoder, suffix)
     return None
 
 
@@ -92,6 +90,10 @@ class _Copied:
         self.stream = container.add_copy(track)
         self._container = container
         self._equal = equal
+        audio = track.codec_context if isinstance(track, av.AudioStream) else None
+        self._rate = audio.sample_rate if audio is not None else 0
+        self._delayed = audio is not None and audio.delay > 0  # the header says by how much
+        self._priming: PacketSideData | None = None
         self._format = _format_of(track)
         self._template: Stream | None = track  # of the newest packet; None: of another format
         self._newest: tuple[int, bytes] | None = None  # where, in the track's ticks, and what
@@ -107,7 +109,24 @@ class _Copied:
         if isinstance(piece, AudioFrame) and self._is_repeated(packet, pts * packet.time_base):
             self._repeated += 1
             return
+        if pts < 0 and self._equal and not self._delayed:
+            packet, pts = self._at_start(packet, pts), 0
         self._container.copy(self.stream, packet, pts)
+
+    def _at_start(self, packet: av.Packet[Any], pts: int) -> av.Packet[Any]:
+        """A codec's priming, before 0, for Matroska, whose time begins there: it is decoded and not
+        heard. FFmpeg would move all else to make room."""
+        if packet.has_sidedata("skip_samples"):
+            self._priming = packet.get_sidedata("skip_samples")
+        lasts = packet.duration or 0
+        if self._priming is None or pts + lasts > 0 or packet.time_base is None:
+            return packet
+        primed: av.Packet[Any] = av.Packet(bytes(packet))
+        primed.time_base, primed.duration = packet.time_base, packet.duration
+        samples = math.ceil(lasts * packet.time_base * self._rate)
+        self._priming.update(struct.pack("<IIBB", 0, samples, 0, 0))  # all, from its end
+        primed.set_sidedata(self._priming)
+        return primed
 
     def _is_alike(self, piece: Piece, packet: av.Packet[Any]) -> bool:
         """Whether the track's header describes the packet."""
@@ -190,95 +209,3 @@ class EncodedAudio:
                 continue  # an encoder's priming, after another's end
             self._last = packet.pts
             self._container.copy(self.stream, packet, packet.pts)
-
-
-class _TimedText:
-    """Text in MP4, one at a time, at the end of the file.
-
-    FFmpeg's muxer ends each text by an empty one when it sees a later packet, but compares times in
-    different units: where texts overlap, or other tracks are ahead, its times fall, which an
-    assertion ends the process for. Once all else is written, and each text ends before the next,
-    they cannot.
-    """
-
-    def __init__(self, container: Container, stream: Stream) -> None:
-        self.stream = stream
-        self._container = container
-        self._texts: list[tuple[int, int, bytes]] = []  # from and to, in ms
-        self._cut = 0
-        container.begin_text(stream)
-
-    def write(self, piece: Piece) -> None:
-        packet = piece.packet
-        if packet is not None and packet.size > len(NO_TEXT):  # else the end of the one before
-            self.add(piece.time_s, packet, bytes(packet))
-
-    def add(self, time_s: float, timed: av.Packet[Any], data: bytes) -> None:
-        """Takes a text that is shown as ``timed`` says."""
-        begin = max(0, round(time_s / MS))
-        lasts = (timed.duration or 0) * (timed.time_base or MS) or SHOWN_S
-        self._texts.append((begin, begin + round(lasts / MS), data))
-
-    def finish(self) -> None:
-        self._texts.sort(key=lambda text: text[:2])
-        follows = [begin for begin, _, _ in self._texts[1:]]
-        last = None
-        for (begin, end, data), following in zip_longest(self._texts, follows):
-            until = end if following is None else min(end, following)
-            self._cut += until < end
-            if until > begin:
-                text: av.Packet[Any] = av.Packet(data)
-                text.time_base, text.duration = MS, until - begin
-                self._container.copy(self.stream, text, begin)
-                last = until
-        if last is not None:  # else FFmpeg's own end lasts as long as the text before it
-            closing: av.Packet[Any] = av.Packet(NO_TEXT)
-            closing.time_base, closing.duration = MS, 1
-            self._container.copy(self.stream, closing, last)
-
-    @property
-    def lost(self) -> str:
-        return f"{self._cut} texts cut short where the next begins" if self._cut else ""
-
-
-class _ConvertedText:
-    """Subtitles of another format of text."""
-
-    def __init__(self, container: Container, decoder: SubtitleCodecContext, suffix: str) -> None:
-        decoder.open(strict=False)
-        self._decoder = decoder
-        self._container = container
-        header = decoder.subtitle_header or b""
-        self.stream, self._encoder = container.add_text(TEXT[suffix], header)
-        self._timed = _TimedText(container, self.stream) if suffix == ".mp4" else None
-        self._lost = 0
-
-    def write(self, piece: Piece) -> None:
-        packet = piece.packet
-        if packet is None or not packet.size:
-            return
-        try:
-            decoded = self._decoder.decode2(packet)
-            if decoded is None or not len(decoded):
-                return  # the end of the one before, as MP4 writes it
-            text = self._encoder.encode_subtitle(decoded)
-        except av.FFmpegError:
-            self._lost += 1
-            return
-        if self._timed is not None:
-            self._timed.add(piece.time_s, packet, bytes(text))
-            return
-        seconds = (packet.duration or 0) * (packet.time_base or MS)
-        text.time_base, text.duration = MS, round(seconds / MS)
-        self._container.copy(self.stream, text, round(piece.time_s / MS))
-
-    def finish(self) -> None:
-        if self._timed is not None:
-            self._timed.finish()
-
-    @property
-    def lost(self) -> str:
-        told = [f"{self._lost} damaged texts"] if self._lost else []
-        if self._timed is not None and self._timed.lost:
-            told.append(self._timed.lost)
-        return ", ".join(told)
