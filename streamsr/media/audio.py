@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
@@ -14,6 +15,7 @@ __all__ = ["AudioEncoder"]
 
 RATE = 48_000  # Hz, of all that is encoded
 SILENCE_S = 0.5  # a gap up to so long is filled with silence; after a longer one time goes on
+STEADY_S, AGREED = 0.008, 16  # off by so much, as so many pieces agree: no jitter
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 """What AAC has a number for (ISO/IEC 14496-3, table 1.19), by channels; else stereo."""
 
@@ -21,8 +23,9 @@ LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7
 class AudioEncoder:
     """Encodes one stream's audio. Packets carry pts in samples since the stream's start.
 
-    A piece goes by its own time where that is more than ``off_s`` from the end of the last one:
-    before it is silence, and what is too late is left out and counted.
+    A piece goes by its own time where that is more than ``off_s`` from the end of the last one, or
+    those before it were off the same way: silence comes before it, and what is too late is left out
+    and counted.
     """
 
     def __init__(
@@ -34,6 +37,8 @@ class AudioEncoder:
         self._codec, self._kbit_s, self._off = codec, kbit_s, round(off_s * RATE)
         self._format: tuple[int, str, str] | None = None  # of what was decoded last
         self._due: float | None = None  # where the next piece begins, in samples; None: at its time
+        self._apart: deque[float] = deque(maxlen=AGREED)  # samples by which pieces were off
+        self._catching_up = False  # more is to be left out
         self._next = 0  # pts of the next frame for the encoder
         self._restart()
 
@@ -43,13 +48,14 @@ class AudioEncoder:
         for samples in audio.decoded:
             place += _skipped(audio) * RATE / samples.sample_rate if place < 0 else 0
             length = samples.samples * RATE / samples.sample_rate
-            if self._due is not None and place < self._due - self._off:
-                self.late_s += length / RATE
-            else:
-                yield from self._follow(samples, place)
-                yield from self._encoded(samples)
+            gap = self._gap(place)
+            late = min(max(0.0, -gap), length)
+            self.late_s += late / RATE
+            if late < length:
+                yield from self._follow(samples, place, max(0.0, gap))
+                yield from self._encoded(_without(samples, round(late * samples.samples / length)))
                 assert self._due is not None
-                self._due += length
+                self._due += length - late
             place += length
 
     def flush(self) -> Iterator[av.Packet[Any]]:
@@ -65,11 +71,24 @@ class AudioEncoder:
             self._next += frame.samples
             yield from self.context.encode(frame)
 
-    def _follow(self, samples: av.AudioFrame, place: float) -> Iterator[av.Packet[Any]]:
-        """Goes on to ``place``: by silence; after a long gap or in another format from scratch."""
+    def _gap(self, place: float) -> float:
+        """Returns the samples to fill before a piece, below 0 those to leave out of it."""
+        apart = 0.0 if self._due is None else place - self._due
+        self._apart.append(apart)
+        if abs(apart) <= self._off and not (self._catching_up and apart < -1):
+            apart = min(self._apart, key=abs)  # for sure
+            one_way = min(self._apart) * max(self._apart) > 0
+            if len(self._apart) < AGREED or not one_way or abs(apart) < STEADY_S * RATE:
+                self._catching_up = False
+                return 0.0
+        self._apart.clear()
+        self._catching_up = apart < 0
+        return apart
+
+    def _follow(self, samples: av.AudioFrame, place: float, gap: float) -> Iterator[av.Packet[Any]]:
+        """Goes on over a gap: by silence; after a long one or in another format from scratch."""
         now = (samples.sample_rate, samples.layout.name, samples.format.name)
         due = place if self._due is None else self._due
-        gap = place - due if place - due > self._off else 0.0
         if self._due is not None and (now != self._format or gap > SILENCE_S * RATE):
             yield from self.flush()
             self._restart()
@@ -78,7 +97,7 @@ class AudioEncoder:
             self._due, self._next = due + gap, round(due + gap)
         elif gap:
             yield from self._encoded(_silence(samples, round(gap * now[0] / RATE)))
-            self._due = place
+            self._due = due + gap
 
     def _restart(self) -> None:
         self.context = context = _context(self._codec, self.layout, self._kbit_s)
@@ -117,4 +136,15 @@ def _silence(like: av.AudioFrame, samples: int) -> av.AudioFrame:
     level = b"\x80" if like.format.name.startswith("u8") else b"\0"
     for plane in frame.planes:
         plane.update(level * plane.buffer_size)
+    return frame
+
+
+def _without(samples: av.AudioFrame, count: int) -> av.AudioFrame:
+    """Returns samples without the first ``count`` of them."""
+    if not count:
+        return samples
+    each = 1 if samples.format.is_planar else samples.layout.nb_channels
+    rest = samples.to_ndarray()[:, count * each :].copy()
+    frame = av.AudioFrame.from_ndarray(rest, samples.format.name, samples.layout.name)
+    frame.sample_rate = samples.sample_rate
     return frame

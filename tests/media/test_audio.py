@@ -103,3 +103,41 @@ def test_a_damaged_packet_gives_nothing_however_often(packets: Pieces) -> None:
     assert damaged.damaged
     assert not first.damaged
     assert encoded([damaged], [AudioEncoder("aac")]) == [[]]
+
+
+def pulses(rate: int, layout: str, form: str, off_s: float) -> list[AudioFrame]:
+    """Four seconds of pulses, one each 100 ms; from the second second on they come later."""
+    pieces, length = [], rate // 50
+    for number in range(200):
+        shape = (1, 2 * length) if form == "s16" else (2, length)
+        wave = np.zeros(shape, np.int16 if form == "s16" else np.float32)
+        if number % 5 == 0:
+            wave[:, 10:200] = 20_000 if form == "s16" else 0.6
+        piece = av.AudioFrame.from_ndarray(wave, form, layout)
+        piece.sample_rate = rate
+        time_s = number / 50 + (off_s if number >= 50 else 0)
+        pieces.append(AudioFrame(time_s, "pcm", samples=piece))
+    return pieces
+
+
+@pytest.mark.parametrize("off_ms", [-300, -25, -12, 4, 12, 25, 90, 300])
+@pytest.mark.parametrize("form", ["s16", "fltp"])
+def test_audio_that_is_off_for_long_is_put_right(off_ms: int, form: str) -> None:
+    """However little, as after a jump of a live source: pieces of jitter go one after another."""
+    encoder = AudioEncoder("aac")
+    coded = []
+    for piece in pulses(44_100, "stereo", form, off_ms / 1000):
+        coded += [(bytes(p), p.pts) for p in encoder.encode(piece)]
+    decoder = av.CodecContext.create("aac", "r")
+    decoder.extradata = encoder.context.extradata
+    begins = []
+    for data, pts in coded:
+        for frame in decoder.decode(av.Packet(data)):
+            loud = np.abs(frame.to_ndarray()[0]) > 0.2
+            begins += [(pts + int(np.argmax(loud))) / RATE] if loud.any() else []
+    late = [begin % 0.1 for begin in begins if begin > 2.5 + max(off_ms, 0) / 1000]
+    starts = [at for at in late if abs((at - off_ms / 1000 + 0.05) % 0.1 - 0.05) < 0.009]
+    assert len(starts) >= 10
+    assert encoder.late_s == pytest.approx(
+        max(0, -off_ms) / 1000, abs=0.009 if off_ms in (4, -12) else 0.003
+    )
