@@ -49,13 +49,13 @@ class Authority:
 
 
 def make_certificate(
-    folder: Path, name: str = "server", password: bytes | None = None
+    folder: Path, name: str = "server", password: bytes | None = None, days: int = 90
 ) -> ServeSettings:
     """Write a self-signed certificate for 127.0.0.1 and its key; give the settings that name
     them."""
     key = ec.generate_private_key(ec.SECP256R1())
     alternatives = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    builder = _builder(_named(name), _named(name), key.public_key())
+    builder = _builder(_named(name), _named(name), key.public_key(), days)
     certificate = builder.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
     paths = folder / f"{name}.pem", folder / f"{name}.key"
     paths[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -74,7 +74,7 @@ def _named(name: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int = 1
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -84,5 +84,5 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_after(now + timedelta(days=days))
     )
