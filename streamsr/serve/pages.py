@@ -43,7 +43,7 @@ class Pages:
         """The page of one stream, which takes its name from its address."""
         if request.match_info["stream"] not in self._streams:
             raise web.HTTPNotFound(text="no such stream")
-        return self._respond("index.html")
+        return self._respond("index.html", below=True)
 
     async def file(self, request: web.Request) -> web.Response:
         return self._respond(request.match_info["file"])
@@ -78,10 +78,16 @@ class Pages:
         text = "a model is loaded and a source is live" if ready else missing
         return web.Response(text=f"{text}; streams: {states}", status=200 if ready else 503)
 
-    def _respond(self, name: str) -> web.Response:
+    def _respond(self, name: str, *, below: bool = False) -> web.Response:
+        """A file of the page. ``below`` is for an address one level below the page's root.
+
+        All addresses are relative, so that the page works below whatever path a proxy has it at.
+        """
         body = self._files.get(name)
         if body is None:
             raise web.HTTPNotFound(text="no such file")
+        if below:
+            body = body.replace(b'="page/', b'="../page/')
         kind = TYPES[name.rpartition(".")[2]]
         headers = {"Cache-Control": "no-cache"}  # small, and must fit the server that is running
         return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)

@@ -1,11 +1,16 @@
 """The page in a real browser."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+import aiohttp
 import pytest
+from aiohttp import web
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
 from letting_in import letting_in
 from peers.certificates import make_certificate
@@ -46,6 +51,19 @@ SAMPLES = f"""(count) => new Promise((done) => {{
   sample();
 }})"""
 COUNTERS = "() => ({ ...window.streamsr.counters, sessions: window.streamsr.sessions })"
+PASSED = ("Content-Type", "Location", "Retry-After", "Content-Security-Policy")
+REFUSES = """
+let allowed = false;
+addEventListener("pointerdown", () => { allowed = true; }, true);
+const play = HTMLMediaElement.prototype.play;
+HTMLMediaElement.prototype.play = function () {
+  if (allowed) return play.call(this);
+  return Promise.reject(new DOMException("no", "NotAllowedError"));
+};
+const still = () => document.querySelectorAll("[autoplay]").forEach(
+  (element) => element.removeAttribute("autoplay"));
+new MutationObserver(still).observe(document, { childList: true, subtree: true });
+"""
 PAIRED = "() => window.streamsr?.counters.pairs > 5"
 
 
@@ -94,9 +112,130 @@ async def test_it_says_what_is_going_on(page: Page) -> None:
         assert not await page.locator("#banner").is_visible()
         broadcast.state, broadcast.message = StreamState.DOWN, "<b>refused</b>; trying again in 2 s"
         await page.locator("#banner").wait_for()
-        assert "last picture" in (await page.locator("#banner").text_content() or "")
-        assert await page.locator("#message").text_content() == broadcast.message
+        assert "last frame" in (await page.locator("#headline").text_content() or "")
+        assert await page.locator("#reason").text_content() == broadcast.message
         assert page.complaints == []
+
+
+async def test_a_source_that_never_came_has_no_last_frame(page: Page) -> None:
+    idle = Broadcast()
+    idle.state, idle.message = StreamState.DOWN, "the password is wrong"
+    async with Server({"camera": idle.served}) as server:
+        await page.goto(server.url)
+        await page.locator("#banner").wait_for()
+        assert await page.locator("#headline").text_content() == "The source has not come yet"
+        assert await page.locator("#reason").text_content() == idle.message
+
+
+async def test_a_video_that_moves_is_not_greyed_when_a_question_is_refused(page: Page) -> None:
+    async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
+        await page.goto(server.url)
+        await page.wait_for_function(PAIRED)
+        await page.route(
+            "**/api/streams/camera",
+            lambda route: route.fulfill(status=429, content_type="text/plain", body="slow down"),
+        )
+        message = page.locator("#message")
+        await page.wait_for_function("() => document.getElementById('message').textContent")
+        assert await message.text_content() == (
+            "No news of its state: the server was asked too often from here (slow down)"
+        )
+        assert await page.locator("#stage").get_attribute("data-state") == "live"
+        assert await page.locator("#banner").is_hidden()
+        assert await page.locator("#fps").text_content() == NONE
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ({"status": 403, "content_type": "text/plain", "body": "not this host"}, "(not this host)"),
+        ({"status": 502, "content_type": "text/html", "body": "<h1>Bad Gateway"}, "the proxy in"),
+        ({"status": 401, "content_type": "text/plain", "body": ""}, "reload the page"),
+    ],
+    ids=["403", "502", "401"],
+)
+async def test_a_page_that_is_refused_says_why(
+    page: Page, answer: dict[str, Any], words: str
+) -> None:
+    async with Server({"camera": Broadcast().served}) as server:
+        await page.route("**/api/**", lambda route: route.fulfill(**answer))
+        await page.goto(server.url)
+        await page.locator("#banner").wait_for()
+        assert words in await page.locator("#banner").inner_text()
+        assert "<h1>" not in await page.locator("#banner").inner_text()
+
+
+async def test_a_page_whose_script_is_refused_says_where_to_look(page: Page) -> None:
+    async with Server({"camera": Broadcast().served}) as server:
+        await page.route("**/app.js", lambda route: route.fulfill(status=403, body="not taken"))
+        await page.goto(server.url)
+        link = page.locator("#unscripted a")
+        await link.wait_for()
+        assert await link.evaluate("(a) => a.href") == f"{server.url}page/app.js"
+
+
+async def test_a_tap_plays_where_the_browser_does_not_by_itself(page: Page) -> None:
+    """As on iPhones that save power. What plays needs no second connection."""
+    await page.add_init_script(REFUSES)
+    async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
+        await page.goto(server.url)
+        await page.locator("#banner").wait_for()
+        assert await page.locator("#headline").text_content() == "Tap to play"
+        assert await page.locator("#play").is_visible()
+        await asyncio.sleep(7)  # longer than a stall
+        assert await page.evaluate("() => streamsr.sessions") == 1
+        await page.locator("#after").click()
+        await page.wait_for_function(PAIRED)
+        assert await page.locator("#banner").is_hidden()
+        assert not await page.locator("#play").is_visible()
+        assert (await page.evaluate(COUNTERS))["sessions"] == 1
+        assert page.complaints == []
+
+
+async def test_it_works_below_a_path(page: Page) -> None:
+    """Where a proxy strips the path, and nothing tells the server of it."""
+    async with (
+        Broadcast() as broadcast,
+        Server({"camera": broadcast.served}) as server,
+        proxied(server.url, "/cameras/north/") as url,
+    ):
+        for address in (url, f"{url}watch/camera"):
+            await page.goto(address)
+            await page.wait_for_function(PAIRED)
+        assert await page.locator("#home").evaluate("(a) => a.href") == url
+        assert await page.locator("nav a").evaluate("(a) => a.href") == f"{url}watch/camera"
+        assert page.complaints == []
+
+
+@asynccontextmanager
+async def proxied(target: str, path: str) -> AsyncIterator[str]:
+    """A proxy of the server that has it below a path. Host and Location stay as they were."""
+
+    async def forward(request: web.Request) -> web.Response:
+        inner = request.raw_path.removeprefix(path)
+        async with session.request(
+            request.method,
+            target + inner,
+            headers={k: v for k, v in request.headers.items() if k in ("Content-Type", "Accept")},
+            data=await request.read() or None,
+        ) as answer:
+            headers = {k: v for k, v in answer.headers.items() if k in PASSED}
+            location = headers.get("Location", "")
+            if location.startswith("/"):
+                headers["Location"] = path + location[1:]
+            return web.Response(status=answer.status, body=await answer.read(), headers=headers)
+
+    app = web.Application()
+    app.router.add_route("*", path + "{rest:.*}", forward)
+    runner = web.AppRunner(app)
+    async with aiohttp.ClientSession() as session:
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        try:
+            yield f"http://127.0.0.1:{runner.addresses[0][1]}{path}"
+        finally:
+            await runner.cleanup()
 
 
 async def test_it_works_from_the_keyboard(page: Page) -> None:
@@ -169,7 +308,7 @@ async def test_a_source_that_is_away_has_no_rate(page: Page) -> None:
             for name in ("p50", "p99"):
                 shown = await page.locator(f"#{name}").text_content()
                 assert (shown == NONE) == (state != live)
-        assert await page.locator("#banner").text_content() == "This stream is switched off"
+        assert await page.locator("#headline").text_content() == "This stream is switched off"
         assert page.complaints == []
 
 

@@ -1,17 +1,21 @@
-// The page: finds out which stream it is for, and connects the parts.
+// The page of one stream: finds out which, and connects the parts.
 
+import { Autoplay } from "./autoplay.js";
 import { Controls } from "./controls.js";
+import { Latency } from "./latency.js";
 import { Pairs } from "./pairs.js";
 import { Panel } from "./panel.js";
-import { $, ask, named, ours, sleep } from "./common.js";
-import { Whep } from "./whep.js";
+import { Player } from "./player.js";
+import { ask, askOptional, named, ours, sleep, watched } from "./server.js";
+import { $ } from "./words.js";
 
 const STALLED_MS = 6000; // a live stream without a frame for so long needs a new connection
+const MOVING_MS = 3000; // a video without a frame for so long stands still
 
 async function findStreams() {
   for (;;) {
     try {
-      const streams = await ask(ours("/api/streams"));
+      const streams = await ask(ours("api/streams"));
       if (streams.length) return streams.map((stream) => stream.name);
       say("There is no stream yet");
     } catch (error) {
@@ -22,11 +26,12 @@ async function findStreams() {
 }
 
 function say(text) {
-  $("banner").textContent = text;
+  $("headline").textContent = text;
   $("banner").hidden = false;
 }
 
 function listStreams(names, current) {
+  $("home").href = ours("");
   for (const name of names) {
     const link = document.createElement("a");
     link.href = named("watch", name);
@@ -36,53 +41,55 @@ function listStreams(names, current) {
   }
 }
 
-function play(element, track) {
-  element.srcObject = new MediaStream([track]);
-  element.play().catch(() => {}); // all are muted; a refusal would show as a stall
-}
-
 async function main() {
-  const names = await findStreams();
-  const [, path, encoded] = location.pathname.split("/");
-  const name = path === "watch" ? decodeURIComponent(encoded) : names[0];
+  $("unscripted").remove();
+  const [names, viewer] = await Promise.all([findStreams(), askOptional(ours("api/v1/viewer"))]);
+  const name = watched() ?? names[0];
   listStreams(names, name);
   document.title = `${name} – streamsr`;
 
-  const audio = $("audio");
+  const [before, after, audio] = [$("video-before"), $("video-after"), $("audio")];
   const pairs = new Pairs(
-    { video: $("video-before"), canvas: $("before") },
-    { video: $("video-after"), canvas: $("after") },
+    { video: before, canvas: $("before") },
+    { video: after, canvas: $("after") },
   );
-  const panel = new Panel(name);
-  const controls = new Controls(audio);
-  const whep = new Whep(named("whep", name), {
-    wanted() {
-      return !["ended", "disabled"].includes(panel.status?.state);
-    },
-    tracks([after, before, audioTrack]) {
-      pairs.reset();
-      play($("video-before"), before);
-      play($("video-after"), after);
-      play(audio, audioTrack);
-      controls.setAudio(!audioTrack.muted);
-      audioTrack.addEventListener("unmute", () => controls.setAudio(true)); // its first packet came
-      panel.setTrouble("");
+  const { counters } = pairs;
+  const latency = new Latency($("chart"));
+  const panel = new Panel(name, latency, {
+    get moving() { return performance.now() - counters.newestMs < MOVING_MS && counters.after > 0; },
+    get shown() { return counters.drawn > 0; },
+  });
+  const autoplay = new Autoplay((tap) => panel.update({ tap }));
+  const controls = new Controls(name, [audio, after], after);
+  let started = performance.now();
+  const player = new Player(name, { after, before, audio }, {
+    wanted: () => !panel.over,
+    hls: () => panel.status?.hls ?? false,
+    play: (element) => autoplay.play(element),
+    playing({ way, tracks, audio: present }) {
+      pairs.reset(way === "WebRTC");
+      const track = tracks?.[2];
+      controls.setAudio(track ? !track.muted : present);
+      track?.addEventListener("unmute", () => controls.setAudio(true)); // its first packet came
+      $("way").textContent = way;
+      panel.update({ trouble: "", note: way === player.usual ? "" : explain(way) });
       started = performance.now();
     },
-    trouble(text) {
-      panel.setTrouble(text);
-    },
-  });
-  let started = performance.now();
+    trouble: (trouble) => panel.update({ trouble }),
+  }, viewer);
   setInterval(() => {
-    if (document.hidden || panel.status?.state !== "live") started = performance.now();
-    const newest = Math.max(pairs.counters.newestMs, started);
-    if (performance.now() - newest > STALLED_MS) whep.restart("no pictures came");
+    if (document.hidden || autoplay.waiting || panel.status?.state !== "live") {
+      started = performance.now();
+    }
+    const newest = Math.max(counters.newestMs, started);
+    if (performance.now() - newest > STALLED_MS) player.restart("no frames came");
   }, 1000);
   // For tests and for the curious.
-  window.streamsr = { counters: pairs.counters, get sessions() { return whep.sessions; } };
+  window.streamsr = { counters, get sessions() { return player.sessions; } };
   panel.run();
-  whep.run();
+  player.run();
 }
+
+const explain = (way) => `WebRTC does not pass here: this comes over ${way}, a little later`;
 
 main();

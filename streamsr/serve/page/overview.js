@@ -1,69 +1,72 @@
-// All cameras at a glance: a snapshot of each, renewed now and then, and its state.
+// All cameras at a glance: the video of those that are in view, as many as this machine holds, and
+// their states.
 
-import { $, measure, named, ours, poll, sizes, fallback, WORDS } from "./common.js";
+import { Card } from "./card.js";
+import { Governor } from "./governor.js";
+import { askOptional, ours, poll } from "./server.js";
+import { $ } from "./words.js";
 
-const STILL_MS = 3000; // between two snapshots of one camera
+const LOOK_MS = 2000;
+const LEAVE_MS = 20_000; // a page that is hidden for so long shows no video
 
-/** One camera: a link to its page. */
-class Card {
-  constructor(name) {
-    this.name = name;
-    this.element = $("card").content.firstElementChild.cloneNode(true);
-    this.element.href = named("watch", name);
-    this.part("name").textContent = name;
-    this.asking = false; // for a snapshot
-    this.askedMs = -Infinity;
+const cards = new Map();
+const governor = new Governor();
+const inView = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const card = [...cards.values()].find(({ element }) => element === target);
+    if (card) card.visible = isIntersecting;
   }
+  choose();
+});
+let viewer;
+let hiddenMs = Infinity; // since when the page is
+let lookedMs = performance.now();
 
-  part(name) {
-    return this.element.querySelector(`[data-part="${name}"]`);
-  }
+const playing = () => [...cards.values()].filter((card) => card.player);
 
-  show(status) {
-    this.element.dataset.state = status.state;
-    this.part("state").dataset.state = status.state;
-    this.part("state").textContent = WORDS[status.state] ?? status.state;
-    this.part("fps").textContent = measure(status, "fps", 1);
-    this.part("size").textContent = sizes(status);
-    this.part("model").textContent = status.model || "–";
-    const away = status.state !== "live";
-    this.part("note").textContent = (away && status.message) || fallback(status);
-    if (status.aspect > 0) this.element.style.setProperty("--aspect", status.aspect);
-    if (status.snapshot && status.state === "live" && !document.hidden) this.renew();
-  }
-
-  /** Replaces the snapshot once the new one is there whole. */
-  async renew() {
-    if (this.asking || performance.now() - this.askedMs < STILL_MS) return;
-    this.asking = true;
-    this.askedMs = performance.now();
-    const image = new Image();
-    image.alt = "";
-    image.src = named("snapshot", this.name, `.jpg?${Date.now()}`);
-    try {
-      await image.decode();
-      this.part("still").replaceChildren(image);
-    } catch {
-      // There is none now: the old one stays.
-    }
-    this.asking = false;
+/** Gives video to the first cards in view, as many as the governor allows. */
+function choose() {
+  const hidden = performance.now() - hiddenMs > LEAVE_MS;
+  let left = hidden ? 0 : governor.limit;
+  for (const card of cards.values()) {
+    const wanted = card.visible && card.live && left > 0;
+    if (wanted) left -= 1;
+    card.want(wanted);
   }
 }
 
-const cards = new Map();
+function look() {
+  const nowMs = performance.now();
+  const counts = playing().map((card) => card.count());
+  const sum = (key) => counts.reduce((total, count) => total + count[key], 0);
+  const lateMs = nowMs - lookedMs - LOOK_MS;
+  lookedMs = nowMs;
+  if (!document.hidden) {
+    const seen = { shown: counts.length, presented: sum("presented"), dropped: sum("dropped"), lateMs };
+    governor.look(seen, nowMs);
+  }
+  choose();
+}
+
+function add(name) {
+  const full = () => governor.fewer(Math.max(0, playing().length - 1), performance.now());
+  const card = new Card(name, viewer, full);
+  cards.set(name, card);
+  $("cameras").append(card.element);
+  inView.observe(card.element);
+}
 
 function show(streams) {
   const names = new Set(streams.map((stream) => stream.name));
   for (const [name, card] of cards) {
     if (names.has(name)) continue;
+    inView.unobserve(card.element);
+    card.want(false);
     card.element.remove();
     cards.delete(name);
   }
   for (const status of streams) {
-    if (!cards.has(status.name)) {
-      cards.set(status.name, new Card(status.name));
-      $("cameras").append(cards.get(status.name).element);
-    }
+    if (!cards.has(status.name)) add(status.name);
     cards.get(status.name).show(status);
   }
   const live = streams.filter((stream) => stream.state === "live").length;
@@ -75,4 +78,18 @@ function say(text, state) {
   $("state").dataset.state = state;
 }
 
-poll(ours("/api/streams"), show, (error) => say(`Trying again: ${error.message}`, "lost"));
+async function main() {
+  $("unscripted").remove();
+  $("home").href = ours("");
+  viewer = await askOptional(ours("api/v1/viewer"));
+  document.addEventListener("visibilitychange", () => {
+    hiddenMs = document.hidden ? performance.now() : Infinity;
+    choose();
+  });
+  setInterval(look, LOOK_MS);
+  poll(ours("api/streams"), show, (error) => say(`Trying again: ${error.message}`, "lost"));
+}
+
+// For tests and for the curious.
+window.streamsr = { governor, get playing() { return playing().map((card) => card.name); } };
+main();

@@ -2,7 +2,8 @@
 //
 // Each track's RTP time stamps begin at a random number, so equal frames have a constant but unknown
 // difference. The server sends both packets of a frame together: frames that arrive within a few
-// milliseconds of each other vote for their difference. From then on only pairs are drawn.
+// milliseconds of each other vote for their difference. From then on only pairs are drawn. Where the
+// frames do not come over RTP, their times in the stream are equal.
 
 const CLOCK_HZ = 90000; // RTP clock of video
 const WRAP = 2 ** 32;
@@ -33,15 +34,22 @@ class Side {
       const context = document.createElement("canvas").getContext("2d", { alpha: false });
       return { context, rtp: -1, received: 0, width: 0, height: 0, kept: false };
     });
+    this.overRtp = true;
     this.frames = 0;
     this.shown = null; // RTP time stamp of the frame on the canvas
+  }
+
+  /** The time stamp of a frame, in ticks; -1 where it has none. */
+  clock(meta) {
+    if (this.overRtp) return meta.rtpTimestamp ?? -1;
+    return difference(Math.round(meta.mediaTime * CLOCK_HZ), 0);
   }
 
   /** Notes the frame that the video presents now. */
   note(meta) {
     const slot = this.ring[this.frames % this.ring.length];
     this.frames += 1;
-    slot.rtp = meta.rtpTimestamp ?? -1;
+    slot.rtp = this.clock(meta);
     slot.received = meta.receiveTime ?? -1;
     slot.width = meta.width;
     slot.height = meta.height;
@@ -117,8 +125,9 @@ export class Pairs {
   }
 
   /** Starts from scratch: another connection has other time stamps. */
-  reset() {
-    this.offset = null; // rtp of after - rtp of before, for one frame
+  reset(overRtp = true) {
+    this.before.overRtp = this.after.overRtp = overRtp;
+    this.offset = overRtp ? null : 0; // rtp of after - rtp of before, for one frame
     this.votes = [];
     this.period = CLOCK_HZ / 25; // RTP ticks between frames
     this.pairedMs = performance.now();
@@ -141,7 +150,7 @@ export class Pairs {
 
   take(side, meta, pixels) {
     const slot = side.note(meta);
-    if (slot.rtp >= 0) this.calibrate(side, slot);
+    if (side.overRtp && slot.rtp >= 0) this.calibrate(side, slot);
     const twin = this.twin(side, slot);
     if (twin) {
       this.pair(side, slot, pixels, twin);

@@ -1,34 +1,47 @@
 // What the page says: the stream's status once a second, and the connection's troubles.
 
-import { $, measure, named, poll, size, sizes, fallback, WORDS } from "./common.js";
+import { named, poll } from "./server.js";
+import { $, fallback, headline, measure, output, reason, size, sizes, state, WORDS } from "./words.js";
 
-const BANNERS = {
-  starting: "Waiting for the first picture",
-  down: "The source is away: this is its last picture",
-  ended: "This stream has ended",
-  disabled: "This stream is switched off",
-};
+const OVER = ["ended", "disabled"];
 
 export class Panel {
-  constructor(stream) {
+  /** `latency` is given each second's measures; `video` tells whether it is `shown` and `moving`. */
+  constructor(stream, latency, video) {
     this.stream = stream;
-    this.status = undefined; // the newest answer; null when there was none
+    this.latency = latency;
+    this.video = video;
+    this.status = undefined; // the newest answer
+    this.unanswered = ""; // why the newest question was not answered, for people
     this.trouble = ""; // with the connection, for people; "" when there is none
+    this.note = ""; // about how the stream comes, for people
+    this.tap = false; // whether the browser waits for a tap
   }
 
   run() {
-    poll(named("api/streams", this.stream), (status) => this.update(status), () => this.update(null));
+    poll(
+      named("api/streams", this.stream),
+      (status) => this.update({ status, unanswered: "" }),
+      (error) => this.update({ unanswered: error.message }),
+    );
   }
 
-  update(status) {
-    this.status = status;
-    if (status) this.show(status);
+  /** Takes new values of the fields above, and shows them. */
+  update(changes) {
+    Object.assign(this, changes);
+    if (changes.status) this.show(changes.status);
+    if ("unanswered" in changes) this.latency.add(this.measures);
     this.render();
   }
 
-  setTrouble(text) {
-    this.trouble = text;
-    this.render();
+  /** The newest answer's latency, of a stream that is live. */
+  get measures() {
+    if (this.unanswered || this.status?.state !== "live") return null;
+    return { p50: this.status.latency_p50_ms, p99: this.status.latency_p99_ms };
+  }
+
+  get over() {
+    return OVER.includes(this.status?.state);
   }
 
   show(status) {
@@ -45,36 +58,45 @@ export class Panel {
   }
 
   render() {
-    if (this.status === undefined && !this.trouble) return; // not asked yet
-    const over = ["ended", "disabled"].includes(this.status?.state);
-    const lost = !this.status || (this.trouble && !over);
-    const state = lost ? "lost" : this.status.state;
-    $("state").dataset.state = state;
-    $("stage").dataset.state = state;
-    $("state").textContent = WORDS[state] ?? state;
-    const banner = state === "lost" ? this.lost() : BANNERS[state] ?? "";
-    $("banner").textContent = banner;
-    $("banner").hidden = !banner;
-    $("message").textContent = this.status?.message ?? "";
-    $("fps").textContent = measure(this.status, "fps", 1);
-    $("p50").textContent = measure(this.status, "latency_p50_ms", 0);
-    $("p99").textContent = measure(this.status, "latency_p99_ms", 0);
+    const { status } = this;
+    if (!status && !this.trouble && !this.unanswered) return; // not asked yet
+    const now = this.lost ? "lost" : status?.state ?? "live";
+    $("state").dataset.state = now;
+    $("stage").dataset.state = now;
+    $("state").textContent = WORDS[now] ?? state(status);
+    this.banner(now);
+    const answered = this.unanswered ? undefined : status;
+    $("fps").textContent = measure(answered, "fps", 1);
+    $("p50").textContent = measure(answered, "latency_p50_ms", 0);
+    $("p99").textContent = measure(answered, "latency_p99_ms", 0);
   }
 
-  lost() {
-    const why = this.trouble || "the server does not answer";
-    return `Trying again: ${why}`;
+  /** Whether there is neither video nor an answer. A video that moves is well, whoever is silent. */
+  get lost() {
+    if (this.trouble && !this.over) return true;
+    return Boolean(this.unanswered) && !this.video.moving;
+  }
+
+  banner(now) {
+    const why = this.status ? reason(this.status) : "";
+    let [text, detail] = this.status ? [headline(this.status, this.video.shown), why] : ["", ""];
+    if (this.tap && !text) [text, detail] = ["Tap to play", "This browser does not play by itself"];
+    if (now === "lost") [text, detail] = [`Trying again: ${this.trouble || this.unanswered}`, ""];
+    $("headline").textContent = text;
+    $("reason").textContent = detail;
+    $("banner").hidden = !text;
+    $("play").hidden = !this.tap || now === "lost";
+    const unanswered = this.unanswered && !this.lost ? `No news of its state: ${this.unanswered}` : "";
+    $("message").textContent = [this.note, unanswered, text ? "" : why].filter(Boolean).join(" · ");
   }
 }
 
-/** One output: its target and its state. */
-function item(output) {
+/** One output: its name, its state and what is wrong with it. */
+function item(status) {
   const element = document.createElement("li");
   element.className = "state";
-  element.dataset.state = output.state;
-  element.title = output.target;
-  const text = { ...WORDS, down: "away, trying again" }[output.state] ?? output.state;
-  const dropped = output.dropped ? `, ${output.dropped} packets dropped` : "";
-  element.textContent = `${output.name}: ${text}${dropped}`;
+  element.dataset.state = status.state;
+  element.title = status.target;
+  element.textContent = output(status);
   return element;
 }

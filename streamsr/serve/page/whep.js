@@ -1,10 +1,42 @@
-// A WHEP client (draft-ietf-wish-whep) that never gives up.
+// One session of a WHEP client (draft-ietf-wish-whep): from an offer to its end.
 
-import { sleep } from "./common.js";
+import { refusal } from "./server.js";
 
-const FIRST_WAIT_MS = 500;
-const LAST_WAIT_MS = 5000;
 const LOST_MS = 3000; // WebRTC's "disconnected" may heal by itself; after this it has not
+
+/**
+ * Connects, and returns `{tracks, lost, close()}`: the tracks in the order of `kinds`, and a promise
+ * that is rejected when the session is over.
+ *
+ * Throws an Error for people. Its `blocked` is true where the server would, but WebRTC does not pass
+ * within `withinMs`.
+ */
+export async function connectWhep(url, { kinds, iceServers, withinMs, signal }) {
+  if (!window.RTCPeerConnection) throw blocked("this browser has no WebRTC");
+  const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle", iceServers });
+  const session = new Session(peer);
+  try {
+    const receivers = kinds.map((kind) => {
+      const transceiver = peer.addTransceiver(kind, { direction: "recvonly" });
+      offerLess(transceiver, kind);
+      return transceiver.receiver;
+    });
+    for (const receiver of receivers) {
+      if (receiver.track.kind === "video" && "jitterBufferTarget" in receiver) {
+        receiver.jitterBufferTarget = 0;
+      }
+    }
+    await within(session.begin(url), withinMs, signal);
+    return {
+      tracks: receivers.map((receiver) => receiver.track),
+      lost: session.lost,
+      close: () => session.close(),
+    };
+  } catch (error) {
+    session.close();
+    throw error;
+  }
+}
 
 /**
  * Offers the codecs alone that the server sends: an offer of them all, 11 kB, is more than proxies
@@ -21,109 +53,100 @@ function offerLess(transceiver, kind) {
   }
 }
 
-export class Whep {
-  /**
-   * @param {string} url endpoint of the stream
-   * @param {{wanted(): boolean, tracks(t: MediaStreamTrack[]): void, trouble(text: string): void}}
-   *   listener is asked whether to begin, and told of the tracks (output, input, audio) or why not
-   */
-  constructor(url, listener) {
-    this.url = url;
-    this.listener = listener;
-    this.sessions = 0; // begun so far
-    this.over = null; // ends the present session
-    this.location = null; // of the present session at the server
-    addEventListener("pagehide", () => this.leave());
+function blocked(text) {
+  const error = new Error(text);
+  error.blocked = true;
+  return error;
+}
+
+/** Waits for a session to connect, or throws that WebRTC does not pass. */
+function within(begun, ms, signal) {
+  return new Promise((done, failed) => {
+    const timer = setTimeout(() => failed(blocked("WebRTC does not pass")), ms);
+    signal?.addEventListener("abort", () => failed(new Error("given up")));
+    begun.then(done, failed).finally(() => clearTimeout(timer));
+  });
+}
+
+class Session {
+  constructor(peer) {
+    this.peer = peer;
+    this.location = null; // at the server, once it has answered
+    this.closed = false;
+    this.leaving = () => this.leave();
+    this.lost = new Promise((_, reject) => {
+      this.lose = (text) => reject(new Error(text));
+    });
+    this.lost.catch(() => {}); // it may be over before anyone waits for it
+    addEventListener("pagehide", this.leaving);
   }
 
-  /** Plays, and begins again whenever the connection is lost. Never returns. */
-  async run() {
-    let wait = FIRST_WAIT_MS;
-    for (;;) {
-      const begun = performance.now();
-      try {
-        if (this.listener.wanted()) await this.session();
-      } catch (error) {
-        this.listener.trouble(error.message);
-        wait = error.retryMs ?? wait;
-      }
-      if (performance.now() - begun > 2 * LAST_WAIT_MS) wait = FIRST_WAIT_MS;
-      await sleep(wait * (0.75 + Math.random() / 2));
-      wait = Math.min(2 * wait, LAST_WAIT_MS);
-    }
-  }
-
-  /** Ends the present session; `run` begins another. */
-  restart(reason) {
-    this.over?.(new Error(reason));
-  }
-
-  async session() {
-    const peer = new RTCPeerConnection({ bundlePolicy: "max-bundle" });
-    try {
-      const receivers = ["video", "video", "audio"].map((kind) => {
-        const transceiver = peer.addTransceiver(kind, { direction: "recvonly" });
-        offerLess(transceiver, kind);
-        return transceiver.receiver;
-      });
-      for (const receiver of receivers.slice(0, 2)) {
-        if ("jitterBufferTarget" in receiver) receiver.jitterBufferTarget = 0;
-      }
-      await this.negotiate(peer);
-      const lost = new Promise((_, reject) => {
-        this.over = reject;
-        this.watch(peer, reject);
-      });
-      this.sessions += 1;
-      this.listener.tracks(receivers.map((receiver) => receiver.track));
-      await lost;
-    } finally {
-      this.over = null;
-      peer.close();
-      this.leave();
-    }
-  }
-
-  async negotiate(peer) {
+  async begin(url) {
+    const { peer } = this;
     const offer = await peer.createOffer();
     // Without this Chromium decodes Opus to one channel.
     offer.sdp = offer.sdp.replaceAll("useinbandfec=1", "useinbandfec=1;stereo=1");
     await peer.setLocalDescription(offer);
-    const response = await fetch(this.url, {
+    const response = await fetch(url, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: offer.sdp,
       signal: AbortSignal.timeout(10000),
     });
-    const text = await response.text();
-    if (response.status !== 201) {
-      const error = new Error(text || response.statusText);
-      const retryS = Number(response.headers.get("Retry-After"));
-      if (retryS > 0) error.retryMs = retryS * 1000;
-      throw error;
-    }
+    if (response.status === 406) throw blocked(await response.text()); // no codec in common
+    if (response.status !== 201) throw await refusal(response);
     this.location = new URL(response.headers.get("Location"), response.url);
+    const text = await response.text();
+    if (this.closed) {
+      this.leave(); // given up while the server was answering
+      return;
+    }
     await peer.setRemoteDescription({ type: "answer", sdp: text });
+    await this.connected();
+    this.watch();
   }
 
-  watch(peer, reject) {
-    const lose = () => reject(new Error("the connection was lost"));
+  connected() {
+    const { peer } = this;
+    return new Promise((done, failed) => {
+      const look = () => {
+        if (peer.connectionState === "connected") done();
+        if (peer.connectionState === "failed") failed(blocked("WebRTC does not pass"));
+      };
+      peer.addEventListener("connectionstatechange", look);
+      look();
+    });
+  }
+
+  watch() {
+    const { peer } = this;
     let timer = 0;
     peer.addEventListener("connectionstatechange", () => {
       clearTimeout(timer);
-      if (peer.connectionState === "failed") lose();
-      if (peer.connectionState === "disconnected") timer = setTimeout(lose, LOST_MS);
+      if (peer.connectionState === "failed") this.lose("the connection was lost");
+      if (peer.connectionState === "disconnected") {
+        timer = setTimeout(() => this.lose("the connection was lost"), LOST_MS);
+      }
     });
     // That the server ended the session shows here only; it need not be told then.
     const transport = peer.getReceivers()[0].transport;
-    transport?.addEventListener("statechange", () => {
+    const ended = () => {
       if (transport.state !== "closed") return;
       this.location = null;
-      reject(new Error("the server ended the session"));
-    });
+      this.lose("the server ended the session");
+    };
+    transport?.addEventListener("statechange", ended);
+    if (transport) ended();
   }
 
-  /** Tells the server that the present session is over. */
+  close() {
+    this.closed = true;
+    removeEventListener("pagehide", this.leaving);
+    this.peer.close();
+    this.leave();
+  }
+
+  /** Tells the server that the session is over. */
   leave() {
     if (!this.location) return;
     const location = this.location;
