@@ -14,7 +14,7 @@ LOOPBACK = (  # without a network the browser must reach the server, and not hid
     "--disable-features=WebRtcHideLocalIpsWithMdns",
 )
 # What a server need not have: the page asks, and goes on without.
-OPTIONAL = re.compile(r"/api/v1/(viewer|cameras/[^/]+/recordings)$")
+OPTIONAL = re.compile(r"/api/v1/cameras/[^/]+/recordings$")
 OURS = "Multiple readback operations"  # a warning that reading the canvases brings about
 
 

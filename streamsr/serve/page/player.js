@@ -9,7 +9,7 @@ import { connectWhep } from "./whep.js";
 const FIRST_WAIT_MS = 500;
 const LAST_WAIT_MS = 5000;
 const PATIENT_MS = 12000; // for WebRTC, where nothing else passes or something plays meanwhile
-const QUICK_MS = 2500; // for WebRTC, before something else is tried
+const QUICK_MS = 2000; // for WebRTC, before something else is tried
 const FIRST_AGAIN_MS = 15_000; // until WebRTC is tried again, twice as long each time
 const LAST_AGAIN_MS = 600_000;
 
@@ -110,7 +110,7 @@ export class Player {
   /** Returns a connection by WebRTC once it passes. */
   async later(signal) {
     for (let wait = FIRST_AGAIN_MS; ; wait = Math.min(2 * wait, LAST_AGAIN_MS)) {
-      await sleep(wait);
+      await anotherNetwork(wait);
       if (signal.aborted) return undefined;
       try {
         const connection = await this.webrtc(PATIENT_MS, signal);
@@ -165,4 +165,12 @@ export class Player {
     this.sessions += 1;
     this.listener.playing(connection);
   }
+}
+
+/** Waits so long, or until the browser is on another network, where more may pass. */
+function anotherNetwork(ms) {
+  return Promise.race([
+    sleep(ms),
+    new Promise((done) => addEventListener("online", done, { once: true })),
+  ]);
 }

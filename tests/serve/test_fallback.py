@@ -1,0 +1,106 @@
+"""Watching where WebRTC does not pass, in a real browser."""
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
+from peers.chromium import FLAGS
+from peers.waiting import until
+from playwright.async_api import Page, async_playwright
+from test_page import PAIRED, SAMPLES
+
+from streamsr.serve.app import Server
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
+
+WITHIN_S = 5.0
+# A connection that is never made, until `streamsrTest.passes`.
+BLOCKED = """
+window.streamsrTest = { passes: false };
+const set = RTCPeerConnection.prototype.setRemoteDescription;
+RTCPeerConnection.prototype.setRemoteDescription = function (answer) {
+  return streamsrTest.passes ? set.call(this, answer) : new Promise(() => {});
+};
+"""
+DRAWN = "() => window.streamsr?.counters.drawn > 0"
+WAY = "(way) => document.getElementById('way').textContent === way"
+
+
+async def test_it_plays_over_a_websocket_and_says_so(page: Page) -> None:
+    await page.add_init_script(BLOCKED)
+    async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
+        begun_s = time.monotonic()
+        await page.goto(server.url)
+        await page.wait_for_function(DRAWN)
+        assert time.monotonic() - begun_s < WITHIN_S
+        assert await page.locator("#way").text_content() == "WebSocket"
+        assert "WebRTC does not pass here" in (await page.locator("#message").text_content() or "")
+        await page.wait_for_function(PAIRED)
+        samples = await page.evaluate(SAMPLES, 60)
+        assert [s for s in samples if s[0] != s[1] or s[0] < 0] == [], "both sides are in step"
+        assert len({after for _, after in samples}) > 10, "it moves"
+        behind = broadcast.encoded - samples[-1][1]
+        assert behind < 25 * 1.5
+        for name, size in [("before", INPUT_SIZE), ("after", OUTPUT_SIZE)]:
+            canvas = page.locator(f"#{name}")
+            assert await canvas.evaluate("(c) => [c.width, c.height]") == list(size)
+        await until(lambda: server.viewers == 0)
+
+        await page.evaluate("() => { streamsrTest.passes = true; }")
+        await page.evaluate("() => dispatchEvent(new Event('online'))")
+        await page.wait_for_function(WAY, arg="WebRTC")
+        assert await page.locator("#message").text_content() == ""
+        pairs = await page.evaluate("() => streamsr.counters.pairs")
+        await page.wait_for_function(f"() => streamsr.counters.pairs > {pairs} + 20")
+        assert page.complaints == []
+
+
+async def test_it_begins_with_what_the_server_prefers(page: Page) -> None:
+    async with (
+        Broadcast() as broadcast,
+        Server({"camera": broadcast.served}, prefer="hls") as server,
+    ):
+        await page.goto(server.url)
+        await page.wait_for_function(PAIRED)
+        assert await page.locator("#way").text_content() == "WebSocket"
+        assert await page.locator("#message").text_content() == ""
+        assert server.viewers == 0
+
+
+async def test_a_wall_falls_back_too(page: Page) -> None:
+    await page.add_init_script(BLOCKED)
+    async with (
+        Broadcast() as first,
+        Broadcast() as second,
+        Server({"front": first.served, "yard": second.served}) as server,
+    ):
+        begun_s = time.monotonic()
+        await page.goto(server.url)
+        await page.wait_for_function(
+            "() => document.querySelectorAll('.camera[data-playing]').length === 2"
+        )
+        assert time.monotonic() - begun_s < WITHIN_S + 2
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def without_udp(chromium_path: str) -> AsyncIterator[Page]:
+    """A page of a Chromium that sends no UDP, as behind a strict firewall."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium_path,
+            args=[*FLAGS, "--webrtc-ip-handling-policy=disable_non_proxied_udp"],
+        )
+        yield await browser.new_page()
+        await browser.close()
+
+
+async def test_it_plays_within_five_seconds_without_udp(without_udp: Page) -> None:
+    async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
+        begun_s = time.monotonic()
+        await without_udp.goto(server.url)
+        await without_udp.wait_for_function(DRAWN)
+        assert time.monotonic() - begun_s < WITHIN_S
+        assert await without_udp.locator("#way").text_content() == "WebSocket"
+        await without_udp.wait_for_function(PAIRED)
