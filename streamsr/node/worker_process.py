@@ -38,12 +38,14 @@ class WorkerProcess(SupervisedProcess):
         self._emit = emit
         self.ready = asyncio.Event()  # there is a process that can be sent messages
         self._announced = True  # that a process took the place of one that ended
+        self._heard = False  # anything of the process there is: it has begun
 
     async def send_input(self) -> None:
         self._announced = self.restarts == 0
         self.ready.set()
 
     def handle(self, message: Message) -> None:
+        self._heard = True
         if not self._announced:
             self._announced = True
             self._tell(Code.WORKER_UP, "another one took its place")
@@ -59,7 +61,10 @@ class WorkerProcess(SupervisedProcess):
                 raise RestartError(f"{status.name}: no frame finished for {STALLED_S:.0f} s")
 
     def finish(self, deadline: Deadline) -> None:
-        self.send(Quit(deadline.left_s()))
+        if self._heard:
+            self.send(Quit(deadline.left_s()))
+        else:
+            self.kill()  # it is still being imported, for seconds on a busy machine
 
     def failed(self, reason: str, delay_s: float) -> None:
         doing = f"a new one is started within {self.backoff.last_s:g} s"
@@ -67,6 +72,7 @@ class WorkerProcess(SupervisedProcess):
 
     def ended(self) -> None:
         self.ready.clear()
+        self._heard = False
         for stream in self.streams.values():
             stream.lost()
 

@@ -45,6 +45,7 @@ class WorkerStream:
         self._link = link
         self._sink = LinkSink(link, start.key, self._settings.name, start.tracks, self._emit)
         self._pipeline: Pipeline | None = None  # once it is open
+        self._opening: asyncio.Task[Pipeline] | None = None
         self._deadline: Deadline | None = None  # once it is to stop
         self._choosing = asyncio.Lock()  # one model after another
         self._choose: Choose | None = None  # in place of what the settings say
@@ -61,7 +62,10 @@ class WorkerStream:
                     paced=True,
                     choose=choose,
                 )
-                self._pipeline = await asyncio.to_thread(stack.enter_context, opening)
+                self._opening = asyncio.create_task(
+                    asyncio.to_thread(stack.enter_context, opening), name=f"opening of {name}"
+                )
+                self._pipeline = await self._opening
                 if self._choose is not None and self._choose is not choose:
                     self._pipeline.models.use(self._choose)
                 if self._deadline is not None:
@@ -69,6 +73,12 @@ class WorkerStream:
                 summary = await self._pipeline.run()
                 self._link.send(StreamReport(self._key, self._pipeline.status()))
             self._link.send(StreamEnded(self._key, summary))
+        except asyncio.CancelledError:
+            if self._deadline is None:
+                raise
+            self._link.send(
+                StreamEnded(self._key, replace(self._status(), state=StreamState.ENDED))
+            )
         except StreamsrError as error:
             code = 2 if isinstance(error, UserError) else 1
             self._link.send(StreamFailed(self._key, redact(error), code))
@@ -80,10 +90,13 @@ class WorkerStream:
             reporting.cancel()
 
     def stop(self, deadline: Deadline) -> None:
-        """Delivers what was read, by the deadline; ``run`` ends."""
+        """Delivers what was read, by the deadline; ``run`` ends. An address that is still being
+        asked what it is is left to a thread."""
         self._deadline = deadline
         if self._pipeline is not None:
             self._pipeline.stop(deadline)
+        elif self._opening is not None:
+            self._opening.cancel()
 
     def request_keyframe(self, tracks: frozenset[Track]) -> None:
         if self._pipeline is not None:
@@ -118,14 +131,15 @@ class WorkerStream:
             self._link.send(Snapshot(self._key, jpeg))
 
     async def _report(self) -> None:
-        settings = self._settings
-        starting = StreamStatus(
-            settings.name, StreamState.STARTING, settings.model.name, "", "", ""
-        )
         while True:
-            status = self._pipeline.status() if self._pipeline is not None else starting
-            self._link.send(StreamReport(self._key, status))
+            self._link.send(StreamReport(self._key, self._status()))
             await asyncio.sleep(REPORT_S)
+
+    def _status(self) -> StreamStatus:
+        if self._pipeline is not None:
+            return self._pipeline.status()
+        settings = self._settings
+        return StreamStatus(settings.name, StreamState.STARTING, settings.model.name, "", "", "")
 
     def _emit(self, event: Event) -> None:
         event = replace(event, message=redact(event.message))  # a path may hold what no message can

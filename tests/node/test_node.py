@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from peers import MuteServer
 from peers.waiting import until
 
 from streamsr.core.deadline import Deadline
@@ -127,6 +128,25 @@ async def test_a_killed_worker_is_replaced_and_time_goes_on() -> None:
             assert packet.pts > after.pts
             after = packet
     assert run.worker.restarts == 1
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "rtsps", "http", "rtmp"])
+async def test_a_camera_that_says_nothing_holds_up_no_stop(scheme: str) -> None:
+    with MuteServer() as mute:
+        async with supervised(f"{scheme}://127.0.0.1:{mute.port}/x") as run:
+            await until(lambda: mute.connections > 0, 30)
+            asked = monotonic()
+            await run.stream.stop(Deadline.after(2))
+            await run.worker.stop(Deadline.after(4.5))
+            assert monotonic() - asked < 5
+
+
+async def test_a_worker_that_has_not_begun_is_not_waited_for() -> None:
+    async with supervised() as run:
+        await until(lambda: run.worker.pid is not None, 10)
+        asked = monotonic()
+        await run.worker.stop(Deadline.after(30))
+        assert monotonic() - asked < 2
 
 
 async def test_a_killed_worker_s_pipe_is_written_on(tmp_path: Path) -> None:
