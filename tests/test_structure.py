@@ -69,8 +69,8 @@ def test_trying_again_is_one_loop_and_a_source_in_its_thread() -> None:
     ]
 
 
-def test_repeated_events_are_throttled_in_one_place() -> None:
-    assert modules_with(r"class \w*(Throttle|Debounce)") == ["core/throttle.py"]
+def test_what_repeats_is_held_back_in_one_place() -> None:
+    assert modules_with(r"class \w*(Throttle|Debounce|Journal)\b") == ["core/events/journal.py"]
 
 
 def classes_of_messages() -> Iterator[type]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from streamsr.core.settings import StreamSettings
-from streamsr.core.status import OutputState, StreamStatus
+from streamsr.core.status import OutputStatus, StreamStatus
 
 __all__ = ["CameraState", "NodeApi"]
 
@@ -17,7 +17,7 @@ class CameraState:
     status: StreamStatus
     enabled: bool
     recording: bool | None  # None: no recorder is configured
-    outputs: Mapping[str, OutputState]  # by target, which holds no secret
+    outputs: Mapping[str, OutputStatus]  # by name
 
 
 class NodeApi(Protocol):

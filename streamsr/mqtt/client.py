@@ -24,7 +24,6 @@ from streamsr.mqtt.topics import TopicKind, Topics
 
 __all__ = ["MqttClient"]
 
-STREAM = "mqtt"  # names the client in events that are about no stream
 FIRST_S, LAST_S = 0.5, 3.0  # between tries to connect
 REFUSED_S = 30.0  # more where the broker refuses the credentials: it may count the tries
 STEADY_S = 5.0  # a connection that lasted so long was a good one
@@ -45,7 +44,7 @@ class MqttClient:
         backoff: Backoff | None = None,
         answer_s: float = ANSWER_S,
     ) -> None:
-        """``emit`` takes the client's own events; it has to hand every event to ``event``.
+        """``emit`` takes the client's own events; its journal hands the changes to ``event``.
 
         ``backoff`` gives the waits between tries to connect, each of which gets ``answer_s`` for
         the broker's answer. Raises ConfigError as read_credentials does.
@@ -57,7 +56,7 @@ class MqttClient:
         self._emit = emit
         self._backoff = backoff or Backoff(FIRST_S, LAST_S)
         self._answer_s = answer_s
-        snapshot = NodeSnapshot(node, lambda why: emit(Event(Code.MODEL_FAILED, STREAM, why)))
+        snapshot = NodeSnapshot(node, self._read)
         self._publisher = StatePublisher(settings, self._topics, snapshot)
         self._commands = CommandRunner(node, snapshot, self._refuse, self._publisher.changed)
         self._reported: tuple[Code, str] | None = None  # of the broker, last
@@ -66,8 +65,8 @@ class MqttClient:
         self._stopped = asyncio.Event()
 
     def event(self, event: Event) -> None:
-        """Publishes an event soon, or once the broker is back: of a stream and code, one a second
-        at most, and the newest 32 wait."""
+        """Publishes a change soon, or once the broker is back: until then the newest of each kind
+        of each subject waits."""
         self._publisher.event(event)
 
     async def run(self) -> None:
@@ -93,12 +92,12 @@ class MqttClient:
         try:
             await self._connect()
         except BrokerAuthError as error:
-            self._report(Code.MQTT_AUTH, f"{error}; trying again every {REFUSED_S:.0f} s")
+            self._report(Code.MQTT_AUTH, str(error), REFUSED_S)
             await wait_set(self._stopping, REFUSED_S)
             return str(error)
         except MqttError as error:
             reason = str(error.__cause__ or error)
-            self._report(Code.MQTT_DOWN, f"{reason}; trying again")
+            self._report(Code.MQTT_DOWN, reason, self._backoff.last_s)
             return reason
         except Exception as error:
             # whatever is wrong with MQTT must not end the video
@@ -147,12 +146,18 @@ class MqttClient:
         elif not retained:  # a retained command may be of any age
             self._commands.submit(parsed, payload)
 
-    def _refuse(self, camera: str | None, message: str) -> None:
-        self._emit(Event(Code.CMD_REFUSED, camera or STREAM, message))
+    def _read(self, why: str) -> None:
+        """Tells that the node cannot be read any more, or can again."""
+        code, message = (Code.MODEL_FAILED, why) if why else (Code.MODEL_UP, "the node can be read")
+        self._emit(Event(code, "", message))
 
-    def _report(self, code: Code, message: str) -> None:
+    def _refuse(self, camera: str | None, message: str) -> None:
+        self._emit(Event(Code.CMD_REFUSED, camera or "", message))
+
+    def _report(self, code: Code, message: str, every_s: float | None = None) -> None:
         """Emits the broker's state, once for each change."""
         if (code, message) != self._reported:
             self._reported = code, message
             address = f"{self._settings.host}:{port_of(self._settings)}"
-            self._emit(Event(code, STREAM, f"broker {address}: {message}"))
+            doing = "" if every_s is None else f"tried again every {every_s:g} s"
+            self._emit(Event(code, "", f"broker {address}: {message}", doing=doing))

@@ -2,11 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
-from streamsr.core.events import Event
 from streamsr.core.redact import json_value
-from streamsr.core.status import StreamStatus
+from streamsr.core.status import OutputStatus, StreamStatus
+from streamsr.mqtt.event_queue import QueuedEvent
 from streamsr.mqtt.node_api import CameraState
 
 __all__ = ["OFF", "OFFLINE", "ON", "ONLINE", "event_json", "metrics_json", "state_json"]
@@ -21,6 +20,8 @@ def state_json(camera: CameraState) -> bytes:
     return _json(
         {
             "state": status.state,
+            **_why(status),
+            "had_frame": status.had_frame,
             "enabled": camera.enabled,
             "model": status.model or None,
             "wanted": status.wanted or status.model or None,
@@ -28,7 +29,10 @@ def state_json(camera: CameraState) -> bytes:
             "output": status.output or None,
             "loses": status.self_check_loses,
             "recording": camera.recording,
-            "outputs": camera.outputs,
+            "outputs": {
+                name: {"state": output.state, "target": output.target, **_why(output)}
+                for name, output in camera.outputs.items()
+            },
         }
     )
 
@@ -49,10 +53,19 @@ def metrics_json(status: StreamStatus) -> bytes:
     )
 
 
-def event_json(event: Event, when: datetime) -> bytes:
-    """An event; ``when`` it happened is written in UTC, to the millisecond."""
-    time = when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return _json({"code": event.code, "message": event.message, "time": time})
+def event_json(queued: QueuedEvent) -> bytes:
+    """A change, and the codes of its kind that there were since the last one that was told."""
+    return _json(queued.event.as_json(queued.when) | {"between": list(queued.between)})
+
+
+def _why(status: StreamStatus | OutputStatus) -> dict[str, str]:
+    """What is wrong with it, empty where all is well, and since when it is as it is."""
+    return {
+        "code": status.code,
+        "reason": status.reason,
+        "since": status.since,
+        "doing": status.doing,
+    }
 
 
 def _json(value: Mapping[str, object]) -> bytes:

@@ -11,7 +11,8 @@ class NodeSnapshot:
     """The node's cameras and models at the last refresh; what cannot be read stays as it was."""
 
     def __init__(self, node: NodeApi, failed: Callable[[str], None]) -> None:
-        """``failed`` is told why the node cannot be read, once for each reason in a row."""
+        """``failed`` is told why the node cannot be read, once for each reason in a row, and ""
+        once it can be read again."""
         self.cameras: Mapping[str, CameraState] = {}
         self.models: tuple[str, ...] = ()
         self.jpegs: dict[str, bytes] = {}  # the newest frame of each camera, once one was taken
@@ -32,4 +33,6 @@ class NodeSnapshot:
                 self._reason = reason
                 self._failed(reason)
         else:
-            self._reason = ""
+            if self._reason:
+                self._reason = ""
+                self._failed("")

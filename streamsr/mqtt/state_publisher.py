@@ -1,7 +1,7 @@
 """The node's state as the broker is kept to it, its events and its metrics.
 
-Nothing piles up while the broker is away: state is read again from the node, of events the newest
-few wait, and metrics are not sent later.
+Nothing piles up while the broker is away: state is read again from the node, of each subject's
+changes the newest wait, and metrics are not sent later.
 """
 
 import asyncio
@@ -57,9 +57,9 @@ class StatePublisher:
         self._discovered_s = float("-inf")  # when it was last sent them for that
 
     def event(self, event: Event) -> None:
-        """Sends an event soon, or when the broker is back: of a stream and code, one a second."""
-        if self._events.add(event, monotonic(), datetime.now(UTC)):
-            self._changed.set()
+        """Sends a change soon, or when the broker is back: then the newest of each kind."""
+        self._events.add(event, datetime.now(UTC))
+        self._changed.set()
 
     def changed(self) -> None:
         """Refreshes the node's state now, and not after half a second."""
@@ -121,10 +121,9 @@ class StatePublisher:
     async def _send_events(self, sender: Sender) -> None:
         """Sends the events that wait. One whose arrival is unknown is sent again."""
         while (queued := self._events.first()) is not None:
-            event, when = queued
-            camera = event.stream if event.stream in self._snapshot.cameras else None
-            payload = event_json(event, when)
-            await sender.publish(self._topics.event(camera), payload, qos=1, retain=False)
+            stream = queued.event.stream
+            topic = self._topics.event(stream if stream in self._snapshot.cameras else None)
+            await sender.publish(topic, event_json(queued), qos=1, retain=False)
             self._events.remove(queued)
 
     async def _send_metrics(self, sender: Sender) -> None:

@@ -8,7 +8,8 @@ from datetime import datetime
 from streamsr.control.node_api import CameraState
 from streamsr.core.deadline import OUTPUTS_SHARE, STREAM_SHARE, Deadline
 from streamsr.core.errors import StreamsrError, UserError
-from streamsr.core.events.journal import Condition, Journal, iso, worst
+from streamsr.core.events.event import iso
+from streamsr.core.events.journal import Condition, Journal, worst
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
 from streamsr.node.remote_stream import RemoteStream
@@ -105,7 +106,7 @@ class Camera:
             status=self.status(),
             enabled=self.stream.enabled,
             recording=self._recording if self.settings.record is not None else None,
-            outputs={output.target: output.state for output in self.outputs()},
+            outputs={output.name: output for output in self.outputs()},
         )
 
     def status(self) -> StreamStatus:

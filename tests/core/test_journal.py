@@ -7,7 +7,8 @@ import pytest
 
 from streamsr.core.events import Code, Event
 from streamsr.core.events.codes import FACTS, EventPhase, Severity, over_of
-from streamsr.core.events.journal import Journal, iso, worst
+from streamsr.core.events.event import iso
+from streamsr.core.events.journal import Journal, worst
 from streamsr.core.events.log import log_event
 
 BEGAN = datetime(2026, 11, 30, 4, tzinfo=UTC)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from streamsr.core.errors import ModelError, StreamsrError, UserError
-from streamsr.core.status import OutputState, StreamState, StreamStatus
+from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
 from streamsr.mqtt.node_api import CameraState
 
 __all__ = ["JPEG", "FakeNode", "camera_state", "stream_status"]
@@ -36,7 +36,7 @@ def stream_status(name: str = "yard", **changes: Any) -> StreamStatus:
 
 
 def camera_state(name: str = "yard", recording: bool | None = False, **changes: Any) -> CameraState:
-    outputs = {"rtsp://***@10.0.0.2/yard": OutputState.UP}
+    outputs = {"rtsp-1": OutputStatus("rtsp-1", "rtsp://***@10.0.0.2/yard", OutputState.UP)}
     return CameraState(stream_status(name, **changes), True, recording, outputs)
 
 

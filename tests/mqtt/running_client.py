@@ -14,6 +14,7 @@ from subscriber import Subscriber
 from streamsr.core.backoff import Backoff
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Event
+from streamsr.core.events.journal import Journal
 from streamsr.core.settings import MqttSettings
 from streamsr.mqtt.client import MqttClient
 
@@ -56,12 +57,15 @@ async def running(
     settings = MqttSettings(host=HOST, port=port, interval_s=1.0).model_copy(update=changes)
     events: list[Event] = []
 
+    journal = Journal()
+
     def emit(event: Event) -> None:
         events.append(event)
-        client.event(event)
+        journal(event)
 
     backoff = CountingBackoff()
     client = MqttClient(settings, "node", node, emit, backoff=backoff, answer_s=answer_s)
+    journal.listeners.append(client.event)
     task = asyncio.create_task(client.run(), name="mqtt")
     try:
         yield Running(client, events, backoff, task)

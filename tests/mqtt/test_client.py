@@ -17,6 +17,7 @@ from streamsr.core.events import Code, Event
 from streamsr.core.status import StreamState
 
 Brokers = Callable[..., Mosquitto]
+WELL = {"code": "", "reason": "", "since": "", "doing": ""}
 
 
 async def test_state_metrics_and_availability(broker: Brokers) -> None:
@@ -26,6 +27,8 @@ async def test_state_metrics_and_availability(broker: Brokers) -> None:
         await until(lambda: f"{ROOT}/door/metrics" in subscriber.last)
         assert subscriber.json(f"{YARD}/state") == {
             "state": "live",
+            **WELL,
+            "had_frame": False,
             "enabled": True,
             "model": "fast",
             "wanted": "fast",
@@ -33,7 +36,9 @@ async def test_state_metrics_and_availability(broker: Brokers) -> None:
             "output": "1280x720",
             "recording": False,
             "loses": False,
-            "outputs": {"rtsp://***@10.0.0.2/yard": "up"},
+            "outputs": {
+                "rtsp-1": {"state": "up", "target": "rtsp://***@10.0.0.2/yard", **WELL},
+            },
         }
         assert subscriber.json(f"{ROOT}/door/metrics") == {
             "fps": 25.0,
@@ -127,7 +132,7 @@ async def test_what_cannot_be_done_is_refused_with_the_reason(
         await until(lambda: subscriber.events(f"{ROOT}/{event_topic}", "CMD_REFUSED"))
         (event,) = subscriber.events(f"{ROOT}/{event_topic}", "CMD_REFUSED")
         assert message in event["message"]
-        assert set(event) == {"code", "message", "time"}
+        assert event["subject"] == event_topic.rpartition("/")[0]
         assert event["time"].endswith("Z")
         assert [e.code for e in mqtt.events].count(Code.CMD_REFUSED) == 1
 
@@ -167,14 +172,13 @@ async def test_events_go_to_their_camera_or_to_the_node(broker: Brokers) -> None
     at = broker()
     async with running(at, FakeNode()) as mqtt, Subscriber(at) as subscriber:
         await until(complete(subscriber, "yard"))
-        for _ in range(50):
-            mqtt.client.event(Event(Code.MODEL_FALLBACK, "yard", "too slow: bicubic runs"))
+        mqtt.client.event(Event(Code.MODEL_FALLBACK, "yard", "too slow: bicubic runs"))
+        await until(lambda: subscriber.events(f"{YARD}/event", "MODEL_FALLBACK"))
         mqtt.client.event(
             Event(Code.MODEL_RESTORED, "yard", f"rtsp://admin:{CANARY}@cam/1 is quick again")
         )
         mqtt.client.event(Event(Code.CONFIG_RELOADED, "", "the node runs by its changed file"))
         await until(lambda: subscriber.events(f"{ROOT}/event", "CONFIG_RELOADED"))
-        assert len(subscriber.events(f"{YARD}/event", "MODEL_FALLBACK")) == 1
         (event,) = subscriber.events(f"{YARD}/event", "MODEL_RESTORED")
         assert event["message"] == "rtsp://***@cam/1 is quick again"
 

@@ -21,7 +21,7 @@ from subscriber import Subscriber
 
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Event
-from streamsr.core.status import OutputState, StreamState
+from streamsr.core.status import OutputState, OutputStatus, StreamState
 
 Brokers = Callable[..., Mosquitto]
 
@@ -41,7 +41,7 @@ async def test_a_broker_that_comes_late_gets_all(require_mosquitto: None) -> Non
                 await until(complete(subscriber, "yard"))
                 assert mqtt.client.connected
                 await until(lambda: subscriber.events(f"{ROOT}/event", "MQTT_UP"))
-                assert len(subscriber.events(f"{ROOT}/event", "SRC_DOWN")) == 31
+                assert len(subscriber.events(f"{ROOT}/event", "SRC_DOWN")) == 100
 
 
 @pytest.mark.parametrize("persistent", [False, True])
@@ -123,7 +123,8 @@ async def test_a_password(broker: Brokers, tmp_path: Path, caplog: Any) -> None:
     login: dict[str, Any] = {"username": "streamsr", "password_file": tmp_path / "password"}
     node = FakeNode()
     node.states["yard"] = replace(
-        camera_state(), outputs={f"the word {CANARY} alone": OutputState.UP}
+        camera_state(),
+        outputs={"x": OutputStatus("x", f"the word {CANARY} alone", OutputState.UP)},
     )
     caplog.set_level(logging.DEBUG)
     async with running(at, node, **login), Subscriber(at) as subscriber:

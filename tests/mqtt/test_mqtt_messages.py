@@ -9,7 +9,8 @@ from fake_node import camera_state, stream_status
 
 from streamsr.core.events import Code, Event
 from streamsr.core.redact import protect, protect_word
-from streamsr.core.status import OutputState, StreamState
+from streamsr.core.status import OutputState, OutputStatus, StreamState
+from streamsr.mqtt.event_queue import QueuedEvent
 from streamsr.mqtt.messages import event_json, metrics_json, state_json
 from streamsr.mqtt.node_api import CameraState
 
@@ -21,6 +22,11 @@ def test_a_state_before_the_first_frame() -> None:
     payload = json.loads(state_json(CameraState(status, False, None, {})))
     assert payload == {
         "state": "starting",
+        "code": "",
+        "reason": "",
+        "since": "",
+        "doing": "",
+        "had_frame": False,
         "enabled": False,
         "model": None,
         "wanted": None,
@@ -53,11 +59,16 @@ def test_numbers_are_short() -> None:
 
 def test_an_event_s_time_is_utc() -> None:
     when = datetime(2026, 11, 24, 13, 5, 9, 120_000, timezone(timedelta(hours=1)))
-    payload = json.loads(event_json(Event(Code.MODEL_FALLBACK, "yard", "too slow: fast"), when))
+    event = Event(Code.OUT_DOWN, "yard", "refused", "rtsp-1", "tried again every 2 s")
+    payload = json.loads(event_json(QueuedEvent(event, when, (Code.OUT_UP,))))
     assert payload == {
-        "code": "MODEL_FALLBACK",
-        "message": "too slow: fast",
+        "code": "OUT_DOWN",
+        "severity": "warning",
+        "subject": "yard/rtsp-1",
+        "message": "refused; tried again every 2 s",
+        "doing": "tried again every 2 s",
         "time": "2026-11-24T12:05:09.120Z",
+        "between": ["OUT_UP"],
     }
 
 
@@ -66,11 +77,18 @@ def test_no_secret_is_published() -> None:
     protect(url)
     protect_word('quo"te\\d')
     camera = camera_state(model=f"/models/{url}", wanted='quo"te\\d')
-    outputs = {url: OutputState.UP, f"server of {CANARY}": OutputState.DOWN}
+    outputs = {
+        name: OutputStatus(name, target, OutputState.UP, reason=f"{CANARY} is refused")
+        for name, target in (("a", url), (f"server of {CANARY}", "b"))
+    }
     camera = CameraState(camera.status, True, True, outputs)
     event = Event(Code.SRC_AUTH, "yard", f"{url} refuses {CANARY}")
     status = stream_status(dropped_by={url: 1})
-    for payload in (state_json(camera), event_json(event, datetime.now(UTC)), metrics_json(status)):
+    for payload in (
+        state_json(camera),
+        event_json(QueuedEvent(event, datetime.now(UTC))),
+        metrics_json(status),
+    ):
         text = json.dumps(json.loads(payload), ensure_ascii=False)
         assert not any(word in text for word in ("w%rd", "hunter22", "admin", "te\\\\d"))
         assert "***" in text
@@ -78,5 +96,7 @@ def test_no_secret_is_published() -> None:
 
 @pytest.mark.parametrize("text", ["\udcff", "ü", "\x00", "😀", '"\\'])
 def test_any_text_can_be_published(text: str) -> None:
-    payload: Any = json.loads(event_json(Event(Code.SRC_UP, "yard", text), datetime.now(UTC)))
+    payload: Any = json.loads(
+        event_json(QueuedEvent(Event(Code.SRC_UP, "yard", text), datetime.now(UTC)))
+    )
     assert payload["message"] == {"\udcff": "\\xff"}.get(text, text)  # a byte that is no UTF-8

@@ -2,10 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from streamsr.core.events.codes import FACTS, Code, CodeFacts
 
-__all__ = ["Code", "Emit", "Event"]
+__all__ = ["Code", "Emit", "Event", "iso"]
+
+
+def iso(when: datetime) -> str:
+    """Returns a time as JSON has it: ISO 8601 in UTC, to the millisecond."""
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,17 @@ class Event:
     def text(self) -> str:
         """What happened and what is being done about it, for people."""
         return f"{self.message}; {self.doing}" if self.doing else self.message
+
+    def as_json(self, when: datetime) -> dict[str, object]:
+        """Returns it as MQTT and HTTP tell it; ``when`` it happened, to the millisecond."""
+        return {
+            "code": self.code,
+            "severity": self.facts.severity,
+            "subject": self.subject,
+            "message": self.text,
+            "doing": self.doing,
+            "time": iso(when),
+        }
 
 
 Emit = Callable[[Event], None]

@@ -14,7 +14,7 @@ from time import monotonic
 from streamsr.core.events.codes import Code, EventKind, EventPhase, Severity, over_of
 from streamsr.core.events.event import Emit, Event
 
-__all__ = ["Condition", "Journal", "iso", "worst"]
+__all__ = ["Condition", "Journal", "worst"]
 
 OVER_S = 10.0  # without another one, a rate is over
 REASON_S = 60.0  # between two reasons for the same trouble, and two moments that are alike
@@ -153,11 +153,6 @@ class Journal:
 def worst(*conditions: Iterator[Condition]) -> Condition | None:
     """Returns the first condition of the first that yields any."""
     return next((condition for some in conditions for condition in some), None)
-
-
-def iso(when: datetime) -> str:
-    """Returns a time as JSON has it: ISO 8601 in UTC, to the millisecond."""
-    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _same(one: Event, other: Event) -> bool:
