@@ -52,7 +52,8 @@ def test_a_stop_makes_its_deadline_at_the_top() -> None:
     assert modules_with(r"Deadline\.after\(") == [
         "cli/run.py",  # a signal
         "node/camera.py",  # an end of its own, and a command to its recorder
-        "node/node.py",  # an end of its own, and a reload
+        "node/camera_set.py",  # a change of the cameras
+        "node/node.py",  # an end of its own
         "node/remote_stream.py",  # a command
         "pipeline/pipeline.py",  # the library's caller names none
         "serve/app.py",  # likewise

@@ -41,8 +41,30 @@ class NodeApi(Protocol):
     async def use_model(self, camera: str, model: str) -> None:
         """Switches to another model. Raises StreamsrError where that is not possible."""
 
+    async def size(self, camera: str, size: str) -> None:
+        """Has results of another size, as ``output.size`` says one; "": as the device and the
+        source decide. Raises UserError."""
+
     async def record(self, camera: str, on: bool) -> None:
         """Starts recording, or stops it. Raises UserError where no recorder is configured."""
 
-    async def snapshot(self, camera: str) -> bytes:
-        """The newest frame as JPEG. Raises StreamsrError, or TimeoutError where none comes."""
+    async def snapshot(self, camera: str, width: int = 0) -> bytes:
+        """The newest frame as JPEG, of that width in pixels, 0 for its own; it is not enlarged.
+
+        Raises StreamsrError, or TimeoutError where none comes.
+        """
+
+    async def self_check(self, camera: str) -> None:
+        """Makes a self-check now; what it found is in the camera's status.
+
+        Raises UserError where there are none of the stream, TimeoutError where it takes too long.
+        """
+
+    async def add(self, settings: StreamSettings) -> None:
+        """Begins another camera. Raises UserError where it cannot be, or its name is taken."""
+
+    async def change(self, settings: StreamSettings) -> None:
+        """Has the camera of this name run by other settings. Raises UserError, nothing changed."""
+
+    async def remove(self, camera: str) -> None:
+        """Ends a camera and forgets it. Raises UserError for the last one."""

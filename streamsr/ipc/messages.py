@@ -14,6 +14,7 @@ from streamsr.core.packet import Packet, Track
 from streamsr.core.status import OutputState, StreamStatus
 
 __all__ = [
+    "CheckModels",
     "FinishOutput",
     "Heartbeat",
     "Message",
@@ -92,6 +93,13 @@ class UseModel(StreamMessage):
 class TakeSnapshot(StreamMessage):
     """Main to worker, when a user asks: send the newest upscaled frame as JPEG."""
 
+    width: int = 0  # in pixels; 0: as it is
+
+
+@dataclass(frozen=True, slots=True)
+class CheckModels(StreamMessage):
+    """Main to worker, when a user asks: make the next self-check now."""
+
 
 @dataclass(frozen=True, slots=True)
 class StopStream(StreamMessage):
@@ -158,6 +166,7 @@ class Snapshot(StreamMessage):
     """Worker to main, in answer to TakeSnapshot; nothing is sent while there is no frame."""
 
     jpeg: bytes
+    width: int = 0  # that was asked for
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,15 +197,19 @@ def _decoded(data: NDArray[np.uint8], flags: int) -> Plane:
     return samples  # type: ignore[return-value] # one of the two
 
 
-def jpeg_of(frame: Frame, aspect: Fraction = Fraction(1)) -> bytes:
+def jpeg_of(frame: Frame, aspect: Fraction = Fraction(1), width: int = 0) -> bytes:
     """Returns a frame as JFIF (BT.601 in full range), its pixels made square.
 
-    ``aspect`` is width / height of the frame's pixels: one side grows by it, none shrinks.
+    ``aspect`` is width / height of the frame's pixels: one side grows by it, none shrinks. An
+    image that is wider than ``width`` pixels, where that is not 0, is shrunk to it.
     """
     bgr = cv2.cvtColor(rgb_of(frame), cv2.COLOR_RGB2BGR)
     if aspect != 1:
         wider, taller = (min(max(1.0, float(by)), MOST_STRETCHED) for by in (aspect, 1 / aspect))
         size = (round(frame.width * wider), round(frame.height * taller))
         bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_CUBIC)
+    if 0 < width < bgr.shape[1]:
+        height = max(1, round(bgr.shape[0] * width / bgr.shape[1]))
+        bgr = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(".jpg", bgr, JPEG)
     return data.tobytes()

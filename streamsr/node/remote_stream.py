@@ -16,6 +16,7 @@ from streamsr.core.status import Counts, StreamState, StreamStatus
 from streamsr.core.waiting import first_of, wait_set
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.ipc.messages import (
+    CheckModels,
     Message,
     ModelInUse,
     RequestKeyframe,
@@ -98,7 +99,8 @@ class RemoteStream:
         self._asked = False  # the end of this session was asked for
         self._started: float | None = None  # monotonic: first live, or the first packet
         self._clock = StreamClock()
-        self._snapshot: asyncio.Future[bytes] = asyncio.Future()  # the next one that comes
+        self.reported = asyncio.Event()  # the worker has told how the stream stands
+        self._snapshots: dict[int, asyncio.Future[bytes]] = {}  # the next ones to come, by width
 
     @property
     def name(self) -> str:
@@ -154,13 +156,20 @@ class RemoteStream:
         """Goes on with another model of the same scale; the worker says whether it does."""
         self._send(UseModel(self.key, name))
 
-    async def snapshot(self) -> bytes:
-        """Returns the newest upscaled frame as JPEG. Raises TimeoutError where there is none."""
+    async def snapshot(self, width: int = 0) -> bytes:
+        """Returns the newest upscaled frame as JPEG, shrunk to ``width`` where that is not 0.
+
+        Raises TimeoutError where there is none.
+        """
         if self._ending is None:
             raise TimeoutError
-        self._send(TakeSnapshot(self.key))
+        self._send(TakeSnapshot(self.key, width))
         async with asyncio.timeout(SNAPSHOT_S):
-            return await asyncio.shield(self._snapshot)
+            return await asyncio.shield(self._snapshots.setdefault(width, asyncio.Future()))
+
+    def check_models(self) -> None:
+        """Makes the next self-check now; its result comes with a status."""
+        self._send(CheckModels(self.key))
 
     def handle(self, message: StreamMessage) -> None:
         """Acts on a message of the worker."""
@@ -176,6 +185,7 @@ class RemoteStream:
                 self.broadcaster.publish(self._clock.placed(packet, monotonic()))
             case StreamReport(status=status):
                 self._enter(status)
+                self.reported.set()
                 if status.state is StreamState.LIVE:
                     self._begin_time()
             case StreamEvent(event=event):
@@ -183,9 +193,8 @@ class RemoteStream:
             case ModelInUse(model=name):
                 model = self.settings.model.model_copy(update={"name": name})
                 self.settings = self.settings.model_copy(update={"model": model})
-            case Snapshot(jpeg=jpeg):
-                self._snapshot.set_result(jpeg)
-                self._snapshot = asyncio.Future()
+            case Snapshot(jpeg=jpeg, width=width) if width in self._snapshots:
+                self._snapshots.pop(width).set_result(jpeg)
             case StreamEnded() | StreamFailed():
                 ending.set_result(message)
 

@@ -82,12 +82,12 @@ class Pipeline:
             paced=paced,
         )
         self._device, self._aborted = device, aborted or threading.Event()
-        self._check = SelfCheck(self.name, self_check_s, emit)
+        self.self_check = SelfCheck(self.name, self_check_s, emit)
         self._upscaling = Upscaling(
             self.name,
             self.models,
             self._capture,
-            self._check,
+            self.self_check,
             meter=self.meter,
             emit=emit,
             chosen=self._begin_time,
@@ -115,8 +115,8 @@ class Pipeline:
                 stages.create_task(self._capture_frames(), name=f"{self.name}-source")
                 stages.create_task(self._stage("engine", self._upscaling.run))
                 stages.create_task(self._stage("encoder", self._deliver_frames))
-                if self._check.on:
-                    stages.create_task(self._stage("self-check", self._check.run))
+                if self.self_check.on:
+                    stages.create_task(self._stage("self-check", self.self_check.run))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from None  # the others followed from it
         finally:
@@ -153,7 +153,7 @@ class Pipeline:
     def status(self) -> StreamStatus:
         """Returns how the stream stands. Call it in the loop."""
         (p50_ms, p99_ms), info, model = self.meter.latency_ms(), self.info, self.models.current
-        comparison = self._check.comparison(self.models.models)
+        comparison = self.self_check.comparison(self.models.models)
         no_first_frame = self._state is StreamState.STARTING and self._source.down
         status = StreamStatus(
             name=self.name,
@@ -174,7 +174,7 @@ class Pipeline:
             aspect=float(info.width / info.height * info.sample_aspect) if info else 0.0,
             self_check_gain_db=comparison.newest_db,
             self_check_loses=comparison.loses,
-            self_checks=dict(self._check.counts),
+            self_checks=dict(self.self_check.counts),
             not_kept=self._delivery.not_kept,
         )
         full = self._capture.frames.dropped + self._in_flight.dropped
@@ -201,7 +201,7 @@ class Pipeline:
         except BaseException:
             self.stop()
             self._abort()
-            self._check.close()
+            self.self_check.close()
             await asyncio.wait({running})
             raise
 
@@ -253,7 +253,7 @@ class Pipeline:
                 capture.dropped,
                 len(capture.frames),
                 monotonic(),
-                self._check.loses,
+                self.self_check.loses,
             )
             if said is not None:
                 self._tell(*said)

@@ -87,6 +87,10 @@ class SelfCheck:
             with suppress(Closed):  # the stream ends
                 self._clips.send((self._compared, stream, clip))
 
+    def ask(self) -> None:
+        """Makes the next check due now. Any thread may call it."""
+        self._due_s = monotonic()
+
     def comparison(self, models: Sequence[LoadedModel]) -> BicubicComparison:
         """Returns how the first of a stream's models, the wanted one, stands against bicubic."""
         return self._of(models[0]) if models else BicubicComparison()

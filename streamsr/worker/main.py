@@ -19,6 +19,7 @@ from streamsr.engine.allocator import keep_freed_memory
 from streamsr.engine.engines import Engines
 from streamsr.ipc.framing import read
 from streamsr.ipc.messages import (
+    CheckModels,
     Heartbeat,
     Message,
     Quit,
@@ -76,8 +77,10 @@ class Worker:
                 known.want(tracks)
             case UseModel(model=model):
                 self._begin(known.use(model, self._engines), f"model of {message.key}")
-            case TakeSnapshot():
-                self._begin(known.snapshot(), f"snapshot of {message.key}")
+            case TakeSnapshot(width=width):
+                self._begin(known.snapshot(width), f"snapshot of {message.key}")
+            case CheckModels():
+                known.check_models()
 
     async def _keep(self, key: str, stream: WorkerStream) -> None:
         try:

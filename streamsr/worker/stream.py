@@ -121,14 +121,20 @@ class WorkerStream:
             self._choose = choose
         self._link.send(ModelInUse(self._key, model))
 
-    async def snapshot(self) -> None:
-        """Sends the newest upscaled frame as JPEG, where there is one."""
+    def check_models(self) -> None:
+        """Makes the next self-check now."""
+        if self._pipeline is not None:
+            self._pipeline.self_check.ask()
+
+    async def snapshot(self, width: int) -> None:
+        """Sends the newest upscaled frame as JPEG, where there is one, ``width`` pixels wide at
+        most; 0: as it is."""
         pipeline = self._pipeline
         frame = pipeline.newest() if pipeline is not None else None
         if pipeline is not None and pipeline.info is not None and frame is not None:
             aspect = pipeline.info.aspect_of(frame.width, frame.height)
-            jpeg = await asyncio.to_thread(jpeg_of, frame, aspect)
-            self._link.send(Snapshot(self._key, jpeg))
+            jpeg = await asyncio.to_thread(jpeg_of, frame, aspect, width)
+            self._link.send(Snapshot(self._key, jpeg, width))
 
     async def _report(self) -> None:
         while True:

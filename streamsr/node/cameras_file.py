@@ -1,0 +1,134 @@
+"""A node's own file as what keeps its edits: only what changed is written, comments stay."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, MutableMapping, MutableSequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.toml_document import TOMLDocument
+
+from streamsr.core.config import load
+from streamsr.core.errors import StreamsrError, UserError
+from streamsr.core.settings import NodeSettings, StreamSettings
+from streamsr.node.edits import write_whole
+from streamsr.node.merge import data_of
+
+__all__ = ["CamerasFile"]
+
+NAMELESS = StreamSettings.model_fields["name"].default
+IN_PLACE = {errno.EBUSY, errno.EXDEV}  # a file that is mounted by itself cannot be replaced
+
+
+class CamerasFile:
+    """The edits of a node, written into the file that it runs by."""
+
+    def __init__(self, path: Path, overrides: Iterable[str] = ()) -> None:
+        """``overrides``: what the command line lays over the file, which stays out of it."""
+        self.written_ns = 0
+        self._path = path.resolve()  # a link stays one
+        self._overrides = list(overrides)
+        self._text = self._path.read_text(encoding="utf-8")  # that the node runs by
+
+    def applied(self, read: NodeSettings) -> NodeSettings:
+        with suppress(OSError, UnicodeDecodeError):
+            self._text = self._path.read_text(encoding="utf-8")
+        return read
+
+    def keep(self, before: StreamSettings | None, after: StreamSettings | None) -> None:
+        try:
+            text = self._path.read_text(encoding="utf-8")
+            edited = _edited(tomlkit.parse(text), before, after)
+            self._check(edited, before, after)
+            self._write(edited)
+        except OSError as error:
+            raise UserError(f"{self._path}: it cannot be written: {error.strerror}") from None
+        except (TOMLKitError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{self._path}: it cannot be edited: {error}") from None
+        if text == self._text:  # else somebody else's change is still to be read
+            self._text = edited
+            self.written_ns = self._path.stat().st_mtime_ns
+
+    def _check(
+        self, text: str, before: StreamSettings | None, after: StreamSettings | None
+    ) -> None:
+        """Raises UserError where the edited file does not say what it is to say."""
+        trial = self._path.with_name(f".{self._path.name}.{os.getpid()}.trial")
+        write_whole(trial, text.encode(), stat.S_IRUSR | stat.S_IWUSR)
+        try:
+            found = {s.name: s for s in load(trial, NodeSettings, self._overrides).streams}
+        except StreamsrError as error:
+            why = str(error).replace(str(trial), str(self._path))
+            raise UserError(f"nothing was written: {why}") from None
+        finally:
+            trial.unlink(missing_ok=True)
+        name = (after or before or StreamSettings.model_construct()).name
+        if found.get(name) != after:
+            raise UserError(
+                f"{self._path}: nothing was written: with what the command line and the "
+                f"environment say, {name} would not be as asked for"
+            )
+
+    def _write(self, text: str) -> None:
+        status = self._path.stat()
+        try:
+            write_whole(self._path, text.encode(), stat.S_IMODE(status.st_mode))
+        except OSError as error:
+            if error.errno not in IN_PLACE:
+                raise
+            with self._path.open("r+b") as file:
+                file.write(text.encode())
+                file.truncate()
+        with suppress(OSError):  # it stays the one's whose it was, where that is ours to say
+            os.chown(self._path, status.st_uid, status.st_gid)
+
+
+def _edited(
+    document: TOMLDocument, before: StreamSettings | None, after: StreamSettings | None
+) -> str:
+    """The document's text with one stream changed, added (None before) or removed (None after)."""
+    streams: Any = document["streams"]
+    if before is None and after is not None:
+        streams.append(tomlkit.item({"name": after.name} | data_of(after, brief=True)))
+        return tomlkit.dumps(document)
+    assert before is not None
+    names = [str(stream.get("name", NAMELESS)) for stream in streams]
+    index = names.index(before.name)
+    if after is None:
+        del streams[index]
+    else:
+        _change(streams[index], data_of(before), data_of(after))
+    return tomlkit.dumps(document)
+
+
+def _change(table: MutableMapping[str, Any], before: dict[str, Any], after: dict[str, Any]) -> None:
+    """Makes a table say ``after`` where it says ``before``; what is the same is not touched."""
+    for key in before.keys() - after.keys():
+        table.pop(key, None)
+    for key, value in after.items():
+        old = before.get(key)
+        if old == value:
+            continue
+        here = table.get(key)
+        if isinstance(value, dict) and isinstance(old, dict) and here is not None:
+            _change(here, old, value)
+        elif isinstance(value, dict) and isinstance(old, dict):  # all of it was left out
+            table[key] = tomlkit.item({k: v for k, v in value.items() if old.get(k) != v})
+        elif isinstance(value, list) and isinstance(old, list) and here is not None:
+            _change_list(here, old, value)
+        else:
+            table[key] = tomlkit.item(value)
+
+
+def _change_list(items: MutableSequence[Any], before: list[Any], after: list[Any]) -> None:
+    for index in reversed(range(len(after), len(items))):
+        del items[index]
+    for index, value in enumerate(after):
+        if index >= len(items):
+            items.append(tomlkit.item(value))
+        elif index >= len(before) or before[index] != value:
+            items[index] = tomlkit.item(value)

@@ -1,0 +1,30 @@
+"""What the user has to correct of a stream, found before it is started."""
+
+from streamsr.core.errors import UserError
+from streamsr.core.settings import OutputSettings, StreamSettings
+from streamsr.outputs.target import check_output
+from streamsr.pipeline.check import check_settings
+
+__all__ = ["check_stream"]
+
+
+def check_stream(settings: StreamSettings, before: StreamSettings | None = None) -> None:
+    """Raises what would stop a stream at once; what the one ``before`` it writes may be there."""
+    checked = settings
+    if before is not None and before.output.path == settings.output.path:
+        checked = settings.model_copy(update={"output": OutputSettings()})
+    check_settings(checked)
+    encoder = settings.encoder
+    if encoder.codec != "h264":
+        raise UserError(
+            f"encoder.codec: got {encoder.codec!r}, allowed is 'h264': it is what viewers and "
+            "servers take; a file alone may have another"
+        )
+    if encoder.low_delay is False:
+        raise UserError(
+            "encoder.low_delay: got false, allowed is true: viewers, servers and recordings take "
+            "frames in their order; a file alone may have it"
+        )
+    for output in (*settings.publish, settings.hls, settings.record):
+        if output is not None:
+            check_output(output)

@@ -1,0 +1,147 @@
+"""What was changed of a node's cameras while it ran, laid over what its file says.
+
+An edit holds as long as the file says of its camera what it said when the edit was made: whoever
+changes the file there has the last word. Edits are kept in a file of the node's own, where there is
+one, and are forgotten with the process otherwise.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from streamsr.core.config import parse
+from streamsr.core.errors import ConfigError
+from streamsr.core.events import Code, Emit, Event
+from streamsr.core.redact import redact
+from streamsr.core.settings import NodeSettings, StreamSettings
+from streamsr.node.merge import data_of, difference, digest_of, laid_over, with_streams
+
+__all__ = ["Edits", "KeptEdits", "write_whole"]
+
+PRIVATE = 0o600  # an address may hold a password
+
+
+class Edits(Protocol):
+    """Where a node's edits are kept."""
+
+    written_ns: int  # when they were last written into the node's own file; 0: never
+
+    def applied(self, read: NodeSettings) -> NodeSettings:
+        """Returns what the node is to run, where its file says ``read``."""
+
+    def keep(self, before: StreamSettings | None, after: StreamSettings | None) -> None:
+        """Keeps that a stream is another: None before it is added, after it is removed.
+
+        Raises UserError where it cannot be kept and must not be made either.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    base: str  # the digest of what the file said; "" where it said nothing
+    patch: dict[str, Any] | None  # a merge patch on it; None: the stream was removed
+
+
+class KeptEdits:
+    """Edits in a file of their own, or without one until the process ends."""
+
+    def __init__(self, path: Path | None, emit: Emit) -> None:
+        """``emit`` is told what could not be kept or read."""
+        self.written_ns = 0
+        self._path = path
+        self._emit = emit
+        self._read: dict[str, StreamSettings] = {}  # by name, as the node's file has them
+        self._edits = self._load()
+
+    def applied(self, read: NodeSettings) -> NodeSettings:
+        self._read = {stream.name: stream for stream in read.streams}
+        for name, edit in list(self._edits.items()):
+            if edit.base != self._base_of(name):
+                del self._edits[name]
+        streams = [self._edited(stream) for stream in read.streams]
+        names = [name for name in self._edits if name not in self._read]
+        streams += [self._parsed(name, self._edits[name].patch or {}) for name in names]
+        found = [stream for stream in streams if stream is not None]
+        try:
+            return with_streams(read, found)
+        except ConfigError as error:  # no stream is left, or two write to one place
+            self._tell(f"none of the changes of the last run are taken: {error}")
+            self._edits = {}
+            return read
+
+    def keep(self, before: StreamSettings | None, after: StreamSettings | None) -> None:
+        stream = after or before
+        assert stream is not None
+        name, file = stream.name, self._read.get(stream.name)
+        if after is None:
+            edit = _Edit(digest_of(file), None) if file is not None else None
+        else:
+            base = data_of(file) if file is not None else {}
+            edit = _Edit(self._base_of(name), difference(base, data_of(after)))
+        if edit is None or edit.patch == {}:
+            self._edits.pop(name, None)
+        else:
+            self._edits[name] = edit
+        self._save()
+
+    def _tell(self, why: str) -> None:
+        self._emit(Event(Code.CONFIG_REFUSED, "", redact(why)))
+
+    def _base_of(self, name: str) -> str:
+        return digest_of(self._read[name]) if name in self._read else ""
+
+    def _edited(self, stream: StreamSettings) -> StreamSettings | None:
+        edit = self._edits.get(stream.name)
+        if edit is None:
+            return stream
+        if edit.patch is None:
+            return None
+        return self._parsed(stream.name, laid_over(data_of(stream), edit.patch)) or stream
+
+    def _parsed(self, name: str, data: dict[str, Any]) -> StreamSettings | None:
+        try:
+            return parse(data, StreamSettings, f"{self._path}: {name}")
+        except ConfigError as error:  # of an older version, or edited by hand
+            self._tell(f"a change of {name} is not taken: {error}")
+            del self._edits[name]
+            return None
+
+    def _load(self) -> dict[str, _Edit]:
+        if self._path is None:
+            return {}
+        try:
+            data = json.loads(self._path.read_text(encoding="utf-8"))
+            return {name: _Edit(**edit) for name, edit in data["cameras"].items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            self._tell(f"the changes of the last run cannot be read: {self._path}: {error}")
+            return {}
+
+    def _save(self) -> None:
+        if self._path is None:
+            return
+        data = {"cameras": {name: asdict(edit) for name, edit in self._edits.items()}}
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            write_whole(self._path, json.dumps(data, indent=1).encode(), PRIVATE)
+        except OSError as error:
+            self._tell(f"the change is kept until the node ends: {self._path}: {error.strerror}")
+
+
+def write_whole(path: Path, data: bytes, mode: int) -> None:
+    """Writes a file whole or not at all, with these permissions. Raises OSError."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
