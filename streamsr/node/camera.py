@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from streamsr.control.node_api import CameraState
 from streamsr.core.deadline import OUTPUTS_SHARE, STREAM_SHARE, Deadline
@@ -34,7 +35,8 @@ class Camera:
     ) -> None:
         """``sessions``: how many the stream had that this one takes the place of."""
         self.worker = worker
-        self.stream = RemoteStream(settings, worker, journal, sessions=sessions)
+        begun = partial(journal.begin_session, settings.name)
+        self.stream = RemoteStream(settings, worker, journal, sessions=sessions, begun=begun)
         self._journal = journal
         self._servers = [self._output(server, n) for n, server in enumerate(settings.publish, 1)]
         number = len(self._servers) + 1

@@ -1,9 +1,9 @@
 """One stream as the main process sees it: it runs in a worker, and outlives workers."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from time import monotonic
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from streamsr.core.backoff import Backoff
 from streamsr.core.deadline import STREAM_SHARE, Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Code, Emit, Event
-from streamsr.core.settings import LimitSettings, StreamSettings
+from streamsr.core.settings import StreamSettings
 from streamsr.core.status import Counts, StreamState, StreamStatus
 from streamsr.core.waiting import first_of, wait_set
 from streamsr.ipc.broadcaster import Broadcaster
@@ -35,6 +35,7 @@ from streamsr.ipc.messages import (
     WantTracks,
 )
 from streamsr.media.addresses import is_pipe_output
+from streamsr.node.session_settings import free_beside, limits_left
 from streamsr.node.stream_clock import StreamClock
 
 __all__ = ["RemoteStream", "WorkerLink"]
@@ -68,10 +69,12 @@ class RemoteStream:
         sessions: int = 0,
         backoff: Backoff | None = None,
         failed_s: float = FAILED_S,
+        begun: Callable[[], None] = lambda: None,
     ) -> None:
         """``sessions``: how many the stream had that this one takes the place of.
 
         ``failed_s``: until the next session after one that failed, where an earlier one worked.
+        ``begun`` is called when a session begins, before anything is told of it.
         """
         self.settings = settings
         self.broadcaster = Broadcaster(
@@ -86,6 +89,8 @@ class RemoteStream:
         self._emit = emit
         self._backoff = backoff or Backoff()
         self._failed_s = failed_s
+        self._begun = begun
+        self._failed = False  # it is to be told that it delivers again
         model = settings.model.name
         self._status = StreamStatus(settings.name, StreamState.STARTING, model, "", "", "")
         self.since = datetime.now(UTC)  # it is in its state
@@ -186,13 +191,12 @@ class RemoteStream:
             case StreamReport(status=status):
                 self._enter(status)
                 self.reported.set()
-                if status.state is StreamState.LIVE:
-                    self._begin_time()
             case StreamEvent(event=event):
                 self._emit(event)
             case ModelInUse(model=name):
                 model = self.settings.model.model_copy(update={"name": name})
                 self.settings = self.settings.model_copy(update={"model": model})
+                self._tell(Code.MODEL_UP, f"{name} runs, as was asked for")
             case Snapshot(jpeg=jpeg, width=width) if width in self._snapshots:
                 self._snapshots.pop(width).set_result(jpeg)
             case StreamEnded() | StreamFailed():
@@ -210,6 +214,7 @@ class RemoteStream:
         self._clock.begin_session()
         self._asked, self.summary = False, None
         self.sessions += 1
+        self._begun()
         try:
             settings, tracks = self._settings_of_session(), self.broadcaster.wanted
             self._send(StartStream(self.key, settings.model_dump_json(), tracks))
@@ -239,6 +244,7 @@ class RemoteStream:
     async def _recover(self, why: str, delay_s: float) -> None:
         if self._stopping:
             return
+        self._failed = True
         self._tell(Code.STREAM_FAILED, why, f"it starts again in {delay_s:.0f} s")
         await wait_set(self._changed, delay_s)
 
@@ -263,23 +269,16 @@ class RemoteStream:
         """The settings of the session that starts: a later one writes beside what is there."""
         if self.sessions == 1:
             return self.settings
-        settings = self.settings.model_copy(update={"limits": self._limits_left()})
+        seconds = 0.0 if self._started is None else monotonic() - self._started
+        left = limits_left(self.settings.limits, self._before.frames_in, seconds)
+        settings = self.settings.model_copy(update={"limits": left})
         path = settings.output.path
         if path is None or is_pipe_output(path):  # whose reader may still be there
             return settings
-        free = _free_beside(path, self.sessions)
+        free = free_beside(path, self.sessions)
         self._tell(Code.OUT_UP, f"the recording goes on in {free}")
         output = settings.output.model_copy(update={"path": free})
         return settings.model_copy(update={"output": output})
-
-    def _limits_left(self) -> LimitSettings:
-        limits = self.settings.limits
-        frames, seconds = limits.frames, limits.seconds
-        if frames is not None:
-            frames = max(1, frames - self._before.frames_in)
-        if seconds is not None and self._started is not None:
-            seconds = max(0.1, seconds - (monotonic() - self._started))
-        return LimitSettings(frames=frames, seconds=seconds)
 
     def _send(self, message: Message) -> None:
         if self._ending is not None:
@@ -289,12 +288,11 @@ class RemoteStream:
         if status.state is not self._status.state:
             self.since = datetime.now(UTC)
         self._status = status
+        if status.state is StreamState.LIVE:
+            self._begin_time()
+            if self._failed:
+                self._failed = False
+                self._tell(Code.STREAM_UP, "it delivers again")
 
     def _tell(self, code: Code, message: str, doing: str = "") -> None:
         self._emit(Event(code, self.name, message, doing=doing))
-
-
-def _free_beside(path: Path, number: int) -> Path:
-    """NAME.2.mp4 and so on, the first that there is no file of."""
-    names = (path.with_name(f"{path.stem}.{n}{path.suffix}") for n in range(number, number + 1000))
-    return next(name for name in names if not name.exists())

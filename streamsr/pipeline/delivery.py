@@ -106,6 +106,7 @@ class Delivery:
         self._info: SourceInfo | None = None  # of the newest frame
         self._begun = False  # a packet of video has gone out
         self._sent_s = 0.0  # monotonic: when ``newest`` was sent
+        self._told_s = 0.0  # likewise: when it was told that frames are held
         self.newest: Frame | None = None  # the newest upscaled frame, or its repetition
         self._interval_s = 0.04  # between the last two frames
         self._came: float | None = None  # the time of the newest that came, in seconds
@@ -172,6 +173,9 @@ class Delivery:
         self._sent_s, self._holding, self._overtaken = now_s, True, True
         self.newest = replace(newest, pts=newest.pts + later, arrived=newest.arrived + passed_s)
         self._meter.count("held")
+        if now_s - self._told_s >= 1.0:
+            self._told_s = now_s
+            self._tell(Code.FRAMES_HELD, "no frame comes: the last one is repeated")
         self._send(self.newest, info)
         self._release_audio(self.newest.time_s)
 

@@ -96,7 +96,7 @@ def test_a_rate_is_told_when_it_begins_and_when_it_ends(run: Run) -> None:
     assert run.codes == ["OVERLOAD"]
     run.wait(30)
     assert run.codes == ["OVERLOAD", "OVERLOAD_OVER"]
-    assert run.messages[-1] == "over: 240 times in 119 s"
+    assert run.messages[-1] == "over, it lasted 119.0 s"
     run.event(Code.OVERLOAD)
     assert run.codes[-1] == "OVERLOAD"
     assert run.journal.counts == {Code.OVERLOAD: 241, Code.OVERLOAD_OVER: 1}
@@ -163,6 +163,18 @@ def test_a_part_stands_by_itself_and_a_stream_that_is_gone_leaves_nothing(run: R
     run.journal.forget("gate")
     assert worst(run.journal.standing("gate"), run.journal.standing("gate", "rtsp-1")) is None
     assert worst(run.journal.standing("yard")) is not None
+
+
+def test_a_session_begins_with_nothing_of_the_one_before(run: Run) -> None:
+    for code in (Code.OVERLOAD, Code.MODEL_FALLBACK, Code.SRC_DOWN, Code.STREAM_FAILED):
+        run.event(code)
+    run.event(Code.OUT_DOWN, part="rtsp-1")
+    run.journal.begin_session("gate")
+    assert run.codes[-2:] == ["OVERLOAD_OVER", "MODEL_RESTORED"]
+    assert [condition.code for condition in run.journal.standing("gate")] == [Code.STREAM_FAILED]
+    assert worst(run.journal.standing("gate", "rtsp-1")) is not None
+    run.event(Code.SRC_DOWN)
+    assert run.codes[-1] == "SRC_DOWN"
 
 
 def test_a_listener_may_cause_an_event(run: Run) -> None:

@@ -115,7 +115,7 @@ async def test_a_lost_worker_is_followed_by_another_session_and_counts_go_on() -
         await until(lambda: len(worker.starts()) == 2)
         worker.report(20)
         assert stream.status.frames_in == 120
-        assert [event.code for event in events] == [Code.STREAM_FAILED]
+        assert [event.code for event in events] == [Code.STREAM_FAILED, Code.STREAM_UP]
     assert stream.summary is not None
     assert stream.summary.frames_in == 107
 
@@ -189,13 +189,14 @@ async def test_a_first_failure_is_final_and_a_later_one_is_not() -> None:
 
 
 async def test_another_model_is_kept_once_the_worker_has_it() -> None:
-    async with running() as (stream, worker, _):
+    async with running() as (stream, worker, events):
         await until(worker.starts)
         stream.use_model("damaged")
         assert stream.settings.model.name == "bicubic"
         stream.use_model("lanczos")
         worker.send_back(ModelInUse(worker.key, "lanczos"))
         assert stream.settings.model.name == "lanczos"
+        assert [event.code for event in events] == [Code.MODEL_UP]
 
 
 async def test_a_snapshot_is_for_everyone_who_waits() -> None:

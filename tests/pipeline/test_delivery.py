@@ -151,6 +151,13 @@ def test_a_camera_that_returns_is_no_closer_than_half_a_frame(
     assert sink.shown[3:] == pytest.approx([26 / RATE, 27 / RATE, 28 / RATE, 29 / RATE])
 
 
+def test_it_is_told_once_a_second_that_frames_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(Sink())
+    run.frame(0)
+    run.hold(monkeypatch, 0.5, *[0.04] * 40)
+    assert run.events == [Code.FRAMES_HELD] * 2
+
+
 def test_audio_goes_on_while_the_last_frame_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Sink()
     run = Run(sink)

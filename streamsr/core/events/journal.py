@@ -22,6 +22,12 @@ TICK_S = 1.0  # between two looks at what is due
 MOMENT_S = 1.0  # between two moments of a kind
 DURATION = re.compile(r"\b\d+(\.\d+)? s\b")  # of a silence: no change
 
+WELL_BY_SESSION = {  # what another session begins without
+    EventKind.LOADING: Code.MODEL_UP,
+    EventKind.MODEL: Code.MODEL_RESTORED,
+    EventKind.GAIN: Code.SR_WINS,
+}
+
 Key = tuple[str, str, EventKind]  # of a stream, a part of it, and what of it changes
 
 
@@ -49,7 +55,6 @@ class _Entry:
     last_s: float  # when it came last
     told: Event  # the newest that was told
     told_s: float
-    count: int = 1  # with this code, since it has been the newest one
     waiting: int = 0  # not told since ``told``
 
 
@@ -87,7 +92,6 @@ class Journal:
                 self._tell(event)
                 return
             entry.event, entry.last_s = event, now_s
-            entry.count += 1
             entry.waiting += 1
             self._tell_due(entry, now_s)
 
@@ -120,6 +124,20 @@ class Journal:
             event = entry.event
             if not severe or event.facts.severity is not Severity.INFO:
                 yield Condition(event.code, event.message, entry.since, event.doing)
+
+    def begin_session(self, stream: str) -> None:
+        """Settles what stood of a stream's session before: what it was, this one may not be."""
+        with self._lock:
+            for key, entry in list(self._entries.items()):
+                phase, kind = entry.event.facts.phase, key[2]
+                if key[:2] != (stream, ""):
+                    continue
+                if phase is EventPhase.RATE:
+                    self(_end_of(entry))
+                elif phase is EventPhase.TROUBLE and kind in WELL_BY_SESSION:
+                    self(Event(WELL_BY_SESSION[kind], stream, "another session has begun"))
+                elif kind is EventKind.SOURCE:
+                    del self._entries[key]
 
     def forget(self, stream: str, part: str | None = None) -> None:
         """Forgets a stream with its parts, or one part: nothing of it stands any more."""
@@ -163,7 +181,6 @@ def _same(one: Event, other: Event) -> bool:
 
 def _end_of(entry: _Entry) -> Event:
     """The event that says that a rate is over."""
-    lasted_s = entry.last_s - entry.began_s
-    times = "once" if entry.count == 1 else f"{entry.count} times in {lasted_s:.0f} s"
     event = entry.event
-    return Event(over_of(event.code), event.stream, f"over: {times}", event.part)
+    lasted = f"over, it lasted {entry.last_s - entry.began_s:.1f} s"
+    return Event(over_of(event.code), event.stream, lasted, event.part)
