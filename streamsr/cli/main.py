@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import typer
 
+from streamsr.cli.link import link
 from streamsr.cli.models import import_model, list_models, model_info, show_models
 from streamsr.cli.options import NamesCommand
 from streamsr.cli.stream import bench, demo, node, probe, run, serve
@@ -19,6 +20,7 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order in which --help lis
     "serve": serve,
     "run": run,
     "node": node,
+    "link": link,
     "upscale": upscale,
     "probe": probe,
     "train": train,

@@ -70,3 +70,16 @@ async def test_a_hang_up_has_the_file_read_again(tmp_path: Path) -> None:
     async with running(path) as (_, log):
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: log.counts.get(Code.CONFIG_RELOADED), 10)
+
+
+async def test_a_hang_up_has_tokens_read_again(tmp_path: Path) -> None:
+    path, token = tmp_path / "node.toml", tmp_path / "token"
+    token.write_text("the-token-that-was")
+    write(path, "false")
+    serve = f'[serve]\nlisten = "127.0.0.1:0"\ntoken_file = "{token}"\n'
+    path.write_text(serve + path.read_text())
+    async with running(path) as (_, log):
+        token.write_text("the-token-that-is-new")
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: log.counts.get(Code.CONFIG_RELOADED, 0) >= 2, 10)
+        assert Code.CONFIG_REFUSED not in log.counts

@@ -18,6 +18,7 @@ from streamsr.serve.access.tokens import Token, read_tokens
 __all__ = ["Secrets"]
 
 LOOK_S = 1.0  # between looks at the files; what changed is read once it stays as it is for one
+PART = "serve"  # of the node, that events are about
 WARN_S = 86_400.0  # between warnings of a certificate that ends
 
 logger = logging.getLogger("streamsr")
@@ -31,6 +32,7 @@ class Secrets:
     certificate: Certificate | None = None
     settings: ServeSettings = field(default_factory=ServeSettings)  # which name the files
     stamp: object = None  # of the files when they were last read while it was followed
+    refused: bool = False  # the last change was
 
     @classmethod
     def read(cls, settings: ServeSettings) -> "Secrets":
@@ -62,12 +64,18 @@ class Secrets:
             now = await asyncio.to_thread(Secrets.read, self.settings)
         except ConfigError as error:
             message = f"serve: tokens and certificate stay as they were: {redact(error)}"
-            emit(Event(Code.CONFIG_REFUSED, "", message))
+            self.refused = True
+            emit(Event(Code.CONFIG_REFUSED, "", message, part=PART))
             return
-        changed = [*_other_tokens(self, now), *_other_certificate(self, now)]
-        self.tokens, self.certificate = now.tokens, now.certificate
-        if changed:
-            emit(Event(Code.CONFIG_RELOADED, "", f"serve: {', '.join(changed)}"))
+        renewed = _renewed(self.certificate, now.certificate)
+        changed = [*_other_tokens(self, now), *renewed]
+        self.tokens = now.tokens
+        if renewed:
+            self.certificate = now.certificate
+        if changed or self.refused:
+            what = ", ".join(changed) or "tokens and certificate are as they were"
+            emit(Event(Code.CONFIG_RELOADED, "", f"serve: {what}", part=PART))
+        self.refused = False
 
     async def follow(self, emit: Emit, look_s: float = LOOK_S) -> None:
         """Reads changed files, and warns of a certificate that ends, until cancelled."""
@@ -115,10 +123,11 @@ def _other_tokens(before: Secrets, now: Secrets) -> Iterator[str]:
             yield f"the token {token.name} is another now"
 
 
-def _other_certificate(before: Secrets, now: Secrets) -> Iterator[str]:
-    old, new = before.certificate, now.certificate
-    if old is not None and new is not None and old.pem != new.pem:
-        yield new.lasts
+def _renewed(before: Certificate | None, now: Certificate | None) -> list[str]:
+    """What is to be told of another certificate; empty where it is the same."""
+    if before is None or now is None or before.pem == now.pem:
+        return []
+    return [now.lasts]
 
 
 def _warn(certificate: Certificate, emit: Emit) -> None:
