@@ -40,7 +40,7 @@ async def browser(chromium_path: str) -> AsyncIterator[Browser]:
 async def page(browser: Browser) -> AsyncIterator[Page]:
     """A page of a profile of its own that collects its complaints in ``page.complaints``."""
     context = await browser.new_context(
-        viewport={"width": 1280, "height": 800}, ignore_https_errors=True
+        viewport={"width": 1280, "height": 800}, ignore_https_errors=True, timezone_id="UTC"
     )
     page = await context.new_page()
     page.set_default_timeout(15_000)

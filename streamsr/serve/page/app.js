@@ -6,6 +6,7 @@ import { Latency } from "./latency.js";
 import { Pairs } from "./pairs.js";
 import { Panel } from "./panel.js";
 import { Player } from "./player.js";
+import { Recordings } from "./recordings.js";
 import { ask, askOptional, named, ours, sleep, watched } from "./server.js";
 import { $ } from "./words.js";
 
@@ -87,6 +88,7 @@ async function main() {
   // For tests and for the curious.
   window.streamsr = { counters, get sessions() { return player.sessions; } };
   panel.run();
+  new Recordings(name).run();
   player.run();
 }
 

@@ -35,9 +35,7 @@ export function watched() {
 
 /** An Error for people from a response that is not the one asked for, with when to ask again. */
 export async function refusal(response) {
-  // A proxy's own answer is a page, which says less than its status.
-  const plain = response.headers.get("Content-Type")?.startsWith("text/plain");
-  const said = plain ? (await response.text()).trim().slice(0, LONGEST_TEXT) : "";
+  const said = (await saidBy(response)).trim().slice(0, LONGEST_TEXT);
   const words = REFUSALS[response.status];
   const text = words && said ? `${words} (${said})` : words || said;
   const error = new Error(text || `the server answers ${response.status}`);
@@ -45,6 +43,14 @@ export async function refusal(response) {
   const retryS = Number(response.headers.get("Retry-After"));
   if (retryS > 0) error.retryMs = retryS * 1000;
   return error;
+}
+
+/** What a response says in words: text, or a problem of the API (RFC 9457). */
+async function saidBy(response) {
+  const type = response.headers.get("Content-Type") ?? "";
+  if (type.startsWith("application/problem+json")) return (await response.json()).detail ?? "";
+  // A proxy's own answer is a page, which says less than its status.
+  return type.startsWith("text/plain") ? response.text() : "";
 }
 
 /** Returns what the server has at an address, as JSON. Throws an Error for people. */

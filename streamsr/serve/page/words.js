@@ -44,7 +44,7 @@ export const fallback = (status) =>
 /** What a stream that is not live is, in words; "" for one that is. `shown`: whether a frame is. */
 export function headline(status, shown = false) {
   if (status.state === "down" && shown) return LAST_FRAME;
-  if (status.state === "down" && !status.frames_out) return NEVER_CAME;
+  if (status.state === "down" && !status.had_frame) return NEVER_CAME;
   return HEADLINES[status.state] ?? "";
 }
 
