@@ -1,7 +1,6 @@
 """How a live address is opened: what FFmpeg is asked for, and what its refusals mean."""
 
 import errno
-import socket
 import ssl
 from contextlib import ExitStack
 from typing import Literal
@@ -9,11 +8,10 @@ from urllib.parse import urlsplit
 
 import av
 
-from streamsr.core.errors import SourceAuthError, SourceError
-from streamsr.core.live_address import SPELT, live_address
-from streamsr.core.redact import redact
+from streamsr.core.errors import SourceError
+from streamsr.core.live_address import live_address
+from streamsr.media.address_failures import failure_at
 from streamsr.media.addresses import ffmpeg_name, is_session_description
-from streamsr.media.container import reason_of
 from streamsr.media.source import METADATA
 from streamsr.media.tracks.carried import codec_of
 from streamsr.sources.live_watch import LiveTimeouts
@@ -32,7 +30,6 @@ TS_OPTIONS = {**OPTIONS, "probesize": "5000000"}
 RTSP_MEDIA = "video+audio"
 """What is asked for of what a server offers: many refuse their own metadata track (ONVIF)."""
 FIND_OUT_S = 10.0  # whether a playlist has an end
-PORTS = {"rtsp": 554, "rtsps": 322, "rtmp": 1935, "http": 80, "https": 443}
 
 
 class LiveOpening:
@@ -177,30 +174,9 @@ class LiveOpening:
 
     def failure(self, error: Exception) -> SourceError:
         """Returns what FFmpeg or PyAV raised, in words that say what to change."""
-        place = urlsplit("" if self._described else self.url)
-        host, port = place.hostname or "", place.port or PORTS.get(self._scheme, 0)
-        if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
-            if place.username is None:
-                return SourceAuthError(
-                    f"it asks for a user name or password: {self._scheme}://USER:PASSWORD@{host}/…"
-                )
-            return SourceAuthError("it refuses the user name or password")
-        if isinstance(error, av.error.ExitError | TimeoutError):
-            return SourceError("it says nothing any more")
-        if isinstance(error, av.error.HTTPNotFoundError):
-            path = redact(place.path or "/")
-            return SourceError(f"there is no stream at its path {path!r}: check the path")
-        if isinstance(error, ConnectionRefusedError):
-            return SourceError(f"refused: nothing listens at {host} port {port}: check the port")
-        code = getattr(error, "errno", None)
-        if code == errno.EPROTONOSUPPORT and self._refused:
+        if getattr(error, "errno", None) == errno.EPROTONOSUPPORT and self._refused:
             return SourceError(f"it refuses RTP over {' and '.join(sorted(self._refused))}")
-        if code in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-            return SourceError(f"there is no way to {host}: check the address and the network")
-        if code == errno.EIO and not _is_known(host):
-            hint = f"; {SPELT}" if "@" in place.path + place.query + place.fragment else ""
-            return SourceError(f"there is no host named {host!r}: check the name{hint}")
-        return SourceError(reason_of(error))
+        return failure_at(self.url, error)
 
 
 def is_playlist(url: str) -> bool:
@@ -219,11 +195,3 @@ def is_live_playlist(url: str) -> bool:
             return container.duration is None
     except (av.FFmpegError, OSError, ValueError):
         return True
-
-
-def _is_known(host: str) -> bool:
-    """Whether a name resolves. It takes as long as the system's resolver does."""
-    try:
-        return bool(socket.getaddrinfo(host, None))
-    except (OSError, UnicodeError):
-        return False

@@ -10,6 +10,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Self
 
 __all__ = ["MuteServer", "RefusingServer", "TcpProxy"]
@@ -227,8 +228,6 @@ class MuteServer(_Server):
 class RefusingServer(_Server):
     """Answers every RTSP or HTTP request with one status, such as 404 or 401; counts them."""
 
-    REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 503: "Service Unavailable"}  # noqa: RUF012
-
     def __init__(self, status: int, port: int = 0) -> None:
         super().__init__(port)
         self.status = status
@@ -243,7 +242,10 @@ class RefusingServer(_Server):
             self.requests += 1
             first, *lines = head.split("\r\n")
             protocol = first.split()[-1]
-            answer = [f"{protocol} {self.status} {self.REASONS[self.status]}", "Content-Length: 0"]
+            answer = [
+                f"{protocol} {self.status} {HTTPStatus(self.status).phrase}",
+                "Content-Length: 0",
+            ]
             answer += [line for line in lines if line.lower().startswith("cseq:")]
             if self.status == 401:
                 answer.append('WWW-Authenticate: Basic realm="refused"')

@@ -224,7 +224,7 @@ def test_a_missing_password_is_asked_for(units: list[bytes]) -> None:
     with ScriptedCamera(units, status=lambda request: "401 Unauthorized") as camera:
         error = refusal(camera.url)
     assert isinstance(error, SourceAuthError)
-    assert "rtsp://USER:PASSWORD@127.0.0.1" in str(error)
+    assert "put USER:PASSWORD@ before the host" in str(error)
 
 
 def test_capitals_and_a_raw_password_are_understood(units: list[bytes]) -> None:
