@@ -21,6 +21,8 @@ from peers import (
 )
 from peers.turn import TURN_INSTALL, TurnServer, turn_path
 
+from streamsr.core.redact import secrets
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one a core
 av.logging.set_level(None)  # its log callback takes the GIL and can deadlock
 
@@ -42,6 +44,12 @@ def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test protects is not protected in the next."""
+    monkeypatch.setattr(secrets, "_secrets", secrets._Secrets())
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from streamsr.core.errors import StreamsrError, UserError
-from streamsr.core.redact import redact
+from streamsr.core.redact import redact, redact_stderr
 from streamsr.core.status import StreamStatus
 
 __all__ = [
@@ -42,6 +42,7 @@ class _Redacting(logging.Formatter):
 
 def _set_up_logs() -> None:
     """Sends streamsr's log to stderr, secrets left out."""
+    redact_stderr()
     handler = logging.StreamHandler()
     handler.setFormatter(_Redacting("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("streamsr")

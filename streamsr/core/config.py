@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import tomli_w
 from pydantic import (
@@ -24,11 +24,14 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationError,
+    ValidationInfo,
 )
 
 from streamsr.core.errors import ConfigError
+from streamsr.core.redact import filled_in
 
 __all__ = [
+    "FILLED_IN",
     "FilePath",
     "Name",
     "Settings",
@@ -49,6 +52,7 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+FILLED_IN = {"filled_in": True}  # the context of settings whose addresses are
 logger = logging.getLogger("streamsr")
 FORMER_NAMES = {"ladder": "fallback", "sound": "audio"}  # of keys: accepted with a warning
 PRIVATE = {"url"}  # keys of addresses: what they hold is never shown, however it is misspelt
@@ -210,16 +214,9 @@ def _group_of(annotation: Any) -> type[BaseModel] | None:
     return next((group for a in get_args(annotation) if (group := _group_of(a))), None)
 
 
-def _filled_in(url: str) -> str:
-    """Puts the environment's values, percent-encoded, in the place of each ``${NAME}``."""
-
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in os.environ:
-            raise ValueError(f"the environment variable {name} is not set")
-        return quote(os.environ[name], safe="")
-
-    return re.sub(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", value, url)
+def _filled_in(url: str, info: ValidationInfo) -> str:
+    """Puts the environment's values and what files say in their places, unless that is done."""
+    return url if info.context is FILLED_IN else filled_in(url)
 
 
 def _printable(value: str) -> str:

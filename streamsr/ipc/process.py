@@ -16,7 +16,7 @@ from typing import Self
 
 from streamsr.core.backoff import Backoff, keep_trying
 from streamsr.core.deadline import Deadline
-from streamsr.core.redact import redact
+from streamsr.core.redact import childrens_environment, redact
 from streamsr.core.waiting import first_of
 from streamsr.ipc.framing import encode, read
 from streamsr.ipc.messages import Message
@@ -187,6 +187,7 @@ class _Child:
                     *arguments,
                     pass_fds=[theirs.fileno()],
                     stdin=asyncio.subprocess.DEVNULL,
+                    env=childrens_environment(),
                 )
             except BaseException:
                 ours.close()

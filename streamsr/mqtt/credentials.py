@@ -1,12 +1,11 @@
 """What a client shows the broker, its password, and what it checks the broker's certificate by."""
 
-import os
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamsr.core.errors import ConfigError
-from streamsr.core.redact import protect_word, redact
+from streamsr.core.redact import protect_word, redact, secret_variable
 from streamsr.core.settings import MqttSettings
 
 __all__ = ["Credentials", "read_credentials"]
@@ -43,7 +42,7 @@ def read_credentials(settings: MqttSettings) -> Credentials:
 def _password(settings: MqttSettings) -> str | None:
     path = settings.password_file
     if path is None:
-        return (os.environ.get(VARIABLE) or None) if settings.username else None
+        return (secret_variable(VARIABLE) or None) if settings.username else None
     if not settings.username:
         raise ConfigError("mqtt.password_file: got a file, allowed is none without mqtt.username")
     try:

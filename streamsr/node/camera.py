@@ -38,9 +38,9 @@ class Camera:
         begun = partial(journal.begin_session, settings.name)
         self.stream = RemoteStream(settings, worker, journal, sessions=sessions, begun=begun)
         self._journal = journal
-        self._servers = [self._output(server, n) for n, server in enumerate(settings.publish, 1)]
-        number = len(self._servers) + 1
-        self._hls = self._output(settings.hls, number) if settings.hls is not None else None
+        servers = zip(settings.publish, settings.publish_names, strict=True)
+        self._servers = [self._output(server, name) for server, name in servers]
+        self._hls = self._output(settings.hls, "hls") if settings.hls is not None else None
         self._recorder: Output | None = None  # while it records
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -78,8 +78,7 @@ class Camera:
         if settings is None:
             raise UserError(f"record: {self.stream.name} has no group 'record' in its settings")
         if on and not self._recording:
-            number = len(self._servers) + (self._hls is not None) + 1
-            self._recorder = self._output(settings, number)
+            self._recorder = self._output(settings, "record")
             self._begin(self._recorder)
         elif not on and self._recorder is not None:
             recorder, self._recorder = self._recorder, None
@@ -146,9 +145,9 @@ class Camera:
     async def _stop_outputs(self, deadline: Deadline) -> None:
         await asyncio.gather(*(output.stop(deadline) for output in self._outputs()))
 
-    def _output(self, settings: TargetSettings, number: int) -> Output:
+    def _output(self, settings: TargetSettings, name: str) -> Output:
         stream = self.stream
-        return Output(stream.name, settings, stream.broadcaster, self._journal, number=number)
+        return Output(stream.name, settings, stream.broadcaster, self._journal, name=name)
 
     def _begin(self, output: Output) -> None:
         name = f"{output.name} of {self.stream.name}"

@@ -46,15 +46,15 @@ class Output(SupervisedProcess):
         broadcaster: Broadcaster,
         emit: Emit,
         *,
+        name: str = "",
         limits: HeartbeatLimits = LIMITS,
         backoff: Backoff | None = None,
-        number: int = 1,
     ) -> None:
-        """``number`` tells it from other outputs of the stream."""
+        """``name`` tells it from other outputs of the stream."""
         backoff = backoff or Backoff(FIRST_S, LAST_S)
         super().__init__("streamsr.outputs.process", limits=limits, backoff=backoff)
         self._target = Target(stream, settings)
-        self.name = f"{self._target.kind}-{number}"  # unique within the stream
+        self.name = name or f"{self._target.kind}-1"  # its own within the stream
         self.target = self._target.name  # for people: without secrets, or a folder
         self.folder = self._target.folder  # of HLS
         self.state = OutputState.OFF

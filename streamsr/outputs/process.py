@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from streamsr.core.events import Code
 from streamsr.core.packet import Packet
-from streamsr.core.redact import protect
+from streamsr.core.redact import protect, redact_stderr
 from streamsr.core.status import OutputState
 from streamsr.ipc.framing import encode, take
 from streamsr.ipc.messages import (
@@ -195,6 +195,7 @@ def die_with(parent_pid: int) -> None:
 
 def main() -> None:
     """Runs the output whose socket is the file descriptor in ``sys.argv[1]``."""
+    redact_stderr()
     # They go to the whole group: the main process says when to end, or ends and we see that.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -31,9 +31,9 @@ class Target:
         self.start: StartServer | StartHls | StartRecorder  # the first message to its process
         self._temporary = False
         match settings:
-            case PublishSettings(url=url):
+            case PublishSettings(url=url, kind=kind):
                 protect(url)
-                self.kind = url[:4].lower()  # "rtsp" or "rtmp"
+                self.kind = kind
                 self.name = redact(url)
                 self.start = StartServer(url, settings.transport, os.getpid())
             case HlsSettings():

@@ -15,6 +15,7 @@ from contextlib import suppress
 import torch
 
 from streamsr.core.deadline import Deadline
+from streamsr.core.redact import redact_stderr
 from streamsr.engine.allocator import keep_freed_memory
 from streamsr.engine.engines import Engines
 from streamsr.ipc.framing import read
@@ -114,6 +115,7 @@ async def _serve(connection: socket.socket, device: torch.device) -> None:
 
 def main() -> None:
     """Runs the worker of the device ``sys.argv[2]`` on the file descriptor ``sys.argv[1]``."""
+    redact_stderr()
     keep_freed_memory()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the main process's to act on
         signal.signal(number, signal.SIG_IGN)

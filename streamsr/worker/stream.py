@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from traceback import format_exc
 
+from streamsr.core.config import FILLED_IN
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Code, Event
@@ -41,7 +42,7 @@ class WorkerStream:
 
     def __init__(self, start: StartStream, link: Link) -> None:
         self._key = start.key
-        self._settings = StreamSettings.model_validate_json(start.settings)
+        self._settings = StreamSettings.model_validate_json(start.settings, context=FILLED_IN)
         self._link = link
         self._sink = LinkSink(link, start.key, self._settings.name, start.tracks, self._emit)
         self._pipeline: Pipeline | None = None  # once it is open
@@ -54,6 +55,8 @@ class WorkerStream:
         """Runs it to its end. Whatever goes wrong is told, and ends no other stream."""
         name, choose = self._settings.name, self._choose
         protect(self._settings.input.url)
+        for server in self._settings.publish:
+            protect(server.url)
         reporting = asyncio.create_task(self._report(), name=f"reports of {name}")
         try:
             with ExitStack() as stack:

@@ -11,7 +11,12 @@ import pytest
 
 from streamsr.core.config import Settings, load, parse
 from streamsr.core.errors import ConfigError
-from streamsr.core.settings import InputSettings, NodeSettings, PipelineSettings
+from streamsr.core.settings import (
+    InputSettings,
+    NodeSettings,
+    PipelineSettings,
+    StreamSettings,
+)
 from streamsr.train.settings import TrainSettings
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
@@ -253,3 +258,18 @@ def test_a_rate_is_a_number_or_a_fraction(text: object, rate: Fraction) -> None:
 def test_what_is_no_rate_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"rate: got .*allowed is a number from 0.01 to 240, or"):
         parse({"url": "frames", "rate": text}, InputSettings, "here")
+
+
+def test_outputs_have_names_of_their_own() -> None:
+    servers = [{"url": "rtsp://a/b"}, {"url": "RTMPS://a/b", "name": "nvr"}, {"url": "rtmp://a/c"}]
+    stream = {"input": {"url": "demo"}, "publish": servers}
+    settings = parse(stream, StreamSettings, "here")
+    assert settings.publish_names == ("rtsp-1", "nvr", "rtmp-3")
+
+
+@pytest.mark.parametrize("name", ["rtsp-1", "hls", "record"])
+def test_a_name_of_another_output_is_refused(name: str) -> None:
+    servers = [{"url": "rtsp://a/b"}, {"url": "rtsp://a/c", "name": name}]
+    stream = {"input": {"url": "demo"}, "publish": servers}
+    with pytest.raises(ConfigError, match=f"publish: got the name '{name}' twice"):
+        parse(stream, StreamSettings, "here")

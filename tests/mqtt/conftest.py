@@ -9,8 +9,6 @@ import pytest
 from peers.certificates import Authority
 from peers.mosquitto import MOSQUITTO_INSTALL, Mosquitto, mosquitto_path
 
-from streamsr.core import redact
-
 pytest.register_assert_rewrite("running_client")
 
 
@@ -42,7 +40,6 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(autouse=True)
-def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects no secret of another test, and takes no password from outside."""
-    monkeypatch.setattr(redact, "_secrets", set())
+def no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes no password from outside."""
     monkeypatch.delenv("STREAMSR_MQTT_PASSWORD", raising=False)

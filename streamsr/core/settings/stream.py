@@ -26,6 +26,7 @@ Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
 ]  # of x264 and x265
 PUBLISH_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
+OWN_NAMES = ("hls", "record")  # of the outputs of which there is one
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 MAX_S = 1e9  # thirty years
 NTSC = frozenset({24, 30, 48, 60, 120})  # times 1000/1001
@@ -162,6 +163,7 @@ class PublishSettings(Settings):
     """The result as a stream on a server, for other software to read."""
 
     url: Url  # rtsp:// rtsps:// rtmp:// rtmps://
+    name: str | None = Field(default=None, pattern=NAME)  # in MQTT, metrics and the API
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
     audio: bool = True
     give_up_s: float | None = Field(default=None, gt=0, le=60)  # all is to arrive, or it fails
@@ -174,6 +176,11 @@ class PublishSettings(Settings):
             hint = nearest(scheme, PUBLISH_SCHEMES)
             raise ValueError(f"allowed are {', '.join(f'{s}://' for s in PUBLISH_SCHEMES)}{hint}")
         return value
+
+    @property
+    def kind(self) -> str:
+        """What speaks to the server: "rtsp" or "rtmp"."""
+        return self.url[:4].lower()
 
 
 class HlsSettings(Settings):
@@ -219,3 +226,20 @@ class StreamSettings(Settings):
     hls: HlsSettings | None = None
     record: RecordSettings | None = None
     limits: LimitSettings = LimitSettings()
+
+    @property
+    def publish_names(self) -> tuple[str, ...]:
+        """The name of each of ``publish``: as it says, or of its kind and place, as rtsp-1."""
+        servers = enumerate(self.publish, 1)
+        return tuple(server.name or f"{server.kind}-{number}" for number, server in servers)
+
+    @model_validator(mode="after")
+    def _output_names_differ(self) -> "StreamSettings":
+        names = [*OWN_NAMES, *self.publish_names]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"publish: got the name {twice[0]!r} twice, each output needs one of its own, "
+                f"{' and '.join(OWN_NAMES)} have theirs"
+            )
+        return self

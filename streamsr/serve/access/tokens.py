@@ -4,7 +4,6 @@ Never says one in an error.
 """
 
 import hmac
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,7 +12,7 @@ from pathlib import Path
 from aiohttp import BasicAuth
 
 from streamsr.core.errors import ConfigError
-from streamsr.core.redact import protect_word
+from streamsr.core.redact import protect_word, secret_variable
 from streamsr.core.settings import ServeSettings
 from streamsr.core.settings.serve import MAIN_TOKEN
 from streamsr.serve.access.roles import Role
@@ -50,8 +49,8 @@ def read_tokens(settings: ServeSettings) -> tuple[Token, ...]:
         found.append(
             (where, _token(MAIN_TOKEN, "control", _first_line(settings.token_file, where), where))
         )
-    elif VARIABLE in os.environ:
-        found.append((VARIABLE, _token(MAIN_TOKEN, "control", os.environ[VARIABLE], VARIABLE)))
+    elif (said := secret_variable(VARIABLE)) is not None:
+        found.append((VARIABLE, _token(MAIN_TOKEN, "control", said, VARIABLE)))
     for number, given in enumerate(settings.tokens):
         where = f"serve.tokens.{number}.file {given.file}"
         found.append((where, _token(given.name, given.role, _first_line(given.file, where), where)))

@@ -1,0 +1,65 @@
+"""Secrets out of the environment and of files, and the environment without them, for children."""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+from streamsr.core.redact.secrets import protect
+
+__all__ = ["childrens_environment", "filled_in", "secret_variable"]
+
+NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+MOST_BYTES = 2048  # of a file's first line
+_names: set[str] = set()  # of variables that hold a secret
+
+
+def secret_variable(name: str) -> str | None:
+    """Returns a variable of the environment that may hold a secret; no child inherits it."""
+    _names.add(name)
+    return os.environ.get(name)
+
+
+def childrens_environment() -> dict[str, str]:
+    """Returns the environment without what was read as a secret: children are told by messages."""
+    return {name: value for name, value in os.environ.items() if name not in _names}
+
+
+def filled_in(address: str) -> str:
+    """Returns an address as it is meant, its secrets protected.
+
+    "@FILE" is the first line of a file, "${NAME}" the value of a variable, percent-encoded where
+    there is more. Raises ValueError where there is none.
+    """
+    alone = NAME.fullmatch(address)
+    if address.startswith("@") and len(address) > 1:
+        filled = _first_line(Path(address[1:]))
+    elif alone is not None:
+        filled = _value(alone.group(1))
+    else:
+        filled = NAME.sub(lambda name: quote(_value(name.group(1)), safe=""), address)
+    protect(filled)
+    return filled
+
+
+def _value(name: str) -> str:
+    value = secret_variable(name)
+    if value is None:
+        raise ValueError(f"the environment variable {name} is not set")
+    if not value:
+        raise ValueError(f"the environment variable {name} is empty")
+    return value
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            line = file.readline(MOST_BYTES + 2).strip()
+    except OSError as error:
+        raise ValueError(f"the file {path} cannot be read: {error.strerror}") from None
+    if not 0 < len(line) <= MOST_BYTES:
+        raise ValueError(
+            f"the file {path}: got {len(line)} bytes in its first line, allowed are 1 to "
+            f"{MOST_BYTES}"
+        )
+    return os.fsdecode(line)
