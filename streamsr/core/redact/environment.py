@@ -11,7 +11,7 @@ __all__ = ["childrens_environment", "filled_in", "secret_variable"]
 
 NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 MOST_BYTES = 2048  # of a file's first line
-_names: set[str] = set()  # of variables that hold a secret
+_names = {"STREAMSR_TOKEN", "STREAMSR_MQTT_PASSWORD"}  # of variables that hold a secret
 
 
 def secret_variable(name: str) -> str | None:
