@@ -41,7 +41,7 @@ from streamsr.media.tracks.carried import (
 )
 from streamsr.media.tracks.succession import Succession
 from streamsr.sources.containers import opened
-from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
+from streamsr.sources.interlace.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.stamps import PacketTimes, PiecePlaces, StampChoice, kept_of, kind_of_stamps
 from streamsr.sources.timeline import FrameTimes, Jump
 

@@ -22,7 +22,7 @@ from streamsr.media.container import reason_of
 from streamsr.media.orientation import Orientation, OrientationTracker
 from streamsr.media.source import AudioFrame, Item, Source, stream_info
 from streamsr.media.tracks.carried import ALL, codec_of, streams_of
-from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
+from streamsr.sources.interlace.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.live_damage import Damage, SentFrame
 from streamsr.sources.live_opening import LiveOpening
 from streamsr.sources.live_watch import LiveTimeouts, LiveWatch

@@ -18,8 +18,8 @@ from peers.interlaced import combed, interlaced_clip, moments, telecined
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import Frame
 from streamsr.media.source import SourceInfo
-from streamsr.sources.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.files import FileSource
+from streamsr.sources.interlace.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.live import LiveSource
 
 Made = tuple[SourceInfo, list[Frame], list[Event]]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from peers.clip import scene
 from peers.interlaced import telecined, woven
 
-from streamsr.sources.scan import ScanFinder, Verdict
+from streamsr.sources.interlace.scan import ScanFinder, Verdict
 
 SIZE = 160, 96
 ROW = 64  # that is moved up and down

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from peers.interlaced import combed, woven
 
-from streamsr.media.combs import without_combs
 from streamsr.media.pixels import planes_of
+from streamsr.sources.interlace.combs import without_combs
 
 Luma = NDArray[np.uint8]
 

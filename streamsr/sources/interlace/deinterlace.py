@@ -1,7 +1,7 @@
 """Deinterlacing: between a decoder's images and the frames that are made of them.
 
-It owns FFmpeg's bwdif; ``scan.py`` finds out whether there is anything to do, and ``combs.py`` of
-``media/`` removes what bwdif leaves. Progressive images pass as they are, of a live source at once.
+It owns FFmpeg's bwdif; ``scan.py`` finds out whether there is anything to do, and ``combs.py``
+removes what bwdif leaves. Progressive images pass as they are, those of a live source at once.
 """
 
 from __future__ import annotations  # av.VideoFormat has no type arguments at run time
@@ -16,12 +16,12 @@ import av
 from av.filter import Graph
 
 from streamsr.core.frame import Frame
-from streamsr.media.combs import without_combs
 from streamsr.media.depth import DepthConverter
 from streamsr.media.orientation import UPRIGHT, Orientation
 from streamsr.media.pixels import from_av, luma_rows
 from streamsr.media.source import SourceInfo
-from streamsr.sources.scan import ScanFinder, Verdict
+from streamsr.sources.interlace.combs import without_combs
+from streamsr.sources.interlace.scan import ScanFinder, Verdict
 
 __all__ = ["Deinterlace", "Deinterlacer"]
 

@@ -1,0 +1,1 @@
+"""Interlaced video: whether a source is, and one moment a frame made of it."""
