@@ -189,7 +189,7 @@ def nominal_rate(video: av.VideoStream) -> Fraction:
 
     FFmpeg takes a camera without timing in its SPS for one of 90,000 a second, its time base.
     """
-    for rate in (video.average_rate, video.guessed_rate):
+    for rate in (video.average_rate, video.codec_context.framerate, video.guessed_rate):
         if rate is not None and 1 <= rate <= 240:
             return rate
     return DEFAULT_RATE

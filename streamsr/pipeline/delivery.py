@@ -1,5 +1,6 @@
 """Delivery: upscaled frames encoded once, their packets and the audio handed to the sinks."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +25,7 @@ __all__ = ["Delivery", "FrameSink", "PacketSink"]
 
 HOLD_AFTER_S = 0.5  # without a frame, or three frames' time: the last one is shown again
 HOLD_RATE = 30  # frames a second at most
+APART_S = 2.0  # at most, then; and frames may be as a first one does not tell when the next is due
 AUDIO_KEPT = 2_000  # pieces waiting for their frame: 40 s of what most codecs make
 
 
@@ -64,9 +66,6 @@ class PacketSink(Protocol):
     def close(self) -> None: ...
 
 
-Sink = FrameSink | PacketSink
-
-
 class Delivery:
     """Encodes frames and hands them on, all in one thread; any thread may call ``audio`` and
     ``request_keyframe``.
@@ -100,7 +99,6 @@ class Delivery:
             waiting = Channel(AUDIO_KEPT, Overflow.DROP_OLDEST)
         self._waiting = waiting
         self._next_audio: Piece | None = None  # out of the queue, before its time
-        self._files = [sink for sink in packet_sinks if sink.keeps_all]
         self._all = tuple(packet_sinks)
         self._encoders: dict[Track, VideoEncoder] = {}
         self._info: SourceInfo | None = None  # of the newest frame
@@ -108,7 +106,7 @@ class Delivery:
         self._sent_s = 0.0  # monotonic: when ``newest`` was sent
         self._told_s = 0.0  # likewise: when it was told that frames are held
         self.newest: Frame | None = None  # the newest upscaled frame, or its repetition
-        self._interval_s = 0.04  # between the last two frames
+        self._apart: deque[float] = deque(maxlen=2)  # seconds between the newest frames
         self._came: float | None = None  # the time of the newest that came, in seconds
         self._holding = False  # the newest one was sent again
         self._overtaken = False  # repetitions have been sent, and frames may be earlier than they
@@ -123,7 +121,7 @@ class Delivery:
 
         Where too many of a live source wait, the oldest is dropped; of a file, none.
         """
-        wanted = self._packet_sinks if audio.heard else self._files
+        wanted = [sink for sink in self._packet_sinks if audio.heard or sink.keeps_all]
         if wanted and self._waiting.send(audio):
             self._meter.count("audio_dropped")
             if self._waiting.dropped == 1:
@@ -138,7 +136,7 @@ class Delivery:
     def deliver(self, frame: Frame, upscaled: Frame, info: SourceInfo) -> None:
         """Encodes a frame and its upscaled one, sends both, and counts that it left."""
         if not (self._came is None or upscaled.discontinuous or upscaled.after_gap):
-            self._interval_s = upscaled.time_s - self._came
+            self._apart.append(upscaled.time_s - self._came)
         self._came = upscaled.time_s
         if self._overtaken:
             pts = self._after_held(upscaled, info)
@@ -156,22 +154,25 @@ class Delivery:
     def hold_after_s(self, info: SourceInfo) -> float:
         """Returns how long to wait for a live frame before the last one is sent again."""
         if self._holding:
-            return 1 / min(float(info.rate), HOLD_RATE)
-        return max(HOLD_AFTER_S, 3 * float(1 / info.rate), 3 * self._interval_s)
+            return self._frame_s(info)
+        return max(HOLD_AFTER_S, 3 / float(info.rate), 3 * min(self._apart, default=APART_S))
+
+    def _frame_s(self, info: SourceInfo) -> float:
+        """How long a frame that is sent again lasts: a source may have fewer than it says."""
+        usual_s = min(*self._apart, APART_S) if len(self._apart) == 2 else 0.0
+        return max(1 / min(float(info.rate), HOLD_RATE), usual_s)
 
     def hold(self, info: SourceInfo) -> None:
-        """Sends the last frame again, later by the time that has passed since it was sent.
-
-        It lags as a new frame would, so that the next new frame comes after it.
-        """
+        """Sends the last frame again, later by the time that has passed since it was sent: it lags
+        as a new frame would, so that the next new frame comes after it."""
         newest = self.newest
         if newest is None or not self._packet_sinks:
             return
         now_s = monotonic()
         passed_s = now_s - self._sent_s
-        later = max(1, round(passed_s / newest.time_base))
         self._sent_s, self._holding, self._overtaken = now_s, True, True
-        self.newest = replace(newest, pts=newest.pts + later, arrived=newest.arrived + passed_s)
+        pts = newest.pts + max(1, round(passed_s / newest.time_base))
+        self.newest = replace(newest, pts=pts, arrived=newest.arrived + passed_s)
         self._meter.count("held")
         if now_s - self._told_s >= 1.0:
             self._told_s = now_s
@@ -186,7 +187,7 @@ class Delivery:
             if tracks and tracks[0] in self._encoders:
                 self._hand_on(self._coded(tracks, self._encoders[tracks[0]], None))
         if self.newest is not None:
-            last_s = self.newest.time_s + self._interval_s
+            last_s = self.newest.time_s + (self._apart[-1] if self._apart else 0.04)
             self._release_audio(last_s if until_s is None else until_s)
         if until_s is not None:  # what is later was not asked for
             self._next_audio = None
@@ -200,16 +201,15 @@ class Delivery:
             self._meter.count("audio_dropped", left)
         self._beside.shutdown()
         self._waiting.close()
-        sinks: list[Sink] = [*self._packet_sinks, *self._frame_sinks]
+        sinks: list[FrameSink | PacketSink] = [*self._packet_sinks, *self._frame_sinks]
         for sink in sinks:
             self._guarded(sink, sink.close)
 
     def _after_held(self, frame: Frame, info: SourceInfo) -> int:
         """Returns the pts of a frame after repetitions of an earlier one, which may have got ahead
         of it: half a frame's time after what was sent last, until it is later by itself."""
-        assert self.newest is not None  # it was sent again
-        frame_s = min(float(1 / info.rate), self._interval_s)
-        earliest = self.newest.pts + max(1, round(frame_s / 2 / frame.time_base))
+        newest = self.newest or frame
+        earliest = newest.pts + max(1, round(self._frame_s(info) / 2 / frame.time_base))
         self._overtaken = frame.pts < earliest
         return max(frame.pts, earliest)
 
@@ -225,7 +225,7 @@ class Delivery:
                 self._hand_on(self._unless_failed(recorded))
 
     def _unless_failed(self, recorded: Future[list[Packet]]) -> list[Packet]:
-        """Returns a recording's packets; where they cannot be made, it ends alone."""
+        """Returns a recording's packets, or ends it where they cannot be made."""
         try:
             return recorded.result()
         except OutputError as error:
@@ -266,8 +266,7 @@ class Delivery:
         for packet in packets:
             assert self._info is not None  # of the frame that was encoded
             encoder = self._encoders.get(packet.track) or self._encoders[Track.OUTPUT]
-            act = (packet, self._info, (encoder.width, encoder.height))
-            self._begun = True
+            act, self._begun = (packet, self._info, (encoder.width, encoder.height)), True
             with self._meter.stage("write"):
                 for sink in list(self._packet_sinks):
                     if packet.track in sink.tracks:
@@ -287,7 +286,7 @@ class Delivery:
                     elif sink.keeps_all:
                         self._guarded(sink, partial(sink.other, audio))
 
-    def _guarded(self, sink: Sink, act: Callable[[], None]) -> None:
+    def _guarded(self, sink: FrameSink | PacketSink, act: Callable[[], None]) -> None:
         try:
             act()
         except OutputError as error:

@@ -185,9 +185,9 @@ class Pipeline:
         reading = in_thread(f"source-{self.name}", self._capture.read)
         reading.add_done_callback(lambda _: self._stopping.set())
         try:
-            await self._stopping.wait()
-            # half of the deadline is the source's: what it has read is delivered in the rest
-            await asyncio.wait({reading}, timeout=self._deadline.share(0.5).left_s())
+            await self._stopping.wait()  # it is to notice, unless it waits for its next frame
+            most_s = self._deadline.share(0.1 if self._source.live else 0.5).left_s()
+            await asyncio.wait({reading}, timeout=most_s)
         finally:
             self._capture.close()
         if reading.done():

@@ -27,6 +27,8 @@ OPTIONS = {
 """Enough for the size and the audio; "nobuffer" would throw the first keyframe away."""
 TS_OPTIONS = {**OPTIONS, "probesize": "5000000"}
 """For up to 2 s until a PAT and a PMT come by, at 20 Mbit/s. It ends as soon as they have."""
+RTSP_OPTIONS = {**OPTIONS, "probesize": "32"}
+"""Its description says what there is: 5000 bytes of a frame every two seconds take ten."""
 RTSP_MEDIA = "video+audio"
 """What is asked for of what a server offers: many refuse their own metadata track (ONVIF)."""
 FIND_OUT_S = 10.0  # whether a playlist has an end
@@ -109,7 +111,7 @@ class LiveOpening:
             return {**OPTIONS, "protocol_whitelist": "file,rtp,udp"}
         if self.is_rtsp:
             return {
-                **OPTIONS,
+                **RTSP_OPTIONS,
                 "rtsp_transport": "tcp" if self.by_relay else self.transport,
                 "allowed_media_types": self._media,
             }

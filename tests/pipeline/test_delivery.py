@@ -158,6 +158,24 @@ def test_it_is_told_once_a_second_that_frames_are_held(monkeypatch: pytest.Monke
     assert run.events == [Code.FRAMES_HELD] * 2
 
 
+def test_a_slow_camera_is_waited_for_and_repeated_at_its_own_rate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has a frame every two seconds, and says that it has 25 a second."""
+    run = Run(sink := Sink())
+    run.frame(0)
+    assert run.delivery.hold_after_s(INFO) >= 5.5, "nobody knows yet when the next one is due"
+    for number in (50, 100, 150):
+        run.frame(number)
+        assert run.delivery.hold_after_s(INFO) == pytest.approx(6.0)
+    run.hold(monkeypatch, 6.0)
+    assert run.delivery.hold_after_s(INFO) == pytest.approx(2.0)
+    run.hold(monkeypatch, 2.0)
+    for number in (355, 405, 455):
+        run.frame(number)
+    assert min(b - a for a, b in pairwise(sink.shown)) >= 1.0
+
+
 def test_audio_goes_on_while_the_last_frame_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     sink = Sink()
     run = Run(sink)
