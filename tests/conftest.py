@@ -19,6 +19,7 @@ from peers import (
     gst_is_installed,
     nginx_is_installed,
 )
+from peers.npm import NPM_INSTALL, npm_file, npm_path
 from peers.turn import TURN_INSTALL, TurnServer, turn_path
 
 from streamsr.core.redact import secrets
@@ -118,6 +119,14 @@ def turn_server() -> Iterator[TurnServer]:
         _missing("coturn", TURN_INSTALL)
     with TurnServer("a-password-of-coturn") as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def npm_script(pytestconfig: pytest.Config) -> Callable[[str, str], str]:
+    """``npm_script("NAME@VERSION", "PATH")``: a file of a package: skip without npm, fail in CI."""
+    if npm_path() is None:
+        _missing("npm", NPM_INSTALL)
+    return lambda package, name: npm_file(package, name, pytestconfig.cache.mkdir("npm"))
 
 
 def _missing(what: str, command: str) -> str:

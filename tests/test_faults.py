@@ -18,6 +18,7 @@ WALL_CLOCK = re.compile(r"\btime\.time\(|\btime_ns\(|datetime\.(now|utcnow|today
 
 WALL_CLOCK_MODULES = {
     "mqtt/state_publisher.py",  # when an event happened
+    "serve/live/hls_store.py",  # likewise, and the times of segments
     "outputs/hls.py",  # numbers of segments go on above those of an earlier run
     "outputs/recorder.py",  # names of recordings
 }

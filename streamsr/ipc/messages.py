@@ -203,7 +203,6 @@ class StartHls(Message):
     folder: Path
     segment_s: float
     segments: int  # in the playlist
-    temporary: bool  # the folder is to be removed where the main process dies
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ class Camera:
         self._journal = journal
         servers = zip(settings.publish, settings.publish_names, strict=True)
         self._servers = [self._output(server, name) for server, name in servers]
-        self._hls = self._output(settings.hls, "hls") if settings.hls is not None else None
+        files = settings.hls is not None and settings.hls.folder is not None
+        self._hls = self._output(settings.hls, "hls") if settings.hls and files else None
         self._recorder: Output | None = None  # while it records
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -95,7 +96,7 @@ class Camera:
             broadcaster=self.stream.broadcaster,
             status=self.status,
             snapshot=self.stream.snapshot,
-            hls=self._hls.folder if self._hls is not None else None,
+            hls=self.settings.hls,
             recordings=record.folder.absolute() if record is not None else None,
             outputs=self.outputs,
             recording=lambda: self._recording,

@@ -34,9 +34,9 @@ FIRST_S, LAST_S = 0.5, 2.0  # before a process is started again: a peer is back 
 class Output(SupervisedProcess):
     """One output: a server, HLS in a folder, or a recording.
 
-    ``emit`` is told when it goes up and down. HLS without a folder gets one that is removed at the
-    end. Where a server has ``give_up_s`` all of the stream is to arrive: its beginning is kept
-    until the server is up, which is given so long; ``failure`` says at the end what did not.
+    ``emit`` is told when it goes up and down. Where a server has ``give_up_s`` all of the stream is
+    to arrive: its beginning is kept until the server is up, which is given so long; ``failure``
+    says at the end what did not.
     """
 
     def __init__(
@@ -56,7 +56,6 @@ class Output(SupervisedProcess):
         self._target = Target(stream, settings)
         self.name = name or f"{self._target.kind}-1"  # its own within the stream
         self.target = self._target.name  # for people: without secrets, or a folder
-        self.folder = self._target.folder  # of HLS
         self.state = OutputState.OFF
         self.since = datetime.now(UTC)  # it is in that state
         self.failure: StreamsrError | None = None  # once ``run`` has returned
@@ -101,7 +100,6 @@ class Output(SupervisedProcess):
             self._cancel_timer()
             self.failure = self._missing()
             self._enter(OutputState.OFF)
-            self._target.remove_folder()
             self._over.set()
 
     async def arrived(self) -> None:
@@ -112,11 +110,6 @@ class Output(SupervisedProcess):
         if self._give_up_s is not None:
             self._start_timer()
             await self._over.wait()
-
-    async def stop(self, deadline: Deadline) -> None:
-        """Writes what is queued and finishes, or is killed at the deadline; ``run`` returns."""
-        await super().stop(deadline)
-        self._target.remove_folder()
 
     async def send_input(self) -> None:
         """Sends packets, as many as the process takes, until there are no more."""

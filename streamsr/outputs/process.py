@@ -9,7 +9,6 @@ has to be back within a second of being started again.
 import ctypes
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -139,8 +138,6 @@ def run(main_process: MainProcess) -> None:
         main_process.send(OutputFailed(reason_of(error)))
         while not main_process.gone:  # hanging up first would lose that message
             main_process.receive()
-    if main_process.gone and isinstance(start, StartHls) and start.temporary:
-        shutil.rmtree(start.folder, ignore_errors=True)
 
 
 def write_packets(main_process: MainProcess, writer: PacketWriter) -> int:
@@ -174,7 +171,7 @@ def writer_of(start: Message, tell: Callable[[Code, str], None]) -> PacketWriter
             protect(url)
             die_with(parent_pid)
             return ServerWriter(url, transport)
-        case StartHls(folder, segment_s, segments, _):
+        case StartHls(folder, segment_s, segments):
             os.chdir(folder)  # keeps odd names of folders out of FFmpeg's patterns
             return HlsWriter(Path(), segment_s, segments)
         case StartRecorder():

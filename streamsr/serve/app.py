@@ -18,9 +18,9 @@ from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.access.refusals import Refusals
 from streamsr.serve.api.api import Api
 from streamsr.serve.api.problems import problem_answers
-from streamsr.serve.hls import Hls
 from streamsr.serve.http import BODY_BYTES, CommonHeaders, hide_faults, protocol_log
 from streamsr.serve.live.feed import Feeds
+from streamsr.serve.live.hls import Hls
 from streamsr.serve.live.socket import LiveSockets
 from streamsr.serve.metrics import Metrics
 from streamsr.serve.pages import Pages
@@ -80,6 +80,7 @@ class Server:
         self._sessions = ViewerSessions(self._limits, network)
         feeds = Feeds(streams)
         self._sockets = LiveSockets(feeds, self._limits)
+        self._hls = Hls(streams, feeds)
         self._snapshots = Snapshots(streams, self._limits)
         refusals = Refusals(emit, time.monotonic)
         control = AccessControl(access, self._limits, refusals)
@@ -94,7 +95,7 @@ class Server:
             *ViewerSetup(network, prefer).routes(),
             *Whep(streams, self._sessions, self._limits).routes(),
             *self._snapshots.routes(),
-            *Hls(streams).routes(),
+            *self._hls.routes(),
             *Api(streams, node, access).routes(),
             *Metrics(streams, self._sessions, events, refusals, access.secrets).routes(),
         ]
@@ -150,6 +151,7 @@ class Server:
             self._listener.close()
         self._snapshots.close()
         self._sockets.close()
+        self._hls.close()
         http = self._runner.server
         if http is not None:
             http.pre_shutdown()  # ends the connections that are idle

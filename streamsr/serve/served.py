@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from streamsr.core.settings import HlsSettings
 from streamsr.core.status import OutputStatus, StreamStatus
 from streamsr.ipc.broadcaster import Broadcaster
 
@@ -18,7 +19,7 @@ class Served:
     status: Callable[[], StreamStatus]
     # A frame as JPEG. Raises TimeoutError or StreamsrError in a few seconds where there is none.
     snapshot: Callable[[], Awaitable[bytes]] | None = None
-    hls: Path | None = None  # the folder of index.m3u8, which another process fills
+    hls: HlsSettings | None = None  # what its HLS is like; None: there is none
     recordings: Path | None = None  # the folder of its recordings
     outputs: Callable[[], Sequence[OutputStatus]] = tuple
     recording: Callable[[], bool] = lambda: False  # whether it records now

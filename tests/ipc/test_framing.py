@@ -47,7 +47,7 @@ MESSAGES: list[Message] = [
     StreamEvent("cam:1", Event(Code.SRC_DOWN, "cam", "it is tried again")),
     StreamFailed("cam:1", "no such file", None),
     Snapshot("cam:1", bytes(range(256))),
-    StartHls(Path("a folder"), 2.0, 6, True),
+    StartHls(Path("a folder"), 2.0, 6),
     StartRecorder("cam", Path("recordings"), 600.0, None, 10**9),
     StartRecorder("cam", Path("caf\udce9"), 600.0, None, 10**9),
     OutputFormat(Fraction(25), False),

@@ -21,7 +21,7 @@ from streamsr.core.events import Code
 from streamsr.core.events.journal import Journal
 from streamsr.core.events.log import logged_journal
 from streamsr.core.packet import Track
-from streamsr.core.settings import HlsSettings, NodeSettings
+from streamsr.core.settings import NodeSettings
 from streamsr.core.status import StreamState
 from streamsr.ipc.broadcaster import EndOfStream
 from streamsr.media.pixels import planes_of
@@ -232,17 +232,3 @@ async def test_a_stream_that_has_ended_begins_again_beside_what_it_wrote(tmp_pat
             await node.enable("ends", True)
             await until(lambda: node.served["ends"].broadcaster.closed, 20)
             assert sorted(os.listdir(tmp_path)) == written
-
-
-async def test_a_stop_while_settings_change_leaves_no_temporary_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    async with running({"name": "cam", "input": {"url": "demo"}, "hls": {}}) as (node, _):
-        assert len(os.listdir(tmp_path)) == 1
-        changed = node.settings.streams[0].model_copy(update={"hls": HlsSettings(segment_s=1.0)})
-        settings = node.settings.model_copy(update={"streams": (changed,)})
-        reloading = asyncio.create_task(node.reload(settings))
-        await until(lambda: not node.served, 10)
-    await reloading
-    assert not os.listdir(tmp_path)

@@ -22,27 +22,20 @@ from streamsr.outputs.target import Target, check_output
 )
 def test_an_address_is_shown_without_its_secrets(url: str, kind: str, shown: str) -> None:
     target = Target("cam", PublishSettings(url=url, transport="udp"))
-    assert (target.kind, target.name, target.folder) == (kind, shown, None)
+    assert (target.kind, target.name) == (kind, shown)
     assert target.start == StartServer(url, "udp", os.getpid())
 
 
 def test_a_recording_is_named_by_its_folder(tmp_path: Path) -> None:
     target = Target("cam", record(tmp_path, segment_s=60, keep_days=2, min_free_gb=1.5))
-    assert (target.kind, target.name, target.folder) == ("record", str(tmp_path), None)
+    assert (target.kind, target.name) == ("record", str(tmp_path))
     assert target.start == StartRecorder("cam", tmp_path, 60, 172_800, 1_500_000_000)
 
 
-def test_hls_without_a_folder_has_a_temporary_one(tmp_path: Path) -> None:
-    kept, temporary = Target("cam", HlsSettings(folder=tmp_path)), Target("cam", HlsSettings())
-    assert kept.start == StartHls(tmp_path, 2.0, 6, False)
-    folder = temporary.folder
-    assert folder is not None
-    assert folder.is_dir()
-    assert temporary.start == StartHls(folder, 2.0, 6, True)
-    for target in (kept, temporary):
-        target.remove_folder()
-    assert tmp_path.exists()
-    assert not folder.exists()
+def test_hls_is_named_by_its_folder(tmp_path: Path) -> None:
+    target = Target("cam", HlsSettings(folder=tmp_path))
+    assert (target.kind, target.name) == ("hls", str(tmp_path))
+    assert target.start == StartHls(tmp_path, 2.0, 6)
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

@@ -3,14 +3,14 @@
 import logging
 import time
 from base64 import b64encode
-from pathlib import Path
 
 import aiohttp
 import pytest
 from broadcast import Broadcast
 from letting_in import letting_in
-from playlist import make_playlist
+from peers import Studio
 
+from streamsr.core.settings import HlsSettings
 from streamsr.serve.access.access import Access
 from streamsr.serve.access.forwarded import TrustedProxies
 from streamsr.serve.access.links import carried, expiry_of, signed, watchable
@@ -104,22 +104,23 @@ def test_a_playlist_carries_the_token() -> None:
     )
 
 
-def served(folder: Path) -> Served:
-    broadcast = Broadcast()
+def served(studio: Studio) -> Served:
+    status = Broadcast().status
 
     async def snapshot() -> bytes:
         return b"jpeg"
 
-    return Served(broadcast.broadcaster, broadcast.status, snapshot=snapshot, hls=folder)
+    hls = HlsSettings(segment_s=1)
+    return Served(studio.broadcaster, status, snapshot=snapshot, hls=hls)
 
 
 async def test_a_link_is_made_by_who_controls_and_plays_hls(
-    http: aiohttp.ClientSession, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     access = Access(Secrets((CONTROL, VIEW)), TrustedProxies(["127.0.0.1"]))
-    streams = {"gate": served(make_playlist(tmp_path / "hls", seconds=2))}
-    async with Server(streams, access=access) as server:
+    async with Studio() as studio, Server({"gate": served(studio)}, access=access) as server:
+        studio.speed = 3
         links = f"{server.url}api/v1/links"
         wanted = {"path": "/hls/gate/index.m3u8", "seconds": 60}
         as_view = {"Authorization": f"Bearer {VIEW.secret}"}
@@ -136,7 +137,7 @@ async def test_a_link_is_made_by_who_controls_and_plays_hls(
             lines = (await response.text()).splitlines()
         segments = [line for line in lines if line and not line.startswith("#")]
         initial = next(line for line in lines if line.startswith("#EXT-X-MAP"))
-        assert len(segments) == 2
+        assert len(segments) == 3
         for address in [*segments, initial.split('"')[1]]:
             async with http.get(f"{server.url}hls/gate/{address}") as response:
                 assert response.status == 200
@@ -165,9 +166,9 @@ async def test_a_link_is_made_by_who_controls_and_plays_hls(
     assert query.partition("=")[2] not in caplog.text
 
 
-async def test_a_link_that_is_over_says_so(http: aiohttp.ClientSession, tmp_path: Path) -> None:
+async def test_a_link_that_is_over_says_so(http: aiohttp.ClientSession) -> None:
     access = Access(Secrets((CONTROL,)))
-    async with Server({"gate": served(tmp_path)}, access=access) as server:
+    async with Server({"gate": served(Studio())}, access=access) as server:
         for until_s, status in [(time.time() + 60, 200), (time.time() - 60, 403)]:
             token = signed(CONTROL, "/snapshot/gate.jpg", until_s)
             async with http.get(f"{server.url}snapshot/gate.jpg?token={token}") as response:

@@ -186,7 +186,7 @@ class PublishSettings(Settings):
 class HlsSettings(Settings):
     """The result as HLS in fMP4 segments, which [serve] offers at /hls/NAME/index.m3u8."""
 
-    folder: FilePath | None = None  # for playlist and segments; left out: a temporary one
+    folder: FilePath | None = None  # for playlist and segments in files too, without low latency
     segment_s: float = Field(default=2.0, ge=0.5, le=30)  # cut at the keyframe that follows
     segments: int = Field(default=6, ge=3, le=1000)  # in the playlist
     audio: bool = True

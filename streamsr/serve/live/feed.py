@@ -68,8 +68,9 @@ class Feed:
     With the first one it begins, with the last one it ends: without any it costs nothing.
     """
 
-    def __init__(self, broadcaster: Broadcaster, track: Track) -> None:
-        self.tracks = frozenset({track, Track.AAC})
+    def __init__(self, broadcaster: Broadcaster, track: Track, *, audio: bool) -> None:
+        self.tracks = frozenset({track, Track.AAC} if audio else {track})
+        self._audio = audio
         self._broadcaster = broadcaster
         self._track = track
         self._fragmenter = Fragmenter()
@@ -103,6 +104,7 @@ class Feed:
         """Takes a packet of the broadcaster's."""
         stream = self._broadcaster.format
         rate, audio = (stream.rate, stream.audio) if stream is not None else (USUAL_RATE, False)
+        audio = audio and self._audio
         for fragment in self._fragmenter.take(packet, rate, audio=audio):
             for reader in self._readers:
                 reader.offer(fragment)
@@ -114,20 +116,21 @@ class Feed:
 
 
 class Feeds:
-    """The feeds of all streams, by name and track."""
+    """The feeds of all streams."""
 
     def __init__(self, streams: Mapping[str, Served]) -> None:
         self._streams = streams
-        self._feeds: dict[tuple[str, Track], tuple[Broadcaster, Feed]] = {}
+        self._feeds: dict[tuple[str, Track, bool], tuple[Broadcaster, Feed]] = {}
 
-    def find(self, stream: str, track: Track = Track.OUTPUT) -> Feed | None:
-        """The feed of a stream that runs; None where there is no such stream."""
+    def find(self, stream: str, track: Track, *, audio: bool = True) -> Feed | None:
+        """The feed of a stream that runs, its audio left out or not; None of any other."""
         served = self._streams.get(stream)
+        key = stream, track, audio
         if served is None or served.broadcaster.closed:
-            self._feeds.pop((stream, track), None)
+            self._feeds.pop(key, None)
             return None
-        known = self._feeds.get((stream, track))
+        known = self._feeds.get(key)
         if known is None or known[0] is not served.broadcaster:  # it was begun again
-            known = served.broadcaster, Feed(served.broadcaster, track)
-            self._feeds[stream, track] = known
+            feed = Feed(served.broadcaster, track, audio=audio)
+            known = self._feeds[key] = served.broadcaster, feed
         return known[1]
