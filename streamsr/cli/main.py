@@ -11,6 +11,7 @@ from streamsr.cli.stream import bench, demo, node, probe, run, serve
 from streamsr.cli.terminal import command
 from streamsr.cli.train import degrade, evaluate, train
 from streamsr.cli.upscale import upscale
+from streamsr.core.events.log import log_uncaught
 from streamsr.engine.allocator import keep_freed_memory
 
 __all__ = ["COMMANDS", "app", "main"]
@@ -50,4 +51,5 @@ models.command("import")(command(import_model))
 def main() -> None:
     """Runs the program."""
     keep_freed_memory()
+    log_uncaught()
     app()

@@ -5,7 +5,8 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, ParamSpec
+from inspect import Parameter, signature
+from typing import Annotated, Any, ParamSpec, cast
 
 import typer
 from rich.console import Console, RenderableType
@@ -14,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from streamsr.core.errors import StreamsrError, UserError
-from streamsr.core.redact import redact, redact_stderr
+from streamsr.core.events.log import FORMAT, LEVEL, LogFormat, LogLevel, is_json, set_up_log
+from streamsr.core.redact import redact
 from streamsr.core.status import StreamStatus
 
 __all__ = [
@@ -35,42 +37,49 @@ console = Console(stderr=True)
 """Messages go to stderr; stdout is for results."""
 
 
-class _Redacting(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return redact(super().format(record))
-
-
-def _set_up_logs() -> None:
-    """Sends streamsr's log to stderr, secrets left out."""
-    redact_stderr()
-    handler = logging.StreamHandler()
-    handler.setFormatter(_Redacting("%(asctime)s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("streamsr")
-    logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
+Level = Annotated[
+    LogLevel | None,
+    typer.Option("--log-level", envvar=LEVEL, help="Of the log on stderr; else info."),
+]
+Format = Annotated[
+    LogFormat | None,
+    typer.Option("--log-format", envvar=FORMAT, help="Of the log's lines; else text."),
+]
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Gives a command streamsr's log; foreseen errors become one line and an exit code."""
+    """Gives a command the log and its options; foreseen errors become a line and an exit code."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        _set_up_logs()
+        level, style = kwargs.pop("log_level", None), kwargs.pop("log_format", None)
+        set_up_log(cast("LogLevel | None", level), cast("LogFormat | None", style))
         try:
             function(*args, **kwargs)
         except StreamsrError as error:
-            say(f"streamsr: {redact(error)}")
+            say(f"streamsr: {redact(error)}", logging.ERROR)
             raise typer.Exit(2 if isinstance(error, UserError) else 1) from None
         except KeyboardInterrupt:
             say("streamsr: interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
+    options = {"log_level": Level, "log_format": Format}
+    own = signature(function)
+    more = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in options.items()
+    ]
+    described = cast("Any", run)  # this is what typer reads
+    described.__signature__ = own.replace(parameters=[*own.parameters.values(), *more])
+    described.__annotations__ = function.__annotations__ | options
     return run
 
 
-def say(message: str) -> None:
-    """Prints a line on stderr as it is."""
+def say(message: str, level: int = logging.INFO) -> None:
+    """Prints a line on stderr as it is; where the log is lines of JSON, it is one of them."""
+    if is_json():
+        logging.getLogger("streamsr").log(level, "%s", message)
+        return
     console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -18,8 +18,9 @@ from time import monotonic
 from urllib.parse import urlsplit
 
 from streamsr.core.events import Code
+from streamsr.core.events.log import log_uncaught, set_up_log
 from streamsr.core.packet import Packet
-from streamsr.core.redact import protect, redact_stderr
+from streamsr.core.redact import protect
 from streamsr.core.status import OutputState
 from streamsr.ipc.framing import encode, take
 from streamsr.ipc.messages import (
@@ -192,10 +193,11 @@ def die_with(parent_pid: int) -> None:
 
 def main() -> None:
     """Runs the output whose socket is the file descriptor in ``sys.argv[1]``."""
-    redact_stderr()
     # They go to the whole group: the main process says when to end, or ends and we see that.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    set_up_log()
+    log_uncaught()
     run(MainProcess(socket.socket(fileno=int(sys.argv[1]))))
     os._exit(0)  # a failed output is not to be closed once more: that may block
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 import torch
 
 from streamsr.core.deadline import Deadline
-from streamsr.core.redact import redact_stderr
+from streamsr.core.events.log import log_uncaught, set_up_log
 from streamsr.engine.allocator import keep_freed_memory
 from streamsr.engine.engines import Engines
 from streamsr.ipc.framing import read
@@ -115,8 +115,9 @@ async def _serve(connection: socket.socket, device: torch.device) -> None:
 
 def main() -> None:
     """Runs the worker of the device ``sys.argv[2]`` on the file descriptor ``sys.argv[1]``."""
-    redact_stderr()
     keep_freed_memory()
+    set_up_log()
+    log_uncaught()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the main process's to act on
         signal.signal(number, signal.SIG_IGN)
     asyncio.run(_serve(socket.socket(fileno=int(sys.argv[1])), torch.device(sys.argv[2])))

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -197,6 +198,15 @@ def test_events_are_logged_as_severe_as_they_are_without_secrets(
         ("ERROR", "SRC_AUTH [yard] rtsp://***@cam/1 refuses"),
         ("WARNING", "OUT_DOWN [yard/rtsp-1] refused; tried again every 2 s"),
         ("INFO", "CONFIG_RELOADED none"),
+    ]
+
+
+def test_the_documentation_lists_each_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith(tuple(f"| `{c}`" for c in Code))]
+    assert rows == [
+        f"| `{code}` | {facts.severity} | {facts.kind.subject} | {facts.meaning} |"
+        for code, facts in ((code, FACTS[code]) for code in Code)
     ]
 
 
