@@ -9,8 +9,8 @@ import av
 
 from streamsr.core.errors import InputError
 from streamsr.core.redact import redact
-from streamsr.media.address_failures import failure_at
 from streamsr.media.addresses import InputKind, ffmpeg_name, input_kind
+from streamsr.media.container import reason_of
 from streamsr.media.pipes import ByteReader, open_growing, open_pipe
 from streamsr.media.source import METADATA
 
@@ -34,14 +34,32 @@ def opened(
     """
     reader = _reader(url, stop, follow_s)
     if reader is None:
-        with _container(url, ffmpeg_name(url), TIMEOUT) as container:
+        with _resting(_container(url, ffmpeg_name(url), TIMEOUT)) as container:
             yield container
         return
     try:
-        with closing(reader), _container(url, reader, None) as container:
+        with closing(reader), _resting(_container(url, reader, None)) as container:
             yield container
     except InputError as error:
         raise InputError(f"{error}; {IN_ORDER}") from None
+
+
+@contextmanager
+def _resting(
+    container: av.container.InputContainer,
+) -> Iterator[av.container.InputContainer]:
+    """Closes a container once its decoders rest.
+
+    PyAV holds the interpreter while it closes them, and waits for their threads: one that frees a
+    packet of Python's bytes meanwhile waits for the interpreter.
+    """
+    with container:
+        try:
+            yield container
+        finally:
+            for stream in container.streams.video:
+                if stream.codec_context is not None:  # as of a codec that FFmpeg does not know
+                    stream.codec_context.flush_buffers()
 
 
 def is_multipart(url: str) -> bool:
@@ -73,8 +91,7 @@ def _container(
             return _opened_as(file, timeout, OPTIONS | FAR)
         return container
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = failure_at(url, error)
-        raise InputError(f"input {redact(url)}: cannot be opened: {reason}") from None
+        raise InputError(f"input {redact(url)}: cannot be opened: {reason_of(error)}") from None
 
 
 def _opened_as(
