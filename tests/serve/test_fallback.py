@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
 from peers.chromium import FLAGS
 from peers.waiting import until
+from playlist import make_playlist
 from playwright.async_api import Page, async_playwright
-from test_page import PAIRED, SAMPLES
+from test_page import PAIRED, READ, SAMPLES
 
 from streamsr.serve.app import Server
 
@@ -82,6 +85,31 @@ async def test_a_wall_falls_back_too(page: Page) -> None:
             "() => document.querySelectorAll('.camera[data-playing]').length === 2"
         )
         assert time.monotonic() - begun_s < WITHIN_S + 2
+
+
+async def test_it_plays_hls_where_there_is_nothing_else(page: Page, tmp_path: Path) -> None:
+    """As on iPhones of iOS 16, which have no MediaSource."""
+    await page.add_init_script(BLOCKED + "delete window.MediaSource;")
+    folder = make_playlist(tmp_path / "hls")
+    async with Broadcast() as broadcast:
+        served = replace(broadcast.served, hls=folder)
+        async with Server({"camera": served}) as server:
+            await page.goto(server.url)
+            await page.wait_for_function(WAY, arg="HLS")
+            assert "comes over HLS" in (await page.locator("#message").text_content() or "")
+            await page.wait_for_function("() => streamsr.counters.drawn > 10")
+
+
+async def test_a_browser_that_tells_of_no_frame(page: Page) -> None:
+    """As Firefox before 132: both sides are shown, each by itself."""
+    await page.add_init_script("delete HTMLVideoElement.prototype.requestVideoFrameCallback;")
+    async with Broadcast() as broadcast, Server({"camera": broadcast.served}) as server:
+        await page.goto(server.url)
+        await page.wait_for_function("() => window.streamsr?.counters.drawn > 20")
+        before, after = await page.evaluate(READ)
+        assert before >= 0
+        assert after >= 0
+        assert page.complaints == []
 
 
 @pytest_asyncio.fixture(loop_scope="session")

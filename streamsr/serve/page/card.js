@@ -1,5 +1,6 @@
 // One camera of the wall: a link to its page, with its video, or with a snapshot now and then.
 
+import { eachFrame } from "./frames.js";
 import { Player } from "./player.js";
 import { named } from "./server.js";
 import { $, fallback, headline, measure, reason, sizes, state } from "./words.js";
@@ -17,6 +18,7 @@ export class Card {
     this.element.href = named("watch", name);
     this.part("name").textContent = name;
     this.video = this.part("video");
+    eachFrame(this.video, () => this.presented());
     this.visible = false; // scrolled into view
     this.player = null; // while its video is wanted
     this.frameMs = -Infinity; // when the newest frame of the video came
@@ -38,8 +40,8 @@ export class Card {
     this.part("fps").textContent = measure(status, "fps", 1);
     this.part("size").textContent = sizes(status);
     this.part("model").textContent = status.model || "–";
-    const why = reason(status);
-    const note = this.live ? why || fallback(status) : why || headline(status);
+    this.part("why").textContent = headline(status);
+    const note = reason(status) || fallback(status);
     this.part("note").textContent = this.part("note").title = note;
     if (status.aspect > 0) this.element.style.setProperty("--aspect", status.aspect);
     this.element.toggleAttribute("data-playing", this.playing);
@@ -60,10 +62,11 @@ export class Card {
     if (!wanted) {
       this.player.end();
       this.player = null;
+      this.frameMs = -Infinity;
       this.element.removeAttribute("data-playing");
       return;
     }
-    const player = new Player(this.name, { after: this.video }, {
+    this.player = new Player(this.name, { after: this.video }, {
       wanted: () => this.live,
       hls: () => this.status?.hls ?? false,
       play: (video) => video.play().catch(() => {}), // refused: snapshots are shown
@@ -72,18 +75,13 @@ export class Card {
         if (error.status === 503) this.full();
       },
     }, this.viewer);
-    this.player = player;
-    this.frames(player);
-    player.run();
+    this.player.run();
   }
 
-  frames(player) {
-    this.video.requestVideoFrameCallback(() => {
-      if (this.player !== player) return;
-      this.frameMs = performance.now();
-      this.element.toggleAttribute("data-playing", true);
-      this.frames(player);
-    });
+  presented() {
+    if (!this.player) return; // one that came late
+    this.frameMs = performance.now();
+    this.element.toggleAttribute("data-playing", true);
   }
 
   /** The frames presented and dropped since it was asked before. */

@@ -25,10 +25,10 @@ export class Latency {
 }
 
 function points(values, top) {
-  const first = POINTS - values.length;
+  const last = Math.max(values.length - 1, POINTS / 4); // the width stands for: it fills soon
   return values.flatMap((value, index) => {
     if (!Number.isFinite(value)) return [];
-    const x = ((first + index) * WIDTH) / (POINTS - 1);
+    const x = (index * WIDTH) / last;
     return [`${x.toFixed(1)},${(HEIGHT * (1 - value / top)).toFixed(1)}`];
   }).join(" ");
 }

@@ -5,6 +5,8 @@
 // milliseconds of each other vote for their difference. From then on only pairs are drawn. Where the
 // frames do not come over RTP, their times in the stream are equal.
 
+import { eachFrame } from "./frames.js";
+
 const CLOCK_HZ = 90000; // RTP clock of video
 const WRAP = 2 ** 32;
 const TOGETHER_MS = 8; // less than half a frame at 60 fps
@@ -63,7 +65,7 @@ class Side {
    * that cannot be told, and once in a hundred frames or so a frame passes for the one before it.
    */
   grab(meta) {
-    if (!window.VideoFrame) return this.video;
+    if (!window.VideoFrame || !this.video.requestVideoFrameCallback) return this.video;
     let frame;
     try {
       frame = new VideoFrame(this.video);
@@ -136,16 +138,14 @@ export class Pairs {
   }
 
   listen(side, name) {
-    const frame = (now, meta) => {
-      side.video.requestVideoFrameCallback(frame);
+    eachFrame(side.video, (meta) => {
       this.counters[name] += 1;
       if (side === this.after) this.counters.newestMs = performance.now();
       const pixels = side.grab(meta);
       if (pixels === null) return;
       this.take(side, meta, pixels);
       pixels.close?.();
-    };
-    side.video.requestVideoFrameCallback(frame);
+    });
   }
 
   take(side, meta, pixels) {
