@@ -250,7 +250,7 @@ def garbage(offer: str, count: int) -> Iterator[bytes]:
 async def test_garbage_offers_do_no_harm(
     http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, count: int
 ) -> None:
-    limits = ServerLimits(connect_s=0.1)
+    limits = ServerLimits(connect_s=0.1, local_burst=count + 10)
     async with (
         Broadcast() as broadcast,
         Server({"camera": broadcast.served}, limits=limits) as server,
