@@ -12,6 +12,7 @@ import pytest
 from peers import (
     GST_INSTALL,
     NGINX_INSTALL,
+    NginxProxy,
     RtmpServer,
     RtspCamera,
     RtspServer,
@@ -103,6 +104,15 @@ def rtmp_server() -> Iterator[RtmpServer]:
         _missing("nginx with its RTMP module", NGINX_INSTALL)
     with RtmpServer() as server:
         yield server
+
+
+@pytest.fixture
+def nginx() -> Iterator[Callable[[str], NginxProxy]]:
+    """``nginx(locations)``: a running proxy: skip without it, fail in CI."""
+    if not nginx_is_installed():
+        _missing("nginx", NGINX_INSTALL)
+    with ExitStack() as stack:
+        yield lambda locations: stack.enter_context(NginxProxy(locations))
 
 
 @pytest.fixture(scope="session")

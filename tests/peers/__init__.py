@@ -3,7 +3,7 @@
 from .camera import GST_INSTALL, RtspCamera, gst_is_installed
 from .clip import camera_clip, draw_number, number_in, read_number, scene
 from .scripted_camera import ScriptedCamera, access_units
-from .servers import NGINX_INSTALL, RtmpServer, RtspServer, nginx_is_installed
+from .servers import NGINX_INSTALL, NginxProxy, RtmpServer, RtspServer, nginx_is_installed
 from .studio import FPS, ROUND, Seen, Studio, coded_frames, packets, seen
 from .tcp import MuteServer, RefusingServer, TcpProxy
 
@@ -13,6 +13,7 @@ __all__ = [
     "NGINX_INSTALL",
     "ROUND",
     "MuteServer",
+    "NginxProxy",
     "RefusingServer",
     "RtmpServer",
     "RtspCamera",

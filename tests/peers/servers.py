@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from .camera import SYSTEM_PYTHON
 
-__all__ = ["NGINX_INSTALL", "RtmpServer", "RtspServer", "nginx_is_installed"]
+__all__ = ["NGINX_INSTALL", "NginxProxy", "RtmpServer", "RtspServer", "nginx_is_installed"]
 
 SCRIPT = Path(__file__).with_name("rtsp_recorder.py")
 NGINX_INSTALL = "apt-get install nginx-light libnginx-mod-rtmp"
@@ -23,6 +23,16 @@ load_module {module};
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/log;
 events {{ worker_connections 64; }}
 rtmp {{ server {{ listen 127.0.0.1:{port}; application live {{ live on; }} }} }}
+"""
+
+HTTP = """
+daemon off; master_process off; pid {folder}/pid; error_log {folder}/log;
+events {{ worker_connections 256; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxied;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{ listen 127.0.0.1:{port}; {locations} }}
+}}
 """
 
 
@@ -122,12 +132,11 @@ class RtspServer(_Process):
         return sorted(self.folder.glob("*.mkv"), key=lambda path: int(path.stem))
 
 
-class RtmpServer(_Process):
-    """nginx with its RTMP module; whatever is published can be played at the same address."""
+class _Nginx(_Process):
+    """nginx with a configuration of one server."""
 
-    def url(self, key: str = "cam", *, port: int | None = None) -> str:
-        """Where to publish and to play, through a proxy's port, say."""
-        return f"rtmp://127.0.0.1:{port or self.port}/live/{key}"
+    def _config(self) -> str:
+        raise NotImplementedError
 
     def start(self) -> None:
         if not self.port:
@@ -135,7 +144,7 @@ class RtmpServer(_Process):
                 probe.bind(("127.0.0.1", 0))
                 self.port = probe.getsockname()[1]
         config = self.folder / "nginx.conf"
-        config.write_text(NGINX.format(module=MODULE, folder=self.folder, port=self.port))
+        config.write_text(self._config())
         # Unlike the other server, it does not see that we are gone.
         command = ["setpriv", "--pdeathsig", "KILL", "/usr/sbin/nginx"]
         process = self._spawn([*command, "-p", str(self.folder), "-c", str(config)])
@@ -148,6 +157,32 @@ class RtmpServer(_Process):
             else:
                 return
         raise self._failed()
+
+
+class RtmpServer(_Nginx):
+    """nginx with its RTMP module; whatever is published can be played at the same address."""
+
+    def url(self, key: str = "cam", *, port: int | None = None) -> str:
+        """Where to publish and to play, through a proxy's port, say."""
+        return f"rtmp://127.0.0.1:{port or self.port}/live/{key}"
+
+    def _config(self) -> str:
+        return NGINX.format(module=MODULE, folder=self.folder, port=self.port)
+
+
+class NginxProxy(_Nginx):
+    """nginx in front of a web server, with these ``locations``, as its documentation has them."""
+
+    def __init__(self, locations: str) -> None:
+        super().__init__()
+        self._locations = locations
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    def _config(self) -> str:
+        return HTTP.format(folder=self.folder, port=self.port, locations=self._locations)
 
 
 def nginx_is_installed() -> bool:

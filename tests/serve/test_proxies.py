@@ -1,0 +1,202 @@
+"""Behind proxies as their documentation configures them: who asks, and that everything works."""
+
+from collections.abc import Callable, Mapping
+
+import aiohttp
+import pytest
+from broadcast import Broadcast
+from peers import NginxProxy
+from playwright.async_api import Page
+from test_page import PAIRED
+from viewer import SDP, Viewer
+
+from streamsr.serve.access.access import Access
+from streamsr.serve.access.forwarded import TrustedProxies
+from streamsr.serve.access.secrets import Secrets
+from streamsr.serve.access.tokens import Token
+from streamsr.serve.app import Server
+
+TOKEN = "the-token-of-who-controls"
+CONTROL = Secrets((Token("token", "control", TOKEN),))
+TRUSTING = TrustedProxies(["127.0.0.1"])
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+Nginx = Callable[[str], NginxProxy]
+
+
+def client(address: str) -> aiohttp.ClientSession:
+    """One on this machine, at an address of its own."""
+    connector = aiohttp.TCPConnector(local_addr=(address, 0))
+    return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=5))
+
+
+async def ask(url: str, token: str, address: str, **headers: str) -> int:
+    sent = {"Authorization": f"Bearer {token}", **headers}
+    async with client(address) as http, http.get(f"{url}api/streams", headers=sent) as response:
+        return response.status
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "X-Forwarded-For $remote_addr",
+        "X-Forwarded-For $proxy_add_x_forwarded_for",
+        'Forwarded "for=$remote_addr;proto=$scheme"',
+    ],
+)
+async def test_ten_wrong_tokens_cost_their_client_alone(nginx: Nginx, header: str) -> None:
+    async with Server({}, access=Access(CONTROL, TRUSTING)) as server:
+        proxy = nginx(f"location / {{ proxy_pass {server.url}; proxy_set_header {header}; }}")
+        forged = {"X-Forwarded-For": "127.0.0.7"} if "$proxy_add" in header else {}
+        for number in range(10):
+            assert await ask(proxy.url, f"wrong{number}", "127.0.0.66", **forged) == 401
+        assert await ask(proxy.url, "wrong", "127.0.0.66", **forged) == 429
+        assert await ask(proxy.url, TOKEN, "127.0.0.66") == 200
+        assert await ask(proxy.url, TOKEN, "127.0.0.7") == 200
+        assert await ask(proxy.url, "wrong", "127.0.0.7") == 401
+        assert await ask(server.url, TOKEN, "127.0.0.1") == 200
+
+
+async def test_a_proxy_that_nobody_trusts_locks_nobody_out(nginx: Nginx) -> None:
+    async with Server({}, access=Access(CONTROL)) as server:
+        proxy = nginx(f"location / {{ proxy_pass {server.url}; }}")
+        for number in range(11):
+            await ask(proxy.url, f"wrong{number}", "127.0.0.66")
+        for url, address in [
+            (proxy.url, "127.0.0.66"),
+            (proxy.url, "127.0.0.7"),
+            (server.url, "127.0.0.1"),
+        ]:
+            assert await ask(url, TOKEN, address) == 200
+
+
+PLACES = {  # below which path, with which settings of ours
+    "alone": ("location / {{ proxy_pass {url}; }}", "", ""),
+    "host": ("location / {{ proxy_pass {url}; proxy_set_header Host $host; }}", "", ""),
+    "http_host": ("location / {{ proxy_pass {url}; proxy_set_header Host $http_host; }}", "", ""),
+    "stripped": ("location /streamsr/ {{ proxy_pass {url}; }}", "streamsr/", ""),
+    "left_on": ("location /streamsr {{ proxy_pass {root}; }}", "streamsr/", "/streamsr"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_whep_goes_on_at_a_relative_address(
+    nginx: Nginx, http: aiohttp.ClientSession, place: str
+) -> None:
+    locations, below, base = PLACES[place]
+    async with (
+        Broadcast() as broadcast,
+        Server({"camera": broadcast.served}, access=Access(base_path=base)) as server,
+    ):
+        root = server.url.rstrip("/")
+        url = nginx(locations.format(url=server.url, root=root)).url + below
+        async with Viewer(http, url) as viewer:
+            await viewer.frame()
+            assert viewer.location.startswith(f"{url}whep/camera/")
+            async with http.delete(viewer.location) as response:
+                assert response.status == 200
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("place", PLACES)
+async def test_the_page_plays(nginx: Nginx, page: Page, place: str) -> None:
+    locations, below, base = PLACES[place]
+    upgrade = (
+        "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;"
+        "proxy_set_header Connection $http_connection; "
+    )
+    locations = locations.replace("{{ ", "{{ " + upgrade)
+    async with (
+        Broadcast() as broadcast,
+        Server({"camera": broadcast.served}, access=Access(base_path=base)) as server,
+    ):
+        root = server.url.rstrip("/")
+        url = nginx(locations.format(url=server.url, root=root)).url + below
+        offers: list[int] = []
+        page.on(
+            "request", lambda r: offers.append(len(r.post_data or "")) if "/whep/" in r.url else 0
+        )
+        await page.goto(url)
+        await page.wait_for_function(PAIRED)
+        await page.goto(f"{url}watch/camera")
+        await page.wait_for_function(PAIRED)
+        assert page.complaints == []
+        assert max(offers) < 8192, "what nginx holds in memory, and need not write to a disk"
+
+
+async def test_the_name_below_a_path_leads_to_the_page(http: aiohttp.ClientSession) -> None:
+    async with Server({}, access=Access(base_path="/a/streamsr")) as server:
+        for path in ("a/streamsr", "a/streamsr/", "", "a/streamsr/page/app.js"):
+            async with http.get(server.url + path) as response:
+                assert response.status == 200, path
+        async with http.get(f"{server.url}a/streamsr", allow_redirects=False) as response:
+            assert response.headers["Location"] == "streamsr/", "whatever stands before it"
+        async with http.get(f"{server.url}a/streamsrs/") as response:
+            assert response.status == 404
+
+
+BROWSER = {  # what a page asks for by WHEP, at https://home.example/video/
+    "Origin": "https://home.example",
+    "Sec-Fetch-Site": "same-origin",
+    **SDP,
+}
+FORWARDED = {
+    "caddy": {  # reverse_proxy
+        "Host": "home.example",
+        "X-Forwarded-For": "192.0.2.1",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Host": "home.example",
+    },
+    "traefik": {  # with StripPrefix
+        "Host": "home.example",
+        "X-Forwarded-For": "192.0.2.1",
+        "X-Forwarded-Host": "home.example",
+        "X-Forwarded-Port": "443",
+        "X-Forwarded-Prefix": "/video",
+        "X-Forwarded-Proto": "https",
+        "X-Forwarded-Server": "traefik",
+        "X-Real-Ip": "192.0.2.1",
+    },
+    "nginx": {  # proxy_pass alone
+        "Connection": "close",
+    },
+    "nginx with $host": {"Host": "home.example"},
+}
+
+
+@pytest.mark.parametrize("proxy", FORWARDED)
+@pytest.mark.parametrize("with_site", [True, False], ids=["https", "http"])
+async def test_a_page_behind_a_proxy_may_ask(
+    http: aiohttp.ClientSession, proxy: str, with_site: bool
+) -> None:
+    """Over plain HTTP browsers send no Sec-Fetch-Site."""
+    headers: Mapping[str, str] = BEARER | BROWSER | FORWARDED[proxy]
+    if not with_site:
+        headers = {name: value for name, value in headers.items() if name != "Sec-Fetch-Site"}
+    broadcast = Broadcast()
+    async with Server({"camera": broadcast.served}, access=Access(CONTROL, TRUSTING)) as server:
+        async with http.post(f"{server.url}whep/camera", data="v=0", headers=headers) as response:
+            if proxy == "nginx" and not with_site:
+                assert response.status == 403
+                assert "nginx: proxy_set_header Host $http_host" in await response.text()
+            else:
+                assert response.status == 400, "it is taken, and is no offer"
+        evil = headers | {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}
+        async with http.post(f"{server.url}whep/camera", data="v=0", headers=evil) as response:
+            assert response.status == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "forwarded"), [("evil.example", "localhost"), ("127.0.0.1", "evil.example")]
+)
+async def test_a_name_that_points_at_a_proxy_does_not_get_in(
+    http: aiohttp.ClientSession, host: str, forwarded: str
+) -> None:
+    """Without a token: a page may have its own name point at the proxy, and send headers."""
+    headers = {"Host": host, "X-Forwarded-Host": forwarded, "X-Forwarded-For": "127.0.0.1"}
+    async with (
+        Server({}, access=Access(proxies=TRUSTING)) as server,
+        http.get(f"{server.url}api/streams", headers=headers) as response,
+    ):
+        assert response.status == 403
+        assert "got the Host 'evil.example'; without a token" in await response.text()
