@@ -2,7 +2,7 @@
 
 const POLL_MS = 1000;
 const TIMEOUT_MS = 4000;
-const LONGEST_TEXT = 200; // characters of a refusal that are shown
+const LONGEST_TEXT = 400; // characters of a refusal that are shown
 
 const REFUSALS = {
   401: "the token is missing, wrong or over: reload the page to give it",
