@@ -57,6 +57,7 @@ class Meter:
             audio_dropped=self["audio_dropped"],
             reconnects=self["reconnects"],
             time_jumps=self["time_jumps"],
+            encoder_faults=self["encoder_faults"],
         )
 
     def left(self, arrived: float, size: str) -> None:

@@ -39,6 +39,7 @@ class Counts:
     audio_dropped: int = 0  # pieces of audio
     reconnects: int = 0
     time_jumps: int = 0  # of the source's stamps, that were joined
+    encoder_faults: int = 0  # after which an encoder was begun again
 
     def plus(self, earlier: "Counts") -> Self:
         """Returns this with the counts of an earlier session added."""
@@ -110,6 +111,7 @@ class StreamStatus(Counts):
             "device": self.device,
             "reconnects": self.reconnects,
             "time_jumps": self.time_jumps,
+            "encoder_faults": self.encoder_faults,
             "input": self.input,
             "output": self.output,
             "not_kept": list(self.not_kept),

@@ -5,6 +5,8 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 import logging
 from collections.abc import Iterable
 from fractions import Fraction
+from functools import partial
+from time import monotonic
 from typing import Any
 
 import av
@@ -21,6 +23,8 @@ from streamsr.media.tone_curve import HDR_TRANSFERS
 
 __all__ = ["VideoEncoder"]
 
+AGAIN_S = 1.0  # after a failure, until another encoder is begun
+
 logger = logging.getLogger("streamsr")
 
 
@@ -32,6 +36,9 @@ class VideoEncoder:
     A frame of another size is fitted into that size, black around it; one of another matrix or
     range is converted to the first frame's. 4:2:0 holds even sizes only: of an odd one the last
     row or column is left out.
+
+    Where FFmpeg fails at a frame, that one is left out, and another encoder is begun with a later
+    one. One that holds frames cannot be left: it raises OutputError.
     """
 
     def __init__(
@@ -55,7 +62,12 @@ class VideoEncoder:
         self._gop = round((settings.gop_s or 1) / first.time_base)  # in units of pts
         self._next_keyframe = 0  # pts: at the latest
         self._tags = _yuv_tags(first) if first.is_rgb else first.colour
-        self.context = open_encoder(settings, first, self._tags, rate, aspect, buffer)
+        self._open = partial(open_encoder, settings, first, self._tags, rate, aspect, buffer)
+        self.context = self._open()
+        self.trouble = ""  # why the newest frame was left out
+        self._told = ""  # likewise, by ``news``
+        self._again_s = 0.0  # monotonic: when the next encoder is begun, where one is to be
+        self._holds = not settings.low_delay
         self._format = str(self.context.pix_fmt)
         self._deep = self._format != "yuv420p"
         self._keyframe = False
@@ -66,8 +78,43 @@ class VideoEncoder:
         self._keyframe = True
 
     def encode(self, frame: Frame) -> list[av.Packet[Any]]:
-        """Encodes a frame; its pts must be above the last one's."""
-        frame = _even(frame)
+        """Encodes a frame; its pts must be above the last one's. Raises OutputError."""
+        if self.trouble and monotonic() < self._again_s:
+            return []
+        try:
+            if self.trouble:
+                self.context, self.trouble = self._open(), ""
+            return self.context.encode(self._image_of(_even(frame)))
+        except av.FFmpegError as error:
+            return self._failed(f"encoder: {error.strerror}")
+        except OutputError as error:
+            return self._failed(str(error))
+
+    def flush(self) -> list[av.Packet[Any]]:
+        """Returns what the encoder still holds. Raises OutputError."""
+        try:
+            return [] if self.trouble else self.context.encode(None)
+        except av.FFmpegError as error:
+            return self._failed(f"encoder: {error.strerror}")
+
+    def news(self) -> str:
+        """Returns what has become of it, failed or begun again, for people; "" where that is told.
+
+        To be called in the thread that encodes.
+        """
+        told, self._told = self._told, self.trouble
+        if bool(told) == bool(self.trouble):
+            return ""
+        return f"{self.trouble}; it is begun again" if self.trouble else "it goes on"
+
+    def _failed(self, reason: str) -> list[av.Packet[Any]]:
+        if self._holds:
+            raise OutputError(reason)
+        self.trouble, self._again_s = reason, monotonic() + AGAIN_S
+        return []
+
+    def _image_of(self, frame: Frame) -> av.VideoFrame:
+        """Makes what is encoded of a frame, a keyframe where one is due."""
         image = to_av(frame if self._deep else frame.in_8_bits())
         if (frame.width, frame.height) != (self.width, self.height):
             image = self._fitted(image)
@@ -85,11 +132,7 @@ class VideoEncoder:
         image.pict_type = PictureType.I if due else PictureType.NONE
         if due:
             self._next_keyframe = image.pts + self._gop
-        return self.context.encode(image)
-
-    def flush(self) -> list[av.Packet[Any]]:
-        """Returns what the encoder still holds."""
-        return self.context.encode(None)
+        return image
 
     def packets(
         self, track: Track, encoded: Iterable[av.Packet[Any]], arrived: float

@@ -2,12 +2,32 @@
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Channel", "Closed", "Overflow"]
+__all__ = ["ByTime", "Channel", "Closed", "Overflow"]
 
 T = TypeVar("T")
+
+
+class Timed(Protocol):
+    """What belongs to a moment of its stream."""
+
+    @property
+    def time_s(self) -> float: ...
+
+
+P = TypeVar("P", bound=Timed)
+Q = TypeVar("Q", bound=Timed, covariant=True)
+
+
+class Waiting(Protocol[Q]):
+    """A queue, as ``Channel`` is one."""
+
+    def __len__(self) -> int: ...
+
+    def receive(self) -> Q: ...
 
 
 class Overflow(StrEnum):
@@ -76,3 +96,29 @@ class Channel(Generic[T]):
             self.dropped += len(self._items)
             self._items.clear()
             self.close()
+
+
+class ByTime(Generic[P]):
+    """Takes from a queue, all in one thread, what is due."""
+
+    def __init__(self, queue: Waiting[P]) -> None:
+        self._queue = queue
+        self._next: P | None = None  # out of the queue, before its time
+
+    def __len__(self) -> int:
+        return len(self._queue) + (self._next is not None)
+
+    def due(self, until_s: float) -> Iterator[P]:
+        """Yields what belongs to the time until then, up to the first that is later."""
+        while len(self):
+            self._next = self._next or self._queue.receive()
+            if self._next.time_s > until_s:
+                return
+            item, self._next = self._next, None
+            yield item
+
+    def drop(self) -> None:
+        """Takes all that is left."""
+        self._next = None
+        while len(self._queue):
+            self._queue.receive()

@@ -19,7 +19,7 @@ from streamsr.media.encoder import VideoEncoder
 from streamsr.media.encoder_options import RECORDED_BUFFER, for_recordings, is_for_recordings
 from streamsr.media.source import AudioFrame, Piece, SourceInfo
 from streamsr.media.tracks.piece_queue import PieceQueue
-from streamsr.pipeline.channel import Channel, Overflow
+from streamsr.pipeline.channel import ByTime, Channel, Overflow
 
 __all__ = ["Delivery", "FrameSink", "PacketSink"]
 
@@ -97,8 +97,7 @@ class Delivery:
         self._tell = tell
         if waiting is None:
             waiting = Channel(AUDIO_KEPT, Overflow.DROP_OLDEST)
-        self._waiting = waiting
-        self._next_audio: Piece | None = None  # out of the queue, before its time
+        self._waiting, self._left = waiting, ByTime[Piece](waiting)
         self._all = tuple(packet_sinks)
         self._encoders: dict[Track, VideoEncoder] = {}
         self._info: SourceInfo | None = None  # of the newest frame
@@ -190,15 +189,12 @@ class Delivery:
             last_s = self.newest.time_s + (self._apart[-1] if self._apart else 0.04)
             self._release_audio(last_s if until_s is None else until_s)
         if until_s is not None:  # what is later was not asked for
-            self._next_audio = None
-            while len(self._waiting):
-                self._waiting.receive()
+            self._left.drop()
 
     def close(self) -> None:
         """Closes every sink, each whatever the others do; audio that is left counts as dropped."""
         if self._packet_sinks:
-            left = len(self._waiting) + (self._next_audio is not None)
-            self._meter.count("audio_dropped", left)
+            self._meter.count("audio_dropped", len(self._left))
         self._beside.shutdown()
         self._waiting.close()
         sinks: list[FrameSink | PacketSink] = [*self._packet_sinks, *self._frame_sinks]
@@ -252,6 +248,10 @@ class Delivery:
         """Returns the packets of a frame, or of what an encoder still holds, for each track."""
         with self._meter.stage(f"encode {tracks[0]}"):
             coded = encoder.flush() if frame is None else encoder.encode(frame)
+        if news := encoder.news():
+            self._meter.count("encoder_faults", bool(encoder.trouble))
+            code = Code.OUT_FAILED if encoder.trouble else Code.OUT_UP
+            self._tell(code, f"{tracks[0]} video: {news}")
         packets = encoder.packets(tracks[0], coded, 0.0 if frame is None else frame.arrived)
         return [replace(packet, track=track) for packet in packets for track in tracks]
 
@@ -275,11 +275,7 @@ class Delivery:
     def _release_audio(self, until_s: float) -> None:
         with self._meter.stage("audio"):
             opening = self._encoders and not self._begun  # what comes now would find no track
-            while not opening and (self._next_audio is not None or len(self._waiting)):
-                audio = self._next_audio = self._next_audio or self._waiting.receive()
-                if audio.time_s > until_s:
-                    return
-                self._next_audio = None
+            for audio in () if opening else self._left.due(until_s):
                 for sink in list(self._packet_sinks):
                     if isinstance(audio, AudioFrame) and audio.heard:
                         self._guarded(sink, partial(sink.audio, audio))

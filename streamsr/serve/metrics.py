@@ -26,6 +26,7 @@ COUNTERS = (  # name without streamsr_ and _total, text, labels
     ("frames_dropped", "Frames given up, by cause", ["stream", "cause"]),
     ("audio_dropped", "Pieces of audio given up", ["stream"]),
     ("reconnects", "Times the source was lost", ["stream"]),
+    ("encoder_faults", "Times an encoder failed and was begun again", ["stream"]),
     ("self_checks", "Self-checks by how they ended", ["stream", "result"]),
     ("output_dropped_packets", "Packets it was too slow for", ["stream", "output"]),
     ("output_restarts", "Times its process was started again", ["stream", "output"]),
@@ -115,6 +116,7 @@ class _Samples:
             self.add("frames_dropped", count, name, cause)
         self.add("audio_dropped", status.audio_dropped, name)
         self.add("reconnects", status.reconnects, name)
+        self.add("encoder_faults", status.encoder_faults, name)
         self.add("stream_up", live, name)
         self.add("stream_info", 1, name, *(getattr(status, fact) for fact in FACTS))
         self.add("frames_per_second", status.fps if live else 0, name)

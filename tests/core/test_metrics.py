@@ -93,6 +93,7 @@ STATUS = StreamStatus(
     latency_p99_ms=20.0,
     reconnects=2,
     time_jumps=1,
+    encoder_faults=6,
 )
 
 
@@ -114,6 +115,7 @@ def test_the_summary_is_what_json_prints() -> None:
         "device": "cpu",
         "reconnects": 2,
         "time_jumps": 1,
+        "encoder_faults": 6,
         "input": "320x180",
         "output": "1280x720",
         "not_kept": [],

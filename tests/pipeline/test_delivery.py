@@ -2,10 +2,13 @@
 
 from fractions import Fraction
 from itertools import accumulate, pairwise
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
+from streamsr.core.errors import OutputError
 from streamsr.core.events import Code
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
@@ -68,9 +71,12 @@ class Run:
         for time_s in times_s:
             self.delivery.audio(AudioFrame(time_s, "aac"))
 
-    def frame(self, number: int) -> None:
+    def made(self, number: int) -> Frame:
         luma, chroma = np.full((48, 64), 90, np.uint8), np.full((24, 32), 128, np.uint8)
-        frame = Frame((luma, chroma, chroma), ColourTags(1, 1, 1), number * 3600, TICKS)
+        return Frame((luma, chroma, chroma), ColourTags(1, 1, 1), number * 3600, TICKS)
+
+    def frame(self, number: int) -> None:
+        frame = self.made(number)
         self.delivery.deliver(frame, frame, INFO)
 
     def hold(self, monkeypatch: pytest.MonkeyPatch, *passed_s: float) -> None:
@@ -264,3 +270,52 @@ def test_a_keyframe_is_of_the_tracks_that_it_is_asked_of(asked: Track) -> None:
     for track in (Track.OUTPUT, Track.RECORD):
         keyframes = [packet.keyframe for packet in sink.of(track)]
         assert keyframes == [True, False, track is asked, False]
+
+
+class FailingContext:
+    """An encoder that fails at one frame: a library does, of want of memory."""
+
+    def __init__(self, context: av.VideoCodecContext, fails_at: int) -> None:
+        self._context, self._left = context, fails_at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def encode(self, frame: av.VideoFrame | None) -> list[av.Packet]:
+        self._left -= 1
+        if self._left == 0:
+            raise av.error.MemoryError(12, "Cannot allocate memory")
+        return self._context.encode(frame)
+
+
+@pytest.mark.parametrize("track", [Track.OUTPUT, Track.INPUT, Track.RECORD])
+def test_an_encoder_that_fails_is_begun_again_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, track: Track
+) -> None:
+    monkeypatch.setattr("streamsr.media.encoder.AGAIN_S", 0.0)
+    sinks = {wanted: Sink() for wanted in (Track.INPUT, Track.OUTPUT, Track.RECORD)}
+    for wanted, sink in sinks.items():
+        sink.tracks = frozenset({wanted})
+    run = Run(*sinks.values(), record={"folder": "x", "kbit_s": 700})
+    run.frame(0)
+    encoder = run.delivery._encoders[track]
+    encoder.context = FailingContext(encoder.context, 2)
+    for number in range(1, 6):
+        run.frame(number)
+    run.delivery.close()
+    missing = {wanted: 6 - len(sink.shown) for wanted, sink in sinks.items()}
+    assert missing == {wanted: int(wanted is track) for wanted in sinks}
+    assert sinks[track].shown == pytest.approx([0, 0.04, 0.12, 0.16, 0.2])
+    assert run.events == [Code.OUT_FAILED, Code.OUT_UP]
+    assert run.meter["encoder_faults"] == 1
+
+
+def test_a_file_whose_encoder_fails_is_not_said_to_be_whole() -> None:
+    """It holds frames back, which are gone with it."""
+    run = Run(Sink(), encoder=EncoderSettings(low_delay=False))
+    run.frame(0)
+    encoder = run.delivery._encoders[Track.OUTPUT]
+    encoder.context = FailingContext(encoder.context, 2)
+    run.frame(1)
+    with pytest.raises(OutputError, match="encoder: Cannot allocate memory"):
+        run.frame(2)

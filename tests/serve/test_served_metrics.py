@@ -56,6 +56,7 @@ VALUES = {
     'streamsr_latency_seconds{quantile="0.5",stream="camera"}': 0.041,
     'streamsr_latency_seconds{quantile="0.99",stream="camera"}': 0.25,
     'streamsr_reconnects_total{stream="camera"}': 3,
+    'streamsr_encoder_faults_total{stream="camera"}': 0,
     'streamsr_stream_up{stream="camera"}': 1,
     'streamsr_stream_info{device="cpu",input="320x180",model="bicubic",output="1280x720",'
     'stream="camera",wanted="fast"}': 1,
