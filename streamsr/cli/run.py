@@ -18,6 +18,7 @@ from streamsr.core.errors import UserError
 from streamsr.core.events.log import logged_journal
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamStatus
+from streamsr.core.temporary import FILE_MASK
 from streamsr.media.addresses import STDIO
 from streamsr.pipeline.check import check_settings
 
@@ -84,6 +85,7 @@ def run_node(
     On SIGHUP, and when ``path`` changes, ``reload`` returns the settings that take their place.
     It ends after ``seconds``, where given.
     """
+    os.umask(FILE_MASK)
     if reload is not None:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop handles it
     for stream in settings.streams:

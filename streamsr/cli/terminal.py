@@ -18,6 +18,7 @@ from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events.log import FORMAT, LEVEL, LogFormat, LogLevel, is_json, set_up_log
 from streamsr.core.redact import redact
 from streamsr.core.status import StreamStatus
+from streamsr.core.temporary import keep_in_memory
 
 __all__ = [
     "INTERRUPTED",
@@ -54,6 +55,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         level, style = kwargs.pop("log_level", None), kwargs.pop("log_format", None)
         set_up_log(cast("LogLevel | None", level), cast("LogFormat | None", style))
+        keep_in_memory()
         try:
             function(*args, **kwargs)
         except StreamsrError as error:

@@ -17,6 +17,7 @@ from typing import Self
 from streamsr.core.backoff import Backoff, keep_trying
 from streamsr.core.deadline import Deadline
 from streamsr.core.redact import childrens_environment, redact
+from streamsr.core.temporary import FILE_MASK
 from streamsr.core.waiting import first_of
 from streamsr.ipc.framing import encode, read
 from streamsr.ipc.messages import Message
@@ -188,6 +189,7 @@ class _Child:
                     pass_fds=[theirs.fileno()],
                     stdin=asyncio.subprocess.DEVNULL,
                     env=childrens_environment(),
+                    umask=FILE_MASK,
                 )
             except BaseException:
                 ours.close()
