@@ -79,11 +79,13 @@ def run_node(
     reload: Callable[[], NodeSettings] | None = None,
     path: Path | None = None,
     seconds: float | None = None,
+    overrides: list[str] | None = None,
 ) -> NoReturn:
     """Runs a node's streams in workers, prints their summaries and exits.
 
     On SIGHUP, and when ``path`` changes, ``reload`` returns the settings that take their place.
-    It ends after ``seconds``, where given.
+    It ends after ``seconds``, where given. ``overrides``: what the command line lays over a node
+    file, whose cameras can be edited; None where it is none.
     """
     os.umask(FILE_MASK)
     if reload is not None:
@@ -94,10 +96,12 @@ def run_node(
                 f"{stream.name}: got - for stdin or stdout, which workers do not have, allowed is "
                 "a named pipe"
             )
+    from streamsr.node.kept import open_edits
     from streamsr.node.node import Node
     from streamsr.node.reload import reload_on_change
 
-    node = Node(settings, logged_journal())
+    journal = logged_journal()
+    node = Node(settings, journal, open_edits(settings, path, overrides, journal))
 
     def listening(url: str) -> None:
         say(f"Watch it, before and after, at {url}  (Ctrl-C ends it)")

@@ -144,7 +144,7 @@ def node(
     def read() -> NodeSettings:
         return load(path, NodeSettings, set_ or [])
 
-    run_node(read(), as_json, read, path, seconds)
+    run_node(read(), as_json, read, path, seconds, overrides=set_ or [])
 
 
 def probe(

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from streamsr.control.changes import CameraChange, NewCamera
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import OutputStatus, StreamStatus
 
-__all__ = ["CameraState", "NodeApi"]
+__all__ = ["CameraState", "NodeApi", "NodeStatus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,29 @@ class CameraState:
     outputs: Mapping[str, OutputStatus]  # by name
 
 
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """The node itself at one moment."""
+
+    name: str
+    version: str
+    since: str  # ISO 8601, UTC: when it started
+    cameras: int
+    live: int  # of them
+    edits: str  # where what is changed is kept: "state", "file" or "forget"
+    code: str = ""  # of the event that says what is wrong with the node; "" where all is well
+    reason: str = ""  # what is wrong, for people
+    doing: str = ""  # what is being done about it
+
+
 class NodeApi(Protocol):
     """A node. Commands come one at a time, and each may take up to a minute.
 
     A command that cannot be carried out raises StreamsrError, whose message is published.
     """
+
+    def status(self) -> NodeStatus:
+        """How the node itself stands."""
 
     def cameras(self) -> Mapping[str, CameraState]:
         """The cameras there are now, by name; they may come and go."""
@@ -60,11 +79,14 @@ class NodeApi(Protocol):
         Raises UserError where there are none of the stream, TimeoutError where it takes too long.
         """
 
-    async def add(self, settings: StreamSettings) -> None:
+    async def add(self, asked: NewCamera) -> None:
         """Begins another camera. Raises UserError where it cannot be, or its name is taken."""
 
-    async def change(self, settings: StreamSettings) -> None:
-        """Has the camera of this name run by other settings. Raises UserError, nothing changed."""
+    async def change(self, camera: str, asked: CameraChange) -> None:
+        """Changes what is asked of a camera, and interrupts as little as can be.
+
+        Raises UserError, nothing changed.
+        """
 
     async def remove(self, camera: str) -> None:
         """Ends a camera and forgets it. Raises UserError for the last one."""

@@ -111,6 +111,7 @@ class CameraSet:
             await camera.stream.enable(settings.enabled)
         if settings.record is not None and camera.state().recording != settings.record.enabled:
             await camera.record(settings.record.enabled)
+            await asyncio.sleep(0)  # the recorder begins: how it stands says so
 
     async def self_check(self, name: str) -> None:
         """Has a camera's models compared with bicubic now, and waits for the result.

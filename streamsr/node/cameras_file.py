@@ -10,6 +10,7 @@ from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import Array, InlineTable, Table
 from tomlkit.toml_document import TOMLDocument
 
 from streamsr.core.config import load
@@ -38,6 +39,9 @@ class CamerasFile:
         with suppress(OSError, UnicodeDecodeError):
             self._text = self._path.read_text(encoding="utf-8")
         return read
+
+    def drop(self, name: str, why: str) -> None:
+        """There is nothing that the file does not say."""
 
     def keep(self, before: StreamSettings | None, after: StreamSettings | None) -> None:
         try:
@@ -93,7 +97,10 @@ def _edited(
     """The document's text with one stream changed, added (None before) or removed (None after)."""
     streams: Any = document["streams"]
     if before is None and after is not None:
-        streams.append(tomlkit.item({"name": after.name} | data_of(after, brief=True)))
+        table = _item({"name": after.name} | data_of(after, brief=True), streams)
+        if isinstance(table, Table):
+            table.trivia.indent = "\n"  # an empty line before it
+        streams.append(table)
         return tomlkit.dumps(document)
     assert before is not None
     names = [str(stream.get("name", NAMELESS)) for stream in streams]
@@ -117,11 +124,14 @@ def _change(table: MutableMapping[str, Any], before: dict[str, Any], after: dict
         if isinstance(value, dict) and isinstance(old, dict) and here is not None:
             _change(here, old, value)
         elif isinstance(value, dict) and isinstance(old, dict):  # all of it was left out
-            table[key] = tomlkit.item({k: v for k, v in value.items() if old.get(k) != v})
+            group = _item({k: v for k, v in value.items() if old.get(k) != v}, table)
+            if isinstance(group, Table):
+                group.add(tomlkit.nl())
+            table[key] = group
         elif isinstance(value, list) and isinstance(old, list) and here is not None:
             _change_list(here, old, value)
         else:
-            table[key] = tomlkit.item(value)
+            table[key] = _item(value, table)
 
 
 def _change_list(items: MutableSequence[Any], before: list[Any], after: list[Any]) -> None:
@@ -129,6 +139,21 @@ def _change_list(items: MutableSequence[Any], before: list[Any], after: list[Any
         del items[index]
     for index, value in enumerate(after):
         if index >= len(items):
-            items.append(tomlkit.item(value))
+            items.append(_item(value, items))
         elif index >= len(before) or before[index] != value:
-            items[index] = tomlkit.item(value)
+            items[index] = _item(value, items)
+
+
+def _item(value: Any, within: object) -> Any:
+    """A value as TOML has it: tables stand on lines of their own, but within one that does not."""
+    if not isinstance(within, InlineTable | Array):
+        return tomlkit.item(value)
+    if isinstance(value, dict):
+        table = tomlkit.inline_table()
+        table.update({key: _item(inner, table) for key, inner in value.items()})
+        return table
+    if isinstance(value, list):
+        array = tomlkit.array()
+        array.extend(_item(inner, array) for inner in value)
+        return array
+    return tomlkit.item(value)

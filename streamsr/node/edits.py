@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from streamsr.control.merge_patch import difference, laid_over
 from streamsr.core.config import parse
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, StreamSettings
-from streamsr.node.merge import data_of, difference, digest_of, laid_over, with_streams
+from streamsr.node.merge import data_of, digest_of, with_streams
 
 __all__ = ["Edits", "KeptEdits", "write_whole"]
 
@@ -30,6 +31,9 @@ class Edits(Protocol):
 
     def applied(self, read: NodeSettings) -> NodeSettings:
         """Returns what the node is to run, where its file says ``read``."""
+
+    def drop(self, name: str, why: str) -> None:
+        """Forgets what was changed of a stream, as it cannot run so."""
 
     def keep(self, before: StreamSettings | None, after: StreamSettings | None) -> None:
         """Keeps that a stream is another: None before it is added, after it is removed.
@@ -71,6 +75,10 @@ class KeptEdits:
             self._edits = {}
             return read
 
+    def drop(self, name: str, why: str) -> None:
+        self._tell(f"a change of {name} is not taken: {why}")
+        self._edits.pop(name, None)
+
     def keep(self, before: StreamSettings | None, after: StreamSettings | None) -> None:
         stream = after or before
         assert stream is not None
@@ -104,8 +112,7 @@ class KeptEdits:
         try:
             return parse(data, StreamSettings, f"{self._path}: {name}")
         except ConfigError as error:  # of an older version, or edited by hand
-            self._tell(f"a change of {name} is not taken: {error}")
-            del self._edits[name]
+            self.drop(name, str(error))
             return None
 
     def _load(self) -> dict[str, _Edit]:

@@ -1,4 +1,4 @@
-"""Settings as plain data: what differs between two, and one laid over the other. Pure."""
+"""A node's settings as plain data, told apart, and put together. Pure."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,41 +10,12 @@ from streamsr.core.config import Settings
 from streamsr.core.errors import ConfigError
 from streamsr.core.settings import NodeSettings, StreamSettings
 
-__all__ = ["data_of", "difference", "digest_of", "laid_over", "with_streams"]
-
-Data = dict[str, Any]
+__all__ = ["data_of", "digest_of", "with_streams"]
 
 
-def data_of(settings: Settings, *, brief: bool = False) -> Data:
+def data_of(settings: Settings, *, brief: bool = False) -> dict[str, Any]:
     """Returns settings as a file may say them; ``brief``: without what is left at its default."""
     return settings.model_dump(mode="json", exclude_none=True, exclude_defaults=brief)
-
-
-def difference(before: Data, after: Data) -> Data:
-    """Returns the merge patch (RFC 7396) that makes ``after`` of ``before``."""
-    patch: Data = {key: None for key in before if key not in after}
-    for key, value in after.items():
-        old = before.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            if inner := difference(old, value):
-                patch[key] = inner
-        elif key not in before or old != value:
-            patch[key] = value
-    return patch
-
-
-def laid_over(base: Data, patch: Data) -> Data:
-    """Returns ``base`` with a merge patch (RFC 7396) applied."""
-    merged = dict(base)
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        elif isinstance(value, dict):
-            inner = merged.get(key)
-            merged[key] = laid_over(inner if isinstance(inner, dict) else {}, value)
-        else:
-            merged[key] = value
-    return merged
 
 
 def digest_of(settings: StreamSettings) -> str:

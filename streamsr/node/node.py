@@ -3,16 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from streamsr.control.node_api import CameraState
+from streamsr.control.changes import CameraChange, NewCamera, Surroundings, changed, made
+from streamsr.control.node_api import CameraState, NodeStatus
 from streamsr.core.config import parse
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError, UserError
 from streamsr.core.events import Code, Event
-from streamsr.core.events.journal import Journal
-from streamsr.core.settings import NodeSettings, OutputSettings, StreamSettings
-from streamsr.core.status import StreamStatus
+from streamsr.core.events.event import iso
+from streamsr.core.events.journal import Journal, worst
+from streamsr.core.settings import NodeSettings, StreamSettings
+from streamsr.core.status import StreamState, StreamStatus
+from streamsr.core.version import version_of_streamsr
 from streamsr.node.camera_set import CameraSet
 from streamsr.node.check import check_stream
 from streamsr.node.edits import Edits, KeptEdits
@@ -44,9 +48,8 @@ class Node:
         """
         self._journal = self.emit = journal
         self.edits = edits or KeptEdits(None, journal)
-        self.settings = settings = self.edits.applied(settings)
-        for stream in settings.streams:
-            check_stream(stream)
+        self.settings = settings = self._checked(settings)
+        self._since = iso(datetime.now(UTC))
         self._changed = asyncio.Event()  # a camera has ended, or the node is to stop
         self._cameras = CameraSet(journal, self._changed.set)
         self._editing = asyncio.Lock()  # one change of the settings after another
@@ -89,6 +92,22 @@ class Node:
 
     # what is read and commanded over MQTT and the API
 
+    def status(self) -> NodeStatus:
+        wrong = worst(self._journal.standing(""))
+        states = [camera.status.state for camera in self.cameras().values()]
+        serve = self.settings.serve
+        return NodeStatus(
+            name=self.settings.name,
+            version=version_of_streamsr(),
+            since=self._since,
+            cameras=len(states),
+            live=states.count(StreamState.LIVE),
+            edits=serve.edits if serve is not None else "forget",
+            code=wrong.code if wrong is not None else "",
+            reason=wrong.reason if wrong is not None else "",
+            doing=wrong.doing if wrong is not None else "",
+        )
+
     def cameras(self) -> Mapping[str, CameraState]:
         return {name: self._cameras[name].state() for name in self._cameras}
 
@@ -100,23 +119,19 @@ class Node:
         return next(found, None) or self._cameras[camera].settings  # where it is none, that raises
 
     async def enable(self, camera: str, on: bool) -> None:
-        await self._edit(camera, lambda settings: {"enabled": on})
+        await self.change(camera, CameraChange(enabled=on))
 
     async def use_model(self, camera: str, model: str) -> None:
-        await self._edit(camera, lambda s: {"model": s.model.model_copy(update={"name": model})})
+        await self.change(camera, CameraChange(model=model))
 
     async def size(self, camera: str, size: str) -> None:
-        asked = {"size": size or None, "scale": None}
-        parse({"size": size} if size else {}, OutputSettings, f"{camera}: output")
-        await self._edit(camera, lambda s: {"output": s.output.model_copy(update=asked)})
+        asked = {"size": size or None}
+        await self.change(camera, parse(asked, CameraChange, f"size of {camera}"))
 
     async def record(self, camera: str, on: bool) -> None:
-        def switched(settings: StreamSettings) -> dict[str, object]:
-            if settings.record is None:
-                raise UserError(f"record: {camera} has no group 'record' in its settings")
-            return {"record": settings.record.model_copy(update={"enabled": on})}
-
-        await self._edit(camera, switched)
+        if self.settings_of(camera).record is None:
+            raise UserError(f"record: {camera} has no group 'record' in its settings")
+        await self.change(camera, CameraChange(recording=on))
 
     async def snapshot(self, camera: str, width: int = 0) -> bytes:
         return await self._cameras[camera].stream.snapshot(width)
@@ -124,8 +139,9 @@ class Node:
     async def self_check(self, camera: str) -> None:
         await self._cameras.self_check(camera)
 
-    async def add(self, settings: StreamSettings) -> None:
+    async def add(self, asked: NewCamera) -> None:
         async with self._changes():
+            settings = made(asked, self._surroundings())
             if settings.name in self._cameras:
                 raise UserError(f"name: got {settings.name!r}, which is another camera's")
             await asyncio.to_thread(check_stream, settings)
@@ -135,9 +151,8 @@ class Node:
             if self._deadline is None:
                 self._cameras.begin(settings)
 
-    async def change(self, settings: StreamSettings) -> None:
-        fields = {name: getattr(settings, name) for name in StreamSettings.model_fields}
-        await self._edit(settings.name, lambda before: fields)
+    async def change(self, camera: str, asked: CameraChange) -> None:
+        await self._edit(camera, lambda before: changed(before, asked, self._surroundings()))
 
     async def remove(self, camera: str) -> None:
         async with self._changes():
@@ -159,16 +174,14 @@ class Node:
         finally:
             self._changed.set()
 
-    async def _edit(
-        self, camera: str, changes: Callable[[StreamSettings], Mapping[str, object]]
-    ) -> None:
-        """Has a camera run by changed settings, and keeps them. Raises UserError, nothing changed.
+    async def _edit(self, camera: str, edit: Callable[[StreamSettings], StreamSettings]) -> None:
+        """Has a camera run by other settings, and keeps them. Raises UserError, nothing changed.
 
         Even where nothing changes, a camera that has ended begins again if it is to run.
         """
         async with self._changes():
             before = self.settings_of(camera)
-            after = before.model_copy(update=dict(changes(before)))
+            after = edit(before)
             if after != before:
                 if after != before.model_copy(update={"enabled": after.enabled}):
                     await asyncio.to_thread(check_stream, after, before)
@@ -178,6 +191,27 @@ class Node:
                 self.settings = node
             if self._deadline is None:
                 await self._cameras.change(after)
+
+    def _surroundings(self) -> Surroundings:
+        records = [stream.record for stream in self.settings.streams]
+        folders = {record.folder.absolute() for record in records if record is not None}
+        return Surroundings(self._models, frozenset(folders))
+
+    def _checked(self, read: NodeSettings) -> NodeSettings:
+        """What the file says, with those edits of the last run that can still be run by.
+
+        Raises UserError for what the file itself says.
+        """
+        for stream in self.edits.applied(read).streams:
+            try:
+                check_stream(stream)
+            except UserError as error:
+                if stream in read.streams:
+                    raise
+                self.edits.drop(stream.name, str(error))
+                for own in (s for s in read.streams if s.name == stream.name):
+                    check_stream(own)
+        return self.edits.applied(read)
 
     async def reload(self, read: NodeSettings) -> None:
         """Runs by other settings, as its file says them: cameras that changed start again, others

@@ -21,7 +21,8 @@ async def reload_on_change(
 ) -> None:
     """Reloads ``node`` by what ``read`` returns, until cancelled.
 
-    A wrong change is refused whole: the node goes on, and CONFIG_REFUSED says why.
+    What the node itself wrote into the file, it runs by already. A wrong change is refused whole:
+    the node goes on, and CONFIG_REFUSED says why.
     """
     asked = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, asked.set)
@@ -29,7 +30,7 @@ async def reload_on_change(
     while True:
         told = await wait_set(asked, look_s)
         now = _modified_ns(path)
-        if told or now != seen:
+        if told or now not in (seen, node.edits.written_ns):
             asked.clear()
             seen = now
             try:

@@ -96,7 +96,7 @@ class Server:
             *Whep(streams, self._sessions, self._limits).routes(),
             *self._snapshots.routes(),
             *self._hls.routes(),
-            *Api(streams, node, access).routes(),
+            *Api(streams, node, access, self._snapshots).routes(),
             *Metrics(streams, self._sessions, events, refusals, access.secrets).routes(),
         ]
         if access.base_path:

@@ -1,7 +1,7 @@
 """Snapshots of the streams over HTTP: few are taken, however many are asked for."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 
 from aiohttp import web
 
@@ -22,7 +22,8 @@ class Snapshots:
     def __init__(self, streams: Mapping[str, Served], limits: ServerLimits) -> None:
         self._streams = streams
         self._fresh_s = limits.snapshot_s
-        self._newest: dict[Take, tuple[float, asyncio.Future[bytes]]] = {}  # and when it was begun
+        # by what is asked for, and when each was begun
+        self._newest: dict[Hashable, tuple[float, asyncio.Future[bytes]]] = {}
 
     def routes(self) -> list[web.RouteDef]:
         return [web.get("/snapshot/{stream}.jpg", self.jpeg)]
@@ -34,7 +35,7 @@ class Snapshots:
             raise web.HTTPNotFound(text="no such picture")
         try:
             # one who leaves does not cancel it for others
-            body = await asyncio.shield(self._of(served.snapshot))
+            body = await asyncio.shield(self.newest((served.snapshot, 0), served.snapshot))
         except (TimeoutError, StreamsrError):
             raise web.HTTPServiceUnavailable(
                 text="there is no picture now", headers={"Retry-After": str(RETRY_S)}
@@ -46,17 +47,21 @@ class Snapshots:
         for _, taking in self._newest.values():
             taking.cancel()
 
-    def _of(self, take: Take) -> asyncio.Future[bytes]:
-        """The newest snapshot, which is for everyone who asks before it is old."""
+    def newest(self, key: Hashable, take: Take) -> asyncio.Future[bytes]:
+        """Returns the newest snapshot of what ``key`` names, which ``take`` takes where it is old:
+        it is for everyone who asks before it is. Who waits has to shield it."""
         now_s = asyncio.get_running_loop().time()
-        begun_s, taking = self._newest.get(take, (now_s, None))
-        if taking is None or (taking.done() and now_s - begun_s >= self._fresh_s):
+        _, taking = self._newest.get(key, (now_s, None))
+        if taking is None or self._is_old(key, now_s):
+            self._newest = {k: v for k, v in self._newest.items() if not self._is_old(k, now_s)}
             taking = asyncio.ensure_future(take())
             taking.add_done_callback(_note_failure)
-            self._newest[take] = now_s, taking
-            for gone in self._newest.keys() - {s.snapshot for s in self._streams.values()}:
-                self._newest.pop(gone)[1].cancel()
+            self._newest[key] = now_s, taking
         return taking
+
+    def _is_old(self, key: Hashable, now_s: float) -> bool:
+        begun_s, taking = self._newest[key]
+        return taking.done() and now_s - begun_s >= self._fresh_s
 
 
 def _note_failure(taking: asyncio.Future[bytes]) -> None:

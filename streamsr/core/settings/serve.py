@@ -39,6 +39,8 @@ class ServeSettings(Settings):
     base_path: Text = ""  # "/PATH" below which a proxy passes requests on as they came
     allowed_origins: tuple[Text, ...] = ()  # of pages that may embed and ask: SCHEME://HOST[:PORT]
     prefer: Literal["webrtc", "hls"] = "webrtc"  # what the page plays first
+    edits: Literal["state", "file", "forget"] = "state"  # where a node keeps what is changed
+    state_folder: FilePath | None = None  # of "state"; left out: the service's, or the user's
 
     @field_validator("listen")
     @classmethod

@@ -17,6 +17,7 @@ from streamsr.serve.api.operations import BODY_TYPES, ApiOperation
 from streamsr.serve.api.problems import BASE
 from streamsr.serve.api.recordings import Recordings
 from streamsr.serve.served import Served
+from streamsr.serve.snapshots import Snapshots
 
 __all__ = ["Api"]
 
@@ -24,9 +25,15 @@ __all__ = ["Api"]
 class Api:
     """Everything below /api/v1. Without a ``node`` there is nothing to steer: streams are shown."""
 
-    def __init__(self, streams: Mapping[str, Served], node: NodeApi | None, access: Access) -> None:
+    def __init__(
+        self,
+        streams: Mapping[str, Served],
+        node: NodeApi | None,
+        access: Access,
+        snapshots: Snapshots,
+    ) -> None:
         self.operations: Sequence[ApiOperation] = [
-            *(Cameras(node, streams).operations() if node is not None else ()),
+            *(Cameras(node, streams, snapshots).operations() if node is not None else ()),
             *Recordings(streams).operations(),
             *Links(access).operations(),
         ]

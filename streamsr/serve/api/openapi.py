@@ -1,12 +1,12 @@
 """The OpenAPI 3.1 document of the API, made of its operations: it says what they check."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from inspect import getdoc
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
+from streamsr.core.version import version_of_streamsr
 from streamsr.serve.api.operations import BODY_TYPES, ApiOperation
 from streamsr.serve.api.problems import PROBLEM_TYPE, Problem
 
@@ -54,7 +54,7 @@ def document(operations: Iterable[ApiOperation]) -> Json:
         paths.setdefault(operation.path, {})[operation.method.lower()] = described
     return {
         "openapi": "3.1.0",
-        "info": {"title": TITLE, "version": _version(), "description": ABOUT},
+        "info": {"title": TITLE, "version": version_of_streamsr(), "description": ABOUT},
         "servers": [{"url": "."}],
         "security": [{"bearer": []}, {"basic": []}, {}],
         "paths": paths,
@@ -124,10 +124,3 @@ def _faults(operation: ApiOperation) -> Iterator[int]:
     queries = (422,) if operation.query is not None or operation.body is not None else ()
     missing = (404,) if operation.in_path else ()
     yield from sorted({*ALWAYS, *bodies, *queries, *missing, *((409,) * operation.control)})
-
-
-def _version() -> str:
-    try:
-        return version("streamsr")
-    except PackageNotFoundError:  # it runs out of a folder
-        return "0"

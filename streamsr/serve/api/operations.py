@@ -94,8 +94,11 @@ class ApiOperation:
         if self.answer is None:
             return web.Response(status=self.status)
         value = self._encoder.dump_python(found, mode="json")
-        answer = value if self.tells_secret else json_value(value)
-        return web.json_response(answer, status=self.status)
+        headers = {}
+        if self.status == 201 and "name" in value:
+            headers["Location"] = f"{self.path.rpartition('/')[2]}/{value['name']}"
+        shown = value if self.tells_secret else json_value(value)
+        return web.json_response(shown, status=self.status, headers=headers)
 
     @cached_property
     def _encoder(self) -> TypeAdapter[Any]:

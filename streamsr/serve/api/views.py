@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from streamsr.core.config import Settings
 from streamsr.core.settings.stream import NAME
 from streamsr.core.status import OutputStatus, StreamStatus
 
-__all__ = ["CameraList", "CameraName", "CameraView"]
+__all__ = ["CameraList", "CameraName", "CameraView", "ModelList", "SelfCheckView"]
 
 CameraName = Annotated[str, Field(pattern=NAME, examples=["gate"])]
 
@@ -23,6 +23,7 @@ class CameraView(Settings):
     model: str  # that was asked for
     size: str | None  # of the result, as it was asked for; None: the device and the source decide
     scale: float | None  # in place of a size
+    settings: dict[str, JsonValue]  # all that differs from the defaults, without secrets
     snapshot: bool  # there is a snapshot to be had
     hls: bool  # there is HLS at /hls/NAME/index.m3u8
     recordings: bool  # there is a folder of recordings
@@ -34,3 +35,18 @@ class CameraList(Settings):
     """All cameras, in the order of the node's settings."""
 
     cameras: tuple[CameraView, ...]
+
+
+class ModelList(Settings):
+    """What "model" of a camera may be: "auto", families and models."""
+
+    models: tuple[str, ...]
+
+
+class SelfCheckView(Settings):
+    """What the last self-check of a camera found."""
+
+    model: str  # that was checked: the one that is wanted
+    gain_db: float | None  # luma PSNR over bicubic's of frames shrunk and enlarged; None: none
+    loses: bool  # it has been worse than bicubic for long
+    checks: dict[str, int]  # how many were "made", "skipped" and "failed"

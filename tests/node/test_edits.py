@@ -1,0 +1,134 @@
+"""Edits of cameras hold across restarts, until the node's file says something else of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from streamsr.core.errors import UserError
+from streamsr.core.events import Code, Event
+from streamsr.core.settings import NodeSettings, StreamSettings
+from streamsr.node.edits import KeptEdits
+from streamsr.node.kept import open_edits
+
+YARD = StreamSettings.model_validate(
+    {"name": "yard", "input": {"url": "rtsp://u:yardsecret@10.0.0.1/x"}, "record": {"folder": "r"}}
+)
+GATE = StreamSettings.model_validate({"name": "gate", "input": {"url": "demo"}})
+
+
+def node(*streams: StreamSettings) -> NodeSettings:
+    return NodeSettings(streams=streams)
+
+
+def with_size(stream: StreamSettings, size: str) -> StreamSettings:
+    return stream.model_copy(
+        update={"output": stream.output.model_copy(update={"size": size, "scale": None})}
+    )
+
+
+def kept(path: Path | None, told: list[Event] | None = None) -> KeptEdits:
+    return KeptEdits(path, (told if told is not None else []).append)
+
+
+def test_what_was_changed_added_and_removed_is_there_after_a_restart(tmp_path: Path) -> None:
+    path, added = tmp_path / "state" / "home.json", GATE.model_copy(update={"name": "added"})
+    edits = kept(path)
+    assert edits.applied(node(YARD, GATE)) == node(YARD, GATE)
+    edits.keep(YARD, with_size(YARD, "720p"))
+    edits.keep(None, added)
+    edits.keep(GATE, None)
+    assert kept(path).applied(node(YARD, GATE)).streams == (with_size(YARD, "720p"), added)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert "yardsecret" not in path.read_text(), "only what changed is kept"
+
+
+def test_a_change_that_is_taken_back_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "home.json"
+    edits = kept(path)
+    edits.applied(node(YARD))
+    edits.keep(YARD, with_size(YARD, "720p"))
+    edits.keep(with_size(YARD, "720p"), YARD)
+    added = GATE.model_copy(update={"name": "added"})
+    edits.keep(None, added)
+    edits.keep(added, None)
+    assert json.loads(path.read_text()) == {"cameras": {}}
+
+
+def test_the_file_has_the_last_word_of_a_camera_that_it_changes(tmp_path: Path) -> None:
+    path = tmp_path / "home.json"
+    edits = kept(path)
+    edits.applied(node(YARD, GATE))
+    edits.keep(YARD, with_size(YARD, "720p"))
+    edits.keep(GATE, None)
+    edits.keep(None, GATE.model_copy(update={"name": "added"}))
+    changed = YARD.model_copy(update={"enabled": False})
+    owned = GATE.model_copy(update={"name": "added", "enabled": False})
+    for one in (edits, kept(path)):  # at a reload, and after a restart
+        streams = one.applied(node(changed, GATE.model_copy(update={"enabled": False}), owned))
+        assert [(s.name, s.enabled, s.output.size) for s in streams.streams] == [
+            ("yard", False, None),
+            ("gate", False, None),
+            ("added", False, None),
+        ]
+
+
+def test_what_goes_no_longer_together_is_left_out_and_told(tmp_path: Path) -> None:
+    path, told = tmp_path / "home.json", []
+    edits = kept(path, told)
+    edits.applied(node(YARD, GATE))
+    edits.keep(YARD, None)
+    assert kept(path, told).applied(node(YARD)) == node(YARD), "no camera would be left"
+    assert [event.code for event in told] == [Code.CONFIG_REFUSED]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"cameras": []}',
+        '{"cameras": {"yard": 1}}',
+        '{"cameras": {"yard": {"base": ""}}}',
+        '{"cameras": {"yard": {"base": "", "patch": {"nonsense": 1}}}}',
+        '{"cameras": {"new": {"base": "", "patch": 7}}}',
+        '{"cameras": {"new": {"base": "", "patch": {"input": {"uri": "rtsp://a:secretword@"}}}}}',
+    ],
+)
+def test_a_damaged_state_is_told_and_stops_nothing(tmp_path: Path, text: str) -> None:
+    path, told = tmp_path / "home.json", []
+    path.write_text(text)
+    assert kept(path, told).applied(node(YARD)) == node(YARD)
+    assert "secretword" not in repr(told)
+
+
+def test_where_nothing_can_be_written_the_change_holds_until_the_end(tmp_path: Path) -> None:
+    told: list[Event] = []
+    (tmp_path / "file").write_text("")
+    edits = kept(tmp_path / "file" / "home.json", told)
+    edits.applied(node(YARD))
+    edits.keep(YARD, with_size(YARD, "720p"))
+    assert "until the node ends" in told[-1].message
+    assert edits.applied(node(YARD)).streams == (with_size(YARD, "720p"),)
+
+
+def test_where_edits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "home.toml"
+    path.write_text("")
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "service"))
+
+    def opened(**serve: object) -> object:
+        settings = {"serve": serve, "streams": [GATE]}
+        return open_edits(NodeSettings.model_validate(settings), path, [], lambda event: None)
+
+    edits = opened()
+    assert isinstance(edits, KeptEdits)
+    edits.applied(node(GATE))
+    edits.keep(GATE, with_size(GATE, "720p"))
+    (written,) = (tmp_path / "service").iterdir()
+    assert written.name.startswith("node-"), "the node's name, and what tells its file from others"
+    assert opened(edits="forget") is None
+    assert opened(edits="file") is not None
+    path.unlink()
+    with pytest.raises(UserError, match="cannot be read"):
+        opened(edits="file")
