@@ -264,7 +264,7 @@ class Node:
         from streamsr.serve.access.access import Access
 
         access = Access.of(settings)
-        access.secrets.check_exposure(settings.host)  # before WebRTC is imported, and PyAV with it
+        access.check_exposure(settings.host)  # before WebRTC is imported, and PyAV with it
         from streamsr.serve.access.rate_limit import ServerLimits
         from streamsr.serve.app import Server
 

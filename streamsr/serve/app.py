@@ -67,7 +67,7 @@ class Server:
         where a credential of an ICE server cannot be read.
         """
         access = access or Access()
-        access.secrets.check_exposure(host)
+        access.check_exposure(host)
         self.host = host
         self.port = port  # the one really listened on, once entered
         self._secrets = access.secrets

@@ -10,6 +10,7 @@ from playwright.async_api import Page
 from test_page import PAIRED
 from viewer import SDP, Viewer
 
+from streamsr.core.errors import ConfigError
 from streamsr.serve.access.access import Access
 from streamsr.serve.access.forwarded import TrustedProxies
 from streamsr.serve.access.secrets import Secrets
@@ -200,3 +201,33 @@ async def test_a_name_that_points_at_a_proxy_does_not_get_in(
     ):
         assert response.status == 403
         assert "got the Host 'evil.example'; without a token" in await response.text()
+
+
+@pytest.mark.parametrize(
+    ("peer", "taken"),
+    [("127.0.0.1", True), ("::1", True), ("10.1.2.3", True), ("10.2.0.1", False), ("", False)],
+)
+def test_without_tls_none_but_a_proxy_comes_from_elsewhere(peer: str, taken: bool) -> None:
+    access = Access(CONTROL, TrustedProxies(["10.1.0.0/16"]))
+    access.check_exposure("0.0.0.0")
+    why = access.refuse_plain(peer)
+    assert (why is None) is taken
+    assert why is None or f"without TLS from {peer}, allowed are those of" in why
+
+
+def test_a_proxy_elsewhere_is_no_token() -> None:
+    with pytest.raises(ConfigError, match=r"missing is a token .*environment\)$"):
+        Server({}, host="0.0.0.0", access=Access(proxies=TRUSTING))
+
+
+async def test_who_comes_by_no_proxy_and_without_tls_is_refused(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = Access(CONTROL, TrustedProxies(["10.1.0.0/16"]))
+    async with Server({}, host="0.0.0.0", access=access) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        assert await ask(url, TOKEN, "127.0.0.1") == 200
+        monkeypatch.setattr("streamsr.serve.access.access.is_loopback", lambda host: False)
+        for path, status in [("livez", 200), ("api/streams", 403)]:  # a probe comes by no proxy
+            async with http.get(url + path, headers=BEARER) as response:
+                assert response.status == status

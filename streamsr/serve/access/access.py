@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from streamsr.core.errors import ConfigError
 from streamsr.core.settings import ServeSettings
-from streamsr.serve.access.forwarded import TrustedProxies
+from streamsr.serve.access.certificates import SELF_SIGNED
+from streamsr.serve.access.forwarded import TrustedProxies, is_loopback
 from streamsr.serve.access.origins import Origins
 from streamsr.serve.access.secrets import Secrets
 
@@ -27,6 +29,35 @@ class Access:
             TrustedProxies(settings.trusted_proxies),
             Origins(settings.allowed_origins),
             settings.base_path,
+        )
+
+    def check_exposure(self, host: str) -> None:
+        """Raises ConfigError where strangers could watch, or read along.
+
+        What comes from a trusted proxy came to it over TLS; without TLS nobody else is let in.
+        """
+        missing = []
+        if not self.secrets.tokens:
+            missing.append("a token (serve.token_file, or STREAMSR_TOKEN in the environment)")
+        if self.secrets.certificate is None and not self.proxies:
+            missing.append(
+                f"TLS (serve.tls_certificate and serve.tls_key, made by: {SELF_SIGNED}), "
+                "its own or that of a proxy in serve.trusted_proxies"
+            )
+        if missing and not is_loopback(host):
+            raise ConfigError(
+                f"listening on {host}: off loopback a token and TLS are needed, and what is "
+                "missing is " + " and ".join(missing)
+            )
+
+    def refuse_plain(self, peer: str) -> str | None:
+        """Why a request is refused that came straight from this address; None where it is not."""
+        closed = self.secrets.certificate is None and not is_loopback(peer)
+        if not closed or self.proxies.trusts(peer):
+            return None
+        return (
+            f"got a request without TLS from {peer}, allowed are those of serve.trusted_proxies: "
+            "come by the proxy, or list its address there"
         )
 
     def base_of(self, path: str) -> str:

@@ -60,6 +60,9 @@ class AccessControl:
             self._check_rate(client, ANYONE)
             return web.Response(status=204)
         if path != OPEN:
+            why = self._access.refuse_plain(request.remote or "")
+            if why:
+                self._refuse(Reason.PLAIN, client, why)
             await self._let_in(request, path, client)
         self._check_page(request, path, client)
         return await handler(request)

@@ -56,6 +56,9 @@ class TrustedProxies:
         """``networks`` are addresses, or networks as in 10.0.0.0/8. Raises ValueError."""
         self._networks = [ipaddress.ip_network(network, strict=False) for network in networks]
 
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
     def trusts(self, address: str) -> bool:
         """Whether it is the address of such a proxy."""
         found = _address(address)

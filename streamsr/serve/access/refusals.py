@@ -21,6 +21,7 @@ class Reason(StrEnum):
     MANY_WRONG_TOKENS = "many_wrong_tokens"
     LINK_EXPIRED = "link_expired"
     ROLE = "role"  # that may view, and wanted to change something
+    PLAIN = "plain"  # without TLS, and not by a proxy
     HOST = "host"
     SITE = "site"
     RATE = "rate"

@@ -11,8 +11,7 @@ from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.redact import redact
 from streamsr.core.settings import ServeSettings
-from streamsr.serve.access.certificates import SELF_SIGNED, Certificate, listening_context
-from streamsr.serve.access.forwarded import is_loopback
+from streamsr.serve.access.certificates import Certificate, listening_context
 from streamsr.serve.access.tokens import Token, read_tokens
 
 __all__ = ["Secrets"]
@@ -42,20 +41,6 @@ class Secrets:
     def tls(self) -> ssl.SSLContext | None:
         """What a server listens with: each handshake shows the present certificate."""
         return listening_context(self._context) if self.certificate is not None else None
-
-    def check_exposure(self, host: str) -> None:
-        """Raises ConfigError where strangers could watch, or read along."""
-        missing = []
-        if not self.tokens:
-            missing.append("a token (serve.token_file, or STREAMSR_TOKEN in the environment)")
-        if self.certificate is None:
-            files = "serve.tls_certificate and serve.tls_key"
-            missing.append(f"TLS ({files}, made by: {SELF_SIGNED})")
-        if missing and not is_loopback(host):
-            raise ConfigError(
-                f"listening on {host}: off loopback a token and TLS are needed, and what is "
-                "missing is " + " and ".join(missing)
-            )
 
     async def read_again(self, emit: Emit) -> None:
         """Takes what the files hold now, all of it or nothing, and says what changed."""
