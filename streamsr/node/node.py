@@ -268,7 +268,7 @@ class Node:
         from streamsr.serve.access.rate_limit import ServerLimits
         from streamsr.serve.app import Server
 
-        return Server(
+        server = Server(
             self.served,
             host=settings.host,
             port=settings.port,
@@ -280,6 +280,8 @@ class Node:
             prefer=settings.prefer,
             node=self,
         )
+        self._journal.listeners.append(server.feed.event)
+        return server
 
     def _mqtt_client(self) -> "MqttClient | None":
         if self.settings.mqtt is None:

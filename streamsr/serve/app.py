@@ -17,6 +17,7 @@ from streamsr.serve.access.auth import AccessControl
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.access.refusals import Refusals
 from streamsr.serve.api.api import Api
+from streamsr.serve.api.events import EventFeed
 from streamsr.serve.api.problems import problem_answers
 from streamsr.serve.http import BODY_BYTES, CommonHeaders, hide_faults, protocol_log
 from streamsr.serve.live.feed import Feeds
@@ -82,6 +83,7 @@ class Server:
         self._sockets = LiveSockets(feeds, self._limits)
         self._hls = Hls(streams, feeds)
         self._snapshots = Snapshots(streams, self._limits)
+        self.feed = EventFeed()  # it takes events, and hands them on
         refusals = Refusals(emit, time.monotonic)
         control = AccessControl(access, self._limits, refusals)
         app = web.Application(
@@ -96,7 +98,7 @@ class Server:
             *Whep(streams, self._sessions, self._limits).routes(),
             *self._snapshots.routes(),
             *self._hls.routes(),
-            *Api(streams, node, access, self._snapshots).routes(),
+            *Api(streams, node, access, self._snapshots, self.feed).routes(),
             *Metrics(streams, self._sessions, events, refusals, access.secrets).routes(),
         ]
         if access.base_path:
@@ -150,6 +152,7 @@ class Server:
         if self._listener is not None:
             self._listener.close()
         self._snapshots.close()
+        self.feed.close()
         self._sockets.close()
         self._hls.close()
         http = self._runner.server

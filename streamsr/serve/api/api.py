@@ -11,6 +11,7 @@ from streamsr.control.node_api import NodeApi
 from streamsr.serve.access.access import Access
 from streamsr.serve.api.cameras import Cameras
 from streamsr.serve.api.docs import STYLE, page_of
+from streamsr.serve.api.events import EventFeed
 from streamsr.serve.api.links import Links
 from streamsr.serve.api.openapi import document
 from streamsr.serve.api.operations import BODY_TYPES, ApiOperation
@@ -31,11 +32,13 @@ class Api:
         node: NodeApi | None,
         access: Access,
         snapshots: Snapshots,
+        feed: EventFeed,
     ) -> None:
         self.operations: Sequence[ApiOperation] = [
             *(Cameras(node, streams, snapshots).operations() if node is not None else ()),
             *Recordings(streams).operations(),
             *Links(access).operations(),
+            *feed.operations(),
         ]
         self.document = document(self.operations)
 
