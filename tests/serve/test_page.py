@@ -314,7 +314,7 @@ async def test_a_source_that_is_away_has_no_rate(page: Page) -> None:
 
 async def test_it_says_what_runs_and_where_it_goes(page: Page, tmp_path: Path) -> None:
     outputs = [
-        OutputStatus("rtsp", "rtsp://***@server/<b>x</b>", OutputState.UP),
+        OutputStatus("rtsp", "rtsp://***@server/street", OutputState.UP),
         OutputStatus("<i>record</i>", "/video", OutputState.DOWN, dropped=12),
     ]
     async with Broadcast() as broadcast:
