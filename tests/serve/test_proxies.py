@@ -1,6 +1,8 @@
 """Behind proxies as their documentation configures them: who asks, and that everything works."""
 
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -21,6 +23,8 @@ TOKEN = "the-token-of-who-controls"
 CONTROL = Secrets((Token("token", "control", TOKEN),))
 TRUSTING = TrustedProxies(["127.0.0.1"])
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+PAGE = Path(__file__).parents[2] / "docs" / "access.md"
 
 Nginx = Callable[[str], NginxProxy]
 
@@ -56,6 +60,26 @@ async def test_ten_wrong_tokens_cost_their_client_alone(nginx: Nginx, header: st
         assert await ask(proxy.url, TOKEN, "127.0.0.7") == 200
         assert await ask(proxy.url, "wrong", "127.0.0.7") == 401
         assert await ask(server.url, TOKEN, "127.0.0.1") == 200
+
+
+async def test_nginx_as_our_page_on_it_says(nginx: Nginx, http: aiohttp.ClientSession) -> None:
+    (block,) = re.findall(r"```nginx\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
+    async with (
+        Broadcast() as broadcast,
+        Server({"camera": broadcast.served}, access=Access(CONTROL, TRUSTING)) as server,
+    ):
+        proxy = nginx(block.replace("http://127.0.0.1:8080/", server.url))
+        url = f"{proxy.url}streamsr/"
+        page = BEARER | {"Origin": proxy.url.rstrip("/")}
+        async with http.post(f"{url}whep/camera", data="v=0", headers=page | SDP) as response:
+            assert response.status == 400, "it is taken, and is no offer"
+        wanted = {"path": "/snapshot/camera.jpg"}
+        async with http.post(f"{url}api/v1/links", json=wanted, headers=page) as response:
+            link = (await response.json())["address"]
+        assert link.startswith(f"{url}snapshot/camera.jpg?token=")
+        socket = url.replace("http", "ws") + "live/camera"
+        async with http.ws_connect(socket, headers=page) as live:
+            assert "codecs" in (await live.receive_json(timeout=5))
 
 
 async def test_a_proxy_that_nobody_trusts_locks_nobody_out(nginx: Nginx) -> None:
