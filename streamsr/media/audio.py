@@ -58,6 +58,18 @@ class AudioEncoder:
                 self._due += length - late
             place += length
 
+    def silence(self, until_s: Fraction) -> Iterator[av.Packet[Any]]:
+        """Encodes silence from the end of the last piece until then, unless that is as good as
+        there."""
+        if self._due is None:
+            self._due, self._next = 0.0, 0
+        rate, layout, samples = self._format or (RATE, self.layout, self.context.format.name)
+        self._format = rate, layout, samples
+        while float(until_s) * RATE - self._due > self._off:
+            count = round(min(1.0, float(until_s) - self._due / RATE) * rate)
+            yield from self._encoded(_silence(self._format, count))
+            self._due += count * RATE / rate
+
     def flush(self) -> Iterator[av.Packet[Any]]:
         """Yields what is left, at the end of the stream."""
         if self._due is not None:
@@ -96,7 +108,7 @@ class AudioEncoder:
         if self._due is None:
             self._due, self._next = due + gap, round(due + gap)
         elif gap:
-            yield from self._encoded(_silence(samples, round(gap * now[0] / RATE)))
+            yield from self._encoded(_silence(now, round(gap * now[0] / RATE)))
             self._due = due + gap
 
     def _restart(self) -> None:
@@ -129,11 +141,12 @@ def _skipped(audio: AudioFrame) -> int:
     return int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little")
 
 
-def _silence(like: av.AudioFrame, samples: int) -> av.AudioFrame:
-    """Returns silence in the format of ``like``."""
-    frame = av.AudioFrame(like.format.name, like.layout.name, samples)
-    frame.sample_rate = like.sample_rate
-    level = b"\x80" if like.format.name.startswith("u8") else b"\0"
+def _silence(form: tuple[int, str, str], samples: int) -> av.AudioFrame:
+    """Returns silence of a rate, a layout and a format of samples."""
+    rate, layout, kind = form
+    frame = av.AudioFrame(kind, layout, samples)
+    frame.sample_rate = rate
+    level = b"\x80" if kind.startswith("u8") else b"\0"
     for plane in frame.planes:
         plane.update(level * plane.buffer_size)
     return frame

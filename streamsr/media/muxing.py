@@ -27,12 +27,15 @@ from streamsr.media.pipes import PipeWriter
 from streamsr.media.source import AudioFrame, Piece, SourceInfo
 from streamsr.media.tracks.carried import Carried, TrackInfo
 from streamsr.media.tracks.mp4_tracks import TrackFix, fix_tracks, lengthen_track
+from streamsr.media.tracks.steady_audio import SteadyWriter, steady_writer
 from streamsr.media.tracks.writers import EncodedAudio, TrackWriter, audio_writer, subtitle_writer
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
 __all__ = ["FileWriter"]
+
+LATE_S = 2  # that a live source's audio may come after its frame before there is silence
 
 
 class FileWriter:
@@ -45,9 +48,15 @@ class FileWriter:
     keeps_all = True
 
     def __init__(
-        self, path: Path, stop: threading.Event | None = None, most_s: float | None = None
+        self,
+        path: Path,
+        stop: threading.Event | None = None,
+        most_s: float | None = None,
+        *,
+        steady: bool = False,
     ) -> None:
-        """``stop`` and ``most_s`` are those of ``PipeWriter``, where it is a pipe."""
+        """``stop`` and ``most_s`` are those of ``PipeWriter``, where it is a pipe. ``steady``: the
+        audio is a live source's, and silent where it is missing."""
         check_writable(path)
         self.path = path
         self._stop, self._most_s = stop or threading.Event(), most_s
@@ -57,6 +66,8 @@ class FileWriter:
         self._chapters: Sequence[Chapter] = ()  # of the source
         self._writers: dict[int, TrackWriter] = {}  # by the track's index in the source
         self._names: dict[int, str] = {}  # likewise
+        self._is_steady = steady
+        self._steady: SteadyWriter | None = None  # one of them
 
     def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
         """Writes a frame; the first one, a keyframe, opens the file."""
@@ -65,6 +76,8 @@ class FileWriter:
         assert self._container is not None  # just opened
         with self._errors():
             self._container.video(packet, packet.pts)
+            if self._steady is not None:
+                self._steady.be_silent(packet.pts * packet.time_base - LATE_S)
 
     def audio(self, audio: AudioFrame) -> None:
         """Writes a piece of the audio that is heard; without an audio track it is left out."""
@@ -85,12 +98,7 @@ class FileWriter:
         writers, self._writers = self._writers, {}
         with self._errors():
             try:
-                texts = [w for w in writers.values() if w.stream.type == "subtitle"]
-                for writer in [w for w in writers.values() if w not in texts]:
-                    writer.finish()
-                container.release()
-                for writer in texts:
-                    writer.finish()
+                self._finish(container, writers)
                 if not is_pipe_output(self.path):
                     container.divide(self._chapters, container.end_s)
             finally:
@@ -107,6 +115,17 @@ class FileWriter:
         for track, writer in writers.items():
             if writer.lost:
                 self.not_kept.append(f"{self._names[track]}: {writer.lost}")
+
+    def _finish(self, container: Container, writers: dict[int, TrackWriter]) -> None:
+        """Writes what tracks hold back, texts last."""
+        if self._steady is not None:
+            self._steady.be_silent(container.end_s)
+        texts = [w for w in writers.values() if w.stream.type == "subtitle"]
+        for writer in [w for w in writers.values() if w not in texts]:
+            writer.finish()
+        container.release()
+        for writer in texts:
+            writer.finish()
 
     def _open(self, keyframe: Packet, info: SourceInfo) -> None:
         suffix = container_suffix(self.path)
@@ -138,7 +157,10 @@ class FileWriter:
         carried = info.carried
         if carried is None:
             container.add_video(keyframe, info.rate)
-            if info.audio is not None:
+            if info.audio_codec and self._is_steady:
+                self._steady = steady_writer(container, info.audio, suffix)
+                self._add(0, "audio", self._steady)
+            elif info.audio is not None:
                 self._add(0, "audio", audio_writer(container, info.audio, suffix))
             elif info.audio_codec:
                 self._add(0, "audio", EncodedAudio(container))

@@ -118,7 +118,7 @@ class MuxSession:
             return
         for begins_s in self._steady.silence(until_s):
             pts = round(begins_s / AUDIO_BASE)
-            self._container.audio(silent_packet(), pts, AUDIO_BASE, AAC_SAMPLES)
+            self._container.audio(silent_packet()[0], pts, AUDIO_BASE, AAC_SAMPLES)
 
 
 class Muxer:

@@ -65,7 +65,9 @@ def open_pipeline(
 
     source = open_source(settings.input, emit_named, _bits(settings))
     aborted = threading.Event()
-    frame_sinks, files = _sinks(settings, aborted, PIPE_S if packet_sinks else None)
+    frame_sinks, files = _sinks(
+        settings, aborted, PIPE_S if packet_sinks else None, steady=source.live
+    )
     _tell_what_is_lost(settings, emit)
     with ExitStack() as stack:
         if engines is None:
@@ -172,7 +174,7 @@ def _tell_what_is_lost(settings: StreamSettings, emit: Emit) -> None:
 
 
 def _sinks(
-    settings: StreamSettings, aborted: threading.Event, pipe_s: float | None
+    settings: StreamSettings, aborted: threading.Event, pipe_s: float | None, *, steady: bool
 ) -> tuple[list[FrameSink], list[PacketSink]]:
     check_output_path(settings)
     output, path = settings.output, settings.output.path
@@ -180,4 +182,4 @@ def _sinks(
         return [], []
     if is_folder_output(path):
         return [_FolderSink(path, _folder_of(settings), overwrite=output.overwrite)], []
-    return [], [FileWriter(path, aborted, pipe_s)]
+    return [], [FileWriter(path, aborted, pipe_s, steady=steady)]

@@ -185,6 +185,9 @@ def test_a_live_camera_becomes_one_continuous_recording(
     assert len(times) == summary["frames_out"] + summary["frames_held"]
     assert times[-1] - times[0] == pytest.approx(6, abs=1)
     assert max(b - a for a, b in itertools.pairwise(times)) < 1.0
+    with av.open(out) as container:
+        heard = [samples.samples / samples.rate for samples in container.decode(audio=0)]
+    assert sum(heard) == pytest.approx(times[-1] - times[0], abs=0.15), "silent while it was away"
 
 
 @pytest.mark.parametrize("output", ["never.mp4", "rtsp://127.0.0.1:{port}/never"])

@@ -182,28 +182,29 @@ class EncodedAudio:
 
     def __init__(self, container: Container, layout: str = "stereo") -> None:
         channels = av.AudioLayout(layout).nb_channels
-        self._encoder = AudioEncoder("aac", layout, KBIT_S_PER_CHANNEL * channels, OFF_S)
-        self.stream = container.add_audio(layout=self._encoder.layout)
+        self.encoder = AudioEncoder("aac", layout, KBIT_S_PER_CHANNEL * channels, OFF_S)
+        self.stream = container.add_audio(layout=self.encoder.layout)
         self._container = container
         self._last: int | None = None  # pts of the newest packet
         self._damaged = 0
 
     def write(self, piece: Piece) -> None:
         assert isinstance(piece, AudioFrame)
-        self._mux(self._encoder.encode(piece))
+        self.mux(self.encoder.encode(piece))
         self._damaged += piece.damaged
 
     def finish(self) -> None:
-        self._mux(self._encoder.flush())
+        self.mux(self.encoder.flush())
 
     @property
     def lost(self) -> str:
         told = [f"{self._damaged} damaged packets"] if self._damaged else []
-        if self._encoder.late_s >= 0.001:
-            told.append(f"{self._encoder.late_s:.3g} s that repeat earlier times")
+        if self.encoder.late_s >= 0.001:
+            told.append(f"{self.encoder.late_s:.3g} s that repeat earlier times")
         return ", ".join(told)
 
-    def _mux(self, packets: Iterable[av.Packet[Any]]) -> None:
+    def mux(self, packets: Iterable[av.Packet[Any]]) -> None:
+        """Writes packets of its encoder."""
         for packet in packets:
             if packet.pts is None or (self._last is not None and packet.pts <= self._last):
                 continue  # an encoder's priming, after another's end

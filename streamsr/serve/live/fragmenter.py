@@ -113,7 +113,7 @@ class Fragmenter:
 
     def _be_silent(self, until_s: Fraction) -> None:
         for begins_s in self._steady.silence(until_s):
-            self._append(silent_packet(), begins_s)
+            self._append(silent_packet()[0], begins_s)
 
     def _append(self, data: bytes, begins_s: Fraction) -> None:
         """Adds a packet of audio; it lasts to the next one, as fragments have one time for all."""
