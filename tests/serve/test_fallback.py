@@ -3,17 +3,16 @@
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
 from peers.chromium import FLAGS
 from peers.waiting import until
-from playlist import make_playlist
 from playwright.async_api import Page, async_playwright
 from test_page import PAIRED, READ, SAMPLES
 
+from streamsr.core.settings import HlsSettings
 from streamsr.serve.app import Server
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
@@ -87,12 +86,11 @@ async def test_a_wall_falls_back_too(page: Page) -> None:
         assert time.monotonic() - begun_s < WITHIN_S + 2
 
 
-async def test_it_plays_hls_where_there_is_nothing_else(page: Page, tmp_path: Path) -> None:
+async def test_it_plays_hls_where_there_is_nothing_else(page: Page) -> None:
     """As on iPhones of iOS 16, which have no MediaSource."""
     await page.add_init_script(BLOCKED + "delete window.MediaSource;")
-    folder = make_playlist(tmp_path / "hls")
     async with Broadcast() as broadcast:
-        served = replace(broadcast.served, hls=folder)
+        served = replace(broadcast.served, hls=HlsSettings())
         async with Server({"camera": served}) as server:
             await page.goto(server.url)
             await page.wait_for_function(WAY, arg="HLS")
