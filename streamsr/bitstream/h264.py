@@ -2,7 +2,16 @@
 
 from collections.abc import Iterator
 
-__all__ = ["NAL_AUD", "NAL_PPS", "NAL_SPS", "Bits", "LossDetector", "nal_units", "parameter_sets"]
+__all__ = [
+    "NAL_AUD",
+    "NAL_IDR",
+    "NAL_PPS",
+    "NAL_SPS",
+    "Bits",
+    "LossDetector",
+    "nal_units",
+    "parameter_sets",
+]
 
 NAL_AUD = 9
 NAL_SLICE, NAL_IDR, NAL_SEI, NAL_SPS, NAL_PPS = 1, 5, 6, 7, 8

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.live_address import live_address
 from streamsr.core.redact import protect, redact
+from streamsr.core.settings.stream import WHIP
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 DEMO = "demo"
+PUBLISHED = WHIP  # to [serve]; in a worker "whip+http://…", where it is read
 STDIO = "-"  # stdin of an input, stdout of an output
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp"})
 FILE_SCHEMES = frozenset({"http", "https"})  # live where the settings say so
@@ -54,6 +56,7 @@ class InputKind(StrEnum):
     """What kind of source an address names."""
 
     DEMO = "demo"
+    PUBLISHED = "whip"
     LIVE = "live"
     FILE = "file"
     FOLDER = "folder"
@@ -68,6 +71,8 @@ def input_kind(url: str, live: bool | None = None) -> InputKind:
     """
     if url == DEMO:
         return InputKind.DEMO
+    if url == PUBLISHED or url.startswith(f"{PUBLISHED}+http://127.0.0.1:"):
+        return InputKind.PUBLISHED
     if url == STDIO:
         return InputKind.PIPE
     protect(url)

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from streamsr.control.node_api import CameraState
 from streamsr.core.deadline import OUTPUTS_SHARE, STREAM_SHARE, Deadline
@@ -13,11 +15,15 @@ from streamsr.core.events.event import iso
 from streamsr.core.events.journal import Condition, Journal, worst
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
+from streamsr.media.addresses import PUBLISHED
 from streamsr.node.remote_stream import RemoteStream
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.outputs.output import Output
 from streamsr.outputs.target import TargetSettings
 from streamsr.serve.served import Served
+
+if TYPE_CHECKING:  # a node without streams that are published does not load what that needs
+    from streamsr.serve.whip.publish_point import PublishPoint
 
 __all__ = ["Camera"]
 
@@ -42,6 +48,7 @@ class Camera:
         self._servers = [self._output(server, name) for server, name in servers]
         files = settings.hls is not None and settings.hls.folder is not None
         self._hls = self._output(settings.hls, "hls") if settings.hls and files else None
+        self._publish_point = _publish_point(settings)
         self._recorder: Output | None = None  # while it records
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -56,7 +63,9 @@ class Camera:
         if self.settings.record is not None and self.settings.record.enabled:
             await self.record(True)
         try:
-            await self.stream.run()
+            async with self._publish_point or nullcontext() as point:
+                self.stream.published_at = point.address if point is not None else None
+                await self.stream.run()
             await asyncio.gather(*(output.arrived() for output in self._servers))
         finally:
             await self._stop_outputs(Deadline.after())
@@ -97,6 +106,7 @@ class Camera:
             status=self.status,
             snapshot=self.stream.snapshot,
             hls=self.settings.hls,
+            publish_point=self._publish_point,
             recordings=record.folder.absolute() if record is not None else None,
             outputs=self.outputs,
             recording=lambda: self._recording,
@@ -168,3 +178,11 @@ def _why(found: Condition | None, since: datetime) -> tuple[str, str, str, str]:
     if found is None:
         return "", "", iso(since), ""
     return found.code.value, found.reason, iso(found.since), found.doing
+
+
+def _publish_point(settings: StreamSettings) -> "PublishPoint | None":
+    if settings.input.url != PUBLISHED:
+        return None
+    from streamsr.serve.whip.publish_point import PublishPoint
+
+    return PublishPoint()

@@ -1,11 +1,16 @@
 """What the user has to correct of a stream, found before it is started."""
 
+import logging
+from collections.abc import Iterable
+
 from streamsr.core.errors import UserError
 from streamsr.core.settings import OutputSettings, StreamSettings
 from streamsr.outputs.target import check_output
 from streamsr.pipeline.check import check_settings
 
-__all__ = ["check_stream"]
+__all__ = ["check_stream", "warn_of_unserved"]
+
+log = logging.getLogger(__name__)
 
 
 def check_stream(settings: StreamSettings, before: StreamSettings | None = None) -> None:
@@ -28,3 +33,13 @@ def check_stream(settings: StreamSettings, before: StreamSettings | None = None)
     for output in (*settings.publish, settings.hls, settings.record):
         if output is not None:
             check_output(output)
+
+
+def warn_of_unserved(streams: Iterable[StreamSettings]) -> None:
+    """Says which streams have HLS that nothing plays, as there is no [serve]."""
+    for stream in streams:
+        if stream.hls is not None and stream.hls.folder is None:
+            log.warning(
+                "stream %s: its [hls] has no folder, and there is no [serve] to play it from",
+                stream.name,
+            )

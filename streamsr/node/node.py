@@ -18,7 +18,7 @@ from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.version import version_of_streamsr
 from streamsr.node.camera_set import CameraSet
-from streamsr.node.check import check_stream
+from streamsr.node.check import check_stream, warn_of_unserved
 from streamsr.node.edits import Edits, KeptEdits
 from streamsr.node.merge import with_streams
 from streamsr.serve.served import Served
@@ -260,6 +260,7 @@ class Node:
     def _web_server(self) -> "Server | None":
         settings = self.settings.serve
         if settings is None:
+            warn_of_unserved(self.settings.streams)
             return None
         from streamsr.serve.access.access import Access
 

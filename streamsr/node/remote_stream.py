@@ -35,7 +35,7 @@ from streamsr.ipc.messages import (
     WantTracks,
 )
 from streamsr.media.addresses import is_pipe_output
-from streamsr.node.session_settings import free_beside, limits_left
+from streamsr.node.session_settings import free_beside, limits_left, read_at
 from streamsr.node.stream_clock import StreamClock
 
 __all__ = ["RemoteStream", "WorkerLink"]
@@ -84,6 +84,7 @@ class RemoteStream:
         self.summary: StreamStatus | None = None  # of all sessions, once the last one has ended
         self.failure: StreamsrError | None = None  # that it has ended with
         self.enabled = settings.enabled
+        self.published_at: str | None = None  # where a worker reads what is published
         self.sessions = sessions
         self._worker = worker
         self._emit = emit
@@ -216,8 +217,8 @@ class RemoteStream:
         self.sessions += 1
         self._begun()
         try:
-            settings, tracks = self._settings_of_session(), self.broadcaster.wanted
-            self._send(StartStream(self.key, settings.model_dump_json(), tracks))
+            settings = read_at(self.published_at, self._settings_of_session()).model_dump_json()
+            self._send(StartStream(self.key, settings, self.broadcaster.wanted))
             end = await self._ending
             if self._status.frames_out:
                 self._backoff.succeeded()

@@ -1,10 +1,10 @@
-"""The settings of a stream's later sessions: what is left of its limits, and a file beside."""
+"""The settings of a stream's sessions: where it is read, what is left of limits, a file beside."""
 
 from pathlib import Path
 
-from streamsr.core.settings import LimitSettings
+from streamsr.core.settings import LimitSettings, StreamSettings
 
-__all__ = ["free_beside", "limits_left"]
+__all__ = ["free_beside", "limits_left", "read_at"]
 
 
 def limits_left(limits: LimitSettings, frames: int, seconds: float) -> LimitSettings:
@@ -13,6 +13,14 @@ def limits_left(limits: LimitSettings, frames: int, seconds: float) -> LimitSett
         frames=None if limits.frames is None else max(1, limits.frames - frames),
         seconds=None if limits.seconds is None else max(0.1, limits.seconds - seconds),
     )
+
+
+def read_at(address: str | None, settings: StreamSettings) -> StreamSettings:
+    """Returns settings by which the stream is read at ``address``; None: at its own."""
+    if address is None:
+        return settings
+    given = settings.input.model_copy(update={"url": address})
+    return settings.model_copy(update={"input": given})
 
 
 def free_beside(path: Path, number: int) -> Path:

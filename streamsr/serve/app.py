@@ -31,6 +31,7 @@ from streamsr.serve.viewer_setup import Prefer, ViewerSetup
 from streamsr.serve.webrtc.ice_network import IceNetwork
 from streamsr.serve.webrtc.viewer_session import ViewerSessions
 from streamsr.serve.webrtc.whep import Whep
+from streamsr.serve.whip.whip import Whip
 
 __all__ = ["Server"]
 
@@ -82,6 +83,7 @@ class Server:
         feeds = Feeds(streams)
         self._sockets = LiveSockets(feeds, self._limits)
         self._hls = Hls(streams, feeds)
+        self._whip = Whip(streams, network, self._limits)
         self._snapshots = Snapshots(streams, self._limits)
         self.feed = EventFeed()  # it takes events, and hands them on
         refusals = Refusals(emit, time.monotonic)
@@ -96,6 +98,7 @@ class Server:
             *self._sockets.routes(),
             *ViewerSetup(network, prefer).routes(),
             *Whep(streams, self._sessions, self._limits).routes(),
+            *self._whip.routes(),
             *self._snapshots.routes(),
             *self._hls.routes(),
             *Api(streams, node, access, self._snapshots, self.feed).routes(),
@@ -161,7 +164,9 @@ class Server:
             # aiohttp waits for a handler once, and as long again when it has cancelled it; for 0 s
             # it would wait indefinitely.
             half_s = max(0.01, deadline.left_s() / 2)
-            await asyncio.gather(self._sessions.close(deadline), http.shutdown(half_s))
+            await asyncio.gather(
+                self._sessions.close(deadline), self._whip.close(deadline), http.shutdown(half_s)
+            )
         await self._runner.cleanup()
 
     async def _listen(self) -> asyncio.Server:

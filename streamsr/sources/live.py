@@ -44,6 +44,7 @@ class LiveSource(Source):
     """
 
     live = True
+    retry_s = 0.5, 5.0  # between two tries to open it: at first, and later
 
     def __init__(
         self,
@@ -71,7 +72,7 @@ class LiveSource(Source):
         self._deinterlacer = Deinterlacer(deinterlace, tell, waits=False)
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
-        backoff = Backoff()
+        backoff = Backoff(*self.retry_s)
         started = monotonic()
         while not stop.is_set():
             try:

@@ -8,7 +8,7 @@ from streamsr.core.errors import InputError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.settings import InputSettings
-from streamsr.media.addresses import InputKind, input_kind
+from streamsr.media.addresses import PUBLISHED, InputKind, input_kind
 from streamsr.media.source import Item, Source
 from streamsr.sources.containers import is_multipart
 from streamsr.sources.demo import DemoSource
@@ -16,6 +16,7 @@ from streamsr.sources.files import FileSource
 from streamsr.sources.folder import FolderSource
 from streamsr.sources.live import LiveSource
 from streamsr.sources.live_opening import is_live_playlist
+from streamsr.sources.published import PublishedSource
 
 __all__ = ["file_frames", "file_items", "open_source"]
 
@@ -29,6 +30,13 @@ def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> So
     match input_kind(url, settings.live):
         case InputKind.DEMO:
             return DemoSource()
+        case InputKind.PUBLISHED if url == PUBLISHED:
+            raise InputError(
+                f"input {PUBLISHED}: got no [serve] that takes it, allowed is it in a file of "
+                "`streamsr run` or `node` with [serve]"
+            )
+        case InputKind.PUBLISHED:
+            return PublishedSource(settings, emit)
         case InputKind.LIVE:
             return _live(settings, emit)
         case InputKind.FOLDER:

@@ -99,11 +99,11 @@ class Viewer:
             protocol.transport.abort()
 
 
-async def make_offer(*kinds: str) -> str:
+async def make_offer(*kinds: str, direction: str = "recvonly") -> str:
     """The offer of a client that never connects."""
     pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     for kind in kinds:
-        pc.addTransceiver(kind, direction="recvonly")
+        pc.addTransceiver(kind, direction=direction)
     await pc.setLocalDescription(await pc.createOffer())
     text = pc.localDescription.sdp
     await pc.close()

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from streamsr.core.config import Settings
 from streamsr.core.settings.serve import MqttSettings, ServeSettings
-from streamsr.core.settings.stream import NAME, StreamSettings
+from streamsr.core.settings.stream import NAME, WHIP, StreamSettings
 from streamsr.core.settings.webrtc import WebRtcSettings
 
 __all__ = ["NodeSettings", "PipelineSettings"]
@@ -35,6 +35,11 @@ class NodeSettings(Settings):
         _refuse_shared(self.streams)
         return self
 
+    @model_validator(mode="after")
+    def _are_served(self) -> "NodeSettings":
+        _refuse_unserved(self.serve, self.streams)
+        return self
+
 
 def _refuse_shared(streams: Sequence[StreamSettings]) -> None:
     """Raises ValueError where two outputs would write over each other; recordings never do."""
@@ -47,6 +52,13 @@ def _refuse_shared(streams: Sequence[StreamSettings]) -> None:
                     f"{stream.name!r}, each needs one of its own"
                 )
             owners[output] = stream.name
+
+
+def _refuse_unserved(serve: ServeSettings | None, streams: Sequence[StreamSettings]) -> None:
+    """Raises ValueError for what [serve] alone takes, where there is no such group."""
+    for stream in streams if serve is None else ():
+        if stream.input.url == WHIP:
+            raise ValueError(f"input.url: got {WHIP!r}, which [serve] takes: that group is missing")
 
 
 def _outputs(stream: StreamSettings) -> Iterator[tuple[str, str]]:
@@ -70,6 +82,11 @@ class PipelineSettings(StreamSettings):
     @model_validator(mode="after")
     def _outputs_differ(self) -> "PipelineSettings":
         _refuse_shared([self])
+        return self
+
+    @model_validator(mode="after")
+    def _is_served(self) -> "PipelineSettings":
+        _refuse_unserved(self.serve, [self])
         return self
 
     @property

@@ -27,6 +27,7 @@ Preset = Literal[
 ]  # of x264 and x265
 PUBLISH_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
 OWN_NAMES = ("hls", "record")  # of the outputs of which there is one
+WHIP = "whip"  # an input that is published to [serve]
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 MAX_S = 1e9  # thirty years
 NTSC = frozenset({24, 30, 48, 60, 120})  # times 1000/1001
@@ -53,7 +54,7 @@ def exact_rate(text: str) -> Fraction:
 class InputSettings(Settings):
     """Where the frames come from."""
 
-    url: Url  # an address, a file, a folder of images, "-" (stdin), or "demo"
+    url: Url  # an address, a file, a folder of images, "-" (stdin), "demo", or "whip"
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
     rate: str = "25"  # frames a second, of a folder of images: a number, or as 24000/1001
     audio_from: FilePath | None = None  # a file whose audio goes under a folder of images

@@ -6,13 +6,20 @@ needed.
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from aiortc import RTCIceCandidate
 from aiortc.sdp import MediaDescription, SessionDescription, candidate_from_sdp
 
-__all__ = ["BadOfferError", "Fragment", "Offer", "UnacceptableOfferError"]
+__all__ = [
+    "PUBLISHING",
+    "WATCHING",
+    "BadOfferError",
+    "Fragment",
+    "Offer",
+    "UnacceptableOfferError",
+]
 
 MAX_LINES = 2000  # browsers send about 130 for each track
 MAX_MEDIA = 8
@@ -25,6 +32,8 @@ CANDIDATE = re.compile(
 )
 UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")  # RFC 8839, 5.4
 PASSWORD = re.compile(r"[A-Za-z0-9+/]{22,256}")
+WATCHING = "recvonly", "sendrecv"  # the directions of who wants to receive
+PUBLISHING = "sendonly", "sendrecv"  # of who wants to send
 DIRECTIONS = {"a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive"}
 
 
@@ -41,12 +50,12 @@ class Offer:
     """An SDP offer that aiortc can be trusted with."""
 
     sdp: str
-    media: tuple[tuple[str, bool], ...]  # (kind, wants to receive) of each m-line, in order
+    media: tuple[tuple[str, bool], ...]  # (kind, is in a direction asked for) of each m-line
     ufrag: str  # of the ICE session (RFC 8839)
 
     @classmethod
-    def parse(cls, text: str) -> "Offer":
-        """Checks and cleans an offer (RFC 8866, RFC 8829).
+    def parse(cls, text: str, directions: Sequence[str] = WATCHING) -> "Offer":
+        """Checks and cleans an offer (RFC 8866, RFC 8829) with video in one of ``directions``.
 
         Raises BadOfferError or UnacceptableOfferError with a reason for people.
         """
@@ -58,9 +67,9 @@ class Offer:
             raise BadOfferError("not a session description") from None
         _check_media(description.media)
         _check_bundle(description)
-        kinds = tuple((m.kind, m.direction in ("recvonly", "sendrecv")) for m in description.media)
+        kinds = tuple((m.kind, m.direction in directions) for m in description.media)
         if ("video", True) not in kinds:
-            raise UnacceptableOfferError("the offer has no video to receive")
+            raise UnacceptableOfferError(f"the offer has no video that is {directions[0]}")
         ice = description.media[0].ice
         assert ice is not None
         return cls(sdp, kinds, ice.usernameFragment or "")

@@ -1,0 +1,208 @@
+"""Publishing by WHIP: with FFmpeg's publisher, and a browser's camera."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import urljoin
+
+import aiohttp
+import av
+import pytest
+from broadcast import Broadcast
+from peers import number_in
+from peers.certificates import Authority
+from peers.waiting import until
+from viewer import SDP, make_offer
+
+from streamsr.media.addresses import PUBLISHED
+from streamsr.serve.access.access import Access
+from streamsr.serve.access.secrets import Secrets
+from streamsr.serve.access.tokens import Token
+from streamsr.serve.app import Server
+from streamsr.serve.whip.publish_point import PublishPoint
+
+CLIP_FRAMES = 100  # then it begins again
+PUBLISHER = Path(__file__).parents[1] / "peers" / "whip_publisher.py"
+
+
+@dataclass
+class Site:
+    url: str
+    point: PublishPoint
+    token: str = ""
+
+
+@asynccontextmanager
+async def site(access: Access | None = None) -> AsyncIterator[Site]:
+    async with PublishPoint() as point:
+        served = replace(Broadcast().served, publish_point=point)
+        async with Server({"cam": served, "other": Broadcast().served}, access=access) as server:
+            yield Site(f"{server.url}whip/", point)
+
+
+@pytest.fixture
+def publish(tmp_path: Path, clip: Callable[..., Path]) -> Callable[..., object]:
+    """``with publish(address):`` a process that publishes there; it has been let in."""
+    certificate, key = Authority(tmp_path).sign()
+
+    @contextmanager
+    def publishing(address: str, token: str = "") -> Iterator[subprocess.Popen[str]]:
+        command = [sys.executable, PUBLISHER, address, clip(), certificate, key, token]
+        words, pipe = [str(word) for word in command], subprocess.PIPE
+        with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    return publishing
+
+
+async def let_in(process: subprocess.Popen[str]) -> None:
+    assert process.stdout is not None
+    line = await asyncio.to_thread(process.stdout.readline)
+    if line != "published\n":
+        assert process.stderr is not None
+        raise AssertionError(process.stderr.read())
+
+
+@dataclass
+class Received:
+    numbers: list[int | None]
+    times: list[float]
+    heard: list[float]
+
+
+def received(address: str, frames: int) -> Received:
+    """What a worker would read at the address of a publish point."""
+    found = Received([], [], [])
+    with av.open(address.removeprefix(f"{PUBLISHED}+"), timeout=(10, 5)) as container:
+        for frame in container.decode():
+            assert frame.time is not None
+            if isinstance(frame, av.VideoFrame):
+                found.numbers.append(number_in(frame))
+                found.times.append(frame.time)
+            else:
+                found.heard.append(frame.time)
+            if len(found.numbers) == frames:
+                return found
+    return found
+
+
+async def test_what_ffmpeg_publishes_is_handed_on_undecoded(
+    publish: Callable[..., object],
+) -> None:
+    async with site() as here:
+        reading = asyncio.create_task(asyncio.to_thread(received, here.point.address, 60))
+        with publish(f"{here.url}cam") as process:
+            await let_in(process)
+            found = await reading
+    numbers = [n for n in found.numbers if n is not None]
+    assert len(numbers) == 60
+    assert {(b - a) % CLIP_FRAMES for a, b in pairwise(numbers)} == {1}
+    assert found.times == sorted(found.times)
+    assert found.times[-1] - found.times[0] == pytest.approx(59 / 25, abs=0.2)
+    assert len(found.heard) > 80
+
+
+async def test_one_publishes_at_a_time_and_the_next_one_when_it_has_gone(
+    http: aiohttp.ClientSession, publish: Callable[..., object]
+) -> None:
+    async with site() as here:
+        offer = await make_offer("video", "audio", direction="sendonly")
+        with publish(f"{here.url}cam") as process:
+            await let_in(process)
+            async with http.post(f"{here.url}cam", data=offer, headers=SDP) as response:
+                assert response.status == 409
+                assert response.headers["Retry-After"]
+        # killed: it says nothing, and is missed
+
+        async def is_free() -> bool:
+            async with http.post(f"{here.url}cam", data=offer, headers=SDP) as response:
+                if response.status == 409:
+                    return False
+                assert response.status == 201
+                assert "a=recvonly" in await response.text()
+                location = urljoin(str(response.url), response.headers["Location"])
+            async with http.delete(location) as response:
+                assert response.status == 200
+            async with http.delete(location) as response:
+                assert response.status == 404
+            return True
+
+        async with asyncio.timeout(10):
+            while not await is_free():
+                pass
+        reading = asyncio.create_task(asyncio.to_thread(received, here.point.address, 10))
+        with publish(f"{here.url}cam") as process:
+            await let_in(process)
+            assert len((await reading).numbers) == 10
+
+
+async def test_who_may_publish(http: aiohttp.ClientSession, publish: Callable[..., object]) -> None:
+    control = Token("obs", "control", "the-token-of-who-publishes")
+    view = Token("wall", "view", "the-token-of-who-watches")
+    offer = await make_offer("video", direction="sendonly")
+    async with site(Access(Secrets((control, view)))) as here:
+        for token, status in [("", 401), (view.secret, 403), (control.secret, 201)]:
+            headers = SDP | ({"Authorization": f"Bearer {token}"} if token else {})
+            async with http.post(f"{here.url}cam", data=offer, headers=headers) as response:
+                assert response.status == status
+        location = urljoin(f"{here.url}cam", response.headers["Location"])
+        for token, status in [(view.secret, 403), (control.secret, 200)]:
+            headers = {"Authorization": f"Bearer {token}"}
+            async with http.delete(location, headers=headers) as response:
+                assert response.status == status
+        with publish(f"{here.url}cam", control.secret) as process:
+            await let_in(process)
+
+
+@pytest.mark.parametrize(
+    ("stream", "change", "status", "said"),
+    [
+        ("other", ("", ""), 404, 'input.url = "whip"'),
+        ("nothing", ("", ""), 404, 'input.url = "whip"'),
+        ("cam", ("a=sendonly", "a=recvonly"), 406, "no video that is sendonly"),
+        ("cam", ("H264", "H999"), 406, "H.264 and Opus are taken"),
+        ("cam", ("v=0", "v=1"), 400, "not a session description"),
+    ],
+)
+async def test_what_is_refused(
+    http: aiohttp.ClientSession, stream: str, change: tuple[str, str], status: int, said: str
+) -> None:
+    offer = (await make_offer("video", direction="sendonly")).replace(*change)
+    async with site() as here:
+        async with http.post(f"{here.url}{stream}", data=offer, headers=SDP) as response:
+            assert response.status == status
+            assert said in await response.text()
+        free = await make_offer("video", direction="sendonly")
+        async with http.post(f"{here.url}cam", data=free, headers=SDP) as response:
+            assert response.status == 201, "nothing is left of the one before"
+
+
+async def test_the_address_for_the_worker_is_for_nobody_else(
+    http: aiohttp.ClientSession,
+) -> None:
+    async with site() as here:
+        address = here.point.address.removeprefix(f"{PUBLISHED}+")
+        place = address.rpartition("/")[0]
+        for path in ("", "x", "../"):
+            async with http.get(f"{place}/{path}") as response:
+                assert response.status == 404
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(place.rpartition(":")[2]))
+        writer.write(b"\r\n\r\n")
+        assert await reader.read() in (b"", b"HTTP/1.1 404 Not Found\r\n")
+        writer.close()
+
+
+async def test_a_stop_ends_the_publisher(publish: Callable[..., object]) -> None:
+    async with site() as here:
+        with publish(f"{here.url}cam") as process:
+            await let_in(process)
+            await until(lambda: here.point._publisher is not None)
+    assert here.point._publisher is None
