@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from streamsr.control.changes import CameraChange, NewCamera
@@ -19,6 +20,8 @@ class CameraState:
     enabled: bool
     recording: bool | None  # None: no recorder is configured
     outputs: Mapping[str, OutputStatus]  # by name
+    folder: Path | None = None  # of its recordings
+    size: str = ""  # asked of results, as "1080p"; "": as the device and the source decide
 
 
 @dataclass(frozen=True, slots=True)

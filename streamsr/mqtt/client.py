@@ -17,6 +17,7 @@ from streamsr.core.waiting import first_of, wait_set
 from streamsr.mqtt.commands import CommandRunner
 from streamsr.mqtt.connection import ANSWER_S, BrokerAuthError, Connection, MqttError, port_of
 from streamsr.mqtt.credentials import read_credentials
+from streamsr.mqtt.images import CameraImages
 from streamsr.mqtt.messages import OFFLINE
 from streamsr.mqtt.node_api import NodeApi, NodeSnapshot
 from streamsr.mqtt.state_publisher import StatePublisher
@@ -58,6 +59,7 @@ class MqttClient:
         self._answer_s = answer_s
         snapshot = NodeSnapshot(node, self._read)
         self._publisher = StatePublisher(settings, self._topics, snapshot)
+        self._images = CameraImages(node, snapshot, settings.image_s, self._publisher.changed)
         self._commands = CommandRunner(node, snapshot, self._refuse, self._publisher.changed)
         self._reported: tuple[Code, str] | None = None  # of the broker, last
         self._deadline: Deadline | None = None  # of the stop, once that is asked for
@@ -128,7 +130,8 @@ class MqttClient:
         await connection.subscribe([(topic, 1) for topic in topics])
         self.connected = True
         self._report(Code.MQTT_UP, "connected")
-        await first_of(connection.wait_lost(), self._publisher.run(connection), name="mqtt")
+        publishing = self._publisher.run(connection), self._images.run()
+        await first_of(connection.wait_lost(), *publishing, name="mqtt")
 
     async def _leave(self, connection: Connection, deadline: Deadline) -> None:
         with suppress(MqttError, TimeoutError):

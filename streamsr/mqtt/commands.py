@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from time import monotonic
 
 from streamsr.core.errors import StreamsrError
+from streamsr.core.target_size import TargetSize
 from streamsr.core.waiting import wait_set
-from streamsr.mqtt.messages import OFF, ON
+from streamsr.mqtt.images import MAX_IMAGE_BYTES
+from streamsr.mqtt.messages import AUTO, OFF, ON
 from streamsr.mqtt.node_api import NodeApi, NodeSnapshot
 from streamsr.mqtt.topics import ParsedTopic, Verb
 
@@ -22,7 +24,6 @@ COMMAND_S = 60.0  # for carrying out a command
 MAX_BYTES = 256  # of a command's payload
 MAX_SHOWN = 40  # characters of what was sent that a refusal repeats
 MAX_LISTED = 20  # allowed names that a refusal lists
-MAX_SNAPSHOT_BYTES = 4 * 2**20  # of a JPEG: brokers drop a client that sends more than they take
 _SWITCH = {"on": ON, "true": ON, "1": ON, "off": OFF, "false": OFF, "0": OFF}
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Command:
 
     camera: str
     verb: Verb
-    value: str = ""  # ON, OFF or a model's name; "" for a snapshot
+    value: str = ""  # ON, OFF, a model's name or a size; "" where nothing is to be said
 
 
 def parse_command(
@@ -152,10 +153,14 @@ class CommandRunner:
                 await self._node.record(camera, on)
             case Verb.MODEL:
                 await self._node.use_model(camera, command.value)
+            case Verb.SIZE:
+                await self._node.size(camera, "" if command.value == AUTO else command.value)
+            case Verb.SELF_CHECK:
+                await self._node.self_check(camera)
             case Verb.SNAPSHOT:
                 jpeg = await self._node.snapshot(camera)
-                if len(jpeg) > MAX_SNAPSHOT_BYTES:
-                    raise StreamsrError(f"got {len(jpeg)} bytes, allowed {MAX_SNAPSHOT_BYTES}")
+                if len(jpeg) > MAX_IMAGE_BYTES:
+                    raise StreamsrError(f"got {len(jpeg)} bytes, allowed {MAX_IMAGE_BYTES}")
                 self._snapshot.jpegs[camera] = jpeg
 
 
@@ -166,8 +171,10 @@ def _value(verb: Verb, payload: bytes, models: Sequence[str]) -> str:
         text = payload.decode().strip()
     except UnicodeDecodeError:
         raise RefusedError(f"{verb}: got {len(payload)} bytes, allowed UTF-8") from None
-    if verb is Verb.SNAPSHOT:
+    if verb in (Verb.SNAPSHOT, Verb.SELF_CHECK):
         return ""
+    if verb is Verb.SIZE:
+        return _size(text)
     if verb is Verb.MODEL:
         if text not in models:
             raise RefusedError(f"{verb}: got {_shown(text)}, allowed {_listed(models)}")
@@ -176,6 +183,16 @@ def _value(verb: Verb, payload: bytes, models: Sequence[str]) -> str:
     if value is None:
         raise RefusedError(f"{verb}: got {_shown(text)}, allowed {ON}, {OFF}")
     return value
+
+
+def _size(text: str) -> str:
+    """A size, as settings name one; a scale is not set here."""
+    try:
+        if text != AUTO:
+            TargetSize.parse(text, None)
+    except ValueError as error:
+        raise RefusedError(f"{Verb.SIZE}: got {_shown(text)}: {error}, or {AUTO}") from None
+    return text
 
 
 def _shown(text: str) -> str:

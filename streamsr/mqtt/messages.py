@@ -8,9 +8,20 @@ from streamsr.core.status import OutputStatus, StreamStatus
 from streamsr.mqtt.event_queue import QueuedEvent
 from streamsr.mqtt.node_api import CameraState
 
-__all__ = ["OFF", "OFFLINE", "ON", "ONLINE", "event_json", "metrics_json", "state_json"]
+__all__ = [
+    "AUTO",
+    "OFF",
+    "OFFLINE",
+    "ON",
+    "ONLINE",
+    "addresses_json",
+    "event_json",
+    "metrics_json",
+    "state_json",
+]
 
 ON, OFF = "ON", "OFF"
+AUTO = "auto"  # a size: as the device and the source decide
 ONLINE, OFFLINE = b"online", b"offline"
 
 
@@ -25,6 +36,7 @@ def state_json(camera: CameraState) -> bytes:
             "enabled": camera.enabled,
             "model": status.model or None,
             "wanted": status.wanted or status.model or None,
+            "size": camera.size or AUTO,
             "input": status.input or None,
             "output": status.output or None,
             "loses": status.self_check_loses,
@@ -37,8 +49,20 @@ def state_json(camera: CameraState) -> bytes:
     )
 
 
-def metrics_json(status: StreamStatus) -> bytes:
-    """A camera's figures: frames a second, ms, dB, and counts since the start."""
+def addresses_json(page_url: str, camera: str) -> bytes:
+    """Where a camera can be watched live, as Home Assistant, go2rtc and players take it."""
+    return _json(
+        {
+            "page": f"{page_url}/watch/{camera}",
+            "go2rtc": f"webrtc:{page_url}/whep/{camera}",
+            "hls": f"{page_url}/hls/{camera}/index.m3u8",
+            "image": f"{page_url}/snapshot/{camera}.jpg",
+        }
+    )
+
+
+def metrics_json(status: StreamStatus, disk_free_bytes: int | None = None) -> bytes:
+    """A camera's figures: frames a second, ms, dB, GB, and counts since the start."""
     return _json(
         {
             "fps": status.fps,
@@ -49,6 +73,7 @@ def metrics_json(status: StreamStatus) -> bytes:
             "dropped_by": status.dropped_by,
             "reconnects": status.reconnects,
             "self_check_gain_db": status.self_check_gain_db,
+            "disk_free_gb": None if disk_free_bytes is None else disk_free_bytes / 1e9,
         }
     )
 

@@ -13,8 +13,16 @@ from streamsr.core.events import Event
 from streamsr.core.settings import MqttSettings
 from streamsr.core.waiting import wait_set
 from streamsr.mqtt.event_queue import EventQueue
-from streamsr.mqtt.homeassistant import device_config
-from streamsr.mqtt.messages import ONLINE, event_json, metrics_json, state_json
+from streamsr.mqtt.homeassistant import DiscoveredCamera, discovery_messages
+from streamsr.mqtt.images import FreeSpace
+from streamsr.mqtt.messages import (
+    AUTO,
+    ONLINE,
+    addresses_json,
+    event_json,
+    metrics_json,
+    state_json,
+)
 from streamsr.mqtt.node_api import CameraState, NodeSnapshot
 from streamsr.mqtt.retained_cache import RetainedCache
 from streamsr.mqtt.topics import ParsedTopic, TopicKind, Topics
@@ -31,6 +39,9 @@ class Sender(Protocol):
 
     async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Returns when the message has gone (``qos`` 0) or arrived (``qos`` 1)."""
+
+    async def subscribe(self, topic: list[tuple[str, int]]) -> object:
+        """Has what is published to the topics received, each with its ``qos``."""
 
 
 class StatePublisher:
@@ -52,7 +63,11 @@ class StatePublisher:
         self._discovery_s = discovery_s
         self._retained = RetainedCache()
         self._events = EventQueue()
+        self._free = FreeSpace()
         self._changed = asyncio.Event()
+        self._gone: set[str] = set()  # cameras of which the broker retains something
+        self._searched: set[str] = set()  # cameras whose entities' messages were asked for
+        self._outputs: dict[str, dict[str, None]] = {}  # by camera: the names there were, in order
         self._born = False  # Home Assistant has started: it needs all discovery messages again
         self._discovered_s = float("-inf")  # when it was last sent them for that
 
@@ -69,6 +84,8 @@ class StatePublisher:
         """Prepares for a new connection, on which nothing has been sent or received."""
         self._snapshot.refresh()
         self._retained.clear()
+        self._gone.clear()
+        self._searched.clear()
 
     def receive(self, parsed: ParsedTopic, topic: str, payload: bytes, retained: bool) -> None:
         """Handles a message on one of our own topics, or from Home Assistant."""
@@ -76,8 +93,12 @@ class StatePublisher:
             self._born = self._born or payload == ONLINE
         elif not retained:
             self._retained.set(topic, payload)  # our own messages come back too
+        elif parsed.kind is TopicKind.DISCOVERY:
+            if topic not in self._discovered():  # of the other form, or an earlier run
+                self._retained.invalidate([topic])
         elif parsed.kind is TopicKind.STATE and parsed.camera not in self._snapshot.cameras:
             self._retained.invalidate(self._topics.retained(parsed.camera))
+            self._gone.add(parsed.camera)
 
     async def run(self, sender: Sender) -> None:
         """Sends what is new until cancelled. Raises what ``sender`` raises."""
@@ -96,7 +117,8 @@ class StatePublisher:
     async def _send_state(self, sender: Sender) -> None:
         if self._born and monotonic() - self._discovered_s >= self._discovery_s:
             self._born, self._discovered_s = False, monotonic()
-            self._retained.invalidate(map(self._topics.discovery, self._snapshot.cameras))
+            self._retained.invalidate(self._discovered())
+        await self._search(sender)
         for topic, payload in self._retained.reconcile(self._wanted()):
             await sender.publish(topic, payload, qos=1, retain=True)
             self._retained.set(topic, payload)
@@ -105,18 +127,44 @@ class StatePublisher:
         """What the broker should retain, by topic: availability after what it stands for."""
         topics, cameras = self._topics, self._snapshot.cameras
         wanted = {topics.state(name): state_json(camera) for name, camera in cameras.items()}
-        if self._settings.discovery:
-            for name, camera in cameras.items():
-                wanted[topics.discovery(name)] = self._device_config(name, camera)
+        wanted |= self._discovered()
+        if page_url := self._page_url:
+            wanted |= {topics.addresses(n): addresses_json(page_url, n) for n in cameras}
         wanted[topics.availability] = ONLINE
         return wanted | {topics.snapshot(n): jpeg for n, jpeg in self._snapshot.jpegs.items()}
 
-    def _device_config(self, name: str, camera: CameraState) -> bytes:
+    @property
+    def _page_url(self) -> str:
+        return (self._settings.page_url or "").rstrip("/")
+
+    def _discovered(self) -> dict[str, bytes]:
+        """What Home Assistant should find, by topic."""
+        found: dict[str, bytes] = {}
+        if self._settings.discovery:
+            for name, camera in self._snapshot.cameras.items():
+                discovered = self._discovered_camera(name, camera)
+                form = self._settings.discovery_form
+                found |= discovery_messages(self._topics, discovered, form)
+        return found
+
+    def _discovered_camera(self, name: str, camera: CameraState) -> DiscoveredCamera:
         models = self._snapshot.models
         wanted = camera.status.wanted or camera.status.model
+        outputs = self._outputs.setdefault(name, {})
+        outputs.update(dict.fromkeys(camera.outputs))  # a recorder stays, while it does not record
         # Home Assistant rejects a selected model that is not offered, as one named by its folder
         options = models if wanted in models or not wanted else (*models, wanted)
-        return device_config(self._topics, name, options, camera.recording is not None)
+        size, recorder = camera.size or AUTO, camera.recording is not None
+        return DiscoveredCamera(name, options, size, recorder, tuple(outputs), self._page_url)
+
+    async def _search(self, sender: Sender) -> None:
+        """Asks for what is retained of cameras' entities: it is cleared where it is not ours."""
+        if not self._settings.discovery:
+            return
+        for name in sorted((self._gone | self._snapshot.cameras.keys()) - self._searched):
+            self._searched.add(name)
+            self._retained.invalidate([self._topics.discovery(name)])
+            await sender.subscribe([(self._topics.component("+", name, "+"), 1)])
 
     async def _send_events(self, sender: Sender) -> None:
         """Sends the events that wait. One whose arrival is unknown is sent again."""
@@ -128,5 +176,5 @@ class StatePublisher:
 
     async def _send_metrics(self, sender: Sender) -> None:
         for name, camera in self._snapshot.cameras.items():
-            payload = metrics_json(camera.status)
+            payload = metrics_json(camera.status, self._free.of(camera.folder))
             await sender.publish(self._topics.metrics(name), payload, qos=0, retain=False)

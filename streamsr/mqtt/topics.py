@@ -17,6 +17,8 @@ class Verb(StrEnum):
     MODEL = "model"
     RECORD = "record"
     SNAPSHOT = "snapshot"
+    SIZE = "size"
+    SELF_CHECK = "self_check"
 
 
 class TopicKind(Enum):
@@ -26,6 +28,7 @@ class TopicKind(Enum):
     STATE = auto()  # a camera's retained state: ours, unless another client wrote over it
     AVAILABILITY = auto()  # this node's retained availability
     BIRTH = auto()  # Home Assistant has started, or stopped
+    DISCOVERY = auto()  # a retained message of a camera's entities: ours, or of an earlier run
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +77,16 @@ class Topics:
     def command(self, camera: str, verb: Verb) -> str:
         return f"{self.root}/{camera}/{verb}/set"
 
+    def addresses(self, camera: str) -> str:
+        return f"{self.root}/{camera}/addresses"
+
     def discovery(self, camera: str) -> str:
+        """The topic of the message for a whole device."""
         return f"{self.discovery_prefix}/device/{self.device(camera)}/config"
+
+    def component(self, platform: str, camera: str, key: str) -> str:
+        """The topic of the message for one entity; "+" stands for any platform or key."""
+        return f"{self.discovery_prefix}/{platform}/{self.device(camera)}/{key}/config"
 
     def device(self, camera: str) -> str:
         """A name for a camera that no camera of another node or prefix has.
@@ -89,8 +100,9 @@ class Topics:
         return f"{plain}_{hashlib.sha256(' '.join(names).encode()).hexdigest()[:8]}"
 
     def retained(self, camera: str) -> tuple[str, ...]:
-        """All topics of a camera whose messages are retained."""
-        return self.discovery(camera), self.state(camera), self.snapshot(camera)
+        """All topics of a camera whose messages are retained, but for those of its entities."""
+        own = self.state(camera), self.snapshot(camera), self.addresses(camera)
+        return self.discovery(camera), *own
 
     def subscriptions(self, discovery: bool) -> list[str]:
         """The topics a node subscribes to."""
@@ -103,6 +115,8 @@ class Topics:
             return ParsedTopic(TopicKind.AVAILABILITY)
         if topic == self.birth:
             return ParsedTopic(TopicKind.BIRTH)
+        if topic.startswith(f"{self.discovery_prefix}/") and topic.count("/") == 4:
+            return ParsedTopic(TopicKind.DISCOVERY)
         if not topic.startswith(f"{self.root}/"):
             return None
         match topic[len(self.root) + 1 :].split("/"):

@@ -119,6 +119,8 @@ class Camera:
             enabled=self.stream.enabled,
             recording=self._recording if self.settings.record is not None else None,
             outputs={output.name: output for output in self.outputs()},
+            folder=self.settings.record.folder if self.settings.record is not None else None,
+            size=self.settings.output.size or "",
         )
 
     def status(self) -> StreamStatus:

@@ -77,7 +77,15 @@ class FakeNode:
             raise UserError("no recorder is configured")
         self._change(camera, recording=on)
 
-    async def snapshot(self, camera: str) -> bytes:
+    async def size(self, camera: str, size: str) -> None:
+        self.commands.append((camera, "size", size))
+        self._change(camera, size=size)
+
+    async def self_check(self, camera: str) -> None:
+        self.commands.append((camera, "self_check", ""))
+        self._change(camera, self_check_gain_db=1.5)
+
+    async def snapshot(self, camera: str, width: int = 0) -> bytes:
         self.commands.append((camera, "snapshot", ""))
         if self.states[camera].status.state is not StreamState.LIVE:
             raise StreamsrError("there is no frame now")
@@ -85,5 +93,6 @@ class FakeNode:
 
     def _change(self, name: str, **changes: Any) -> None:
         camera = self.states[name]
-        own = {k: changes.pop(k) for k in ("enabled", "recording") if k in changes}
+        keys = "enabled", "recording", "size"
+        own = {key: changes.pop(key) for key in keys if key in changes}
         self.states[name] = replace(camera, status=replace(camera.status, **changes), **own)

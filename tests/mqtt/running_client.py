@@ -54,7 +54,8 @@ async def running(
 ) -> AsyncIterator[Running]:
     """A node's client at the broker, or at its port; stopped in the end."""
     port = broker if isinstance(broker, int) else broker.port
-    settings = MqttSettings(host=HOST, port=port, interval_s=1.0).model_copy(update=changes)
+    settings = MqttSettings(host=HOST, port=port, interval_s=1.0, image_s=0.0)
+    settings = settings.model_copy(update=changes)
     events: list[Event] = []
 
     journal = Journal()

@@ -1,9 +1,11 @@
 """A node at a real broker: what it publishes, and the commands it carries out."""
 
 import asyncio
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,7 @@ async def test_state_metrics_and_availability(broker: Brokers) -> None:
             "enabled": True,
             "model": "fast",
             "wanted": "fast",
+            "size": "auto",
             "input": "320x180",
             "output": "1280x720",
             "recording": False,
@@ -49,6 +52,7 @@ async def test_state_metrics_and_availability(broker: Brokers) -> None:
             "dropped_by": {"late": 7, "full": 3},
             "reconnects": 2,
             "self_check_gain_db": None,
+            "disk_free_gb": None,
         }
     async with Subscriber(at) as late:
         await until(lambda: late.last.get(f"{ROOT}/availability") == b"offline")
@@ -135,6 +139,36 @@ async def test_what_cannot_be_done_is_refused_with_the_reason(
         assert event["subject"] == event_topic.rpartition("/")[0]
         assert event["time"].endswith("Z")
         assert [e.code for e in mqtt.events].count(Code.CMD_REFUSED) == 1
+
+
+async def test_images_come_at_an_interval_of_cameras_that_are_live(broker: Brokers) -> None:
+    at, node = broker(), FakeNode("yard", "door")
+    node.states["door"] = camera_state("door", state=StreamState.DOWN)
+    async with running(at, node, image_s=0.2), Subscriber(at) as subscriber:
+        await until(lambda: subscriber.last.get(f"{YARD}/snapshot") == JPEG)
+        await until(lambda: len(node.commands) >= 3)
+        assert set(node.commands) == {("yard", "snapshot", "")}
+
+
+async def test_a_size_and_a_self_check_are_commands_too(broker: Brokers) -> None:
+    at, node = broker(), FakeNode()
+    async with running(at, node), Subscriber(at) as subscriber:
+        await until(complete(subscriber, "yard"))
+        await subscriber.publish(f"{YARD}/size/set", "1080p")
+        await until(lambda: subscriber.json(f"{YARD}/state")["size"] == "1080p")
+        await subscriber.publish(f"{YARD}/self_check/set", "PRESS")
+        await until(lambda: subscriber.json(f"{YARD}/metrics").get("self_check_gain_db") == 1.5)
+        await subscriber.publish(f"{YARD}/size/set", "auto")
+        await until(lambda: node.commands[-1] == ("yard", "size", ""))
+
+
+async def test_the_space_left_for_recordings_is_published(broker: Brokers, tmp_path: Path) -> None:
+    at, node = broker(), FakeNode()
+    node.states["yard"] = replace(node.states["yard"], folder=tmp_path)
+    async with running(at, node, interval_s=0.2), Subscriber(at) as subscriber:
+        await until(lambda: subscriber.json(f"{YARD}/metrics").get("disk_free_gb"))
+        free_gb = subscriber.json(f"{YARD}/metrics")["disk_free_gb"]
+        assert abs(free_gb - shutil.disk_usage(tmp_path).free / 1e9) < 5
 
 
 async def test_retained_commands_are_ignored(broker: Brokers) -> None:

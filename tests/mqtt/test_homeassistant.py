@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,16 +10,24 @@ from fake_node import camera_state, stream_status
 
 from streamsr.core.status import StreamState
 from streamsr.mqtt.commands import parse_command
-from streamsr.mqtt.homeassistant import device_config
-from streamsr.mqtt.messages import metrics_json, state_json
+from streamsr.mqtt.homeassistant import DiscoveredCamera, discovery_messages
+from streamsr.mqtt.messages import addresses_json, metrics_json, state_json
 from streamsr.mqtt.topics import TopicKind, Topics, Verb
 
 TOPICS = Topics("streamsr", "node", "homeassistant")
 MODELS = ("edvr-m", "fast")
 
 
-def config(recorder: bool = True, topics: Topics = TOPICS, camera: str = "yard") -> Any:
-    return json.loads(device_config(topics, camera, MODELS, recorder))
+def discovered(camera: str = "yard", **changes: Any) -> DiscoveredCamera:
+    outputs = ("rtsp-1", 'x "y" ü')
+    return replace(DiscoveredCamera(camera, MODELS, "1080p", True, outputs, ""), **changes)
+
+
+def config(topics: Topics = TOPICS, camera: str = "yard", **changes: Any) -> Any:
+    """The message for the device."""
+    messages = discovery_messages(topics, discovered(camera, **changes), "device")
+    assert messages.keys() == {topics.discovery(camera)}
+    return json.loads(messages[topics.discovery(camera)])
 
 
 def test_the_device() -> None:
@@ -49,8 +58,47 @@ def test_the_entities() -> None:
         "input_size": "sensor",
         "output_size": "sensor",
         "snapshot": "image",
+        "camera": "camera",
+        "size": "select",
+        "check": "button",
+        "problem": "binary_sensor",
+        "reason": "sensor",
+        "disk_free": "sensor",
+        "output_rtsp-1": "binary_sensor",
+        "output_x__y___": "binary_sensor",
     }
-    assert "record" not in config(recorder=False)["components"]
+    assert not {"record", "disk_free"} & config(recorder=False)["components"].keys()
+
+
+def test_each_entity_has_a_message_of_its_own_for_versions_before_2024_11() -> None:
+    whole = config()
+    found = discovery_messages(TOPICS, discovered(), "components")
+    assert len(found) == len(whole["components"])
+    for key, entity in whole["components"].items():
+        platform = entity.pop("platform")
+        payload = json.loads(found[f"homeassistant/{platform}/streamsr_node_yard/{key}/config"])
+        common = {k: v for k, v in whole.items() if k != "components"}
+        assert payload == entity | common
+
+
+def test_what_is_watched_live_is_linked_where_the_page_is_known() -> None:
+    payload = config(page_url="http://sr.lan:8080")
+    assert payload["device"]["configuration_url"] == "http://sr.lan:8080/watch/yard"
+    topic = payload["components"]["camera"]["json_attributes_topic"]
+    assert topic == TOPICS.addresses("yard")
+    assert json.loads(addresses_json("http://sr.lan:8080", "yard")) == {
+        "page": "http://sr.lan:8080/watch/yard",
+        "go2rtc": "webrtc:http://sr.lan:8080/whep/yard",
+        "hls": "http://sr.lan:8080/hls/yard/index.m3u8",
+        "image": "http://sr.lan:8080/snapshot/yard.jpg",
+    }
+    assert "json_attributes_topic" not in config()["components"]["camera"]
+
+
+def test_sizes_are_offered_with_the_one_there_is() -> None:
+    assert config()["components"]["size"]["options"] == ["auto", "720p", "1080p", "4k"]
+    odd = config(size="640x360")["components"]["size"]["options"]
+    assert odd == ["auto", "720p", "1080p", "4k", "640x360"]
 
 
 def test_ids_are_unique_over_cameras_and_nodes() -> None:
@@ -66,7 +114,9 @@ def test_ids_are_unique_over_cameras_and_nodes() -> None:
 def test_every_command_topic_accepts_what_its_entity_sends() -> None:
     parts = config()["components"]
     sends = {"enable": ["ON", "OFF"], "record": ["ON", "OFF"], "model": parts["model"]["options"]}
-    sends["take_snapshot"] = [parts["take_snapshot"]["payload_press"]]
+    sends["size"] = parts["size"]["options"]
+    for key in ("take_snapshot", "check"):
+        sends[key] = [parts[key]["payload_press"]]
     verbs = set()
     for key, payloads in sends.items():
         parsed = TOPICS.parse(parts[key]["command_topic"])
@@ -89,7 +139,7 @@ def test_every_template_finds_its_value(changes: dict[str, Any]) -> None:
     }
     found = {}
     for key, entity in config()["components"].items():
-        if "state_topic" in entity:
+        if "state_topic" in entity and not key.startswith("output_"):
             (path,) = re.findall(r"value_json\.([a-z0-9_.]+)", entity["value_template"])
             value = payloads[entity["state_topic"]]
             for part in path.split("."):
@@ -99,7 +149,8 @@ def test_every_template_finds_its_value(changes: dict[str, Any]) -> None:
     assert found["live"] == changes.get("state", "live")
     assert found["latency_p99"] == changes.get("latency_p99_ms", 120.5)
     assert (found["gain"], found["loses"]) == ((-0.5, True) if changes is LOSING else (None, False))
-    assert len(found) == 13
+    assert found["size"] == "auto"
+    assert len(found) == 16
 
 
 def test_templates_give_what_switches_understand() -> None:

@@ -30,6 +30,7 @@ def test_a_state_before_the_first_frame() -> None:
         "enabled": False,
         "model": None,
         "wanted": None,
+        "size": "auto",
         "input": None,
         "output": None,
         "loses": False,

@@ -28,12 +28,17 @@ class FakeBroker:
         self.sent: list[tuple[str, bytes, int, bool]] = []
         self.open = asyncio.Event()
         self.open.set()
+        self.subscribed: list[str] = []
         self.waiting = False  # it is being sent something
 
     async def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         self.waiting = not self.open.is_set()
         await self.open.wait()
         self.sent.append((topic, payload, qos, retain))
+
+    async def subscribe(self, topic: list[tuple[str, int]]) -> object:
+        self.subscribed += [name for name, _ in topic]
+        return None
 
     def count(self, topic: str) -> int:
         return [sent[0] for sent in self.sent].count(topic)
@@ -47,9 +52,15 @@ def sent_numbers(broker: FakeBroker) -> list[int]:
 
 
 def publisher_of(
-    node: FakeNode, jpegs: dict[str, bytes] | None = None, *, interval_s: float = 1.0, **waits: Any
+    node: FakeNode,
+    jpegs: dict[str, bytes] | None = None,
+    *,
+    interval_s: float = 1.0,
+    discovery_form: str = "device",
+    **waits: Any,
 ) -> StatePublisher:
-    settings = MqttSettings(host="x").model_copy(update={"interval_s": interval_s})
+    changes = {"interval_s": interval_s, "discovery_form": discovery_form}
+    settings = MqttSettings(host="x").model_copy(update=changes)
     snapshot = NodeSnapshot(node, lambda reason: None)
     snapshot.jpegs = jpegs or {}
     return StatePublisher(settings, TOPICS, snapshot, **waits)
@@ -190,6 +201,27 @@ async def test_a_camera_s_own_retained_state_is_left_as_it_is() -> None:
         await until(lambda: broker.count(TOPICS.snapshot("gone")))
         cleared = {topic for topic, payload, _, _ in broker.sent if payload == b""}
         assert cleared == set(TOPICS.retained("gone"))
+
+
+async def test_the_other_form_and_earlier_runs_leave_nothing_behind() -> None:
+    broker, publisher = FakeBroker(), publisher_of(FakeNode(), discovery_form="components")
+    stale = TOPICS.component("switch", "yard", "no_more")
+    kept = TOPICS.component("switch", "yard", "enable")
+    gone = ParsedTopic(TopicKind.STATE, "gone")
+    found = ParsedTopic(TopicKind.DISCOVERY)
+    async with connected(publisher, broker):
+        await until(lambda: broker.subscribed == ["homeassistant/+/streamsr_node_yard/+/config"])
+        publisher.receive(found, stale, b"{}", retained=True)
+        publisher.receive(found, kept, b"{}", retained=True)
+        publisher.receive(gone, TOPICS.state("gone"), b"{}", retained=True)
+        await until(lambda: "homeassistant/+/streamsr_node_gone/+/config" in broker.subscribed)
+        other = TOPICS.component("sensor", "gone", "fps")
+        publisher.receive(found, other, b"{}", retained=True)
+        publisher.changed()
+        await until(lambda: broker.count(other))
+        cleared = {topic for topic, payload, _, _ in broker.sent if payload == b""}
+        assert {stale, other, TOPICS.discovery("yard")} < cleared
+        assert kept not in cleared
 
 
 async def test_discovery_stays_as_it_was_while_the_models_cannot_be_listed() -> None:

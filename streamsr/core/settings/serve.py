@@ -133,5 +133,9 @@ class MqttSettings(Settings):
     prefix: str = Field(default="streamsr", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
     discovery: bool = True  # by Home Assistant
     discovery_prefix: str = Field(default="homeassistant", pattern=r"^[A-Za-z0-9_-]+$")
+    discovery_form: Literal["device", "components"] = "device"  # components: before 2024.11
+    page_url: Text | None = Field(default=None, pattern=r"^https?://[^\s?#@]+$")  # of the page, as
+    # Home Assistant reaches it: no user name or password in it
+    image_s: float = Field(default=10.0, ge=0, le=86_400)  # between images; 0: when asked for alone
     interval_s: float = Field(default=5.0, ge=1, le=3600)  # between metrics
     keepalive_s: int = Field(default=5, ge=2, le=600)  # a frozen broker is noticed after two
