@@ -86,7 +86,7 @@ async def test_of_what_is_no_longer_kept_the_number_is_told() -> None:
 
     for number in range(10):
         feed.event(happened(f"number {number}"))
-    feeding = asyncio.create_task(feed._feed(write, asyncio.Event(), 2))
+    feeding = asyncio.create_task(feed._feed(write, asyncio.Event(), 2, lambda: False))
     await until(lambda: len(sent) == 2)
     feeding.cancel()
     text = sent[1].decode()
@@ -112,7 +112,6 @@ async def test_clients_are_bounded_and_leave_nothing(http: aiohttp.ClientSession
         async with reading(http, server), reading(http, server), http.get(url) as refused:
             assert refused.status == 429
             assert int(refused.headers["Retry-After"]) > 0
-        server.feed.event(happened("to nobody"))
         await until(lambda: not server.feed._clients)
         async with http.head(url) as response:
             assert response.status == 200

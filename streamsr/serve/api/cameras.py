@@ -40,7 +40,9 @@ class Cameras:
             ApiOperation("POST", "/cameras", self.add, control=True, status=201),
             ApiOperation("GET", "/cameras/{camera}", self.get),
             ApiOperation("PATCH", "/cameras/{camera}", self.change, control=True),
-            ApiOperation("DELETE", "/cameras/{camera}", self.remove, control=True, status=204),
+            ApiOperation(
+                "DELETE", "/cameras/{camera}", self.remove, control=True, status=204, media=""
+            ),
             ApiOperation("GET", "/cameras/{camera}/snapshot", self.snapshot, media="image/jpeg"),
             ApiOperation("GET", "/cameras/{camera}/self-check", self.checked),
             ApiOperation("POST", "/cameras/{camera}/self-check", self.check, control=True),

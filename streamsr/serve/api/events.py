@@ -23,6 +23,7 @@ __all__ = ["EventFeed"]
 KEPT = 300  # events for clients that come back
 MOST_CLIENTS = 32
 BEAT_S = 15.0  # after which a client that was told nothing hears that it is connected
+LOOKS = 15  # in that time, whether the client has left
 TAKE_S = 30.0  # for a client to take what it is sent
 RETRY_MS = 3000  # after which a client that lost its connection should be back
 KIND = "text/event-stream"
@@ -87,7 +88,7 @@ class EventFeed:
         self._clients[key] = changed
         try:
             await response.prepare(request)
-            await self._feed(response.write, changed, last)
+            await self._feed(response.write, changed, last, lambda: request.transport is None)
         except (ConnectionError, TimeoutError):
             if request.transport is not None:
                 request.transport.abort()
@@ -96,20 +97,28 @@ class EventFeed:
         return response
 
     async def _feed(
-        self, write: Callable[[bytes], Awaitable[None]], changed: asyncio.Event, last: int
+        self,
+        write: Callable[[bytes], Awaitable[None]],
+        changed: asyncio.Event,
+        last: int,
+        gone: Callable[[], bool],
     ) -> None:
-        """Sends what comes after the event ``last``, until it is closed."""
+        """Sends what comes after the event ``last``, until it is closed or the client gone."""
+        looks = 0  # without anything to tell
         await _taken(write, f"retry: {RETRY_MS}\n\n")
-        while not self._closed:
+        while not (self._closed or gone()):
             changed.clear()
             waiting = [kept for kept in self._kept if kept.number > last]
             if waiting:
                 missed = waiting[0].number - last - 1
                 note = f": {missed} earlier ones are no longer kept\n\n" if missed else ""
                 await _taken(write, note + "".join(kept.text for kept in waiting))
-                last = waiting[-1].number
-            elif not await wait_set(changed, self._beat_s):
-                await _taken(write, ": still here\n\n")
+                last, looks = waiting[-1].number, 0
+            elif not await wait_set(changed, self._beat_s / LOOKS):
+                looks += 1
+                if looks == LOOKS:
+                    looks = 0
+                    await _taken(write, ": still here\n\n")
 
     def _number_of(self, last: str) -> int:
         """After which event a client goes on: all that are kept, where it had another run's."""
