@@ -10,6 +10,7 @@ from aiohttp import web
 
 from streamsr.core.redact import json_value
 from streamsr.core.status import StreamState
+from streamsr.serve.access.forwarded import ARRIVAL
 from streamsr.serve.served import Served
 
 __all__ = ["Pages"]
@@ -36,14 +37,19 @@ class Pages:
         ]
 
     async def index(self, request: web.Request) -> web.Response:
-        """All streams, or the page of the one there is."""
-        return self._respond("overview.html" if len(self._streams) > 1 else "index.html")
+        """All streams, or the page of the one there is.
+
+        A proxy that takes off a path may let it end without a slash, which then is not its folder.
+        """
+        prefix = request[ARRIVAL].prefix
+        root = f"{prefix}/" if prefix else ""
+        return self._respond("overview.html" if len(self._streams) > 1 else "index.html", root)
 
     async def watch(self, request: web.Request) -> web.Response:
         """The page of one stream, which takes its name from its address."""
         if request.match_info["stream"] not in self._streams:
             raise web.HTTPNotFound(text="no such stream")
-        return self._respond("index.html", below=True)
+        return self._respond("index.html", "../")
 
     async def file(self, request: web.Request) -> web.Response:
         return self._respond(request.match_info["file"])
@@ -78,16 +84,16 @@ class Pages:
         text = "a model is loaded and a source is live" if ready else missing
         return web.Response(text=f"{text}; streams: {states}", status=200 if ready else 503)
 
-    def _respond(self, name: str, *, below: bool = False) -> web.Response:
-        """A file of the page. ``below`` is for an address one level below the page's root.
+    def _respond(self, name: str, root: str = "") -> web.Response:
+        """A file of the page; ``root`` leads from its address to the page's root.
 
         All addresses are relative, so that the page works below whatever path a proxy has it at.
         """
         body = self._files.get(name)
         if body is None:
             raise web.HTTPNotFound(text="no such file")
-        if below:
-            body = body.replace(b'="page/', b'="../page/')
+        if root:
+            body = body.replace(b'="page/', f'="{root}page/'.encode())
         kind = TYPES[name.rpartition(".")[2]]
         headers = {"Cache-Control": "no-cache"}  # small, and must fit the server that is running
         return web.Response(body=body, content_type=kind, charset="utf-8", headers=headers)

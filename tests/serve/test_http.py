@@ -35,7 +35,7 @@ async def test_the_page_and_its_files(server: Server, http: aiohttp.ClientSessio
         ("", "text/html"),
         ("watch/camera", "text/html"),
         ("page/app.js", "text/javascript"),
-        ("page/common.js", "text/javascript"),
+        ("page/server.js", "text/javascript"),
         ("page/style.css", "text/css"),
         ("page/overview.html", "text/html"),
         ("page/overview.js", "text/javascript"),

@@ -149,6 +149,25 @@ async def test_the_page_plays(nginx: Nginx, page: Page, place: str) -> None:
         assert max(offers) < 8192, "what nginx holds in memory, and need not write to a disk"
 
 
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("count", [1, 2])
+async def test_the_page_plays_below_a_path_without_its_slash(
+    nginx: Nginx, page: Page, count: int
+) -> None:
+    """Traefik's PathPrefix with StripPrefix takes both."""
+    headers = "proxy_set_header X-Forwarded-Prefix /streamsr; proxy_set_header Host $http_host;"
+    async with Broadcast() as broadcast:
+        streams = {f"camera{number}": broadcast.served for number in range(count)}
+        async with Server(streams, access=Access(proxies=TRUSTING)) as server:
+            locations = f"location = /streamsr {{ proxy_pass {server.url}; {headers} }}"
+            locations += f"location /streamsr/ {{ proxy_pass {server.url}; {headers} }}"
+            await page.goto(f"{nginx(locations).url}streamsr")
+            if count > 1:
+                await page.click("text=camera1")
+            await page.wait_for_function(PAIRED)
+            assert not [said for said in page.complaints if "404" in said or "403" in said]
+
+
 async def test_the_name_below_a_path_leads_to_the_page(http: aiohttp.ClientSession) -> None:
     async with Server({}, access=Access(base_path="/a/streamsr")) as server:
         for path in ("a/streamsr", "a/streamsr/", "", "a/streamsr/page/app.js"):

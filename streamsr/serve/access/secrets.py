@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
@@ -69,7 +70,7 @@ class Secrets:
         loop = asyncio.get_running_loop()
         known, warned_s = self.certificate, float("-inf")
         self.stamp = seen = await asyncio.to_thread(self._look)
-        while True:
+        while seen:
             due = known is not self.certificate or loop.time() - warned_s >= WARN_S
             known = self.certificate
             if known is not None and due:
@@ -84,21 +85,20 @@ class Secrets:
         assert self.certificate is not None  # as it was when the server began to listen
         return self.certificate.context
 
-    def _look(self) -> object:
-        """What differs once a file has been written or another has taken its place."""
+    def _look(self) -> Sequence[tuple[int, ...]]:
+        """What differs once a file was written or another took its place; empty without files."""
         settings = self.settings
         named = [settings.token_file, settings.tls_certificate, settings.tls_key]
-        stamps = []
-        for path in [*named, *(token.file for token in settings.tokens)]:
-            try:
-                found = path.stat() if path is not None else None
-            except OSError:
-                found = None
-            if found is not None:
-                stamps.append((found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size))
-            else:
-                stamps.append((0, 0, 0, 0))
-        return stamps
+        named += [token.file for token in settings.tokens]
+        return [_stamp(path) for path in named if path is not None]
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
 
 def _other_tokens(before: Secrets, now: Secrets) -> Iterator[str]:
