@@ -5,54 +5,25 @@ Needs no broker: a command that came is carried out even if the broker goes away
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from time import monotonic
 
+from streamsr.control.changes import CameraChange, NewCamera
 from streamsr.core.errors import StreamsrError
-from streamsr.core.target_size import TargetSize
 from streamsr.core.waiting import wait_set
 from streamsr.mqtt.images import MAX_IMAGE_BYTES
-from streamsr.mqtt.messages import AUTO, OFF, ON
+from streamsr.mqtt.messages import AUTO, ON
 from streamsr.mqtt.node_api import NodeApi, NodeSnapshot
+from streamsr.mqtt.parsing import Command, RefusedError, parse_command
 from streamsr.mqtt.topics import ParsedTopic, Verb
 
-__all__ = ["Command", "CommandQueue", "CommandRunner", "RefusedError", "parse_command"]
+__all__ = ["CommandQueue", "CommandRunner"]
 
 REST_S = 0.5  # between two commands of one verb to one camera: a flood must not wear it out
 COMMAND_S = 60.0  # for carrying out a command
-MAX_BYTES = 256  # of a command's payload
-MAX_SHOWN = 40  # characters of what was sent that a refusal repeats
-MAX_LISTED = 20  # allowed names that a refusal lists
-_SWITCH = {"on": ON, "true": ON, "1": ON, "off": OFF, "false": OFF, "0": OFF}
+MOST = 100  # commands that wait: of cameras that are to be added there may be any number
 
 log = logging.getLogger(__name__)
-
-
-class RefusedError(ValueError):
-    """A command is not carried out. The message tells what it got and what is allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One valid command."""
-
-    camera: str
-    verb: Verb
-    value: str = ""  # ON, OFF, a model's name or a size; "" where nothing is to be said
-
-
-def parse_command(
-    topic: ParsedTopic, payload: bytes, cameras: Collection[str], models: Sequence[str]
-) -> Command:
-    """The command that a message gives. Pure. Raises RefusedError."""
-    if topic.camera not in cameras:
-        raise RefusedError(f"camera: got {_shown(topic.camera)}, allowed {_listed(cameras)}")
-    try:
-        verb = Verb(topic.verb)
-    except ValueError:
-        raise RefusedError(f"command: got {_shown(topic.verb)}, allowed {_listed(Verb)}") from None
-    return Command(topic.camera, verb, _value(verb, payload, models))
 
 
 class CommandQueue:
@@ -69,7 +40,11 @@ class CommandQueue:
         return len(self._waiting)
 
     def put(self, command: Command) -> None:
-        self._waiting[command.camera, command.verb] = command
+        """Queues a command. Raises RefusedError where too many wait."""
+        key = command.camera, command.verb
+        if key not in self._waiting and len(self._waiting) >= MOST:
+            raise RefusedError(f"{command.verb}: got one more, allowed are {MOST} that wait")
+        self._waiting[key] = command
 
     def take(self, now_s: float) -> Command | None:
         """Removes the first command that is due and returns it; None where none is."""
@@ -115,7 +90,7 @@ class CommandRunner:
         try:
             self._queue.put(parse_command(topic, payload, cameras, self._snapshot.models))
         except RefusedError as error:
-            self._refuse(topic.camera if topic.camera in cameras else None, str(error))
+            self._refuse(self._known(topic.camera), str(error))
         else:
             self._submitted.set()
 
@@ -136,70 +111,43 @@ class CommandRunner:
                 await self._execute(command)
         except (StreamsrError, TimeoutError) as error:
             reason = str(error) or "it took too long"
-            self._refuse(command.camera, f"{command.verb}: {reason}")
+            self._refuse(self._known(command.camera), f"{command.verb}: {reason}")
         except Exception as error:
             # a defect in one command must not stop those after it
             log.exception("%s of camera %s failed", command.verb, command.camera)
-            self._refuse(command.camera, f"{command.verb}: {type(error).__name__}")
+            self._refuse(self._known(command.camera), f"{command.verb}: {type(error).__name__}")
+
+    def _known(self, camera: str) -> str | None:
+        return camera if camera in self._snapshot.cameras else None
 
     async def _execute(self, command: Command) -> None:
-        camera, on = command.camera, command.value == ON
-        if camera not in self._node.cameras():
+        node, camera, value = self._node, command.camera, command.value
+        if command.verb is not Verb.ADD and camera not in node.cameras():
             raise StreamsrError("the camera was removed meanwhile")
-        match command.verb:
+        if isinstance(value, NewCamera):
+            await node.add(value)
+        elif isinstance(value, CameraChange):
+            await node.change(camera, value)
+        else:
+            await self._steer(command.verb, camera, value)
+
+    async def _steer(self, verb: Verb, camera: str, value: str) -> None:
+        node = self._node
+        match verb:
+            case Verb.REMOVE:
+                await node.remove(camera)
             case Verb.ENABLE:
-                await self._node.enable(camera, on)
+                await node.enable(camera, value == ON)
             case Verb.RECORD:
-                await self._node.record(camera, on)
+                await node.record(camera, value == ON)
             case Verb.MODEL:
-                await self._node.use_model(camera, command.value)
+                await node.use_model(camera, value)
             case Verb.SIZE:
-                await self._node.size(camera, "" if command.value == AUTO else command.value)
+                await node.size(camera, "" if value == AUTO else value)
             case Verb.SELF_CHECK:
-                await self._node.self_check(camera)
+                await node.self_check(camera)
             case Verb.SNAPSHOT:
-                jpeg = await self._node.snapshot(camera)
+                jpeg = await node.snapshot(camera)
                 if len(jpeg) > MAX_IMAGE_BYTES:
                     raise StreamsrError(f"got {len(jpeg)} bytes, allowed {MAX_IMAGE_BYTES}")
                 self._snapshot.jpegs[camera] = jpeg
-
-
-def _value(verb: Verb, payload: bytes, models: Sequence[str]) -> str:
-    if len(payload) > MAX_BYTES:
-        raise RefusedError(f"{verb}: got {len(payload)} bytes, allowed {MAX_BYTES}")
-    try:
-        text = payload.decode().strip()
-    except UnicodeDecodeError:
-        raise RefusedError(f"{verb}: got {len(payload)} bytes, allowed UTF-8") from None
-    if verb in (Verb.SNAPSHOT, Verb.SELF_CHECK):
-        return ""
-    if verb is Verb.SIZE:
-        return _size(text)
-    if verb is Verb.MODEL:
-        if text not in models:
-            raise RefusedError(f"{verb}: got {_shown(text)}, allowed {_listed(models)}")
-        return text
-    value = _SWITCH.get(text.lower())
-    if value is None:
-        raise RefusedError(f"{verb}: got {_shown(text)}, allowed {ON}, {OFF}")
-    return value
-
-
-def _size(text: str) -> str:
-    """A size, as settings name one; a scale is not set here."""
-    try:
-        if text != AUTO:
-            TargetSize.parse(text, None)
-    except ValueError as error:
-        raise RefusedError(f"{Verb.SIZE}: got {_shown(text)}: {error}, or {AUTO}") from None
-    return text
-
-
-def _shown(text: str) -> str:
-    """What was sent, short and free of control characters."""
-    return ascii(text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}...")
-
-
-def _listed(names: Iterable[str]) -> str:
-    listed = sorted(names)
-    return ", ".join(listed[:MAX_LISTED] + ["..."] * (len(listed) > MAX_LISTED)) or "none"

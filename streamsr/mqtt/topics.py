@@ -11,7 +11,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Verb(StrEnum):
-    """A command to a camera, as its topic names it."""
+    """A command, as its topic names it."""
 
     ENABLE = "enable"
     MODEL = "model"
@@ -19,12 +19,20 @@ class Verb(StrEnum):
     SNAPSHOT = "snapshot"
     SIZE = "size"
     SELF_CHECK = "self_check"
+    CHANGE = "change"
+    ADD = "add"
+    REMOVE = "remove"
+
+    @property
+    def of_node(self) -> bool:
+        """Whether it is to the node, and its payload names the camera."""
+        return self in (Verb.ADD, Verb.REMOVE)
 
 
 class TopicKind(Enum):
     """What an incoming message is about."""
 
-    COMMAND = auto()  # to a camera
+    COMMAND = auto()  # to a camera, or the node
     STATE = auto()  # a camera's retained state: ours, unless another client wrote over it
     AVAILABILITY = auto()  # this node's retained availability
     BIRTH = auto()  # Home Assistant has started, or stopped
@@ -36,7 +44,7 @@ class ParsedTopic:
     """An incoming topic in its parts, which are not checked: they may name what does not exist."""
 
     kind: TopicKind
-    camera: str = ""
+    camera: str = ""  # "" where it is the node
     verb: str = ""  # of a command
 
 
@@ -106,7 +114,12 @@ class Topics:
 
     def subscriptions(self, discovery: bool) -> list[str]:
         """The topics a node subscribes to."""
-        own = [f"{self.root}/+/+/set", f"{self.root}/+/state", self.availability]
+        own = [
+            f"{self.root}/+/+/set",
+            f"{self.root}/+/set",
+            f"{self.root}/+/state",
+            self.availability,
+        ]
         return [*own, self.birth] if discovery else own
 
     def parse(self, topic: str) -> ParsedTopic | None:
@@ -122,6 +135,8 @@ class Topics:
         match topic[len(self.root) + 1 :].split("/"):
             case [camera, "state"] if _NAME.fullmatch(camera):
                 return ParsedTopic(TopicKind.STATE, camera)
+            case [verb, "set"]:
+                return ParsedTopic(TopicKind.COMMAND, "", verb)
             case [camera, verb, "set"]:
                 return ParsedTopic(TopicKind.COMMAND, camera, verb)
         return None

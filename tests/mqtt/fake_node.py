@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from streamsr.control.changes import CameraChange, NewCamera
 from streamsr.core.errors import ModelError, StreamsrError, UserError
 from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
 from streamsr.mqtt.node_api import CameraState
@@ -76,6 +77,20 @@ class FakeNode:
         if self.states[camera].recording is None:
             raise UserError("no recorder is configured")
         self._change(camera, recording=on)
+
+    async def add(self, asked: NewCamera) -> None:
+        if asked.name in self.states:
+            raise UserError(f"name: got {asked.name!r}, which is another camera's")
+        self.commands.append((asked.name, "add", asked.url))
+        self.states[asked.name] = camera_state(asked.name)
+
+    async def change(self, camera: str, asked: CameraChange) -> None:
+        self.commands.append((camera, "change", asked.model))
+        self._change(camera, wanted=asked.model)
+
+    async def remove(self, camera: str) -> None:
+        self.commands.append((camera, "remove", ""))
+        del self.states[camera]
 
     async def size(self, camera: str, size: str) -> None:
         self.commands.append((camera, "size", size))

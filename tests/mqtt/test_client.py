@@ -18,6 +18,7 @@ from subscriber import Subscriber
 from streamsr.core.events import Code, Event
 from streamsr.core.status import StreamState
 
+QUOTED = "p%40ssw%23rd"
 Brokers = Callable[..., Mosquitto]
 WELL = {"code": "", "reason": "", "since": "", "doing": ""}
 
@@ -119,7 +120,7 @@ async def test_every_entity_works_by_what_it_was_discovered_with(broker: Brokers
         ("yard/model", "huge", "yard/event", "model: got 'huge', allowed broken, edvr-m, fast"),
         ("yard/model", b"\xff\xfe", "yard/event", "model: got 2 bytes, allowed UTF-8"),
         ("yard/model", b"x" * 300, "yard/event", "model: got 300 bytes, allowed 256"),
-        ("yard/explode", "ON", "yard/event", "command: got 'explode', allowed enable"),
+        ("yard/explode", "ON", "yard/event", "command: got 'explode', allowed change, enable"),
         ("attic/enable", "ON", "event", "camera: got 'attic', allowed door, yard"),
         ("door/record", "ON", "door/event", "record: no recorder is configured"),
         ("yard/model", "broken", "yard/event", "model: model broken: the weights at rtsp://***@x"),
@@ -160,6 +161,23 @@ async def test_a_size_and_a_self_check_are_commands_too(broker: Brokers) -> None
         await until(lambda: subscriber.json(f"{YARD}/metrics").get("self_check_gain_db") == 1.5)
         await subscriber.publish(f"{YARD}/size/set", "auto")
         await until(lambda: node.commands[-1] == ("yard", "size", ""))
+
+
+async def test_cameras_are_added_changed_and_removed(broker: Brokers) -> None:
+    at, node = broker(), FakeNode()
+    async with running(at, node), Subscriber(at) as subscriber:
+        await until(complete(subscriber, "yard"))
+        new = f'{{"name": "gate", "url": "rtsp://me:{QUOTED}@10.0.0.9/live"}}'
+        await subscriber.publish(f"{ROOT}/add/set", new)
+        await until(complete(subscriber, "yard", "gate"))
+        await subscriber.publish(f"{ROOT}/add/set", new)
+        await until(lambda: subscriber.events(f"{ROOT}/gate/event", "CMD_REFUSED"))
+        await subscriber.publish(f"{ROOT}/gate/change/set", '{"model": "edvr-m"}')
+        await until(lambda: subscriber.json(f"{ROOT}/gate/state")["wanted"] == "edvr-m")
+        await subscriber.publish(f"{ROOT}/remove/set", "gate")
+        await until(lambda: subscriber.last.get(f"{ROOT}/gate/state") == b"")
+        said = [data for topic, data in subscriber.received if not topic.endswith("/set")]
+        assert QUOTED.encode() not in b"".join(said)
 
 
 async def test_the_space_left_for_recordings_is_published(broker: Brokers, tmp_path: Path) -> None:

@@ -9,17 +9,12 @@ import pytest
 from fake_node import JPEG, FakeNode
 from peers.waiting import until
 
-from streamsr.mqtt.commands import (
-    REST_S,
-    Command,
-    CommandQueue,
-    CommandRunner,
-    RefusedError,
-    parse_command,
-)
+from streamsr.control.changes import CameraChange, NewCamera
+from streamsr.mqtt.commands import MOST, REST_S, CommandQueue, CommandRunner
 from streamsr.mqtt.images import MAX_IMAGE_BYTES
 from streamsr.mqtt.messages import OFF, ON
 from streamsr.mqtt.node_api import NodeSnapshot
+from streamsr.mqtt.parsing import Command, RefusedError, parse_command
 from streamsr.mqtt.topics import ParsedTopic, TopicKind, Verb
 
 CAMERAS, MODELS = ["yard", "door"], ["edvr-m", "fast"]
@@ -57,7 +52,7 @@ def test_sizes(size: str) -> None:
     ("camera", "verb", "payload", "message"),
     [
         ("attic", "enable", b"ON", "camera: got 'attic', allowed door, yard"),
-        ("yard", "enabel", b"ON", "command: got 'enabel', allowed enable, model, record"),
+        ("yard", "enabel", b"ON", "command: got 'enabel', allowed change, enable, model"),
         ("yard", "enable", b"2", "enable: got '2', allowed ON, OFF"),
         ("yard", "enable", b"", "enable: got '', allowed ON, OFF"),
         ("yard", "record", b"\xff", "record: got 1 bytes, allowed UTF-8"),
@@ -83,6 +78,48 @@ def test_a_refusal_is_short_however_many_names_there_are() -> None:
     assert len(str(refused.value)) < 400
     with pytest.raises(RefusedError, match="allowed none"):
         parse_command(ParsedTopic(TopicKind.COMMAND, "x", "enable"), b"ON", [], [])
+
+
+def test_cameras_are_added_changed_and_removed_by_json() -> None:
+    new = NewCamera(name="gate", url="rtsp://me:canary@10.0.0.9/live", size="1080p")
+    payload = b'{"name": "gate", "url": "rtsp://me:canary@10.0.0.9/live", "size": "1080p"}'
+    assert parsed("add", payload, "") == Command("gate", Verb.ADD, new)
+    change = CameraChange(model="fast", settings=None)
+    assert parsed("change", b'{"model": "fast"}').value == change
+    assert parsed("remove", b"door", "") == Command("door", Verb.REMOVE)
+
+
+@pytest.mark.parametrize(
+    ("camera", "verb", "payload", "message"),
+    [
+        ("", "add", b"rtsp://me:canary@x", "add: got 18 bytes, allowed is an object in JSON"),
+        ("", "add", b"[" * 60_000, "add: got 60000 bytes, allowed is an object in JSON"),
+        ("", "add", b"{" + b" " * 70_000, "add: got 70001 bytes, allowed 65536"),
+        ("", "add", b'{"url": "rtsp://me:canary@x"}', "add: key 'name' is missing"),
+        ("", "add", b'{"name": "a", "url": ["rtsp://me:canary@x"]}', "add: url: got "),
+        ("", "add", b'{"name": "a", "urll": "rtsp://me:canary@x"}', "add: unknown key 'urll'"),
+        ("", "remove", b"attic", "camera: got 'attic', allowed door, yard"),
+        ("", "enable", b"ON", "command: got 'enable', allowed add, remove"),
+        ("yard", "add", b"{}", "command: got 'add', allowed change, enable"),
+        ("yard", "change", b'{"size": 5}', "change: size: got 5"),
+    ],
+)
+def test_what_is_wrong_with_a_camera_is_said_without_its_secrets(
+    camera: str, verb: str, payload: bytes, message: str
+) -> None:
+    with pytest.raises(RefusedError) as refused:
+        parsed(verb, payload, camera)
+    assert message in str(refused.value)
+    assert "canary" not in str(refused.value)
+
+
+def test_so_many_cameras_wait_to_be_added_and_no_more() -> None:
+    queue = CommandQueue()
+    for number in range(MOST):
+        queue.put(Command(f"c{number}", Verb.ADD, "x"))
+    with pytest.raises(RefusedError, match="add: got one more, allowed are 100 that wait"):
+        queue.put(Command("another", Verb.ADD, "x"))
+    queue.put(Command("c7", Verb.ADD, "y"))
 
 
 def test_garbage_is_refused_and_nothing_else_happens() -> None:

@@ -40,11 +40,17 @@ def test_any_topic_can_be_parsed() -> None:
         parsed = TOPICS.parse(topic)
         if parsed is not None:
             end = f"{parsed.verb}/set" if parsed.kind is TopicKind.COMMAND else "state"
-            assert topic == f"streamsr/node/{parsed.camera}/{end}"
+            node = [] if parsed.camera else [f"streamsr/node/{end}"]
+            assert topic in (f"streamsr/node/{parsed.camera}/{end}", *node)
 
 
 def test_the_subscriptions() -> None:
-    own = ["streamsr/node/+/+/set", "streamsr/node/+/state", "streamsr/node/availability"]
+    own = [
+        "streamsr/node/+/+/set",
+        "streamsr/node/+/set",
+        "streamsr/node/+/state",
+        "streamsr/node/availability",
+    ]
     assert TOPICS.subscriptions(discovery=False) == own
     assert TOPICS.subscriptions(discovery=True) == [*own, "homeassistant/status"]
 
