@@ -97,12 +97,14 @@ class Server:
             *Pages(streams).routes(),
             *self._sockets.routes(),
             *ViewerSetup(network, prefer).routes(),
-            *Whep(streams, self._sessions, self._limits).routes(),
+            *Whep(streams, self._sessions, network, self._limits).routes(),
             *self._whip.routes(),
             *self._snapshots.routes(),
             *self._hls.routes(),
             *Api(streams, node, access, self._snapshots, self.feed).routes(),
-            *Metrics(streams, self._sessions, events, refusals, access.secrets).routes(),
+            *Metrics(
+                streams, self._sessions, self._sockets, events, refusals, access.secrets
+            ).routes(),
         ]
         if access.base_path:
             app.add_routes(_below(access.base_path, self.routes))

@@ -13,6 +13,7 @@ from streamsr.core.redact import redact
 from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
 from streamsr.serve.access.refusals import Refusals
 from streamsr.serve.access.secrets import Secrets
+from streamsr.serve.live.socket import LiveSockets
 from streamsr.serve.served import Served
 from streamsr.serve.webrtc.viewer_session import ViewerSessions
 
@@ -42,7 +43,7 @@ GAUGES: tuple[tuple[str, str, list[str]], ...] = (
     ("self_check_gain_db", "Luma PSNR over bicubic's on frames shrunk and enlarged", ["stream"]),
     ("self_check_loses", "1 while the wanted model is worse than bicubic", ["stream"]),
     ("output_up", "1 while it is written", ["stream", "output"]),
-    ("viewers", "WebRTC sessions now", ["stream"]),
+    ("viewers", "WebRTC sessions and WebSockets now", ["stream"]),
     ("certificate_ends_timestamp_seconds", "Until when it holds, by Unix time", []),
 )
 
@@ -54,12 +55,14 @@ class Metrics(Collector):
         self,
         streams: Mapping[str, Served],
         sessions: ViewerSessions,
+        sockets: LiveSockets,
         events: Callable[[], Mapping[Code, int]],
         refusals: Refusals,
         secrets: Secrets,
     ) -> None:
         self._streams = streams
         self._sessions = sessions
+        self._sockets = sockets
         self._events = events
         self._refusals = refusals
         self._secrets = secrets
@@ -82,7 +85,8 @@ class Metrics(Collector):
             samples.add_stream(name, served.status())
             for output in served.outputs():
                 samples.add_output(name, output)
-            samples.add("viewers", self._sessions.watching(name), name)
+            viewers = self._sessions.watching(name) + self._sockets.watching(name)
+            samples.add("viewers", viewers, name)
             samples.add("viewer_dropped_packets", self._sessions.dropped(name), name)
         for code, count in self._events().items():
             samples.add("events", count, code.value)

@@ -187,6 +187,8 @@ async def test_video_passes_where_only_a_turn_server_can_be_reached(
         offer = await make_offer("video")
         async with http.post(f"{server.url}whep/camera", data=offer, headers=SDP) as response:
             assert [kind for *_, kind in candidates(await response.text())][-1] == "relay"
+            link = f'<{turn_server.url}>; rel="ice-server"; username="{turn_server.user}"'
+            assert response.headers.getall("Link")[0].startswith(f"{link}; credential=")
         assert udp_ports_of_this_process() - before <= set(ports)
         relayed = lambda line: "candidate:" not in line or " typ relay" in line  # noqa: E731
         async with Viewer(http, server.url, keep=relayed) as viewer:

@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 import aiohttp
 import av
 import pytest
+from aiortc.rtp import RtpPacket
 from broadcast import Broadcast
 from peers import number_in
 from peers.certificates import Authority
@@ -206,3 +207,52 @@ async def test_a_stop_ends_the_publisher(publish: Callable[..., object]) -> None
             await let_in(process)
             await until(lambda: here.point._publisher is not None)
     assert here.point._publisher is None
+
+
+async def test_a_packet_that_is_lost_for_good_costs_what_is_up_to_the_next_keyframe(
+    publish: Callable[..., object],
+) -> None:
+    async with site() as here:
+        reading = asyncio.create_task(asyncio.to_thread(received, here.point.address, 100))
+        with publish(f"{here.url}cam") as process:
+            await let_in(process)
+            await until(lambda: here.point._publisher is not None)
+            publisher = here.point._publisher
+            assert publisher is not None
+            assert publisher._video is not None
+            receiver = publisher._video._receiver
+            handle, lost = receiver._handle_rtp_packet, set()
+
+            async def lossy(packet: RtpPacket, arrival_time_ms: int) -> None:
+                if len(lost) < 2 and packet.sequence_number % 200 == 50:
+                    lost.add(packet.sequence_number)
+                if packet.sequence_number not in lost:
+                    await handle(packet, arrival_time_ms)
+
+            receiver._handle_rtp_packet = lossy  # type: ignore[method-assign]
+            found = await reading
+    assert lost
+    assert None not in found.numbers, "no damaged frame is handed on"
+    steps = [(b - a) % CLIP_FRAMES for a, b in pairwise(found.numbers)]  # type: ignore[operator]
+    assert 1 <= sum(step > 1 for step in steps) <= 2
+    assert max(steps) <= 3 * 25, "to the next keyframe, of one a second, and on a busy machine"
+
+
+async def test_a_session_is_trickled_to_and_restarts_are_refused(
+    http: aiohttp.ClientSession,
+) -> None:
+    offer = await make_offer("video", direction="sendonly")
+    fragment = {"Content-Type": "application/trickle-ice-sdpfrag"}
+    async with site() as here:
+        async with http.post(f"{here.url}cam", data=offer, headers=SDP) as response:
+            location = urljoin(str(response.url), response.headers["Location"])
+        candidate = "a=candidate:1 1 udp 2130706431 127.0.0.1 40000 typ host"
+        for body, status in [
+            (f"a=mid:0\r\n{candidate}\r\n", 204),
+            (f"a=ice-ufrag:other\r\na=ice-pwd:x\r\n{candidate}\r\n", 422),
+            ("nonsense", 400),
+        ]:
+            async with http.patch(location, data=body, headers=fragment) as response:
+                assert response.status == status
+        async with http.patch(f"{location}x", data="a=mid:0", headers=fragment) as response:
+            assert response.status == 404

@@ -43,7 +43,7 @@ def media_playlist(window: SegmentWindow, epoch_s: float, *, skip: bool = False)
     skipped = _skipped(listed, target_s) if skip else 0
     lines = [
         "#EXTM3U",
-        "#EXT-X-VERSION:9",
+        f"#EXT-X-VERSION:{9 if skipped else 6}",  # old players may refuse what they do not know
         f"#EXT-X-TARGETDURATION:{target_s}",
         f"#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,PART-HOLD-BACK={_s(part_s * HOLD_BACK_PARTS)},"
         f"HOLD-BACK={target_s * HOLD_BACK_SEGMENTS},CAN-SKIP-UNTIL={target_s * SKIPPED_AFTER}",

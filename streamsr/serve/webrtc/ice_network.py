@@ -59,6 +59,10 @@ class IceNetwork:
         """The same for a browser."""
         return self._servers.as_json()
 
+    def servers_as_links(self) -> list[str]:
+        """The same as Link headers."""
+        return self._servers.as_links()
+
     def attach(self, transceiver: RTCRtpTransceiver) -> None:
         """Makes the connection of ``transceiver`` gather as the settings say.
 

@@ -33,6 +33,18 @@ class IceServers:
             for s in self._settings
         ]
 
+    def as_links(self) -> list[str]:
+        """The servers as Link headers, for clients without a page (RFC 9725, 4.6)."""
+        links = []
+        for s in self._settings:
+            login = ""
+            if s.username:
+                words = (("username", s.username), ("credential", self._credential(s) or ""))
+                login = "".join(f'; {name}="{_quoted(word)}"' for name, word in words)
+                login += '; credential-type="password"'
+            links += [f'<{url}>; rel="ice-server"{login}' for url in s.urls]
+        return links
+
     def as_json(self) -> list[dict[str, object]]:
         """The servers as a browser's RTCConfiguration.iceServers, credentials and all."""
         return [
@@ -47,6 +59,10 @@ class IceServers:
         except ConfigError as error:
             log.warning("%s; the one read before is used", error)
         return self._credentials[server]
+
+
+def _quoted(word: str) -> str:
+    return word.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _read(path: Path | None) -> str | None:

@@ -8,7 +8,7 @@ from aiohttp import web
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.http import read_text
 from streamsr.serve.served import Served
-from streamsr.serve.webrtc.ice_network import NoPortError
+from streamsr.serve.webrtc.ice_network import IceNetwork, NoPortError
 from streamsr.serve.webrtc.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
 from streamsr.serve.webrtc.viewer_session import (
     FullError,
@@ -28,9 +28,14 @@ class Whep:
     """The handlers of /whep."""
 
     def __init__(
-        self, streams: Mapping[str, Served], sessions: ViewerSessions, limits: ServerLimits
+        self,
+        streams: Mapping[str, Served],
+        sessions: ViewerSessions,
+        network: IceNetwork,
+        limits: ServerLimits,
     ) -> None:
         self._streams = streams
+        self._network = network
         self._sessions = sessions
         self._body_s = limits.body_s
 
@@ -61,7 +66,10 @@ class Whep:
         headers = {"Location": f"{quote(name, safe='')}/{secret}", "Accept-Patch": FRAGMENT}
         # As bytes: aiohttp adds a charset to text, and some clients compare the whole header.
         body = answer.encode()
-        return web.Response(status=201, body=body, content_type=SDP, headers=headers)
+        response = web.Response(status=201, body=body, content_type=SDP, headers=headers)
+        for link in self._network.servers_as_links():
+            response.headers.add("Link", link)
+        return response
 
     async def trickle(self, request: web.Request) -> web.Response:
         """Adds candidates of a session's viewer."""

@@ -22,6 +22,7 @@ from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve.webrtc.ice_network import IceNetwork
 from streamsr.serve.webrtc.peer import CODECS
 from streamsr.serve.webrtc.sdp import Fragment, Offer, UnacceptableOfferError
+from streamsr.serve.webrtc.viewer_session import UnsupportedRestartError
 from streamsr.serve.whip.receiving import EncodedReceiver
 from streamsr.serve.whip.rtp_clock import RtpClock
 
@@ -85,7 +86,12 @@ class Publisher:
         return self._pc.localDescription.sdp
 
     async def trickle(self, fragment: Fragment) -> None:
-        """Adds candidates that the publisher has found since its offer."""
+        """Adds candidates that the publisher has found since its offer.
+
+        Raises UnsupportedRestartError.
+        """
+        if fragment.ufrag not in (None, self._offer.ufrag):
+            raise UnsupportedRestartError("ICE restarts are not supported: send a new offer")
         for candidate in fragment.candidates:
             candidate.sdpMid = self._pc.getTransceivers()[0].mid
             await self._pc.addIceCandidate(candidate)

@@ -21,6 +21,7 @@ from streamsr.serve.webrtc.sdp import (
     Offer,
     UnacceptableOfferError,
 )
+from streamsr.serve.webrtc.viewer_session import UnsupportedRestartError
 from streamsr.serve.whip.publish_point import BusyError, PublishPoint
 from streamsr.serve.whip.publisher import Publisher
 
@@ -78,7 +79,11 @@ class Whip:
         task.add_done_callback(self._tasks.discard)
         log.info("stream %s: a publisher came", name)
         headers = {"Location": f"{quote(name, safe='')}/{secret}", "Accept-Patch": FRAGMENT}
-        return web.Response(status=201, body=answer.encode(), content_type=SDP, headers=headers)
+        body = answer.encode()
+        response = web.Response(status=201, body=body, content_type=SDP, headers=headers)
+        for link in self._network.servers_as_links():
+            response.headers.add("Link", link)
+        return response
 
     async def trickle(self, request: web.Request) -> web.Response:
         """Adds candidates of a session's publisher."""
@@ -90,6 +95,8 @@ class Whip:
         try:
             text = await read_text(request, FRAGMENT, self._body_s)
             await publisher.trickle(Fragment.parse(text))
+        except UnsupportedRestartError as error:
+            raise web.HTTPUnprocessableEntity(text=str(error)) from None
         except BadOfferError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
         return web.Response(status=204)
