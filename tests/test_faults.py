@@ -17,10 +17,20 @@ ROWS = [
 WALL_CLOCK = re.compile(r"\btime\.time\(|\btime_ns\(|datetime\.(now|utcnow|today)\(")
 
 WALL_CLOCK_MODULES = {
-    "mqtt/state_publisher.py",  # when an event happened
+    "core/events/journal.py",  # when an event happened
+    "mqtt/state_publisher.py",  # likewise
+    "serve/api/events.py",  # likewise
     "serve/live/hls_store.py",  # likewise, and the times of segments
+    "node/node.py",  # since when it is in its state
+    "node/remote_stream.py",  # likewise
+    "outputs/output.py",  # likewise
     "outputs/hls.py",  # numbers of segments go on above those of an earlier run
     "outputs/recorder.py",  # names of recordings
+    "serve/api/recordings.py",  # how old a file is
+    "cli/link.py",  # until when a link is good
+    "serve/access/auth.py",  # likewise
+    "serve/api/links.py",  # likewise
+    "serve/access/secrets.py",  # until when a certificate is
 }
 
 
