@@ -8,7 +8,7 @@ STAMP := $(VENV)/.streamsr-ready
 ARGS ?=
 SOAK ?= 1
 
-.PHONY: setup demo test check soak clean
+.PHONY: setup demo test check soak home-assistant clean
 
 setup: $(STAMP)
 
@@ -26,6 +26,19 @@ test: setup
 
 soak: setup
 	@STREAMSR_SOAK=$(SOAK) $(BIN)/python -m pytest -m soak -s $(ARGS)
+
+# A real Home Assistant, the newest that PyPI has for Python 3.11, in an environment of its own: one
+# test of `make soak` needs it. Its wheel says which versions it was made with.
+HASS := .home-assistant
+HASS_VERSION := 2024.3.3
+HASS_PARTS := paho-mqtt pillow janus psutil-home-assistant securetar sqlalchemy fnv-hash-fast \
+	home-assistant-frontend "josepy<2" ha-av PyTurboJPEG numpy
+
+home-assistant:
+	@$(PYTHON) -m venv $(HASS)
+	@$(HASS)/bin/pip install -q --no-deps homeassistant==$(HASS_VERSION)
+	@pins=$$(ls $(HASS)/lib/python3*/site-packages/homeassistant/package_constraints.txt); \
+	$(HASS)/bin/pip install -q -c "$$pins" homeassistant==$(HASS_VERSION) $(HASS_PARTS)
 
 check: setup
 	@$(BIN)/ruff check .
