@@ -1,11 +1,15 @@
 """Opens what a file's name or address stands for: a file, one that still grows, or a pipe."""
 
+from __future__ import annotations  # av.Packet is generic in its stubs alone
+
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
+from av.stream import Stream
 
 from streamsr.core.errors import InputError
 from streamsr.core.redact import redact
@@ -14,7 +18,7 @@ from streamsr.media.container import reason_of
 from streamsr.media.pipes import ByteReader, open_growing, open_pipe
 from streamsr.media.source import METADATA
 
-__all__ = ["is_multipart", "opened"]
+__all__ = ["demuxed", "is_multipart", "opened"]
 
 OPTIONS = {"pattern_type": "none"}  # a "%d" in a name is no sequence of images
 FAR = {"analyzeduration": "600000000", "probesize": "50000000"}  # of what begins late
@@ -60,6 +64,17 @@ def _resting(
             for stream in container.streams.video:
                 if stream.codec_context is not None:  # as of a codec that FFmpeg does not know
                     stream.codec_context.flush_buffers()
+
+
+def demuxed(
+    container: av.container.InputContainer, streams: Sequence[Stream]
+) -> Iterator[av.Packet[Any]]:
+    """Yields the packets of ``streams`` to the end, where PyAV raises IndexError for those that
+    have begun since the container was opened."""
+    try:
+        yield from container.demux(streams)
+    except IndexError:
+        return
 
 
 def is_multipart(url: str) -> bool:

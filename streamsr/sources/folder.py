@@ -18,7 +18,7 @@ from streamsr.media.container import reason_of
 from streamsr.media.images import image_frames
 from streamsr.media.source import DEFAULT_RATE, AudioFrame, Item, Source, SourceInfo
 from streamsr.media.tracks.carried import audio_of, codec_of, lasting
-from streamsr.sources.containers import opened
+from streamsr.sources.containers import demuxed, opened
 from streamsr.sources.image_headers import ImageHeader, checked_images
 from streamsr.sources.stamps import PacketTimes, PiecePlaces
 
@@ -107,7 +107,7 @@ class _Audio:
         self._times = PacketTimes(container, None, _start_s(container))
         self._places = PiecePlaces(self._lasting)
         films = [s for s in container.streams.video if s.codec_context is not None]
-        self._packets: Iterator[av.Packet[Any]] = container.demux([stream, *films])
+        self._packets: Iterator[av.Packet[Any]] = demuxed(container, [stream, *films])
         self._next: AudioFrame | None = None
 
     @property

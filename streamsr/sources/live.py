@@ -22,6 +22,7 @@ from streamsr.media.container import reason_of
 from streamsr.media.orientation import Orientation, OrientationTracker
 from streamsr.media.source import AudioFrame, Item, Source, stream_info
 from streamsr.media.tracks.carried import ALL, codec_of, streams_of
+from streamsr.sources.containers import demuxed
 from streamsr.sources.interlace.deinterlace import Deinterlace, Deinterlacer
 from streamsr.sources.live_damage import Damage, SentFrame
 from streamsr.sources.live_opening import LiveOpening
@@ -173,11 +174,13 @@ class LiveSource(Source):
         while not stop.is_set():
             asked = monotonic()
             try:
-                for packet in container.demux(streams):
+                for packet in demuxed(container, streams):
                     now = monotonic()
                     watch.arrived(now, asked)
                     if packet.stream.type == "video":
-                        watch.video(now, keyframe=packet.is_keyframe)
+                        # what a read brings that is given up was there when it began
+                        late = self._opening.is_rtsp and now - asked >= self._timeouts.read_s
+                        watch.video(asked if late else now, keyframe=packet.is_keyframe)
                     self._look(watch, now)
                     yield packet
                     asked = monotonic()

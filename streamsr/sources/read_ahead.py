@@ -12,6 +12,8 @@ from typing import Any, Self
 
 import av
 
+from streamsr.sources.containers import demuxed
+
 __all__ = ["Pacer", "ReadAhead"]
 
 MOST_AHEAD = 4000  # packets: half a minute of video and audio; the thread waits when they are there
@@ -67,7 +69,7 @@ class ReadAhead:
     def _read(self) -> None:
         end: Exception | None = None
         try:
-            for packet in self._container.demux(self._streams):
+            for packet in demuxed(self._container, self._streams):
                 self._put(packet)
                 if packet.stream.type == "video" and packet.dts is not None:
                     self.newest_s = float(packet.dts * packet.time_base)

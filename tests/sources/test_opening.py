@@ -5,12 +5,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import av
 import pytest
 
 from streamsr.core.errors import InputError
 from streamsr.core.settings import InputSettings
 from streamsr.media.addresses import input_kind
 from streamsr.media.source import Source
+from streamsr.sources.containers import demuxed
 from streamsr.sources.demo import DemoSource
 from streamsr.sources.files import FileSource
 from streamsr.sources.folder import FolderSource
@@ -79,3 +81,27 @@ def test_a_folder_one_may_not_look_into_is_an_input_error(tmp_path: Path) -> Non
         said = said_of(str(closed / "film.mp4"))
     closed.chmod(0o700)
     assert "cannot be opened: Permission denied" in said
+
+
+def test_streams_that_begin_in_mid_file_are_no_error(tmp_path: Path) -> None:
+    """PyAV does not know them, and raises IndexError at the end."""
+    parts = []
+    for number, pid in enumerate(("256", "512")):
+        parts.append(tmp_path / f"{number}.ts")
+        with av.open(
+            parts[-1],
+            "w",
+            options={"mpegts_start_pid": pid, "mpegts_pmt_start_pid": str(4096 + number)},
+        ) as out:
+            video = out.add_stream("libx264", rate=25)
+            video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+            for pts in range(200):
+                image = av.VideoFrame(64, 48, "yuv420p")
+                image.pts = pts
+                out.mux(video.encode(image))
+            out.mux(video.encode(None))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with av.open(joined, options={"probesize": "5000"}) as container:
+        (known,) = container.streams.video
+        assert sum(packet.size > 0 for packet in demuxed(container, [known])) == 200
