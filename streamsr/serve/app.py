@@ -19,7 +19,7 @@ from streamsr.serve.access.refusals import Refusals
 from streamsr.serve.api.api import Api
 from streamsr.serve.api.events import EventFeed
 from streamsr.serve.api.problems import problem_answers
-from streamsr.serve.http import BODY_BYTES, CommonHeaders, hide_faults, protocol_log
+from streamsr.serve.http import BODY_BYTES, CommonHeaders, guarded, hide_faults, protocol_log
 from streamsr.serve.live.feed import Feeds
 from streamsr.serve.live.hls import Hls
 from streamsr.serve.live.socket import LiveSockets
@@ -131,6 +131,8 @@ class Server:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
+        assert self._runner.server is not None
+        self._runner.server.request_handler = guarded(self._runner.server.request_handler)
         try:
             self._listener = await self._listen()
         except OSError as error:

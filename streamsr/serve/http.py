@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -11,7 +13,7 @@ from aiohttp.typedefs import Handler
 from streamsr.core.redact import redact
 from streamsr.serve.access.origins import Origins
 
-__all__ = ["BODY_BYTES", "CommonHeaders", "hide_faults", "protocol_log", "read_text"]
+__all__ = ["BODY_BYTES", "CommonHeaders", "guarded", "hide_faults", "protocol_log", "read_text"]
 
 BODY_BYTES = 128 * 1024
 
@@ -22,6 +24,8 @@ HEADERS = {
 }
 
 log = logging.getLogger(__name__)
+
+Requested = Callable[[Any], Awaitable[web.StreamResponse]]
 
 
 class CommonHeaders:
@@ -48,6 +52,18 @@ def protocol_log() -> logging.Logger:
 
 def _is_our_fault(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+def guarded(handler: Requested) -> Requested:
+    """Returns a server's handler that answers what aiohttp fails at before any middleware runs."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except UnicodeError:  # an Expect of other bytes, which it repeats
+            return web.Response(status=417, text="the header Expect is no text")
+
+    return answer
 
 
 @web.middleware
