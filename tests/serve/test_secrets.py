@@ -167,14 +167,20 @@ def test_of_a_certificate_that_ends_one_is_warned_for_two_weeks(
     assert f"holds until {certificate.ends:%Y-%m-%d %H:%M} UTC" in certificate.lasts
 
 
-async def test_that_it_ends_is_an_event_once_a_day(tmp_path: Path) -> None:
-    secrets = Secrets.read(make_certificate(tmp_path, days=3))
+async def test_that_it_ends_is_an_event_once_a_day_until_it_is_renewed(tmp_path: Path) -> None:
+    settings = make_certificate(tmp_path, days=3)
+    secrets = Secrets.read(settings)
     async with following(secrets) as events:
         await until(lambda: events)
         await asyncio.sleep(0.2)
-    assert [event.code for event in events] == [Code.TLS_EXPIRES]
-    assert secrets.certificate is not None
-    assert secrets.certificate.warning(datetime.now(UTC)) == events[0].message
+        assert [event.code for event in events] == [Code.TLS_EXPIRES]
+        assert secrets.certificate is not None
+        assert secrets.certificate.warning(datetime.now(UTC)) == events[0].message
+        renewed = make_certificate(tmp_path, "renewed")
+        os.replace(renewed.tls_key, settings.tls_key)
+        os.replace(renewed.tls_certificate, settings.tls_certificate)
+        await until(lambda: any(event.code == Code.TLS_RENEWED for event in events))
+        assert events[-1].message == secrets.certificate.lasts
 
 
 def test_one_token_of_two_names_is_refused(tmp_path: Path) -> None:

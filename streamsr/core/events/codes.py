@@ -48,6 +48,7 @@ class Code(StrEnum):
     MQTT_AUTH = "MQTT_AUTH"
     ACCESS_REFUSED = "ACCESS_REFUSED"
     TLS_EXPIRES = "TLS_EXPIRES"
+    TLS_RENEWED = "TLS_RENEWED"
     CMD_REFUSED = "CMD_REFUSED"
 
 
@@ -213,7 +214,10 @@ FACTS: Mapping[Code, CodeFacts] = {
         WARNING, EventKind.ACCESS, MOMENT, "a client has a wrong token, or comes from another site"
     ),
     Code.TLS_EXPIRES: CodeFacts(
-        WARNING, EventKind.CERTIFICATE, MOMENT, "the server's certificate ends soon, or has ended"
+        WARNING, EventKind.CERTIFICATE, TROUBLE, "the server's certificate ends soon, or has ended"
+    ),
+    Code.TLS_RENEWED: CodeFacts(
+        INFO, EventKind.CERTIFICATE, WELL, "one that holds for longer took its place"
     ),
     Code.CMD_REFUSED: CodeFacts(
         WARNING, EventKind.COMMAND, MOMENT, "a command cannot be carried out"

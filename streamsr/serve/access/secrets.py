@@ -68,14 +68,14 @@ class Secrets:
         if self.certificate is not None:
             logger.info("serve: %s", self.certificate.lasts)
         loop = asyncio.get_running_loop()
-        known, warned_s = self.certificate, float("-inf")
+        known, warned_s, ends = self.certificate, float("-inf"), False
         self.stamp = seen = await asyncio.to_thread(self._look)
         while seen:
             due = known is not self.certificate or loop.time() - warned_s >= WARN_S
             known = self.certificate
             if known is not None and due:
                 warned_s = loop.time()
-                _warn(known, emit)
+                ends = _tell_time(known, emit, ended_before=ends)
             await asyncio.sleep(look_s)
             before, seen = seen, await asyncio.to_thread(self._look)
             if before == seen != self.stamp:
@@ -115,7 +115,11 @@ def _renewed(before: Certificate | None, now: Certificate | None) -> list[str]:
     return [now.lasts]
 
 
-def _warn(certificate: Certificate, emit: Emit) -> None:
+def _tell_time(certificate: Certificate, emit: Emit, *, ended_before: bool) -> bool:
+    """Tells that a certificate ends, or that the one before it did and this one does not."""
     warning = certificate.warning(datetime.now(UTC))
     if warning is not None:
         emit(Event(Code.TLS_EXPIRES, "", warning))
+    elif ended_before:
+        emit(Event(Code.TLS_RENEWED, "", certificate.lasts))
+    return warning is not None
