@@ -94,6 +94,7 @@ class Frame:
     depth: int = 8  # bits of a sample
     hdr: HdrMetadata | None = None
     duration: int = 0  # in units of time_base; 0: as the stream's rate says
+    captured: float = 0.0  # Unix seconds by its camera's clock; 0: the camera does not say
 
     def __post_init__(self) -> None:
         if not 8 <= self.depth <= 16:

@@ -38,3 +38,6 @@ class Packet:
     dts: int | None = None  # in units of time_base, where it is not ``pts``: of B-frames
     codec: str = "h264"  # of video
     duration: int = 0  # of a frame, in units of time_base; 0: to the next one
+    captured: float = 0.0  # Unix seconds by its camera's clock; 0: the camera does not say
+    upscaled: float = 0.0  # monotonic seconds: when its frame came out of the engine; 0: not known
+    encoded: float = 0.0  # likewise: when it was encoded

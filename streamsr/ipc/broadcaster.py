@@ -10,6 +10,7 @@ from functools import partial
 from typing import Protocol
 
 from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
+from streamsr.ipc.frame_traces import FrameTraces
 from streamsr.ipc.messages import StreamFormat
 
 __all__ = ["Broadcaster", "EndOfStream", "Subscriber", "Subscription"]
@@ -103,6 +104,7 @@ class Broadcaster:
         self.format: StreamFormat | None = None  # what the stream is; set before its first packet
         self.wanted: frozenset[Track] = frozenset()  # the tracks that have subscribers
         self.closed = False  # the stream has ended
+        self.traces = FrameTraces()  # of the frames that were published
         self._subscribers: set[Subscriber] = set()
         self._requested: frozenset[Track] = frozenset()  # tracks that need a keyframe
         self._requested_s = float("-inf")  # loop time of the newest request
@@ -113,6 +115,7 @@ class Broadcaster:
 
     def publish(self, packet: Packet) -> None:
         """Hands a packet to every subscriber of its track."""
+        self.traces.note(packet)
         for subscriber in self._subscribers:
             if packet.track in subscriber.tracks:
                 subscriber.offer(packet)

@@ -135,12 +135,17 @@ class VideoEncoder:
         return image
 
     def packets(
-        self, track: Track, encoded: Iterable[av.Packet[Any]], arrived: float
+        self,
+        track: Track,
+        encoded: Iterable[av.Packet[Any]],
+        frame: Frame | None,
+        upscaled: float = 0.0,
     ) -> list[Packet]:
-        """Returns what ``encode`` or ``flush`` gave as packets of a track.
+        """Returns what ``encode`` of a frame, or ``flush``, gave as packets of a track.
 
-        ``arrived`` is the frame's; 0 where there is none.
+        ``upscaled``: monotonic seconds, when the frame came out of the engine.
         """
+        arrived, captured = (frame.arrived, frame.captured) if frame is not None else (0.0, 0.0)
         packets = []
         for coded in encoded:
             assert coded.pts is not None
@@ -150,6 +155,9 @@ class VideoEncoder:
                 dts=coded.dts,
                 codec=self.codec,
                 duration=coded.duration or 0,
+                captured=captured,
+                upscaled=upscaled,
+                encoded=monotonic(),
             )
             packets.append(packet)
         return packets

@@ -97,6 +97,7 @@ def from_av(
     packet_bytes: int = 0,
     orientation: Orientation = UPRIGHT,
     duration: int = 0,
+    captured: float = 0.0,
 ) -> Frame:
     """Converts a decoded image: views of its planes where it is of ``FORMATS``, and of any other
     pixel format a copy in 8 bits. More bits, and HDR, are for ``DepthConverter`` first.
@@ -116,6 +117,7 @@ def from_av(
         depth=bits_of(image),
         hdr=hdr_metadata(image) if colour.transfer in HDR_TRANSFERS else None,
         duration=duration,
+        captured=captured,
     )
 
 

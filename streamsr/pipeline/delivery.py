@@ -171,7 +171,7 @@ class Delivery:
         passed_s = now_s - self._sent_s
         self._sent_s, self._holding, self._overtaken = now_s, True, True
         pts = newest.pts + max(1, round(passed_s / newest.time_base))
-        self.newest = replace(newest, pts=pts, arrived=newest.arrived + passed_s)
+        self.newest = replace(newest, pts=pts, arrived=newest.arrived + passed_s, captured=0.0)
         self._meter.count("held")
         if now_s - self._told_s >= 1.0:
             self._told_s = now_s
@@ -252,7 +252,7 @@ class Delivery:
             self._meter.count("encoder_faults", bool(encoder.trouble))
             code = Code.OUT_FAILED if encoder.trouble else Code.OUT_UP
             self._tell(code, f"{tracks[0]} video: {news}")
-        packets = encoder.packets(tracks[0], coded, 0.0 if frame is None else frame.arrived)
+        packets = encoder.packets(tracks[0], coded, frame, self._sent_s)
         return [replace(packet, track=track) for packet in packets for track in tracks]
 
     def _encoder(self, track: Track, frame: Frame, info: SourceInfo) -> VideoEncoder:

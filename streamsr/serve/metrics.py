@@ -4,13 +4,19 @@ from collections.abc import Callable, Iterable, Mapping
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from streamsr.core.events import Code
 from streamsr.core.redact import redact
 from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
+from streamsr.ipc.frame_traces import FrameTraces
 from streamsr.serve.access.refusals import Refusals
 from streamsr.serve.access.secrets import Secrets
 from streamsr.serve.live.socket import LiveSockets
@@ -83,6 +89,7 @@ class Metrics(Collector):
         samples = _Samples()
         for name, served in dict(self._streams).items():
             samples.add_stream(name, served.status())
+            samples.add_traces(name, served.broadcaster.traces)
             for output in served.outputs():
                 samples.add_output(name, output)
             viewers = self._sessions.watching(name) + self._sockets.watching(name)
@@ -95,7 +102,7 @@ class Metrics(Collector):
         if self._secrets.certificate is not None:
             ends = self._secrets.certificate.ends.timestamp()
             samples.add("certificate_ends_timestamp_seconds", ends)
-        return samples.families.values()
+        return [*samples.families.values(), samples.legs]
 
 
 class _Samples:
@@ -107,6 +114,12 @@ class _Samples:
             for kind, table in ((CounterMetricFamily, COUNTERS), (GaugeMetricFamily, GAUGES))
             for name, text, labels in table
         }
+        self.legs = HistogramMetricFamily(
+            "streamsr_frame_seconds",
+            "Of a frame's way to viewers, by leg: camera, engine, encoder, sending; and the whole "
+            "from its last packet on",
+            labels=["stream", "leg"],
+        )
 
     def add(self, family: str, value: float, *labels: str) -> None:
         self.families[family].add_metric([redact(label) for label in labels], value)
@@ -133,6 +146,10 @@ class _Samples:
             self.add("self_check_loses", status.self_check_loses, name)
         if live and status.self_check_gain_db is not None:
             self.add("self_check_gain_db", status.self_check_gain_db, name)
+
+    def add_traces(self, stream: str, traces: FrameTraces) -> None:
+        for leg, taken in traces.legs.items():
+            self.legs.add_metric([redact(stream), leg.value], taken.buckets(), taken.total_s)
 
     def add_output(self, stream: str, output: OutputStatus) -> None:
         self.add("output_up", output.state == OutputState.UP, stream, output.name)

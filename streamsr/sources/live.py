@@ -256,6 +256,7 @@ class LiveSource(Source):
             discontinuous=broken or gone,
             packet_bytes=sent.size if isinstance(sent, SentFrame) else 0,
             orientation=orientation,
+            captured=sent.captured if isinstance(sent, SentFrame) else 0.0,
         )
 
     def _jumped(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from streamsr.bitstream.h265 import WholeFrames
 
 __all__ = ["Damage", "SentFrame"]
 
+WALL_CLOCK = struct.Struct("=q")  # the first field of AVProducerReferenceTime: microseconds
+
 
 @dataclass(frozen=True, slots=True)
 class SentFrame:
@@ -19,6 +22,7 @@ class SentFrame:
 
     whole: bool
     size: int  # bytes
+    captured: float  # Unix seconds by the camera's clock; 0: it has not said
 
 
 class Damage:
@@ -38,7 +42,8 @@ class Damage:
         """Takes a packet that is decoded next."""
         self._begun |= packet.is_keyframe
         if packet.size:
-            packet.opaque = SentFrame(self._losses.is_whole(packet), packet.size)
+            whole = self._losses.is_whole(packet)
+            packet.opaque = SentFrame(whole, packet.size, _captured(packet))
             if self._losses.lost:
                 self._note("packets were lost")
 
@@ -71,6 +76,16 @@ class Damage:
         self.since_delivered = True
         if self._begun:
             self._reason = reason
+
+
+def _captured(packet: av.Packet[Any]) -> float:
+    """When a packet's frame was taken, in Unix seconds by the camera's clock, as FFmpeg reckons it
+    from the camera's last sender report (RFC 3550, 6.4.1); 0: there has been none."""
+    if not packet.has_sidedata("prft"):
+        return 0.0
+    microseconds: int
+    (microseconds,) = WALL_CLOCK.unpack_from(bytes(packet.get_sidedata("prft")))
+    return microseconds / 1e6
 
 
 class _Losses:

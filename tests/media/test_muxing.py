@@ -140,7 +140,7 @@ def test_a_file_lasts_to_its_last_frame_whichever_is_decoded_last(
     frames = [replace(frame, planes=still.planes) for frame in numbered(count)]
     encoder, writer = VideoEncoder(settings, frames[0], RATE, Fraction(1)), FileWriter(path)
     coded = [packet for frame in frames for packet in encoder.encode(frame)] + encoder.flush()
-    for packet in encoder.packets(Track.OUTPUT, coded, 0.0):
+    for packet in encoder.packets(Track.OUTPUT, coded, None):
         writer.video(packet, info, (128, 72))
     writer.close()
     with av.open(path) as container:

@@ -40,7 +40,7 @@ def coded_kbit_s(settings: EncoderSettings, noise: float, seconds: int) -> float
         encoder = encoder or VideoEncoder(
             settings, frame, Fraction(RATE), Fraction(1), RECORDED_BUFFER
         )
-        packets = encoder.packets(Track.RECORD, encoder.encode(frame), 0.0)
+        packets = encoder.packets(Track.RECORD, encoder.encode(frame), None)
         size += sum(len(packet.data) for packet in packets)
     return size * 8 / seconds / 1e3
 

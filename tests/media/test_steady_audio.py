@@ -60,7 +60,7 @@ def recorded(source: Path, target: Path) -> FileWriter:
             frame = Frame(planes, ColourTags(1, 1, 1), 3600 * number, Fraction(1, 90_000))
             if encoder is None:
                 encoder = VideoEncoder(EncoderSettings(), frame, RATE, Fraction(1))
-            for packet in encoder.packets(Track.OUTPUT, encoder.encode(frame), 0.0):
+            for packet in encoder.packets(Track.OUTPUT, encoder.encode(frame), None):
                 writer.video(packet, info, (64, 48))
             while pieces and pieces[0].time_s <= frame.time_s:
                 piece = pieces.pop(0)

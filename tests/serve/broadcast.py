@@ -61,7 +61,11 @@ class VideoEncoder:
         frame.pts, frame.time_base = pts, Fraction(1, CLOCK)
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         (packet,) = self._codec.encode(frame)
-        return Packet(self._track, bytes(packet), pts, Fraction(1, CLOCK), bool(packet.is_keyframe))
+        now = time.monotonic()
+        return Packet(
+            *(self._track, bytes(packet), pts, Fraction(1, CLOCK), bool(packet.is_keyframe)),
+            **dict.fromkeys(("arrived", "upscaled", "encoded"), now),
+        )
 
 
 class AudioEncoder:

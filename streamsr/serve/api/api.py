@@ -12,6 +12,7 @@ from streamsr.serve.access.access import Access
 from streamsr.serve.api.cameras import Cameras
 from streamsr.serve.api.docs import STYLE, page_of
 from streamsr.serve.api.events import EventFeed
+from streamsr.serve.api.latency import Latency
 from streamsr.serve.api.links import Links
 from streamsr.serve.api.openapi import document
 from streamsr.serve.api.operations import BODY_TYPES, ApiOperation
@@ -37,6 +38,7 @@ class Api:
         self.operations: Sequence[ApiOperation] = [
             *(Cameras(node, streams, snapshots).operations() if node is not None else ()),
             *Recordings(streams).operations(),
+            *Latency(streams).operations(),
             *Links(access).operations(),
             *feed.operations(),
         ]

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Iterable
+from fractions import Fraction
 from typing import Any
 
 import av
@@ -15,7 +16,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 from aiortc.exceptions import OperationError
-from aiortc.mediastreams import MediaStreamError
+from aiortc.mediastreams import VIDEO_CLOCK_RATE, MediaStreamError
 
 from streamsr.core.packet import AUDIO_TRACKS, Track
 from streamsr.ipc.broadcaster import EndOfStream, Subscription
@@ -41,18 +42,30 @@ class PacketTrack(MediaStreamTrack):
     def __init__(self, track: Track, request_keyframe: Callable[[], None]) -> None:
         super().__init__()
         self.kind = "audio" if track in AUDIO_TRACKS else "video"
+        self.sender: RTCRtpSender | None = None  # that asks for its packets
+        self.rtp_origin: int | None = None  # the RTP time stamp of time 0, once a packet was sent
+        self._handed_out: Fraction | None = None  # seconds: the time of the newest packet
         self.queue = Subscription({track}, CAPACITY, request_keyframe)  # of packets for the sender
 
     async def recv(self) -> "av.Packet[Any]":
-        """Waits for the next packet, as aiortc's sender asks for it."""
+        """Waits for the next packet. aiortc's sender asks for it: the one before has been sent."""
+        self._note_origin()
         try:
             packet = await self.queue.receive()
         except EndOfStream:
             raise MediaStreamError from None
+        self._handed_out = packet.pts * packet.time_base
         encoded = av.Packet(packet.data)
         encoded.pts = packet.pts
         encoded.time_base = packet.time_base
         return encoded
+
+    def _note_origin(self) -> None:
+        """A sender adds a random origin to its time stamps (RFC 3550, 5.1) and keeps it private."""
+        if self.rtp_origin is None and self._handed_out is not None:
+            sent = getattr(self.sender, "_RTCRtpSender__rtp_timestamp", None)
+            if sent:
+                self.rtp_origin = (sent - int(self._handed_out * VIDEO_CLOCK_RATE)) % 2**32
 
     def stop(self) -> None:
         """Ends the track: ``recv`` raises once the queue is empty."""
@@ -130,6 +143,7 @@ class Peer:
         else:
             self.tracks[track] = PacketTrack(track, self._request_keyframe)
             transceiver = self._pc.addTransceiver(self.tracks[track], direction="sendonly")
+            self.tracks[track].sender = transceiver.sender
             if kind == "video":
                 _hook_keyframe_requests(transceiver.sender, self._request_keyframe)
             if track == Track.INPUT:

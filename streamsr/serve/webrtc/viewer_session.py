@@ -78,6 +78,11 @@ class ViewerSession:
         """Packets that were not sent: before the first frame, or since the viewer was too slow."""
         return self._sync.dropped + sum(t.queue.dropped for t in self._peer.tracks.values())
 
+    def rtp_origins(self) -> dict[str, int | None]:
+        """The RTP time stamp of the stream's time 0, by video track; None where not yet known."""
+        tracks = self._peer.tracks.items()
+        return {track.value: t.rtp_origin for track, t in tracks if t.kind == "video"}
+
     async def answer(self) -> str:
         """Returns the SDP answer. Raises UnacceptableOfferError, or NoPortError."""
         return await self._peer.answer()

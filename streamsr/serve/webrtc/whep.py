@@ -44,6 +44,7 @@ class Whep:
             web.post("/whep/{stream}", self.offer),
             web.patch("/whep/{stream}/{secret}", self.trickle),
             web.delete("/whep/{stream}/{secret}", self.leave),
+            web.get("/whep/{stream}/{secret}/clock", self.clock),
         ]
 
     async def offer(self, request: web.Request) -> web.Response:
@@ -82,6 +83,10 @@ class Whep:
         except BadOfferError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
         return web.Response(status=204)
+
+    async def clock(self, request: web.Request) -> web.Response:
+        """Where 0 of the stream's time lies on the RTP clock, of 90 kHz, of each video track."""
+        return web.json_response({"rtp_origin": self._find(request).rtp_origins()})
 
     async def leave(self, request: web.Request) -> web.Response:
         """Ends a session."""

@@ -50,6 +50,7 @@ class _Image:
     discontinuous: bool
     packet_bytes: int
     orientation: Orientation
+    captured: float
     depth: DepthConverter
 
     def frame(self, image: av.VideoFrame | None = None) -> Frame:
@@ -64,6 +65,7 @@ class _Image:
             packet_bytes=self.packet_bytes,
             orientation=self.orientation,
             duration=max(0, round(lasts / self.time_base)),
+            captured=self.captured,
         )
 
 
@@ -109,10 +111,12 @@ class Deinterlacer:
         discontinuous: bool = False,
         packet_bytes: int = 0,
         orientation: Orientation = UPRIGHT,
+        captured: float = 0.0,
     ) -> Iterator[SourceInfo | Frame]:
         """Takes the next image, its facts as in ``Frame``, and yields the frames that are due."""
-        facts = pts, time_base, arrived, discontinuous, packet_bytes, orientation, self._depth
-        self._waiting.append(_Image(image, self._look(image, discontinuous), *facts))
+        facts = pts, time_base, arrived, discontinuous, packet_bytes, orientation, captured
+        verdict = self._look(image, discontinuous)
+        self._waiting.append(_Image(image, verdict, *facts, self._depth))
         ahead = AHEAD if self._waits and self._looks_at(image) else 0
         while len(self._waiting) > ahead:
             yield from self._released(self._waiting.popleft())
