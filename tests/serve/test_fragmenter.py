@@ -102,6 +102,20 @@ def test_audio_that_comes_or_goes_begins_again() -> None:
     assert inits[:2] == [0, 1]
 
 
+def test_audio_that_comes_waits_for_the_next_keyframe(tmp_path: Path) -> None:
+    """A player refuses fragments with a track that its initial segment does not have."""
+    fragmenter, coming = Fragmenter(), list(stream(3))
+    fragments = [
+        f
+        for packet in coming
+        for f in fragmenter.take(packet, RATE, audio=packet.pts * packet.time_base > Fraction(1, 2))
+    ]
+    before = [f for f in fragments if f.init is fragments[0].init]
+    assert len(before) == FPS
+    assert all(f.data.count(b"traf") == 1 for f in before)
+    assert seen(written(fragments[FPS:], tmp_path / "a.mp4")).offset_s() < 0.05
+
+
 def test_a_pause_of_hours_begins_again() -> None:
     fragmenter = Fragmenter()
     first = made(stream(1), fragmenter)

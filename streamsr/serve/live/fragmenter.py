@@ -56,7 +56,7 @@ class Fragmenter:
         ``audio``: whether the stream has any. What comes before a keyframe is left out.
         """
         if packet.track in AUDIO_TRACKS:
-            if self._init is not None and audio:
+            if audio and self._kind is not None and self._kind[1]:
                 self._take_audio(packet.data, packet.pts * packet.time_base)
             return
         begins = round(packet.pts * packet.time_base * VIDEO_HZ)

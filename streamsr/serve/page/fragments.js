@@ -1,47 +1,54 @@
 // Fragments of MP4 over a WebSocket, played through MediaSource: for where WebRTC does not pass.
 //
 // The server says the codecs in a text message, sends the initial segment, and then fragments of a
-// frame each; where the stream becomes another, a text again. All are in the stream's own time, which
-// is the same for a frame of the input and of the output.
+// frame each; where the stream becomes another, all of it again. All are in the stream's own time,
+// which is the same for a frame of the input and of the output.
 
 const OPEN_MS = 6000; // until the first frame must be there
-const BEHIND_S = 1.5; // further behind the newest frame than this, the video jumps
 const AIM_S = 0.15; // behind the newest frame
+const LEAD_S = 0.1; // that a video runs ahead of the one that it goes along with
 const KEEP_S = 8; // of what was played already
 const QUEUE = 256; // fragments that wait; a machine that cannot take more has lost the connection
 
 /**
  * Connects a video to an address, and returns `{audio, lost, close()}` once it has a frame.
- * `play(video)` is called when it has its source.
+ * `play(video)` is called when it has its source; `leader` is a video that it goes along with.
  *
  * Throws an Error for people. Its `blocked` is true where this way does not pass.
  */
-export async function connectFragments(url, video, play) {
-  const feed = new Feed(url, video, play);
+export async function connectFragments(url, video, { play, signal, leader }) {
+  signal?.throwIfAborted();
+  const feed = new Feed(url, video, play, leader);
+  const giveUp = () => {
+    feed.close();
+    feed.lose("given up");
+  };
+  signal?.addEventListener("abort", giveUp);
   try {
     await feed.ready;
   } catch (error) {
     feed.close();
     throw Object.assign(error, { blocked: true });
+  } finally {
+    signal?.removeEventListener("abort", giveUp);
   }
   return { audio: feed.audio, lost: feed.lost, close: () => feed.close() };
 }
 
-/** Where the newest frame of a video is, and how it comes there: faster, or at once. */
-export function chase(video, aim) {
+/** Brings a video to a time: faster, or where it is far from it at once. */
+function chase(video, aim, within) {
   const behind = aim - video.currentTime;
-  if (behind > BEHIND_S || behind < -BEHIND_S) video.currentTime = aim;
-  video.playbackRate = behind > AIM_S ? 1.08 : behind < -AIM_S ? 0.92 : 1;
+  if (Math.abs(behind) > 10 * within) video.currentTime = aim;
+  video.playbackRate = behind > within ? 1.08 : behind < -within ? 0.92 : 1;
 }
 
-const kind = (codecs) => ({ codecs, type: `video/mp4; codecs="${codecs}"` });
-
 class Feed {
-  constructor(url, video, play) {
+  constructor(url, video, play, leader) {
     this.video = video;
+    this.leader = leader;
     this.play = play;
     this.queue = [];
-    this.source = null; // once the codecs are known
+    this.address = ""; // of the source, once the codecs are known
     this.buffer = null; // once the source is open
     this.audio = false;
     this.lost = new Promise((_, reject) => {
@@ -69,64 +76,83 @@ class Feed {
   }
 
   take(data) {
-    this.queue.push(typeof data === "string" ? kind(JSON.parse(data).codecs) : data);
+    if (typeof data === "string") {
+      this.begin(JSON.parse(data).codecs);
+      return;
+    }
+    this.queue.push(data);
     if (this.queue.length > QUEUE) this.lose("this machine is too slow for the stream");
-    if (this.source === null) this.begin(this.queue.shift());
     this.append();
   }
 
-  begin({ codecs, type }) {
+  /** Begins from scratch: a buffer does not take a segment that has other tracks than its first. */
+  begin(codecs) {
     const Source = window.ManagedMediaSource ?? window.MediaSource;
+    const type = `video/mp4; codecs="${codecs}"`;
     if (!Source?.isTypeSupported(type)) {
       this.lose(`this browser does not play ${codecs}`);
       return;
     }
+    this.forget();
     this.audio = /mp4a|opus/i.test(codecs);
-    this.source = new Source();
+    const source = new Source();
     this.video.disableRemotePlayback = true; // ManagedMediaSource asks for it
-    this.address = URL.createObjectURL(this.source);
+    this.address = URL.createObjectURL(source);
     this.video.srcObject = null;
     this.video.src = this.address;
     this.play(this.video);
-    this.source.addEventListener("sourceopen", () => {
-      this.buffer = this.source.addSourceBuffer(type);
-      this.buffer.addEventListener("updateend", () => this.appended());
-      this.buffer.addEventListener("error", () => this.lose("the fragments cannot be decoded"));
+    source.addEventListener("sourceopen", () => {
+      if (this.video.src !== this.address || source.readyState !== "open") return; // begun again
+      const buffer = source.addSourceBuffer(type);
+      buffer.addEventListener("updateend", () => this.appended(buffer));
+      buffer.addEventListener("error", () => this.refused(buffer));
+      this.buffer = buffer;
       this.append();
     }, { once: true });
+  }
+
+  refused(buffer) {
+    if (buffer === this.buffer) this.lose("the fragments cannot be decoded");
   }
 
   append() {
     const { buffer, queue } = this;
     if (!buffer || buffer.updating || !queue.length || this.closed) return;
-    const next = queue.shift();
     try {
-      if (next instanceof ArrayBuffer) {
-        buffer.appendBuffer(next);
-      } else {
-        buffer.changeType(next.type); // the stream has become another
-        this.append();
-      }
+      buffer.appendBuffer(queue.shift());
     } catch (error) {
       this.lose(`the fragments cannot be played: ${error.name}`);
     }
   }
 
-  appended() {
-    const { buffer, video } = this;
-    if (this.closed) return;
+  appended(buffer) {
+    const { video } = this;
+    if (this.closed || buffer !== this.buffer) return;
     const ranges = video.buffered;
     if (ranges.length) {
       const last = ranges.length - 1;
       const newest = ranges.end(last);
       if (video.currentTime < ranges.start(last)) video.currentTime = ranges.start(last); // a gap
-      chase(video, newest - AIM_S);
+      this.chase(newest);
       if (video.currentTime - ranges.start(0) > 2 * KEEP_S) {
         buffer.remove(0, video.currentTime - KEEP_S);
         return; // appends go on once it is removed
       }
     }
     this.append();
+  }
+
+  chase(newest) {
+    const { leader, video } = this;
+    if (leader?.buffered.length) chase(video, Math.min(newest, leader.currentTime + LEAD_S), LEAD_S / 2);
+    else chase(video, newest - AIM_S, AIM_S);
+  }
+
+  forget() {
+    this.queue = [];
+    this.buffer = null;
+    if (this.address) URL.revokeObjectURL(this.address);
+    this.address = "";
   }
 
   close() {
@@ -139,6 +165,6 @@ class Feed {
       this.video.removeAttribute("src");
       this.video.load();
     }
-    if (this.address) URL.revokeObjectURL(this.address);
+    this.forget();
   }
 }

@@ -1,15 +1,14 @@
 // Plays a stream by the way that passes, and never gives up: WebRTC, or else fragments over a
 // WebSocket, or else the browser's own HLS. Where WebRTC did not pass it is tried again, seldom.
 
-import { connectFragments } from "./fragments.js";
-import { connectPlaylist } from "./playlist.js";
-import { named, sleep, socket } from "./server.js";
-import { connectWhep } from "./whep.js";
+import { sleep } from "./server.js";
+import { byPlaylist, bySocket, byWebRTC } from "./ways.js";
 
 const FIRST_WAIT_MS = 500;
 const LAST_WAIT_MS = 5000;
 const PATIENT_MS = 12000; // for WebRTC, where nothing else passes or something plays meanwhile
-const QUICK_MS = 2000; // for WebRTC, before something else is tried
+const QUICK_MS = 2000; // for WebRTC, before something else plays
+const HEAD_START_MS = 1000; // of WebRTC, before something else connects
 const FIRST_AGAIN_MS = 15_000; // until WebRTC is tried again, twice as long each time
 const LAST_AGAIN_MS = 600_000;
 
@@ -18,9 +17,9 @@ export class Player {
    * @param {string} stream its name
    * @param {{after: HTMLVideoElement, before?: HTMLVideoElement, audio?: HTMLAudioElement}} elements
    * @param {{wanted(): boolean, hls(): boolean, playing(what: object): void,
-   *   play(e: HTMLMediaElement): void, trouble(text: string, error: Error): void}} listener is asked whether to play
-   *   and whether there is HLS, starts an element, and is told what plays (`{way, tracks, audio}`), or
-   *   why nothing does
+   *   play(e: HTMLMediaElement): void, trouble(text: string, error: Error): void}} listener is asked
+   *   whether to play and whether there is HLS, starts an element, and is told what plays
+   *   (`{way, tracks, audio}`), or why nothing does
    * @param {{prefer?: string, ice_servers?: object[]}} viewer what the server says to viewers
    */
   constructor(stream, elements, listener, viewer = {}) {
@@ -72,23 +71,31 @@ export class Player {
     connection?.close();
   }
 
-  /** The first way that passes. Throws why none does. */
+  /** The way that passes. Throws why none does. */
   async connect() {
-    const webrtc = () => this.webrtc(this.alone ? PATIENT_MS : QUICK_MS);
-    const others = [() => this.fragments(), () => this.playlist()];
-    let first;
-    for (const way of this.preferred === "hls" ? [...others, webrtc] : [webrtc, ...others]) {
-      try {
-        const connection = await way();
-        this.alone = false;
-        return connection;
-      } catch (error) {
-        if (!error.blocked) throw error;
-        first ??= error;
+    if (this.preferred === "hls") return this.otherwise().catch(() => this.webrtc(PATIENT_MS));
+    const stop = new AbortController();
+    const webrtc = this.webrtc(this.alone ? PATIENT_MS : QUICK_MS, stop.signal);
+    // What comes next is got ready while WebRTC may still pass.
+    const early = Promise.race([sleep(HEAD_START_MS), webrtc.catch(() => {})]);
+    const other = early.then(() => this.otherwise(stop.signal));
+    other.catch(() => {});
+    let blocked;
+    try {
+      const connection = await webrtc;
+      this.alone = false;
+      stop.abort();
+      return connection;
+    } catch (error) {
+      if (!error.blocked) {
+        stop.abort();
+        throw error;
       }
+      blocked = error;
     }
-    this.alone = true;
-    throw first;
+    this.alone = await other.then(() => false, () => true);
+    if (this.alone) throw blocked;
+    return other;
   }
 
   /** Plays until the connection is lost; returns a better one where there is one meanwhile. */
@@ -122,38 +129,19 @@ export class Player {
     }
   }
 
-  async webrtc(withinMs, signal) {
-    const { before, audio } = this.elements;
-    const kinds = ["video", ...(before ? ["video"] : []), ...(audio ? ["audio"] : [])];
-    const { iceServers } = this;
-    const connection = await connectWhep(named("whep", this.stream), { kinds, iceServers, withinMs, signal });
-    return { way: "WebRTC", ...connection };
+  webrtc(withinMs, signal) {
+    return byWebRTC(this.stream, this.elements, { iceServers: this.iceServers, withinMs, signal });
   }
 
-  async fragments() {
-    const { after, before } = this.elements;
-    const url = socket(named("live", this.stream));
-    // The stream need not have its input, and is not kept waiting for it.
-    const second = before && connectFragments(`${url}?track=input`, before, this.play);
-    second?.catch(() => {});
-    const closeSecond = () => second?.then((feed) => feed.close(), () => {});
+  /** What there is beside WebRTC. */
+  async otherwise(signal) {
+    const options = { play: this.play, signal };
     try {
-      const main = await connectFragments(url, after, this.play);
-      const close = () => {
-        main.close();
-        closeSecond();
-      };
-      return { way: "WebSocket", audio: main.audio, lost: main.lost, close };
+      return await bySocket(this.stream, this.elements, options);
     } catch (error) {
-      closeSecond();
-      throw error;
+      if (signal?.aborted || !this.listener.hls()) throw error;
+      return await byPlaylist(this.stream, this.elements, options);
     }
-  }
-
-  async playlist() {
-    if (!this.listener.hls()) throw Object.assign(new Error("there is no HLS"), { blocked: true });
-    const url = named("hls", this.stream, "/index.m3u8");
-    return { way: "HLS", ...(await connectPlaylist(url, this.elements.after, this.play)) };
   }
 
   attach(connection) {
