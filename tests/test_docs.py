@@ -49,6 +49,8 @@ def test_a_command_is_one_there_is(arguments: list[str], tmp_path: Path) -> None
     elif program == "openssl":
         line = shlex.join(arguments).replace("'>'", ">")
         subprocess.run(line, shell=True, cwd=tmp_path, check=True, capture_output=True, timeout=30)
+    elif program == "curl":
+        assert any(argument.startswith("http://127.0.0.1:8080/api/v1/") for argument in rest)
     else:
         assert program in MQTT_TOOLS
         assert {"-h", "-t"} <= set(rest)
