@@ -37,7 +37,13 @@ PUBLISHED = [
     f"rtsp://me:Canary15@{DEAD}/my",
 ]
 PAGES = ["/", "/watch/yard", "/api/streams", "/api/streams/dvr", "/api/v1/cameras", "/metrics"]
-PAGES += ["/api/v1/openapi.json", "/hls/yard/index.m3u8", "/whep/dvr", "/no/such?token=x"]
+PAGES += [
+    "/api/v1/cameras/dvr",
+    "/api/v1/openapi.json",
+    "/hls/yard/index.m3u8",
+    "/whep/dvr",
+    "/no/such?token=x",
+]
 
 
 def stream(name: str, url: str) -> str:
@@ -55,7 +61,8 @@ def settings(folder: Path, broker: Mosquitto) -> str:
         + "".join(cameras)
         + stream("told", CAMERAS["told"])
         + stream("yard", "demo")
-        + f'publish = [{publish}]\nhls = {{ }}\nrecord = {{ folder = "{folder}/video" }}\n'
+        + f'publish = [{publish}]\nhls = {{ folder = "{folder}/hls" }}\n'
+        + f'record = {{ folder = "{folder}/video" }}\n'
     )
 
 
