@@ -3,6 +3,7 @@
 import errno
 import ssl
 from contextlib import ExitStack
+from time import monotonic
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -80,6 +81,7 @@ class LiveOpening:
             read_s = limits.burst_s
         self._media, self._repeated = RTSP_MEDIA, False  # it may have refused the audio for once
         while True:
+            asked_s = monotonic()
             try:
                 url = self.url
                 if self.by_relay:
@@ -94,6 +96,10 @@ class LiveOpening:
             except (av.FFmpegError, OSError, ValueError) as error:
                 if not self.asks_otherwise(error) and not self._does_without_relay(error):
                     failure = self.failure(error)
+                    # FFmpeg takes an RTSP server that does not answer for one that sends no video
+                    unread = isinstance(error, av.error.InvalidDataError)
+                    if unread and monotonic() - asked_s >= limits.open_s:
+                        failure = SourceError(f"no answer for {limits.open_s:g} s")
                     self._forget_refusals()
                     raise failure from None
                 continue
