@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import re
 import typing
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,6 +94,12 @@ def test_a_message_is_a_frozen_dataclass_that_says_who_sends_it_and_when(kind: t
 def test_no_module_has_grown_past_its_name() -> None:
     long = {name: n for name, text in SOURCES.items() if (n := text.count("\n")) > MOST_LINES}
     assert long == {}
+
+
+def test_every_test_file_has_a_name_of_its_own() -> None:
+    """pytest imports them by it, whatever folder they are in."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_names_and_texts_are_in_the_words_of_the_field() -> None:
