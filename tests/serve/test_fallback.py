@@ -3,14 +3,16 @@
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 import pytest_asyncio
 from broadcast import INPUT_SIZE, OUTPUT_SIZE, Broadcast
+from letting_in import letting_in
 from peers.chromium import FLAGS
 from peers.waiting import until
 from playwright.async_api import Page, async_playwright
-from test_page import PAIRED, READ, SAMPLES
+from test_page import PAIRED, READ, SAMPLES, TOKEN
 
 from streamsr.core.settings import HlsSettings
 from streamsr.serve.app import Server
@@ -69,6 +71,18 @@ async def test_it_begins_with_what_the_server_prefers(page: Page) -> None:
         assert await page.locator("#way").text_content() == "WebSocket"
         assert await page.locator("#message").text_content() == ""
         assert server.viewers == 0
+
+
+async def test_the_token_of_the_prompt_goes_along(page: Page) -> None:
+    await page.add_init_script(BLOCKED)
+    async with (
+        Broadcast() as broadcast,
+        Server({"camera": broadcast.served}, access=letting_in(TOKEN)) as server,
+    ):
+        await page.goto(server.url.replace("://", f"://me:{quote(TOKEN, safe='')}@"))
+        await page.wait_for_function(WAY, arg="WebSocket")
+        await page.wait_for_function(PAIRED)
+        assert page.complaints == []
 
 
 async def test_a_wall_falls_back_too(page: Page) -> None:

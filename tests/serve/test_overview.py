@@ -122,6 +122,31 @@ async def test_cameras_out_of_view_are_not_watched(page: Page) -> None:
             await until(lambda: server.viewers <= 2)
 
 
+async def test_the_wall_fills_the_screen(page: Page) -> None:
+    """Of a phone too, which has no full screen."""
+    await page.add_init_script("delete Element.prototype.requestFullscreen")
+    async with Broadcast() as broadcast:
+        streams = {f"camera {n}": broadcast.served for n in range(4)}
+        async with Server(streams) as server:
+            await page.goto(server.url)
+            await page.locator(".camera").nth(3).wait_for()
+            await page.locator("#full").click()
+            for (width, height), across in [((1280, 800), 2), ((390, 844), 1)]:
+                await page.set_viewport_size({"width": width, "height": height})
+                await page.wait_for_function(
+                    "(n) => document.getElementById('cameras').style"
+                    ".getPropertyValue('--columns') === String(n)",
+                    arg=across,
+                )
+                boxes = [await c.bounding_box() for c in await page.locator(".camera").all()]
+                assert boxes[0]["x"] == boxes[0]["y"] == 0
+                assert boxes[3]["x"] + boxes[3]["width"] == width
+                assert boxes[3]["y"] + boxes[3]["height"] == height
+            await page.keyboard.press("Escape")
+            assert await page.locator("header").is_visible()
+            assert not await page.locator("header").evaluate("(e) => e.inert")
+
+
 async def test_fewer_videos_where_the_machine_drops_frames(page: Page) -> None:
     async with Server({"a": Broadcast().served}) as server:
         await page.goto(f"{server.url}livez")

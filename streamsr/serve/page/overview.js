@@ -2,11 +2,13 @@
 // their states.
 
 import { Card } from "./card.js";
+import { FullScreen } from "./fullscreen.js";
 import { Governor } from "./governor.js";
 import { askOptional, ours, poll } from "./server.js";
 import { $ } from "./words.js";
 
 const LOOK_MS = 2000;
+const ASPECT = 16 / 9; // of most cameras
 const LEAVE_MS = 20_000; // a page that is hidden for so long shows no video
 
 const cards = new Map();
@@ -56,6 +58,22 @@ function add(name) {
   inView.observe(card.element);
 }
 
+/** How many cameras beside each other are largest, where all are in the window. */
+function columns(count, width, height) {
+  const widths = Array.from({ length: count }, (_, index) => {
+    const across = index + 1;
+    return Math.min(width / across, (height / Math.ceil(count / across)) * ASPECT);
+  });
+  return 1 + widths.indexOf(Math.max(...widths));
+}
+
+function fit() {
+  const count = Math.max(1, cards.size);
+  const across = columns(count, innerWidth, innerHeight);
+  $("cameras").style.setProperty("--columns", across);
+  $("cameras").style.setProperty("--rows", Math.ceil(count / across));
+}
+
 function show(streams) {
   const names = new Set(streams.map((stream) => stream.name));
   for (const [name, card] of cards) {
@@ -69,6 +87,7 @@ function show(streams) {
     if (!cards.has(status.name)) add(status.name);
     cards.get(status.name).show(status);
   }
+  fit();
   const live = streams.filter((stream) => stream.state === "live").length;
   say(`${live} of ${streams.length} live`, live === streams.length ? "live" : "down");
 }
@@ -86,6 +105,12 @@ async function main() {
     hiddenMs = document.hidden ? performance.now() : Infinity;
     choose();
   });
+  const full = new FullScreen($("cameras"), (on) => $("full").setAttribute("aria-pressed", String(on)));
+  $("full").addEventListener("click", () => full.toggle());
+  addEventListener("keydown", (event) => {
+    if (event.key.toLowerCase() === "f" && !event.ctrlKey && !event.metaKey && !event.altKey) full.toggle();
+  });
+  addEventListener("resize", fit);
   setInterval(look, LOOK_MS);
   poll(ours("api/streams"), show, (error) => say(`Trying again: ${error.message}`, "lost"));
 }
