@@ -30,6 +30,8 @@ TS_OPTIONS = {**OPTIONS, "probesize": "5000000"}
 """For up to 2 s until a PAT and a PMT come by, at 20 Mbit/s. It ends as soon as they have."""
 RTSP_OPTIONS = {**OPTIONS, "probesize": "32"}
 """Its description says what there is: 5000 bytes of a frame every two seconds take ten."""
+NO_PROXY = {"http_proxy": ""}
+"""Whatever the environment says: a proxy cannot reach what is on this machine."""
 RTSP_MEDIA = "video+audio"
 """What is asked for of what a server offers: many refuse their own metadata track (ONVIF)."""
 FIND_OUT_S = 10.0  # whether a playlist has an end
@@ -44,6 +46,7 @@ class LiveOpening:
         self.url = ffmpeg_name(url) if self._described else live_address(url)
         self.transport = self._wished = transport  # of RTSP
         self._scheme = "" if self._described else urlsplit(self.url).scheme
+        self._on_this_machine = self.url.startswith("http://127.0.0.1:")
         self._media = RTSP_MEDIA
         self._repeated = False  # a request that was refused, in the running try to open it
         self.by_relay = False  # of H.265, whose damage FFmpeg does not see
@@ -121,7 +124,8 @@ class LiveOpening:
                 "rtsp_transport": "tcp" if self.by_relay else self.transport,
                 "allowed_media_types": self._media,
             }
-        return TS_OPTIONS if self._tables_late or self.is_playlist else OPTIONS
+        options = TS_OPTIONS if self._tables_late or self.is_playlist else OPTIONS
+        return options | NO_PROXY if self._on_this_machine else options
 
     def _reads_on(self, container: av.container.InputContainer) -> bool:
         """Whether to open it again and read on: it may have been joined between two tables."""

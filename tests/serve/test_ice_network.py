@@ -167,6 +167,20 @@ def turn_settings(url: str, user: str, password: str, folder: Path) -> IceServer
     return IceServerSettings(urls=(url,), username=user, credential_file=file)
 
 
+async def test_video_passes_by_a_turn_server_over_tcp(
+    http: aiohttp.ClientSession, turn_server: TurnServer, tmp_path: Path
+) -> None:
+    url = f"{turn_server.url}?transport=tcp"
+    ice = turn_settings(url, turn_server.user, turn_server.password, tmp_path)
+    relayed = lambda line: "candidate:" not in line or " typ relay" in line  # noqa: E731
+    async with (
+        Broadcast() as broadcast,
+        Server({"camera": broadcast.served}, webrtc=WebRtcSettings(ice_servers=(ice,))) as server,
+        Viewer(http, server.url, keep=relayed) as viewer,
+    ):
+        await viewer.frame()
+
+
 async def test_video_passes_where_only_a_turn_server_can_be_reached(
     http: aiohttp.ClientSession,
     turn_server: TurnServer,

@@ -27,7 +27,11 @@ HEAD_S = 5.0  # for a request to arrive
 HEAD_BYTES = 8192
 KEYFRAME_S = 1.0  # until it is asked for again: a request may be lost
 CAPACITY = 256  # packets that the worker may be behind
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n\r\n"
+ANSWER = (  # in chunks: without a length FFmpeg takes an end for a failure
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
+    b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+)
+LAST_CHUNK = b"0\r\n\r\n"
 REFUSAL = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 OPTIONS = {"flush_packets": "1", "max_interleave_delta": "1"}
 
@@ -99,7 +103,7 @@ class PublishPoint:
         try:
             await self._relay(publisher, packets, writer)
         except EndOfStream:
-            return
+            writer.write(LAST_CHUNK)
         finally:
             broadcaster.unsubscribe(packets)
 
@@ -117,8 +121,10 @@ class PublishPoint:
             if muxer is None and packet.track in AUDIO_TRACKS:
                 continue
             muxer = muxer or NutMuxer(packet, audio=publisher.audio)
-            writer.write(muxer.muxed(packet))
-            await writer.drain()
+            data = muxer.muxed(packet)
+            if data:  # an empty chunk would be the last
+                writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+                await writer.drain()
 
 
 class NutMuxer:
