@@ -12,7 +12,7 @@ from streamsr.core.events import Code, Event
 from streamsr.core.events.journal import Journal
 from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
-from streamsr.core.status import StreamStatus
+from streamsr.core.status import StreamState, StreamStatus
 from streamsr.node.camera import Camera
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.serve.served import Served
@@ -24,6 +24,7 @@ __all__ = ["CameraSet"]
 # Groups that a session of a stream is made of: its viewers and outputs stay when they change.
 OF_A_SESSION = frozenset({"input", "model", "encoder", "output", "limits"})
 CHECK_S = 30.0  # for a self-check to be made
+PLAIN = "resample"  # the network of models that are filters
 SWITCHES = frozenset({"name", "enabled"})
 
 
@@ -116,11 +117,17 @@ class CameraSet:
     async def self_check(self, name: str) -> None:
         """Has a camera's models compared with bicubic now, and waits for the result.
 
-        Raises UserError where that is switched off, TimeoutError where none comes.
+        Raises UserError where that cannot be, TimeoutError where none comes.
         """
         camera = self[name]
-        if not camera.settings.model.self_check_s:
+        model, status = camera.settings.model, camera.stream.status
+        if not model.self_check_s:
             raise UserError(f"{name}: model.self_check_s is 0, which leaves self-checks out")
+        if status.state is not StreamState.LIVE:
+            raise UserError(f"{name}: it is {status.state}, and there is no frame to check")
+        entry = await asyncio.to_thread(find, status.wanted or status.model, model.folders)
+        if entry.card.network == PLAIN:
+            raise UserError(f"{name}: {entry.name} is no network, and is compared with nothing")
         before = camera.stream.status.self_checks
         camera.stream.check_models()
         async with asyncio.timeout(CHECK_S):

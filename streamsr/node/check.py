@@ -1,14 +1,16 @@
-"""What the user has to correct of a stream, found before it is started."""
+"""What the user has to correct of a stream, found before it is started, and what it may name."""
 
 import logging
 from collections.abc import Iterable
 
 from streamsr.core.errors import UserError
-from streamsr.core.settings import OutputSettings, StreamSettings
+from streamsr.core.settings import NodeSettings, OutputSettings, StreamSettings
 from streamsr.outputs.target import check_output
 from streamsr.pipeline.check import check_settings
+from streamsr.zoo.card import AUTO
+from streamsr.zoo.registry import families, listing
 
-__all__ = ["check_stream", "warn_of_unserved"]
+__all__ = ["check_stream", "models_of", "warn_of_unserved"]
 
 log = logging.getLogger(__name__)
 
@@ -43,3 +45,9 @@ def warn_of_unserved(streams: Iterable[StreamSettings]) -> None:
                 "stream %s: its [hls] has no folder, and there is no [serve] to play it from",
                 stream.name,
             )
+
+
+def models_of(settings: NodeSettings) -> list[str]:
+    """What the command for models may name. Raises ModelError where a card is damaged."""
+    folders = sorted({f for s in settings.streams for f in s.model.folders})
+    return [AUTO, *sorted({*families(folders), *listing(folders)})]

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from streamsr.control.changes import CameraChange, NewCamera, Surroundings, changed, made
 from streamsr.control.node_api import CameraState, NodeStatus
@@ -18,16 +17,11 @@ from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.version import version_of_streamsr
 from streamsr.node.camera_set import CameraSet
-from streamsr.node.check import check_stream, warn_of_unserved
+from streamsr.node.check import check_stream, models_of
 from streamsr.node.edits import Edits, KeptEdits
 from streamsr.node.merge import with_streams
+from streamsr.node.services import mqtt_client, web_server
 from streamsr.serve.served import Served
-from streamsr.zoo.card import AUTO
-from streamsr.zoo.registry import families, listing
-
-if TYPE_CHECKING:  # a node without [serve] or [mqtt] does not load what those need
-    from streamsr.mqtt.client import MqttClient
-    from streamsr.serve.app import Server
 
 __all__ = ["Node"]
 
@@ -53,9 +47,9 @@ class Node:
         self._changed = asyncio.Event()  # a camera has ended, or the node is to stop
         self._cameras = CameraSet(journal, self._changed.set)
         self._editing = asyncio.Lock()  # one change of the settings after another
-        self._models = _models_of(settings)
-        self._mqtt = self._mqtt_client()
-        self._server = self._web_server()
+        self._models = models_of(settings)
+        self._mqtt = mqtt_client(settings, self, journal)
+        self._server = web_server(settings, self, self.served, journal)
         self._deadline: Deadline | None = None  # once it is to stop
 
     async def run(self, listening: Callable[[str], None]) -> list[StreamStatus]:
@@ -109,7 +103,8 @@ class Node:
         )
 
     def cameras(self) -> Mapping[str, CameraState]:
-        return {name: self._cameras[name].state() for name in self._cameras}
+        names = [s.name for s in self.settings.streams if s.name in self._cameras]
+        return {name: self._cameras[name].state() for name in names}
 
     def models(self) -> Sequence[str]:
         return self._models
@@ -233,7 +228,7 @@ class Node:
         changed = [s for s in settings.streams if known.get(s.name) != s or failed(s.name)]
         for stream in changed:
             await asyncio.to_thread(check_stream, stream, known.get(stream.name))
-        models = await asyncio.to_thread(_models_of, settings)
+        models = await asyncio.to_thread(models_of, settings)
         kept = {s.name for s in settings.streams} - {s.name for s in changed}
         self.settings, self._models = settings, models
         sessions = await self._cameras.remove_all(known.keys() - kept)
@@ -256,45 +251,3 @@ class Node:
             await self._mqtt.stop(deadline)
             steering.cancel()
             await asyncio.wait({steering})
-
-    def _web_server(self) -> "Server | None":
-        settings = self.settings.serve
-        if settings is None:
-            warn_of_unserved(self.settings.streams)
-            return None
-        from streamsr.serve.access.access import Access
-
-        access = Access.of(settings)
-        access.check_exposure(settings.host)  # before WebRTC is imported, and PyAV with it
-        from streamsr.serve.access.rate_limit import ServerLimits
-        from streamsr.serve.app import Server
-
-        server = Server(
-            self.served,
-            host=settings.host,
-            port=settings.port,
-            access=access,
-            limits=ServerLimits(viewers=settings.max_viewers),
-            events=lambda: self._journal.counts,
-            emit=self.emit,
-            webrtc=self.settings.webrtc,
-            prefer=settings.prefer,
-            node=self,
-        )
-        self._journal.listeners.append(server.feed.event)
-        return server
-
-    def _mqtt_client(self) -> "MqttClient | None":
-        if self.settings.mqtt is None:
-            return None
-        from streamsr.mqtt.client import MqttClient
-
-        client = MqttClient(self.settings.mqtt, self.settings.name, self, self.emit)
-        self._journal.listeners.append(client.event)
-        return client
-
-
-def _models_of(settings: NodeSettings) -> list[str]:
-    """What the command for models may name. Raises ModelError where a card is damaged."""
-    folders = sorted({f for s in settings.streams for f in s.model.folders})
-    return [AUTO, *sorted({*families(folders), *listing(folders)})]

@@ -172,6 +172,8 @@ async def test_a_check_a_small_snapshot_and_events(tmp_path: Path) -> None:
         start = jpeg.index(b"\xff\xc0")  # its frame header: height and width (ITU-T T.81, B.2.2)
         assert int.from_bytes(jpeg[start + 7 : start + 9]) == 100
         assert (await api.ask("GET", "node"))["live"] >= 1
+        problem = await api.ask("POST", "cameras/yard/self-check", 409)
+        assert "bicubic is no network" in problem["detail"] or "starting" in problem["detail"]
 
 
 async def test_what_cannot_be_changes_nothing(tmp_path: Path) -> None:
