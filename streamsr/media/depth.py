@@ -21,18 +21,18 @@ __all__ = ["DepthConverter", "ToneMapper"]
 logger = logging.getLogger("streamsr")
 
 DEEP = 10  # bits of what has more than 8
-GRID = 65  # values of each of R', G' and B' in the table
+FINE, QUICK = 65, 33  # values of each of R', G' and B' in the table
 MATRICES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m", 9: "bt2020"}
 
 
 class DepthConverter:
     """Makes one source's images what its frames are to hold."""
 
-    def __init__(self, bits: int | None = 8) -> None:
+    def __init__(self, bits: int | None = 8, *, waits: bool = True) -> None:
         """``bits`` are 8, which is SDR then, or 10; None: 8 where the first image has no more and
-        is SDR."""
+        is SDR. ``waits``: see ``ToneMapper``."""
         self._bits = bits
-        self._mapper = ToneMapper()
+        self._mapper = ToneMapper(waits=waits)
 
     def converted(self, image: av.VideoFrame) -> av.VideoFrame:
         """Returns the image in the source's depth. Raises InputError where FFmpeg cannot."""
@@ -50,9 +50,14 @@ class DepthConverter:
 
 
 class ToneMapper:
-    """Makes SDR of one source's HDR images, one after the other."""
+    """Makes SDR of one source's HDR images, one after the other.
 
-    def __init__(self) -> None:
+    ``waits``: the source can, for as long as a fine table takes; a camera would seem to stall, for
+    seconds on a busy machine.
+    """
+
+    def __init__(self, *, waits: bool = True) -> None:
+        self._size = FINE if waits else QUICK
         self._graph = av.filter.Graph()
         self._made_for: object = None  # what the graph takes
 
@@ -65,7 +70,7 @@ class ToneMapper:
         wanted = (image.width, image.height, image.format.name, tags, peak)
         with convertible(image):
             if wanted != self._made_for:
-                self._graph = _graph(image, tags, peak)
+                self._graph = _graph(image, tags, peak, self._size)
                 self._made_for = wanted
             self._graph.vpush(image)
             return self._graph.vpull()
@@ -80,13 +85,13 @@ def _peak_of(image: av.VideoFrame) -> float:
     return float(np.clip(min(stated, default=USUAL_PEAK), WHITE, 10_000))
 
 
-def _graph(image: av.VideoFrame, tags: ColourTags, peak: float) -> av.filter.Graph:
+def _graph(image: av.VideoFrame, tags: ColourTags, peak: float, size: int) -> av.filter.Graph:
     span = "pc" if tags.full_range else "tv"
     matrix = MATRICES.get(tags.matrix, "bt2020")
     graph = av.filter.Graph()
     with TemporaryDirectory(prefix="streamsr-") as folder:
         table = Path(folder) / "curve.cube"
-        table.write_text(_cube(tags.transfer, peak), encoding="ascii")
+        table.write_text(_cube(tags.transfer, peak, size), encoding="ascii")
         filters = [
             graph.add_buffer(
                 width=image.width,
@@ -107,14 +112,13 @@ def _graph(image: av.VideoFrame, tags: ColourTags, peak: float) -> av.filter.Gra
 
 
 @lru_cache(maxsize=2)  # a camera that comes back has the same
-def _cube(transfer: int, peak: float) -> str:
+def _cube(transfer: int, peak: float, size: int) -> str:
     """The curve as a table of Iridas' format, red the quickest to change."""
     logger.info(
         "%s of up to %.0f cd/m² is tone-mapped to BT.709 in 8 bits (ITU-R BT.2390)",
         *(HDR_TRANSFERS[transfer], peak),
     )
-    steps = np.linspace(0, 1, GRID)
+    steps = np.linspace(0, 1, size)
     grid = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1)[..., ::-1]
-    table = sdr_signal(grid.reshape(-1, 3), transfer, peak).tolist()
-    lines = "\n".join(f"{red:.5f} {green:.5f} {blue:.5f}" for red, green, blue in table)
-    return f"LUT_3D_SIZE {GRID}\n{lines}\n"
+    table = sdr_signal(grid.reshape(-1, 3), transfer, peak)
+    return f"LUT_3D_SIZE {size}\n" + "%.5f %.5f %.5f\n" * len(table) % tuple(table.ravel())

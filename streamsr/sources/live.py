@@ -58,8 +58,9 @@ class LiveSource(Source):
         give_up_s: float | None = None,
         timeouts: LiveTimeouts | None = None,
         deinterlace: Deinterlace = "auto",
+        bits: int | None = 8,
     ) -> None:
-        """``video`` and ``audio``: see ``streams_of``."""
+        """``video`` and ``audio``: see ``streams_of``; ``bits``: see ``DepthConverter``."""
         self.url = url
         self._video, self._audio_number = video, audio
         self.name = redact(url)
@@ -70,7 +71,7 @@ class LiveSource(Source):
         self._clock = ClockSync()
         self._seen = False  # any frame, ever
         tell = partial(self._tell, Code.SRC_INTERLACED)
-        self._deinterlacer = Deinterlacer(deinterlace, tell, waits=False)
+        self._deinterlacer = Deinterlacer(deinterlace, tell, waits=False, bits=bits)
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         backoff = Backoff(*self.retry_s)

@@ -22,7 +22,7 @@ __all__ = ["file_frames", "file_items", "open_source"]
 
 
 def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> Source:
-    """Returns the source that ``settings`` name. A file's frames have ``bits``: ``DepthConverter``.
+    """Returns the source that ``settings`` name. Its frames have ``bits``: ``DepthConverter``.
 
     Raises InputError where there is no such file, or streamsr does not speak the scheme.
     """
@@ -38,13 +38,13 @@ def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> So
         case InputKind.PUBLISHED:
             return PublishedSource(settings, emit)
         case InputKind.LIVE:
-            return _live(settings, emit)
+            return _live(settings, emit, bits)
         case InputKind.FOLDER:
             return FolderSource(Path(url), settings.exact_rate, settings.audio_from, deep=bits != 8)
         case InputKind.FILE if settings.live is None and (
             is_multipart(url) or is_live_playlist(url)
         ):
-            return _live(settings, emit)
+            return _live(settings, emit, bits)
         case InputKind.FILE:
             follow_s = settings.follow_s if settings.follow else None
             return _file(settings, emit, bits, follow_s)
@@ -52,7 +52,7 @@ def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> So
             return _file(settings, emit, bits)
 
 
-def _live(settings: InputSettings, emit: Emit) -> LiveSource:
+def _live(settings: InputSettings, emit: Emit, bits: int | None) -> LiveSource:
     return LiveSource(
         settings.url,
         emit,
@@ -61,6 +61,7 @@ def _live(settings: InputSettings, emit: Emit) -> LiveSource:
         audio=settings.audio,
         give_up_s=settings.give_up_s,
         deinterlace=settings.deinterlace,
+        bits=bits,
     )
 
 

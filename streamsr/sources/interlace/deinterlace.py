@@ -87,7 +87,7 @@ class Deinterlacer:
         self._mode = mode
         self._tell = tell
         self._waits = waits
-        self._depth = DepthConverter(bits)
+        self._depth = DepthConverter(bits, waits=waits)
         self._finder = ScanFinder()
         self._waiting: deque[_Image] = deque()  # decoded ahead
         self._filter: _Filter | None = None  # None: the last image was not deinterlaced
