@@ -142,8 +142,9 @@ async def test_the_wall_fills_the_screen(page: Page) -> None:
                 assert boxes[0]["x"] == boxes[0]["y"] == 0
                 assert boxes[3]["x"] + boxes[3]["width"] == width
                 assert boxes[3]["y"] + boxes[3]["height"] == height
-            await page.keyboard.press("Escape")
-            assert await page.locator("header").is_visible()
+            await page.mouse.move(100, 100)
+            await page.locator("#leave").click()
+            assert await page.locator("#leave").is_hidden()
             assert not await page.locator("header").evaluate("(e) => e.inert")
 
 

@@ -105,8 +105,8 @@ async function main() {
     hiddenMs = document.hidden ? performance.now() : Infinity;
     choose();
   });
-  const full = new FullScreen($("cameras"), (on) => $("full").setAttribute("aria-pressed", String(on)));
-  $("full").addEventListener("click", () => full.toggle());
+  const full = new FullScreen($("cameras"), (on) => { $("leave").hidden = !on; });
+  for (const id of ["full", "leave"]) $(id).addEventListener("click", () => full.toggle());
   addEventListener("keydown", (event) => {
     if (event.key.toLowerCase() === "f" && !event.ctrlKey && !event.metaKey && !event.altKey) full.toggle();
   });
