@@ -4,6 +4,7 @@ import os
 import socket
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +18,7 @@ from viewer import SDP, Viewer, candidates, make_offer
 from streamsr.core.errors import ConfigError
 from streamsr.core.settings import IceServerSettings, WebRtcSettings
 from streamsr.serve.app import Server
+from streamsr.serve.whip.publish_point import PublishPoint
 
 ANNOUNCED = ("192.0.2.10", "2001:db8::10")
 
@@ -95,6 +97,24 @@ async def test_a_full_range_is_said_and_is_free_again_later(http: aiohttp.Client
                 assert response.status == 200
         async with Viewer(http, server.url) as viewer:
             await viewer.frame()
+
+
+async def test_publishers_are_in_the_range_too(http: aiohttp.ClientSession) -> None:
+    ports = free_range(1)
+    webrtc = settings_of(ports, announce=ANNOUNCED)
+    offer = await make_offer("video", direction="sendonly")
+    async with PublishPoint() as one, PublishPoint() as two:
+        stream = Broadcast().served
+        served = {n: replace(stream, publish_point=p) for n, p in (("one", one), ("two", two))}
+        async with Server(served, webrtc=webrtc) as server:
+            async with http.post(f"{server.url}whip/one", data=offer, headers=SDP) as response:
+                assert response.status == 201
+                found = candidates(await response.text())
+            assert {port for _, port, _ in found} == set(ports)
+            assert ANNOUNCED[0] in {host for host, _, _ in found}
+            async with http.post(f"{server.url}whip/two", data=offer, headers=SDP) as response:
+                assert response.status == 503
+                assert "webrtc.udp_ports" in await response.text()
 
 
 async def test_announced_addresses_have_the_ports_of_the_sockets(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urljoin
@@ -15,12 +16,14 @@ import av
 import pytest
 from aiortc.rtp import RtpPacket
 from broadcast import Broadcast
-from peers import number_in
+from peers import number_in, packets, seen
 from peers.certificates import Authority
 from peers.waiting import until
 from viewer import SDP, make_offer
 
+from streamsr.core.packet import Track
 from streamsr.media.addresses import PUBLISHED
+from streamsr.media.container import Container
 from streamsr.serve.access.access import Access
 from streamsr.serve.access.secrets import Secrets
 from streamsr.serve.access.tokens import Token
@@ -52,8 +55,10 @@ def publish(tmp_path: Path, clip: Callable[..., Path]) -> Callable[..., object]:
     certificate, key = Authority(tmp_path).sign()
 
     @contextmanager
-    def publishing(address: str, token: str = "") -> Iterator[subprocess.Popen[str]]:
-        command = [sys.executable, PUBLISHER, address, clip(), certificate, key, token]
+    def publishing(
+        address: str, token: str = "", file: Path | None = None
+    ) -> Iterator[subprocess.Popen[str]]:
+        command = [sys.executable, PUBLISHER, address, file or clip(), certificate, key, token]
         words, pipe = [str(word) for word in command], subprocess.PIPE
         with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True) as process:
             try:
@@ -109,6 +114,37 @@ async def test_what_ffmpeg_publishes_is_handed_on_undecoded(
     assert found.times == sorted(found.times)
     assert found.times[-1] - found.times[0] == pytest.approx(59 / 25, abs=0.2)
     assert len(found.heard) > 80
+
+
+def beeping(path: Path) -> Path:
+    """Writes six seconds in which a beep begins with every 25th frame."""
+    container = Container(str(path), {}, "mp4")
+    for packet in packets():
+        if packet.track is Track.AAC:
+            container.audio(packet.data, packet.pts, packet.time_base, 1024)
+            continue
+        if packet.pts == 0:
+            container.add_video(packet, Fraction(25))
+            container.add_audio()
+            container.begin()
+        if packet.pts >= 6 * 90_000:
+            container.close()
+            return path
+        container.video(packet, packet.pts)
+    raise AssertionError
+
+
+async def test_audio_stays_beside_its_frames(
+    publish: Callable[..., object], tmp_path: Path
+) -> None:
+    clip = await asyncio.to_thread(beeping, tmp_path / "beeps.mp4")
+    async with site() as here:
+        address = here.point.address.removeprefix(f"{PUBLISHED}+")
+        reading = asyncio.create_task(asyncio.to_thread(seen, address, 4 * 25))
+        with publish(f"{here.url}cam", file=clip) as process:
+            await let_in(process)
+            found = await reading
+    assert found.offset_s(found.times[25]) < 0.1
 
 
 async def test_one_publishes_at_a_time_and_the_next_one_when_it_has_gone(
