@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.core.clock_sync import TICKS
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.packet import Track
 from streamsr.core.settings import EncoderSettings, RecordSettings
@@ -26,6 +25,7 @@ from streamsr.media.encoder import VideoEncoder
 from streamsr.media.encoder_options import RECORDED_BUFFER, Buffer, for_recordings
 from streamsr.media.pixels import planes_of
 from streamsr.sources.demo import Scene
+from streamsr.sources.timing.clock_sync import TICKS
 
 FRAMES, RATE = 250, 25
 AUDIO_KBIT_S = 96

@@ -14,7 +14,6 @@ import torch
 from rich.table import Table
 
 from streamsr.cli.cpu_limit import cpu_limit_gmac_s
-from streamsr.core.clock_sync import TICKS
 from streamsr.core.devices import pick_device
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.packet import Packet, Track
@@ -31,6 +30,7 @@ from streamsr.pipeline.model_choice import Chosen
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.selection import Selector
 from streamsr.sources.demo import Scene
+from streamsr.sources.timing.clock_sync import TICKS
 from streamsr.train.scoring import cost_of
 from streamsr.zoo.card import Precision
 from streamsr.zoo.loading import make_network

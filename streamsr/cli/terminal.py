@@ -119,6 +119,8 @@ def report(summaries: Sequence[StreamStatus], as_json: bool, *, to_stderr: bool 
             say(f"{s.name}: jumps of the input's time stamps: {s.time_jumps}, joined there")
         if s.encoder_faults:
             say(f"{s.name}: an encoder failed and was begun again: {s.encoder_faults} times")
+        if s.moved:
+            say(f"{s.name}: time stamps that repeat, fall or stand alone: {s.moved}, spread")
         if s.audio_dropped:
             say(f"{s.name}: {s.audio_dropped} pieces of audio dropped")
         if s.not_kept:

@@ -58,6 +58,7 @@ class Meter:
             reconnects=self["reconnects"],
             time_jumps=self["time_jumps"],
             encoder_faults=self["encoder_faults"],
+            moved=self["moved"],
         )
 
     def left(self, arrived: float, size: str) -> None:

@@ -40,6 +40,7 @@ class Counts:
     reconnects: int = 0
     time_jumps: int = 0  # of the source's stamps, that were joined
     encoder_faults: int = 0  # after which an encoder was begun again
+    moved: int = 0  # frames whose stamps repeat, fall or stand alone
 
     def plus(self, earlier: "Counts") -> Self:
         """Returns this with the counts of an earlier session added."""
@@ -112,6 +113,7 @@ class StreamStatus(Counts):
             "reconnects": self.reconnects,
             "time_jumps": self.time_jumps,
             "encoder_faults": self.encoder_faults,
+            "moved": self.moved,
             "input": self.input,
             "output": self.output,
             "not_kept": list(self.not_kept),

@@ -129,6 +129,7 @@ class Source(Protocol):
     reconnects: int = 0  # how often it has been opened again
     down: bool = False  # it has failed, and is to be opened again
     jumps: int = 0  # how often its time stamps jumped and what followed was joined
+    moved: int = 0  # frames and packets whose stamps could not be kept: they repeat or stand alone
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         """Opens the source and yields its items, SourceInfo before the first frame of each opening.

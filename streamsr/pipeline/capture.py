@@ -19,6 +19,8 @@ from streamsr.pipeline.latency_budget import LatencyBudget
 __all__ = ["Capture"]
 
 BEHIND_S = 2.0  # that audio may lie behind its frames in a file
+COUNTED = {"reconnects": "reconnects", "time_jumps": "jumps", "moved": "moved"}
+"""What of a source is counted: by its name, and the source's."""
 QUEUE_FILE, QUEUE_LIVE = 8, 25  # frames waiting for the engine
 
 
@@ -73,7 +75,7 @@ class Capture:
 
     def read(self) -> None:
         """Queues everything the source gives, until its end, a limit or ``stop``."""
-        reconnects = jumps = 0
+        counted = dict.fromkeys(COUNTED, 0)
         items = self._items()
         try:
             for item in items:
@@ -90,12 +92,11 @@ class Capture:
                     return
                 else:
                     self._accept(self._frame(item))
-                if self._source.reconnects != reconnects:
-                    self._meter.count("reconnects", self._source.reconnects - reconnects)
-                    reconnects = self._source.reconnects
-                if self._source.jumps != jumps:
-                    self._meter.count("time_jumps", self._source.jumps - jumps)
-                    jumps = self._source.jumps
+                for name, of in COUNTED.items():
+                    more = getattr(self._source, of) - counted[name]
+                    if more:
+                        self._meter.count(name, more)
+                        counted[name] += more
             if not self.stop.is_set():
                 self.until_s = math.inf
         except Closed:

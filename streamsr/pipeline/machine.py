@@ -4,7 +4,6 @@ from fractions import Fraction
 from functools import partial
 from time import process_time, thread_time
 
-from streamsr.core.clock_sync import TICKS
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.settings import EncoderSettings, RecordSettings
 from streamsr.engine.engines import Engines
@@ -12,6 +11,7 @@ from streamsr.engine.resample import resize_frame
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.encoder_options import filled, for_recordings, is_for_recordings
 from streamsr.sources.demo import Scene
+from streamsr.sources.timing.clock_sync import TICKS
 from streamsr.zoo.registry import Entry
 
 __all__ = ["Machine"]

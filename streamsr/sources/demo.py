@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.core.clock_sync import TICKS
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.media.pixels import planes_of
 from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
+from streamsr.sources.timing.clock_sync import TICKS
 
 __all__ = ["AUDIO_RATE", "CELL", "DIGITS", "LEFT", "PAD", "DemoSource", "Scene", "bitmap"]
 

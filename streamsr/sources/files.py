@@ -42,8 +42,15 @@ from streamsr.media.tracks.carried import (
 from streamsr.media.tracks.succession import Succession
 from streamsr.sources.containers import opened
 from streamsr.sources.interlace.deinterlace import Deinterlace, Deinterlacer
-from streamsr.sources.stamps import PacketTimes, PiecePlaces, StampChoice, kept_of, kind_of_stamps
-from streamsr.sources.timeline import FrameTimes, Jump
+from streamsr.sources.timing.frame_times import FrameTimes
+from streamsr.sources.timing.stamps import (
+    PacketTimes,
+    PiecePlaces,
+    StampChoice,
+    kept_of,
+    kind_of_stamps,
+)
+from streamsr.sources.timing.timeline import Jump
 
 __all__ = ["FileSource"]
 
@@ -70,8 +77,8 @@ class FileSource(Source):
         """``follow_s``: a file that still grows ends once it has not grown for so long.
 
         ``max_gap_s``: the longest gap between frames that is kept; None: as the format suggests,
-        see ``streamsr.sources.stamps``. ``bits`` are those of ``DepthConverter``, ``video`` and
-        ``audio`` those of ``streams_of``.
+        see ``streamsr.sources.timing.stamps``. ``bits`` are those of ``DepthConverter``, ``video``
+        and ``audio`` those of ``streams_of``.
         """
         self.url = url
         self._follow_s = follow_s
@@ -110,7 +117,8 @@ class FileSource(Source):
         frames = _Frames(video, deinterlacer, shown=kind_of_stamps(container).shown)
         others = _Others(streams, carried.tracks, succession.heirs)
         info: SourceInfo | None = None
-        for packet in succession.packets(self._packets(container, succession.read)):
+        packets = succession.packets(self._packets(container, succession.read))
+        for packet in times.steadied(packets):
             if stop.is_set():
                 return
             if packet.stream in streams.covers:
@@ -130,6 +138,7 @@ class FileSource(Source):
                     info = stream_info(video, streams.audio, image, orientation, carried)
                     deinterlacer.describe(info)
                 yield from frames.of(image, orientation)
+                self._tell_of_moved(frames.moved + times.strays)
         yield from deinterlacer.flush()
         if info is None:
             raise InputError(f"input {self.name}: no frame in it can be decoded")
@@ -157,11 +166,15 @@ class FileSource(Source):
         if jump is None:
             return
         self.jumps += not jump.kept
-        done = "what follows is joined there"
-        if jump.kept:
-            done = "a gap that is kept, as input.max_gap_s allows"
-        message = f"the time stamps jump by {jump.by_s:+.1f} s at {jump.at_s:.1f} s: {done}"
-        self._emit(Event(Code.SRC_TIME, self.name, message))
+        self._emit(Event(Code.SRC_TIME, self.name, jump.told))
+
+    def _tell_of_moved(self, moved: int) -> None:
+        if moved and not self.moved:
+            told = (
+                "time stamps repeat, fall or stand alone: their frames go between those beside them"
+            )
+            self._emit(Event(Code.SRC_TIME, self.name, told))
+        self.moved = moved
 
     def _interlaced(self, message: str) -> None:
         self._emit(Event(Code.SRC_INTERLACED, self.name, message))
@@ -219,6 +232,11 @@ class _Frames:
         self._choice = StampChoice(shown=shown, step=usual)
         self._lasts = None if shown else usual  # AVI says that of a field
         self._joined: int | None = None  # stamp at which another segment begins
+
+    @property
+    def moved(self) -> int:
+        """Frames that are not where their stamps say."""
+        return self._times.moved
 
     def note(self, packet: av.Packet[Any], begins: bool) -> None:
         """Takes a packet that is decoded next, and whether a joined segment begins with it."""

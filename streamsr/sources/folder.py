@@ -3,7 +3,7 @@
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from streamsr.core.errors import InputError
+from streamsr.core.events import Code, Emit, Event
 from streamsr.media.addresses import image_kind
 from streamsr.media.container import reason_of
 from streamsr.media.images import image_frames
@@ -20,7 +21,8 @@ from streamsr.media.source import DEFAULT_RATE, AudioFrame, Item, Source, Source
 from streamsr.media.tracks.carried import audio_of, codec_of, lasting
 from streamsr.sources.containers import demuxed, opened
 from streamsr.sources.image_headers import ImageHeader, checked_images
-from streamsr.sources.stamps import PacketTimes, PiecePlaces
+from streamsr.sources.timing.stamps import PacketTimes, PiecePlaces
+from streamsr.sources.timing.timeline import Jump
 
 __all__ = ["FolderSource"]
 
@@ -36,6 +38,7 @@ class FolderSource(Source):
         rate: Fraction = DEFAULT_RATE,
         audio_from: Path | None = None,
         *,
+        emit: Emit,
         deep: bool = False,
     ) -> None:
         """``audio_from``: a file whose audio goes under the frames, from its first frame on.
@@ -46,6 +49,7 @@ class FolderSource(Source):
         self.name = str(folder)
         self.rate = rate
         self._audio_from = audio_from
+        self._emit = emit
         self._deep = deep
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
@@ -53,9 +57,8 @@ class FolderSource(Source):
         with ExitStack() as stack:
             audio: _Audio | None = None
             if self._audio_from is not None:
-                audio = _Audio(
-                    stack.enter_context(opened(str(self._audio_from), stop)), self._audio_from
-                )
+                container = stack.enter_context(opened(str(self._audio_from), stop))
+                audio = _Audio(container, self._audio_from, self._tell_of)
             info = self._info(images)
             yield info if audio is None else replace(info, **audio.described)
             for frame in image_frames(self.folder, self.rate, deep=self._deep):
@@ -63,11 +66,13 @@ class FolderSource(Source):
                     return
                 if audio is not None:
                     yield from audio.until(frame.time_s)
-                    self.jumps = audio.jumps
                 yield frame
             if audio is not None:
                 yield from audio.until(None)
-                self.jumps = audio.jumps
+
+    def _tell_of(self, jump: Jump) -> None:
+        self.jumps += not jump.kept
+        self._emit(Event(Code.SRC_TIME, self.name, f"{self._audio_from}: {jump.told}"))
 
     def _info(self, images: list[tuple[str, ImageHeader]]) -> SourceInfo:
         first_name, first = images[0]
@@ -95,19 +100,21 @@ class _Audio:
     Its video is read beside it, where it has one: joined recordings are joined as theirs are.
     """
 
-    def __init__(self, container: av.container.InputContainer, path: Path) -> None:
+    def __init__(
+        self, container: av.container.InputContainer, path: Path, tell: Callable[[Jump], None]
+    ) -> None:
         """Raises InputError where there is none that can be decoded."""
         stream = audio_of(container)
         if stream is None:
             raise InputError(f"audio {path}: there is no audio in it that can be decoded")
-        self.jumps = 0  # of its time stamps, joined
+        self._tell = tell  # of a jump of its time stamps
         self._path = path
         self._stream = stream
         self._lasting = lasting(stream)  # as it is described: no packet has been decoded
         self._times = PacketTimes(container, None, _start_s(container))
         self._places = PiecePlaces(self._lasting)
         films = [s for s in container.streams.video if s.codec_context is not None]
-        self._packets: Iterator[av.Packet[Any]] = demuxed(container, [stream, *films])
+        self._packets = self._times.steadied(demuxed(container, [stream, *films]))
         self._next: AudioFrame | None = None
 
     @property
@@ -127,8 +134,9 @@ class _Audio:
     def _read(self) -> AudioFrame | None:
         try:
             for packet in self._packets:
-                placed = self._times.place(packet)
-                self.jumps += placed.jump is not None and not placed.jump.kept
+                jump = self._times.place(packet).jump
+                if jump is not None:
+                    self._tell(jump)
                 if packet.stream is self._stream and packet.size:
                     place_s = float(self._places.begin_s(packet))
                     packet.stream = self._lasting

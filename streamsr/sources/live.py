@@ -13,7 +13,6 @@ from typing import Any, Literal
 import av
 
 from streamsr.core.backoff import Backoff
-from streamsr.core.clock_sync import TICKS, ClockSync
 from streamsr.core.errors import SourceAuthError, SourceError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
@@ -28,7 +27,8 @@ from streamsr.sources.live_damage import Damage, SentFrame
 from streamsr.sources.live_opening import LiveOpening
 from streamsr.sources.live_watch import LiveTimeouts, LiveWatch
 from streamsr.sources.read_ahead import Pacer, ReadAhead
-from streamsr.sources.stamps import kind_of_stamps
+from streamsr.sources.timing.clock_sync import TICKS, ClockSync
+from streamsr.sources.timing.stamps import kind_of_stamps
 
 __all__ = ["LiveSource", "LiveTimeouts"]
 
@@ -275,7 +275,8 @@ class LiveSource(Source):
         source_s = float(packet.pts * packet.time_base)
         if pacer is not None:
             arrived = pacer.audio(source_s, arrived)
-        time_s = self._clock.audio_s(source_s, arrived)
+        lasts_s = float((packet.duration or 0) * packet.time_base)
+        time_s = self._clock.audio_s(source_s, arrived, lasts_s)
         if time_s is not None:
             yield AudioFrame(time_s, codec_of(packet.stream), packet)
 

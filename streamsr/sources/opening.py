@@ -40,7 +40,9 @@ def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> So
         case InputKind.LIVE:
             return _live(settings, emit, bits)
         case InputKind.FOLDER:
-            return FolderSource(Path(url), settings.exact_rate, settings.audio_from, deep=bits != 8)
+            return FolderSource(
+                Path(url), settings.exact_rate, settings.audio_from, emit=emit, deep=bits != 8
+            )
         case InputKind.FILE if settings.live is None and (
             is_multipart(url) or is_live_playlist(url)
         ):
@@ -90,7 +92,7 @@ def file_items(path: Path) -> Iterator[Item]:
         if event.code is Code.SRC_DAMAGED:
             raise InputError(f"input {path}: {event.message}")
 
-    source = FolderSource(path) if path.is_dir() else FileSource(str(path), refuse)
+    source = FolderSource(path, emit=refuse) if path.is_dir() else FileSource(str(path), refuse)
     return source.items(threading.Event())
 
 

@@ -60,6 +60,7 @@ def test_a_summary_is_an_object_or_a_line(capsys: pytest.CaptureFixture[str]) ->
             latency_p99_ms=41.6,
             reconnects=2,
             time_jumps=3,
+            moved=4,
             why="a file can wait",
         ),
     ]
@@ -72,6 +73,7 @@ def test_a_summary_is_an_object_or_a_line(capsys: pytest.CaptureFixture[str]) ->
             "gate: 50 frames 320x180 -> 1280x720 by fast on cpu, 25.0 fps, latency p99 42 ms, "
             "1 dropped, 2 reconnects",
             "gate: jumps of the input's time stamps: 3, joined there",
+            "gate: time stamps that repeat, fall or stand alone: 4, spread",
             "gate: a file can wait",
         ],
     )

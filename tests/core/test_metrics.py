@@ -94,6 +94,7 @@ STATUS = StreamStatus(
     reconnects=2,
     time_jumps=1,
     encoder_faults=6,
+    moved=6,
 )
 
 
@@ -116,6 +117,7 @@ def test_the_summary_is_what_json_prints() -> None:
         "reconnects": 2,
         "time_jumps": 1,
         "encoder_faults": 6,
+        "moved": 6,
         "input": "320x180",
         "output": "1280x720",
         "not_kept": [],

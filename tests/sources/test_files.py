@@ -300,7 +300,7 @@ def test_a_folder_is_described_and_read(tmp_path: Path) -> None:
     writer = ImageWriter(tmp_path / "frames")
     for n, image in enumerate(rgb_frames(pixels)):
         writer.write(image, f"f{n + 8}.png")
-    source = FolderSource(tmp_path / "frames", Fraction(30_000, 1001))
+    source = FolderSource(tmp_path / "frames", Fraction(30_000, 1001), emit=print)
     info, *frames = source.items(threading.Event())
     assert isinstance(info, SourceInfo)
     assert (info.size, info.rate, info.frames) == ("30x20", Fraction(30_000, 1001), 4)
@@ -515,3 +515,41 @@ def test_video_without_a_decoder_is_an_input_error(tmp_path: Path) -> None:
     path = without("video", tmp_path / "dark.mkv")
     with pytest.raises(InputError, match=r"dark\.mkv: there is no decoder for its video, stream 0"):
         read(path)
+
+
+@pytest.mark.parametrize("by_s", [3599.0, 60.0, 5.0])
+@pytest.mark.parametrize("b_frames", [0, 2])
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_a_stamp_that_stands_alone_freezes_nothing(
+    clip: Make, tmp_path: Path, ending: str, b_frames: int, by_s: float
+) -> None:
+    """As damage makes it: containers take one presentation time for what it says."""
+    whole, torn = clip(seconds=2, b_frames=b_frames), tmp_path / f"torn{ending}"
+    with av.open(whole) as source, av.open(torn, "w") as out:
+        copies = {s.index: out.add_stream_from_template(s, opaque=True) for s in source.streams}
+        packets = [p for p in source.demux() if p.dts is not None and p.pts is not None]
+        false = [p for p in packets if p.stream.type == "video"][30]
+        false.pts += round(by_s / false.time_base)
+        for packet in packets:
+            packet.stream = copies[packet.stream.index]
+            out.mux(packet)
+    items, events = read(torn)
+    frames = frames_of(items)
+    times = [frame.time_s - frames[0].time_s for frame in frames]
+    assert seen(frames) == list(range(50))
+    assert times == pytest.approx([n / 25 for n in range(50)], abs=0.002)
+    assert [event.code for event in events] == [Code.SRC_TIME]
+    assert "stand alone" in events[0].message
+
+
+def test_repeated_stamps_are_said_once_and_counted(clip: Make, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.ts"
+    repeats = {9, 19, 29}  # muxers part equal stamps by a tick
+    shifted(clip(seconds=2), torn, lambda at: -0.0399 * (round(at * 25) in repeats), False)
+    events: list[Event] = []
+    source = FileSource(str(torn), events.append)
+    frames = frames_of(list(source.items(threading.Event())))
+    times = [frame.time_s for frame in frames]
+    assert min(b - a for a, b in pairwise(times)) >= 0.0199
+    assert [event.code for event in events] == [Code.SRC_TIME]
+    assert source.moved == 3

@@ -34,7 +34,7 @@ def folder_of(folder: Path, suffix: str, count: int = 10) -> Path:
     [(".png", "png"), (".jpg", "mjpeg"), (".jpeg", "mjpeg"), (".webp", "webp"), (".tif", "tiff")],
 )
 def test_a_folder_of_each_kind_is_read(tmp_path: Path, suffix: str, codec: str) -> None:
-    source = FolderSource(folder_of(tmp_path / "in", suffix), Fraction(24_000, 1001))
+    source = FolderSource(folder_of(tmp_path / "in", suffix), Fraction(24_000, 1001), emit=print)
     info, *frames = source.items(threading.Event())
     assert isinstance(info, SourceInfo)
     assert (info.size, info.codec, info.frames) == ("30x20", codec, 10)
@@ -51,14 +51,14 @@ def test_everything_is_checked_before_the_first_frame(tmp_path: Path) -> None:
     last = folder / "f104.png"
     last.write_bytes(last.read_bytes()[:-20])
     with pytest.raises(InputError, match=r"f104\.png"):
-        next(FolderSource(folder).items(threading.Event()))
+        next(FolderSource(folder, emit=print).items(threading.Event()))
 
 
 def test_the_audio_of_a_file_goes_under_the_frames(
     tmp_path: Path, clip: Callable[..., Path]
 ) -> None:
     film = clip(seconds=1.0)
-    source = FolderSource(folder_of(tmp_path / "in", ".png"), Fraction(25), film)
+    source = FolderSource(folder_of(tmp_path / "in", ".png"), Fraction(25), film, emit=print)
     info, *items = source.items(threading.Event())
     assert isinstance(info, SourceInfo)
     assert info.audio_codec == "aac"
@@ -78,7 +78,7 @@ def test_the_audio_of_a_file_goes_under_the_frames(
 
 
 def heard_under(folder: Path, path: Path) -> tuple[SourceInfo, list[AudioFrame], FolderSource]:
-    source = FolderSource(folder, Fraction(25), path)
+    source = FolderSource(folder, Fraction(25), path, emit=print)
     info, *items = source.items(threading.Event())
     assert isinstance(info, SourceInfo)
     return info, [item for item in items if isinstance(item, AudioFrame)], source
@@ -142,6 +142,8 @@ def test_audio_that_is_not_there_is_found_before_the_work(
         (tmp_path / name).write_text("no film")
     if name == "mute.mp4":
         (tmp_path / name).write_bytes(clip(seconds=0.2, audio=False).read_bytes())
-    source = FolderSource(folder_of(tmp_path / "in", ".png"), audio_from=tmp_path / name)
+    source = FolderSource(
+        folder_of(tmp_path / "in", ".png"), audio_from=tmp_path / name, emit=print
+    )
     with pytest.raises(InputError, match=name):
         next(source.items(threading.Event()))

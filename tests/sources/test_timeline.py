@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamsr.sources.stamps import StampChoice
-from streamsr.sources.timeline import FrameTimes, Placed, Timeline, unwrapped
+from streamsr.sources.timing.frame_times import FrameTimes
+from streamsr.sources.timing.stamps import StampChoice
+from streamsr.sources.timing.timeline import Placed, Timeline, TimePolicy, unwrapped
 
 WRAP = Fraction(2**33, 90_000)
 FRAME, PIECE = Fraction(1, 25), Fraction(1024, 48_000)
@@ -71,13 +72,13 @@ def places(packets: list[Stamped], timeline: Timeline, track: str = "video") -> 
 
 def timeline(packets: list[Stamped], gap_s: float = 10) -> Timeline:
     start = min(p.pts for p in packets[:20] if p.pts is not None)
-    return Timeline(start, max_gap_s=gap_s, wrap_s=WRAP)
+    return Timeline(start, TimePolicy(Fraction(gap_s), WRAP))
 
 
 @pytest.mark.parametrize("rate", [Fraction(30_000, 1001), Fraction(24_000, 1001), Fraction(25)])
 def test_ten_hours_with_b_frames_are_exact(rate: Fraction) -> None:
     """Packets of every tenth minute: what lies between them moves nothing."""
-    line, packets = Timeline(Fraction(7), max_gap_s=700), []
+    line, packets = Timeline(Fraction(7), TimePolicy(Fraction(700))), []
     for tenth in range(60):
         first = round(tenth * 600 * rate)
         part = recording(1, 7 + first / rate, rate=rate)
@@ -193,7 +194,7 @@ def test_slow_frames_that_are_reordered_are_exact(
     packets = by_track(packets, "video" if late == "audio" else "audio") if late else packets
     video = [p for p in packets if p.track == "video"]
     packets = [replace(p, dts=None) if p in video[:unknown] else p for p in packets]
-    line = Timeline(Fraction(0), max_gap_s=gap_s, wrap_s=WRAP if gap_s == 10 else None)
+    line = Timeline(Fraction(0), TimePolicy(Fraction(gap_s), WRAP if gap_s == 10 else None))
     results = list(placed(packets, line))
     assert all(place == p.pts for p, _, place in results)
     assert not any(result.jump for _, result, _ in results)
@@ -208,7 +209,7 @@ def test_slow_frames_that_are_reordered_are_exact(
 def test_slow_recordings_come_out_joined(rate: Fraction, jump: int, audio: bool) -> None:
     packets = wrapped(slow(rate, 9, 9 * HOUR, audio=audio))
     packets += wrapped(slow(rate, 9, 9 * HOUR + jump, audio=audio))
-    line = Timeline(Fraction(9 * HOUR), max_gap_s=10, wrap_s=WRAP)
+    line = Timeline(Fraction(9 * HOUR), TimePolicy(Fraction(10), WRAP))
     results = list(placed(packets, line))
     assert [result.jump is not None for _, result, _ in results].count(True) == 1
     frames = [place for p, _, place in results if p.track == "video" and place is not None]
@@ -252,6 +253,24 @@ def test_a_gap_among_frames_that_wait_for_each_other_squeezes_nothing() -> None:
     assert times[-1] == pytest.approx(10, abs=0.1)
 
 
+@given(
+    number=st.integers(1, 48),
+    by_s=st.one_of(st.integers(-HOUR, -2), st.integers(2, HOUR)),
+    audio=st.booleans(),
+)
+def test_a_stamp_is_a_stray_where_it_jumps(number: int, by_s: int, audio: bool) -> None:
+    """And the next one is none where it stands alone."""
+    packets = recording(2, 100, audio=audio, reordered=False)
+    line = Timeline(Fraction(100), TimePolicy(Fraction(HOUR), WRAP))
+    video = [p for p in packets if p.track == "video"]
+    for p in packets:
+        if p is video[number]:
+            assert p.dts is not None
+            assert line.is_stray("video", p.dts + by_s, p.dts + by_s)
+        assert not line.is_stray(p.track, p.dts, p.pts)
+        line.place(p.track, p.dts, p.pts, p.lasts)
+
+
 def test_slides_keep_their_rhythm() -> None:
     """Twenty seconds apart in a container whose gaps end at ten: all but the first are kept."""
     packets = [Stamped("video", Fraction(20 * n), Fraction(20 * n), FRAME) for n in range(9)]
@@ -293,7 +312,7 @@ TRACKS = st.sampled_from(["video", "audio"])
 def test_whatever_comes_time_rises_and_nothing_stands_for_hours(
     packets: list[tuple[str, int | None, int | None, int]], gap_s: float, wraps: bool
 ) -> None:
-    line = Timeline(Fraction(0), max_gap_s=gap_s, wrap_s=WRAP if wraps else None)
+    line = Timeline(Fraction(0), TimePolicy(Fraction(gap_s), WRAP if wraps else None))
     frames, ticks = FrameTimes(Fraction(1, 90_000), 3600), []
     for track, dts, pts, lasts in packets:
         times = [None if t is None else Fraction(t, 90_000) for t in (dts, pts)]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamsr.core.clock_sync import AUDIO_JUMP_S, JUMP_S, TICKS, ClockSync
+from streamsr.sources.timing.clock_sync import REACH_S, TICKS, ClockSync
+from streamsr.sources.timing.timeline import APART_S
 
 
 def seconds(ticks: int) -> float:
@@ -41,7 +42,7 @@ def test_ticks_rise_whatever_the_camera_says(stamps: list[float]) -> None:
     assert all(a < b for a, b in pairwise(ticks))
 
 
-@pytest.mark.parametrize("jump", [2 * JUMP_S, -2 * JUMP_S, 95_443.7])
+@pytest.mark.parametrize("jump", [2 * REACH_S, -2 * REACH_S, 95_443.7])
 def test_a_jump_is_a_discontinuity_placed_by_arrival(jump: float) -> None:
     clock = ClockSync()
     for n in range(10):
@@ -177,6 +178,26 @@ def test_one_stamp_that_falls_moves_nothing() -> None:
     assert sum(broken for _, broken in frames) == 1
 
 
+@pytest.mark.parametrize("off_s", [-3600.0, -1.5, -0.7, 0.5, 1.5, 3600.0])
+@pytest.mark.parametrize("lead_s", [-0.3, 0.0, 0.3])
+def test_a_live_stamp_that_stands_alone_moves_neither_frames_nor_audio(
+    off_s: float, lead_s: float
+) -> None:
+    number = 12
+    packets = [p for p in camera(3, 100, 10, lead_s) if p[2] >= 10]
+    frame = [p for p in packets if p[0] == "video"][number]
+    torn = [(t, s + off_s if (t, s, a) == frame else s, a) for t, s, a in packets]
+    frames, audio = live(ClockSync(), torn)
+    whole_frames, whole_audio = live(ClockSync(), packets)
+    assert audio == pytest.approx(whole_audio, abs=0.003)
+    expected = [seconds(t) for t, _ in whole_frames]
+    gaps = [seconds(b - a) for (a, _), (b, _) in pairwise(frames)]
+    assert min(gaps) >= 0.0199
+    for n, (ticks, _) in enumerate(frames):
+        most = 0.003 if n < number or n > number + 50 else 1.0
+        assert seconds(ticks) == pytest.approx(expected[n], abs=most)
+
+
 def test_ten_hours_of_29_97_are_exact() -> None:
     clock, rate, random = ClockSync(), Fraction(30_000, 1001), Random(2)
     for n in range(0, round(36_000 * rate), 15):
@@ -203,6 +224,6 @@ def test_whatever_comes_is_near_its_arrival_and_frames_rise(
             ticks, _ = clock.frame(stamp_s, arrived_s)
             assert last < ticks
             last = ticks
-            assert seconds(ticks) - (arrived_s - 100) > -JUMP_S - 0.01
+            assert seconds(ticks) - (arrived_s - 100) > -REACH_S - 0.01
         elif (place_s := clock.audio_s(stamp_s, arrived_s)) is not None:
-            assert abs(place_s - (arrived_s - 100)) <= AUDIO_JUMP_S + 0.01
+            assert abs(place_s - (arrived_s - 100)) <= APART_S + 0.01

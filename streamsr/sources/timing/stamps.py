@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
 import av
 from av.stream import Stream
 
-from streamsr.sources.timeline import Placed, Timeline
+from streamsr.sources.timing.timeline import Placed, Timeline, TimePolicy
 
 __all__ = ["PacketTimes", "PiecePlaces", "StampChoice", "StampKind", "kept_of", "kind_of_stamps"]
 
@@ -24,6 +26,7 @@ DECODING_ALONE = {"avi"}  # formats that number packets as they are coded
 NO_TIMESTAMPS, TS_DISCONT = 0x80, 0x200  # of a format's flags in FFmpeg's avformat.h
 JOINED_GAP_S = 10.0  # FFmpeg's own, of formats whose stamps may jump
 KEPT_GAP_S = 3600.0
+MOST_WAITING = 500  # packets between two of one track
 MOST_DELAYED = 4  # frames, by reordering; more before the first one are not decodable
 LEADING = ("video", "audio")  # tracks that say where time is
 NO_TIME, HALF = Fraction(0), Fraction(1, 2)
@@ -83,11 +86,51 @@ class PacketTimes:
         stream's index that of the one in whose place it is, and whose time goes on with it."""
         kind = kind_of_stamps(container)
         self._heirs = heirs
+        self.strays = 0  # stamps that were taken away
         self._timeline = Timeline(
             Fraction(container.start_time or 0, av.time_base) if start is None else start,
-            max_gap_s=kind.gap_s if max_gap_s is None else max_gap_s,
-            wrap_s=kind.wrap_s,
+            TimePolicy(Fraction(kind.gap_s if max_gap_s is None else max_gap_s), kind.wrap_s),
         )
+
+    def steadied(self, packets: Iterable[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
+        """Yields packets as they come, each to be placed before the next is asked for.
+
+        A stamp that stands alone is taken away: the next one of its track is where it was before.
+        """
+        coming = iter(packets)
+        waiting: deque[av.Packet[Any]] = deque()
+        while True:
+            packet = waiting.popleft() if waiting else next(coming, None)
+            if packet is None:
+                return
+            if self._is_stray(packet):
+                following = self._following(packet, waiting, coming)
+                if following is not None and not self._is_stray(following):
+                    packet.pts = packet.dts = None
+                    self.strays += 1
+            yield packet
+
+    def _following(
+        self,
+        packet: av.Packet[Any],
+        waiting: deque[av.Packet[Any]],
+        coming: Iterator[av.Packet[Any]],
+    ) -> av.Packet[Any] | None:
+        """The next packet with a stamp of the same track; what is read for it waits."""
+        for other in waiting:
+            if other.stream is packet.stream and other.size:
+                return other
+        for other in islice(coming, MOST_WAITING):
+            waiting.append(other)
+            if other.stream is packet.stream and other.size:
+                return other
+        return None
+
+    def _is_stray(self, packet: av.Packet[Any]) -> bool:
+        index, base = packet.stream.index, packet.time_base
+        dts, pts = (None if t is None else t * base for t in (packet.dts, packet.pts))
+        leads = packet.stream.type in LEADING and packet.size > 0
+        return leads and self._timeline.is_stray(self._heirs.get(index, index), dts, pts)
 
     def place(self, packet: av.Packet[Any], usual_s: Fraction = NO_TIME) -> Placed:
         """Changes a packet's stamps to seconds of the stream, in units of its time base.
@@ -106,6 +149,7 @@ class PacketTimes:
             packet.duration * base if packet.duration else usual_s,
             keyframe=packet.is_keyframe,
         )
+        self.strays += pts is not None and placed.pts is None
         packet.dts, packet.pts = _ticks(placed.dts, base), _ticks(placed.pts, base)
         return placed
 
@@ -185,6 +229,8 @@ class StampChoice:
         if not self._trusted:
             return self._undelayed(dts)
         shown, decoded = self._shown.counted(pts), self._decoded.counted(dts)
+        if pts is None and self._shown.known:  # the decoder's is that of a frame behind it
+            return None
         if pts is None or dts is None:
             return dts if pts is None else pts
         return pts if shown <= decoded else dts
@@ -204,6 +250,10 @@ class _Falls:
     def __init__(self) -> None:
         self._count = 0
         self._last: int | None = None
+
+    @property
+    def known(self) -> bool:
+        return self._last is not None
 
     def counted(self, stamp: int | None) -> int:
         if stamp is not None:
