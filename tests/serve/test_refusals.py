@@ -1,5 +1,6 @@
 """Refused requests: counted, and told seldom enough."""
 
+import time
 from base64 import b64encode
 from collections.abc import Mapping
 
@@ -9,6 +10,7 @@ from letting_in import letting_in
 from streamsr.core.events import Code, Event
 from streamsr.serve.access.access import Access
 from streamsr.serve.access.forwarded import TrustedProxies
+from streamsr.serve.access.links import signed
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.access.refusals import Reason, Refusals
 from streamsr.serve.access.secrets import Secrets
@@ -102,6 +104,9 @@ async def test_a_flood_of_wrong_tokens_holds_up_no_right_one(http: aiohttp.Clien
         for _ in range(40):
             await ask(http, server, {"Authorization": "Basic " + b64encode(b"x:y").decode()})
         assert await ask(http, server, bearer(TOKEN)) == 200
+        link = signed(Token("token", "control", TOKEN), "/snapshot/no.jpg", time.time() + 60)
+        async with http.get(f"{server.url}snapshot/no.jpg?token={link}") as response:
+            assert response.status == 404, "it is let in"
 
 
 async def test_a_token_to_view_changes_nothing(http: aiohttp.ClientSession) -> None:

@@ -21,7 +21,7 @@ __all__ = ["AccessControl"]
 OPEN = "/livez"  # for supervisors of the process: it tells nothing of any stream
 STATIC = "/page/"  # the same for all: a page that has them can say why the rest is refused
 WATCHING = "/whep/"  # where whoever may view may write
-ANYONE = "anyone"  # who has no token
+LINKS, ANYONE = "/links", "/anyone"  # who have no token; no name of one has a slash
 CHALLENGES = tuple(
     ("WWW-Authenticate", challenge)
     for challenge in ('Basic realm="streamsr", charset="UTF-8"', 'Bearer realm="streamsr"')
@@ -72,21 +72,28 @@ class AccessControl:
         tokens = self._access.secrets.tokens
         header = request.headers.get("Authorization", "")
         token = find_token(tokens, presented_token(header) or "")
-        self._check_rate(client, token.name if token is not None else ANYONE)
+        link = request.query.get(PARAMETER, "")
+        reads = request.method in READING
+        until_s = expiry_of(tokens, path, link) if token is None and reads else None
         if token is not None:
+            self._check_rate(client, token.name)
             request[ROLE] = token.role
-        elif tokens:
-            link = request.query.get(PARAMETER, "")
-            until_s = expiry_of(tokens, path, link) if request.method in READING else None
-            if until_s is None:
-                await self._refuse_token(client, guessed=bool(header or link))
-            elif until_s < time.time():
-                until = time.strftime("%Y-%m-%d %H:%M", time.gmtime(until_s))
-                self._refuse(Reason.LINK_EXPIRED, client, f"the link held until {until} UTC")
+        elif until_s is not None:
+            self._check_rate(client, LINKS)
+            self._check_time(client, until_s)
             request[ROLE], request[LINK] = "view", link
-        watches = request.method in READING or path.startswith(WATCHING)
-        if request[ROLE] != "control" and not watches:
+        else:
+            self._check_rate(client, ANYONE)
+            if tokens:
+                await self._refuse_token(client, guessed=bool(header or link))
+        if request[ROLE] != "control" and not reads and not path.startswith(WATCHING):
             self._refuse(Reason.ROLE, client, "got a token of the role view, needed is control")
+
+    def _check_time(self, client: str, until_s: int) -> None:
+        """Raises HTTPForbidden for a link that was good until then."""
+        if until_s < time.time():
+            until = time.strftime("%Y-%m-%d %H:%M", time.gmtime(until_s))
+            self._refuse(Reason.LINK_EXPIRED, client, f"the link held until {until} UTC")
 
     async def _refuse_token(self, client: str, *, guessed: bool) -> NoReturn:
         """Raises the answer to a request without a right token."""
