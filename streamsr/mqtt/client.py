@@ -20,7 +20,7 @@ from streamsr.mqtt.credentials import read_credentials
 from streamsr.mqtt.images import CameraImages
 from streamsr.mqtt.messages import OFFLINE
 from streamsr.mqtt.node_api import NodeApi, NodeSnapshot
-from streamsr.mqtt.state_publisher import StatePublisher
+from streamsr.mqtt.state_publisher import SETTLE_S, StatePublisher
 from streamsr.mqtt.topics import TopicKind, Topics
 
 __all__ = ["MqttClient"]
@@ -44,11 +44,13 @@ class MqttClient:
         *,
         backoff: Backoff | None = None,
         answer_s: float = ANSWER_S,
+        settle_s: float = SETTLE_S,
     ) -> None:
         """``emit`` takes the client's own events; its journal hands the changes to ``event``.
 
         ``backoff`` gives the waits between tries to connect, each of which gets ``answer_s`` for
-        the broker's answer. Raises ConfigError as read_credentials does.
+        the broker's answer; what waited for it is told ``settle_s`` after its return. Raises
+        ConfigError as read_credentials does.
         """
         self.connected = False
         self._settings = settings
@@ -58,7 +60,7 @@ class MqttClient:
         self._backoff = backoff or Backoff(FIRST_S, LAST_S)
         self._answer_s = answer_s
         snapshot = NodeSnapshot(node, self._read)
-        self._publisher = StatePublisher(settings, self._topics, snapshot)
+        self._publisher = StatePublisher(settings, self._topics, snapshot, settle_s=settle_s)
         self._images = CameraImages(node, snapshot, settings.image_s, self._publisher.changed)
         self._commands = CommandRunner(node, snapshot, self._refuse, self._publisher.changed)
         self._reported: tuple[Code, str] | None = None  # of the broker, last

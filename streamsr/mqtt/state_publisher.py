@@ -27,10 +27,11 @@ from streamsr.mqtt.node_api import CameraState, NodeSnapshot
 from streamsr.mqtt.retained_cache import RetainedCache
 from streamsr.mqtt.topics import ParsedTopic, TopicKind, Topics
 
-__all__ = ["Sender", "StatePublisher"]
+__all__ = ["SETTLE_S", "Sender", "StatePublisher"]
 
 POLL_S = 0.5  # between two refreshes of the node's state
 PAUSE_S = 0.05  # between two rounds of sending, however much changes
+SETTLE_S = 3.0  # that other clients get to come back to a broker, before what waited is told
 DISCOVERY_S = 5.0  # between two answers to Home Assistant's starts
 
 
@@ -55,12 +56,15 @@ class StatePublisher:
         *,
         poll_s: float = POLL_S,
         discovery_s: float = DISCOVERY_S,
+        settle_s: float = SETTLE_S,
     ) -> None:
         self._settings = settings
         self._topics = topics
         self._snapshot = snapshot
         self._poll_s = poll_s
         self._discovery_s = discovery_s
+        self._settle_s = settle_s
+        self._tell_s = 0.0  # monotonic: from when on events are sent
         self._retained = RetainedCache()
         self._events = EventQueue()
         self._free = FreeSpace()
@@ -83,6 +87,8 @@ class StatePublisher:
     def reset(self) -> None:
         """Prepares for a new connection, on which nothing has been sent or received."""
         self._snapshot.refresh()
+        if self._events.first() is not None:
+            self._tell_s = monotonic() + self._settle_s
         self._retained.clear()
         self._gone.clear()
         self._searched.clear()
@@ -167,7 +173,12 @@ class StatePublisher:
             await sender.subscribe([(self._topics.component("+", name, "+"), 1)])
 
     async def _send_events(self, sender: Sender) -> None:
-        """Sends the events that wait. One whose arrival is unknown is sent again."""
+        """Sends the events that wait. One whose arrival is unknown is sent again.
+
+        What waited for the broker goes to whoever listens, once: not before they are back, too.
+        """
+        if monotonic() < self._tell_s:
+            return
         while (queued := self._events.first()) is not None:
             stream = queued.event.stream
             topic = self._topics.event(stream if stream in self._snapshot.cameras else None)

@@ -65,7 +65,8 @@ async def running(
         journal(event)
 
     backoff = CountingBackoff()
-    client = MqttClient(settings, "node", node, emit, backoff=backoff, answer_s=answer_s)
+    waits = {"answer_s": answer_s, "settle_s": 0.2}
+    client = MqttClient(settings, "node", node, emit, backoff=backoff, **waits)
     journal.listeners.append(client.event)
     task = asyncio.create_task(client.run(), name="mqtt")
     try:

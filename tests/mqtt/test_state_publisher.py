@@ -63,7 +63,7 @@ def publisher_of(
     settings = MqttSettings(host="x").model_copy(update=changes)
     snapshot = NodeSnapshot(node, lambda reason: None)
     snapshot.jpegs = jpegs or {}
-    return StatePublisher(settings, TOPICS, snapshot, **waits)
+    return StatePublisher(settings, TOPICS, snapshot, **({"settle_s": 0.0} | waits))
 
 
 @asynccontextmanager
@@ -148,6 +148,16 @@ async def test_while_a_broker_is_away_the_newest_of_each_kind_of_each_subject_wa
             ("yard", "SRC_UP", ["SRC_DOWN"]),
         ]
         assert broker.count(TOPICS.event(None)) == 50
+
+
+async def test_what_waited_is_told_once_others_had_time_to_come_back() -> None:
+    broker, publisher = FakeBroker(), publisher_of(FakeNode(), settle_s=0.6)
+    publisher.event(Event(Code.SRC_DOWN, "yard", "away"))
+    async with connected(publisher, broker):
+        await until(lambda: broker.count(STATE))
+        assert await until(lambda: broker.count(EVENT)) > 0.3
+        publisher.event(Event(Code.SRC_UP, "yard", "there it is"))
+        assert await until(lambda: broker.count(EVENT) == 2) < 0.6
 
 
 async def test_an_event_that_comes_while_one_is_sent_takes_no_other_along() -> None:
