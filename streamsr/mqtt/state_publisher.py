@@ -31,7 +31,7 @@ __all__ = ["SETTLE_S", "Sender", "StatePublisher"]
 
 POLL_S = 0.5  # between two refreshes of the node's state
 PAUSE_S = 0.05  # between two rounds of sending, however much changes
-SETTLE_S = 3.0  # that other clients get to come back to a broker, before what waited is told
+SETTLE_S = 4.0  # that other clients get to come back to a broker, before what waited is told
 DISCOVERY_S = 5.0  # between two answers to Home Assistant's starts
 
 
