@@ -17,6 +17,7 @@ from streamsr.media.addresses import InputKind, ffmpeg_name, input_kind
 from streamsr.media.container import reason_of
 from streamsr.media.pipes import ByteReader, open_growing, open_pipe
 from streamsr.media.source import METADATA
+from streamsr.sources.joined_ts import JoinedTransportStream
 
 __all__ = ["demuxed", "is_multipart", "opened"]
 
@@ -29,14 +30,18 @@ IN_ORDER = "from a pipe, or while it grows, it is to be TS, Matroska or fragment
 
 @contextmanager
 def opened(
-    url: str, stop: threading.Event, follow_s: float | None = None
+    url: str,
+    stop: threading.Event,
+    follow_s: float | None = None,
+    left_out: list[str] | None = None,
 ) -> Iterator[av.container.InputContainer]:
     """Opens a container to read, and closes it. Raises InputError where that fails; one that is
     raised inside says what can be read in order, where nothing else can.
 
-    What is waited for, as bytes of a pipe or of a file that grows (``follow_s``), ends at ``stop``.
+    ``left_out`` is told what of a joined recording does not come, of what is read in order. What is
+    waited for, as bytes of a pipe or of a file that grows (``follow_s``), ends at ``stop``.
     """
-    reader = _reader(url, stop, follow_s)
+    reader = _reader(url, stop, follow_s, [] if left_out is None else left_out)
     if reader is None:
         with _resting(_container(url, ffmpeg_name(url), TIMEOUT)) as container:
             yield container
@@ -89,11 +94,16 @@ def is_multipart(url: str) -> bool:
     return True
 
 
-def _reader(url: str, stop: threading.Event, follow_s: float | None) -> ByteReader | None:
+def _reader(
+    url: str, stop: threading.Event, follow_s: float | None, left_out: list[str]
+) -> ByteReader | None:
     """What Python reads for FFmpeg; None where FFmpeg reads by itself."""
     if input_kind(url) is InputKind.PIPE:
-        return open_pipe(url, stop)
-    return None if follow_s is None else open_growing(url, stop, follow_s)
+        reader = open_pipe(url, stop)
+        return reader if hasattr(reader, "seek") else JoinedTransportStream(reader, left_out)
+    if follow_s is None:
+        return None
+    return JoinedTransportStream(open_growing(url, stop, follow_s), left_out)
 
 
 def _container(

@@ -92,14 +92,15 @@ class FileSource(Source):
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         try:
-            with opened(self.url, stop, self._follow_s) as container:
-                yield from self._read(container, stop)
+            left_out: list[str] = []  # told by what reads it
+            with opened(self.url, stop, self._follow_s, left_out) as container:
+                yield from self._read(container, stop, left_out)
         except InputError:
             if not stop.is_set():  # else the bytes of a pipe ended by it
                 raise
 
     def _read(
-        self, container: av.container.InputContainer, stop: threading.Event
+        self, container: av.container.InputContainer, stop: threading.Event, left_out: list[str]
     ) -> Iterator[Item]:
         try:
             streams = streams_of(container, self._video, self._audio)
@@ -140,6 +141,7 @@ class FileSource(Source):
                 yield from frames.of(image, orientation)
                 self._tell_of_moved(frames.moved + times.strays)
         yield from deinterlacer.flush()
+        carried.left_out.extend(left_out)
         if info is None:
             raise InputError(f"input {self.name}: no frame in it can be decoded")
 
