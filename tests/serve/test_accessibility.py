@@ -92,6 +92,22 @@ async def test_axe_finds_nothing_on_the_wall(page: Page, window: tuple[int, int]
         assert await page.evaluate(SMALL) == []
 
 
+async def test_many_cameras_leave_room_for_the_video_on_a_phone(page: Page) -> None:
+    await page.set_viewport_size({"width": 390, "height": 844})
+    async with Broadcast() as broadcast:
+        streams = {f"camera {n}": broadcast.served for n in range(12)}
+        async with Server(streams) as server:
+            await page.goto(f"{server.url}watch/camera%2011")
+            await page.wait_for_function(PAIRED)
+            current = page.locator("nav [aria-current]")
+            box = await current.bounding_box()
+            assert box is not None
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= 390, "it is scrolled into view"
+            assert (await page.locator("header").bounding_box() or {})["height"] < 60
+            assert await page.evaluate(TOO_WIDE) <= 0
+            assert await findings(page) == []
+
+
 async def test_tab_goes_through_the_page_in_order(
     page: Page, tmp_path: Path, clip: Callable[..., Path]
 ) -> None:

@@ -40,6 +40,7 @@ function listStreams(names, current) {
     if (name === current) link.setAttribute("aria-current", "page");
     $("streams").append(link);
   }
+  $("streams").querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 }
 
 async function main() {
