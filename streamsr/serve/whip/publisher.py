@@ -57,7 +57,8 @@ class Publisher:
         self._losses = LossDetector()
         self._damaged = True  # until a keyframe
         self._newest: dict[str, int] = {}  # pts of each track
-        self._heard_s = self._whole_s = 0.0  # loop time of the newest packet and frame of video
+        self._alive_s = 0.0  # loop time of the newest packet
+        self._heard_s = self._whole_s = 0.0  # of the newest packet and frame of video
         self._tasks: set[asyncio.Task[None]] = set()
         self._pc = RTCPeerConnection(
             RTCConfiguration(network.servers(), bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
@@ -101,10 +102,10 @@ class Publisher:
         if not await wait_set(self._connected, CONNECT_S):
             return "it never connected"
         loop = asyncio.get_running_loop()
-        self._heard_s = self._whole_s = loop.time()
+        self._alive_s = self._heard_s = self._whole_s = loop.time()
         while not await wait_set(self._ended, LOOK_S):
             now_s = loop.time()
-            if now_s - self._heard_s > VANISHED_S:
+            if now_s - self._alive_s > VANISHED_S:
                 return "it vanished"
             if now_s - self._whole_s > STUCK_S and self._heard_s > self._whole_s:
                 self._skip_lost(now_s)
@@ -138,7 +139,7 @@ class Publisher:
             transceiver.receiver,
             self._take_video if kind == "video" else self._take_audio,
             lambda ntp, stamp: self._clock.report(kind, ntp, stamp),
-            self._hear if kind == "video" else lambda: None,
+            lambda: self._hear(kind),
         )
         if kind == "video":
             self._video = receiver
@@ -149,8 +150,10 @@ class Publisher:
         elif self._pc.connectionState in ("failed", "closed"):
             self.end("it left")
 
-    def _hear(self) -> None:
-        self._heard_s = asyncio.get_running_loop().time()
+    def _hear(self, kind: str) -> None:
+        self._alive_s = asyncio.get_running_loop().time()
+        if kind == "video":
+            self._heard_s = self._alive_s
 
     def _take_video(self, unit: bytes, stamp: int) -> None:
         self._whole_s = asyncio.get_running_loop().time()
