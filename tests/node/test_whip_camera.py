@@ -28,12 +28,7 @@ PUBLISH = """async (url) => {
   const stream = await navigator.mediaDevices.getUserMedia(
     { video: { width: 320, height: 240, frameRate: 20 }, audio: true });
   const pc = new RTCPeerConnection();
-  for (const track of stream.getTracks()) {
-    const sender = pc.addTransceiver(track, { direction: "sendonly" });
-    if (track.kind !== "video") continue;
-    const { codecs } = RTCRtpSender.getCapabilities("video");
-    sender.setCodecPreferences(codecs.filter((codec) => codec.mimeType === "video/H264"));
-  }
+  for (const track of stream.getTracks()) pc.addTransceiver(track, { direction: "sendonly" });
   await pc.setLocalDescription();
   const headers = { "Content-Type": "application/sdp" };
   const body = pc.localDescription.sdp;

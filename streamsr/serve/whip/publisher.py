@@ -80,8 +80,7 @@ class Publisher:
             await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
         except OperationError:
             raise UnacceptableOfferError(
-                "no codec in common: H.264 and Opus are taken; OBS sends them, and browsers do "
-                "where setCodecPreferences puts video/H264 first"
+                "no codec in common: H.264 and Opus are taken, which browsers and OBS offer"
             ) from None
         await self._pc.setLocalDescription()
         return self._pc.localDescription.sdp
