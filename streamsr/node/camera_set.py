@@ -40,6 +40,7 @@ class CameraSet:
         self._workers: dict[str, WorkerProcess] = {}  # by device
         self._working: dict[str, asyncio.Task[None]] = {}  # that run workers, by device
         self._tasks: dict[str, asyncio.Task[None]] = {}  # that run cameras, by name
+        self._stopping = False
 
     def __getitem__(self, name: str) -> Camera:
         """Raises UserError where there is none of this name."""
@@ -62,7 +63,9 @@ class CameraSet:
         return name in self._cameras and self._cameras[name].stream.failure is not None
 
     def begin(self, settings: StreamSettings, sessions: int = 0) -> None:
-        """Begins a camera; ``sessions``: how many one in its place has had."""
+        """Begins a camera, unless all are stopping; ``sessions``: how many one in its place had."""
+        if self._stopping:
+            return
         worker = self._worker(pick_device(settings.model.device))
         name, camera = settings.name, Camera(settings, worker, self._journal, sessions=sessions)
         worker.streams[name] = camera.stream
@@ -141,6 +144,7 @@ class CameraSet:
 
     async def stop(self, deadline: Deadline) -> None:
         """Ends cameras first, as their workers must deliver what they hold; then the workers."""
+        self._stopping = True
         tasks = list(self._tasks.values())
         with suppress(TimeoutError):
             async with asyncio.timeout(deadline.share(OUTPUTS_SHARE).left_s()):

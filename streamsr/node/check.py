@@ -10,7 +10,7 @@ from streamsr.pipeline.check import check_settings
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import families, listing
 
-__all__ = ["check_stream", "models_of", "warn_of_unserved"]
+__all__ = ["check_stream", "models_of", "only_switched", "warn_of_unserved"]
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,16 @@ def warn_of_unserved(streams: Iterable[StreamSettings]) -> None:
                 "stream %s: its [hls] has no folder, and there is no [serve] to play it from",
                 stream.name,
             )
+
+
+def only_switched(before: StreamSettings, after: StreamSettings) -> bool:
+    """Whether a stream or its recording is switched on or off, and nothing else changes: that is
+    possible whatever has become of its models and folders."""
+    same = before.model_copy(update={"enabled": after.enabled})
+    if before.record is not None and after.record is not None:
+        record = before.record.model_copy(update={"enabled": after.record.enabled})
+        same = same.model_copy(update={"record": record})
+    return same == after
 
 
 def models_of(settings: NodeSettings) -> list[str]:

@@ -6,6 +6,7 @@ one, and are forgotten with the process otherwise.
 """
 
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.node.merge import data_of, digest_of, with_streams
 
 __all__ = ["Edits", "KeptEdits", "write_whole"]
+
+logger = logging.getLogger("streamsr")
 
 PRIVATE = 0o600  # an address may hold a password
 
@@ -63,6 +66,7 @@ class KeptEdits:
         self._read = {stream.name: stream for stream in read.streams}
         for name, edit in list(self._edits.items()):
             if edit.base != self._base_of(name):
+                logger.warning("%s: its file says otherwise now: what was changed is dropped", name)
                 del self._edits[name]
         streams = [self._edited(stream) for stream in read.streams]
         names = [name for name in self._edits if name not in self._read]
@@ -87,7 +91,8 @@ class KeptEdits:
             edit = _Edit(digest_of(file), None) if file is not None else None
         else:
             base = data_of(file) if file is not None else {}
-            edit = _Edit(self._base_of(name), difference(base, data_of(after)))
+            said = data_of(after, brief=file is None) | {"name": name}
+            edit = _Edit(self._base_of(name), difference(base, said))
         if edit is None or edit.patch == {}:
             self._edits.pop(name, None)
         else:

@@ -1,6 +1,7 @@
 """A node's settings as plain data, told apart, and put together. Pure."""
 
 import hashlib
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,8 +21,9 @@ def data_of(settings: Settings, *, brief: bool = False) -> dict[str, Any]:
 
 def digest_of(settings: StreamSettings) -> str:
     """Returns what tells whether a file still says the same of a stream; no secret can be read
-    off it."""
-    return hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
+    off it. Settings that a later version adds do not change it."""
+    said = json.dumps(data_of(settings, brief=True), sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()
 
 
 def with_streams(settings: NodeSettings, streams: Iterable[StreamSettings]) -> NodeSettings:

@@ -1,7 +1,7 @@
 """The main process: cameras in workers, watched over HTTP and WebRTC, steered over MQTT."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from datetime import UTC, datetime
 
@@ -17,7 +17,7 @@ from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.version import version_of_streamsr
 from streamsr.node.camera_set import CameraSet
-from streamsr.node.check import check_stream, models_of
+from streamsr.node.check import check_stream, models_of, only_switched
 from streamsr.node.edits import Edits, KeptEdits
 from streamsr.node.merge import with_streams
 from streamsr.node.services import mqtt_client, web_server
@@ -46,6 +46,7 @@ class Node:
         self._since = iso(datetime.now(UTC))
         self._changed = asyncio.Event()  # a camera has ended, or the node is to stop
         self._cameras = CameraSet(journal, self._changed.set)
+        self._making: set[asyncio.Task[None]] = set()  # changes of cameras
         self._editing = asyncio.Lock()  # one change of the settings after another
         self._models = models_of(settings)
         self._mqtt = mqtt_client(settings, self, journal)
@@ -135,6 +136,30 @@ class Node:
         await self._cameras.self_check(camera)
 
     async def add(self, asked: NewCamera) -> None:
+        await self._whole(self._add(asked))
+
+    async def change(self, camera: str, asked: CameraChange) -> None:
+        await self._whole(
+            self._edit(camera, lambda before: changed(before, asked, self._surroundings()))
+        )
+
+    async def remove(self, camera: str) -> None:
+        await self._whole(self._remove(camera))
+
+    async def _whole(self, change: Coroutine[None, None, None]) -> None:
+        """Makes a change to its end, even where nobody waits for it any more: half of one would
+        leave a camera that is neither there nor gone."""
+        task = asyncio.create_task(change, name="change of cameras")
+        self._making.add(task)
+        task.add_done_callback(self._made)
+        await asyncio.shield(task)
+
+    def _made(self, task: asyncio.Task[None]) -> None:
+        self._making.discard(task)
+        if not task.cancelled():
+            task.exception()  # it is told to who waits; where nobody does, it was refused
+
+    async def _add(self, asked: NewCamera) -> None:
         async with self._changes():
             settings = made(asked, self._surroundings())
             if settings.name in self._cameras:
@@ -146,10 +171,7 @@ class Node:
             if self._deadline is None:
                 self._cameras.begin(settings)
 
-    async def change(self, camera: str, asked: CameraChange) -> None:
-        await self._edit(camera, lambda before: changed(before, asked, self._surroundings()))
-
-    async def remove(self, camera: str) -> None:
+    async def _remove(self, camera: str) -> None:
         async with self._changes():
             before = self.settings_of(camera)
             if len(self.settings.streams) == 1:
@@ -178,7 +200,7 @@ class Node:
             before = self.settings_of(camera)
             after = edit(before)
             if after != before:
-                if after != before.model_copy(update={"enabled": after.enabled}):
+                if not only_switched(before, after):
                     await asyncio.to_thread(check_stream, after, before)
                 streams = [after if s.name == camera else s for s in self.settings.streams]
                 node = with_streams(self.settings, streams)

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from peers.waiting import until
 
+from streamsr.control.changes import CameraChange
 from streamsr.core.config import load
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code
@@ -176,6 +177,17 @@ async def test_a_check_a_small_snapshot_and_events(tmp_path: Path) -> None:
         assert "bicubic is no network" in problem["detail"] or "starting" in problem["detail"]
 
 
+async def test_recording_can_be_stopped_whatever_has_become_of_its_folder(tmp_path: Path) -> None:
+    async with running(written(tmp_path, "forget")) as api:
+        await api.live("gate")
+        await api.ask("PATCH", "cameras/gate", recording=True)
+        (tmp_path / "recordings").rename(tmp_path / "elsewhere")
+        (tmp_path / "recordings").write_text("no folder")
+        await api.ask("PATCH", "cameras/gate", 409, recording=False, size="160x90")
+        found = await api.ask("PATCH", "cameras/gate", recording=False)
+        assert found["recording"] is False
+
+
 async def test_what_cannot_be_changes_nothing(tmp_path: Path) -> None:
     path = written(tmp_path, "file")
     text = path.read_text()
@@ -191,3 +203,16 @@ async def test_what_cannot_be_changes_nothing(tmp_path: Path) -> None:
         await api.ask("DELETE", "cameras/yard", 204)
         problem = await api.ask("DELETE", "cameras/gate", 409)
         assert "last one" in problem["detail"]
+
+
+async def test_a_change_that_nobody_waits_for_is_made_to_its_end(tmp_path: Path) -> None:
+    async with running(written(tmp_path, "state")) as api:
+        await api.live("gate")
+        change = asyncio.create_task(
+            api.node.change("gate", CameraChange.model_validate({"settings": {"hls": {}}}))
+        )
+        await until(lambda: "gate" not in api.node.served)  # it is about to begin again
+        change.cancel()
+        await asyncio.gather(change, return_exceptions=True)
+        await api.live("gate")
+        assert api.node.served["gate"].hls is not None
