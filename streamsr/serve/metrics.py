@@ -31,6 +31,7 @@ COUNTERS = (  # name without streamsr_ and _total, text, labels
     ("frames_in", "Frames the source delivered", ["stream"]),
     ("frames_out", "Frames sent upscaled", ["stream"]),
     ("frames_dropped", "Frames given up, by cause", ["stream", "cause"]),
+    ("frames_held", "Frames sent again while none came", ["stream"]),
     ("audio_dropped", "Pieces of audio given up", ["stream"]),
     ("reconnects", "Times the source was lost", ["stream"]),
     ("encoder_faults", "Times an encoder failed and was begun again", ["stream"]),
@@ -131,6 +132,7 @@ class _Samples:
         self.add("frames_out", status.frames_out, name)
         for cause, count in _drops(status).items():
             self.add("frames_dropped", count, name, cause)
+        self.add("frames_held", status.frames_held, name)
         self.add("audio_dropped", status.audio_dropped, name)
         self.add("reconnects", status.reconnects, name)
         self.add("encoder_faults", status.encoder_faults, name)

@@ -30,6 +30,7 @@ LIVE = StreamStatus(
     frames_in=1000,
     frames_out=983,
     frames_dropped=15,
+    frames_held=6,
     dropped_by={"late": 9, "full": 4},
     fps=24.9,
     latency_p50_ms=41.0,
@@ -48,6 +49,7 @@ OUTPUTS = (
 VALUES = {
     'streamsr_frames_in_total{stream="camera"}': 1000,
     'streamsr_frames_out_total{stream="camera"}': 983,
+    'streamsr_frames_held_total{stream="camera"}': 6,
     'streamsr_frames_dropped_total{cause="full",stream="camera"}': 4,
     'streamsr_frames_dropped_total{cause="late",stream="camera"}': 9,
     'streamsr_frames_dropped_total{cause="other",stream="camera"}': 2,
