@@ -16,6 +16,7 @@ from peers import RtspCamera
 from peers.waiting import until
 
 from streamsr.core.deadline import Deadline
+from streamsr.core.events.journal import Journal
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import OutputState, StreamState
 from streamsr.node.camera import Camera
@@ -37,7 +38,7 @@ async def camera_running(folder: Path, url: str = "demo") -> AsyncIterator[Camer
         }
     )
     worker = WorkerProcess("cpu", lambda event: None)
-    camera = Camera(settings, worker, lambda event: None)
+    camera = Camera(settings, worker, Journal())
     worker.streams["cam"] = camera.stream
     working = asyncio.create_task(worker.run())
     running = asyncio.create_task(camera.run())
