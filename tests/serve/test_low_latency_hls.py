@@ -245,3 +245,15 @@ async def test_a_browser_plays_it_by_itself(page: Page) -> None:
             await page.wait_for_function("() => document.querySelector('video').currentTime > 2")
             width = await page.evaluate("() => document.querySelector('video').videoWidth")
             assert width == 320
+
+
+async def test_nothing_is_kept_of_a_stream_that_was_removed(http: aiohttp.ClientSession) -> None:
+    async with Studio() as studio:
+        studio.speed = 3
+        streams = {"cam": replace(served(studio), hls=SHORT)}
+        async with Server(streams) as server:
+            await text_of(http, f"{server.url}hls/cam/index.m3u8")
+            del streams["cam"]
+            async with http.get(f"{server.url}hls/cam/index.m3u8") as response:
+                assert response.status == 404
+            assert len(studio.broadcaster) == 0

@@ -126,8 +126,8 @@ class Feeds:
         """The feed of a stream that runs, its audio left out or not; None of any other."""
         served = self._streams.get(stream)
         key = stream, track, audio
+        self._feeds = {k: known for k, known in self._feeds.items() if not known[0].closed}
         if served is None or served.broadcaster.closed:
-            self._feeds.pop(key, None)
             return None
         known = self._feeds.get(key)
         if known is None or known[0] is not served.broadcaster:  # it was begun again

@@ -64,6 +64,7 @@ class Hls:
 
     def _store(self, stream: str) -> HlsStore:
         """The HLS of a stream that has some, which is made from now on."""
+        self._forget_removed()
         served = self._streams.get(stream)
         if served is None or served.hls is None:
             raise web.HTTPNotFound(text="no such file")
@@ -78,6 +79,10 @@ class Hls:
         elif not store.window.ended:
             raise web.HTTPNotFound(text="the stream has ended")
         return store
+
+    def _forget_removed(self) -> None:
+        for name in [name for name in self._stores if name not in self._streams]:
+            self._stores.pop(name).close()
 
     async def _playlist(self, store: HlsStore, request: web.Request) -> str:
         number, part = _asked(request, "_HLS_msn"), _asked(request, "_HLS_part")
