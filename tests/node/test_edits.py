@@ -7,9 +7,11 @@ import pytest
 
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event
+from streamsr.core.events.log import logged_journal
 from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.node.edits import KeptEdits
 from streamsr.node.kept import open_edits
+from streamsr.node.node import Node
 
 YARD = StreamSettings.model_validate(
     {"name": "yard", "input": {"url": "rtsp://u:yardsecret@10.0.0.1/x"}, "record": {"folder": "r"}}
@@ -132,3 +134,19 @@ def test_where_edits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path.unlink()
     with pytest.raises(UserError, match="cannot be read"):
         opened(edits="file")
+
+
+def test_what_can_no_longer_be_run_keeps_no_node_from_starting(tmp_path: Path) -> None:
+    path, journal, told = tmp_path / "home.json", logged_journal(), list[Event]()
+    journal.listeners.append(told.append)
+    edits = kept(path)
+    edits.applied(node(YARD, GATE))
+    unknown = GATE.model_copy(update={"model": GATE.model.model_copy(update={"name": "gone"})})
+    edits.keep(GATE, unknown)
+    edits.keep(None, unknown.model_copy(update={"name": "added"}))
+    yard = YARD.model_copy(update={"record": None})
+    started = Node(node(yard, GATE), journal, KeptEdits(path, journal))
+    assert started.settings.streams == (yard, GATE)
+    assert "gone" in told[0].message
+    with pytest.raises(UserError, match="model: got 'gone'"):  # as the file itself says it
+        Node(node(yard, unknown), journal, KeptEdits(path, journal))

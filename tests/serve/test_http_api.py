@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from peers.steered_node import JPEG, SteeredNode
 
+from streamsr.control.changes import CameraChange
 from streamsr.core.redact import protect
 from streamsr.core.settings import StreamSettings
 from streamsr.serve.access.access import Access
@@ -255,3 +256,20 @@ async def test_the_page_of_it_needs_nothing_from_elsewhere(
         assert response.status == 304
     async with http.get(f"{api}/docs.css") as response:
         assert (response.status, response.content_type) == (200, "text/css")
+
+
+async def test_changes_that_cross_each_other_are_answered(
+    http: aiohttp.ClientSession, api: str, node: SteeredNode
+) -> None:
+    change, between = node.change, node.settings_of("gate")
+
+    async def removed_meanwhile(camera: str, asked: CameraChange) -> None:
+        await change(camera, asked)
+        await node.remove(camera)
+
+    node.change = removed_meanwhile
+    await asked(http, "PATCH", f"{api}/cameras/gate", 404, json={"enabled": False})
+    node.settings_of = lambda camera: between  # it is known, and between an end and a start
+    async with http.get(f"{api}/cameras/gate") as response:
+        assert response.status == 409
+        assert int(response.headers["Retry-After"]) > 0

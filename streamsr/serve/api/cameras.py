@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from aiohttp import web
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from streamsr.control.changes import CameraChange, NewCamera
 from streamsr.control.node_api import NodeApi, NodeStatus
 from streamsr.core.config import Settings
-from streamsr.core.errors import StreamsrError
+from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.redact import redact, shown
 from streamsr.serve.api.operations import ApiOperation
 from streamsr.serve.api.problems import ProblemError
@@ -117,6 +118,7 @@ class Cameras:
         return self._node.status()
 
     def _view(self, name: str) -> CameraView:
+        self._check(name)  # others may have removed it meanwhile
         settings, state = self._node.settings_of(name), self._node.cameras()[name]
         served = self._streams[name]
         return CameraView(
@@ -136,9 +138,14 @@ class Cameras:
         )
 
     def _check(self, camera: str) -> None:
+        """Raises ProblemError where there is no such camera, or not at this moment."""
         names = sorted(self._node.cameras())
-        if camera not in names:
-            raise ProblemError(404, where="camera", got=camera, allowed=names)
+        if camera in names:
+            return
+        with suppress(UserError):
+            self._node.settings_of(camera)
+            raise StreamsrError(f"{camera} begins again just now")
+        raise ProblemError(404, where="camera", got=camera, allowed=names)
 
 
 def _shown(url: str) -> str:
