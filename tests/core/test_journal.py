@@ -148,6 +148,14 @@ def test_what_stands_is_named_with_its_reason_and_since_when(run: Run) -> None:
     assert worst(run.journal.standing("gate")) is None
 
 
+def test_what_stands_is_said_in_the_same_words_while_it_is_the_same(run: Run) -> None:
+    for second in (1, 2, 3):
+        run.event(Code.SRC_DOWN, f"no frame for {second}.5 s")
+        run.event(Code.OVERLOAD, f"{second} packets are dropped")
+    reasons = [condition.reason for condition in run.journal.standing("gate")]
+    assert reasons == ["no frame for 1.5 s", "1 packets are dropped"]
+
+
 def test_what_is_mere_info_stands_only_where_it_is_asked_for(run: Run) -> None:
     run.event(Code.FRAMES_HELD)
     assert worst(run.journal.standing("gate", severe=True)) is None

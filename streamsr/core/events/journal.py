@@ -91,7 +91,10 @@ class Journal:
                 self._entries[key] = _Entry(event, self._now(), now_s, now_s, event, now_s)
                 self._tell(event)
                 return
-            entry.event, entry.last_s = event, now_s
+            entry.last_s = now_s
+            rate = event.facts.phase is EventPhase.RATE
+            if not rate and not _same(event, entry.event):  # what stands is said in the same words
+                entry.event = event
             entry.waiting += 1
             self._tell_due(entry, now_s)
 
