@@ -157,28 +157,34 @@ def test_the_image_says_how_it_runs(images: Images) -> None:
     assert not any("TOKEN" in variable or "PASSWORD" in variable for variable in settings["Env"])
 
 
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Waits for its end; returns its exit code and what it said."""
+    said = process.communicate(timeout=120)[0]
+    return process.returncode, said
+
+
 def stopped(unshared: subprocess.Popen[str]) -> str:
     """Sends SIGTERM, as runtimes do, to what runs inside; returns what it said."""
     children = Path(f"/proc/{unshared.pid}/task/{unshared.pid}/children").read_text()
     for child in children.split():
         os.kill(int(child), signal.SIGTERM)
-    return unshared.communicate(timeout=30)[0]
+    return ended(unshared)[1]
 
 
 async def test_any_user_runs_the_demo_on_a_root_that_cannot_be_written(images: Images) -> None:
     settings, port = images.settings("streamsr"), free_port()
     with images.root("streamsr") as root:
         health = ["env", f"STREAMSR_LIVEZ=http://127.0.0.1:{port}/livez", "healthcheck"]
-        assert inside(root, settings, *health).wait(60) == 1, "before it runs"
+        assert ended(inside(root, settings, *health))[0] == 1, "before it runs"
         trial = inside(root, settings, "sh", "-c", "id -u; id -g; touch /etc/x || touch /tmp/x")
-        said = trial.communicate(timeout=60)[0]
+        _, said = ended(trial)
         assert said.startswith(f"{USER}\n0\n")
         assert "Read-only file system" in said
         demo = inside(root, settings, *settings["Entrypoint"], "demo", f"--listen=127.0.0.1:{port}")
         try:
             base = f"http://127.0.0.1:{port}"
             await until(lambda: answers(f"{base}/livez"), 120)
-            assert inside(root, settings, *health).wait(60) == 0
+            assert ended(inside(root, settings, *health))[0] == 0
             await until(lambda: answers(f"{base}/readyz"), 300)
         finally:
             said = stopped(demo)
