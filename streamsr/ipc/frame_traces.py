@@ -3,7 +3,7 @@
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -25,7 +25,8 @@ class Leg(StrEnum):
     ENGINE = "engine"  # from there to the upscaled frame
     ENCODER = "encoder"  # from there to its encoded packet
     SENDING = "sending"  # from there to its packet in the main process, which hands it to viewers
-    WHOLE = "whole"  # from its last packet on; all but the camera's leg
+    SHOWN = "shown"  # from there to where a viewer sees it, as its browser says
+    WHOLE = "whole"  # from its last packet until it is sent: engine, encoder, sending
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,12 @@ class FrameTraces:
         if 0 <= on_way_s <= OUT_OF_STEP_S:
             lasted[Leg.CAMERA] = on_way_s
         for leg, lasted_s in lasted.items():
-            self._legs.setdefault(leg, LegTimes()).add(max(0.0, lasted_s))
+            self._add(leg, lasted_s)
+
+    def note_shown(self, lasted_s: Iterable[float]) -> None:
+        """Notes how long frames took from being sent to being shown."""
+        for each_s in lasted_s:
+            self._add(Leg.SHOWN, each_s)
 
     def newest(self, most: int = KEPT) -> Sequence[PassedFrame]:
         """Returns the newest frames, the oldest of them first."""
@@ -109,6 +115,9 @@ class FrameTraces:
             )
             for packet, sent in list(self._newest)[-most:]
         ]
+
+    def _add(self, leg: Leg, lasted_s: float) -> None:
+        self._legs.setdefault(leg, LegTimes()).add(max(0.0, lasted_s))
 
     def _ahead(self) -> float:
         """By how much the wall clock is ahead of the monotonic one."""

@@ -117,8 +117,8 @@ class _Samples:
         }
         self.legs = HistogramMetricFamily(
             "streamsr_frame_seconds",
-            "Of a frame's way to viewers, by leg: camera, engine, encoder, sending; and the whole "
-            "from its last packet on",
+            "Of a frame's way to viewers, by leg: camera, engine, encoder, sending, shown (as "
+            "browsers say); and the whole from its last packet to when it is sent",
             labels=["stream", "leg"],
         )
 

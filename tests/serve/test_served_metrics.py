@@ -91,7 +91,7 @@ async def scrape(http: aiohttp.ClientSession, server: Server) -> dict[str, float
     samples = {}
     for family in parser.text_string_to_metric_families(text):
         assert family.documentation
-        assert family.type in ("counter", "gauge")
+        assert family.type in ("counter", "gauge", "histogram")
         for sample in family.samples:
             labels = ",".join(f'{k}="{v}"' for k, v in sorted(sample.labels.items()))
             key = f"{sample.name}{{{labels}}}" if labels else sample.name

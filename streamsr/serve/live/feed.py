@@ -8,6 +8,7 @@ from typing import Protocol
 
 from streamsr.core.packet import Packet, Track
 from streamsr.ipc.broadcaster import Broadcaster, EndOfStream
+from streamsr.ipc.frame_traces import FrameTraces
 from streamsr.serve.live.fragmenter import Fragmenter, MediaFragment
 from streamsr.serve.served import Served
 
@@ -75,6 +76,10 @@ class Feed:
         self._track = track
         self._fragmenter = Fragmenter()
         self._readers: set[Reader] = set()
+
+    @property
+    def traces(self) -> FrameTraces:
+        return self._broadcaster.traces
 
     def __len__(self) -> int:
         return len(self._readers)

@@ -1,6 +1,8 @@
 """Fragments over a WebSocket (RFC 6455): for pages that WebRTC does not reach."""
 
+import asyncio
 import json
+from contextlib import suppress
 
 from aiohttp import WSMsgType, web
 
@@ -10,13 +12,14 @@ from streamsr.ipc.broadcaster import EndOfStream
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.live.feed import Feed, Feeds, FragmentQueue
 from streamsr.serve.live.fmp4 import InitSegment
+from streamsr.serve.shown import ShownFrames
 
 __all__ = ["LiveSockets"]
 
 TRACKS = {"output": Track.OUTPUT, "input": Track.INPUT}
 OF_A_VIEWER = 2  # sockets: before and after
 HEARTBEAT_S = 10.0  # between pings; a viewer that does not answer in half of it is gone
-MESSAGE_BYTES = 1024  # that a viewer may send, which is read and thrown away
+MESSAGE_BYTES = 1024  # that a viewer may send
 RETRY_S = 5  # after which a viewer that was one too many should ask again
 
 
@@ -25,7 +28,8 @@ class LiveSockets:
 
     A viewer gets a text, ``{"codecs": …}`` as RFC 6381 has them, then the initial segment, then
     fragments of a frame each, the first of them a keyframe. Where the stream becomes another, in
-    size or because audio comes or goes, it gets a text and an initial segment again.
+    size or because audio comes or goes, it gets a text and an initial segment again. It may send
+    how long frames took to where it shows them (``ShownReport``); all else it sends is ignored.
     """
 
     def __init__(self, feeds: Feeds, limits: ServerLimits) -> None:
@@ -75,7 +79,7 @@ class LiveSockets:
     async def _serve(self, socket: web.WebSocketResponse, feed: Feed, queue: FragmentQueue) -> None:
         feed.add(queue)
         try:
-            await first_of(_send(socket, queue), _read(socket), name="fragments to a viewer")
+            await first_of(_send(socket, queue), _read(socket, feed), name="fragments to a viewer")
         except ConnectionError:
             pass  # it left
         finally:
@@ -97,8 +101,12 @@ async def _send(socket: web.WebSocketResponse, queue: FragmentQueue) -> None:
         return
 
 
-async def _read(socket: web.WebSocketResponse) -> None:
+async def _read(socket: web.WebSocketResponse, feed: Feed) -> None:
     """Reads until the viewer closes, which also answers its pings."""
+    shown = ShownFrames(feed.traces)
     async for message in socket:
         if message.type is WSMsgType.ERROR:
             return
+        if message.type is WSMsgType.TEXT:
+            with suppress(ValueError):
+                shown.take(message.data, asyncio.get_running_loop().time())

@@ -11,6 +11,7 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.waiting import wait_set
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve.access.rate_limit import ServerLimits
+from streamsr.serve.shown import ShownFrames
 from streamsr.serve.webrtc.av_sync import AvSync
 from streamsr.serve.webrtc.ice_network import IceNetwork
 from streamsr.serve.webrtc.peer import Peer
@@ -52,6 +53,7 @@ class ViewerSession:
         limits: ServerLimits,
     ) -> None:
         self.stream = stream
+        self.shown = ShownFrames(broadcaster.traces)
         self._broadcaster = broadcaster
         self._ufrag = offer.ufrag
         self._candidates = 0  # trickled so far

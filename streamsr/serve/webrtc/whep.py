@@ -1,5 +1,6 @@
 """WHEP over HTTP (draft-ietf-wish-whep): a viewer sends an SDP offer and gets video."""
 
+import asyncio
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -8,6 +9,7 @@ from aiohttp import web
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.http import read_text
 from streamsr.serve.served import Served
+from streamsr.serve.shown import LONGEST_S, MOST
 from streamsr.serve.webrtc.ice_network import IceNetwork, NoPortError
 from streamsr.serve.webrtc.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
 from streamsr.serve.webrtc.viewer_session import (
@@ -21,6 +23,8 @@ __all__ = ["Whep"]
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
+JSON = "application/json"
+REPORT = f'{{"shown_s": [1 to {MOST} numbers from 0 to {LONGEST_S:g}]}}'
 RETRY_S = 5  # after which a viewer that was one too many should ask again
 
 
@@ -45,6 +49,7 @@ class Whep:
             web.patch("/whep/{stream}/{secret}", self.trickle),
             web.delete("/whep/{stream}/{secret}", self.leave),
             web.get("/whep/{stream}/{secret}/clock", self.clock),
+            web.post("/whep/{stream}/{secret}/shown", self.shown),
         ]
 
     async def offer(self, request: web.Request) -> web.Response:
@@ -87,6 +92,19 @@ class Whep:
     async def clock(self, request: web.Request) -> web.Response:
         """Where 0 of the stream's time lies on the RTP clock, of 90 kHz, of each video track."""
         return web.json_response({"rtp_origin": self._find(request).rtp_origins()})
+
+    async def shown(self, request: web.Request) -> web.Response:
+        """Takes how long frames took to where the viewer sees them, for the metrics."""
+        session = self._find(request)
+        text = await read_text(request, JSON, self._body_s)
+        try:
+            taken = session.shown.take(text, asyncio.get_running_loop().time())
+        except ValueError:
+            raise web.HTTPUnprocessableEntity(text=f"the body must be {REPORT}") from None
+        if not taken:
+            again = {"Retry-After": "1"}
+            raise web.HTTPTooManyRequests(text="one report a second will do", headers=again)
+        return web.Response(status=204)
 
     async def leave(self, request: web.Request) -> web.Response:
         """Ends a session."""
