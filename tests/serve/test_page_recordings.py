@@ -50,6 +50,9 @@ async def test_they_are_listed_played_seeked_and_downloaded(
 
             await page.get_by_role("button", name="Play 10:15:00").click()
             await page.wait_for_function(PLAYED)
+            box = await page.locator("#recording").bounding_box()
+            assert box is not None
+            assert box["y"] + box["height"] <= 800, "it is scrolled into view"
             await page.evaluate("() => { document.getElementById('recording').currentTime = 3; }")
             # what follows is played once this one has ended
             await page.wait_for_function(
