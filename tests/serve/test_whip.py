@@ -1,6 +1,7 @@
 """Publishing by WHIP: with FFmpeg's publisher, and a browser's camera."""
 
 import asyncio
+import logging
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,8 @@ from broadcast import Broadcast
 from peers import number_in, packets, seen
 from peers.certificates import Authority
 from peers.waiting import until
+from soak import counts
+from test_http import garbage
 from viewer import SDP, make_offer
 
 from streamsr.core.packet import Track
@@ -292,3 +295,22 @@ async def test_a_session_is_trickled_to_and_restarts_are_refused(
                 assert response.status == status
         async with http.patch(f"{location}x", data="a=mid:0", headers=fragment) as response:
             assert response.status == 404
+
+
+@counts(100, 10_000)
+async def test_garbage_offers_to_publish_do_no_harm(
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, count: int
+) -> None:
+    async with site() as here:
+        statuses = set()
+        for body in garbage(await make_offer("video", "audio", direction="sendonly"), count):
+            async with http.post(f"{here.url}cam", data=body, headers=SDP) as response:
+                statuses.add(response.status)
+                assert "Traceback" not in await response.text()
+            if response.status == 201:
+                location = urljoin(str(response.url), response.headers["Location"])
+                async with http.delete(location) as response:
+                    assert response.status == 200
+        assert {201, 400} <= statuses <= {201, 400, 406, 409, 503}
+        assert here.point._publisher is None
+        assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
