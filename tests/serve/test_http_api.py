@@ -209,6 +209,13 @@ async def test_snapshots_are_shrunk_and_shared(
 
     assert set(await asyncio.gather(*(taken() for _ in range(20)))) == {JPEG}
     assert node.widths == [320]
+    statuses = []
+    for width in range(100, 110):
+        async with http.get(f"{api}/cameras/gate/snapshot?width={width}") as response:
+            statuses.append(response.status)
+    assert statuses.count(429) >= 4, "each width is coded by itself"
+    async with http.get(f"{api}/cameras/gate/snapshot") as response:
+        assert response.status == 200
     await asked(http, "PATCH", f"{api}/cameras/yard", json={"enabled": False})
     problem = await asked(http, "GET", f"{api}/cameras/yard/snapshot", 409)
     assert "no frame" in problem["detail"]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from aiohttp import web
 from pydantic import Field
@@ -16,7 +17,7 @@ from streamsr.serve.api.operations import ApiOperation
 from streamsr.serve.api.problems import ProblemError
 from streamsr.serve.api.views import CameraList, CameraName, CameraView, ModelList, SelfCheckView
 from streamsr.serve.served import Served
-from streamsr.serve.snapshots import Snapshots
+from streamsr.serve.snapshots import MOST_WIDTHS, Snapshots, TooManyWidthsError
 
 __all__ = ["Cameras"]
 
@@ -79,10 +80,18 @@ class Cameras:
     async def snapshot(self, camera: CameraName, query: SnapshotQuery) -> web.StreamResponse:
         """Sends the newest frame as JPEG."""
         self._check(camera)
-        key = (self._streams[camera].snapshot, query.width)
-        taking = self._snapshots.newest(key, lambda: self._node.snapshot(camera, query.width))
+        of, width = self._streams[camera].snapshot, query.width
+        take = partial(self._node.snapshot, camera, width)
         try:
-            body = await asyncio.shield(taking)
+            body = await asyncio.shield(self._snapshots.newest(of, width, take))
+        except TooManyWidthsError:
+            raise ProblemError(
+                429,
+                where="widths of a camera's snapshots within a second",
+                got=MOST_WIDTHS + 1,
+                allowed=MOST_WIDTHS,
+                headers={"Retry-After": "1"},
+            ) from None
         except TimeoutError:
             raise StreamsrError("there is no frame now") from None
         return web.Response(body=body, content_type="image/jpeg")
