@@ -78,7 +78,8 @@ async def test_schemathesis_finds_nothing(seconds: int, tmp_path: Path) -> None:
             if testing.returncode is None:
                 testing.kill()
     assert testing.returncode == 0, told.decode()[-6000:]
-    figure("schemathesis", told.decode().strip().splitlines()[-1].strip("= "))
+    cases = next(line for line in told.decode().splitlines() if " generated, " in line)
+    figure(f"schemathesis, {seconds} s", cases.strip())
 
 
 @counts(300, 10_000, hours=0.5)
