@@ -110,11 +110,13 @@ async def test_home_assistant_finds_shows_and_steers_a_node(
         await until(lambda: state("sensor.house_yard_output_size") == "1280x720")
         assert state("select.house_yard_model") == "bicubic"
         assert state("select.house_yard_size") == "auto"
+        await until(lambda: state("sensor.house_yard_free_on_the_disk") != "unknown")
         assert float(state("sensor.house_yard_free_on_the_disk")) > 0
 
         await until(lambda: state("binary_sensor.house_yard_output_hls") == "on")
         assert state("binary_sensor.house_yard_output_rtsp_1") == "off"
-        assert state("sensor.house_yard_reason") == "all is well"
+        busy = "the device is slower than the source"
+        assert state("sensor.house_yard_reason").startswith(("all is well", busy))
         await until(lambda: "nothing listens" in state("sensor.house_gate_reason"), 60)
         reason = home.states()["sensor.house_gate_reason"]["attributes"]
         assert (reason["code"], reason["had_frame"]) == ("SRC_DOWN", False)
