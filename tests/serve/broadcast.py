@@ -14,7 +14,7 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 from numpy.typing import NDArray
-from peers import scene
+from peers import draw_number, scene
 
 from streamsr.core.errors import StreamsrError
 from streamsr.core.packet import Packet, Track
@@ -56,15 +56,20 @@ class VideoEncoder:
             "crf": "24",
         }
 
-    def encode(self, planes: Planes, pts: int, keyframe: bool) -> Packet:
+    def encode(
+        self, planes: Planes, pts: int, keyframe: bool, arrived: float = 0.0, captured: float = 0.0
+    ) -> Packet:
+        upscaled = time.monotonic()
         frame = frame_of(planes)
         frame.pts, frame.time_base = pts, Fraction(1, CLOCK)
         frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         (packet,) = self._codec.encode(frame)
-        now = time.monotonic()
         return Packet(
             *(self._track, bytes(packet), pts, Fraction(1, CLOCK), bool(packet.is_keyframe)),
-            **dict.fromkeys(("arrived", "upscaled", "encoded"), now),
+            arrived=arrived or upscaled,
+            upscaled=upscaled,
+            encoded=time.monotonic(),
+            captured=captured,
         )
 
 
@@ -96,7 +101,16 @@ class AudioEncoder:
 class Broadcast:
     """Encodes the scene on a thread of its own until left; input and audio run ahead of output."""
 
-    def __init__(self, *, audio: bool = True, with_input: bool = True, delay: int = 3) -> None:
+    def __init__(
+        self,
+        *,
+        audio: bool = True,
+        with_input: bool = True,
+        delay: int = 3,
+        on_way_s: float | None = None,
+    ) -> None:
+        """``on_way_s``: frames carry the clock, in milliseconds, instead of a number, and take so
+        long from their camera."""
         self.broadcaster = Broadcaster(self._requested)
         self.requests = 0  # for a keyframe
         self.encoded = 0  # frames of the output
@@ -109,6 +123,7 @@ class Broadcast:
         self._audio = audio
         self._with_input = with_input
         self._delay = delay  # frames that upscaling takes
+        self._on_way_s = on_way_s
         self._wanted = threading.Event()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="broadcast")
@@ -169,21 +184,26 @@ class Broadcast:
             VideoEncoder(Track.OUTPUT, *OUTPUT_SIZE),
         )
         audio = AudioEncoder()
-        upscaling: deque[tuple[int, Planes]] = deque()
+        upscaling: deque[tuple[int, Planes, float, float]] = deque()
         begun_s = time.monotonic()
         for number, planes in enumerate(scene(*OUTPUT_SIZE, FRAMES)):
             if self._stop.wait(max(0.0, begun_s + number / FPS - time.monotonic())):
                 return
+            arrived, captured = time.monotonic(), 0.0
+            if self._on_way_s is not None:
+                captured = round(time.time(), 3)
+                draw_number(planes[0], round(captured * 1000))
+                arrived += self._on_way_s
             keyframe = self._wanted.is_set()
             self._wanted.clear()
             pts = number * CLOCK // FPS
             packets = audio.until(number / FPS) if self._audio else []
             if self._with_input:
                 packets.append(small.encode(tuple(map(reduce, planes)), pts, keyframe))
-            upscaling.append((pts, planes))
+            upscaling.append((pts, planes, arrived, captured))
             if len(upscaling) > self._delay:
-                late_pts, late_planes = upscaling.popleft()
-                packets.append(large.encode(late_planes, late_pts, keyframe))
+                late_pts, late_planes, *times = upscaling.popleft()
+                packets.append(large.encode(late_planes, late_pts, keyframe, *times))
                 self._newest = late_planes
                 self.encoded += 1
                 self.keyframes += packets[-1].keyframe

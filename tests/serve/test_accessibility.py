@@ -63,6 +63,8 @@ async def test_axe_finds_nothing(
     page: Page, window: tuple[int, int], tmp_path: Path, clip: Callable[..., Path]
 ) -> None:
     async with opened(page, window, tmp_path, clip) as broadcast:
+        await page.locator("#glass summary").click()
+        await page.locator("#glass-note:not(:empty)").wait_for()
         assert await findings(page) == []
         assert await page.evaluate(TOO_WIDE) <= 0
         assert await page.evaluate(SMALL) == []
@@ -114,12 +116,12 @@ async def test_tab_goes_through_the_page_in_order(
     async with opened(page, SIZES[0], tmp_path, clip):
         await page.wait_for_function("() => !document.getElementById('mute').disabled")
         found = []
-        for _ in range(11):
+        for _ in range(12):
             await page.keyboard.press("Tab")
             found.append(await page.evaluate("() => document.activeElement.id"))
             assert await page.evaluate(
                 "() => getComputedStyle(document.activeElement).outlineStyle !== 'none'"
             )
-    stream, play = "", ""  # links and buttons of a list have no names
+    stream, glass, play = "", "", ""  # links, buttons of a list and a summary have no names
     view = ["view", "nearer", "mute", "snapshot", "float", "full"]  # there is no zoom to take back
-    assert found == ["home", stream, *view, "hls", "day", play]
+    assert found == ["home", stream, *view, "hls", glass, "day", play]

@@ -2,6 +2,7 @@
 
 import { Autoplay } from "./autoplay.js";
 import { Controls } from "./controls.js";
+import { Glass } from "./glass.js";
 import { Latency } from "./latency.js";
 import { Pairs } from "./pairs.js";
 import { Panel } from "./panel.js";
@@ -51,9 +52,11 @@ async function main() {
   document.title = `${name} – streamsr`;
 
   const [before, after, audio] = [$("video-before"), $("video-after"), $("audio")];
+  const glass = new Glass(name);
   const pairs = new Pairs(
     { video: before, canvas: $("before") },
     { video: after, canvas: $("after") },
+    (rtp, shownMs) => glass.shown(rtp, shownMs),
   );
   const { counters } = pairs;
   const latency = new Latency($("chart"));
@@ -68,8 +71,10 @@ async function main() {
     wanted: () => !panel.over,
     hls: () => panel.status?.hls ?? false,
     play: (element) => autoplay.play(element),
-    playing({ way, tracks, audio: present }) {
+    playing(connection) {
+      const { way, tracks, audio: present } = connection;
       pairs.reset(way === "WebRTC");
+      glass.begin(connection);
       const track = tracks?.[2];
       controls.setAudio(track ? !track.muted : present);
       track?.addEventListener("unmute", () => controls.setAudio(true)); // its first packet came
@@ -87,7 +92,7 @@ async function main() {
     if (performance.now() - newest > STALLED_MS) player.restart("no frames came");
   }, 1000);
   // For tests and for the curious.
-  window.streamsr = { counters, get sessions() { return player.sessions; } };
+  window.streamsr = { counters, glass, get sessions() { return player.sessions; } };
   panel.run();
   new Recordings(name).run();
   player.run();

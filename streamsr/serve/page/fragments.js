@@ -11,7 +11,7 @@ const KEEP_S = 8; // of what was played already
 const QUEUE = 256; // fragments that wait; a machine that cannot take more has lost the connection
 
 /**
- * Connects a video to an address, and returns `{audio, lost, close()}` once it has a frame.
+ * Connects a video to an address, and returns `{audio, lost, send(text), close()}` once it has a frame.
  * `play(video)` is called when it has its source; `leader` is a video that it goes along with.
  *
  * Throws an Error for people. Its `blocked` is true where this way does not pass.
@@ -32,7 +32,7 @@ export async function connectFragments(url, video, { play, signal, leader }) {
   } finally {
     signal?.removeEventListener("abort", giveUp);
   }
-  return { audio: feed.audio, lost: feed.lost, close: () => feed.close() };
+  return { audio: feed.audio, lost: feed.lost, send: (text) => feed.send(text), close: () => feed.close() };
 }
 
 /** Brings a video to a time: faster, or where it is far from it at once. */
@@ -146,6 +146,10 @@ class Feed {
     const { leader, video } = this;
     if (leader?.buffered.length) chase(video, Math.min(newest, leader.currentTime + LEAD_S), LEAD_S / 2);
     else chase(video, newest - AIM_S, AIM_S);
+  }
+
+  send(text) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(text);
   }
 
   forget() {

@@ -34,7 +34,7 @@ class Side {
     this.context = canvas.getContext("2d", { alpha: false });
     this.ring = Array.from({ length: capacity }, () => {
       const context = document.createElement("canvas").getContext("2d", { alpha: false });
-      return { context, rtp: -1, received: 0, width: 0, height: 0, kept: false };
+      return { context, rtp: -1, received: 0, due: 0, width: 0, height: 0, kept: false };
     });
     this.overRtp = true;
     this.frames = 0;
@@ -53,6 +53,7 @@ class Side {
     this.frames += 1;
     slot.rtp = this.clock(meta);
     slot.received = meta.receiveTime ?? -1;
+    slot.due = meta.expectedDisplayTime ?? 0;
     slot.width = meta.width;
     slot.height = meta.height;
     slot.kept = false;
@@ -107,7 +108,9 @@ class Side {
 }
 
 export class Pairs {
-  constructor(before, after) {
+  /** `drawn(rtp, shownMs)` is told of each frame of the after side, when it is seen. */
+  constructor(before, after, drawn = () => {}) {
+    this.drawn = drawn;
     // The input is small and may run ahead, as the output is what the browser fits to the audio.
     this.before = new Side(before.video, before.canvas, 24);
     this.after = new Side(after.video, after.canvas, 6);
@@ -182,7 +185,7 @@ export class Pairs {
     this.pairedMs = performance.now();
     this.counters.mode = "paired";
     this.counters.pairs += 1;
-    this.counters.drawn += 1;
+    this.tell(rtp, slot);
     this.noteOffset();
   }
 
@@ -190,8 +193,14 @@ export class Pairs {
     if (this.counters.mode === "paired") this.votes = []; // they no longer hold
     this.counters.mode = "alone";
     side.show(slot);
-    if (side === this.after) this.counters.drawn += 1;
+    if (side === this.after) this.tell(slot.rtp, slot);
     this.noteOffset();
+  }
+
+  /** The after side was drawn with the frame of this time stamp, as `slot` came. */
+  tell(rtp, slot) {
+    this.counters.drawn += 1;
+    this.drawn(rtp, Math.max(performance.now(), slot.due));
   }
 
   noteOffset() {

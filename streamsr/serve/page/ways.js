@@ -1,4 +1,4 @@
-// The ways by which a stream comes. Each returns `{way, lost, close(), audio?, tracks?}` once it passes,
+// The ways by which a stream comes. Each returns `{way, lost, close(), audio?, tracks?, address?, send?(text)}` once it passes,
 // or throws an Error for people, whose `blocked` is true where another way may do. With `signal`
 // aborted it is given up, and leaves the elements free at once.
 
@@ -32,7 +32,7 @@ export async function bySocket(stream, { after, before }, { play, signal }) {
       closeSecond();
     };
     const lost = Promise.race([main.lost, second?.then((feed) => feed.lost, () => NEVER) ?? NEVER]);
-    return { way: "WebSocket", audio: main.audio, lost, close };
+    return { ...main, way: "WebSocket", lost, close };
   } catch (error) {
     closeSecond();
     throw error;

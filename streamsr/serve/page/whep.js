@@ -5,8 +5,8 @@ import { refusal } from "./server.js";
 const LOST_MS = 3000; // WebRTC's "disconnected" may heal by itself; after this it has not
 
 /**
- * Connects, and returns `{tracks, lost, close()}`: the tracks in the order of `kinds`, and a promise
- * that is rejected when the session is over.
+ * Connects, and returns `{tracks, address, lost, close()}`: the tracks in the order of `kinds`, the
+ * session's address, and a promise that is rejected when the session is over.
  *
  * Throws an Error for people. Its `blocked` is true where the server would, but WebRTC does not pass
  * within `withinMs`.
@@ -29,6 +29,7 @@ export async function connectWhep(url, { kinds, iceServers, withinMs, signal }) 
     await within(session.begin(url), withinMs, signal);
     return {
       tracks: receivers.map((receiver) => receiver.track),
+      address: session.location?.href,
       lost: session.lost,
       close: () => session.close(),
     };
