@@ -24,7 +24,8 @@ class RtspCamera:
     Every client gets a keyframe at once and then 1 s of media a second. The port is picked at the
     first start and stays. ``user`` asks for a password, by ``auth`` "basic" or "digest".
     ``loss`` drops that share of the RTP packets, ``disorder`` delays that share by 2 to 25 ms, so
-    that others overtake them.
+    that others overtake them. ``log`` gets a line for each frame that leaves: its place in the
+    clip, and when, in Unix seconds.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class RtspCamera:
         auth: str = "basic",
         loss: float = 0.0,
         disorder: float = 0.0,
+        log: Path | None = None,
     ) -> None:
         self.clip = clip
         self.port = port
@@ -45,6 +47,7 @@ class RtspCamera:
         self.auth = auth
         self.loss = loss
         self.disorder = disorder
+        self.log = log
         self._process: subprocess.Popen[str] | None = None
         self._stderr: IO[str] | None = None
 
@@ -68,6 +71,8 @@ class RtspCamera:
         """Start, and return when it listens; RuntimeError with its words if it does not."""
         command = [SYSTEM_PYTHON, str(SCRIPT), str(self.clip), "--port", str(self.port)]
         command += [f"--loss={self.loss}", f"--disorder={self.disorder}"]
+        if self.log is not None:
+            command.append(f"--log={self.log}")
         if self.user is not None:
             command += [f"--user={self.user}", f"--password={self.password}"]
             command += [f"--auth={self.auth}"]

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from typing import TextIO
 
 import gi
 
@@ -113,10 +114,11 @@ def drain(kind: str, sink: Gst.Element) -> Track:
 class Feed:
     """Pushes one track into one client's appsrc at the track's own pace, until stopped."""
 
-    def __init__(self, track: Track, source: Gst.Element, first: int) -> None:
+    def __init__(self, track: Track, source: Gst.Element, first: int, log: TextIO | None) -> None:
         self._track = track
         self._source = source
         self._next = first
+        self._log = log
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
@@ -143,6 +145,8 @@ class Feed:
             buffer.dts = running + unit.dts + shift
             if not unit.keyframe:
                 buffer.set_flags(Gst.BufferFlags.DELTA_UNIT)
+            if self._log is not None:
+                self._log.write(f"{self._next} {time.time()}\n")
             if self._source.emit("push-buffer", buffer) != Gst.FlowReturn.OK:
                 return
             self._next += 1
@@ -161,13 +165,16 @@ class Feed:
 class Camera(GstRtspServer.RTSPMediaFactory):
     """Gives every client a pipeline of its own, joined to the common timeline."""
 
-    def __init__(self, tracks: list[Track], loss: float, disorder: float) -> None:
+    def __init__(
+        self, tracks: list[Track], loss: float, disorder: float, log: TextIO | None
+    ) -> None:
         super().__init__()
         self._tracks = tracks
         self._network = (
             f"netsim drop-probability={loss} delay-probability={disorder} "
             "min-delay=2 max-delay=25 allow-reordering=true"
         )
+        self._log = log
         self._lossy = loss > 0 or disorder > 0
         self._began = time.monotonic_ns()
         self.set_shared(False)
@@ -199,7 +206,8 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         feeds = []
         for i, track in enumerate(self._tracks):
             source = media.get_element().get_child_by_name(f"source{i}")
-            feeds.append(Feed(track, source, track.newest_keyframe(elapsed)))
+            log = None if i else self._log  # of the frames
+            feeds.append(Feed(track, source, track.newest_keyframe(elapsed), log))
         media.connect("unprepared", lambda _media: [feed.stop() for feed in feeds])
         for feed in feeds:
             feed.start()
@@ -226,10 +234,12 @@ def main() -> None:
     parser.add_argument("--auth", choices=("basic", "digest"), default="basic")
     parser.add_argument("--loss", type=float, default=0.0, help="of RTP packets, 0 to 1")
     parser.add_argument("--disorder", type=float, default=0.0, help="of RTP packets, 0 to 1")
+    parser.add_argument("--log", help="a file: when frames left, by their place in the clip")
     args = parser.parse_args()
 
     Gst.init(None)
-    factory = Camera(read_tracks(args.clip), args.loss, args.disorder)
+    log = open(args.log, "a", buffering=1) if args.log else None  # noqa: SIM115 - to the end
+    factory = Camera(read_tracks(args.clip), args.loss, args.disorder, log)
     server = GstRtspServer.RTSPServer()
     server.set_address("127.0.0.1")
     server.set_service(str(args.port))

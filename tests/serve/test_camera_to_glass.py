@@ -7,17 +7,24 @@ import asyncio
 import base64
 import re
 import statistics
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from broadcast import Broadcast
-from peers import read_number
+from peers import RtspCamera, read_number
 from playwright.async_api import Page
 
+from streamsr.core.deadline import Deadline
+from streamsr.core.events.log import logged_journal
+from streamsr.core.settings import NodeSettings
 from streamsr.ipc.frame_traces import Leg
+from streamsr.node.node import Node
 from streamsr.serve.app import Server
 from streamsr.serve.viewer_setup import Prefer
 
@@ -25,6 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 
 WITHIN_MS = 40
 ON_WAY_S = 0.05
+FRAME_MS = 40
 WRAP_MS = 65_536  # what the clock in the frames counts to
 SOME = "() => window.streamsr?.glass.traces.found.length > 40"
 PAIRED = "() => window.streamsr?.counters.pairs > 5"
@@ -155,3 +163,53 @@ async def test_a_browser_that_does_not_tell_shows_the_servers_legs(page: Page) -
         assert table["display"] == [None, None]
         assert table["whole"][0] == pytest.approx(130, abs=80)
         assert Leg.SHOWN not in broadcast.broadcaster.traces.legs
+
+
+@asynccontextmanager
+async def node_of(url: str) -> AsyncIterator[str]:
+    """A node that upscales a camera; its page's address."""
+    stream = {
+        "name": "gate",
+        "input": {"url": url},
+        "model": {"name": "bicubic", "device": "cpu"},
+        "output": {"scale": 2},
+    }
+    settings = {"serve": {"listen": "127.0.0.1:0"}, "streams": [stream]}
+    listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    node = Node(NodeSettings.model_validate(settings), logged_journal())
+    run = asyncio.create_task(node.run(listening.set_result))
+    try:
+        yield await listening
+    finally:
+        node.stop(Deadline.after())
+        await run
+
+
+async def test_of_a_real_camera_all_legs_are_known(
+    page: Page, rtsp_camera: Callable[..., RtspCamera], tmp_path: Path
+) -> None:
+    """Its frames carry their numbers, and it notes when each leaves."""
+    log = tmp_path / "left"
+    async with node_of(rtsp_camera(log=log).url) as url:
+        await page.goto(f"{url}watch/gate")
+        await page.wait_for_function(PAIRED)
+        await page.locator("#glass summary").click()
+        await page.get_by_text("Camera to glass").nth(1).wait_for()  # it has sent a report
+        shown_ms = await screenshots(page, 3)
+        await page.wait_for_timeout(2500)
+        said = await page.evaluate(SAID)
+        table = await cells(page)
+    left_ms: dict[int, list[float]] = defaultdict(list)
+    for line in log.read_text().splitlines():
+        number, left_s = line.split()
+        left_ms[int(number)].append(1000 * float(left_s))
+    errors = []
+    for number, shown in shown_ms.items():
+        left = max(left for left in left_ms[number] if left < shown)
+        captured, whole = min(said, key=lambda frame: abs(1000 * (frame[0] or 0) - left))
+        if abs(1000 * captured - left) < FRAME_MS / 2:
+            errors.append(whole - (shown - left))
+    assert len(errors) > 20
+    assert abs(statistics.median(errors)) <= WITHIN_MS, sorted(errors)
+    assert 0 <= (table["camera"][0] or -1) < 300
+    assert all(median is not None for median, _ in table.values())
