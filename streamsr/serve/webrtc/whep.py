@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from aiohttp import web
 
@@ -11,6 +10,7 @@ from streamsr.serve.http import read_text
 from streamsr.serve.served import Served
 from streamsr.serve.shown import LONGEST_S, MOST
 from streamsr.serve.webrtc.ice_network import IceNetwork, NoPortError
+from streamsr.serve.webrtc.negotiation import FRAGMENT, SDP, created, options
 from streamsr.serve.webrtc.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
 from streamsr.serve.webrtc.viewer_session import (
     FullError,
@@ -21,8 +21,6 @@ from streamsr.serve.webrtc.viewer_session import (
 
 __all__ = ["Whep"]
 
-SDP = "application/sdp"
-FRAGMENT = "application/trickle-ice-sdpfrag"
 JSON = "application/json"
 REPORT = f'{{"shown_s": [1 to {MOST} numbers from 0 to {LONGEST_S:g}]}}'
 RETRY_S = 5  # after which a viewer that was one too many should ask again
@@ -45,12 +43,17 @@ class Whep:
 
     def routes(self) -> list[web.RouteDef]:
         return [
+            web.options("/whep/{stream}", self.options),
             web.post("/whep/{stream}", self.offer),
             web.patch("/whep/{stream}/{secret}", self.trickle),
             web.delete("/whep/{stream}/{secret}", self.leave),
             web.get("/whep/{stream}/{secret}/clock", self.clock),
             web.post("/whep/{stream}/{secret}/shown", self.shown),
         ]
+
+    async def options(self, _request: web.Request) -> web.Response:
+        """Tells the ICE servers before there is an offer."""
+        return options(self._network.servers_as_links())
 
     async def offer(self, request: web.Request) -> web.Response:
         """Begins a session."""
@@ -69,13 +72,7 @@ class Whep:
             raise _come_later("too many viewers") from None
         except NoPortError as error:
             raise _come_later(str(error)) from None
-        headers = {"Location": f"{quote(name, safe='')}/{secret}", "Accept-Patch": FRAGMENT}
-        # As bytes: aiohttp adds a charset to text, and some clients compare the whole header.
-        body = answer.encode()
-        response = web.Response(status=201, body=body, content_type=SDP, headers=headers)
-        for link in self._network.servers_as_links():
-            response.headers.add("Link", link)
-        return response
+        return created(name, secret, answer, self._network.servers_as_links())
 
     async def trickle(self, request: web.Request) -> web.Response:
         """Adds candidates of a session's viewer."""

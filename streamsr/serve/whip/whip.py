@@ -4,7 +4,6 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping
-from urllib.parse import quote
 
 from aiohttp import web
 
@@ -14,6 +13,7 @@ from streamsr.serve.access.roles import require_control
 from streamsr.serve.http import read_text
 from streamsr.serve.served import Served
 from streamsr.serve.webrtc.ice_network import IceNetwork, NoPortError
+from streamsr.serve.webrtc.negotiation import FRAGMENT, SDP, created, options
 from streamsr.serve.webrtc.sdp import (
     PUBLISHING,
     BadOfferError,
@@ -27,8 +27,6 @@ from streamsr.serve.whip.publisher import Publisher
 
 __all__ = ["Whip"]
 
-SDP = "application/sdp"
-FRAGMENT = "application/trickle-ice-sdpfrag"
 RETRY_S = 5  # after which a publisher that was refused for now should ask again
 MAX_TRICKLES = 60  # in one session: each may make us send checks to where it points
 
@@ -50,10 +48,15 @@ class Whip:
 
     def routes(self) -> list[web.RouteDef]:
         return [
+            web.options("/whip/{stream}", self.options),
             web.post("/whip/{stream}", self.offer),
             web.patch("/whip/{stream}/{secret}", self.trickle),
             web.delete("/whip/{stream}/{secret}", self.leave),
         ]
+
+    async def options(self, _request: web.Request) -> web.Response:
+        """Tells the ICE servers before there is an offer."""
+        return options(self._network.servers_as_links())
 
     async def offer(self, request: web.Request) -> web.Response:
         """Begins a session."""
@@ -78,12 +81,7 @@ class Whip:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         log.info("stream %s: a publisher came", name)
-        headers = {"Location": f"{quote(name, safe='')}/{secret}", "Accept-Patch": FRAGMENT}
-        body = answer.encode()
-        response = web.Response(status=201, body=body, content_type=SDP, headers=headers)
-        for link in self._network.servers_as_links():
-            response.headers.add("Link", link)
-        return response
+        return created(name, secret, answer, self._network.servers_as_links())
 
     async def trickle(self, request: web.Request) -> web.Response:
         """Adds candidates of a session's publisher."""
