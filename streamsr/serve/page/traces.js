@@ -5,6 +5,7 @@ const CLOCK_HZ = 90000; // of the time stamps of video
 const WRAP = 2 ** 32;
 const ROUNDED = [0, 1, -1, 2, -2]; // ticks, by which rounding may part them
 const KEEP_MS = 10_000; // of frames
+const MOST_WAITING = 2000; // frames whose traces are still to be found
 const LEAST_OF = 16; // answers, of which the quickest tells the server's clock
 const OUT_OF_STEP_MS = 60_000; // a camera whose clock says more is not set
 
@@ -43,7 +44,9 @@ export class Traces {
 
   /** Notes that the frame with this time stamp, in ticks, is shown at a time of the browser's. */
   note(ticks, shownMs) {
-    if (ticks >= 0 && !this.shown.has(ticks)) this.shown.set(ticks, shownMs);
+    if (ticks < 0 || this.shown.has(ticks)) return;
+    this.shown.set(ticks, shownMs);
+    if (this.shown.size > MOST_WAITING) this.shown.delete(this.shown.keys().next().value);
   }
 
   /** Takes an answer of the server. `origin` is the time stamp of its time 0; null: not known. */
