@@ -24,7 +24,7 @@ WAIT_S = 0.1  # between two looks at whether bytes have come, or the stream is t
 
 
 class ByteReader(Protocol):
-    """What PyAV reads from. It is sought in where it has ``seek``, so these have none."""
+    """What PyAV reads from. It is sought in where it has ``seek``, as files have that are whole."""
 
     @property
     def name(self) -> object: ...

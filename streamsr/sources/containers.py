@@ -17,7 +17,7 @@ from streamsr.media.addresses import InputKind, ffmpeg_name, input_kind
 from streamsr.media.container import reason_of
 from streamsr.media.pipes import ByteReader, open_growing, open_pipe
 from streamsr.media.source import METADATA
-from streamsr.sources.joined_ts import JoinedTransportStream
+from streamsr.sources.joined_ts import JoinedTransportStream, is_transport_stream
 
 __all__ = ["demuxed", "is_multipart", "opened"]
 
@@ -48,9 +48,11 @@ def opened(
         return
     try:
         with closing(reader), _resting(_container(url, reader, None)) as container:
+            reader.found = {stream.id for stream in container.streams}
             yield container
     except InputError as error:
-        raise InputError(f"{error}; {IN_ORDER}") from None
+        told = str(error) if reader.seekable() else f"{error}; {IN_ORDER}"
+        raise InputError(told) from None
 
 
 @contextmanager
@@ -96,14 +98,18 @@ def is_multipart(url: str) -> bool:
 
 def _reader(
     url: str, stop: threading.Event, follow_s: float | None, left_out: list[str]
-) -> ByteReader | None:
+) -> JoinedTransportStream | None:
     """What Python reads for FFmpeg; None where FFmpeg reads by itself."""
     if input_kind(url) is InputKind.PIPE:
-        reader = open_pipe(url, stop)
-        return reader if hasattr(reader, "seek") else JoinedTransportStream(reader, left_out)
-    if follow_s is None:
-        return None
-    return JoinedTransportStream(open_growing(url, stop, follow_s), left_out)
+        return JoinedTransportStream(open_pipe(url, stop), left_out)
+    if follow_s is not None:
+        return JoinedTransportStream(open_growing(url, stop, follow_s), left_out)
+    try:
+        if Path(url).is_file() and is_transport_stream(Path(url)):
+            return JoinedTransportStream(Path(url).open("rb"), left_out)
+    except OSError:
+        pass  # FFmpeg says why
+    return None
 
 
 def _container(
@@ -111,12 +117,20 @@ def _container(
 ) -> av.container.InputContainer:
     try:
         container = _opened_as(file, timeout, OPTIONS)
-        if isinstance(file, str) and Path(url).is_file() and _begins_late(container):
+        if _is_whole(url, file) and _begins_late(container):
             container.close()
+            if isinstance(file, JoinedTransportStream):
+                file.seek(0)
             return _opened_as(file, timeout, OPTIONS | FAR)
         return container
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"input {redact(url)}: cannot be opened: {reason_of(error)}") from None
+
+
+def _is_whole(url: str, file: str | ByteReader) -> bool:
+    if isinstance(file, JoinedTransportStream):
+        return file.seekable()
+    return isinstance(file, str) and Path(url).is_file()
 
 
 def _opened_as(

@@ -1,5 +1,6 @@
 """Recordings with streams of other names, joined byte by byte and read in order."""
 
+import io
 import os
 import random
 import threading
@@ -53,40 +54,80 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         "first": recording(folder / "1.ts", 1),
         "other": recording(folder / "2.ts", 2),
         "mpeg2": recording(folder / "3.ts", 3, "mpeg2video"),
+        "same names, mpeg2": recording(folder / "4.ts", 1, "mpeg2video"),
     }
 
 
-def read_in_order(tmp_path: Path, data: bytes) -> tuple[SourceInfo, list[Frame], int]:
-    """What comes of a pipe: how it is described, its frames, and how many pieces of audio."""
+def read_of(tmp_path: Path, data: bytes, how: str) -> tuple[SourceInfo, list[Frame], int]:
+    """What comes of a pipe or a file: how it is described, its frames, how many pieces of audio."""
     pipe = tmp_path / "pipe"
+    pipe.unlink(missing_ok=True)
+    if how == "file":
+        pipe.write_bytes(data)
+        return read_from(pipe)
     os.mkfifo(pipe)
     writing = threading.Thread(target=pipe.write_bytes, args=[data])
     writing.start()
-    items = list(FileSource(str(pipe), lambda event: None).items(threading.Event()))
+    result = read_from(pipe)
     writing.join()
+    return result
+
+
+def read_from(path: Path) -> tuple[SourceInfo, list[Frame], int]:
+    items = list(FileSource(str(path), lambda event: None).items(threading.Event()))
     info = next(item for item in items if isinstance(item, SourceInfo))
     heard = sum(isinstance(item, AudioFrame) for item in items)
     return info, [item for item in items if isinstance(item, Frame)], heard
 
 
-@pytest.mark.parametrize("names", [("first", "other"), ("first", "other", "first")])
-def test_they_go_on(tmp_path: Path, recordings: dict[str, bytes], names: tuple[str, ...]) -> None:
-    alone = read_in_order(tmp_path, recordings["first"])[2]
-    (tmp_path / "pipe").unlink()
-    info, frames, heard = read_in_order(tmp_path, b"".join(recordings[n] for n in names))
-    assert len(frames) == FRAMES * len(names)
+@pytest.mark.parametrize("how", ["pipe", "file"])
+@pytest.mark.parametrize(
+    ("names", "cut"),
+    [
+        (("first", "other"), 0),
+        (("first", "other", "first"), 0),
+        (("first", "other"), 77),  # bytes: a recorder was killed within a packet
+    ],
+)
+def test_they_go_on(
+    tmp_path: Path, recordings: dict[str, bytes], names: tuple[str, ...], cut: int, how: str
+) -> None:
+    alone = read_of(tmp_path, recordings["first"], how)[2]
+    data = [recordings[name] for name in names]
+    data[0] = data[0][: len(data[0]) - cut]
+    info, frames, heard = read_of(tmp_path, b"".join(data), how)
+    assert len(frames) == pytest.approx(FRAMES * len(names), abs=min(cut, 1))
     assert heard == pytest.approx(alone * len(names), abs=2)
     assert frames[-1].time_s == pytest.approx(2.4 * len(names), abs=0.15)
     assert info.carried is not None
     assert info.carried.left_out == []
 
 
-def test_video_of_another_codec_is_said(tmp_path: Path, recordings: dict[str, bytes]) -> None:
-    info, frames, _ = read_in_order(tmp_path, recordings["first"] + recordings["mpeg2"])
+@pytest.mark.parametrize("how", ["pipe", "file"])
+@pytest.mark.parametrize("other", ["mpeg2", "same names, mpeg2"])
+def test_video_of_another_codec_is_said(
+    tmp_path: Path, recordings: dict[str, bytes], other: str, how: str
+) -> None:
+    info, frames, _ = read_of(tmp_path, recordings["first"] + recordings[other], how)
     assert len(frames) == FRAMES
     assert info.carried is not None
     (told,) = info.carried.left_out
     assert told == "a joined recording whose video is coded otherwise than the first one's"
+
+
+def test_places_are_kept_when_it_is_sought_in(recordings: dict[str, bytes]) -> None:
+    data = recordings["first"] + recordings["other"] + recordings["first"]
+    in_order = all_of(data, 0)
+    reader = JoinedTransportStream(io.BytesIO(data), [])
+    reader.read(3000)
+    for at in (len(data) - 50_000, 0, len(data) // 2, 100):
+        reader.seek(at)
+        piece = b""
+        while len(piece) < 40_000 and (more := reader.read(3000)):
+            piece += more
+        assert reader.tell() == at + len(piece)
+        if at in (0, 100):
+            assert piece == in_order[at : at + len(piece)]
 
 
 class Pieces:
