@@ -7,10 +7,12 @@ import asyncio
 import base64
 import re
 import statistics
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -23,8 +25,9 @@ from playwright.async_api import Page
 from streamsr.core.deadline import Deadline
 from streamsr.core.events.log import logged_journal
 from streamsr.core.settings import NodeSettings
-from streamsr.ipc.frame_traces import Leg
+from streamsr.ipc.frame_traces import FrameTraces, Leg
 from streamsr.node.node import Node
+from streamsr.serve.api import latency
 from streamsr.serve.app import Server
 from streamsr.serve.viewer_setup import Prefer
 
@@ -151,6 +154,38 @@ async def test_a_camera_without_a_clock_has_no_leg(page: Page) -> None:
         assert table["camera"] == [None, None]
         assert (table["whole"][0] or 0) > 100
         assert "does not say when it takes frames" in await page.locator("#glass-note").inner_text()
+
+
+async def test_the_clocks_of_server_and_browser_need_not_agree(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the server's is an hour ahead of all others."""
+    ahead = SimpleNamespace(time=lambda: time.time() + 3600)
+    monkeypatch.setattr(latency, "time", ahead)
+    async with Broadcast(on_way_s=ON_WAY_S) as broadcast:
+        broadcast.broadcaster.traces = FrameTraces(wall=ahead.time)
+        async with Server({"camera": broadcast.served}) as server:
+            await page.goto(server.url)
+            await page.locator("#glass summary").click()
+            await page.wait_for_function(SOME)
+            await page.get_by_text("Arrival to glass").wait_for()
+            table = await cells(page)
+    assert table["camera"] == [None, None], "its clock is an hour off"
+    assert 0 < (table["display"][0] or 0) < 500
+
+
+async def test_another_session_has_time_stamps_of_its_own(page: Page) -> None:
+    async with Broadcast(on_way_s=ON_WAY_S) as broadcast:
+        async with Server({"camera": broadcast.served}) as server:
+            await page.goto(server.url)
+            await page.locator("#glass summary").click()
+            await page.wait_for_function(SOME)
+        async with Server({"camera": broadcast.served}, port=server.port):
+            await page.wait_for_function("() => window.streamsr.sessions === 2")
+            await page.wait_for_function("() => window.streamsr.glass.traces.found.length < 10")
+            await page.wait_for_function(SOME)
+            table = await cells(page)
+    assert 0 < (table["display"][0] or 0) < 500
 
 
 async def test_a_browser_that_does_not_tell_shows_the_servers_legs(page: Page) -> None:
