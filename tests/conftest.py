@@ -123,6 +123,13 @@ def chromium_path() -> str:
     return path or _missing("chromium", "apt-get install chromium")
 
 
+@pytest.fixture(scope="session")
+def require_players() -> None:
+    """Ask for ffprobe and VLC: skip without them, fail in CI."""
+    if not (shutil.which("ffprobe") and shutil.which("cvlc")):
+        _missing("ffprobe or VLC", "apt-get install ffmpeg vlc-bin vlc-plugin-base")
+
+
 @pytest.fixture
 def turn_server() -> Iterator[TurnServer]:
     """A running coturn: skip without it, fail in CI."""

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,8 +32,7 @@ PUBLISHER = ROOT / "tests" / "peers" / "whip_publisher.py"
 TOKEN = "a-token-of-the-recipes-page"
 CHEAP = {"name": "bicubic", "device": "cpu"}
 SHOWN = ("-v", "error", "-of", "json", "-show_entries", "stream=codec_name,width,height")
-needs_ffprobe = pytest.mark.skipif(not shutil.which("ffprobe"), reason="apt-get install ffmpeg")
-needs_vlc = pytest.mark.skipif(not shutil.which("cvlc"), reason="apt-get install vlc-bin")
+pytestmark = pytest.mark.usefixtures("require_players")
 
 
 def recipe(heading: str) -> dict[str, Any]:
@@ -111,7 +109,6 @@ def published(address: str, clip: Path, folder: Path) -> Iterator[None]:
             process.kill()
 
 
-@needs_ffprobe
 async def test_mediamtx_is_published_to_over_rtsp_and_rtmp(
     rtsp_server: RtspServer, rtmp_server: RtmpServer, tmp_path: Path
 ) -> None:
@@ -131,8 +128,6 @@ async def test_mediamtx_is_published_to_over_rtsp_and_rtmp(
     assert (await asyncio.to_thread(shown, rtsp_server.files()[0]))["h264"] == (320, 180)
 
 
-@needs_ffprobe
-@needs_vlc
 async def test_obs_publishes_by_whip_and_a_link_is_played(tmp_path: Path, home: Path) -> None:
     """FFmpeg in OBS's place; ffprobe and VLC play what became of it, by a link that expires."""
     clip = camera_clip(tmp_path / "clip.mp4")
@@ -150,7 +145,6 @@ async def test_obs_publishes_by_whip_and_a_link_is_played(tmp_path: Path, home: 
     assert (await asyncio.to_thread(shown, home / "seen.ts"))["h264"] == (320, 180)
 
 
-@needs_vlc
 async def test_vlc_sends_what_streamsr_reads(tmp_path: Path, home: Path) -> None:
     clip, port = camera_clip(home / "clip.mp4"), free_port()
     sink = f"#std{{access=http,mux=ts,dst=127.0.0.1:{port}/desk}}"
