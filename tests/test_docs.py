@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import typer
+import yaml
 from typer.core import TyperGroup
 
 from streamsr.cli.main import app
@@ -92,6 +93,11 @@ def test_settings_are_as_shown(block: str, monkeypatch: pytest.MonkeyPatch) -> N
         parse(data, TrainSettings, "docs")
     else:
         parse(data, NodeSettings if "streams" in data else PipelineSettings, "docs")
+
+
+@pytest.mark.parametrize("block", [*fences("yaml")])
+def test_settings_of_other_software_can_be_read(block: str) -> None:
+    assert isinstance(yaml.safe_load(block), dict)
 
 
 @pytest.mark.parametrize("snippet", [*fences("python")])
