@@ -58,8 +58,8 @@ export class Glass {
     this.busy = true;
     try {
       await this.step(this.connection);
-    } catch {
-      // It is asked again.
+    } catch (error) {
+      $("glass-note").textContent = `Trying again: ${error.message}`;
     }
     this.busy = false;
   }
