@@ -5,11 +5,13 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 
-from streamsr.core.redact import protect, protect_word, redact
+from streamsr.core.redact import json_value, protect, protect_word, redact
 
 CANARY = "p@ss/w%rd:#1"
 ENCODED = quote(CANARY, safe="")
@@ -180,3 +182,29 @@ def test_what_is_not_utf_8_can_be_shown_and_hidden() -> None:
     assert redact("caf\udce9 \ud800") == r"caf\xe9 ?"
     protect("rtsp://user:caf\udce9@camera/x")
     assert redact("refused caf\udce9, caf%E9") == "refused ***, ***"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"rtsp://u:{CANARY}@cam/x",
+        (f"rtsp://u:{CANARY}@cam/x", float("nan")),
+        [f"rtsp://u:{CANARY}@cam/x", {"in": (f"rtsp://u:{CANARY}@cam/x",)}],
+        {f"rtsp://u:{CANARY}@cam/x": float("inf")},
+        {"set": {f"rtsp://u:{CANARY}@cam/x"}},
+        frozenset([f"rtsp://u:{CANARY}@cam/x"]),
+        OSError(f"rtsp://u:{CANARY}@cam/x"),
+        Path(f"rtsp://u:{CANARY}@cam/x"),
+        f"rtsp://u:{CANARY}@cam/x".encode(),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_json_has_no_secret_in_it_whatever_holds_it(value: Any) -> None:
+    protect(f"rtsp://u:{CANARY}@cam/x")
+    text = json.dumps(json_value(value), allow_nan=False)
+    assert "cam/x" in text
+    assert is_clean(text)
+
+
+def test_json_keeps_what_json_has() -> None:
+    assert json_value({"a": (1, True, None, 1.23456)}) == {"a": [1, True, None, 1.235]}

@@ -35,16 +35,19 @@ def redact(text: object) -> str:
 
 
 def json_value(value: Any) -> Any:
-    """Returns ``value`` as JSON may show it: redacted, floats of 3 decimals, None for no number."""
-    if isinstance(value, str):
-        return redact(value)
+    """Returns ``value`` as JSON may show it: redacted, floats of 3 decimals, None for no number.
+
+    What JSON has no type for becomes the redacted text of it.
+    """
+    if value is None or isinstance(value, bool | int):
+        return value
     if isinstance(value, float):
         return round(value, 3) if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {json_value(str(key)): json_value(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple | set | frozenset):
         return [json_value(item) for item in value]
-    return value
+    return redact(value)
 
 
 def _shown(match: re.Match[str]) -> str:
