@@ -13,6 +13,7 @@ from streamsr.core.events.journal import Journal
 from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
+from streamsr.media.addresses import PUBLISHED
 from streamsr.node.camera import Camera
 from streamsr.node.worker_process import WorkerProcess
 from streamsr.serve.served import Served
@@ -93,7 +94,8 @@ class CameraSet:
     async def change(self, settings: StreamSettings) -> None:
         """Has the camera of this name run by other settings, with as little interrupted as can be.
 
-        It begins again where its outputs are others, or it has ended and is to run.
+        It begins again where its outputs, its device or its being published to are others, or it
+        has ended and is to run.
         """
         camera = self[settings.name]
         before = camera.settings
@@ -101,8 +103,10 @@ class CameraSet:
             n for n in StreamSettings.model_fields if getattr(before, n) != getattr(settings, n)
         }
         ended = settings.name not in self._tasks and settings.enabled
-        if ended or others - OF_A_SESSION - SWITCHES - _switched_alone(before, settings):
+        made_anew = others - OF_A_SESSION - SWITCHES - _switched_alone(before, settings)
+        if ended or made_anew or _elsewhere(camera, settings):
             self.begin(settings, await self.remove(settings.name))
+            await self.end_idle_workers()
             return
         if others & OF_A_SESSION == {"model"} and await _can_switch(before, settings):
             camera.stream.use_model(settings.model.name)
@@ -196,6 +200,14 @@ def _switched_alone(before: StreamSettings, after: StreamSettings) -> frozenset[
         return frozenset()
     same = before.record.model_copy(update={"enabled": after.record.enabled}) == after.record
     return frozenset({"record"} if same else ())
+
+
+def _elsewhere(camera: Camera, after: StreamSettings) -> bool:
+    """Whether it is to run in another worker, or is published to as it was not, or no longer is."""
+    published = camera.settings.input.url == PUBLISHED
+    if published != (after.input.url == PUBLISHED):
+        return True
+    return pick_device(after.model.device) != camera.worker.device
 
 
 async def _can_switch(before: StreamSettings, after: StreamSettings) -> bool:
