@@ -3,14 +3,14 @@
 import logging
 from collections.abc import Iterable
 
-from streamsr.core.errors import UserError
-from streamsr.core.settings import NodeSettings, OutputSettings, StreamSettings
+from streamsr.core.errors import ConfigError, UserError
+from streamsr.core.settings import NodeSettings, OutputSettings, ServeSettings, StreamSettings
 from streamsr.outputs.target import check_output
 from streamsr.pipeline.check import check_settings
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import families, listing
 
-__all__ = ["check_stream", "models_of", "only_switched", "warn_of_unserved"]
+__all__ = ["check_lasting", "check_stream", "models_of", "only_switched", "warn_of_unserved"]
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,16 @@ def check_stream(settings: StreamSettings, before: StreamSettings | None = None)
     for output in (*settings.publish, settings.hls, settings.record):
         if output is not None:
             check_output(output)
+
+
+def check_lasting(before: NodeSettings, after: NodeSettings) -> None:
+    """Raises ConfigError for other settings that a node cannot take while it runs."""
+    for group in ("name", "serve", "mqtt", "webrtc"):
+        old, new = getattr(before, group), getattr(after, group)
+        if isinstance(old, ServeSettings) and isinstance(new, ServeSettings):
+            old, new = old.lasting, new.lasting
+        if old != new:
+            raise ConfigError(f"{group}: it changed, which needs a new start of the node")
 
 
 def warn_of_unserved(streams: Iterable[StreamSettings]) -> None:

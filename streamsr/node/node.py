@@ -9,7 +9,7 @@ from streamsr.control.changes import CameraChange, NewCamera, Surroundings, chan
 from streamsr.control.node_api import CameraState, NodeStatus
 from streamsr.core.config import parse
 from streamsr.core.deadline import Deadline
-from streamsr.core.errors import ConfigError, UserError
+from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event
 from streamsr.core.events.event import iso
 from streamsr.core.events.journal import Journal, worst
@@ -17,7 +17,7 @@ from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.version import version_of_streamsr
 from streamsr.node.camera_set import CameraSet
-from streamsr.node.check import check_stream, models_of, only_switched
+from streamsr.node.check import check_lasting, check_stream, models_of, only_switched
 from streamsr.node.edits import Edits, KeptEdits
 from streamsr.node.merge import with_streams
 from streamsr.node.services import mqtt_client, web_server
@@ -242,15 +242,15 @@ class Node:
             await self._reload(self.edits.applied(read))
 
     async def _reload(self, settings: NodeSettings) -> None:
-        for group in ("name", "serve", "mqtt", "webrtc"):
-            if getattr(settings, group) != getattr(self.settings, group):
-                raise ConfigError(f"{group}: it changed, which needs a new start of the node")
+        check_lasting(self.settings, settings)
         known = {s.name: s for s in self.settings.streams}
         failed = self._cameras.failed
         changed = [s for s in settings.streams if known.get(s.name) != s or failed(s.name)]
         for stream in changed:
             await asyncio.to_thread(check_stream, stream, known.get(stream.name))
         models = await asyncio.to_thread(models_of, settings)
+        if self._server is not None and settings.serve not in (None, self.settings.serve):
+            await self._server.use_tokens(settings.serve)
         kept = {s.name for s in settings.streams} - {s.name for s in changed}
         self.settings, self._models = settings, models
         sessions = await self._cameras.remove_all(known.keys() - kept)

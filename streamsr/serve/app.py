@@ -11,7 +11,7 @@ from streamsr.control.node_api import NodeApi
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
-from streamsr.core.settings import WebRtcSettings
+from streamsr.core.settings import ServeSettings, WebRtcSettings
 from streamsr.serve.access.access import Access
 from streamsr.serve.access.auth import AccessControl
 from streamsr.serve.access.rate_limit import ServerLimits
@@ -151,6 +151,10 @@ class Server:
     async def read_again(self) -> None:
         """Takes the tokens and the certificate that their files hold now."""
         await self._secrets.read_again(self._emit)
+
+    async def use_tokens(self, settings: ServeSettings) -> None:
+        """Takes the tokens that other settings name. Raises ConfigError, having changed nothing."""
+        await self._secrets.use(settings, self._emit)
 
     async def close(self, deadline: Deadline) -> None:
         """Ends all sessions and in-flight requests by the deadline. Closing twice does nothing."""

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import aiohttp
+from peers.mosquitto import free_port
 from peers.waiting import until
 
 from streamsr.core.config import load
@@ -83,3 +85,28 @@ async def test_a_hang_up_has_tokens_read_again(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: log.counts.get(Code.CONFIG_RELOADED, 0) >= 2, 10)
         assert Code.CONFIG_REFUSED not in log.counts
+
+
+async def test_a_token_that_the_file_leaves_out_counts_no_more(tmp_path: Path) -> None:
+    path, wall, port = tmp_path / "node.toml", "the-token-of-the-wall", free_port()
+    (tmp_path / "token").write_text("the-token-of-the-house")
+    (tmp_path / "wall").write_text(wall)
+    write(path, "false")
+    streams = path.read_text()
+    serve = f'[serve]\nlisten = "127.0.0.1:{port}"\ntoken_file = "{tmp_path}/token"\n'
+    tokens = f'tokens = [{{ name = "wall", file = "{tmp_path}/wall" }}]\n'
+
+    async def status() -> int:
+        address = f"http://127.0.0.1:{port}/api/streams"
+        headers = {"Authorization": f"Bearer {wall}"}
+        async with aiohttp.request("GET", address, headers=headers) as response:
+            return response.status
+
+    path.write_text(serve + tokens + streams)
+    async with running(path) as (_, log):
+        assert await status() == 200
+        path.write_text(serve + streams)
+        await until(lambda: log.counts.get(Code.CONFIG_RELOADED), 10)
+        assert await status() == 401
+        path.write_text(serve + 'prefer = "hls"\n' + streams)
+        await until(lambda: log.counts.get(Code.CONFIG_REFUSED), 10)

@@ -108,7 +108,8 @@ async def test_changed_files_are_noticed(tmp_path: Path) -> None:
         ("wall", OLD.encode(), "got the token that token has"),
         ("server.pem", b"noise", "allowed are PEM files"),
         ("server.key", b"noise", "allowed are PEM files"),
-        ("token", None, "cannot be read: No such file"),
+        ("wall", b"", "0 characters"),  # as while it is written
+        ("server.pem", None, "cannot be read: No such file"),
     ],
 )
 async def test_a_wrong_file_leaves_all_as_it_was(
@@ -130,6 +131,44 @@ async def test_a_wrong_file_leaves_all_as_it_was(
         assert events[1].message == "serve: tokens and certificate are as they were"
         assert (secrets.tokens, secrets.certificate) == before
         assert why in events[0].message
+
+
+async def test_the_token_of_a_file_that_is_gone_is_withdrawn(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path)
+    events: list[Event] = []
+    async with Server({}, access=Access.of(settings), emit=events.append) as server:
+        (tmp_path / "wall").unlink()
+        (tmp_path / "server.pem").write_bytes(b"half of it")
+        await server.read_again()
+        assert (await status(http, server, WALL), await status(http, server, OLD)) == (401, 200)
+        (tmp_path / "token").unlink()
+        await server.read_again()
+        assert [await status(http, server, word) for word in (WALL, OLD, "")] == [401] * 3
+        messages = [e.message for e in events if e.code == Code.CONFIG_RELOADED]
+        assert messages == [
+            f"serve: the token {name} counts no more: {tmp_path / name} is gone"
+            for name in ("wall", "token")
+        ]
+        assert any("PEM" in e.message for e in events if e.code == Code.CONFIG_REFUSED)
+
+
+async def test_other_tokens_are_taken_and_none_at_all_is_not(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    settings = settings_in(tmp_path)
+    (tmp_path / "new").write_text(NEW)
+    new = (TokenSettings(name="new", file=tmp_path / "new"),)
+    events: list[Event] = []
+    async with Server({}, access=Access.of(settings), emit=events.append) as server:
+        await server.use_tokens(settings.model_copy(update={"tokens": new}))
+        assert events[-1].message == "serve: the token wall counts no more, the token new counts"
+        tokens = (OLD, WALL, NEW)
+        assert [await status(http, server, token) for token in tokens] == [200, 401, 200]
+        with pytest.raises(ConfigError, match="a new start"):
+            await server.use_tokens(settings.lasting)
+        assert [await status(http, server, token) for token in tokens] == [200, 401, 200]
 
 
 async def test_a_certificate_without_its_key_is_read_once_that_is_there(tmp_path: Path) -> None:

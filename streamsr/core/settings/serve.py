@@ -93,6 +93,11 @@ class ServeSettings(Settings):
         return self
 
     @property
+    def lasting(self) -> "ServeSettings":
+        """What holds until the node ends: all but its tokens."""
+        return self.model_copy(update={"token_file": None, "tokens": ()})
+
+    @property
     def host(self) -> str:
         return self.listen.rpartition(":")[0].strip("[]")
 

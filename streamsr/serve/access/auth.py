@@ -84,7 +84,7 @@ class AccessControl:
             request[ROLE], request[LINK] = "view", link
         else:
             self._check_rate(client, ANYONE)
-            if tokens:
+            if self._access.secrets.asked:
                 await self._refuse_token(client, guessed=bool(header or link))
         if request[ROLE] != "control" and not reads and not path.startswith(WATCHING):
             self._refuse(Reason.ROLE, client, "got a token of the role view, needed is control")
@@ -131,7 +131,7 @@ class AccessControl:
     def _check_page(self, request: web.Request, path: str, client: str) -> None:
         """Raises HTTPForbidden for a name or a page that is not ours."""
         origins, headers, arrival = self._access.origins, request.headers, request[ARRIVAL]
-        has_token = bool(self._access.secrets.tokens)
+        has_token = self._access.secrets.asked
         why = None if has_token else origins.refuse_host(headers, arrival)
         if why:
             self._refuse(Reason.HOST, client, why)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from streamsr.core.events import Code, Emit, Event
 from streamsr.core.redact import redact
 from streamsr.core.settings import ServeSettings
 from streamsr.serve.access.certificates import Certificate, listening_context
-from streamsr.serve.access.tokens import Token, read_tokens
+from streamsr.serve.access.tokens import Token, missing_files, read_tokens
 
 __all__ = ["Secrets"]
 
@@ -35,24 +35,56 @@ class Secrets:
     refused: bool = False  # the last change was
 
     @classmethod
-    def read(cls, settings: ServeSettings) -> "Secrets":
-        """Raises ConfigError for a file that cannot be read, or holds what is not allowed."""
-        return cls(read_tokens(settings), Certificate.read(settings), settings)
+    def read(cls, settings: ServeSettings, without: Container[str] = ()) -> "Secrets":
+        """All but the tokens of the names ``without``.
+
+        Raises ConfigError for a file that cannot be read, or holds what is not allowed.
+        """
+        return cls(read_tokens(settings, without), Certificate.read(settings), settings)
 
     def tls(self) -> ssl.SSLContext | None:
         """What a server listens with: each handshake shows the present certificate."""
         return listening_context(self._context) if self.certificate is not None else None
 
-    async def read_again(self, emit: Emit) -> None:
-        """Takes what the files hold now, all of it or nothing, and says what changed."""
+    @property
+    def asked(self) -> bool:
+        """Whether a token is needed: also where the last one was withdrawn."""
+        return bool(self.tokens or self.settings.tokens) or self.settings.token_file is not None
+
+    async def use(self, settings: ServeSettings, emit: Emit) -> None:
+        """Takes the tokens that other settings name. Raises ConfigError, having changed nothing."""
+        now = await asyncio.to_thread(Secrets.read, settings)
+        if self.asked and not now.asked:
+            raise ConfigError("serve.tokens: to need no token any more takes a new start")
+        self.settings = settings
         self.stamp = await asyncio.to_thread(self._look)
+        self._take(now, emit)
+
+    async def read_again(self, emit: Emit) -> None:
+        """Takes what the files hold now, all of it or nothing, and says what changed.
+
+        The token of a file that is gone is withdrawn, whatever the others hold.
+        """
+        self.stamp = await asyncio.to_thread(self._look)
+        gone = await asyncio.to_thread(missing_files, self.settings)
+        self._withdraw(gone, emit)
         try:
-            now = await asyncio.to_thread(Secrets.read, self.settings)
+            now = await asyncio.to_thread(Secrets.read, self.settings, gone)
         except ConfigError as error:
             message = f"serve: tokens and certificate stay as they were: {redact(error)}"
             self.refused = True
             emit(Event(Code.CONFIG_REFUSED, "", message, part=PART))
             return
+        self._take(now, emit)
+
+    def _withdraw(self, gone: Mapping[str, Path], emit: Emit) -> None:
+        withdrawn = [token.name for token in self.tokens if token.name in gone]
+        if withdrawn:
+            self.tokens = tuple(token for token in self.tokens if token.name not in gone)
+            what = ", ".join(f"{name} counts no more: {gone[name]} is gone" for name in withdrawn)
+            emit(Event(Code.CONFIG_RELOADED, "", f"serve: the token {what}", part=PART))
+
+    def _take(self, now: "Secrets", emit: Emit) -> None:
         renewed = _renewed(self.certificate, now.certificate)
         changed = [*_other_tokens(self, now), *renewed]
         self.tokens = now.tokens
@@ -70,7 +102,7 @@ class Secrets:
         loop = asyncio.get_running_loop()
         known, warned_s, ends = self.certificate, float("-inf"), False
         self.stamp = seen = await asyncio.to_thread(self._look)
-        while seen:
+        while True:
             due = known is not self.certificate or loop.time() - warned_s >= WARN_S
             known = self.certificate
             if known is not None and due:
@@ -102,10 +134,13 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 
 def _other_tokens(before: Secrets, now: Secrets) -> Iterator[str]:
-    secrets = {token.name: token.secret for token in before.tokens}
-    for token in now.tokens:
-        if secrets.get(token.name) != token.secret:
-            yield f"the token {token.name} is another now"
+    old = {token.name: token for token in before.tokens}
+    new = {token.name: token for token in now.tokens}
+    for name in sorted(old.keys() - new.keys()):
+        yield f"the token {name} counts no more"
+    for name, token in new.items():
+        if old.get(name) != token:
+            yield f"the token {name} is another now" if name in old else f"the token {name} counts"
 
 
 def _renewed(before: Certificate | None, now: Certificate | None) -> list[str]:

@@ -4,8 +4,9 @@ Never says one in an error.
 """
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
+from errno import ENOENT
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from aiohttp import BasicAuth
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import protect_word, secret_variable
 from streamsr.core.settings import ServeSettings
-from streamsr.core.settings.serve import MAIN_TOKEN
+from streamsr.core.settings.serve import MAIN_TOKEN, TokenSettings
 from streamsr.serve.access.roles import Role
 
-__all__ = ["Token", "find_token", "presented_token", "read_file", "read_tokens"]
+__all__ = ["Token", "find_token", "missing_files", "presented_token", "read_file", "read_tokens"]
 
 VARIABLE = "STREAMSR_TOKEN"
 SHORTEST = 16  # characters of a token
@@ -37,29 +38,47 @@ class Token:
         _check(self.secret, f"token {self.name}")
 
 
-def read_tokens(settings: ServeSettings) -> tuple[Token, ...]:
+def read_tokens(settings: ServeSettings, without: Container[str] = ()) -> tuple[Token, ...]:
     """All tokens of the settings, the one of ``token_file`` or the environment first.
 
-    From now on redact() removes them. Raises ConfigError where one cannot be read, is too weak or
-    is there twice.
+    Those of the names ``without`` are left out. From now on redact() removes them. Raises
+    ConfigError where one cannot be read, is too weak or is there twice.
     """
     found: list[tuple[str, Token]] = []
-    if settings.token_file is not None:
-        where = f"serve.token_file {settings.token_file}"
-        found.append(
-            (where, _token(MAIN_TOKEN, "control", _first_line(settings.token_file, where), where))
-        )
-    elif (said := secret_variable(VARIABLE)) is not None:
+    if settings.token_file is None and (said := secret_variable(VARIABLE)) is not None:
         found.append((VARIABLE, _token(MAIN_TOKEN, "control", said, VARIABLE)))
-    for number, given in enumerate(settings.tokens):
-        where = f"serve.tokens.{number}.file {given.file}"
-        found.append((where, _token(given.name, given.role, _first_line(given.file, where), where)))
+    for key, given in _named(settings):
+        if given.name not in without:
+            where = f"{key} {given.file}"
+            secret = _first_line(given.file, where)
+            found.append((where, _token(given.name, given.role, secret, where)))
     names: dict[str, str] = {}
     for where, token in found:
         other = names.setdefault(token.secret, token.name)
         if other != token.name:
             raise ConfigError(f"{where}: got the token that {other} has, each needs one of its own")
     return tuple(token for _, token in found)
+
+
+def missing_files(settings: ServeSettings) -> dict[str, Path]:
+    """The files of tokens that are not there, by the token's name. One that cannot be read is."""
+    return {given.name: given.file for _, given in _named(settings) if _is_gone(given.file)}
+
+
+def _named(settings: ServeSettings) -> Iterator[tuple[str, TokenSettings]]:
+    """The tokens that have files, and the keys that name these."""
+    if (file := settings.token_file) is not None:
+        yield "serve.token_file", TokenSettings(name=MAIN_TOKEN, role="control", file=file)
+    for number, given in enumerate(settings.tokens):
+        yield f"serve.tokens.{number}.file", given
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == ENOENT
+    return False
 
 
 def find_token(tokens: Iterable[Token], presented: str) -> Token | None:
