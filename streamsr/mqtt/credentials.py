@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamsr.core.errors import ConfigError
+from streamsr.core.first_line import first_line
 from streamsr.core.redact import protect_word, redact, secret_variable
 from streamsr.core.settings import MqttSettings
 
 __all__ = ["Credentials", "read_credentials"]
 
 VARIABLE = "STREAMSR_MQTT_PASSWORD"
-MAX_BYTES = 1024  # of a password
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +45,7 @@ def _password(settings: MqttSettings) -> str | None:
         return (secret_variable(VARIABLE) or None) if settings.username else None
     if not settings.username:
         raise ConfigError("mqtt.password_file: got a file, allowed is none without mqtt.username")
-    try:
-        with path.open("rb") as file:
-            line = file.readline(MAX_BYTES + 2).rstrip(b"\r\n")
-        password = line.decode()
-    except OSError as error:
-        raise ConfigError(f"mqtt.password_file {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"mqtt.password_file {path}: its first line is not UTF-8") from None
-    if not 0 < len(line) <= MAX_BYTES:
-        raise ConfigError(
-            f"mqtt.password_file {path}: got {len(line)} bytes in the first line, "
-            f"allowed are 1 to {MAX_BYTES}"
-        )
-    return password
+    return first_line(path, f"mqtt.password_file {path}")
 
 
 def _tls(ca_file: Path | None) -> ssl.SSLContext:

@@ -41,7 +41,8 @@ def test_a_file_holds_an_address_in_its_first_line(tmp_path: Path) -> None:
         ("${NOT_SET}", "the environment variable NOT_SET is not set"),
         ("rtsp://me:${EMPTY}@cam/x", "the environment variable EMPTY is empty"),
         ("@/nowhere/gate.url", "the file /nowhere/gate.url cannot be read: No such file"),
-        ("@/dev/null", "the file /dev/null: got 0 bytes in its first line, allowed are 1 to"),
+        ("@/dev/null", "the file /dev/null: it is no file, but a pipe or a device"),
+        ("@/dev/ptmx", "the file /dev/ptmx: it is no file, but a pipe or a device"),
     ],
 )
 def test_what_is_missing_is_said(said: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,10 +49,10 @@ def test_the_environment_where_there_is_no_file(
     ("content", "words"),
     [
         (None, "cannot be read: No such file"),
-        (b"", "got 0 bytes in the first line, allowed are 1 to 1024"),
+        (b"", "got 0 bytes in its first line, allowed are 1 to 2048"),
         (b"\nsecret", "got 0 bytes"),
         (b"\xff\xfe\x00", "its first line is not UTF-8"),
-        (b"x" * 3_000_000, "allowed are 1 to 1024"),
+        (b"x" * 3_000_000, "allowed are 1 to 2048"),
     ],
 )
 def test_a_file_that_holds_no_password(tmp_path: Path, content: bytes | None, words: str) -> None:

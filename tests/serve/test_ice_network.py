@@ -271,5 +271,5 @@ def test_a_credential_that_cannot_be_read_is_said_at_the_start(tmp_path: Path) -
     with pytest.raises(ConfigError, match=r"credential_file .*cannot be read: No such file"):
         Server({}, webrtc=WebRtcSettings(ice_servers=(ice,)))
     (tmp_path / "credential").touch()
-    with pytest.raises(ConfigError, match="empty first line"):
+    with pytest.raises(ConfigError, match="got 0 bytes in its first line"):
         Server({}, webrtc=WebRtcSettings(ice_servers=(ice,)))

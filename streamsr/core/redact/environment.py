@@ -5,12 +5,13 @@ import re
 from pathlib import Path
 from urllib.parse import quote
 
+from streamsr.core.errors import ConfigError
+from streamsr.core.first_line import first_line_bytes
 from streamsr.core.redact.secrets import protect
 
 __all__ = ["childrens_environment", "filled_in", "secret_variable"]
 
 NAME = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-MOST_BYTES = 2048  # of a file's first line
 _names = {"STREAMSR_TOKEN", "STREAMSR_MQTT_PASSWORD"}  # of variables that hold a secret
 
 
@@ -33,7 +34,7 @@ def filled_in(address: str) -> str:
     """
     alone = NAME.fullmatch(address)
     if address.startswith("@") and len(address) > 1:
-        filled = _first_line(Path(address[1:]))
+        filled = _line(Path(address[1:]))
     elif alone is not None:
         filled = _value(alone.group(1))
     else:
@@ -51,15 +52,8 @@ def _value(name: str) -> str:
     return value
 
 
-def _first_line(path: Path) -> str:
+def _line(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            line = file.readline(MOST_BYTES + 2).strip()
-    except OSError as error:
-        raise ValueError(f"the file {path} cannot be read: {error.strerror}") from None
-    if not 0 < len(line) <= MOST_BYTES:
-        raise ValueError(
-            f"the file {path}: got {len(line)} bytes in its first line, allowed are 1 to "
-            f"{MOST_BYTES}"
-        )
-    return os.fsdecode(line)
+        return os.fsdecode(first_line_bytes(path, f"the file {path}").strip())
+    except ConfigError as error:
+        raise ValueError(str(error)) from None

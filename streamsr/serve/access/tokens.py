@@ -13,6 +13,7 @@ from pathlib import Path
 from aiohttp import BasicAuth
 
 from streamsr.core.errors import ConfigError
+from streamsr.core.first_line import first_line
 from streamsr.core.redact import protect_word, secret_variable
 from streamsr.core.settings import ServeSettings
 from streamsr.core.settings.serve import MAIN_TOKEN, TokenSettings
@@ -50,7 +51,7 @@ def read_tokens(settings: ServeSettings, without: Container[str] = ()) -> tuple[
     for key, given in _named(settings):
         if given.name not in without:
             where = f"{key} {given.file}"
-            secret = _first_line(given.file, where)
+            secret = first_line(given.file, where)
             found.append((where, _token(given.name, given.role, secret, where)))
     names: dict[str, str] = {}
     for where, token in found:
@@ -112,10 +113,6 @@ def read_file(path: Path, where: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{where} cannot be read: {error.strerror}") from None
-
-
-def _first_line(path: Path, where: str) -> str:
-    return read_file(path, where).decode(errors="replace").partition("\n")[0].rstrip("\r")
 
 
 def _token(name: str, role: Role, secret: str, where: str) -> Token:

@@ -7,6 +7,7 @@ from pathlib import Path
 from aiortc import RTCIceServer
 
 from streamsr.core.errors import ConfigError
+from streamsr.core.first_line import first_line
 from streamsr.core.redact import protect_word
 from streamsr.core.settings import IceServerSettings
 
@@ -68,13 +69,6 @@ def _quoted(word: str) -> str:
 def _read(path: Path | None) -> str | None:
     if path is None:
         return None
-    where = f"webrtc.ice_servers.credential_file {path}"
-    try:
-        line = path.read_text(encoding="utf-8").partition("\n")[0].rstrip("\r")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise ConfigError(f"{where} cannot be read: {reason}") from None
-    if not line:
-        raise ConfigError(f"{where}: got an empty first line, allowed is a password")
+    line = first_line(path, f"webrtc.ice_servers.credential_file {path}")
     protect_word(line)
     return line
