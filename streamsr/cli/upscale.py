@@ -33,7 +33,8 @@ from streamsr.cli.settings import (
     stream_settings,
 )
 from streamsr.core.errors import UserError
-from streamsr.media.addresses import is_folder_output
+from streamsr.core.redact import redact
+from streamsr.media.addresses import InputKind, input_kind, is_folder_output
 from streamsr.zoo.card import AUTO
 
 __all__ = ["upscale"]
@@ -72,8 +73,9 @@ def upscale(
     video: Video = None,
     audio: Audio = "all",
     rate: Annotated[
-        str, typer.Option(help="Frames a second of a folder of images, as 25 or 24000/1001.")
-    ] = "25",
+        str | None,
+        typer.Option(help="Frames a second of a folder of images, as 24000/1001; else 25."),
+    ] = None,
     audio_from: Annotated[
         Path | None, typer.Option(help="A file whose audio goes under a folder of images.")
     ] = None,
@@ -89,8 +91,13 @@ def upscale(
         if model != AUTO:
             raise UserError(f"--quality best: got --model {model} too, allowed is one of the two")
         model = BEST
+    if rate is not None and input_kind(input_) is not InputKind.FOLDER:
+        raise UserError(
+            f"--rate {rate}: got {redact(input_)} as the input, allowed is a folder of images"
+        )
     data = stream_settings("upscale", input_, model, models, device, seconds, frames)
-    data["input"] |= {"transport": transport, "rate": rate, "follow": follow}
+    data["input"] |= {"transport": transport, "follow": follow}
+    data["input"] |= {} if rate is None else {"rate": rate}
     data["input"] |= {"video": video, "audio": audio_choice(audio), "give_up_s": GIVE_UP_S}
     data["input"]["audio_from"] = audio_from
     data["output"] = {"size": size, "scale": scale}

@@ -122,8 +122,12 @@ class _FolderSink:
         self._writer = ImageWriter(folder, kind, overwrite=overwrite)
         self._source = source
         self._number = 0
+        self.not_kept: list[str] = []  # what images have no place for
 
     def write(self, frame: Frame, info: SourceInfo) -> None:
+        if self._number == 0 and info.carried is not None:
+            tracks = [track.name for track in info.carried.tracks]
+            self.not_kept += [*tracks, *info.carried.left_out]
         self._number += 1
         name = info.names[frame.pts] if info.names else f"frame_{self._number:06d}.png"
         whole = frame if self._source is None else _completed(frame, self._source / name)

@@ -34,6 +34,9 @@ class FrameSink(Protocol):
 
     def write(self, frame: Frame, info: SourceInfo) -> None: ...
 
+    @property
+    def not_kept(self) -> Sequence[str]: ...
+
     def close(self) -> None: ...
 
 
@@ -98,7 +101,7 @@ class Delivery:
         if waiting is None:
             waiting = Channel(AUDIO_KEPT, Overflow.DROP_OLDEST)
         self._waiting, self._left = waiting, ByTime[Piece](waiting)
-        self._all = tuple(packet_sinks)
+        self._all: tuple[PacketSink | FrameSink, ...] = (*packet_sinks, *frame_sinks)
         self._encoders: dict[Track, VideoEncoder] = {}
         self._info: SourceInfo | None = None  # of the newest frame
         self._begun = False  # a packet of video has gone out

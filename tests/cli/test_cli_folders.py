@@ -140,6 +140,7 @@ def test_frames_get_their_rate_and_their_audio_back(
         ("upscale {tmp}/in {tmp}/o --audio-from {clip}", "as the output, allowed is a video"),
         ("upscale {tmp}/in {tmp}/o.mp4 --audio-from {tmp}/no.mp4", "allowed is a file that is"),
         ("upscale {tmp}/in {tmp}/o.mp4 --rate fast", "allowed is a number from 0.01 to 240"),
+        ("upscale {clip} {tmp}/o.mp4 --rate 30", "allowed is a folder of images"),
         ("upscale {tmp}/mixed {tmp}/o", "got 2 PNG and 1 JPEG files"),
     ],
 )

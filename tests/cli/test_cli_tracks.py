@@ -237,3 +237,8 @@ def test_a_limit_ends_audio_with_the_frames(
     assert (summary["frames_out"], summary["audio_dropped"]) == (25, 0)
     assert lasts(target)["audio"][1] == pytest.approx(1.0, abs=0.04)
     assert lasts(target)["video"][1] == pytest.approx(1.0, abs=0.04)
+
+
+def test_what_images_have_no_place_for_is_named(upscaled: Upscaled, tmp_path: Path) -> None:
+    source = film(tmp_path / "in.mkv", SECOND, [(0.0, 1.0)], "aac")
+    assert upscaled(source, tmp_path / "out", "--scale", "1")["not_kept"] == ["audio 0 (aac)"]

@@ -1,19 +1,21 @@
 """Interlaced files and cameras: every frame of one moment, at the right time."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from peers import RtspCamera
-from peers.interlaced import combed, interlaced_clip, moments, telecined
+from peers.interlaced import combed, interlaced_clip, moments, telecined, woven
 
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import Frame
@@ -59,6 +61,26 @@ FORMATS = {
     "unflagged_bottom_first.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "top_first": False}
     | {"flagged": False, "height": 240},
 }
+
+
+def lettering(count: int) -> Iterator[tuple[NDArray[np.uint8], ...]]:
+    """Moments of thin letters that move by 7 pixels."""
+    grey = np.full((120, 160), 128, np.uint8)
+    for number in range(count):
+        luma = np.full((240, 320), 30, np.uint8)
+        for line in range(8):
+            place = (number * 7 + line * 40) % 320 - 100, 20 + 28 * line
+            cv2.putText(luma, f"Thin letters {line}", place, cv2.FONT_HERSHEY_SIMPLEX, 0.6, 220)
+        yield luma, grey, grey.copy()
+
+
+@pytest.mark.parametrize("mode", ["auto", "field"])
+def test_the_first_and_the_last_frame_are_as_the_others(tmp_path: Path, mode: Deinterlace) -> None:
+    """They have no frame beside them on one side, where bwdif makes more of what moves."""
+    images = woven(lettering(24))
+    path = interlaced_clip(tmp_path / "in.mp4", width=320, height=240, images=images)
+    assert most_combed(read(path, "off")[1]) > 0.035
+    assert most_combed(read(path, mode)[1]) < 0.003
 
 
 @pytest.mark.parametrize("name", FORMATS)

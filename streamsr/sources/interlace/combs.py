@@ -45,7 +45,8 @@ def without_combs(
         return
     unit = 1 << (bits_of(image) - 8)
     moves = _moves(rows, MOVED * unit)
-    _limit(made, 1 - sent, moves, MADE * unit)
+    made_up = moves | (cv2.absdiff(made, rows[1]) > MADE * unit)  # as far beside, at the ends
+    _limit(made, 1 - sent, made_up, MADE * unit)
     _limit(made, sent, moves, SENT * unit)
 
 
