@@ -247,13 +247,93 @@ async def test_a_browser_plays_it_by_itself(page: Page) -> None:
             assert width == 320
 
 
-async def test_nothing_is_kept_of_a_stream_that_was_removed(http: aiohttp.ClientSession) -> None:
+async def test_nothing_is_kept_of_a_stream_that_was_removed(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamsr.serve.live.hls_store.GONE_S", 0.3)
     async with Studio() as studio:
         studio.speed = 3
         streams = {"cam": replace(served(studio), hls=SHORT)}
         async with Server(streams) as server:
-            await text_of(http, f"{server.url}hls/cam/index.m3u8")
+            url = f"{server.url}hls/cam/index.m3u8"
+            await text_of(http, url)
             del streams["cam"]
-            async with http.get(f"{server.url}hls/cam/index.m3u8") as response:
-                assert response.status == 404
-            assert len(studio.broadcaster) == 0
+            async with asyncio.timeout(5):
+                while (await answered(http, url)) != 404:
+                    assert len(studio.broadcaster) == 0
+                    await asyncio.sleep(0.05)
+
+
+async def answered(http: aiohttp.ClientSession, url: str) -> int:
+    async with http.get(url) as response:
+        return response.status
+
+
+async def test_a_stream_that_is_begun_again_goes_on(http: aiohttp.ClientSession) -> None:
+    """As where its outputs are changed: in the gap there is none of its name."""
+    async with Studio() as before, Studio() as after:
+        before.speed = after.speed = 3
+        streams = {"cam": replace(served(before), hls=SHORT)}
+        async with Server(streams) as server:
+            url = f"{server.url}hls/cam/index.m3u8"
+            first = await text_of(http, url)
+            waits = asyncio.create_task(text_of(http, f"{url}?_HLS_msn={last_number(first) + 2}"))
+            await asyncio.sleep(0)
+            del streams["cam"]
+            before.broadcaster.close()
+            in_the_gap = await text_of(http, url)
+            changed = HlsSettings(segment_s=4.0, segments=4, audio=False)
+            streams["cam"] = replace(served(after), hls=changed)
+            texts = [first, await waits, in_the_gap]
+            async with asyncio.timeout(10):
+                while "#EXT-X-DISCONTINUITY\n" not in texts[-1]:
+                    texts.append(await text_of(http, url))
+    assert not [text for text in texts if "#EXT-X-ENDLIST" in text]
+    assert {re.findall(r"TARGETDURATION:(\d+)", text)[0] for text in texts} == {"1"}
+    numbers = [int(n) for n in re.findall(r"^seg_(\d+)\.m4s", texts[-1], re.MULTILINE)]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    assert numbers[0] <= last_number(first)
+    times = re.findall(r"PROGRAM-DATE-TIME:(\S+)", texts[-1])
+    assert times == sorted(times)
+
+
+def last_number(playlist: str) -> int:
+    return int(re.findall(r"^seg_(\d+)\.m4s", playlist, re.MULTILINE)[-1])
+
+
+async def test_one_that_nobody_played_for_long_is_another_discontinuity(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamsr.serve.live.hls_store.IDLE_S", 0.3)
+    async with site(speed=3) as (studio, url):
+        first = await text_of(http, f"{url}index.m3u8")
+        await until(lambda: studio.broadcaster.wanted == set())
+        second = await text_of(http, f"{url}index.m3u8")
+    assert "DISCONTINUITY-SEQUENCE:0\n" in first
+    assert "DISCONTINUITY-SEQUENCE:1\n" in second
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_hls_js_plays_on_where_a_stream_is_begun_again(
+    page: Page, npm_script: Callable[[str, str], str]
+) -> None:
+    async with Studio() as before, Studio() as after:
+        streams = {"cam": replace(served(before), hls=SHORT)}
+        async with Server(streams) as server:
+            await page.add_init_script(npm_script(*HLS_JS))
+            await page.goto(f"{server.url}livez")
+            await page.evaluate(PLAY, f"{server.url}hls/cam/index.m3u8")
+            await page.wait_for_function("() => document.querySelector('video').currentTime > 0")
+            del streams["cam"]
+            before.broadcaster.close()
+            await asyncio.sleep(0.5)  # a camera's begin
+            streams["cam"] = replace(served(after), hls=SHORT)
+            await page.wait_for_function(
+                "() => hls.latestLevelDetails.startCC + 1 <= hls.latestLevelDetails.endCC"
+            )
+            time = await page.evaluate("() => hls.latestLevelDetails.edge")
+            await page.wait_for_function(
+                f"() => document.querySelector('video').currentTime > {time}"
+            )
+            assert await page.evaluate("() => hls.latestLevelDetails.live")
+            assert [f for f in await page.evaluate("() => faults") if f.endswith("true")] == []

@@ -63,16 +63,19 @@ class Hls:
         return _answer(data, SEGMENT_TYPE)
 
     def _store(self, stream: str) -> HlsStore:
-        """The HLS of a stream that has some, which is made from now on."""
+        """The HLS of a stream that has some, which is made from now on.
+
+        One that was removed has it for a while: it may be about to be begun again.
+        """
         self._forget_removed()
-        served = self._streams.get(stream)
+        served, store = self._streams.get(stream), self._stores.get(stream)
+        if served is None and store is not None:
+            return store
         if served is None or served.hls is None:
             raise web.HTTPNotFound(text="no such file")
-        store = self._stores.get(stream)
-        if store is None or store.settings != served.hls:
-            if store is not None:
-                store.close()
-            store = self._stores[stream] = HlsStore(served.hls)
+        if store is None:
+            store = self._stores[stream] = HlsStore(served.hls, lambda: self._over(stream))
+        store.settings = served.hls
         feed = self._feeds.find(stream, Track.OUTPUT, audio=served.hls.audio)
         if feed is not None:
             store.use(feed)
@@ -80,9 +83,18 @@ class Hls:
             raise web.HTTPNotFound(text="the stream has ended")
         return store
 
+    def _over(self, stream: str) -> bool:
+        """Whether a stream has ended by itself; one that is removed is no longer in the list."""
+        served = self._streams.get(stream)
+        return served is not None and served.broadcaster.closed
+
     def _forget_removed(self) -> None:
-        for name in [name for name in self._stores if name not in self._streams]:
-            self._stores.pop(name).close()
+        for name, store in list(self._stores.items()):
+            served = self._streams.get(name)
+            if served is None:
+                store.lose()
+            if store.window.ended if served is None else served.hls is None:
+                self._stores.pop(name).close()
 
     async def _playlist(self, store: HlsStore, request: web.Request) -> str:
         number, part = _asked(request, "_HLS_msn"), _asked(request, "_HLS_part")

@@ -36,7 +36,7 @@ class Segment:
     number: int
     init: InitSegment
     init_number: int  # of the first segment that needs this one
-    begins_s: Fraction  # in the stream's time
+    begins_s: Fraction  # in the window's time
     discontinuous: bool  # it has nothing to do with the one before
     parts: list[Part] = field(default_factory=list)
     complete: bool = False
@@ -61,6 +61,7 @@ class SegmentWindow:
         self.segment_s = Fraction(segment_s).limit_denominator(1000)
         self.discontinuities = 0  # before the first segment that is listed
         self.ended = False
+        self.ends_s = Fraction(0)  # of what was added, in the window's time
         self._next = first
         self._listed = listed
         self._request_keyframe = request_keyframe
@@ -84,6 +85,13 @@ class SegmentWindow:
         return self._next
 
     @property
+    def discontinuities_after(self) -> int:
+        """How many there are before what begins after this window."""
+        segments = [*self.listed, *([self._open] if self._open is not None else [])]
+        after = sum(segment.discontinuous for segment in segments)
+        return self.discontinuities + after + bool(segments)
+
+    @property
     def playable(self) -> bool:
         """Whether players find enough to begin with."""
         return self.ended or len(self._segments) >= ENOUGH
@@ -104,6 +112,7 @@ class SegmentWindow:
             changed = self._close_segment()
             self._open = self._begin_segment(fragment)
         self._fragments.append(fragment)
+        self.ends_s = fragment.begins_s + fragment.lasts_s
         lasts_s = sum((f.lasts_s for f in self._fragments), Fraction(0))
         if lasts_s + fragment.lasts_s > PART_S:  # the next one would be too much
             self._close_part()
