@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue
 
 from streamsr.control.merge_patch import laid_over
-from streamsr.core.config import Settings, nearest, parse
+from streamsr.core.config import FILLED_IN, Settings, nearest, parse
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import redact
 from streamsr.core.redact.shown import MASK
@@ -94,7 +94,7 @@ def _laid_over(data: dict[str, Any], asked: CameraChange, around: Surroundings) 
             "recording: the camera has no group 'record': it says where to, "
             'as in {"settings": {"record": {"folder": "recordings"}}}'
         )
-    return parse(merged, StreamSettings, "body")
+    return parse(merged, StreamSettings, "body", FILLED_IN)
 
 
 def _short_forms(asked: CameraChange, around: Surroundings) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
-FILLED_IN = {"filled_in": True}  # the context of settings whose addresses are
+FILLED_IN = {"filled_in": True}  # the context of settings whose addresses say what they mean
 logger = logging.getLogger("streamsr")
 FORMER_NAMES = {"ladder": "fallback", "sound": "audio"}  # of keys: accepted with a warning
 PRIVATE = {"url"}  # keys of addresses: what they hold is never shown, however it is misspelt
@@ -87,8 +87,12 @@ def dump(settings: Settings, path: Path) -> None:
     partial.replace(path)
 
 
-def parse(data: dict[str, Any], kind: type[S], where: str) -> S:
+def parse(
+    data: dict[str, Any], kind: type[S], where: str, context: dict[str, bool] | None = None
+) -> S:
     """Checks ``data`` against ``kind``. Raises ConfigError with one line a fault.
+
+    With FILLED_IN as the context "@FILE" and "${NAME}" in addresses stay what they are.
 
     It goes through JSON because pydantic's strictness then knows what a file cannot hold: a path
     or a choice comes as a string and a tuple as a list, but "5" is no number and 1 is not true.
@@ -99,7 +103,7 @@ def parse(data: dict[str, Any], kind: type[S], where: str) -> S:
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: cannot be read: {error}") from None
     try:
-        return kind.model_validate_json(text, strict=True)
+        return kind.model_validate_json(text, strict=True, context=context)
     except ValidationError as error:
         faults = [_describe(fault, kind) for fault in error.errors(include_url=False)]
         raise ConfigError("\n".join(f"{where}: {fault}" for fault in faults)) from None

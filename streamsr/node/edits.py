@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from streamsr.control.merge_patch import difference, laid_over
-from streamsr.core.config import parse
+from streamsr.core.config import FILLED_IN, parse
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.redact import redact
@@ -115,7 +115,7 @@ class KeptEdits:
 
     def _parsed(self, name: str, data: dict[str, Any]) -> StreamSettings | None:
         try:
-            return parse(data, StreamSettings, f"{self._path}: {name}")
+            return parse(data, StreamSettings, f"{self._path}: {name}", FILLED_IN)
         except ConfigError as error:  # of an older version, or edited by hand
             self.drop(name, str(error))
             return None

@@ -99,6 +99,9 @@ def test_a_new_camera_is_what_a_file_would_say() -> None:
         ({"settings": {"publish": [{"url": "rtsp://evil/${HOME}"}]}}, "variables"),
         ({"settings": {"publish": [{"url": "rtsp://***@a/x"}]}}, "secrets are left out"),
         ({"settings": {"publish": [{"url": "/dev/null"}]}}, "publish.0.url"),
+        ({"settings": {"publish": [{"url": "@/etc/shadow"}]}}, "publish.0.url: got '***': allowed"),
+        ({"settings": {"publish": [{"url": "@/dev/ptmx"}]}}, "publish.0.url: got '***': allowed"),
+        ({"url": "@/dev/ptmx"}, "url: got no address"),
         ({"settings": {"encoder": {"crf": 99}}}, "encoder.crf: got 99"),
         ({"settings": {"name": "other"}}, "unknown key"),
     ],
@@ -109,6 +112,27 @@ def test_what_is_not_for_clients_is_refused(asked: dict[str, Any], message: str)
     assert message in str(error.value)
     assert "secretword" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.timeout(10)
+def test_no_file_is_opened_for_a_client(tmp_path: Path) -> None:
+    fifo, address = tmp_path / "fifo", tmp_path / "address"
+    os.mkfifo(fifo)
+    address.write_text("rtsp://u:secretword@10.0.0.1:554/live\n")
+    for path in (fifo, address, tmp_path / "none"):
+        with pytest.raises(
+            ConfigError, match=r"publish\.0\.url: got '\*\*\*': allowed are rtsp://"
+        ):
+            new(url="demo", settings={"publish": [{"url": f"@{path}"}]})
+        with pytest.raises(ConfigError, match="url: got no address"):
+            new(url=f"@{path}")
+
+
+def test_what_was_filled_in_is_not_filled_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CAMERA", "rtsp://u:a${b}c@10.0.0.1/x")
+    gate = parse({"input": {"url": "${CAMERA}"}}, StreamSettings, "file")
+    found = changed(gate, parse({"enabled": False}, CameraChange, "body"), AROUND)
+    assert found == gate.model_copy(update={"enabled": False})
 
 
 def test_recording_needs_a_folder() -> None:

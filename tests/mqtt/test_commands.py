@@ -1,6 +1,7 @@
 """Commands: checked as they come, coalesced and paced, and carried out one by one."""
 
 import asyncio
+import json
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -9,7 +10,7 @@ import pytest
 from fake_node import JPEG, FakeNode
 from peers.waiting import until
 
-from streamsr.control.changes import CameraChange, NewCamera
+from streamsr.control.changes import CameraChange, NewCamera, Surroundings, made
 from streamsr.mqtt.commands import MOST, REST_S, CommandQueue, CommandRunner
 from streamsr.mqtt.images import MAX_IMAGE_BYTES
 from streamsr.mqtt.messages import OFF, ON
@@ -250,6 +251,19 @@ async def test_commands_are_carried_out_in_order() -> None:
         ]
         assert bench.snapshot.jpegs == {"yard": JPEG}
         assert bench.refused == []
+
+
+@pytest.mark.timeout(10)
+async def test_no_file_is_opened_for_a_client_of_the_broker() -> None:
+    class Careful(FakeNode):
+        async def add(self, asked: NewCamera) -> None:
+            made(asked, Surroundings(MODELS, frozenset()))
+
+    new = {"name": "new", "url": "demo", "settings": {"publish": [{"url": "@/dev/ptmx"}]}}
+    async with running(Careful()) as bench:
+        bench.submit("add", json.dumps(new), "")
+        await until(lambda: bench.refused)
+        assert bench.refused[0][1].startswith("add: body: publish.0.url: got '***': allowed are")
 
 
 async def test_a_defect_in_one_command_does_not_stop_the_next() -> None:

@@ -45,6 +45,18 @@ def test_what_was_changed_added_and_removed_is_there_after_a_restart(tmp_path: P
     assert "yardsecret" not in path.read_text(), "only what changed is kept"
 
 
+def test_an_address_with_a_dollar_in_it_is_kept_as_it_is(tmp_path: Path) -> None:
+    path, told = tmp_path / "home.json", list[Event]()
+    gate = GATE.model_copy(
+        update={"input": GATE.input.model_copy(update={"url": "rtsp://u:a${b}c@10.0.0.1/x"})}
+    )
+    edits = kept(path)
+    edits.applied(node(gate))
+    edits.keep(gate, with_size(gate, "720p"))
+    assert kept(path, told).applied(node(gate)).streams == (with_size(gate, "720p"),)
+    assert told == []
+
+
 def test_a_change_that_is_taken_back_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "home.json"
     edits = kept(path)

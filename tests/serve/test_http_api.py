@@ -28,6 +28,7 @@ SETTINGS: dict[str, Any] = {
 }
 SECRETS = ("secretword", "othersecret", "thirdsecret", "newsecret")
 JSON = "application/json"
+WAITING = {"publish": [{"url": "@/dev/ptmx"}]}  # for a line that never comes
 
 
 def steered() -> SteeredNode:
@@ -121,6 +122,8 @@ async def test_a_merge_patch_may_be_called_one(http: aiohttp.ClientSession, api:
         ("POST", "cameras", {"name": "gate", "url": "demo"}, 409, {}),
         ("POST", "cameras", {"name": "x/y", "url": "demo"}, 422, {}),
         ("POST", "cameras", {"url": "demo"}, 422, {}),
+        ("POST", "cameras", {"name": "x", "url": "demo", "settings": WAITING}, 422, {}),
+        ("PATCH", "cameras/gate", {"settings": WAITING}, 422, {}),
         ("GET", "cameras/gate/snapshot?width=-1", None, 422, {"where": "query width"}),
         ("GET", "cameras/gate/snapshot?width=1&width=2", None, 422, {"got": 2}),
     ],
