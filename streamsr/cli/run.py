@@ -74,22 +74,21 @@ def _leave(code: int) -> NoReturn:
 
 
 def run_node(
-    settings: NodeSettings,
+    read: Callable[[], NodeSettings],
     as_json: bool,
-    reload: Callable[[], NodeSettings] | None = None,
     path: Path | None = None,
     seconds: float | None = None,
     overrides: list[str] | None = None,
 ) -> NoReturn:
     """Runs a node's streams in workers, prints their summaries and exits.
 
-    On SIGHUP, and when ``path`` changes, ``reload`` returns the settings that take their place.
-    It ends after ``seconds``, where given. ``overrides``: what the command line lays over a node
-    file, whose cameras can be edited; None where it is none.
+    ``read`` returns the settings, also those that take their place on SIGHUP, and when ``path``
+    changes. It ends after ``seconds``, where given. ``overrides``: what the command line lays over
+    a node file, whose cameras can be edited; None where it is none.
     """
     os.umask(FILE_MASK)
-    if reload is not None:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop handles it
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the loop handles it
+    settings = read()
     for stream in settings.streams:
         if STDIO in (stream.input.url, str(stream.output.path)):
             raise UserError(
@@ -107,16 +106,14 @@ def run_node(
         say(f"Watch it, before and after, at {url}  (Ctrl-C ends it)")
 
     async def work() -> list[StreamStatus]:
-        reloading = reload_on_change(node, reload, path) if reload else None
-        watching = reloading and asyncio.create_task(reloading, name="settings")
+        watching = asyncio.create_task(reload_on_change(node, read, path), name="settings")
         if seconds is not None:
             loop = asyncio.get_running_loop()
             loop.call_later(seconds, lambda: node.stop(Deadline.after()))
         try:
             return await node.run(listening)
         finally:
-            if watching:
-                watching.cancel()
+            watching.cancel()
 
     asked: list[Deadline] = []  # to stop, by a signal: it may have had nothing to do as yet
 

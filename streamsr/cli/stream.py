@@ -58,7 +58,7 @@ def demo(
     data = stream_settings("demo", "demo", model, models, device, seconds, frames)
     data["output"] = {"size": size, "scale": scale}
     data["serve"] = {"listen": listen}
-    run_node(parsed(data).as_node(), as_json)
+    run_node(lambda: parsed(data).as_node(), as_json)
 
 
 def serve(
@@ -91,7 +91,7 @@ def serve(
     }
     data["output"] = {"path": record, "overwrite": overwrite, "size": size, "scale": scale}
     data["serve"] = {"listen": listen}
-    run_node(parsed(data, set_).as_node(), as_json)
+    run_node(lambda: parsed(data, set_).as_node(), as_json)
 
 
 def run(
@@ -120,7 +120,7 @@ def run(
 
     settings = read()
     if settings.needs_node:
-        run_node(settings.as_node(), as_json, lambda: read().as_node(), path)
+        run_node(lambda: read().as_node(), as_json, path)
     elif settings.output.path is not None:
         run_here(settings, as_json)
     else:
@@ -144,7 +144,7 @@ def node(
     def read() -> NodeSettings:
         return load(path, NodeSettings, set_ or [])
 
-    run_node(read(), as_json, read, path, seconds, overrides=set_ or [])
+    run_node(read, as_json, path, seconds, overrides=set_ or [])
 
 
 def probe(

@@ -109,7 +109,7 @@ def upscale(
         )
     if "://" in output:
         data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
-        run_node(parsed(data, set_).as_node(), as_json)
+        run_node(lambda: parsed(data, set_).as_node(), as_json)
     else:
         data["output"] |= {"path": output, "overwrite": overwrite}
         run_here(parsed(data, set_), as_json)

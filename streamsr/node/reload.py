@@ -34,7 +34,7 @@ async def reload_on_change(
             asked.clear()
             seen = now
             try:
-                await node.reload(read())
+                await node.reload(await asyncio.to_thread(read))
             except Exception as error:  # whatever is wrong with a file, the node goes on
                 message = f"nothing has changed: {redact(error) or type(error).__name__}"
                 node.emit(Event(Code.CONFIG_REFUSED, "", message))

@@ -242,3 +242,22 @@ def test_a_hang_up_is_no_end_while_a_node_starts(tmp_path: Path, started: "Start
         _, stderr = process.communicate(timeout=40)
     assert process.returncode == 0, stderr
     assert "Watch it" in stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["demo"], ["serve", "demo", "--set", "serve.token_file=token"]]
+)
+def test_a_hang_up_has_files_read_again(
+    tmp_path: Path, started: "Started", command: list[str]
+) -> None:
+    (tmp_path / "token").write_text("a-token-of-some-length")
+    args = [*command, "--model", "bicubic", "--listen", "127.0.0.1:0", "--seconds", 4]
+    with started(*args, cwd=tmp_path) as process:
+        assert process.stderr is not None
+        began = list(itertools.takewhile(lambda line: "Watch it" not in line, process.stderr))
+        (tmp_path / "token").write_text("another-token-of-some-length")
+        process.send_signal(signal.SIGHUP)
+        _, stderr = process.communicate(timeout=40)
+    assert process.returncode == 0, stderr
+    said = "CONFIG_RELOADED streams begun again: none" in stderr, "is another now" in stderr
+    assert said == (True, "serve" in command), began
