@@ -5,7 +5,7 @@ but no files or folders, unless the node's own file names them, and no variables
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from streamsr.core.config import FILLED_IN, Settings, nearest, parse
 from streamsr.core.errors import ConfigError
 from streamsr.core.redact import redact
 from streamsr.core.redact.shown import MASK
-from streamsr.core.settings import StreamSettings
+from streamsr.core.settings import InputSettings, StreamSettings
 from streamsr.core.settings.stream import NAME
 from streamsr.media.addresses import DEMO, FILE_SCHEMES, LIVE_SCHEMES
 
@@ -27,8 +27,9 @@ Group = dict[str, JsonValue]
 SCHEMES = tuple(f"{scheme}://" for scheme in sorted(LIVE_SCHEMES | FILE_SCHEMES))
 WHOLE = (DEMO, "whip")  # addresses that are no address
 VARIABLE = "${"
-PATHS = ("input.audio_from", "output.path", "output.overwrite", "model.folders", "hls.folder")
-FOLLOWED = "input.follow"  # of files alone
+URL, RECORDINGS = "settings.input.url", "settings.record.folder"
+MODELS = ("settings.model.name", "settings.model.fallback")
+OF_FILES = ("settings.input.follow", "settings.output.overwrite")
 Address = Annotated[str, Field(min_length=1, max_length=2048, examples=["rtsp://10.0.0.9/live"])]
 Size = Annotated[
     str, Field(pattern=r"^(720p|1080p|4k|\d{2,4}|\d{2,4}x\d{2,4})$", examples=["1080p"])
@@ -76,37 +77,44 @@ class Surroundings:
 
 def made(asked: NewCamera, around: Surroundings) -> StreamSettings:
     """Returns the settings of a new camera. Raises ConfigError."""
-    return _laid_over({"name": asked.name}, asked, around)
+    before = StreamSettings(name=asked.name, input=InputSettings(url=DEMO))
+    return _laid_over(before, {"name": asked.name}, asked, around)
 
 
 def changed(before: StreamSettings, asked: CameraChange, around: Surroundings) -> StreamSettings:
     """Returns a camera's settings with what is asked for. Raises ConfigError."""
     data = before.model_dump(mode="json", exclude_none=True)
-    return _laid_over(data, asked, around)
+    return _laid_over(before, data, asked, around)
 
 
-def _laid_over(data: dict[str, Any], asked: CameraChange, around: Surroundings) -> StreamSettings:
+def _laid_over(
+    before: StreamSettings, data: dict[str, Any], asked: CameraChange, around: Surroundings
+) -> StreamSettings:
     groups = asked.settings.model_dump(exclude_unset=True) if asked.settings else {}
-    _check_groups(groups, around)
-    merged = laid_over(laid_over(data, groups), _short_forms(asked, around))
+    if "url" in (groups.get("input") or {}):
+        raise ConfigError("settings.input.url: it is set as 'url', beside 'settings'")
+    merged = laid_over(laid_over(data, groups), _short_forms(asked))
     if asked.recording is not None and "folder" not in merged.get("record", {}):
         raise ConfigError(
             "recording: the camera has no group 'record': it says where to, "
             'as in {"settings": {"record": {"folder": "recordings"}}}'
         )
-    return parse(merged, StreamSettings, "body", FILLED_IN)
+    after = parse(merged, StreamSettings, "body", FILLED_IN)
+    known = set(_values(before, "settings"))
+    for where, value in _values(after, "settings"):
+        if (where, value) not in known:
+            _check(where, value, around)
+    return after
 
 
-def _short_forms(asked: CameraChange, around: Surroundings) -> dict[str, Any]:
+def _short_forms(asked: CameraChange) -> dict[str, Any]:
     """The patch that the values outside ``settings`` are."""
     patch: dict[str, Any] = {}
     if asked.url is not None:
-        _check_address(asked.url)
         patch["input"] = {"url": asked.url}
     if asked.enabled is not None:
         patch["enabled"] = asked.enabled
     if asked.model is not None:
-        _check_model("model", asked.model, around)
         patch["model"] = {"name": asked.model}
     if "size" in asked.model_fields_set:
         patch["output"] = {"size": asked.size, "scale": None}
@@ -115,36 +123,36 @@ def _short_forms(asked: CameraChange, around: Surroundings) -> dict[str, Any]:
     return patch
 
 
-def _check_groups(groups: Mapping[str, Any], around: Surroundings) -> None:
-    """Raises ConfigError for what names files, variables or models that there are not."""
-    for path in (*PATHS, FOLLOWED):
-        group, _, key = path.partition(".")
-        if key in (groups.get(group) or {}):
-            raise ConfigError(f"settings.{path}: it is for the node's own file, and not set here")
-    if "url" in (groups.get("input") or {}):
-        raise ConfigError("settings.input.url: it is set as 'url', beside 'settings'")
-    for server in groups.get("publish") or ():
-        _check_text("settings.publish.url", str(server.get("url", "")))
-    model = groups.get("model") or {}
-    names = model.get("fallback") or ()
-    for name in (*(names if isinstance(names, list) else ()), model.get("name")):
-        if name is not None:
-            _check_model("settings.model", str(name), around)
-    folder = (groups.get("record") or {}).get("folder")
-    if folder is not None:
-        _check_folder(str(folder), around.folders)
+def _values(settings: object, where: str) -> Iterator[tuple[str, Hashable]]:
+    """Yields each value of settings with where it stands; those of a list stand in one place."""
+    if isinstance(settings, Settings):
+        for key in type(settings).model_fields:
+            yield from _values(getattr(settings, key), f"{where}.{key}")
+    elif isinstance(settings, tuple):
+        for value in settings:
+            yield from _values(value, where)
+    elif isinstance(settings, Hashable):
+        yield where, settings
 
 
-def _check_address(url: str) -> None:
+def _check(where: str, value: object, around: Surroundings) -> None:
+    """Raises ConfigError for a new value that names a file, or a model that there is not."""
+    if where == RECORDINGS:
+        _check_folder(str(value), around.folders)
+    elif isinstance(value, Path) or where in OF_FILES:
+        raise ConfigError(f"{where}: it is for the node's own file, and not set here")
+    elif where in MODELS:
+        _check_model("model" if where == MODELS[0] else where, str(value), around)
+    elif where.endswith(".url"):
+        _check_address("url" if where == URL else where, str(value))
+
+
+def _check_address(where: str, url: str) -> None:
     if url not in WHOLE and not url.lower().startswith(SCHEMES):
         raise ConfigError(
-            f"url: got no address of a camera, allowed are {', '.join((*SCHEMES, *WHOLE))}; files "
-            "are for the node's own file"
+            f"{where}: got no address of a camera, allowed are {', '.join((*SCHEMES, *WHOLE))}; "
+            "files are for the node's own file"
         )
-    _check_text("url", url)
-
-
-def _check_text(where: str, url: str) -> None:
     if MASK in url:
         raise ConfigError(
             f"{where}: got {redact(url)!r}, whose secrets are left out: where it is to stay, leave "
@@ -166,6 +174,6 @@ def _check_folder(folder: str, allowed: Iterable[Path]) -> None:
     if not any(asked.is_relative_to(known) for known in allowed):
         known = ", ".join(str(path) for path in sorted(allowed)) or "none"
         raise ConfigError(
-            f"settings.record.folder: got {folder!r}, allowed are the folders of recordings that "
+            f"{RECORDINGS}: got {folder!r}, allowed are the folders of recordings that "
             f"the node's own file names, and those in them: {known}"
         )

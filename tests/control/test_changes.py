@@ -1,14 +1,16 @@
 """What clients may ask of cameras: their settings, and never the machine."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from streamsr.control.changes import CameraChange, NewCamera, Surroundings, changed, made
 from streamsr.control.merge_patch import difference, laid_over
-from streamsr.core.config import parse
+from streamsr.core.config import _group_of, parse
 from streamsr.core.errors import ConfigError
 from streamsr.core.settings import StreamSettings
 
@@ -90,8 +92,9 @@ def test_a_new_camera_is_what_a_file_would_say() -> None:
         ({"settings": {"input": {"audio_from": "/etc/passwd"}}}, "settings.input.audio_from"),
         ({"settings": {"input": {"follow": True}}}, "settings.input.follow"),
         ({"settings": {"model": {"folders": ["/tmp"]}}}, "settings.model.folders"),
-        ({"settings": {"model": {"name": "/tmp/model"}}}, "settings.model"),
-        ({"settings": {"model": {"fallback": ["/tmp/model"]}}}, "settings.model"),
+        ({"settings": {"model": {"name": "/tmp/model"}}}, "model: got '/tmp/model'"),
+        ({"settings": {"model": {"fallback": ["/tmp/model"]}}}, "settings.model.fallback: got"),
+        ({"settings": {"output": {"overwrite": True}}}, "settings.output.overwrite"),
         ({"settings": {"output": {"path": "/root/.profile.mp4"}}}, "settings.output.path"),
         ({"settings": {"hls": {"folder": "/srv"}}}, "settings.hls.folder"),
         ({"settings": {"record": {"folder": "/srv"}}}, "settings.record.folder"),
@@ -112,6 +115,42 @@ def test_what_is_not_for_clients_is_refused(asked: dict[str, Any], message: str)
     assert message in str(error.value)
     assert "secretword" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_former_name_of_a_setting_is_checked_as_its_present_one() -> None:
+    with pytest.raises(ConfigError, match=r"settings\.model\.fallback: got '/tmp/model', allowed"):
+        new(url="demo", settings={"model": {"ladder": ["/tmp/model"]}})
+
+
+def test_what_the_node_s_file_names_may_be_said_again() -> None:
+    groups = {
+        "model": {"name": "/tmp/model", "fallback": ["/tmp/other", "bicubic"]},
+        "hls": {"folder": "hls"},
+        "output": {"path": "a.mp4", "overwrite": True},
+        "record": {"folder": "elsewhere"},
+    }
+    stream = parse({"input": {"url": "rtsp://a/x"}} | groups, StreamSettings, "file")
+    asked = parse({"settings": groups, "url": "rtsp://a/x"}, CameraChange, "body")
+    assert changed(stream, asked, AROUND) == stream
+
+
+def path_fields(kind: type[BaseModel], *around: str) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Where settings of this kind name files, and whether they list them."""
+    for key, field in kind.model_fields.items():
+        group = _group_of(field.annotation)
+        if group is not None:
+            yield from path_fields(group, *around, key)
+        elif "Path" in str(field.annotation):
+            yield (*around, key), "tuple" in str(field.annotation)
+
+
+@pytest.mark.parametrize(("path", "listed"), [*path_fields(StreamSettings)])
+def test_no_setting_there_is_names_a_file_for_a_client(path: tuple[str, ...], listed: bool) -> None:
+    value: Any = ["/tmp/x.mp4"] if listed else "/tmp/x.mp4"
+    for key in reversed(path):
+        value = {key: value}
+    with pytest.raises(ConfigError, match=rf"settings\.{path[0]}\.{path[1]}: "):
+        new(url="demo", settings=value)
 
 
 @pytest.mark.timeout(10)
