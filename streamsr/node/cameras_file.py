@@ -15,6 +15,7 @@ from tomlkit.toml_document import TOMLDocument
 
 from streamsr.core.config import load
 from streamsr.core.errors import StreamsrError, UserError
+from streamsr.core.redact import shown
 from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.node.edits import write_whole
 from streamsr.node.merge import data_of
@@ -22,6 +23,7 @@ from streamsr.node.merge import data_of
 __all__ = ["CamerasFile"]
 
 NAMELESS = StreamSettings.model_fields["name"].default
+PRIVATE = 0o640  # what a file that holds a password may be at most
 IN_PLACE = {errno.EBUSY, errno.EXDEV}  # a file that is mounted by itself cannot be replaced
 
 
@@ -48,7 +50,7 @@ class CamerasFile:
             text = self._path.read_text(encoding="utf-8")
             edited = _edited(tomlkit.parse(text), before, after)
             self._check(edited, before, after)
-            self._write(edited)
+            self._write(edited, private=_tells_a_secret(before, after))
         except OSError as error:
             raise UserError(f"{self._path}: it cannot be written: {error.strerror}") from None
         except (TOMLKitError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
@@ -77,18 +79,31 @@ class CamerasFile:
                 f"environment say, {name} would not be as asked for"
             )
 
-    def _write(self, text: str) -> None:
+    def _write(self, text: str, *, private: bool) -> None:
+        """Keeps whose it is and who may read it, but that what is ``private`` is not for all."""
         status = self._path.stat()
+        mode = stat.S_IMODE(status.st_mode) & (PRIVATE if private else ~0)
         try:
-            write_whole(self._path, text.encode(), stat.S_IMODE(status.st_mode))
+            write_whole(self._path, text.encode(), mode)
         except OSError as error:
             if error.errno not in IN_PLACE:
                 raise
             with self._path.open("r+b") as file:
+                os.fchmod(file.fileno(), mode)
                 file.write(text.encode())
                 file.truncate()
         with suppress(OSError):  # it stays the one's whose it was, where that is ours to say
             os.chown(self._path, status.st_uid, status.st_gid)
+
+
+def _tells_a_secret(before: StreamSettings | None, after: StreamSettings | None) -> bool:
+    """Whether an address that is written says more than anybody may see."""
+    new = _addresses(after) - _addresses(before)
+    return any("://" in url and shown(url) != url for url in new)
+
+
+def _addresses(stream: StreamSettings | None) -> set[str]:
+    return {stream.input.url, *(p.url for p in stream.publish)} if stream is not None else set()
 
 
 def _edited(

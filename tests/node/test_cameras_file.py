@@ -1,7 +1,9 @@
 """Edits in the node's own file: only what changed is written, and only what can be read."""
 
+import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 from streamsr.core.config import load
 from streamsr.core.errors import UserError
 from streamsr.core.settings import NodeSettings, StreamSettings
+from streamsr.node import cameras_file
 from streamsr.node.cameras_file import CamerasFile
+from streamsr.node.edits import write_whole
 
 TEXT = """\
 # at home
@@ -60,6 +64,40 @@ def test_one_value_is_changed_and_all_else_stays_as_it_was(path: Path) -> None:
     assert path.read_text() == TEXT.replace("enabled = false", "enabled = true")
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert os.listdir(path.parent) == ["home.toml"]
+
+
+@pytest.mark.parametrize("mounted", [False, True], ids=["replaced", "in place"])
+@pytest.mark.parametrize(
+    ("url", "mode"),
+    [
+        ("rtsp://u:opensesame@10.0.0.9/x", 0o640),
+        ("rtmp://10.0.0.9/live/k3yOfMine", 0o640),
+        ("rtsp://10.0.0.9/x", 0o644),
+        ("demo", 0o644),
+    ],
+)
+def test_a_file_that_gets_a_password_is_not_for_all_to_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch, url: str, mode: int, mounted: bool
+) -> None:
+    path.chmod(0o644)
+    yard = stream(path, "yard")
+    file = CamerasFile(path)
+    if mounted:
+        monkeypatch.setattr(cameras_file, "write_whole", whole_but(path))
+    file.keep(yard, changed(yard, input={"url": url}))
+    assert stream(path, "yard").input.url == url
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def whole_but(mounted: Path) -> Callable[..., None]:
+    """``write_whole``, where one file cannot be replaced."""
+
+    def write(written: Path, data: bytes, mode: int) -> None:
+        if written == mounted:
+            raise OSError(errno.EBUSY, "busy")
+        write_whole(written, data, mode)
+
+    return write
 
 
 def test_values_are_added_and_taken_back_beside_comments(path: Path) -> None:
