@@ -17,6 +17,7 @@ from streamsr.media.addresses import InputKind, ffmpeg_name, input_kind
 from streamsr.media.container import reason_of
 from streamsr.media.pipes import ByteReader, open_growing, open_pipe
 from streamsr.media.source import METADATA
+from streamsr.media.tracks.layouts import settle_layouts
 from streamsr.sources.joined_ts import JoinedTransportStream, is_transport_stream
 
 __all__ = ["demuxed", "is_multipart", "opened"]
@@ -136,7 +137,9 @@ def _is_whole(url: str, file: str | ByteReader) -> bool:
 def _opened_as(
     file: str | ByteReader, timeout: tuple[int, int] | None, options: dict[str, str]
 ) -> av.container.InputContainer:
-    return av.open(file, "r", options=options, timeout=timeout, metadata_errors=METADATA)
+    container = av.open(file, "r", options=options, timeout=timeout, metadata_errors=METADATA)
+    settle_layouts(container)
+    return container
 
 
 def _begins_late(container: av.container.InputContainer) -> bool:

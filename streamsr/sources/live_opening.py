@@ -15,6 +15,7 @@ from streamsr.media.address_failures import failure_at
 from streamsr.media.addresses import ffmpeg_name, is_session_description
 from streamsr.media.source import METADATA
 from streamsr.media.tracks.carried import codec_of
+from streamsr.media.tracks.layouts import settle_layouts
 from streamsr.sources.live_watch import LiveTimeouts
 from streamsr.sources.rtsp_relay import RtspRelay
 
@@ -106,6 +107,7 @@ class LiveOpening:
                     self._forget_refusals()
                     raise failure from None
                 continue
+            settle_layouts(container)
             codecs = [codec_of(video) for video in container.streams.video]
             if self._reads_on(container) or any(self.needs_relay(codec) for codec in codecs):
                 container.close()

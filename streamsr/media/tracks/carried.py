@@ -15,6 +15,7 @@ import av
 from av.stream import AttachmentStream, Disposition, Stream
 
 from streamsr.core.errors import SourceError
+from streamsr.media.tracks.layouts import settle_layout
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -167,7 +168,10 @@ def start_of(container: av.container.InputContainer, streams: Streams) -> Fracti
 
 def lasting(stream: S) -> S:
     """Copies what describes a stream: its own is freed with its container, read or not."""
-    return av.open(os.devnull, "w", format="null").add_stream_from_template(stream, opaque=True)
+    copy = av.open(os.devnull, "w", format="null").add_stream_from_template(stream, opaque=True)
+    if isinstance(copy, av.AudioStream):
+        settle_layout(copy)
+    return copy
 
 
 def name_of(stream: Stream) -> str:
