@@ -109,8 +109,7 @@ class CameraSet:
             await self.end_idle_workers()
             return
         if others & OF_A_SESSION == {"model"} and await _can_switch(before, settings):
-            camera.stream.use_model(settings.model.name)
-            camera.stream.settings = settings.model_copy(update={"model": before.model})
+            camera.stream.use_model(settings)
         elif others & OF_A_SESSION and settings.enabled:
             await camera.stream.restart(settings)
         else:

@@ -34,8 +34,8 @@ from streamsr.ipc.messages import (
     UseModel,
     WantTracks,
 )
-from streamsr.media.addresses import is_pipe_output
-from streamsr.node.session_settings import free_beside, limits_left, read_at
+from streamsr.node.asked_model import AskedModel
+from streamsr.node.session_settings import of_later_session, read_at
 from streamsr.node.stream_clock import StreamClock
 
 __all__ = ["RemoteStream", "WorkerLink"]
@@ -105,6 +105,7 @@ class RemoteStream:
         self._asked = False  # the end of this session was asked for
         self._started: float | None = None  # monotonic: first live, or the first packet
         self._clock = StreamClock()
+        self._model = AskedModel()
         self.reported = asyncio.Event()  # the worker has told how the stream stands
         self._snapshots: dict[int, asyncio.Future[bytes]] = {}  # the next ones to come, by width
 
@@ -158,9 +159,12 @@ class RemoteStream:
         self._changed.set()
         await self._end_session(deadline)
 
-    def use_model(self, name: str) -> None:
-        """Goes on with another model of the same scale; the worker says whether it does."""
-        self._send(UseModel(self.key, name))
+    def use_model(self, settings: StreamSettings) -> None:
+        """Goes on by another model of the same scale, where it loads; later sessions too."""
+        self.settings = settings
+        if self._ending is not None:
+            self._model.ask()
+            self._send(UseModel(self.key, settings.model.name))
 
     async def snapshot(self, width: int = 0) -> bytes:
         """Returns the newest upscaled frame as JPEG, shrunk to ``width`` where that is not 0.
@@ -193,10 +197,11 @@ class RemoteStream:
                 self._enter(status)
                 self.reported.set()
             case StreamEvent(event=event):
+                if event.code is Code.MODEL_FAILED:
+                    self.settings = self._model.answered(self.settings, None)
                 self._emit(event)
             case ModelInUse(model=name):
-                model = self.settings.model.model_copy(update={"name": name})
-                self.settings = self.settings.model_copy(update={"model": model})
+                self.settings = self._model.answered(self.settings, name)
                 self._tell(Code.MODEL_UP, f"{name} runs, as was asked for")
             case Snapshot(jpeg=jpeg, width=width) if width in self._snapshots:
                 self._snapshots.pop(width).set_result(jpeg)
@@ -213,6 +218,7 @@ class RemoteStream:
         self._ending = asyncio.get_running_loop().create_future()
         self._idle.clear()
         self._clock.begin_session()
+        self._model.begin(self.settings)
         self._asked, self.summary = False, None
         self.sessions += 1
         self._begun()
@@ -271,15 +277,10 @@ class RemoteStream:
         if self.sessions == 1:
             return self.settings
         seconds = 0.0 if self._started is None else monotonic() - self._started
-        left = limits_left(self.settings.limits, self._before.frames_in, seconds)
-        settings = self.settings.model_copy(update={"limits": left})
-        path = settings.output.path
-        if path is None or is_pipe_output(path):  # whose reader may still be there
-            return settings
-        free = free_beside(path, self.sessions)
-        self._tell(Code.OUT_UP, f"the recording goes on in {free}")
-        output = settings.output.model_copy(update={"path": free})
-        return settings.model_copy(update={"output": output})
+        later = of_later_session(self.settings, self.sessions, self._before.frames_in, seconds)
+        if later.output.path != self.settings.output.path:
+            self._tell(Code.OUT_UP, f"the recording goes on in {later.output.path}")
+        return later
 
     def _send(self, message: Message) -> None:
         if self._ending is not None:

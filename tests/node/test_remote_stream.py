@@ -20,6 +20,7 @@ from streamsr.ipc.messages import (
     StartStream,
     StopStream,
     StreamEnded,
+    StreamEvent,
     StreamFailed,
     StreamMessage,
     StreamReport,
@@ -188,15 +189,40 @@ async def test_a_first_failure_is_final_and_a_later_one_is_not() -> None:
         assert stream.failure is None
 
 
-async def test_another_model_is_kept_once_the_worker_has_it() -> None:
+def with_model(name: str) -> StreamSettings:
+    model = SETTINGS.model.model_copy(update={"name": name})
+    return SETTINGS.model_copy(update={"model": model})
+
+
+async def test_a_model_that_cannot_be_loaded_is_not_begun_with_later() -> None:
     async with running() as (stream, worker, events):
         await until(worker.starts)
-        stream.use_model("damaged")
-        assert stream.settings.model.name == "bicubic"
-        stream.use_model("lanczos")
+        for name in ("damaged", "lanczos", "also-damaged"):
+            stream.use_model(with_model(name))
+        failed = StreamEvent(worker.key, Event(Code.MODEL_FAILED, "cam", "it is damaged"))
+        worker.send_back(failed)
         worker.send_back(ModelInUse(worker.key, "lanczos"))
+        assert stream.settings.model.name == "also-damaged", "what was asked for last"
+        worker.send_back(failed)
         assert stream.settings.model.name == "lanczos"
-        assert [event.code for event in events] == [Code.MODEL_UP]
+        codes = [Code.MODEL_FAILED, Code.MODEL_UP, Code.MODEL_FAILED]
+        assert [event.code for event in events] == codes
+
+
+async def test_a_model_that_was_asked_for_is_begun_with_where_no_session_took_it() -> None:
+    async with running() as (stream, worker, _):
+        await until(worker.starts)
+        worker.report(5)
+        stream.use_model(with_model("lanczos"))
+        stream.lost()  # before it has answered
+        await until(lambda: len(worker.starts()) == 2)
+        await stream.enable(False)
+        stream.use_model(with_model("spline"))
+        await stream.enable(True)
+        await until(lambda: len(worker.starts()) == 3)
+        begun = [m.settings for m in worker.received if isinstance(m, StartStream)]
+        models = [StreamSettings.model_validate_json(text).model.name for text in begun]
+        assert models == ["bicubic", "lanczos", "spline"]
 
 
 async def test_a_snapshot_is_for_everyone_who_waits() -> None:
