@@ -32,15 +32,18 @@ class CamerasFile:
 
     def __init__(self, path: Path, overrides: Iterable[str] = ()) -> None:
         """``overrides``: what the command line lays over the file, which stays out of it."""
+        self.kind = "file"
         self.written_ns = 0
         self._path = path.resolve()  # a link stays one
         self._overrides = list(overrides)
         self._text = self._path.read_text(encoding="utf-8")  # that the node runs by
 
     def applied(self, read: NodeSettings) -> NodeSettings:
+        return read
+
+    def commit(self, read: NodeSettings) -> None:
         with suppress(OSError, UnicodeDecodeError):
             self._text = self._path.read_text(encoding="utf-8")
-        return read
 
     def drop(self, name: str, why: str) -> None:
         """There is nothing that the file does not say."""

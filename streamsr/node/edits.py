@@ -30,10 +30,14 @@ PRIVATE = 0o600  # an address may hold a password
 class Edits(Protocol):
     """Where a node's edits are kept."""
 
+    kind: str  # where that is, as ``serve.edits`` says it
     written_ns: int  # when they were last written into the node's own file; 0: never
 
     def applied(self, read: NodeSettings) -> NodeSettings:
-        """Returns what the node is to run, where its file says ``read``."""
+        """Returns what the node is to run, where its file says ``read``. Nothing changes by it."""
+
+    def commit(self, read: NodeSettings) -> None:
+        """Goes by ``read`` from now on, and forgets what was changed of what it says otherwise."""
 
     def drop(self, name: str, why: str) -> None:
         """Forgets what was changed of a stream, as it cannot run so."""
@@ -50,12 +54,27 @@ class _Edit:
     base: str  # the digest of what the file said; "" where it said nothing
     patch: dict[str, Any] | None  # a merge patch on it; None: the stream was removed
 
+    def __post_init__(self) -> None:
+        """Raises TypeError: it may come out of a file."""
+        if not isinstance(self.base, str) or not isinstance(self.patch, dict | None):
+            raise TypeError("an edit that is none")
+
+
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """Edits laid over what the node's file says."""
+
+    settings: NodeSettings
+    edits: dict[str, _Edit]  # those that hold
+    refused: list[str]  # why others cannot
+
 
 class KeptEdits:
     """Edits in a file of their own, or without one until the process ends."""
 
     def __init__(self, path: Path | None, emit: Emit) -> None:
         """``emit`` is told what could not be kept or read."""
+        self.kind = "state" if path is not None else "forget"
         self.written_ns = 0
         self._path = path
         self._emit = emit
@@ -63,21 +82,17 @@ class KeptEdits:
         self._edits = self._load()
 
     def applied(self, read: NodeSettings) -> NodeSettings:
-        self._read = {stream.name: stream for stream in read.streams}
-        for name, edit in list(self._edits.items()):
+        return self._laid(read).settings
+
+    def commit(self, read: NodeSettings) -> None:
+        laid = self._laid(read)
+        self._read = _by_name(read)
+        for name, edit in self._edits.items():
             if edit.base != self._base_of(name):
                 logger.warning("%s: its file says otherwise now: what was changed is dropped", name)
-                del self._edits[name]
-        streams = [self._edited(stream) for stream in read.streams]
-        names = [name for name in self._edits if name not in self._read]
-        streams += [self._parsed(name, self._edits[name].patch or {}) for name in names]
-        found = [stream for stream in streams if stream is not None]
-        try:
-            return with_streams(read, found)
-        except ConfigError as error:  # no stream is left, or two write to one place
-            self._tell(f"none of the changes of the last run are taken: {error}")
-            self._edits = {}
-            return read
+        self._edits = laid.edits
+        for why in laid.refused:
+            self._tell(why)
 
     def drop(self, name: str, why: str) -> None:
         self._tell(f"a change of {name} is not taken: {why}")
@@ -103,22 +118,34 @@ class KeptEdits:
         self._emit(Event(Code.CONFIG_REFUSED, "", redact(why)))
 
     def _base_of(self, name: str) -> str:
-        return digest_of(self._read[name]) if name in self._read else ""
+        return _base(self._read.get(name))
 
-    def _edited(self, stream: StreamSettings) -> StreamSettings | None:
-        edit = self._edits.get(stream.name)
-        if edit is None:
-            return stream
+    def _laid(self, read: NodeSettings) -> _Laid:
+        file, streams, refused = _by_name(read), list[StreamSettings](), list[str]()
+        edits = {n: edit for n, edit in self._edits.items() if edit.base == _base(file.get(n))}
+        for name in dict.fromkeys((*file, *edits)):
+            own, edit = file.get(name), edits.get(name)
+            try:
+                stream = own if edit is None else self._edited(name, own, edit)
+            except ConfigError as error:  # of an older version, or edited by hand
+                refused.append(f"a change of {name} is not taken: {error}")
+                del edits[name]
+                stream = own
+            if stream is not None:
+                streams.append(stream)
+        try:
+            return _Laid(with_streams(read, streams), edits, refused)
+        except ConfigError as error:  # no stream is left, or two write to one place
+            refused.append(f"none of the changes of the last run are taken: {error}")
+            return _Laid(read, {}, refused)
+
+    def _edited(self, name: str, own: StreamSettings | None, edit: _Edit) -> StreamSettings | None:
+        """Raises ConfigError where the edit says what no stream can be."""
         if edit.patch is None:
             return None
-        return self._parsed(stream.name, laid_over(data_of(stream), edit.patch)) or stream
-
-    def _parsed(self, name: str, data: dict[str, Any]) -> StreamSettings | None:
-        try:
-            return parse(data, StreamSettings, f"{self._path}: {name}", FILLED_IN)
-        except ConfigError as error:  # of an older version, or edited by hand
-            self.drop(name, str(error))
-            return None
+        data = data_of(own) if own is not None else {}
+        said = laid_over(data, edit.patch)
+        return parse(said, StreamSettings, f"{self._path}: {name}", FILLED_IN)
 
     def _load(self) -> dict[str, _Edit]:
         if self._path is None:
@@ -141,6 +168,14 @@ class KeptEdits:
             write_whole(self._path, json.dumps(data, indent=1).encode(), PRIVATE)
         except OSError as error:
             self._tell(f"the change is kept until the node ends: {self._path}: {error.strerror}")
+
+
+def _by_name(read: NodeSettings) -> dict[str, StreamSettings]:
+    return {stream.name: stream for stream in read.streams}
+
+
+def _base(own: StreamSettings | None) -> str:
+    return digest_of(own) if own is not None else ""
 
 
 def write_whole(path: Path, data: bytes, mode: int) -> None:

@@ -228,7 +228,9 @@ class Node:
                 self.edits.drop(stream.name, str(error))
                 for own in (s for s in read.streams if s.name == stream.name):
                     check_stream(own)
-        return self.edits.applied(read)
+        settings = self.edits.applied(read)
+        self.edits.commit(read)
+        return settings
 
     async def reload(self, read: NodeSettings) -> None:
         """Runs by other settings, as its file says them: cameras that changed start again, others
@@ -239,9 +241,10 @@ class Node:
         if self._server is not None:
             await self._server.read_again()
         async with self._changes():
-            await self._reload(self.edits.applied(read))
+            await self._reload(read)
 
-    async def _reload(self, settings: NodeSettings) -> None:
+    async def _reload(self, read: NodeSettings) -> None:
+        settings = self.edits.applied(read)
         check_lasting(self.settings, settings)
         known = {s.name: s for s in self.settings.streams}
         failed = self._cameras.failed
@@ -253,6 +256,7 @@ class Node:
             await self._server.use_tokens(settings.serve)
         kept = {s.name for s in settings.streams} - {s.name for s in changed}
         self.settings, self._models = settings, models
+        self.edits.commit(read)
         sessions = await self._cameras.remove_all(known.keys() - kept)
         if self._deadline is None:
             for stream in changed:

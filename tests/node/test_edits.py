@@ -37,6 +37,7 @@ def test_what_was_changed_added_and_removed_is_there_after_a_restart(tmp_path: P
     path, added = tmp_path / "state" / "home.json", GATE.model_copy(update={"name": "added"})
     edits = kept(path)
     assert edits.applied(node(YARD, GATE)) == node(YARD, GATE)
+    edits.commit(node(YARD, GATE))
     edits.keep(YARD, with_size(YARD, "720p"))
     edits.keep(None, added)
     edits.keep(GATE, None)
@@ -51,7 +52,7 @@ def test_an_address_with_a_dollar_in_it_is_kept_as_it_is(tmp_path: Path) -> None
         update={"input": GATE.input.model_copy(update={"url": "rtsp://u:a${b}c@10.0.0.1/x"})}
     )
     edits = kept(path)
-    edits.applied(node(gate))
+    edits.commit(node(gate))
     edits.keep(gate, with_size(gate, "720p"))
     assert kept(path, told).applied(node(gate)).streams == (with_size(gate, "720p"),)
     assert told == []
@@ -60,7 +61,7 @@ def test_an_address_with_a_dollar_in_it_is_kept_as_it_is(tmp_path: Path) -> None
 def test_a_change_that_is_taken_back_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "home.json"
     edits = kept(path)
-    edits.applied(node(YARD))
+    edits.commit(node(YARD))
     edits.keep(YARD, with_size(YARD, "720p"))
     edits.keep(with_size(YARD, "720p"), YARD)
     added = GATE.model_copy(update={"name": "added"})
@@ -72,14 +73,16 @@ def test_a_change_that_is_taken_back_leaves_nothing(tmp_path: Path) -> None:
 def test_the_file_has_the_last_word_of_a_camera_that_it_changes(tmp_path: Path) -> None:
     path = tmp_path / "home.json"
     edits = kept(path)
-    edits.applied(node(YARD, GATE))
+    edits.commit(node(YARD, GATE))
     edits.keep(YARD, with_size(YARD, "720p"))
     edits.keep(GATE, None)
     edits.keep(None, GATE.model_copy(update={"name": "added"}))
     changed = YARD.model_copy(update={"enabled": False})
     owned = GATE.model_copy(update={"name": "added", "enabled": False})
+    read = node(changed, GATE.model_copy(update={"enabled": False}), owned)
     for one in (edits, kept(path)):  # at a reload, and after a restart
-        streams = one.applied(node(changed, GATE.model_copy(update={"enabled": False}), owned))
+        streams = one.applied(read)
+        one.commit(read)
         assert [(s.name, s.enabled, s.output.size) for s in streams.streams] == [
             ("yard", False, None),
             ("gate", False, None),
@@ -87,12 +90,27 @@ def test_the_file_has_the_last_word_of_a_camera_that_it_changes(tmp_path: Path) 
         ]
 
 
+def test_a_file_that_is_refused_leaves_what_was_changed(tmp_path: Path) -> None:
+    path = tmp_path / "home.json"
+    edits = kept(path)
+    edits.commit(node(YARD, GATE))
+    off = GATE.model_copy(update={"enabled": False})
+    edits.keep(GATE, off)
+    assert edits.applied(node(YARD, with_size(GATE, "720p"))).streams[1].enabled
+    assert edits.applied(node(YARD, GATE)).streams == (YARD, off), "the file was put back"
+    edits.keep(YARD, with_size(YARD, "720p"))
+    assert kept(path).applied(node(YARD, GATE)).streams == (with_size(YARD, "720p"), off)
+
+
 def test_what_goes_no_longer_together_is_left_out_and_told(tmp_path: Path) -> None:
     path, told = tmp_path / "home.json", []
     edits = kept(path, told)
-    edits.applied(node(YARD, GATE))
+    edits.commit(node(YARD, GATE))
     edits.keep(YARD, None)
-    assert kept(path, told).applied(node(YARD)) == node(YARD), "no camera would be left"
+    again = kept(path, told)
+    assert again.applied(node(YARD)) == node(YARD), "no camera would be left"
+    assert not told, "nothing runs by it yet"
+    again.commit(node(YARD))
     assert [event.code for event in told] == [Code.CONFIG_REFUSED]
 
 
@@ -112,7 +130,9 @@ def test_what_goes_no_longer_together_is_left_out_and_told(tmp_path: Path) -> No
 def test_a_damaged_state_is_told_and_stops_nothing(tmp_path: Path, text: str) -> None:
     path, told = tmp_path / "home.json", []
     path.write_text(text)
-    assert kept(path, told).applied(node(YARD)) == node(YARD)
+    edits = kept(path, told)
+    assert edits.applied(node(YARD)) == node(YARD)
+    edits.commit(node(YARD))
     assert "secretword" not in repr(told)
 
 
@@ -120,7 +140,7 @@ def test_where_nothing_can_be_written_the_change_holds_until_the_end(tmp_path: P
     told: list[Event] = []
     (tmp_path / "file").write_text("")
     edits = kept(tmp_path / "file" / "home.json", told)
-    edits.applied(node(YARD))
+    edits.commit(node(YARD))
     edits.keep(YARD, with_size(YARD, "720p"))
     assert "until the node ends" in told[-1].message
     assert edits.applied(node(YARD)).streams == (with_size(YARD, "720p"),)
@@ -137,7 +157,7 @@ def test_where_edits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     edits = opened()
     assert isinstance(edits, KeptEdits)
-    edits.applied(node(GATE))
+    edits.commit(node(GATE))
     edits.keep(GATE, with_size(GATE, "720p"))
     (written,) = (tmp_path / "service").iterdir()
     assert written.name.startswith("node-"), "the node's name, and what tells its file from others"
@@ -152,7 +172,7 @@ def test_what_can_no_longer_be_run_keeps_no_node_from_starting(tmp_path: Path) -
     path, journal, told = tmp_path / "home.json", logged_journal(), list[Event]()
     journal.listeners.append(told.append)
     edits = kept(path)
-    edits.applied(node(YARD, GATE))
+    edits.commit(node(YARD, GATE))
     unknown = GATE.model_copy(update={"model": GATE.model.model_copy(update={"name": "gone"})})
     edits.keep(GATE, unknown)
     edits.keep(None, unknown.model_copy(update={"name": "added"}))
