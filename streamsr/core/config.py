@@ -23,14 +23,16 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    SerializationInfo,
     ValidationError,
     ValidationInfo,
 )
 
 from streamsr.core.errors import ConfigError
-from streamsr.core.redact import filled_in
+from streamsr.core.redact.meant import as_said, meant
 
 __all__ = [
+    "AS_SAID",
     "FILLED_IN",
     "FilePath",
     "Name",
@@ -53,6 +55,7 @@ class Settings(BaseModel):
 
 S = TypeVar("S", bound=Settings)
 FILLED_IN = {"filled_in": True}  # the context of settings whose addresses say what they mean
+AS_SAID = {"as_said": True}  # the context of a dump whose addresses are as a file says them
 logger = logging.getLogger("streamsr")
 FORMER_NAMES = {"ladder": "fallback", "sound": "audio"}  # of keys: accepted with a warning
 PRIVATE = {"url"}  # keys of addresses: what they hold is never shown, however it is misspelt
@@ -220,7 +223,7 @@ def _group_of(annotation: Any) -> type[BaseModel] | None:
 
 def _filled_in(url: str, info: ValidationInfo) -> str:
     """Puts the environment's values and what files say in their places, unless that is done."""
-    return url if info.context is FILLED_IN else filled_in(url)
+    return url if info.context is FILLED_IN else meant(url)
 
 
 def _printable(value: str) -> str:
@@ -258,6 +261,10 @@ def _carried(value: object) -> object:
     return value.translate(BYTES) if isinstance(value, str) else value
 
 
+def _carried_url(url: str, info: SerializationInfo) -> str:
+    return (as_said(url) if info.context is AS_SAID else url).translate(BYTES)
+
+
 def _as_is(value: str) -> str:
     return value.translate(SURROGATES)
 
@@ -281,7 +288,7 @@ Url = Annotated[
     Field(min_length=1),
     BeforeValidator(_carried),
     AfterValidator(_as_is),
-    PlainSerializer(_carried, return_type=str, when_used="json"),
+    PlainSerializer(_carried_url, return_type=str, when_used="json"),
     AfterValidator(_filled_in),
     AfterValidator(_printable),
     AfterValidator(_address),

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from streamsr.core.config import Settings
+from streamsr.core.config import AS_SAID, Settings
 from streamsr.core.errors import ConfigError
 from streamsr.core.settings import NodeSettings, StreamSettings
 
@@ -20,10 +20,13 @@ def data_of(settings: Settings, *, brief: bool = False) -> dict[str, Any]:
 
 
 def digest_of(settings: StreamSettings) -> str:
-    """Returns what tells whether a file still says the same of a stream; no secret can be read
-    off it. Settings that a later version adds do not change it."""
-    said = json.dumps(data_of(settings, brief=True), sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()
+    """Returns what tells whether a file still says the same of a stream, whatever the variables and
+    files that it names hold; no secret can be read off it. Settings that a later version adds do
+    not change it."""
+    data = settings.model_dump(
+        mode="json", exclude_none=True, exclude_defaults=True, context=AS_SAID
+    )
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def with_streams(settings: NodeSettings, streams: Iterable[StreamSettings]) -> NodeSettings:

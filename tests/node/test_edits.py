@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from streamsr.core.config import parse
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event
 from streamsr.core.events.log import logged_journal
@@ -17,6 +18,9 @@ YARD = StreamSettings.model_validate(
     {"name": "yard", "input": {"url": "rtsp://u:yardsecret@10.0.0.1/x"}, "record": {"folder": "r"}}
 )
 GATE = StreamSettings.model_validate({"name": "gate", "input": {"url": "demo"}})
+
+
+DEMO = {"input": {"url": "demo"}}
 
 
 def node(*streams: StreamSettings) -> NodeSettings:
@@ -88,6 +92,29 @@ def test_the_file_has_the_last_word_of_a_camera_that_it_changes(tmp_path: Path) 
             ("gate", False, None),
             ("added", False, None),
         ]
+
+
+@pytest.mark.parametrize("address", ["${GATE}", "rtsp://u:${GATE}@10.0.0.1/x", "@FOLDER/gate"])
+def test_another_password_of_a_camera_leaves_what_was_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    def read(secret: str) -> NodeSettings:
+        monkeypatch.setenv("GATE", secret)
+        (tmp_path / "gate").write_text(secret)
+        url = address.replace("FOLDER", str(tmp_path))
+        data = {"streams": [{"name": "gate", "input": {"url": url}}, {"name": "yard"} | DEMO]}
+        return parse(data, NodeSettings, "test")
+
+    path = tmp_path / "home.json"
+    edits, before = kept(path), read("rtsp://u:before-it@10.0.0.1/x")
+    edits.commit(before)
+    edits.keep(before.streams[0], before.streams[0].model_copy(update={"enabled": False}))
+    after = read("rtsp://u:after-it@10.0.0.1/x")
+    for one in (edits, kept(path)):  # at a reload, and after a restart
+        found = one.applied(after).streams[0]
+        assert not found.enabled
+        assert found.input.url == after.streams[0].input.url
+    assert "before-it" not in path.read_text()
 
 
 def test_a_file_that_is_refused_leaves_what_was_changed(tmp_path: Path) -> None:
