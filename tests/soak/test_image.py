@@ -93,7 +93,12 @@ class Images:
     def build(self, name: str) -> None:
         """Builds the image as docs/deploy.md does where there is no network."""
         self.make_base()
-        arguments = ["-q", "--isolation=chroot", f"--volume={self.wheels()}:/wheels:ro"]
+        arguments = [
+            "-q",
+            "--format=docker",
+            "--isolation=chroot",
+            f"--volume={self.wheels()}:/wheels:ro",
+        ]
         arguments += [f"--build-arg=BASE={BASE}"]
         arguments += ["--build-arg=PIP=--no-index --find-links=/wheels"]
         file = ROOT / "deploy" / "Containerfile"
@@ -154,6 +159,7 @@ def test_the_image_says_how_it_runs(images: Images) -> None:
     assert settings["User"] == "10001:0"
     assert settings["Entrypoint"] == ["streamsr"]
     assert settings["StopSignal"] == "SIGTERM"
+    assert settings["Healthcheck"]["Test"] == ["CMD", "healthcheck"]
     assert not any("TOKEN" in variable or "PASSWORD" in variable for variable in settings["Env"])
 
 
