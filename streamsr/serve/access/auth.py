@@ -8,6 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from streamsr.serve.access.access import Access
+from streamsr.serve.access.admission import ADMISSION, Admission
 from streamsr.serve.access.forwarded import ARRIVAL, is_loopback
 from streamsr.serve.access.links import LINK, PARAMETER, expiry_of
 from streamsr.serve.access.origins import READING
@@ -68,8 +69,9 @@ class AccessControl:
         return await handler(request)
 
     async def _let_in(self, request: web.Request, path: str, client: str) -> None:
-        """Sets the request's role."""
-        tokens = self._access.secrets.tokens
+        """Sets the request's role, and by what it has it."""
+        secrets = self._access.secrets
+        tokens = secrets.tokens
         header = request.headers.get("Authorization", "")
         token = find_token(tokens, presented_token(header) or "")
         link = request.query.get(PARAMETER, "")
@@ -77,15 +79,17 @@ class AccessControl:
         until_s = expiry_of(tokens, path, link) if token is None and reads else None
         if token is not None:
             self._check_rate(client, token.name)
-            request[ROLE] = token.role
+            request[ROLE], request[ADMISSION] = token.role, Admission(secrets, token)
         elif until_s is not None:
             self._check_rate(client, LINKS)
             self._check_time(client, until_s)
             request[ROLE], request[LINK] = "view", link
+            request[ADMISSION] = Admission(secrets, None, link, path)
         else:
             self._check_rate(client, ANYONE)
-            if self._access.secrets.asked:
+            if secrets.asked:
                 await self._refuse_token(client, guessed=bool(header or link))
+            request[ADMISSION] = Admission(secrets)
         if request[ROLE] != "control" and not reads and not path.startswith(WATCHING):
             self._refuse(Reason.ROLE, client, "got a token of the role view, needed is control")
 

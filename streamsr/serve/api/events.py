@@ -14,7 +14,8 @@ from aiohttp import web
 
 from streamsr.core.events import Event
 from streamsr.core.redact import json_value
-from streamsr.core.waiting import wait_set
+from streamsr.core.waiting import first_of, wait_set
+from streamsr.serve.access.admission import ADMISSION
 from streamsr.serve.api.operations import ApiOperation
 from streamsr.serve.api.problems import ProblemError
 
@@ -88,7 +89,11 @@ class EventFeed:
         self._clients[key] = changed
         try:
             await response.prepare(request)
-            await self._feed(response.write, changed, last, lambda: request.transport is None)
+            await first_of(
+                self._feed(response.write, changed, last, lambda: request.transport is None),
+                request[ADMISSION].wait_over(),
+                name="events to a client",
+            )
         except (ConnectionError, TimeoutError):
             if request.transport is not None:
                 request.transport.abort()

@@ -9,6 +9,7 @@ from aiohttp import WSMsgType, web
 from streamsr.core.packet import Track
 from streamsr.core.waiting import first_of
 from streamsr.ipc.broadcaster import EndOfStream
+from streamsr.serve.access.admission import ADMISSION, Admission
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.live.feed import Feed, Feeds, FragmentQueue
 from streamsr.serve.live.fmp4 import InitSegment
@@ -66,7 +67,7 @@ class LiveSockets:
         queue = FragmentQueue(feed.request_keyframe)
         self._open[queue] = name
         try:
-            await self._serve(socket, feed, queue)
+            await self._serve(socket, feed, queue, request[ADMISSION])
         finally:
             del self._open[queue]
         return socket
@@ -76,15 +77,27 @@ class LiveSockets:
         for queue in self._open:
             queue.end()
 
-    async def _serve(self, socket: web.WebSocketResponse, feed: Feed, queue: FragmentQueue) -> None:
+    async def _serve(
+        self,
+        socket: web.WebSocketResponse,
+        feed: Feed,
+        queue: FragmentQueue,
+        admission: Admission,
+    ) -> None:
         feed.add(queue)
         try:
-            await first_of(_send(socket, queue), _read(socket, feed), name="fragments to a viewer")
+            await first_of(
+                _send(socket, queue),
+                _read(socket, feed),
+                admission.wait_over(),
+                name="fragments to a viewer",
+            )
         except ConnectionError:
             pass  # it left
         finally:
             feed.remove(queue)
-        await socket.close(message=b"the stream ended")
+        why = admission.over() or "the stream ended"
+        await socket.close(message=why.encode())
 
 
 async def _send(socket: web.WebSocketResponse, queue: FragmentQueue) -> None:

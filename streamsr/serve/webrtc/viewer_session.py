@@ -10,6 +10,7 @@ from contextlib import suppress
 from streamsr.core.deadline import Deadline
 from streamsr.core.waiting import wait_set
 from streamsr.ipc.broadcaster import Broadcaster
+from streamsr.serve.access.admission import Admission
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.shown import ShownFrames
 from streamsr.serve.webrtc.av_sync import AvSync
@@ -160,8 +161,10 @@ class ViewerSessions:
         """How many packets of this stream were not sent to a viewer, since the server started."""
         return self._dropped[stream] + sum(session.dropped for session in self._of(stream))
 
-    async def open(self, stream: str, broadcaster: Broadcaster, offer: Offer) -> tuple[str, str]:
-        """Begins a session; returns its secret and its SDP answer.
+    async def open(
+        self, stream: str, broadcaster: Broadcaster, offer: Offer, admission: Admission
+    ) -> tuple[str, str]:
+        """Begins a session, for as long as ``admission``; returns its secret and its SDP answer.
 
         Raises FullError, NoPortError or UnacceptableOfferError.
         """
@@ -181,7 +184,8 @@ class ViewerSessions:
             self._opening -= 1
         secret = secrets.token_urlsafe(16)  # 128 bits
         self._open[secret] = session
-        task = asyncio.create_task(self._supervise(secret, session), name=f"viewer of {stream}")
+        work = self._supervise(secret, session, admission)
+        task = asyncio.create_task(work, name=f"viewer of {stream}")
         self._tasks[session] = task
         log.info("stream %s: a viewer came, %d now", stream, len(self))
         return secret, answer
@@ -211,10 +215,11 @@ class ViewerSessions:
             async with asyncio.timeout(deadline.left_s()):
                 await ending
 
-    async def _supervise(self, secret: str, session: ViewerSession) -> None:
+    async def _supervise(self, secret: str, session: ViewerSession, admission: Admission) -> None:
         why = "it failed"
         try:
-            why = await session.run()
+            async with admission.ending(session.end):
+                why = await session.run()
         except Exception:
             # A fault with one viewer, whatever it is, must not reach the others.
             log.exception("stream %s: a viewer's session failed", session.stream)

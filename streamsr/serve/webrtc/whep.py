@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from streamsr.serve.access.admission import ADMISSION
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.http import read_text
 from streamsr.serve.served import Served
@@ -63,7 +64,9 @@ class Whep:
             raise web.HTTPNotFound(text="no such stream")
         text = await read_text(request, SDP, self._body_s)
         try:
-            secret, answer = await self._sessions.open(name, served.broadcaster, Offer.parse(text))
+            secret, answer = await self._sessions.open(
+                name, served.broadcaster, Offer.parse(text), request[ADMISSION]
+            )
         except BadOfferError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
         except UnacceptableOfferError as error:

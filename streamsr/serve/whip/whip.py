@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from streamsr.core.deadline import Deadline
+from streamsr.serve.access.admission import ADMISSION, Admission
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.access.roles import require_control
 from streamsr.serve.http import read_text
@@ -76,7 +77,7 @@ class Whip:
         answer = await self._answer(point, publisher)
         secret = secrets.token_urlsafe(16)  # 128 bits
         self._open[secret] = name, publisher
-        work = self._supervise(name, secret, point, publisher)
+        work = self._supervise(name, secret, point, publisher, request[ADMISSION])
         task = asyncio.create_task(work, name=f"publisher of {name}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -138,11 +139,17 @@ class Whip:
             ) from None
 
     async def _supervise(
-        self, name: str, secret: str, point: PublishPoint, publisher: Publisher
+        self,
+        name: str,
+        secret: str,
+        point: PublishPoint,
+        publisher: Publisher,
+        admission: Admission,
     ) -> None:
         why = "it failed"
         try:
-            why = await publisher.run()
+            async with admission.ending(publisher.end):
+                why = await publisher.run()
         except Exception:
             # A fault with one publisher, whatever it is, must not reach the viewers.
             log.exception("stream %s: a publisher's session failed", name)
