@@ -27,7 +27,7 @@ class LiveTimeouts:
     open_s: float = 10.0  # to say something, and to send its first video
     read_s: float = 2.3  # for a packet, before what is missing is looked at; see below
     burst_s: float = 30.0  # for the next segment of HLS
-    mute_s: float = 8.0  # for a packet, where a read that was given up cannot be taken up again
+    mute_s: float = 5.7  # for a packet, where a read that was given up cannot be taken up again
     silent_s: float = 4.0  # without a packet of video; longer where its frames are rarer
     unknown_s: float = 12.0  # likewise, while it is not known how rare they are
     damaged_s: float = 6.0  # without a whole frame though keyframes come

@@ -77,6 +77,7 @@ def test_a_frozen_camera_is_declared_down_and_comes_back(rtsp_camera: Camera) ->
         reader.wait_for_frames(10, 6)
     assert took_s < 1.6, "after two reads of 0.5 s"
     assert LiveTimeouts().silent_s + LiveTimeouts().read_s <= 6.4, "a half-open connection"
+    assert 5.5 < LiveTimeouts().mute_s < 6.0, "likewise by HTTP, and a frame every five seconds"
 
 
 def test_a_wrong_password_is_told_apart_and_never_shown(rtsp_camera: Camera) -> None:
