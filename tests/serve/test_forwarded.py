@@ -79,12 +79,21 @@ def test_forwarded_is_read_from_the_right(text: str, found: Arrival) -> None:
     assert arrival(("Forwarded", text)) == found
 
 
-def test_where_both_headers_differ_neither_is_believed() -> None:
-    """A proxy that writes one of them may pass on the other as it came."""
-    xff = ("X-Forwarded-For", "192.0.2.1")
-    assert arrival(xff, ("Forwarded", "for=192.0.2.1;proto=https")).client == "192.0.2.1"
-    assert arrival(xff, ("Forwarded", "for=203.0.113.5")) == Arrival(PEER)
-    assert arrival(xff, ("Forwarded", "malformed")).client == "192.0.2.1"
+@pytest.mark.parametrize(
+    "forged", ["for=203.0.113.5", "for=127.0.0.1;host=evil.example;proto=http", "malformed", ""]
+)
+def test_x_forwarded_for_counts_where_both_headers_are_there(forged: str) -> None:
+    """A proxy that writes it passes on the other one as it came."""
+    said = [
+        ("X-Forwarded-For", "203.0.113.5, 192.0.2.1"),
+        ("X-Forwarded-Prefix", "/video"),
+        ("Forwarded", forged),
+    ]
+    assert arrival(*said) == Arrival("192.0.2.1", prefix="/video")
+    no_list = [("X-Forwarded-For", "unknown"), ("Forwarded", forged)]
+    assert arrival(*no_list) == Arrival(PEER)
+    beside = [("X-Forwarded-Proto", "https"), ("Forwarded", "for=192.0.2.1;host=cam.example")]
+    assert arrival(*beside) == Arrival("192.0.2.1", "", "cam.example")
 
 
 def test_what_else_a_proxy_says() -> None:

@@ -53,6 +53,7 @@ async def test_ten_wrong_tokens_cost_their_client_alone(nginx: Nginx, header: st
     async with Server({}, access=Access(CONTROL, TRUSTING)) as server:
         proxy = nginx(f"location / {{ proxy_pass {server.url}; proxy_set_header {header}; }}")
         forged = {"X-Forwarded-For": "127.0.0.7"} if "$proxy_add" in header else {}
+        forged |= {} if header.startswith("Forwarded") else {"Forwarded": "for=127.0.0.7"}
         for number in range(10):
             assert await ask(proxy.url, f"wrong{number}", "127.0.0.66", **forged) == 401
         assert await ask(proxy.url, "wrong", "127.0.0.66", **forged) == 429
@@ -60,6 +61,7 @@ async def test_ten_wrong_tokens_cost_their_client_alone(nginx: Nginx, header: st
         assert await ask(proxy.url, TOKEN, "127.0.0.7") == 200
         assert await ask(proxy.url, "wrong", "127.0.0.7") == 401
         assert await ask(server.url, TOKEN, "127.0.0.1") == 200
+        assert await ask(server.url, "wrong", "127.0.0.1") == 401, "it is not the proxy's doing"
 
 
 async def test_nginx_as_our_page_on_it_says(nginx: Nginx, http: aiohttp.ClientSession) -> None:

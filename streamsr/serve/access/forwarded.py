@@ -47,9 +47,10 @@ class _Hop:
 class TrustedProxies:
     """The proxies whose word is taken on where a request comes from.
 
-    X-Forwarded-For and Forwarded (RFC 7239) are read from the right, where the proxy next to us
-    has written, for as long as the one who wrote is trusted: what stands further left came with
-    the request. Where both are there and differ, one of them did, and neither is believed.
+    X-Forwarded-For, or where there is none Forwarded (RFC 7239), is read from the right, where the
+    proxy next to us has written, for as long as the one who wrote is trusted: what stands further
+    left came with the request. Of both the former is what proxies write; these pass on the other
+    one as it came, from whoever wants to be taken for somebody else.
     """
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
@@ -68,12 +69,9 @@ class TrustedProxies:
         """How the client sent the request that ``peer``, an address, has sent us."""
         if not self.trusts(peer):
             return Arrival(peer)
-        hops = [
-            self._outermost(hops) for hops in (_by_lists(headers), _by_rfc_7239(headers)) if hops
-        ]
-        if len({hop.client for hop in hops}) > 1:
-            return Arrival(peer)
-        hop = hops[0] if hops else _Hop("")
+        standard = [] if "X-Forwarded-For" in headers else _by_rfc_7239(headers)
+        hops = standard or _by_lists(headers)
+        hop = self._outermost(hops) if hops else _Hop("")
         return Arrival(hop.client or peer, hop.scheme, hop.host, _prefix(headers))
 
     def _outermost(self, hops: Sequence[_Hop]) -> _Hop:
