@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -28,6 +29,8 @@ async def test_every_command_of_the_page_runs(tmp_path: Path) -> None:
     recordings = tmp_path / "recordings"
     recordings.mkdir()
     (recordings / "gate-20261130T040000Z.mp4").write_bytes(b"recorded" * 100)
+    (door,) = re.findall(r'`(\{"name": "door".*\})`', PAGE.read_text(encoding="utf-8"))
+    (tmp_path / "door.json").write_text(door)
     streams = [
         {"name": "gate", "input": {"url": "demo"}, "record": {"folder": str(recordings)}},
         {"name": "yard", "input": {"url": "demo"}},
