@@ -19,6 +19,7 @@ from streamsr.serve.access.refusals import Refusals
 from streamsr.serve.api.api import Api
 from streamsr.serve.api.events import EventFeed
 from streamsr.serve.api.problems import problem_answers
+from streamsr.serve.api.viewer import Prefer, Viewer
 from streamsr.serve.http import BODY_BYTES, CommonHeaders, guarded, hide_faults, protocol_log
 from streamsr.serve.live.feed import Feeds
 from streamsr.serve.live.hls import Hls
@@ -27,7 +28,6 @@ from streamsr.serve.metrics import Metrics
 from streamsr.serve.pages import Pages
 from streamsr.serve.served import Served
 from streamsr.serve.snapshots import Snapshots
-from streamsr.serve.viewer_setup import Prefer, ViewerSetup
 from streamsr.serve.webrtc.ice_network import IceNetwork
 from streamsr.serve.webrtc.viewer_session import ViewerSessions
 from streamsr.serve.webrtc.whep import Whep
@@ -96,12 +96,13 @@ class Server:
         self.routes: Sequence[web.RouteDef] = [
             *Pages(streams).routes(),
             *self._sockets.routes(),
-            *ViewerSetup(network, prefer).routes(),
             *Whep(streams, self._sessions, network, self._limits).routes(),
             *self._whip.routes(),
             *self._snapshots.routes(),
             *self._hls.routes(),
-            *Api(streams, node, access, self._snapshots, self.feed).routes(),
+            *Api(
+                streams, node, access, self._snapshots, self.feed, Viewer(network, prefer)
+            ).routes(),
             *Metrics(
                 streams, self._sessions, self._sockets, events, refusals, access.secrets
             ).routes(),

@@ -28,8 +28,8 @@ from streamsr.core.settings import NodeSettings
 from streamsr.ipc.frame_traces import FrameTraces, Leg
 from streamsr.node.node import Node
 from streamsr.serve.api import latency
+from streamsr.serve.api.viewer import Prefer
 from streamsr.serve.app import Server
-from streamsr.serve.viewer_setup import Prefer
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")  # the browser's
 

@@ -1,6 +1,7 @@
 """The API: cameras are listed, added, changed and removed; what is wrong is told as problems."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from peers.steered_node import JPEG, SteeredNode
 
 from streamsr.control.changes import CameraChange
 from streamsr.core.redact import protect
-from streamsr.core.settings import StreamSettings
+from streamsr.core.settings import IceServerSettings, StreamSettings, WebRtcSettings
 from streamsr.serve.access.access import Access
 from streamsr.serve.access.secrets import Secrets
 from streamsr.serve.access.tokens import Token
@@ -247,8 +248,31 @@ async def test_the_document_names_every_route(http: aiohttp.ClientSession, node:
         }
     documented = {(method.upper(), path) for path, ms in document["paths"].items() for method in ms}
     files = {("GET", path) for path in ("/openapi.json", "/docs", "/docs.css")}
-    assert documented == served - files - {("GET", "/viewer")}
+    assert documented == served - files
     assert document["openapi"] == "3.1.0"
+    told = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
+    for path in document["paths"]:
+        example = re.sub(r"\\{\w+\\}", r"[\\w.-]+", re.escape(path))
+        assert re.search(rf"/api/v1{example}(?![\w/])", told), f"docs/api.md tells of {path}"
+
+
+async def test_ice_servers_are_told_as_browsers_take_them(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    (tmp_path / "turn").write_text("canary-of-turn\n")
+    stun = IceServerSettings(urls=("stun:stun.example",))
+    turn = IceServerSettings(
+        urls=("turn:turn.example",), username="me", credential_file=tmp_path / "turn"
+    )
+    async with Server({}, webrtc=WebRtcSettings(ice_servers=(stun, turn))) as server:
+        told = await asked(http, "GET", f"{server.url}api/v1/viewer")
+        document = await asked(http, "GET", f"{server.url}api/v1/openapi.json")
+    assert told["ice_servers"] == [
+        {"urls": ["stun:stun.example"]},
+        {"urls": ["turn:turn.example"], "username": "me", "credential": "canary-of-turn"},
+    ]
+    kinds = document["components"]["schemas"]
+    assert "credential" in kinds["TurnServer"]["properties"]
 
 
 async def test_the_page_of_it_needs_nothing_from_elsewhere(

@@ -18,6 +18,7 @@ from streamsr.serve.api.openapi import document
 from streamsr.serve.api.operations import BODY_TYPES, ApiOperation
 from streamsr.serve.api.problems import BASE
 from streamsr.serve.api.recordings import Recordings
+from streamsr.serve.api.viewer import Viewer
 from streamsr.serve.served import Served
 from streamsr.serve.snapshots import Snapshots
 
@@ -34,6 +35,7 @@ class Api:
         access: Access,
         snapshots: Snapshots,
         feed: EventFeed,
+        viewer: Viewer,
     ) -> None:
         self.operations: Sequence[ApiOperation] = [
             *(Cameras(node, streams, snapshots).operations() if node is not None else ()),
@@ -41,6 +43,7 @@ class Api:
             *Latency(streams).operations(),
             *Links(access).operations(),
             *feed.operations(),
+            *viewer.operations(),
         ]
         self.document = document(self.operations)
 
