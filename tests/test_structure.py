@@ -75,6 +75,27 @@ def test_what_repeats_is_held_back_in_one_place() -> None:
     assert modules_with(r"class \w*(Throttle|Debounce|Journal)\b") == ["core/events/journal.py"]
 
 
+def test_one_module_asks_for_the_version() -> None:
+    assert modules_with(r"version\(\"streamsr\"\)|PackageNotFoundError") == ["core/version.py"]
+
+
+def test_a_module_offers_what_it_defines() -> None:
+    """Only the entrance of a package offers what is another module's of ours."""
+    found = []
+    for name, text in SOURCES.items():
+        body = [] if name.endswith("__init__.py") else ast.parse(text).body
+        imports = [node for node in body if isinstance(node, ast.ImportFrom)]
+        ours = [node for node in imports if (node.module or "").startswith("streamsr")]
+        imported = {alias.asname or alias.name for node in ours for alias in node.names}
+        offered = [
+            ast.literal_eval(node.value)
+            for node in body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        ]
+        found += [f"{name}: {word}" for words in offered for word in words if word in imported]
+    assert found == []
+
+
 def classes_of_messages() -> Iterator[type]:
     for name in messages.__all__:
         kind = getattr(messages, name)

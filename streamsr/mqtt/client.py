@@ -9,6 +9,7 @@ import logging
 from contextlib import suppress
 from time import monotonic
 
+from streamsr.control.node_api import NodeApi
 from streamsr.core.backoff import Backoff, keep_trying
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Emit, Event
@@ -19,7 +20,7 @@ from streamsr.mqtt.connection import ANSWER_S, BrokerAuthError, Connection, Mqtt
 from streamsr.mqtt.credentials import read_credentials
 from streamsr.mqtt.images import CameraImages
 from streamsr.mqtt.messages import OFFLINE
-from streamsr.mqtt.node_api import NodeApi, NodeSnapshot
+from streamsr.mqtt.node_snapshot import NodeSnapshot
 from streamsr.mqtt.state_publisher import SETTLE_S, StatePublisher
 from streamsr.mqtt.topics import TopicKind, Topics
 

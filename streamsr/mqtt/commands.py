@@ -9,11 +9,12 @@ from collections.abc import Callable
 from time import monotonic
 
 from streamsr.control.changes import CameraChange, NewCamera
+from streamsr.control.node_api import NodeApi
 from streamsr.core.errors import StreamsrError
 from streamsr.core.waiting import wait_set
 from streamsr.mqtt.images import MAX_IMAGE_BYTES
 from streamsr.mqtt.messages import AUTO, ON
-from streamsr.mqtt.node_api import NodeApi, NodeSnapshot
+from streamsr.mqtt.node_snapshot import NodeSnapshot
 from streamsr.mqtt.parsing import Command, RefusedError, parse_command
 from streamsr.mqtt.topics import ParsedTopic, Verb
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
+from streamsr.core.version import version_of_streamsr
 from streamsr.mqtt.messages import AUTO, OFF, OFFLINE, ON, ONLINE
 from streamsr.mqtt.topics import Topics, Verb
 
@@ -44,7 +44,7 @@ def discovery_messages(topics: Topics, camera: DiscoveredCamera, form: Form) -> 
     named = {key: {"unique_id": f"{device}_{key}", **e} for key, e in entities.items()}
     common: Entity = {
         "device": _device(topics, camera),
-        "origin": {"name": "streamsr", "sw_version": _version()},
+        "origin": {"name": "streamsr", "sw_version": version_of_streamsr()},
         "availability_topic": topics.availability,
         "payload_available": ONLINE.decode(),
         "payload_not_available": OFFLINE.decode(),
@@ -65,7 +65,7 @@ def _device(topics: Topics, camera: DiscoveredCamera) -> Entity:
         "name": f"{topics.node} {camera.name}",
         "manufacturer": "streamsr",
         "model": "Video super-resolution",
-        "sw_version": _version(),
+        "sw_version": version_of_streamsr(),
     }
     if camera.page_url:
         device["configuration_url"] = f"{camera.page_url}/watch/{camera.name}"
@@ -202,10 +202,3 @@ def _key_of(name: str) -> str:
 
 def _json(value: Entity) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
-
-
-def _version() -> str:
-    try:
-        return version("streamsr")
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "0"

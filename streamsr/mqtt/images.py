@@ -10,7 +10,7 @@ from streamsr.control.node_api import NodeApi
 from streamsr.core.errors import StreamsrError
 from streamsr.core.status import StreamState
 from streamsr.core.waiting import in_thread
-from streamsr.mqtt.node_api import NodeSnapshot
+from streamsr.mqtt.node_snapshot import NodeSnapshot
 
 __all__ = ["MAX_IMAGE_BYTES", "CameraImages", "FreeSpace"]
 

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 
+from streamsr.control.node_api import CameraState
 from streamsr.core.redact import json_value
 from streamsr.core.status import OutputStatus, StreamStatus
 from streamsr.mqtt.event_queue import QueuedEvent
-from streamsr.mqtt.node_api import CameraState
 
 __all__ = [
     "AUTO",

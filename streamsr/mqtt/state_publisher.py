@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
 
+from streamsr.control.node_api import CameraState
 from streamsr.core.events import Event
 from streamsr.core.settings import MqttSettings
 from streamsr.core.waiting import wait_set
@@ -23,7 +24,7 @@ from streamsr.mqtt.messages import (
     metrics_json,
     state_json,
 )
-from streamsr.mqtt.node_api import CameraState, NodeSnapshot
+from streamsr.mqtt.node_snapshot import NodeSnapshot
 from streamsr.mqtt.retained_cache import RetainedCache
 from streamsr.mqtt.topics import ParsedTopic, TopicKind, Topics
 

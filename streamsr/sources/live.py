@@ -30,7 +30,7 @@ from streamsr.sources.read_ahead import Pacer, ReadAhead
 from streamsr.sources.timing.clock_sync import TICKS, ClockSync
 from streamsr.sources.timing.stamps import kind_of_stamps
 
-__all__ = ["LiveSource", "LiveTimeouts"]
+__all__ = ["LiveSource"]
 
 WAITED_S = 0.1  # for a read that failed: FFmpeg looks so often whether it takes too long
 TICK_S = 0.5  # between two looks at whether a stop is asked for, or too little comes

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from streamsr.control.changes import CameraChange, NewCamera
+from streamsr.control.node_api import CameraState
 from streamsr.core.errors import ModelError, StreamsrError, UserError
 from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
-from streamsr.mqtt.node_api import CameraState
 
 __all__ = ["JPEG", "FakeNode", "camera_state", "stream_status"]
 

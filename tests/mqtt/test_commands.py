@@ -14,7 +14,7 @@ from streamsr.control.changes import CameraChange, NewCamera, Surroundings, made
 from streamsr.mqtt.commands import MOST, REST_S, CommandQueue, CommandRunner
 from streamsr.mqtt.images import MAX_IMAGE_BYTES
 from streamsr.mqtt.messages import OFF, ON
-from streamsr.mqtt.node_api import NodeSnapshot
+from streamsr.mqtt.node_snapshot import NodeSnapshot
 from streamsr.mqtt.parsing import Command, RefusedError, parse_command
 from streamsr.mqtt.topics import ParsedTopic, TopicKind, Verb
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from fake_node import camera_state, stream_status
 
+from streamsr.control.node_api import CameraState
 from streamsr.core.events import Code, Event
 from streamsr.core.redact import protect, protect_word
 from streamsr.core.status import OutputState, OutputStatus, StreamState
 from streamsr.mqtt.event_queue import QueuedEvent
 from streamsr.mqtt.messages import event_json, metrics_json, state_json
-from streamsr.mqtt.node_api import CameraState
 
 CANARY = "p@ss/w%rd:#1"
 

@@ -12,7 +12,7 @@ from peers.waiting import until
 from streamsr.core.events import Code, Event
 from streamsr.core.settings import MqttSettings
 from streamsr.core.status import StreamState
-from streamsr.mqtt.node_api import NodeSnapshot
+from streamsr.mqtt.node_snapshot import NodeSnapshot
 from streamsr.mqtt.state_publisher import StatePublisher
 from streamsr.mqtt.topics import ParsedTopic, TopicKind, Topics
 

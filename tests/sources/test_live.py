@@ -17,7 +17,8 @@ from peers.web_camera import FileCamera
 from streamsr.core.errors import SourceAuthError, SourceError
 from streamsr.core.events import Code
 from streamsr.media.source import AudioFrame, SourceInfo
-from streamsr.sources.live import LiveSource, LiveTimeouts
+from streamsr.sources.live import LiveSource
+from streamsr.sources.live_watch import LiveTimeouts
 from streamsr.sources.opening import file_frames
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")

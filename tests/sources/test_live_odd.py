@@ -13,7 +13,8 @@ from peers.live_reader import Reader
 from streamsr.core.errors import SourceAuthError, SourceError
 from streamsr.core.events import Code
 from streamsr.media.source import SourceInfo
-from streamsr.sources.live import LiveSource, LiveTimeouts
+from streamsr.sources.live import LiveSource
+from streamsr.sources.live_watch import LiveTimeouts
 from streamsr.sources.opening import file_frames
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")

@@ -15,7 +15,7 @@ from peers.live_reader import Reader
 from streamsr.bitstream.rtp import WholeFrameFilter
 from streamsr.core.events import Code
 from streamsr.media.source import AudioFrame, SourceInfo
-from streamsr.sources.live import LiveTimeouts
+from streamsr.sources.live_watch import LiveTimeouts
 from streamsr.sources.opening import file_frames
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")

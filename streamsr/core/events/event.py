@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from streamsr.core.events.codes import FACTS, Code, CodeFacts
 
-__all__ = ["Code", "Emit", "Event", "iso"]
+__all__ = ["Emit", "Event", "iso"]
 
 
 def iso(when: datetime) -> str:

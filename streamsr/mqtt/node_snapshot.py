@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from streamsr.control.node_api import CameraState, NodeApi
 
-__all__ = ["CameraState", "NodeApi", "NodeSnapshot"]
+__all__ = ["NodeSnapshot"]
 
 
 class NodeSnapshot:

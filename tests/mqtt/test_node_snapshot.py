@@ -2,7 +2,7 @@
 
 from fake_node import FakeNode, camera_state
 
-from streamsr.mqtt.node_api import NodeSnapshot
+from streamsr.mqtt.node_snapshot import NodeSnapshot
 
 
 def test_a_refresh_reads_the_node() -> None:
