@@ -25,6 +25,7 @@ from test_http import garbage
 from viewer import SDP, make_offer
 
 from streamsr.core.packet import Track
+from streamsr.core.status import StreamState
 from streamsr.media.addresses import PUBLISHED
 from streamsr.media.container import Container
 from streamsr.serve.access.access import Access
@@ -32,6 +33,7 @@ from streamsr.serve.access.secrets import Secrets
 from streamsr.serve.access.tokens import Token
 from streamsr.serve.app import Server
 from streamsr.serve.whip.publish_point import PublishPoint
+from streamsr.serve.whip.publisher import Publisher
 
 CLIP_FRAMES = 100  # then it begins again
 PUBLISHER = Path(__file__).parents[1] / "peers" / "whip_publisher.py"
@@ -315,3 +317,59 @@ async def test_garbage_offers_to_publish_do_no_harm(
         assert {201, 400} <= statuses <= {201, 400, 406, 409, 503}
         assert here.point._publisher is None
         assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
+
+
+async def test_of_a_publisher_whose_answer_fails_nothing_is_left(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = await make_offer("video", direction="sendonly")
+    made: list[Publisher] = []
+    answer = Publisher.answer
+
+    async def fails(publisher: Publisher) -> str:
+        made.append(publisher)
+        await answer(publisher)  # its sockets are bound now
+        raise ValueError("a fault of ours")
+
+    async with site() as here:
+        monkeypatch.setattr(Publisher, "answer", fails)
+        async with http.post(f"{here.url}cam", data=offer, headers=SDP) as response:
+            assert response.status == 500
+        assert [publisher._pc.connectionState for publisher in made] == ["closed"]
+        assert made[0].broadcaster.closed
+        monkeypatch.undo()
+        async with http.post(f"{here.url}cam", data=offer, headers=SDP) as response:
+            assert response.status == 201
+
+
+async def test_a_stream_that_is_removed_while_the_offer_comes(http: aiohttp.ClientSession) -> None:
+    offer = await make_offer("video", direction="sendonly")
+    async with PublishPoint() as point:
+        streams = {"cam": replace(Broadcast().served, publish_point=point)}
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield offer[:100].encode()
+            await asyncio.sleep(0.1)
+            del streams["cam"]
+            yield offer[100:].encode()
+
+        async with (
+            Server(streams) as server,
+            http.post(f"{server.url}whip/cam", data=slowly(), headers=SDP) as response,
+        ):
+            assert response.status == 404
+        assert point._publisher is None
+
+
+async def test_a_stream_that_is_switched_off(http: aiohttp.ClientSession) -> None:
+    offer = await make_offer("video", direction="sendonly")
+    broadcast = Broadcast()
+    broadcast.state = StreamState.DISABLED
+    async with PublishPoint() as point:
+        served = replace(broadcast.served, publish_point=point)
+        async with (
+            Server({"cam": served}) as server,
+            http.post(f"{server.url}whip/cam", data=offer, headers=SDP) as response,
+        ):
+            assert response.status == 409
+            assert await response.text() == "the stream is switched off"

@@ -4,10 +4,12 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 
 from aiohttp import web
 
 from streamsr.core.deadline import Deadline
+from streamsr.core.status import StreamState
 from streamsr.serve.access.admission import ADMISSION, Admission
 from streamsr.serve.access.rate_limit import ServerLimits
 from streamsr.serve.access.roles import require_control
@@ -63,10 +65,7 @@ class Whip:
         """Begins a session."""
         require_control(request)
         name = request.match_info["stream"]
-        served = self._streams.get(name)
-        point = served.publish_point if served is not None else None
-        if point is None:
-            raise web.HTTPNotFound(text='no stream of that name has input.url = "whip"')
+        self._point(name)
         text = await read_text(request, SDP, self._body_s)
         try:
             publisher = Publisher(Offer.parse(text, PUBLISHING), self._network)
@@ -74,6 +73,7 @@ class Whip:
             raise web.HTTPBadRequest(text=str(error)) from None
         except UnacceptableOfferError as error:
             raise web.HTTPNotAcceptable(text=str(error)) from None
+        point = self._point(name)  # it may be another, or none, since the body came
         answer = await self._answer(point, publisher)
         secret = secrets.token_urlsafe(16)  # 128 bits
         self._open[secret] = name, publisher
@@ -104,9 +104,10 @@ class Whip:
         """Ends a session."""
         secret, publisher = self._find(request)
         publisher.end("it was ended")
-        async with asyncio.timeout(RETRY_S):
-            while secret in self._open and self._tasks:
-                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        with suppress(TimeoutError):  # it closes later
+            async with asyncio.timeout(RETRY_S):
+                while secret in self._open and self._tasks:
+                    await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
         return web.Response(text="ended")
 
     async def close(self, deadline: Deadline) -> None:
@@ -116,27 +117,24 @@ class Whip:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=deadline.left_s())
 
+    def _point(self, name: str) -> PublishPoint:
+        """Where a stream is published to now."""
+        served = self._streams.get(name)
+        if served is None or served.publish_point is None:
+            raise web.HTTPNotFound(text='no stream of that name has input.url = "whip"')
+        if served.status().state is StreamState.DISABLED:
+            raise _come_later(web.HTTPConflict, "the stream is switched off")
+        return served.publish_point
+
     async def _answer(self, point: PublishPoint, publisher: Publisher) -> str:
         try:
-            point.claim(publisher)
-            try:
-                return await publisher.answer()
-            except BaseException:
-                point.release(publisher)
-                raise
+            return await _claimed(point, publisher)
         except BusyError:
-            await publisher.close()
-            raise web.HTTPConflict(
-                text="somebody publishes to it now", headers={"Retry-After": str(RETRY_S)}
-            ) from None
+            raise _come_later(web.HTTPConflict, "somebody publishes to it now") from None
         except UnacceptableOfferError as error:
-            await publisher.close()
             raise web.HTTPNotAcceptable(text=str(error)) from None
         except NoPortError as error:
-            await publisher.close()
-            raise web.HTTPServiceUnavailable(
-                text=str(error), headers={"Retry-After": str(RETRY_S)}
-            ) from None
+            raise _come_later(web.HTTPServiceUnavailable, str(error)) from None
 
     async def _supervise(
         self,
@@ -169,3 +167,18 @@ class Whip:
         if publisher is None or name != request.match_info["stream"]:
             raise web.HTTPNotFound(text="no such session")
         return secret, publisher
+
+
+async def _claimed(point: PublishPoint, publisher: Publisher) -> str:
+    """Makes a publisher the one of its stream; returns its SDP answer. Without one it is closed."""
+    try:
+        point.claim(publisher)
+        return await publisher.answer()
+    except BaseException:
+        point.release(publisher)
+        await publisher.close()
+        raise
+
+
+def _come_later(kind: type[web.HTTPException], text: str) -> web.HTTPException:
+    return kind(text=text, headers={"Retry-After": str(RETRY_S)})
