@@ -40,6 +40,13 @@ def commands() -> Iterator[Any]:
             yield pytest.param(shlex.split(line, comments=True), id=f"{page.stem}: {line}")
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    said = (ROOT / "README.md").read_text(encoding="utf-8")
+    (read_on,) = re.findall(r"(?ms)^Read on: .*?$\n\n|^Read on: .*\Z", said)
+    named = re.findall(r"\]\((docs/[\w-]+\.md)\)", read_on)
+    assert sorted(named) == sorted(f"docs/{page.name}" for page in PAGES[1:])
+
+
 @pytest.mark.parametrize("arguments", [*commands()])
 def test_a_command_is_one_there_is(arguments: list[str], tmp_path: Path) -> None:
     program, *rest = arguments

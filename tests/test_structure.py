@@ -27,9 +27,7 @@ PRIVATE_WORDS = (  # say what STYLE calls the thing: frame, audio, session, fall
     r"pulse|patience|intake|backlog|supply|admitted|life|"
     r"whoever takes|under way|in the books|let a|floors|house"
 )
-EXCEPTIONS = re.compile(  # former names of settings, and what people and HTTP clients are told
-    r"FORMER_NAMES|sharper picture|no such picture|there is no picture now"
-)
+EXCEPTIONS = re.compile("FORMER_NAMES")  # of settings
 
 
 def modules_with(pattern: str) -> list[str]:

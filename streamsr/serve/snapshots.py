@@ -39,13 +39,13 @@ class Snapshots:
         """The newest frame, as JPEG."""
         served = self._streams.get(request.match_info["stream"])
         if served is None or served.snapshot is None:
-            raise web.HTTPNotFound(text="no such picture")
+            raise web.HTTPNotFound(text="no such snapshot")
         try:
             # one who leaves does not cancel it for others
             body = await asyncio.shield(self.newest(served.snapshot, 0, served.snapshot))
         except (TimeoutError, StreamsrError):
             raise web.HTTPServiceUnavailable(
-                text="there is no picture now", headers={"Retry-After": str(RETRY_S)}
+                text="there is no frame now", headers={"Retry-After": str(RETRY_S)}
             ) from None
         return web.Response(body=body, content_type="image/jpeg")
 

@@ -112,7 +112,7 @@ async def test_there_is_none(http: aiohttp.ClientSession, error: Exception) -> N
         Server({"camera": with_snapshots(take)}) as server,
         http.get(f"{server.url}snapshot/camera.jpg") as response,
     ):
-        assert (response.status, await response.text()) == (503, "there is no picture now")
+        assert (response.status, await response.text()) == (503, "there is no frame now")
         assert int(response.headers["Retry-After"]) > 0
 
 
