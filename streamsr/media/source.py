@@ -4,7 +4,7 @@ from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, Protocol
@@ -93,6 +93,20 @@ class AudioFrame:
     def damaged(self) -> bool:
         """Whether the packet cannot be decoded."""
         return self._decoding[1]
+
+    def held_back(self) -> Iterator[AudioFrame]:
+        """Yields what the decoder still holds after this last piece, as that of WMA does."""
+        context = self.packet.stream.codec_context if self.packet is not None else None
+        if context is None or self.damaged:
+            return
+        end_s = self.time_s + sum(frame.samples / frame.sample_rate for frame in self.decoded)
+        try:
+            for frame in context.decode(None):
+                frame.pts = None
+                yield replace(self, time_s=end_s, packet=None, samples=frame)
+                end_s += frame.samples / frame.sample_rate
+        except av.FFmpegError:
+            return
 
     @cached_property  # the decoder is the stream's: fed the same packet twice, it gives noise
     def _decoding(self) -> tuple[list[av.AudioFrame], bool]:

@@ -242,3 +242,32 @@ def test_a_limit_ends_audio_with_the_frames(
 def test_what_images_have_no_place_for_is_named(upscaled: Upscaled, tmp_path: Path) -> None:
     source = film(tmp_path / "in.mkv", SECOND, [(0.0, 1.0)], "aac")
     assert upscaled(source, tmp_path / "out", "--scale", "1")["not_kept"] == ["audio 0 (aac)"]
+
+
+def test_what_a_decoder_holds_back_is_there(upscaled: Upscaled, tmp_path: Path) -> None:
+    """That of WMA gives the last 43 ms at the end alone."""
+    source = tmp_path / "in.avi"
+    with av.open(str(source), "w") as out:
+        video = out.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = out.add_stream("wmav2", rate=44_100, layout="stereo")
+        audio.bit_rate = 64_000
+        image = av.VideoFrame(64, 48, "yuv420p")
+        for number in range(10):
+            image.pts, image.time_base = number, Fraction(1, 25)
+            out.mux(video.encode(image))
+            samples = av.AudioFrame("fltp", "stereo", 2048)
+            for plane in samples.planes:
+                plane.update(bytes(plane.buffer_size))
+            samples.sample_rate, samples.pts = 44_100, 2048 * number
+            out.mux(audio.encode(samples))
+        out.mux(video.encode(None))
+        out.mux(audio.encode(None))
+    lasts_s = []
+    for path in (source, tmp_path / "out.mp4"):
+        if path != source:
+            upscaled(source, path, *OPTIONS)
+        with av.open(str(path)) as container:
+            pieces = list(container.decode(audio=0))
+        lasts_s.append(sum(piece.samples / piece.sample_rate for piece in pieces))
+    assert lasts_s[0] < lasts_s[1] < lasts_s[0] + 0.045, "with priming, in whole packets of AAC"

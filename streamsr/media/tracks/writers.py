@@ -187,13 +187,18 @@ class EncodedAudio:
         self._container = container
         self._last: int | None = None  # pts of the newest packet
         self._damaged = 0
+        self._newest: AudioFrame | None = None
 
     def write(self, piece: Piece) -> None:
         assert isinstance(piece, AudioFrame)
         self.mux(self.encoder.encode(piece))
         self._damaged += piece.damaged
+        self._newest = piece
 
     def finish(self) -> None:
+        if self._newest is not None:
+            for held in self._newest.held_back():
+                self.mux(self.encoder.encode(held))
         self.mux(self.encoder.flush())
 
     @property
