@@ -12,12 +12,13 @@ from time import monotonic
 from streamsr.control.node_api import NodeApi
 from streamsr.core.backoff import Backoff, keep_trying
 from streamsr.core.deadline import Deadline
+from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.settings import MqttSettings
 from streamsr.core.waiting import first_of, wait_set
 from streamsr.mqtt.commands import CommandRunner
 from streamsr.mqtt.connection import ANSWER_S, BrokerAuthError, Connection, MqttError, port_of
-from streamsr.mqtt.credentials import read_credentials
+from streamsr.mqtt.credentials import Credentials, read_credentials
 from streamsr.mqtt.images import CameraImages
 from streamsr.mqtt.messages import OFFLINE
 from streamsr.mqtt.node_snapshot import NodeSnapshot
@@ -56,6 +57,7 @@ class MqttClient:
         self.connected = False
         self._settings = settings
         self._credentials = read_credentials(settings)
+        self._wrong = ""  # why its files could not be read again
         self._topics = Topics(settings.prefix, name, settings.discovery_prefix)
         self._emit = emit
         self._backoff = backoff or Backoff(FIRST_S, LAST_S)
@@ -112,9 +114,10 @@ class MqttClient:
 
     async def _connect(self) -> None:
         """One connection, until it is lost, which raises MqttError, or the client is stopped."""
-        began_s, credentials = monotonic(), self._credentials
+        began_s = monotonic()
+        self._credentials = await asyncio.to_thread(self._read_again)
         connection = Connection(
-            self._settings, credentials, self._topics, self._receive, answer_s=self._answer_s
+            self._settings, self._credentials, self._topics, self._receive, answer_s=self._answer_s
         )
         try:
             await first_of(self._serve(connection), self._stopping.wait(), name="mqtt")
@@ -125,6 +128,17 @@ class MqttClient:
             await connection.drop()
             if monotonic() - began_s > STEADY_S:
                 self._backoff.succeeded()
+
+    def _read_again(self) -> Credentials:
+        """What the files of password and authorities hold now; what they did, where it is wrong."""
+        try:
+            found, self._wrong = read_credentials(self._settings), ""
+        except ConfigError as error:
+            if str(error) != self._wrong:
+                self._wrong = str(error)
+                log.warning("%s; what was read before is used", error)
+            return self._credentials
+        return found
 
     async def _serve(self, connection: Connection) -> None:
         await connection.open()

@@ -136,6 +136,27 @@ async def test_a_password(broker: Brokers, tmp_path: Path, caplog: Any) -> None:
     assert CANARY not in caplog.text
 
 
+async def test_a_password_is_read_again_at_each_connection(
+    broker: Brokers, tmp_path: Path, caplog: Any
+) -> None:
+    at, file = broker(user="streamsr", password="the-old-one"), tmp_path / "password"
+    file.write_text("the-old-one")
+    async with running(at, FakeNode(), username="streamsr", password_file=file) as mqtt:
+        await until(lambda: mqtt.client.connected)
+        file.write_text("")  # as while it is written
+        at.restart()
+        await until(lambda: len(mqtt.events) >= 3)
+        assert mqtt.client.connected
+        assert caplog.text.count("what was read before is used") == 1
+        at.kill()
+        at.password = "the-new-one"
+        file.write_text("the-new-one")
+        at.start()
+        await until(lambda: len(mqtt.events) >= 5)
+        told = [event.code for event in mqtt.events]
+    assert told == [Code.MQTT_UP, *[Code.MQTT_DOWN, Code.MQTT_UP] * 2]
+
+
 async def test_a_wrong_password_is_reported_once_and_tried_seldom(
     broker: Brokers, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
