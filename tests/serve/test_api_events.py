@@ -12,6 +12,7 @@ from peers.waiting import until
 
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code, Event
+from streamsr.serve.access.shares import Shares
 from streamsr.serve.api.events import EventFeed
 from streamsr.serve.app import Server
 
@@ -107,7 +108,7 @@ async def test_a_client_that_is_told_nothing_hears_a_heartbeat(
 
 async def test_clients_are_bounded_and_leave_nothing(http: aiohttp.ClientSession) -> None:
     async with Server({"gate": Broadcast().served}) as server:
-        server.feed._most_clients = 2
+        server.feed._shares = Shares(2)
         url = f"{server.url}api/v1/events"
         async with reading(http, server), reading(http, server), http.get(url) as refused:
             assert refused.status == 429

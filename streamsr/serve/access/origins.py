@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from streamsr.serve.access.forwarded import Arrival, is_loopback
 
-__all__ = ["READING", "Origins"]
+__all__ = ["OWN_SITE", "READING", "Origins"]
 
 READING = ("GET", "HEAD", "OPTIONS")
 OWN_SITE = (None, "same-origin", "none")  # of Sec-Fetch-Site; "none" is the address bar

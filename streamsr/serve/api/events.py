@@ -16,6 +16,8 @@ from streamsr.core.events import Event
 from streamsr.core.redact import json_value
 from streamsr.core.waiting import first_of, wait_set
 from streamsr.serve.access.admission import ADMISSION
+from streamsr.serve.access.origins import OWN_SITE
+from streamsr.serve.access.shares import Shares, asking
 from streamsr.serve.api.operations import ApiOperation
 from streamsr.serve.api.problems import ProblemError
 
@@ -47,7 +49,7 @@ class EventFeed:
         self._newest = 0
         self._run = f"{time.time_ns():x}"  # tells the events of this run from an earlier one's
         self._beat_s = beat_s
-        self._most_clients = most_clients
+        self._shares = Shares(most_clients)
         self._loop: asyncio.AbstractEventLoop | None = None  # once there is a client
         self._clients: dict[int, asyncio.Event] = {}  # that are to look again
         self._closed = False
@@ -72,12 +74,17 @@ class EventFeed:
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Sends events as they happen; Last-Event-ID: those since that one first, if kept."""
-        if len(self._clients) >= self._most_clients:
+        headers, client = request.headers, asking(request)
+        site = headers.get("Sec-Fetch-Site")
+        if site not in OWN_SITE and "Origin" not in headers:  # as of an <img> of another page
+            raise ProblemError(403, where="Sec-Fetch-Site", got=site, allowed="this server's pages")
+        if self._shares.full(client):
+            allowed = self._shares.allowed(client)
             raise ProblemError(
                 429,
                 where="streams of events",
-                got=self._most_clients + 1,
-                allowed=self._most_clients,
+                got=allowed + 1,
+                allowed=allowed,
                 headers={"Retry-After": str(RETRY_MS // 1000)},
             )
         response = web.StreamResponse(headers={"Content-Type": KIND, "X-Accel-Buffering": "no"})
@@ -88,12 +95,13 @@ class EventFeed:
         key, changed = id(response), asyncio.Event()
         self._clients[key] = changed
         try:
-            await response.prepare(request)
-            await first_of(
-                self._feed(response.write, changed, last, lambda: request.transport is None),
-                request[ADMISSION].wait_over(),
-                name="events to a client",
-            )
+            with self._shares.hold(client):
+                await response.prepare(request)
+                await first_of(
+                    self._feed(response.write, changed, last, lambda: request.transport is None),
+                    request[ADMISSION].wait_over(),
+                    name="events to a client",
+                )
         except (ConnectionError, TimeoutError):
             if request.transport is not None:
                 request.transport.abort()

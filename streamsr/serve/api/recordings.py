@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, Field
 
 from streamsr.core.config import Settings
 from streamsr.media.recordings import Recording, recording_of
+from streamsr.serve.access.shares import Shares, asking
 from streamsr.serve.api.operations import ApiOperation
 from streamsr.serve.api.problems import ProblemError
 from streamsr.serve.api.views import CameraName
@@ -78,7 +79,7 @@ class Recordings:
 
     def __init__(self, streams: Mapping[str, Served]) -> None:
         self._streams = streams
-        self._sending: set[_Sent] = set()
+        self._sending = Shares(MOST_SENT)
 
     def operations(self) -> Sequence[ApiOperation]:
         return [
@@ -118,9 +119,11 @@ class Recordings:
         path = folder / file
         if not await asyncio.to_thread(is_plain, path):
             raise _no_such(file)
-        if len(self._sending) >= MOST_SENT:
+        client = asking(request)
+        if self._sending.full(client):
+            allowed = self._sending.allowed(client)
             raise ProblemError(
-                429, where="recordings sent at a time", got=MOST_SENT + 1, allowed=MOST_SENT
+                429, where="recordings sent at a time", got=allowed + 1, allowed=allowed
             )
         kind = "attachment" if query.download == "1" else "inline"
         headers = {
@@ -128,7 +131,7 @@ class Recordings:
             "Content-Disposition": f'{kind}; filename="{file}"',  # a plain name, as checked above
             "Cache-Control": "private, no-cache",  # it may grow: what has it asks if it is the same
         }
-        return _Sent(path, headers, SEND_S, self._sending)
+        return _Sent(path, headers, self._sending, client)
 
     def _served(self, camera: str) -> Served:
         served = self._streams.get(camera)
@@ -138,20 +141,18 @@ class Recordings:
 
 
 class _Sent(TimedFile):
-    """A recording that is in ``sending`` while it is sent."""
+    """A recording, of which ``client`` has a share while it is sent."""
 
     def __init__(
-        self, path: Path, headers: Mapping[str, str], within_s: float, sending: "set[_Sent]"
+        self, path: Path, headers: Mapping[str, str], sending: Shares, client: str
     ) -> None:
-        super().__init__(path, headers, within_s)
+        super().__init__(path, headers, SEND_S)
         self._all_sent = sending
+        self._client = client
 
     async def prepare(self, request: BaseRequest) -> AbstractStreamWriter | None:
-        self._all_sent.add(self)
-        try:
+        with self._all_sent.hold(self._client):
             return await super().prepare(request)
-        finally:
-            self._all_sent.discard(self)
 
 
 def _no_such(file: str) -> ProblemError:

@@ -11,6 +11,7 @@ from streamsr.core.waiting import first_of
 from streamsr.ipc.broadcaster import EndOfStream
 from streamsr.serve.access.admission import ADMISSION, Admission
 from streamsr.serve.access.rate_limit import ServerLimits
+from streamsr.serve.access.shares import Shares, asking
 from streamsr.serve.live.feed import Feed, Feeds, FragmentQueue
 from streamsr.serve.live.fmp4 import InitSegment
 from streamsr.serve.shown import ShownFrames
@@ -35,7 +36,7 @@ class LiveSockets:
 
     def __init__(self, feeds: Feeds, limits: ServerLimits) -> None:
         self._feeds = feeds
-        self._limits = limits
+        self._shares = Shares(OF_A_VIEWER * limits.viewers)
         self._open: dict[FragmentQueue, str] = {}  # with the stream's name
 
     def routes(self) -> list[web.RouteDef]:
@@ -54,7 +55,8 @@ class LiveSockets:
         feed = self._feeds.find(name, TRACKS[wanted])
         if feed is None:
             raise web.HTTPNotFound(text="no such stream")
-        if len(self._open) >= OF_A_VIEWER * self._limits.viewers:
+        client = asking(request)
+        if self._shares.full(client):
             retry = {"Retry-After": str(RETRY_S)}
             raise web.HTTPServiceUnavailable(text="too many viewers", headers=retry)
         socket = web.WebSocketResponse(
@@ -67,7 +69,8 @@ class LiveSockets:
         queue = FragmentQueue(feed.request_keyframe)
         self._open[queue] = name
         try:
-            await self._serve(socket, feed, queue, request[ADMISSION])
+            with self._shares.hold(client):
+                await self._serve(socket, feed, queue, request[ADMISSION])
         finally:
             del self._open[queue]
         return socket
