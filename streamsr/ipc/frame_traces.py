@@ -4,7 +4,7 @@ import time
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from itertools import accumulate
@@ -69,7 +69,7 @@ class FrameTraces:
     ) -> None:
         self._clock = clock
         self._wall = wall
-        self._newest: deque[tuple[Packet, float]] = deque(maxlen=KEPT)  # and when it was sent
+        self._newest: deque[PassedFrame] = deque(maxlen=KEPT)  # by the monotonic clock
         self._legs: dict[Leg, LegTimes] = {}
 
     @property
@@ -82,7 +82,17 @@ class FrameTraces:
         if packet.track is not Track.OUTPUT or not packet.arrived:
             return
         sent = self._clock()
-        self._newest.append((packet, sent))
+        self._newest.append(
+            PassedFrame(
+                packet.pts,
+                packet.time_base,
+                packet.captured,
+                packet.arrived,
+                packet.upscaled,
+                packet.encoded,
+                sent,
+            )
+        )
         lasted = {
             Leg.ENGINE: packet.upscaled - packet.arrived,
             Leg.ENCODER: packet.encoded - packet.upscaled,
@@ -104,16 +114,14 @@ class FrameTraces:
         """Returns the newest frames, the oldest of them first."""
         ahead = self._ahead()
         return [
-            PassedFrame(
-                packet.pts,
-                packet.time_base,
-                packet.captured,
-                packet.arrived + ahead,
-                packet.upscaled + ahead,
-                packet.encoded + ahead,
-                sent + ahead,
+            replace(
+                frame,
+                arrived=frame.arrived + ahead,
+                upscaled=frame.upscaled + ahead,
+                encoded=frame.encoded + ahead,
+                sent=frame.sent + ahead,
             )
-            for packet, sent in list(self._newest)[-most:]
+            for frame in list(self._newest)[-most:]
         ]
 
     def _add(self, leg: Leg, lasted_s: float) -> None:

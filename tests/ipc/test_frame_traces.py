@@ -1,5 +1,7 @@
 """How long the parts of a frame's way took, and when the newest frames passed."""
 
+import gc
+from collections import deque
 from dataclasses import replace
 from fractions import Fraction
 
@@ -76,6 +78,13 @@ def test_the_input_audio_and_what_came_from_no_frame_are_left_out(traces: FrameT
         traces.note(packet)
     assert traces.newest() == []
     assert not traces.legs
+
+
+def test_no_video_is_kept(traces: FrameTraces) -> None:
+    packet = replace(FRAME, data=b"video of one frame")
+    traces.note(packet)
+    gc.collect()
+    assert not [found for found in gc.get_referrers(packet) if isinstance(found, deque | tuple)]
 
 
 def test_the_newest_are_kept(traces: FrameTraces) -> None:
