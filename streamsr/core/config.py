@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from streamsr.core.errors import ConfigError
-from streamsr.core.redact.meant import as_said, meant
+from streamsr.core.redact import SecretAddress, filled_in
 
 __all__ = [
     "AS_SAID",
@@ -223,7 +223,7 @@ def _group_of(annotation: Any) -> type[BaseModel] | None:
 
 def _filled_in(url: str, info: ValidationInfo) -> str:
     """Puts the environment's values and what files say in their places, unless that is done."""
-    return url if info.context is FILLED_IN else meant(url)
+    return SecretAddress(url) if info.context is FILLED_IN else filled_in(url)
 
 
 def _printable(value: str) -> str:
@@ -262,7 +262,9 @@ def _carried(value: object) -> object:
 
 
 def _carried_url(url: str, info: SerializationInfo) -> str:
-    return (as_said(url) if info.context is AS_SAID else url).translate(BYTES)
+    if info.context is AS_SAID and isinstance(url, SecretAddress):
+        url = url.said
+    return url.translate(BYTES)
 
 
 def _as_is(value: str) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.live_address import live_address
-from streamsr.core.redact import protect, redact
+from streamsr.core.redact import redact
 from streamsr.core.settings.stream import WHIP
 
 __all__ = [
@@ -64,7 +64,7 @@ class InputKind(StrEnum):
 
 
 def input_kind(url: str, live: bool | None = None) -> InputKind:
-    """Returns what ``url`` names (see ``core.settings.InputSettings``), its secrets protected.
+    """Returns what ``url`` names (see ``core.settings.InputSettings``).
 
     A file's name may look like anything else: "22:15:09.mp4", "concat:a". Raises InputError where
     there is no such file, or streamsr does not speak the scheme.
@@ -75,7 +75,6 @@ def input_kind(url: str, live: bool | None = None) -> InputKind:
         return InputKind.PUBLISHED
     if url == STDIO:
         return InputKind.PIPE
-    protect(url)
     scheme = _scheme_of(url)
     if scheme and scheme not in LIVE_SCHEMES | FILE_SCHEMES:
         allowed = ", ".join(sorted(LIVE_SCHEMES | FILE_SCHEMES))

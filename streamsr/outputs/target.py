@@ -2,7 +2,7 @@
 
 import os
 
-from streamsr.core.redact import protect, redact
+from streamsr.core.redact import redact
 from streamsr.core.settings import HlsSettings, PublishSettings, RecordSettings
 from streamsr.ipc.messages import StartHls, StartRecorder, StartServer
 from streamsr.media.addresses import check_folder
@@ -27,10 +27,9 @@ class Target:
         self.start: StartServer | StartHls | StartRecorder  # the first message to its process
         match settings:
             case PublishSettings(url=url, kind=kind):
-                protect(url)
                 self.kind = kind
                 self.name = redact(url)
-                self.start = StartServer(url, settings.transport, os.getpid())
+                self.start = StartServer(str(url), settings.transport, os.getpid())
             case HlsSettings(folder=folder, segment_s=segment_s, segments=segments):
                 assert folder is not None, "without one it is made where it is served"
                 folder = folder.absolute()  # FFmpeg takes "22:15/x" for a protocol

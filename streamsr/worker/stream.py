@@ -11,7 +11,7 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events import Code, Event
 from streamsr.core.packet import Track
-from streamsr.core.redact import protect, redact
+from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.engine.engines import Engines
@@ -54,9 +54,6 @@ class WorkerStream:
     async def run(self, engines: Engines) -> None:
         """Runs it to its end. Whatever goes wrong is told, and ends no other stream."""
         name, choose = self._settings.name, self._choose
-        protect(self._settings.input.url)
-        for server in self._settings.publish:
-            protect(server.url)
         reporting = asyncio.create_task(self._report(), name=f"reports of {name}")
         try:
             with ExitStack() as stack:

@@ -1,9 +1,13 @@
 """No secret gets past the redactor, however it was typed."""
 
+import copy
 import html
 import json
+import pickle
 import re
 import shlex
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,8 @@ from urllib.parse import quote, quote_plus, unquote
 
 import pytest
 
-from streamsr.core.redact import json_value, protect, protect_word, redact
+from streamsr.core.redact import SecretAddress, json_value, protect, protect_word, redact
+from streamsr.core.redact.secrets import LINGERING, _secrets
 
 CANARY = "p@ss/w%rd:#1"
 ENCODED = quote(CANARY, safe="")
@@ -208,3 +213,70 @@ def test_json_has_no_secret_in_it_whatever_holds_it(value: Any) -> None:
 
 def test_json_keeps_what_json_has() -> None:
     assert json_value({"a": (1, True, None, 1.23456)}) == {"a": [1, True, None, 1.235]}
+
+
+def forget_the_last() -> None:
+    """Lets go of so many addresses that those before them are forgotten, and of as many secrets."""
+    for number in range(LINGERING + 1):
+        SecretAddress(f"rtsp://u:lingering-{number}@cam/x")
+    SecretAddress("rtsp://u:lingering@cam/x")
+
+
+def test_the_secrets_of_an_address_are_known_while_it_is_held_and_shortly_after() -> None:
+    address = SecretAddress("rtsp://u:sesame-71@cam/x")
+    held = [address, copy.deepcopy(address), pickle.loads(pickle.dumps(address))]
+    assert held == ["rtsp://u:sesame-71@cam/x"] * 3
+    del address
+    while held:
+        forget_the_last()
+        assert redact("no to sesame-71") == "no to ***"
+        held.pop()
+    assert redact("no to sesame-71") == "no to ***", "it may have failed just now"
+    forget_the_last()
+    assert redact("no to sesame-71") == "no to sesame-71"
+
+
+def test_what_several_addresses_hide_stays_hidden_until_the_last_is_gone() -> None:
+    one, other = (SecretAddress(f"rtsp://u:sesame-72@cam/{name}") for name in "ab")
+    protect_word("sesame-73")
+    del one
+    forget_the_last()
+    assert redact("sesame-72, sesame-73") == "***, ***"
+    del other
+    forget_the_last()
+    assert redact("sesame-72, sesame-73") == "sesame-72, ***"
+
+
+def test_addresses_that_come_and_go_leave_nothing_and_slow_nothing_down() -> None:
+    forget_the_last()
+    before = len(_secrets)
+    line = "OUT_DOWN [gate/rtsp-1] rtsp://10.0.0.9:554/live: the connection was refused"
+    for number in range(500):
+        SecretAddress(f"rtsp://u:a%40word-{number}@10.0.0.9:554/live?key=abc{number}x")
+    assert len(_secrets) < before + 40 * LINGERING
+    held = [SecretAddress(f"rtsp://u:word-{n}@10.0.0.9:554/live") for n in range(500)]
+    begun_s = time.thread_time()
+    for _ in range(20):
+        assert redact(line) == line
+    assert time.thread_time() - begun_s < 20 * 0.005, "of each line, with 500 addresses held"
+    assert redact("word-7 and word-499") == "*** and ***"
+    assert len(held) == 500
+
+
+def test_addresses_are_held_and_let_go_in_any_thread() -> None:
+    kept = SecretAddress("rtsp://u:sesame-74@cam/x")
+    failed: list[str] = []
+
+    def come_and_go() -> None:
+        for _ in range(40):
+            SecretAddress("rtsp://u:sesame-74@cam/x")
+            if redact("sesame-74") != "***":
+                failed.append("sesame-74")
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    forget_the_last()
+    assert redact(f"{kept[9:18]} of {len(failed)}") == "*** of 0"

@@ -8,6 +8,7 @@ from peers.outputs import record
 
 from streamsr.core.errors import OutputError
 from streamsr.core.settings import HlsSettings, PublishSettings
+from streamsr.ipc.framing import encode
 from streamsr.ipc.messages import StartHls, StartRecorder, StartServer
 from streamsr.outputs.target import Target, check_output
 
@@ -24,6 +25,7 @@ def test_an_address_is_shown_without_its_secrets(url: str, kind: str, shown: str
     target = Target("cam", PublishSettings(url=url, transport="udp"))
     assert (target.kind, target.name) == (kind, shown)
     assert target.start == StartServer(url, "udp", os.getpid())
+    assert url.encode() in encode(target.start), "it can be sent"
 
 
 def test_a_recording_is_named_by_its_folder(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from peers.steered_node import JPEG, SteeredNode
 
 from streamsr.control.changes import CameraChange
-from streamsr.core.redact import protect
+from streamsr.core.redact import protect, redact
+from streamsr.core.redact.secrets import _secrets
 from streamsr.core.settings import IceServerSettings, StreamSettings, WebRtcSettings
 from streamsr.serve.access.access import Access
 from streamsr.serve.access.secrets import Secrets
@@ -307,3 +308,19 @@ async def test_changes_that_cross_each_other_are_answered(
     async with http.get(f"{api}/cameras/gate") as response:
         assert response.status == 409
         assert int(response.headers["Retry-After"]) > 0
+
+
+async def test_addresses_that_were_sent_are_not_known_for_good(
+    http: aiohttp.ClientSession, api: str
+) -> None:
+    async def ask(first: int, last: int) -> int:
+        for number in range(first, last):
+            url = f"rtsp://u:visitor-{number}@10.0.0.9/live"
+            new = {"name": f"c{number}", "url": url, "model": "none"}
+            await asked(http, "POST", f"{api}/cameras", 422, json=new)
+            await asked(http, "PATCH", f"{api}/cameras/yard", json={"url": url})
+        return len(_secrets)
+
+    known = await ask(0, 200)  # Python's urlsplit holds the last 128 as well
+    assert await ask(200, 400) < known + 100
+    assert redact("visitor-399, visitor-99") == "***, visitor-99"

@@ -9,6 +9,7 @@ import av
 import pytest
 
 from streamsr.core.errors import InputError
+from streamsr.core.redact import SecretAddress
 from streamsr.core.settings import InputSettings
 from streamsr.media.addresses import input_kind
 from streamsr.media.source import Source
@@ -28,7 +29,7 @@ def opened(url: str, *, live: bool | None = None) -> Source:
 
 def said_of(url: str) -> str:
     with pytest.raises(InputError) as caught:
-        input_kind(url)
+        input_kind(SecretAddress(url))
     return str(caught.value)
 
 

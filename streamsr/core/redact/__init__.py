@@ -3,11 +3,12 @@
 from streamsr.core.redact.environment import childrens_environment, filled_in, secret_variable
 from streamsr.core.redact.reading import read_address
 from streamsr.core.redact.redactor import json_value, redact
-from streamsr.core.redact.secrets import protect, protect_word
+from streamsr.core.redact.secrets import SecretAddress, protect, protect_word
 from streamsr.core.redact.shown import shown
 from streamsr.core.redact.stderr import redact_stderr
 
 __all__ = [
+    "SecretAddress",
     "childrens_environment",
     "filled_in",
     "json_value",

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from streamsr.core.errors import ConfigError
 from streamsr.core.first_line import first_line_bytes
-from streamsr.core.redact.secrets import protect
+from streamsr.core.redact.secrets import SecretAddress
 
 __all__ = ["childrens_environment", "filled_in", "secret_variable"]
 
@@ -26,8 +26,8 @@ def childrens_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in _names}
 
 
-def filled_in(address: str) -> str:
-    """Returns an address as it is meant, its secrets protected.
+def filled_in(address: str) -> SecretAddress:
+    """Returns an address as it is meant.
 
     "@FILE" is the first line of a file, "${NAME}" the value of a variable, percent-encoded where
     there is more. Raises ValueError where there is none.
@@ -39,8 +39,7 @@ def filled_in(address: str) -> str:
         filled = _value(alone.group(1))
     else:
         filled = NAME.sub(lambda name: quote(_value(name.group(1)), safe=""), address)
-    protect(filled)
-    return filled
+    return SecretAddress(filled, address)
 
 
 def _value(name: str) -> str:
