@@ -29,7 +29,14 @@ BEARER = {"Authorization": f"Bearer {CONTROL.secret}"}
     [
         ("/hls/gate", "/hls/gate"),
         ("/hls/gate/index.m3u8", "/hls/gate"),
-        ("/hls/gate/../yard/index.m3u8", "/hls/gate"),  # which expiry_of refuses
+        ("/hls/gate/../yard/index.m3u8", None),
+        ("/hls/gate/.", None),
+        ("/hls/gate//index.m3u8", None),
+        ("/hls/gate/", None),
+        ("/hls/gate/index.m3u8?x=1", None),
+        ("/hls/gate/index.m3u8#a", None),
+        ("/hls/gate/a%2fb", None),
+        ("/hls/gate/index.m3u8\n", None),
         ("/snapshot/gate.jpg", "/snapshot/gate.jpg"),
         ("/live/gate", "/live/gate"),
         ("/api/v1/cameras/gate/recordings/a.mp4", "/api/v1/cameras/gate/recordings"),
@@ -187,6 +194,8 @@ async def test_a_link_that_is_over_says_so(http: aiohttp.ClientSession) -> None:
     ("body", "where"),
     [
         ({"path": "/api/streams"}, "path"),
+        ({"path": "/hls/gate/index.m3u8?x=1"}, "path"),
+        ({"path": "/hls/gate/../yard"}, "path"),
         ({"path": "/hls/gate", "seconds": 0}, "seconds"),
         ({"path": "/hls/gate", "seconds": 1e9}, "seconds"),
         ({}, "path"),
@@ -201,6 +210,17 @@ async def test_a_link_that_cannot_be(
         async with http.post(links, json=body, headers=BEARER) as response:
             assert response.status == 422
             assert where in (await response.json())["detail"]
+
+
+async def test_a_link_to_a_camera_that_is_not_there(http: aiohttp.ClientSession) -> None:
+    access = Access(Secrets((CONTROL,)))
+    async with Server({"gate": served(Studio())}, access=access) as server:
+        for path, status in [("/live/gate", 201), ("/live/yard", 404)]:
+            links = f"{server.url}api/v1/links"
+            async with http.post(links, json={"path": path}, headers=BEARER) as response:
+                assert response.status == status
+                said = await response.json(content_type=None)
+    assert said["got"] == "yard"
 
 
 async def test_without_a_token_no_link_is_needed(http: aiohttp.ClientSession) -> None:

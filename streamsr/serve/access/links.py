@@ -23,6 +23,7 @@ __all__ = [
     "LONGEST_S",
     "PARAMETER",
     "WATCHED",
+    "camera_of",
     "carried",
     "expiry_of",
     "signed",
@@ -33,7 +34,7 @@ PARAMETER = "token"
 LINK: Final = web.RequestKey("link", str)  # the token of the link that a request came by, if any
 LONGEST_S = 366 * 86_400.0
 FORM = re.compile(r"(?P<until>[0-9a-f]{1,12})\.(?P<code>[A-Za-z0-9_-]{22})")
-NAME = r"[A-Za-z0-9_-]+"
+NAME = r"([A-Za-z0-9_-]+)"
 WATCHED = (  # what a link may be for: of one camera, and nothing that changes anything
     "/hls/NAME",
     "/live/NAME",
@@ -41,15 +42,23 @@ WATCHED = (  # what a link may be for: of one camera, and nothing that changes a
     "/api/v1/cameras/NAME/recordings",
     "/api/v1/cameras/NAME/snapshot",
 )
-WATCHABLE = re.compile("|".join(re.escape(part).replace("NAME", NAME) for part in WATCHED))
+PARTS = "|".join(re.escape(part).replace("NAME", NAME) for part in WATCHED)
+BELOW = r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*"  # no "", "." and "..", nor what a query begins with
+WATCHABLE = re.compile(f"(?P<part>{PARTS}){BELOW}")
 URI = re.compile(r'(URI=")([^"]+)(")')
 
 
 def watchable(path: str) -> str | None:
     """The part of ``path`` that a link to it is for: itself, or what stands above it."""
-    found = WATCHABLE.match(path)
-    whole = found is not None and path[found.end() :][:1] in ("", "/")
-    return found.group() if found is not None and whole else None
+    found = WATCHABLE.fullmatch(path)
+    return found["part"] if found is not None else None
+
+
+def camera_of(path: str) -> str:
+    """The name of the camera whose ``path`` is ``watchable``."""
+    found = WATCHABLE.fullmatch(path)
+    assert found is not None
+    return next(name for name in found.groups()[1:] if name is not None)
 
 
 def signed(token: Token, path: str, until_s: float) -> str:
@@ -65,7 +74,7 @@ def expiry_of(tokens: Iterable[Token], path: str, presented: str) -> int | None:
     """
     form = FORM.fullmatch(presented)
     prefix = watchable(path)
-    if form is None or prefix is None or {"", ".", ".."} & set(path.split("/")[1:]):
+    if form is None or prefix is None:
         return None
     given, right = form["code"], False
     for token in tokens:

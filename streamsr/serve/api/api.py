@@ -41,7 +41,7 @@ class Api:
             *(Cameras(node, streams, snapshots).operations() if node is not None else ()),
             *Recordings(streams).operations(),
             *Latency(streams).operations(),
-            *Links(access).operations(),
+            *Links(access, streams).operations(),
             *feed.operations(),
             *viewer.operations(),
         ]

@@ -1,7 +1,7 @@
 """The operation that makes links: whoever may control makes them for those who may watch."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from aiohttp import web
@@ -10,7 +10,14 @@ from pydantic import Field
 from streamsr.core.config import Settings
 from streamsr.serve.access.access import Access
 from streamsr.serve.access.forwarded import ARRIVAL
-from streamsr.serve.access.links import LONGEST_S, PARAMETER, WATCHED, signed, watchable
+from streamsr.serve.access.links import (
+    LONGEST_S,
+    PARAMETER,
+    WATCHED,
+    camera_of,
+    signed,
+    watchable,
+)
 from streamsr.serve.access.tokens import find_token, presented_token
 from streamsr.serve.api.operations import ApiOperation
 from streamsr.serve.api.problems import ProblemError
@@ -35,8 +42,10 @@ class LinkView(Settings):
 class Links:
     """The operations on links. The node keeps none: what one is for is in its token."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, streams: Mapping[str, object]) -> None:
+        """``streams``: the cameras that there are, by name."""
         self._access = access
+        self._streams = streams
 
     def operations(self) -> Sequence[ApiOperation]:
         make = ApiOperation(
@@ -53,6 +62,9 @@ class Links:
         token = find_token(self._access.secrets.tokens, presented_token(header) or "")
         if token is None:
             raise ProblemError(409, "there is no token here: addresses need none")
+        camera = camera_of(body.path)
+        if camera not in self._streams:
+            raise ProblemError(404, where="camera", got=camera, allowed=sorted(self._streams))
         until_s = int(time.time() + body.seconds)
         arrival = request[ARRIVAL]
         scheme, host = arrival.scheme or request.scheme, arrival.host or request.host
