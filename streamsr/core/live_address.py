@@ -6,8 +6,9 @@ from urllib.parse import quote
 from streamsr.core.errors import InputError
 from streamsr.core.redact import read_address, redact
 
-__all__ = ["SPELT", "live_address"]
+__all__ = ["SPELT", "WHIP", "live_address"]
 
+WHIP = "whip"  # an input that is published to [serve]
 ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 SPELT = "in a password / is written %2F, # %23, ? %3F and @ %40"
 

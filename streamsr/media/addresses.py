@@ -14,9 +14,8 @@ from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
 
 from streamsr.core.errors import InputError, OutputError
-from streamsr.core.live_address import live_address
+from streamsr.core.live_address import WHIP, live_address
 from streamsr.core.redact import redact
-from streamsr.core.settings.stream import WHIP
 
 __all__ = [
     "IMAGE_SUFFIXES",

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from pydantic import Field, model_validator
 
 from streamsr.core.config import Settings
+from streamsr.core.live_address import WHIP
 from streamsr.core.settings.serve import MqttSettings, ServeSettings
-from streamsr.core.settings.stream import NAME, WHIP, StreamSettings
+from streamsr.core.settings.stream import NAME, StreamSettings
 from streamsr.core.settings.webrtc import WebRtcSettings
 
 __all__ = ["NodeSettings", "PipelineSettings"]

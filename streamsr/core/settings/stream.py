@@ -27,7 +27,6 @@ Preset = Literal[
 ]  # of x264 and x265
 PUBLISH_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
 OWN_NAMES = ("hls", "record")  # of the outputs of which there is one
-WHIP = "whip"  # an input that is published to [serve]
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 MAX_S = 1e9  # thirty years
 NTSC = frozenset({24, 30, 48, 60, 120})  # times 1000/1001
