@@ -215,7 +215,7 @@ async def test_a_link_that_cannot_be(
 async def test_a_link_to_a_camera_that_is_not_there(http: aiohttp.ClientSession) -> None:
     access = Access(Secrets((CONTROL,)))
     async with Server({"gate": served(Studio())}, access=access) as server:
-        for path, status in [("/live/gate", 201), ("/live/yard", 404)]:
+        for path, status in [("/live/gate", 201), ("/live/yard", 422)]:
             links = f"{server.url}api/v1/links"
             async with http.post(links, json={"path": path}, headers=BEARER) as response:
                 assert response.status == status

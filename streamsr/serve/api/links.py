@@ -64,7 +64,7 @@ class Links:
             raise ProblemError(409, "there is no token here: addresses need none")
         camera = camera_of(body.path)
         if camera not in self._streams:
-            raise ProblemError(404, where="camera", got=camera, allowed=sorted(self._streams))
+            raise ProblemError(422, where="camera", got=camera, allowed=sorted(self._streams))
         until_s = int(time.time() + body.seconds)
         arrival = request[ARRIVAL]
         scheme, host = arrival.scheme or request.scheme, arrival.host or request.host
