@@ -15,6 +15,7 @@ from urllib.parse import urljoin
 import aiohttp
 import av
 import pytest
+from aiortc import RTCIceCandidate, RTCPeerConnection
 from aiortc.rtp import RtpPacket
 from broadcast import Broadcast
 from peers import number_in, packets, seen
@@ -298,6 +299,30 @@ async def test_a_session_is_trickled_to_and_restarts_are_refused(
                 assert response.status == status
         async with http.patch(f"{location}x", data="a=mid:0", headers=fragment) as response:
             assert response.status == 404
+
+
+async def test_only_so_many_candidates_are_taken_of_a_session(
+    http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[RTCIceCandidate] = []
+
+    async def add(_: RTCPeerConnection, candidate: RTCIceCandidate) -> None:
+        taken.append(candidate)
+
+    monkeypatch.setattr(RTCPeerConnection, "addIceCandidate", add)
+    candidates = [
+        f"a=candidate:1 1 udp 2130706431 127.0.0.1 {40000 + n} typ host" for n in range(20)
+    ]
+    fragment = {"Content-Type": "application/trickle-ice-sdpfrag"}
+    offer = await make_offer("video", direction="sendonly")
+    async with site() as here:
+        async with http.post(f"{here.url}cam", data=offer, headers=SDP) as response:
+            location = urljoin(str(response.url), response.headers["Location"])
+        for _ in range(5):
+            body = "\r\n".join(candidates)
+            async with http.patch(location, data=body, headers=fragment) as response:
+                assert response.status == 204
+    assert len(taken) == 60
 
 
 @counts(100, 10_000)

@@ -17,17 +17,16 @@ from streamsr.serve.webrtc.av_sync import AvSync
 from streamsr.serve.webrtc.ice_network import IceNetwork
 from streamsr.serve.webrtc.peer import Peer
 from streamsr.serve.webrtc.sdp import Fragment, Offer
+from streamsr.serve.webrtc.trickled import TrickledCandidates
 
 __all__ = [
     "CLOSE_SHARE",
     "WATCH_S",
     "FullError",
-    "UnsupportedRestartError",
     "ViewerSession",
     "ViewerSessions",
 ]
 
-MAX_CANDIDATES = 60  # trickled in one session: each makes us send checks to where it points
 CLOSE_SHARE = 0.3  # of the time for a stop: until a viewer's connection is closed
 WATCH_S = 1.0  # how often a session looks whether its viewer is still there
 
@@ -36,10 +35,6 @@ log = logging.getLogger(__name__)
 
 class FullError(Exception):
     """There are as many viewers as are allowed."""
-
-
-class UnsupportedRestartError(ValueError):
-    """A viewer wants to restart ICE, which is not done here: it can begin a new session."""
 
 
 class ViewerSession:
@@ -56,8 +51,7 @@ class ViewerSession:
         self.stream = stream
         self.shown = ShownFrames(broadcaster.traces)
         self._broadcaster = broadcaster
-        self._ufrag = offer.ufrag
-        self._candidates = 0  # trickled so far
+        self._candidates = TrickledCandidates(offer.ufrag)
         self._limits = limits
         self._connected = asyncio.Event()  # or it never will be
         self._ended = asyncio.Event()
@@ -91,12 +85,11 @@ class ViewerSession:
         return await self._peer.answer()
 
     async def trickle(self, fragment: Fragment) -> None:
-        """Adds candidates that the viewer has found since its offer."""
-        if fragment.ufrag not in (None, self._ufrag):
-            raise UnsupportedRestartError("ICE restarts are not supported: send a new offer")
-        taken = fragment.candidates[: MAX_CANDIDATES - self._candidates]
-        self._candidates += len(taken)
-        await self._peer.add_candidates(taken)
+        """Adds candidates that the viewer has found since its offer.
+
+        Raises UnsupportedRestartError.
+        """
+        await self._peer.add_candidates(self._candidates.take(fragment))
 
     async def run(self) -> str:
         """Sends until the viewer or the stream goes; returns why it ended, for the log."""

@@ -13,12 +13,8 @@ from streamsr.serve.shown import LONGEST_S, MOST
 from streamsr.serve.webrtc.ice_network import IceNetwork, NoPortError
 from streamsr.serve.webrtc.negotiation import FRAGMENT, SDP, created, options
 from streamsr.serve.webrtc.sdp import BadOfferError, Fragment, Offer, UnacceptableOfferError
-from streamsr.serve.webrtc.viewer_session import (
-    FullError,
-    UnsupportedRestartError,
-    ViewerSession,
-    ViewerSessions,
-)
+from streamsr.serve.webrtc.trickled import UnsupportedRestartError
+from streamsr.serve.webrtc.viewer_session import FullError, ViewerSession, ViewerSessions
 
 __all__ = ["Whep"]
 

@@ -22,7 +22,7 @@ from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve.webrtc.ice_network import IceNetwork
 from streamsr.serve.webrtc.peer import CODECS
 from streamsr.serve.webrtc.sdp import Fragment, Offer, UnacceptableOfferError
-from streamsr.serve.webrtc.viewer_session import UnsupportedRestartError
+from streamsr.serve.webrtc.trickled import TrickledCandidates
 from streamsr.serve.whip.receiving import EncodedReceiver
 from streamsr.serve.whip.rtp_clock import RtpClock
 
@@ -50,6 +50,7 @@ class Publisher:
         self.broadcaster = Broadcaster(lambda _: self._ask())
         self.audio = ("audio", True) in offer.media
         self._offer = offer
+        self._candidates = TrickledCandidates(offer.ufrag)
         self._connected = asyncio.Event()  # or it never will be
         self._ended = asyncio.Event()
         self._why = ""  # it has ended
@@ -90,9 +91,7 @@ class Publisher:
 
         Raises UnsupportedRestartError.
         """
-        if fragment.ufrag not in (None, self._offer.ufrag):
-            raise UnsupportedRestartError("ICE restarts are not supported: send a new offer")
-        for candidate in fragment.candidates:
+        for candidate in self._candidates.take(fragment):
             candidate.sdpMid = self._pc.getTransceivers()[0].mid
             await self._pc.addIceCandidate(candidate)
 

@@ -24,14 +24,13 @@ from streamsr.serve.webrtc.sdp import (
     Offer,
     UnacceptableOfferError,
 )
-from streamsr.serve.webrtc.viewer_session import UnsupportedRestartError
+from streamsr.serve.webrtc.trickled import UnsupportedRestartError
 from streamsr.serve.whip.publish_point import BusyError, PublishPoint
 from streamsr.serve.whip.publisher import Publisher
 
 __all__ = ["Whip"]
 
 RETRY_S = 5  # after which a publisher that was refused for now should ask again
-MAX_TRICKLES = 60  # in one session: each may make us send checks to where it points
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,6 @@ class Whip:
         self._body_s = limits.body_s
         self._open: dict[str, tuple[str, Publisher]] = {}  # by secret, with the stream's name
         self._tasks: set[asyncio.Task[None]] = set()
-        self._trickles: dict[str, int] = {}  # by secret
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -87,10 +85,6 @@ class Whip:
     async def trickle(self, request: web.Request) -> web.Response:
         """Adds candidates of a session's publisher."""
         _, publisher = self._find(request)
-        secret = request.match_info["secret"]
-        self._trickles[secret] = self._trickles.get(secret, 0) + 1
-        if self._trickles[secret] > MAX_TRICKLES:
-            raise web.HTTPTooManyRequests(text="too many candidates")
         try:
             text = await read_text(request, FRAGMENT, self._body_s)
             await publisher.trickle(Fragment.parse(text))
@@ -157,7 +151,6 @@ class Whip:
                 await publisher.close()
             finally:
                 del self._open[secret]
-                self._trickles.pop(secret, None)
                 log.info("stream %s: a publisher went (%s)", name, why)
 
     def _find(self, request: web.Request) -> tuple[str, Publisher]:
