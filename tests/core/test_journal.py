@@ -1,6 +1,8 @@
 """The journal: each change told once, nothing swallowed, everything counted, no secret told."""
 
+import asyncio
 import logging
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -192,6 +194,29 @@ def test_a_listener_may_cause_an_event(run: Run) -> None:
     )
     run.event(Code.SRC_DOWN)
     assert run.codes == ["SRC_DOWN", "SRC_UP"]
+
+
+async def test_listeners_are_told_in_its_loop_and_in_order_whichever_thread_it_comes_in() -> None:
+    journal, told = Journal(), list[tuple[int, Code]]()
+    journal.listeners.append(lambda event: told.append((threading.get_ident(), event.code)))
+
+    def tell(code: Code) -> None:
+        journal(Event(code, "gate", "x"))
+
+    running = asyncio.create_task(journal.run())
+    await asyncio.sleep(0)
+    thread = threading.Thread(target=tell, args=[Code.SRC_DOWN])
+    thread.start()
+    thread.join()  # the loop stands meanwhile
+    assert not told
+    tell(Code.SRC_UP)
+    await asyncio.to_thread(tell, Code.SRC_AUTH)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await asyncio.to_thread(tell, Code.SRC_WAITING)  # with no loop of its own, where it comes
+    here, codes = threading.get_ident(), [code for _, code in told]
+    assert codes == [Code.SRC_DOWN, Code.SRC_UP, Code.SRC_AUTH, Code.SRC_WAITING]
+    assert [thread == here for thread, _ in told] == [True, True, True, False]
 
 
 def test_events_are_logged_as_severe_as_they_are_without_secrets(

@@ -6,6 +6,7 @@ Times come from the clocks it is given.
 import asyncio
 import re
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -64,7 +65,8 @@ class Journal:
     A code that takes another's place is a change, and told at once. Of the same code another reason
     is told, but once a minute at most; then the newest is. Of what is told with each frame, such as
     OVERLOAD, the begin and the end are. Moments of a kind are told a second apart, the newest of
-    them. Any thread may call it; ``run`` it beside what it is the journal of.
+    them. Any thread may call it; ``run`` it beside what it is the journal of: listeners are told in
+    its loop then.
     """
 
     def __init__(
@@ -74,11 +76,14 @@ class Journal:
     ) -> None:
         """``clock`` gives monotonic seconds, ``now`` the wall time in UTC."""
         self.counts: dict[Code, int] = {}  # of all events, told or not
-        self.listeners: list[Emit] = []  # that are told changes, in whichever thread they come
+        self.listeners: list[Emit] = []  # that are told changes, in their order
         self._clock = clock
         self._now = now
         self._entries: dict[Key, _Entry] = {}
         self._lock = threading.RLock()  # a listener may cause an event
+        self._untold: deque[Event] = deque()  # changes that listeners are still to be told
+        self._loop: asyncio.AbstractEventLoop | None = None  # while it runs
+        self._thread = 0  # that the loop runs in
 
     def __call__(self, event: Event) -> None:
         """Takes an event."""
@@ -110,9 +115,16 @@ class Journal:
 
     async def run(self) -> None:
         """Tells what is due every second, until cancelled."""
-        while True:
-            await asyncio.sleep(TICK_S)
-            self.tick()
+        with self._lock:
+            self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        try:
+            while True:
+                await asyncio.sleep(TICK_S)
+                self.tick()
+        finally:
+            with self._lock:
+                self._loop = None
+            self._hand_on()
 
     def standing(self, stream: str, part: str = "", *, severe: bool = False) -> Iterator[Condition]:
         """Yields what is wrong with a subject, the worst first; ``severe``: but what is info."""
@@ -167,8 +179,18 @@ class Journal:
         self._tell(event)
 
     def _tell(self, event: Event) -> None:
-        for listener in list(self.listeners):
-            listener(event)
+        self._untold.append(event)
+        if self._loop is None or self._thread == threading.get_ident():
+            self._hand_on()
+        else:
+            self._loop.call_soon_threadsafe(self._hand_on)
+
+    def _hand_on(self) -> None:
+        with self._lock:
+            while self._untold:
+                event = self._untold.popleft()
+                for listener in list(self.listeners):
+                    listener(event)
 
 
 def worst(*conditions: Iterator[Condition]) -> Condition | None:
