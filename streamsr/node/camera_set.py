@@ -191,6 +191,8 @@ class CameraSet:
         workers = [self._workers.pop(device) for device in devices]
         working = [self._working.pop(device) for device in devices]
         await asyncio.gather(*(worker.stop(deadline) for worker in workers), *working)
+        for device in devices:
+            self._journal.forget("", device)
 
 
 def _switched_alone(before: StreamSettings, after: StreamSettings) -> frozenset[str]:

@@ -79,6 +79,7 @@ class KeptEdits:
         self._path = path
         self._emit = emit
         self._read: dict[str, StreamSettings] = {}  # by name, as the node's file has them
+        self._lost = False  # some, and nothing has been kept since
         self._edits = self._load()
 
     def applied(self, read: NodeSettings) -> NodeSettings:
@@ -115,7 +116,8 @@ class KeptEdits:
         self._save()
 
     def _tell(self, why: str) -> None:
-        self._emit(Event(Code.CONFIG_REFUSED, "", redact(why)))
+        self._lost = True
+        self._emit(Event(Code.EDITS_LOST, "", redact(why)))
 
     def _base_of(self, name: str) -> str:
         return _base(self._read.get(name))
@@ -168,6 +170,10 @@ class KeptEdits:
             write_whole(self._path, json.dumps(data, indent=1).encode(), PRIVATE)
         except OSError as error:
             self._tell(f"the change is kept until the node ends: {self._path}: {error.strerror}")
+            return
+        if self._lost:
+            self._lost = False
+            self._emit(Event(Code.EDITS_KEPT, "", f"what is changed is in {self._path}"))
 
 
 def _by_name(read: NodeSettings) -> dict[str, StreamSettings]:

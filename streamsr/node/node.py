@@ -88,7 +88,7 @@ class Node:
     # what is read and commanded over MQTT and the API
 
     def status(self) -> NodeStatus:
-        wrong = worst(self._journal.standing(""))
+        wrong = worst(self._journal.standing("", None))
         states = [camera.status.state for camera in self.cameras().values()]
         serve = self.settings.serve
         return NodeStatus(

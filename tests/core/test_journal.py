@@ -196,6 +196,15 @@ def test_a_listener_may_cause_an_event(run: Run) -> None:
     assert run.codes == ["SRC_DOWN", "SRC_UP"]
 
 
+def test_what_is_wrong_with_a_part_is_wrong_with_the_whole(run: Run) -> None:
+    run.event(Code.CONFIG_REFUSED, "a token cannot be read", stream="", part="serve")
+    run.event(Code.WORKER_DOWN, "it ended", stream="", part="cpu")
+    run.event(Code.OUT_DOWN, "refused", part="rtsp-1")
+    assert not list(run.journal.standing(""))
+    whole = [condition.code for condition in run.journal.standing("", None)]
+    assert whole == [Code.WORKER_DOWN, Code.CONFIG_REFUSED]
+
+
 async def test_listeners_are_told_in_its_loop_and_in_order_whichever_thread_it_comes_in() -> None:
     journal, told = Journal(), list[tuple[int, Code]]()
     journal.listeners.append(lambda event: told.append((threading.get_ident(), event.code)))

@@ -8,7 +8,7 @@ from peers.waiting import until
 
 from streamsr.core.config import parse
 from streamsr.core.deadline import Deadline
-from streamsr.core.events import Emit
+from streamsr.core.events import Code, Emit, Event
 from streamsr.core.events.journal import Journal
 from streamsr.core.settings import StreamSettings
 from streamsr.ipc.messages import Message, StartStream, StopStream, StreamFailed
@@ -98,3 +98,12 @@ async def test_a_camera_on_another_device_runs_in_its_worker(played: Played) -> 
         ("cpu", True),
         ("cuda:0", False),
     ]
+
+
+async def test_a_worker_that_is_needed_no_more_is_no_trouble_of_the_node(played: Played) -> None:
+    played.cameras.begin(gate())
+    await played.started()
+    played.journal(Event(Code.WORKER_DOWN, "", "it ended", "cpu"))
+    assert [c.code for c in played.journal.standing("", None)] == [Code.WORKER_DOWN]
+    await played.cameras.change(gate(device="cuda:0"))
+    assert not list(played.journal.standing("", None))

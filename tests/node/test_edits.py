@@ -138,7 +138,7 @@ def test_what_goes_no_longer_together_is_left_out_and_told(tmp_path: Path) -> No
     assert again.applied(node(YARD)) == node(YARD), "no camera would be left"
     assert not told, "nothing runs by it yet"
     again.commit(node(YARD))
-    assert [event.code for event in told] == [Code.CONFIG_REFUSED]
+    assert [event.code for event in told] == [Code.EDITS_LOST]
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,13 @@ def test_where_nothing_can_be_written_the_change_holds_until_the_end(tmp_path: P
     edits = kept(tmp_path / "file" / "home.json", told)
     edits.commit(node(YARD))
     edits.keep(YARD, with_size(YARD, "720p"))
+    assert told[-1].code is Code.EDITS_LOST
     assert "until the node ends" in told[-1].message
     assert edits.applied(node(YARD)).streams == (with_size(YARD, "720p"),)
+    (tmp_path / "file").unlink()
+    for _ in range(2):
+        edits.keep(YARD, with_size(YARD, "1080p"))
+    assert [event.code for event in told] == [Code.EDITS_LOST] * 2 + [Code.EDITS_KEPT]
 
 
 def test_where_edits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -117,7 +117,7 @@ async def test_outputs_say_why_and_a_worker_that_is_gone_is_told(tmp_path: Path)
         worker = run.node._cameras["gate"].worker
         assert worker.pid is not None
         os.kill(worker.pid, signal.SIGKILL)
-        await until(lambda: run.status("gate").code == "WORKER_DOWN", 10)
+        await until(lambda: run.status("gate").code == run.node.status().code == "WORKER_DOWN", 10)
         assert "its process ended" in run.status("gate").reason
         await until(lambda: run.status("gate").state is StreamState.LIVE, 60)
         assert run.status("gate").code in ("", "OVERLOAD")

@@ -43,6 +43,8 @@ class Code(StrEnum):
     SR_WINS = "SR_WINS"
     CONFIG_RELOADED = "CONFIG_RELOADED"
     CONFIG_REFUSED = "CONFIG_REFUSED"
+    EDITS_LOST = "EDITS_LOST"
+    EDITS_KEPT = "EDITS_KEPT"
     MQTT_UP = "MQTT_UP"
     MQTT_DOWN = "MQTT_DOWN"
     MQTT_AUTH = "MQTT_AUTH"
@@ -77,6 +79,7 @@ class EventKind(Enum):
     GAIN = auto()
     MQTT = auto()
     CONFIG = auto()
+    EDITS = auto()
     TIME = auto()
     SCAN = auto()
     REDUCED = auto()
@@ -95,6 +98,7 @@ _SUBJECTS = {
     EventKind.WORKER: "node",
     EventKind.MQTT: "node",
     EventKind.CONFIG: "node",
+    EventKind.EDITS: "node",
     EventKind.ACCESS: "node",
     EventKind.CERTIFICATE: "node",
 }
@@ -205,6 +209,10 @@ FACTS: Mapping[Code, CodeFacts] = {
     Code.CONFIG_REFUSED: CodeFacts(
         ERROR, EventKind.CONFIG, TROUBLE, "the changed file is wrong; nothing of it is taken"
     ),
+    Code.EDITS_LOST: CodeFacts(
+        ERROR, EventKind.EDITS, TROUBLE, "what was changed of cameras cannot be read, run or kept"
+    ),
+    Code.EDITS_KEPT: CodeFacts(INFO, EventKind.EDITS, WELL, "all that is changed is kept again"),
     Code.MQTT_UP: CodeFacts(INFO, EventKind.MQTT, WELL, "the broker is there"),
     Code.MQTT_DOWN: CodeFacts(WARNING, EventKind.MQTT, TROUBLE, "it is not; it is tried again"),
     Code.MQTT_AUTH: CodeFacts(

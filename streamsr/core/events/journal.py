@@ -126,13 +126,17 @@ class Journal:
                 self._loop = None
             self._hand_on()
 
-    def standing(self, stream: str, part: str = "", *, severe: bool = False) -> Iterator[Condition]:
-        """Yields what is wrong with a subject, the worst first; ``severe``: but what is info."""
+    def standing(
+        self, stream: str, part: str | None = "", *, severe: bool = False
+    ) -> Iterator[Condition]:
+        """Yields what is wrong with a subject, the worst first; ``part`` None: with it and all of
+        its parts; ``severe``: but what is info."""
         with self._lock:
             entries = [
                 (kind.value, entry)
-                for (*of, kind), entry in self._entries.items()
-                if of == [stream, part]
+                for (of, its_part, kind), entry in self._entries.items()
+                if of == stream
+                and part in (None, its_part)
                 and entry.event.facts.phase in (EventPhase.TROUBLE, EventPhase.RATE)
             ]
         for _, entry in sorted(entries, key=lambda pair: pair[0]):
