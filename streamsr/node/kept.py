@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from streamsr.core.errors import ConfigError
-from streamsr.core.events import Emit
+from streamsr.core.events import Code, Emit, Event
 from streamsr.core.settings import NodeSettings
 from streamsr.node.cameras_file import CamerasFile
 from streamsr.node.edits import Edits, KeptEdits
@@ -33,6 +33,8 @@ def open_edits(
             raise ConfigError(f"serve.edits: {path} cannot be read: {error}") from None
     folder = serve.state_folder or _state_folder()
     if folder is None:
+        why = "no folder to keep what is changed in: no serve.state_folder, STATE_DIRECTORY or home"
+        emit(Event(Code.EDITS_LOST, "", why, doing="it is kept until the node ends"))
         return None
     of_this_file = hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape"))
     return KeptEdits(folder / f"{settings.name}-{of_this_file.hexdigest()[:8]}.json", emit)

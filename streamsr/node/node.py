@@ -90,14 +90,13 @@ class Node:
     def status(self) -> NodeStatus:
         wrong = worst(self._journal.standing("", None))
         states = [camera.status.state for camera in self.cameras().values()]
-        serve = self.settings.serve
         return NodeStatus(
             name=self.settings.name,
             version=version_of_streamsr(),
             since=self._since,
             cameras=len(states),
             live=states.count(StreamState.LIVE),
-            edits=serve.edits if serve is not None else "forget",
+            edits=self.edits.kind,
             code=wrong.code if wrong is not None else "",
             reason=wrong.reason if wrong is not None else "",
             doing=wrong.doing if wrong is not None else "",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from streamsr.control.node_api import NodeStatus
 from streamsr.core.config import parse
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event
@@ -198,6 +199,25 @@ def test_where_edits_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     path.unlink()
     with pytest.raises(UserError, match="cannot be read"):
         opened(edits="file")
+
+
+def test_without_a_folder_the_node_says_that_it_forgets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STATE_DIRECTORY", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    settings = NodeSettings.model_validate({"serve": {"listen": "127.0.0.1:0"}, "streams": [GATE]})
+
+    def status(path: Path | None, home: str) -> NodeStatus:
+        monkeypatch.setenv("HOME", home)
+        journal = logged_journal()
+        return Node(settings, journal, open_edits(settings, path, [], journal)).status()
+
+    assert (found := status(tmp_path / "node.toml", "no-home")).edits == "forget"
+    assert found.code == Code.EDITS_LOST
+    assert "state_folder" in found.reason
+    known = [status(path, str(tmp_path)) for path in (tmp_path / "node.toml", None)]
+    assert [(found.edits, found.code) for found in known] == [("state", ""), ("forget", "")]
 
 
 def test_what_can_no_longer_be_run_keeps_no_node_from_starting(tmp_path: Path) -> None:
