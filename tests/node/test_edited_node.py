@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -208,10 +208,14 @@ async def test_what_cannot_be_changes_nothing(tmp_path: Path) -> None:
 async def test_a_change_that_nobody_waits_for_is_made_to_its_end(tmp_path: Path) -> None:
     async with running(written(tmp_path, "state")) as api:
         await api.live("gate")
+        watching = api.node.served["gate"].broadcaster.subscribe({Track.OUTPUT}, capacity=1000)
         change = asyncio.create_task(
             api.node.change("gate", CameraChange.model_validate({"settings": {"hls": {}}}))
         )
-        await until(lambda: "gate" not in api.node.served)  # it is about to begin again
+        with suppress(EndOfStream):
+            while True:
+                await watching.receive()
+        assert "gate" not in api.node.served, "it is about to begin again, within milliseconds"
         change.cancel()
         await asyncio.gather(change, return_exceptions=True)
         await api.live("gate")
