@@ -81,10 +81,10 @@ async def test_new_files_count_from_when_they_are_read(
         assert (await status(http, server, OLD), await status(http, server, NEW)) == (401, 200)
         assert await status(http, server, WALL) == 200
         assert await shown(server) == "renewed"
-    told = next(event for event in events if event.code == Code.CONFIG_RELOADED)
-    assert "the token token is another now" in told.message
-    assert "wall is" not in told.message
-    assert f"certificate {settings.tls_certificate} holds until 20" in told.message
+    told = {event.part: event.message for event in events if event.code == Code.CONFIG_RELOADED}
+    assert told.keys() == {"serve.token", "serve"}
+    assert told["serve.token"] == "serve: the token token is another now"
+    assert f"certificate {settings.tls_certificate} holds until 20" in told["serve"]
     assert not any(word in caplog.text + str(events) for word in (OLD, NEW, WALL))
 
 
@@ -108,7 +108,7 @@ async def test_changed_files_are_noticed(tmp_path: Path) -> None:
         ("wall", OLD.encode(), "got the token that token has"),
         ("server.pem", b"noise", "allowed are PEM files"),
         ("server.key", b"noise", "allowed are PEM files"),
-        ("wall", b"", "0 characters"),  # as while it is written
+        ("wall", b"", "0 bytes"),  # as while it is written
         ("server.pem", None, "cannot be read: No such file"),
     ],
 )
@@ -128,7 +128,7 @@ async def test_a_wrong_file_leaves_all_as_it_was(
         (tmp_path / name).write_bytes(whole)
         await until(lambda: len(events) > 1)
         assert [event.code for event in events] == [Code.CONFIG_REFUSED, Code.CONFIG_RELOADED]
-        assert events[1].message == "serve: tokens and certificate are as they were"
+        assert events[1].message == "serve: tokens and certificate can be read again"
         assert (secrets.tokens, secrets.certificate) == before
         assert why in events[0].message
 
@@ -146,12 +146,20 @@ async def test_the_token_of_a_file_that_is_gone_is_withdrawn(
         (tmp_path / "token").unlink()
         await server.read_again()
         assert [await status(http, server, word) for word in (WALL, OLD, "")] == [401] * 3
-        messages = [e.message for e in events if e.code == Code.CONFIG_RELOADED]
-        assert messages == [
-            f"serve: the token {name} counts no more: {tmp_path / name} is gone"
-            for name in ("wall", "token")
+        withdrawn = [e for e in events if "counts no more" in e.message]
+        assert [(e.code, e.part) for e in withdrawn] == [
+            (Code.CONFIG_REFUSED, "serve.wall"),  # each is told at once, and stands
+            (Code.CONFIG_REFUSED, "serve.token"),
         ]
-        assert any("PEM" in e.message for e in events if e.code == Code.CONFIG_REFUSED)
+        assert f"its file {tmp_path / 'wall'} is gone" in withdrawn[0].message
+        assert any("PEM" in e.message for e in events if e.part == "serve")
+        make_certificate(tmp_path)
+        (tmp_path / "token").write_text(OLD)
+        await server.use_tokens(settings.model_copy(update={"tokens": ()}))
+        assert (await status(http, server, WALL), await status(http, server, OLD)) == (401, 200)
+        said = {e.part: e.message for e in events if e.code == Code.CONFIG_RELOADED}
+        assert said["serve.token"] == "serve: the token token counts"
+        assert said["serve.wall"] == "serve: the token wall is no longer named"
 
 
 async def test_other_tokens_are_taken_and_none_at_all_is_not(
@@ -163,7 +171,10 @@ async def test_other_tokens_are_taken_and_none_at_all_is_not(
     events: list[Event] = []
     async with Server({}, access=Access.of(settings), emit=events.append) as server:
         await server.use_tokens(settings.model_copy(update={"tokens": new}))
-        assert events[-1].message == "serve: the token wall counts no more, the token new counts"
+        assert [event.message for event in events] == [
+            "serve: the token new counts",
+            "serve: the token wall counts no more",
+        ]
         tokens = (OLD, WALL, NEW)
         assert [await status(http, server, token) for token in tokens] == [200, 401, 200]
         with pytest.raises(ConfigError, match="a new start"):

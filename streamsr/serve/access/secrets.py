@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import ssl
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ class Secrets:
     settings: ServeSettings = field(default_factory=ServeSettings)  # which name the files
     stamp: object = None  # of the files when they were last read while it was followed
     refused: bool = False  # the last change was
+    gone: frozenset[str] = frozenset()  # tokens that were withdrawn, as their files are gone
 
     @classmethod
     def read(cls, settings: ServeSettings, without: Container[str] = ()) -> "Secrets":
@@ -75,23 +76,28 @@ class Secrets:
             self.refused = True
             emit(Event(Code.CONFIG_REFUSED, "", message, part=PART))
             return
-        self._take(now, emit)
+        self._take(now, emit, gone)
 
     def _withdraw(self, gone: Mapping[str, Path], emit: Emit) -> None:
-        withdrawn = [token.name for token in self.tokens if token.name in gone]
-        if withdrawn:
-            self.tokens = tuple(token for token in self.tokens if token.name not in gone)
-            what = ", ".join(f"{name} counts no more: {gone[name]} is gone" for name in withdrawn)
-            emit(Event(Code.CONFIG_RELOADED, "", f"serve: the token {what}", part=PART))
+        self.tokens, before = tuple(t for t in self.tokens if t.name not in gone), self.tokens
+        for name in (token.name for token in before if token.name in gone):
+            message = f"serve: the token {name} counts no more: its file {gone[name]} is gone"
+            emit(Event(Code.CONFIG_REFUSED, "", message, part=f"{PART}.{name}"))
+        self.gone |= gone.keys()
 
-    def _take(self, now: "Secrets", emit: Emit) -> None:
+    def _take(self, now: "Secrets", emit: Emit, gone: Container[str] = ()) -> None:
+        changed = _other_tokens(self, now)
+        back = {name for name in self.gone if name not in gone}
+        changed |= dict.fromkeys(back - changed.keys(), "is no longer named")
+        for name, what in sorted(changed.items()):
+            message = f"serve: the token {name} {what}"
+            emit(Event(Code.CONFIG_RELOADED, "", message, part=f"{PART}.{name}"))
+        self.tokens, self.gone = now.tokens, self.gone - back
         renewed = _renewed(self.certificate, now.certificate)
-        changed = [*_other_tokens(self, now), *renewed]
-        self.tokens = now.tokens
         if renewed:
             self.certificate = now.certificate
-        if changed or self.refused:
-            what = ", ".join(changed) or "tokens and certificate are as they were"
+        if renewed or self.refused:
+            what = ", ".join(renewed) or "tokens and certificate can be read again"
             emit(Event(Code.CONFIG_RELOADED, "", f"serve: {what}", part=PART))
         self.refused = False
 
@@ -133,14 +139,13 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size
 
 
-def _other_tokens(before: Secrets, now: Secrets) -> Iterator[str]:
+def _other_tokens(before: Secrets, now: Secrets) -> dict[str, str]:
+    """What became of the tokens that are others now, by their names."""
     old = {token.name: token for token in before.tokens}
     new = {token.name: token for token in now.tokens}
-    for name in sorted(old.keys() - new.keys()):
-        yield f"the token {name} counts no more"
-    for name, token in new.items():
-        if old.get(name) != token:
-            yield f"the token {name} is another now" if name in old else f"the token {name} counts"
+    ended = dict.fromkeys(old.keys() - new.keys(), "counts no more")
+    others = {name: "is another now" for name in old.keys() & new.keys() if old[name] != new[name]}
+    return ended | others | dict.fromkeys(new.keys() - old.keys(), "counts")
 
 
 def _renewed(before: Certificate | None, now: Certificate | None) -> list[str]:
