@@ -21,7 +21,7 @@ from peers.waiting import until
 
 from streamsr.core.config import parse
 from streamsr.core.deadline import Deadline
-from streamsr.core.events.log import logged_journal
+from streamsr.core.events.journal import logged_journal
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import OutputState, StreamState
 from streamsr.node.node import Node

@@ -15,7 +15,7 @@ from rich.progress import Progress, TaskID
 from streamsr.cli.terminal import INTERRUPTED, progress_bar, report, say
 from streamsr.core.deadline import STOP_S, STREAM_SHARE, Deadline
 from streamsr.core.errors import UserError
-from streamsr.core.events.log import logged_journal
+from streamsr.core.events.journal import logged_journal
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.temporary import FILE_MASK

@@ -16,8 +16,7 @@ from streamsr.control.changes import CameraChange
 from streamsr.core.config import load
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code
-from streamsr.core.events.journal import Journal
-from streamsr.core.events.log import logged_journal
+from streamsr.core.events.journal import Journal, logged_journal
 from streamsr.core.packet import Track
 from streamsr.core.settings import NodeSettings
 from streamsr.core.status import StreamState

@@ -9,7 +9,7 @@ from streamsr.control.node_api import NodeStatus
 from streamsr.core.config import parse
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event
-from streamsr.core.events.log import logged_journal
+from streamsr.core.events.journal import logged_journal
 from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.node.edits import KeptEdits
 from streamsr.node.kept import open_edits

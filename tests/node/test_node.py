@@ -16,7 +16,7 @@ from peers.waiting import until
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event
-from streamsr.core.events.log import logged_journal
+from streamsr.core.events.journal import logged_journal
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import NodeSettings, ServeSettings, StreamSettings
 from streamsr.core.status import StreamState

@@ -18,8 +18,7 @@ from streamsr.core.config import dump
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code
-from streamsr.core.events.journal import Journal
-from streamsr.core.events.log import logged_journal
+from streamsr.core.events.journal import Journal, logged_journal
 from streamsr.core.packet import Track
 from streamsr.core.settings import NodeSettings
 from streamsr.core.status import StreamState

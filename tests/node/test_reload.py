@@ -14,8 +14,7 @@ from peers.waiting import until
 from streamsr.core.config import load
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Code
-from streamsr.core.events.journal import Journal
-from streamsr.core.events.log import logged_journal
+from streamsr.core.events.journal import Journal, logged_journal
 from streamsr.core.settings import NodeSettings
 from streamsr.node.node import Node
 from streamsr.node.reload import reload_on_change

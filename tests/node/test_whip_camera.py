@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, async_playwright
 from streamsr.core.config import parse
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError
-from streamsr.core.events.log import logged_journal
+from streamsr.core.events.journal import logged_journal
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamState
 from streamsr.node.node import Node

@@ -20,7 +20,7 @@ from peers.waiting import until
 
 from streamsr.core.deadline import OUTPUTS_SHARE, STOP_S
 from streamsr.core.events import Code
-from streamsr.core.events.log import logged_journal
+from streamsr.core.events.journal import logged_journal
 from streamsr.core.settings import PublishSettings
 from streamsr.core.status import OutputState
 from streamsr.outputs.output import Output

@@ -23,7 +23,7 @@ from peers import RtspCamera, read_number
 from playwright.async_api import Page
 
 from streamsr.core.deadline import Deadline
-from streamsr.core.events.log import logged_journal
+from streamsr.core.events.journal import logged_journal
 from streamsr.core.settings import NodeSettings
 from streamsr.ipc.frame_traces import FrameTraces, Leg
 from streamsr.node.node import Node

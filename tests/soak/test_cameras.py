@@ -158,7 +158,7 @@ def garbage_camera() -> Iterator[str]:
 @counts(6, 60)
 def test_a_storm_of_errors_is_quiet_and_cheap(count: int, caplog: pytest.LogCaptureFixture) -> None:
     """For so many seconds."""
-    from streamsr.core.events.log import logged_journal
+    from streamsr.core.events.journal import logged_journal
 
     log = logged_journal()
     stop = threading.Event()

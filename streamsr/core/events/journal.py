@@ -14,8 +14,9 @@ from time import monotonic
 
 from streamsr.core.events.codes import Code, EventKind, EventPhase, Severity, over_of
 from streamsr.core.events.event import Emit, Event
+from streamsr.core.events.log import log_event
 
-__all__ = ["Condition", "Journal", "worst"]
+__all__ = ["Condition", "Journal", "logged_journal", "worst"]
 
 OVER_S = 10.0  # without another one, a rate is over
 REASON_S = 60.0  # between two reasons for the same trouble, and two moments that are alike
@@ -213,3 +214,10 @@ def _end_of(entry: _Entry) -> Event:
     event = entry.event
     lasted = f"over, it lasted {entry.last_s - entry.began_s:.1f} s"
     return Event(over_of(event.code), event.stream, lasted, event.part)
+
+
+def logged_journal() -> Journal:
+    """Returns a journal whose changes are logged."""
+    journal = Journal()
+    journal.listeners.append(log_event)
+    return journal

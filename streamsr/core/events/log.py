@@ -16,7 +16,6 @@ from typing import Any, Literal, get_args
 
 from streamsr.core.events.codes import Severity
 from streamsr.core.events.event import Event, iso
-from streamsr.core.events.journal import Journal
 from streamsr.core.redact import json_value, redact, redact_stderr
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "is_json",
     "log_event",
     "log_uncaught",
-    "logged_journal",
     "set_up_log",
 ]
 
@@ -52,13 +50,6 @@ def log_event(event: Event) -> None:
     level = LEVELS[event.facts.severity]
     text = redact(event.text)
     logger.log(level, "%s%s %s", event.code, about, text, extra={"event": event})
-
-
-def logged_journal() -> Journal:
-    """Returns a journal whose changes are logged."""
-    journal = Journal()
-    journal.listeners.append(log_event)
-    return journal
 
 
 def set_up_log(level: LogLevel | None = None, style: LogFormat | None = None) -> None:
