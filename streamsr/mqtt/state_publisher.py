@@ -147,8 +147,10 @@ class StatePublisher:
     def _discovered(self) -> dict[str, bytes]:
         """What Home Assistant should find, by topic."""
         found: dict[str, bytes] = {}
+        cameras = self._snapshot.cameras
+        self._outputs = {name: names for name, names in self._outputs.items() if name in cameras}
         if self._settings.discovery:
-            for name, camera in self._snapshot.cameras.items():
+            for name, camera in cameras.items():
                 discovered = self._discovered_camera(name, camera)
                 form = self._settings.discovery_form
                 found |= discovery_messages(self._topics, discovered, form)

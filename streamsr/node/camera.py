@@ -93,6 +93,7 @@ class Camera:
         elif not on and self._recorder is not None:
             recorder, self._recorder = self._recorder, None
             await recorder.stop(Deadline.after())
+            self._journal.forget(self.stream.name, recorder.name)
 
     @property
     def _recording(self) -> bool:

@@ -79,10 +79,10 @@ class CameraSet:
         camera, task = self._cameras.pop(name), self._tasks.get(name)
         del self.served[name]
         await camera.stop(Deadline.after())
-        self._journal.forget(name)
         if task is not None:
             await task
         camera.worker.streams.pop(name, None)
+        self._journal.forget(name)  # what its end told, too
         return camera.stream.sessions
 
     async def remove_all(self, names: Iterable[str]) -> dict[str, int]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from fake_node import JPEG, FakeNode, camera_state
@@ -244,3 +245,20 @@ async def test_discovery_stays_as_it_was_while_the_models_cannot_be_listed() -> 
         publisher.changed()
         await until(lambda: broker.count(STATE) == 2)
     assert broker.count(TOPICS.discovery("yard")) == 1
+
+
+async def test_a_camera_that_comes_back_with_other_outputs_has_those_alone() -> None:
+    broker, node = FakeBroker(), FakeNode("yard", "gate")
+    publisher = publisher_of(node, interval_s=30.0, poll_s=0.02)
+
+    def found() -> bytes:
+        return next(p for t, p, *_ in reversed(broker.sent) if t == TOPICS.discovery("gate"))
+
+    async with connected(publisher, broker):
+        await until(lambda: broker.count(TOPICS.discovery("gate")) == 1)
+        assert b"rtsp-1" in found()
+        gate = node.states.pop("gate")
+        await until(lambda: found() == b"")
+        node.states["gate"] = replace(gate, outputs={})
+        await until(lambda: found() != b"")
+        assert b"rtsp-1" not in found()

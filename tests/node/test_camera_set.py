@@ -107,3 +107,22 @@ async def test_a_worker_that_is_needed_no_more_is_no_trouble_of_the_node(played:
     assert [c.code for c in played.journal.standing("", None)] == [Code.WORKER_DOWN]
     await played.cameras.change(gate(device="cuda:0"))
     assert not list(played.journal.standing("", None))
+
+
+async def test_what_a_camera_tells_at_its_end_is_not_of_the_next_of_its_name(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played.cameras.begin(gate())
+    camera = played.cameras["gate"]
+    run = camera.run
+
+    async def ending() -> None:
+        await run()
+        await asyncio.sleep(0.01)
+        raise RuntimeError("at its end")
+
+    monkeypatch.setattr(camera, "run", ending)
+    await played.started()
+    await played.cameras.remove("gate")
+    assert played.journal.counts[Code.STREAM_FAILED] == 1
+    assert not list(played.journal.standing("gate", None))

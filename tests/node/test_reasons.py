@@ -35,9 +35,9 @@ class Run:
 
     def __init__(self, streams: list[dict[str, Any]]) -> None:
         self.told: list[Event] = []
-        journal = Journal()
-        journal.listeners.append(self.told.append)
-        self.node = Node(NodeSettings.model_validate({"streams": streams}), journal)
+        self.journal = Journal()
+        self.journal.listeners.append(self.told.append)
+        self.node = Node(NodeSettings.model_validate({"streams": streams}), self.journal)
 
     def status(self, name: str) -> StreamStatus:
         return self.node.cameras()[name].status
@@ -124,3 +124,6 @@ async def test_outputs_say_why_and_a_worker_that_is_gone_is_told(tmp_path: Path)
         kinds = EventKind.WORKER, EventKind.STREAM
         changes = [e.code for e in run.told if e.facts.kind in kinds]
         assert changes == [Code.WORKER_DOWN, Code.STREAM_FAILED, Code.WORKER_UP, Code.STREAM_UP]
+        assert [c.code for c in run.journal.standing("gate", "record")] == [Code.REC_FULL]
+        await run.node.record("gate", False)
+        assert not list(run.journal.standing("gate", "record"))
