@@ -1,5 +1,7 @@
 """What HLS has of a stream, and what its playlist says of it."""
 
+import math
+import random
 import re
 from collections.abc import Callable
 from fractions import Fraction
@@ -72,6 +74,28 @@ def test_parts_fill_their_segments(rate: int) -> None:
         lasting = [float(part.lasts_s) for part in segment.parts]
         assert max(lasting) <= target + 1e-5
         assert all(s >= 0.85 * target for s in lasting[:-1]), "RFC 8216bis, 4.4.4.9"
+
+
+@pytest.mark.parametrize("rate", [5, 10, 25, 30])
+@pytest.mark.parametrize("gop_s", [0.5, 1.7, 60])
+def test_durations_stay_as_they_were_told(rate: int, gop_s: float) -> None:
+    """Also where frames come unevenly, and keyframes late."""
+    window, choose = window_of(3.5, rate=rate), random.Random(7)
+    at, keyframe_s, told = window.ends_s, Fraction(0), set[tuple[str, ...]]()
+    while at < 60:
+        keyframe = at - keyframe_s >= gop_s
+        keyframe_s = at if keyframe else keyframe_s
+        lasts_s = Fraction(choose.randint(1, 1000 // rate), 1000)
+        window.add(MediaFragment(INIT, b"frame", at, lasts_s, keyframe))
+        at += lasts_s
+        text = media_playlist(window, EPOCH_S)
+        target, part = tags(text, "EXT-X-TARGETDURATION")[0], tags(text, "EXT-X-PART-INF")[0]
+        told.add((target, part, tags(text, "EXT-X-SERVER-CONTROL")[0]))
+        lengths = [float(line.rstrip(",")) for line in tags(text, "EXTINF")]
+        assert max(math.floor(length + 0.5) for length in lengths) <= int(target)
+        parts = [float(attribute(line, "DURATION")) for line in tags(text, "EXT-X-PART")]
+        assert max(parts) <= float(attribute(part, "PART-TARGET"))
+    assert len(told) == 1
 
 
 def test_the_playlist_names_what_comes_next() -> None:

@@ -3,7 +3,6 @@
 Players that know nothing of parts find whole segments in it, as in any other.
 """
 
-import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -38,8 +37,7 @@ def media_playlist(window: SegmentWindow, epoch_s: float, *, skip: bool = False)
     has known for long are left out.
     """
     listed, growing = window.listed, window.open
-    target_s = _target_s(window, listed)
-    part_s = max((p.lasts_s for s in [*listed, growing] if s for p in s.parts), default=PART_S)
+    target_s, part_s = window.target_s, window.part_target_s or PART_S
     skipped = _skipped(listed, target_s) if skip else 0
     lines = [
         "#EXTM3U",
@@ -92,12 +90,6 @@ def _hint(window: SegmentWindow) -> str:
     number = growing.number if growing else window.next_number
     uri = part_name(number, len(growing.parts) if growing else 0)
     return f'#EXT-X-PRELOAD-HINT:TYPE=PART,URI="{uri}"'
-
-
-def _target_s(window: SegmentWindow, listed: list[Segment]) -> int:
-    """Whole seconds that no segment is longer than, rounded (4.4.3.1)."""
-    longest_s = max((segment.lasts_s for segment in listed), default=Fraction(0))
-    return max(math.ceil(window.segment_s), math.floor(longest_s + Fraction(1, 2)))
 
 
 def _skipped(listed: list[Segment], target_s: int) -> int:

@@ -3,6 +3,7 @@
 A segment begins at a keyframe, a part is some frames of it (RFC 8216bis, 3.2 and 6.2.2).
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ PART_S = Fraction(36, 100)  # that a part lasts at most, unless one frame lasts 
 ENOUGH = 3  # segments: players begin so many before the end, and Chromium fails on fewer
 FIRST_S = Fraction(1)  # that each of those lasts, so that there are enough soon
 KEPT = 3  # segments behind those in the playlist: a player may be on its way to them
+HALF = Fraction(1, 2)  # second: durations are rounded to whole ones (RFC 8216, 4.3.3.1)
 MOST_BYTES = 256 * 2**20  # of segments of one stream
 
 
@@ -51,7 +53,12 @@ class Segment:
 
 
 class SegmentWindow:
-    """The newest ``listed`` segments of about ``segment_s`` each, and one that grows."""
+    """The newest ``listed`` segments of about ``segment_s`` each, and one that grows.
+
+    Players may rely on what they were told of durations (RFC 8216, 6.2.1). So what there is to
+    begin with says how long segments and parts are to be; later ones are ended in time, a segment
+    without a keyframe if need be. Only a frame that is longer by itself makes them longer.
+    """
 
     def __init__(
         self, first: int, segment_s: float, listed: int, request_keyframe: Callable[[], None]
@@ -59,6 +66,8 @@ class SegmentWindow:
         """``first`` is the first segment's number; ``request_keyframe`` is called where a segment
         should end."""
         self.segment_s = Fraction(segment_s).limit_denominator(1000)
+        self.target_s = math.ceil(self.segment_s)  # that no segment is longer than, rounded
+        self.part_target_s = Fraction(0)  # that no part is longer than
         self.discontinuities = 0  # before the first segment that is listed
         self.ended = False
         self.ends_s = Fraction(0)  # of what was added, in the window's time
@@ -67,6 +76,7 @@ class SegmentWindow:
         self._request_keyframe = request_keyframe
         self._segments: deque[Segment] = deque()  # complete ones
         self._open: Segment | None = None
+        self._told = False  # the durations: players have begun, or could have
         self._fragments: list[MediaFragment] = []  # of the part that is not complete
 
     @property
@@ -111,10 +121,13 @@ class SegmentWindow:
         if current is None or self._ends_before(current, fragment):
             changed = self._close_segment()
             self._open = self._begin_segment(fragment)
+        most_s = self.part_target_s if self._told else PART_S
+        if self._fragments and self._lasts_s() + fragment.lasts_s > most_s:
+            self._close_part()
+            changed = True
         self._fragments.append(fragment)
         self.ends_s = fragment.begins_s + fragment.lasts_s
-        lasts_s = sum((f.lasts_s for f in self._fragments), Fraction(0))
-        if lasts_s + fragment.lasts_s > PART_S:  # the next one would be too much
+        if self._lasts_s() + fragment.lasts_s > most_s:  # the next one would be too much
             self._close_part()
             changed = True
         return changed
@@ -127,6 +140,10 @@ class SegmentWindow:
     def _ends_before(self, current: Segment, fragment: MediaFragment) -> bool:
         """Whether a segment ends before a fragment; asks for a keyframe where it should."""
         if fragment.init is not current.init:
+            return True
+        if self._told and fragment.begins_s + fragment.lasts_s - current.begins_s >= (
+            self.target_s + HALF
+        ):
             return True
         most_s = self.segment_s if self.playable else min(FIRST_S, self.segment_s)
         due = fragment.begins_s + fragment.lasts_s / 2 - current.begins_s >= most_s
@@ -147,6 +164,11 @@ class SegmentWindow:
             data = b"".join(fragment.data for fragment in fragments)
             lasts_s = sum((fragment.lasts_s for fragment in fragments), Fraction(0))
             self._open.parts.append(Part(data, lasts_s, fragments[0].keyframe))
+            self.part_target_s = max(self.part_target_s, lasts_s)
+
+    def _lasts_s(self) -> Fraction:
+        """How long the part is that is not complete."""
+        return sum((fragment.lasts_s for fragment in self._fragments), Fraction(0))
 
     def _close_segment(self) -> bool:
         self._close_part()
@@ -155,7 +177,11 @@ class SegmentWindow:
             return False
         listed = self.listed
         current.complete = True
+        # The first ones are short, and longer than that by as much as a keyframe is late.
+        late_s = Fraction(0) if self._told else self.segment_s - min(FIRST_S, self.segment_s)
+        self.target_s = max(self.target_s, math.floor(current.lasts_s + late_s + HALF))
         self._segments.append(current)
+        self._told = self._told or len(self._segments) >= ENOUGH
         while len(self._segments) > self._listed + KEPT or self._too_large():
             self._segments.popleft()
         first = self.listed[0].number
