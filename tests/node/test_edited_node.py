@@ -219,3 +219,26 @@ async def test_a_change_that_nobody_waits_for_is_made_to_its_end(tmp_path: Path)
         await asyncio.gather(change, return_exceptions=True)
         await api.live("gate")
         assert api.node.served["gate"].hls is not None
+
+
+async def test_hls_goes_on_where_its_camera_begins_again(tmp_path: Path) -> None:
+    path = written(tmp_path, "state")
+    path.write_text(path.read_text().replace('name = "yard"', 'name = "yard"\nhls.segment_s = 1'))
+    async with running(path) as api:
+        await api.live("yard")
+        url = api.url.replace("api/v1", "hls/yard/index.m3u8")
+        texts = [await playlist(url)]
+        changing = api.ask("PATCH", "cameras/yard", settings={"hls": {"segments": 8}})
+        changed = asyncio.create_task(changing)
+        async with asyncio.timeout(30):
+            while "#EXT-X-DISCONTINUITY\n" not in texts[-1]:
+                texts.append(await playlist(url))
+                await asyncio.sleep(0.05)
+        await changed
+    assert not [text for text in texts if "#EXT-X-ENDLIST" in text]
+
+
+async def playlist(url: str) -> str:
+    async with aiohttp.ClientSession() as http, http.get(url) as response:
+        assert response.status == 200, await response.text()
+        return await response.text()
