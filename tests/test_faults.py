@@ -17,6 +17,7 @@ ROWS = [
 WALL_CLOCK = re.compile(r"\btime\.time\(|\btime_ns\(|datetime\.(now|utcnow|today)\(")
 
 WALL_CLOCK_MODULES = {
+    "serve/access/admission.py",  # until when a link holds
     "serve/api/latency.py",  # for clocks of others to compare
     "core/events/journal.py",  # when an event happened
     "mqtt/state_publisher.py",  # likewise

@@ -13,8 +13,8 @@ from av.stream import Stream
 
 from streamsr.core.errors import InputError
 from streamsr.core.redact import redact
+from streamsr.media.address_failures import failure_at
 from streamsr.media.addresses import InputKind, ffmpeg_name, input_kind
-from streamsr.media.container import reason_of
 from streamsr.media.pipes import ByteReader, open_growing, open_pipe
 from streamsr.media.source import METADATA
 from streamsr.media.tracks.layouts import settle_layouts
@@ -125,7 +125,8 @@ def _container(
             return _opened_as(file, timeout, OPTIONS | FAR)
         return container
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise InputError(f"input {redact(url)}: cannot be opened: {reason_of(error)}") from None
+        reason = failure_at(url, error)
+        raise InputError(f"input {redact(url)}: cannot be opened: {reason}") from None
 
 
 def _is_whole(url: str, file: str | ByteReader) -> bool:

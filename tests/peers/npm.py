@@ -9,6 +9,7 @@ __all__ = ["NPM_INSTALL", "npm_file", "npm_path"]
 
 NPM_INSTALL = "apt-get install npm"
 FETCH_S = 60.0
+SAFELY = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # since Python 3.11.4
 
 
 def npm_path() -> str | None:
@@ -28,6 +29,6 @@ def npm_file(package: str, name: str, folder: Path) -> str:
         )
         archive = folder / packed.stdout.strip().splitlines()[-1]
         with tarfile.open(archive) as opened:
-            opened.extractall(kept, filter="data")
+            opened.extractall(kept, **SAFELY)
         archive.unlink()
     return (kept / "package" / name).read_text(encoding="utf-8")

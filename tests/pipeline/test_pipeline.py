@@ -203,7 +203,7 @@ class Silent:
 
     live = True
     name = "silent"
-    reconnects = jumps = 0
+    reconnects = jumps = moved = 0
     down = False
 
     def __init__(self, path: Path, frames: int) -> None:
@@ -264,7 +264,7 @@ async def test_a_source_that_does_not_stop_is_left_behind_in_time(
         took_s = await until(running.done)
         summary = await running
     source.released.set()
-    assert 0.9 < took_s < 2.0, "half of the deadline is the source's"
+    assert 0.1 < took_s < 1.5, "a tenth of the deadline is a live source's"
     assert (summary.frames_in, summary.frames_out, kept.closed) == (3, 3, 1)
 
 

@@ -69,7 +69,7 @@ class Clip:
 
     live = False
     name = "clip"
-    reconnects = jumps = 0
+    reconnects = jumps = moved = 0
     down = False
 
     def __init__(self, frames: Sequence[Frame], enough: Callable[[], bool] | None = None) -> None:
@@ -92,6 +92,8 @@ class Clip:
 
 class Kept:
     """A sink that keeps the frames, and the names of the threads there are."""
+
+    not_kept = ()
 
     def __init__(self, act: Callable[[int], None] = lambda number: None) -> None:
         self.frames: list[Frame] = []
