@@ -144,7 +144,7 @@ async def test_the_wall_fills_the_screen(page: Page) -> None:
                 assert boxes[3]["y"] + boxes[3]["height"] == height
             await page.mouse.move(100, 100)
             await page.locator("#leave").click()
-            assert await page.locator("#leave").is_hidden()
+            await page.locator("#leave").wait_for(state="hidden", timeout=5000)
             assert not await page.locator("header").evaluate("(e) => e.inert")
 
 

@@ -82,9 +82,9 @@ async def test_zoom_keeps_both_in_step_to_the_pixel(watched: Page, tmp_path: Pat
     scale = (await lies(watched))[1][0]
     assert 4 <= scale < 4.5
     _, left, top, _, _ = await in_step(watched, scale)
-    # the point under the cursor has stayed: it is 3/4 and 1/4 of the frame
-    assert (0.75 - left) / scale == pytest.approx(0.75, abs=2e-3)
-    assert (0.25 - top) / scale == pytest.approx(0.25, abs=2e-3)
+    # the point under the cursor has stayed to a pixel: it is 3/4 and 1/4 of the frame
+    assert (0.75 - left) / scale == pytest.approx(0.75, abs=1 / box["width"])
+    assert (0.25 - top) / scale == pytest.approx(0.25, abs=1 / box["height"])
 
     await watched.evaluate(DRAW)
     shots = [await grey(watched, name, tmp_path) for name in ("before", "after")]

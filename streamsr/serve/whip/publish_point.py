@@ -84,7 +84,7 @@ class PublishPoint:
         with suppress(ConnectionError, TimeoutError, asyncio.IncompleteReadError, ValueError):
             async with asyncio.timeout(HEAD_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-            path = head.split(b" ", 2)[1]
+            _, path, *_ = head.split(b" ")  # ValueError: it is no request
             if hmac.compare_digest(path, f"/{self._secret}".encode()):
                 writer.write(ANSWER)
                 await first_of(self._send(writer), reader.read(), name="published packets")
