@@ -145,6 +145,7 @@ async def test_obs_publishes_by_whip_and_a_link_is_played(tmp_path: Path, home: 
     assert (await asyncio.to_thread(shown, home / "seen.ts"))["h264"] == (320, 180)
 
 
+@pytest.mark.serial
 async def test_vlc_sends_what_streamsr_reads(tmp_path: Path, home: Path) -> None:
     clip, port = camera_clip(home / "clip.mp4"), free_port()
     sink = f"#std{{access=http,mux=ts,dst=127.0.0.1:{port}/desk}}"
