@@ -20,6 +20,7 @@ from streamsr.zoo.registry import Entry, lighter_of, members
 __all__ = ["Candidate", "Resources", "Selection", "Selector", "cost_ms", "family_for"]
 
 RESERVE = 0.25  # of the cores is left over where streamsr chooses
+LEAST_RESERVE = 0.1  # likewise, for a network where none would hold otherwise
 LARGEST_SCALE, MOST_LINES = 4, 1440  # of a result whose size nobody names
 FOR_CODED, FOR_CLEAN, PLAIN = "fast-camera", "fast", "bicubic"
 LOSSLESS = frozenset(
@@ -113,6 +114,9 @@ class Selector:
         cheapest = min(candidates, key=lambda candidate: self._share(candidate, info))
         why = f"{self._states(cheapest, info)}: too much"
         if not auto:
+            return self._selection(cheapest, info, why)
+        if self._share(cheapest, info) * (1 - self._reserve) <= 1 - LEAST_RESERVE:
+            why = f"{self._states(cheapest, info)}: little more, and no network takes less"
             return self._selection(cheapest, info, why)
         plain = members(PLAIN, self._model.folders)
         filtered = list(self._candidates(plain, info, asked, lighter=False))

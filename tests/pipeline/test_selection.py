@@ -245,6 +245,13 @@ def test_where_no_network_holds_plain_scaling_does_and_says_so() -> None:
     )
 
 
+@pytest.mark.parametrize(("x1", "name"), [(72, "fast-camera-x1"), (73, "bicubic")])
+def test_a_network_that_leaves_a_tenth_is_better_than_none(x1: float, name: str) -> None:
+    """A tenth of 80 ms."""
+    chosen = select(costs(x4=1e3, x2=500, x1=x1))
+    assert names(chosen)[0] == name
+
+
 def test_plain_scaling_takes_the_largest_size_that_it_holds() -> None:
     chosen = select(costs(x4=1e3, x2=1e3, x1=1e3, path=25.0))  # 60 ms: 2.4 megapixels
     assert (names(chosen), size_of(chosen)) == (["bicubic"], (1920, 1080))
