@@ -7,13 +7,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
 from streamsr.ipc.frame_traces import FrameTraces
 from streamsr.ipc.messages import StreamFormat
 
-__all__ = ["Broadcaster", "EndOfStream", "Subscriber", "Subscription"]
+__all__ = ["Broadcaster", "EndOfStream", "EndingQueue", "Subscriber", "Subscription"]
+
+Item = TypeVar("Item")
 
 KEYFRAME_INTERVAL_S = 0.5  # a keyframe costs every subscriber bandwidth, whichever asked for it
 
@@ -34,7 +36,44 @@ class Subscriber(Protocol):
     def end(self) -> None: ...  # called once or more
 
 
-class Subscription:
+class EndingQueue(Generic[Item]):
+    """Items that one task receives in order until their end; whoever puts them never waits."""
+
+    def __init__(self) -> None:
+        self.dropped = 0  # items that were put and thrown away, or left out
+        self._queue: deque[Item] = deque()
+        self._changed = asyncio.Event()
+        self._ended = False
+
+    @property
+    def queued(self) -> int:
+        """Items that wait to be received."""
+        return len(self._queue)
+
+    async def receive(self) -> Item:
+        """Waits for the next item. Raises EndOfStream once there will be none."""
+        while not self._queue:
+            if self._ended:
+                raise EndOfStream
+            self._changed.clear()
+            await self._changed.wait()
+        return self._queue.popleft()
+
+    def end(self) -> None:
+        """Makes what was put the last."""
+        self._ended = True
+        self._changed.set()
+
+    def _put(self, item: Item) -> None:
+        self._queue.append(item)
+        self._changed.set()
+
+    def _drop_all(self) -> None:
+        self.dropped += len(self._queue)
+        self._queue.clear()
+
+
+class Subscription(EndingQueue[Packet]):
     """A bounded queue of packets: a subscriber that is read with ``receive()``.
 
     When it is full it is emptied, and its video goes on at the next keyframe, which is asked for.
@@ -43,34 +82,16 @@ class Subscription:
     def __init__(
         self, tracks: Collection[Track], capacity: int, request_keyframe: Callable[[], None]
     ) -> None:
+        super().__init__()
         self.tracks = frozenset(tracks)
-        self.dropped = 0  # packets that were queued and thrown away, or skipped for a keyframe
         self._capacity = capacity
         self._request_keyframe = request_keyframe
-        self._queue: deque[Packet] = deque()
         self._waiting = set(self.tracks - AUDIO_TRACKS)  # video tracks that need a keyframe
-        self._changed = asyncio.Event()
-        self._ended = False
-
-    @property
-    def queued(self) -> int:
-        """Packets that wait to be received."""
-        return len(self._queue)
-
-    async def receive(self) -> Packet:
-        """Waits for the next packet. Raises EndOfStream once there will be none."""
-        while not self._queue:
-            if self._ended:
-                raise EndOfStream
-            self._changed.clear()
-            await self._changed.wait()
-        return self._queue.popleft()
 
     def offer(self, packet: Packet) -> None:
         """Queues a packet, unless its track is waiting for a keyframe; never waits."""
-        if len(self._queue) >= self._capacity:
-            self.dropped += len(self._queue)
-            self._queue.clear()
+        if self.queued >= self._capacity:
+            self._drop_all()
             self._waiting |= self.tracks - AUDIO_TRACKS
             if self._waiting:
                 self._request_keyframe()
@@ -79,12 +100,7 @@ class Subscription:
                 self.dropped += 1
                 return
             self._waiting.discard(packet.track)
-        self._queue.append(packet)
-        self._changed.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._changed.set()
+        self._put(packet)
 
 
 class Broadcaster:

@@ -1,13 +1,11 @@
 """The fragments of one stream's track: made once, and only while somebody wants them."""
 
-import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Protocol
 
 from streamsr.core.packet import Packet, Track
-from streamsr.ipc.broadcaster import Broadcaster, EndOfStream
+from streamsr.ipc.broadcaster import Broadcaster, EndingQueue
 from streamsr.ipc.frame_traces import FrameTraces
 from streamsr.serve.live.fragmenter import Fragmenter, MediaFragment
 from streamsr.serve.served import Served
@@ -25,42 +23,24 @@ class Reader(Protocol):
     def end(self) -> None: ...  # called once or more
 
 
-class FragmentQueue:
+class FragmentQueue(EndingQueue[MediaFragment]):
     """A reader with a bounded queue: full, it is emptied, and goes on at the next keyframe."""
 
     def __init__(self, request_keyframe: Callable[[], None]) -> None:
-        self.dropped = 0  # fragments that were queued and thrown away, or skipped for a keyframe
+        super().__init__()
         self._request_keyframe = request_keyframe
-        self._queue: deque[MediaFragment] = deque()
         self._waits = True  # for a keyframe
-        self._changed = asyncio.Event()
-        self._ended = False
 
     def offer(self, fragment: MediaFragment) -> None:
-        if len(self._queue) >= CAPACITY:
-            self.dropped += len(self._queue)
-            self._queue.clear()
+        if self.queued >= CAPACITY:
+            self._drop_all()
             self._waits = True
             self._request_keyframe()
         if self._waits and not fragment.keyframe:
             self.dropped += 1
             return
         self._waits = False
-        self._queue.append(fragment)
-        self._changed.set()
-
-    def end(self) -> None:
-        self._ended = True
-        self._changed.set()
-
-    async def receive(self) -> MediaFragment:
-        """Waits for the next fragment. Raises EndOfStream once there will be none."""
-        while not self._queue:
-            if self._ended:
-                raise EndOfStream
-            self._changed.clear()
-            await self._changed.wait()
-        return self._queue.popleft()
+        self._put(fragment)
 
 
 class Feed:
