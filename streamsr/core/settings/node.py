@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from streamsr.core.config import Settings
 from streamsr.core.live_address import WHIP
 from streamsr.core.settings.serve import MqttSettings, ServeSettings
-from streamsr.core.settings.stream import NAME, StreamSettings
+from streamsr.core.settings.stream import NAME, StreamSettings, repeated
 from streamsr.core.settings.webrtc import WebRtcSettings
 
 __all__ = ["NodeSettings", "PipelineSettings"]
@@ -26,9 +26,9 @@ class NodeSettings(Settings):
     @model_validator(mode="after")
     def _names_differ(self) -> "NodeSettings":
         names = [stream.name for stream in self.streams]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = repeated(names)
         if twice:
-            raise ValueError(f"streams: got the name {twice[0]!r} twice, each needs one of its own")
+            raise ValueError(f"streams: got the name {twice!r} twice, each needs one of its own")
         return self
 
     @model_validator(mode="after")

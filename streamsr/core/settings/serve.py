@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from streamsr.core.config import FilePath, Settings, Text
-from streamsr.core.settings.stream import NAME
+from streamsr.core.settings.stream import NAME, repeated
 
 __all__ = ["MqttSettings", "ServeSettings", "TokenSettings"]
 
@@ -84,10 +84,10 @@ class ServeSettings(Settings):
     @model_validator(mode="after")
     def _names_differ(self) -> "ServeSettings":
         names = [MAIN_TOKEN, *(token.name for token in self.tokens)]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = repeated(names)
         if twice:
             raise ValueError(
-                f"tokens: got the name {twice[0]!r} twice, each needs one of its own, and "
+                f"tokens: got the name {twice!r} twice, each needs one of its own, and "
                 f"{MAIN_TOKEN!r} is that of token_file"
             )
         return self

@@ -1,6 +1,7 @@
 """What may be said of one stream, from its source to its outputs."""
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Literal
 from urllib.parse import urlsplit
@@ -31,6 +32,11 @@ NAME = r"^[A-Za-z0-9_-]{1,64}$"
 MAX_S = 1e9  # thirty years
 NTSC = frozenset({24, 30, 48, 60, 120})  # times 1000/1001
 LOWEST_RATE, HIGHEST_RATE = Fraction(1, 100), 240  # frames a second
+
+
+def repeated(names: Sequence[str]) -> str | None:
+    """Returns a name that stands there twice, the first of such by the alphabet."""
+    return min((name for name in names if names.count(name) > 1), default=None)
 
 
 def exact_rate(text: str) -> Fraction:
@@ -236,10 +242,10 @@ class StreamSettings(Settings):
     @model_validator(mode="after")
     def _output_names_differ(self) -> "StreamSettings":
         names = [*OWN_NAMES, *self.publish_names]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = repeated(names)
         if twice:
             raise ValueError(
-                f"publish: got the name {twice[0]!r} twice, each output needs one of its own, "
+                f"publish: got the name {twice!r} twice, each output needs one of its own, "
                 f"{' and '.join(OWN_NAMES)} have theirs"
             )
         return self
