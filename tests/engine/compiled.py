@@ -1,6 +1,7 @@
-"""The CUDA kernels compiled as C++, one thread after the other: their arithmetic on a CPU."""
+"""The CUDA kernels compiled as C++: a grid's threads, one after the other on a CPU."""
 
 import ctypes
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from streamsr.engine.cuda.kernel_source import KERNELS, kernel_source
+from streamsr.engine.cuda.kernels import BLOCK, grid_of
 
 __all__ = ["CompiledKernels"]
 
@@ -19,17 +21,23 @@ using std::min;
 #define __device__
 struct Index { int x, y, z; };
 static thread_local Index blockIdx, blockDim, threadIdx;
-extern "C" void enter(int x, int y, int z)
-{
-    blockIdx = {x / 4, y / 2, z};
-    blockDim = {4, 2, 1};
-    threadIdx = {x % 4, y % 2, 0};
-}
 """
 HALF_PIXELS = r"""
 #include <immintrin.h>
 typedef unsigned short pixel;
 inline pixel stored(float value) { return _cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT); }
+"""
+RUN = r"""
+extern "C" void run_NAME(Index grid, Index block, PARAMETERS)
+{
+    blockDim = block;
+    for (blockIdx.z = 0; blockIdx.z < grid.z; ++blockIdx.z)
+    for (blockIdx.y = 0; blockIdx.y < grid.y; ++blockIdx.y)
+    for (blockIdx.x = 0; blockIdx.x < grid.x; ++blockIdx.x)
+    for (threadIdx.y = 0; threadIdx.y < block.y; ++threadIdx.y)
+    for (threadIdx.x = 0; threadIdx.x < block.x; ++threadIdx.x)
+        NAME(ARGUMENTS);
+}
 """
 C_TYPES = {
     np.uint64: ctypes.c_void_p,
@@ -37,6 +45,10 @@ C_TYPES = {
     np.int32: ctypes.c_int,
     np.float32: ctypes.c_float,
 }
+
+
+class Index(ctypes.Structure):
+    _fields_ = tuple((axis, ctypes.c_int) for axis in "xyz")
 
 
 class CompiledKernels:
@@ -47,20 +59,25 @@ class CompiledKernels:
         if half:  # the one place that needs an instruction of its own
             source = HALF_PIXELS + source[source.index("typedef unsigned char sample") :]
         text, library = folder / "kernels.cpp", folder / "kernels.so"
-        text.write_text(SHIM + source)
+        text.write_text(SHIM + source + _runs(source))
         flags = ["-O2", "-shared", "-fPIC", "-Wall", "-Werror", *(["-mf16c"] if half else [])]
         subprocess.run([compiler, *flags, "-o", library, text], check=True)
         self._library = ctypes.CDLL(str(library))
         self.launched: set[str] = set()
 
     def __call__(self, name: str, size: tuple[int, int, int], args: Sequence[np.generic]) -> None:
-        assert name in KERNELS
         self.launched.add(name)
-        kernel, enter = getattr(self._library, name), self._library.enter
         values = [C_TYPES[type(arg)](arg.item()) for arg in args]
-        columns, rows, planes = size
-        for z in range(planes):
-            for y in range(rows + 2):  # as a grid of whole blocks does, a little more
-                for x in range(columns + 3):
-                    enter(x, y, z)
-                    kernel(*values)
+        getattr(self._library, f"run_{name}")(Index(*grid_of(size)), Index(*BLOCK), *values)
+
+
+def _runs(source: str) -> str:
+    """What runs each kernel over a grid, as a launch does."""
+    found = re.findall(r"extern \"C\" __global__ void (\w+)\(([^)]*)\)", source)
+    assert [name for name, _ in found] == list(KERNELS)
+    runs = []
+    for name, parameters in found:
+        arguments = ", ".join(re.findall(r"(\w+)(?:,|$)", parameters))
+        run = RUN.replace("NAME", name).replace("PARAMETERS", parameters)
+        runs.append(run.replace("ARGUMENTS", arguments))
+    return "".join(runs)

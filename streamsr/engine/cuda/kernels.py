@@ -19,14 +19,15 @@ from streamsr.engine.cuda.kernel_source import KERNELS, kernel_source
 from streamsr.engine.resample import chroma_is_left, chroma_shift
 from streamsr.networks.facts import Colour
 
-__all__ = ["KernelConverter", "Launch", "converter_on"]
+__all__ = ["BLOCK", "KernelConverter", "Launch", "converter_on", "grid_of"]
 
 logger = logging.getLogger("streamsr")
 
 Launch = Callable[[str, tuple[int, int, int], Sequence[np.generic]], None]
 """Runs a kernel of ``KERNELS`` with as many threads as it writes (columns, rows, planes)."""
 
-BLOCK = (32, 8, 1)  # a warp lies along a row, so that its accesses are neighbours
+BLOCK = (32, 8, 1)
+"""Threads of a block: a warp lies along a row, so that its accesses are neighbours."""
 
 
 class KernelConverter:
@@ -95,6 +96,12 @@ class KernelConverter:
         self._launch("rgb_to_chroma", (columns, rows, 1), (*pixels, *chroma))
 
 
+def grid_of(size: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Returns how many blocks have a thread for each of (columns, rows, planes)."""
+    columns, rows, planes = (-(-side // block) for side, block in zip(size, BLOCK, strict=True))
+    return columns, rows, planes
+
+
 def converter_on(stream: torch.cuda.Stream, colour: Colour, pixels: torch.dtype) -> Converter:
     """Returns the quickest converter on the stream's device: kernels, or torch's without CuPy.
 
@@ -121,9 +128,8 @@ def _cupy_launch(stream: torch.cuda.Stream, *, half: bool) -> Launch:
         functions: dict[str, Any] = {name: module.get_function(name) for name in KERNELS}
 
     def launch(name: str, size: tuple[int, int, int], args: Sequence[np.generic]) -> None:
-        grid = tuple(-(-side // block) for side, block in zip(size, BLOCK, strict=True))
         with device, current:
-            functions[name](grid, BLOCK, tuple(args))
+            functions[name](grid_of(size), BLOCK, tuple(args))
 
     return launch
 
