@@ -12,6 +12,7 @@ LAYERS = (  # from the top down: a package imports what stands below it, never w
     {"__init__", "__main__"},
     {"api"},
     {"cli"},
+    {"fleet"},
     {"train"},
     {"node"},
     {"worker"},

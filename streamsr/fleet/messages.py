@@ -1,0 +1,152 @@
+"""What the controller of a fleet, its hosts and those who ask say to each other.
+
+Level-triggered, and pulled by the host: once a second it reports all that it runs, and is answered
+with all that it shall run. Capacity, load and cost are in one unit, milliseconds of CPU time in a
+second of one host: two cores have 2000. Moments are seconds of a monotonic clock, each of its own
+machine: nobody compares those of two.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = [
+    "Assignment",
+    "CameraReport",
+    "CameraStatus",
+    "FleetStatus",
+    "HostReport",
+    "HostStatus",
+    "Orders",
+    "Policy",
+    "Wanted",
+    "WantedCamera",
+]
+
+Settings = Mapping[str, Any]  # a [[streams]] of the file, as JSON has it
+
+
+@dataclass(frozen=True, slots=True)
+class WantedCamera:
+    """File to controller: a camera that the fleet is to run."""
+
+    name: str
+    settings: Settings  # without `labels` and `priority`; it holds secrets
+    labels: Mapping[str, str] = field(default_factory=dict)  # that its host must have
+    priority: int = 0  # where there is too little room the lowest gives way first
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """File to controller: how cameras are placed, ``[fleet]`` of the file."""
+
+    lease_s: float = 3.0  # how long a host may publish after it asked
+    reserve: float = 0.2  # share of each host's capacity that is kept free
+    spread: Literal["even", "pack"] = "even"  # over all hosts, or over as few as hold them
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # of hosts, by name, over
+    # what they report
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """File to controller: all that the fleet is to run. A later version replaces it whole."""
+
+    version: int
+    cameras: tuple[WantedCamera, ...]
+    policy: Policy = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class CameraReport:
+    """Host to controller, in a HostReport: a camera that the host runs or has not yet ended."""
+
+    name: str
+    epoch: int  # of the Assignment that it runs by
+    state: str  # as core/status.py's StreamState
+    reason: str = ""  # what is wrong, for people; it holds no secret
+    cost: float = 0.0  # what it took of late; 0 where that is not measured yet
+    rung: int = 0  # of the Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """Host to controller, once a second: what it is, and all that it runs at the moment ``sent``.
+
+    A host has one question open at a time: once it has asked again it takes no answer to an earlier
+    question. So a camera that a report leaves out is not published by that host, whatever answers
+    to earlier reports are still on their way (``HostLease`` keeps to it).
+    """
+
+    host: str  # its name, the same after a restart
+    incarnation: int  # greater with each start of the host's process
+    sent: float  # its own clock, strictly rising within an incarnation
+    labels: Mapping[str, str]
+    kind: str  # of machine: cameras cost the same on hosts of one kind
+    capacity: float  # as a trial measured it
+    load: float  # what its processes take now
+    cameras: tuple[CameraReport, ...] = ()
+    draining: bool = False  # it is about to leave, and takes nothing new
+    address: str = ""  # http://HOST:PORT of its node's server, for the gateway
+    pid: int = 0  # of its Ray node's process (the raylet)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Controller to host, in Orders: a camera that the host shall run."""
+
+    name: str
+    epoch: int  # rises with every change of the camera's host
+    settings: Settings  # as they are to be run, at this rung; they hold secrets
+    rung: int = 0  # 0 as asked, 1 the cheaper fallback: its model is the first of model.fallback
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Controller to host, the answer to a HostReport: all that it shall run.
+
+    What is not listed is stopped at once; what is listed may be published until ``lease_s`` after
+    the moment at which the host ASKED, by its own clock, and no longer.
+    """
+
+    lease_s: float
+    cameras: tuple[Assignment, ...]
+    version: int  # of the Wanted that they come from
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """Controller to who asks: a host."""
+
+    name: str
+    state: Literal["up", "draining", "drained", "lost"]
+    pid: int  # of its Ray node's process
+    kind: str
+    labels: Mapping[str, str]
+    capacity: float
+    load: float
+    placed: float  # what its cameras are reckoned to cost
+    cameras: int
+    address: str  # of its node's server
+
+
+@dataclass(frozen=True, slots=True)
+class CameraStatus:
+    """Controller to who asks: a camera of the fleet."""
+
+    name: str
+    host: str  # that has it; "" for none
+    state: str  # as the host reports it; "moving" between two hosts, "waiting" for room
+    epoch: int
+    rung: int
+    reason: str  # why it is where it is, or why it is nowhere; for people
+    cost: float  # that it is reckoned with
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class FleetStatus:
+    """Controller to who asks: how the fleet stands."""
+
+    version: int  # of the Wanted
+    hosts: tuple[HostStatus, ...]
+    cameras: tuple[CameraStatus, ...]
