@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 from streamsr.core.errors import StreamsrError, UserError
 
 if TYPE_CHECKING:
-    from streamsr.api import Upscaler, open_pipeline
+    from streamsr.api.pipelines import open_pipeline
+    from streamsr.api.upscaler import Upscaler
     from streamsr.core.settings import PipelineSettings
 
 __all__ = ["PipelineSettings", "StreamsrError", "Upscaler", "UserError", "open_pipeline"]
 
 _LATER = {
     "PipelineSettings": "streamsr.core.settings",
-    "Upscaler": "streamsr.api",
-    "open_pipeline": "streamsr.api",
+    "Upscaler": "streamsr.api.upscaler",
+    "open_pipeline": "streamsr.api.pipelines",
 }
 """Names whose modules import torch: they are imported when they are used."""
 

@@ -1,8 +1,8 @@
-"""streamsr in a program of one's own: images in, images out, or a whole pipeline."""
+"""A model for the images of one stream."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,18 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from streamsr.core.config import parse
 from streamsr.core.devices import pick_device
-from streamsr.core.events import Emit
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
-from streamsr.core.settings import PipelineSettings
 from streamsr.engine.engines import Engines
-from streamsr.pipeline import build
-from streamsr.pipeline.pipeline import Pipeline
 from streamsr.zoo.registry import find
 
-__all__ = ["Upscaler", "open_pipeline"]
+__all__ = ["Upscaler"]
 
 SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 
@@ -79,21 +74,6 @@ class Upscaler(AbstractContextManager["Upscaler"]):
     def close(self) -> None:
         """Ends the engine's threads. Closing twice does nothing."""
         self._engines.close()
-
-
-@asynccontextmanager
-async def open_pipeline(
-    settings: PipelineSettings | dict[str, object], emit: Emit | None = None
-) -> AsyncIterator[Pipeline]:
-    """Opens a whole pipeline in this process: ``await`` its ``run()``. ``emit`` is told events.
-
-    ``settings`` are those of a pipeline file, as ``pipelines/reference.toml`` shows them. Raises
-    ConfigError, InputError, ModelError or OutputError.
-    """
-    if isinstance(settings, dict):
-        settings = parse(settings, PipelineSettings, "settings")
-    with build.open_pipeline(settings, emit or (lambda event: None)) as opened:
-        yield opened
 
 
 def _images(completed: Iterable[Future[Frame]]) -> list[Image]:
