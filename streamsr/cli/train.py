@@ -17,6 +17,7 @@ from streamsr.cli.terminal import print_result, progress_bar, say
 from streamsr.core.config import load
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, OutputError, UserError
+from streamsr.core.settings import Quality
 from streamsr.train.chart import check_charts, scatter_chart
 from streamsr.train.files import clip_paths, still_paths, target_paths
 from streamsr.train.results import Degradation, Evaluation, evaluation_tables, markdown
@@ -123,6 +124,9 @@ def evaluate(
         typer.Option(help="What the models see: BI, BD, or H.264 at several rates; else bicubic."),
     ] = None,
     precision: ModelPrecision = None,
+    quality: Annotated[
+        Quality, typer.Option(help="best: in several passes, as folders of images are upscaled.")
+    ] = Quality.USUAL,
     report: Annotated[
         Path | None, typer.Option(help="A folder for the tables and a chart as files.")
     ] = None,
@@ -158,6 +162,7 @@ def evaluate(
             against=others,
             degrade=degrade or Degradation.BICUBIC,
             precision=precision,
+            quality=quality,
             max_frames=frames,
             report=show,
         )

@@ -1,7 +1,7 @@
 """The command that upscales a file, a folder or a live address into something that is kept."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -34,12 +34,12 @@ from streamsr.cli.settings import (
 )
 from streamsr.core.errors import UserError
 from streamsr.core.redact import redact
+from streamsr.core.settings import Quality
 from streamsr.media.addresses import InputKind, input_kind, is_folder_output
 from streamsr.zoo.card import AUTO
 
 __all__ = ["upscale"]
 
-BEST = "live"  # the family for --quality best
 OPTION_OF = {"codec": "codec", "crf": "crf", "preset": "preset", "kbit_s": "bitrate"}
 
 
@@ -59,8 +59,8 @@ def upscale(
     ],
     model: Model = AUTO,
     quality: Annotated[
-        Literal["usual", "best"], typer.Option(help="best: by the largest network, slowly.")
-    ] = "usual",
+        Quality, typer.Option(help="best: several passes of the network; auto: of images alone.")
+    ] = Quality.AUTO,
     models: Models = None,
     device: Device = "auto",
     size: Size = None,
@@ -87,15 +87,12 @@ def upscale(
     set_: Set = None,
 ) -> None:
     """Upscale a file, a folder of frames or a live address into a file, frames or a server."""
-    if quality == "best":
-        if model != AUTO:
-            raise UserError(f"--quality best: got --model {model} too, allowed is one of the two")
-        model = BEST
     if rate is not None and input_kind(input_) is not InputKind.FOLDER:
         raise UserError(
             f"--rate {rate}: got {redact(input_)} as the input, allowed is a folder of images"
         )
     data = stream_settings("upscale", input_, model, models, device, seconds, frames)
+    data["model"]["quality"] = quality
     data["input"] |= {"transport": transport, "follow": follow}
     data["input"] |= {} if rate is None else {"rate": rate}
     data["input"] |= {"video": video, "audio": audio_choice(audio), "give_up_s": GIVE_UP_S}

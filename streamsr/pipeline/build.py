@@ -10,11 +10,13 @@ import numpy as np
 import torch
 
 from streamsr.core.devices import pick_device
+from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame, Plane
-from streamsr.core.settings import StreamSettings
+from streamsr.core.settings import Quality, StreamSettings
 from streamsr.engine.detail import deepened, resized_samples
 from streamsr.engine.engines import Engines
+from streamsr.engine.passes import in_passes
 from streamsr.media.addresses import (
     InputKind,
     folder_kind,
@@ -39,6 +41,7 @@ from streamsr.zoo.registry import members
 
 __all__ = ["choose_by", "open_pipeline"]
 
+IN_PASSES = ", in several passes, for its best quality: usual takes one"
 PIPE_S = 10.0  # that viewers wait for the reader of a pipe, before it is given up
 
 
@@ -94,14 +97,23 @@ def open_pipeline(
 def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) -> Choose:
     """Returns what chooses and loads the models that ``settings`` describe.
 
-    Raises ModelError where there is no such model, before a source is known.
+    Raises ModelError where there is no such model, before a source is known, and ConfigError
+    where its frames cannot have the time that ``model.quality`` asks for.
     """
     model = settings.model
     if model.name != AUTO:
         members(model.name, model.folders)
+    if real_time and model.quality is Quality.BEST:
+        raise ConfigError("model.quality: got best, allowed is usual for what is in real time")
     encoder = filled(settings.encoder, low_delay=real_time)
     machine = Machine(engines, encoder, settings.record if real_time else None)
-    return chooser(Selector(settings, machine, real_time=real_time), engines)
+    best = model.quality is Quality.BEST
+    if model.quality is Quality.AUTO:
+        best = not real_time and _of_images(settings)
+    selector = Selector(settings, machine, real_time=real_time)
+    if best:
+        return chooser(selector, in_passes(engines.load), IN_PASSES)
+    return chooser(selector, engines.load)
 
 
 def _bits(settings: StreamSettings) -> int | None:
@@ -161,6 +173,12 @@ def _folder_of(settings: StreamSettings) -> Path | None:
     url = settings.input.url
     is_folder = input_kind(url, settings.input.live) is InputKind.FOLDER
     return Path(url) if is_folder else None
+
+
+def _of_images(settings: StreamSettings) -> bool:
+    """Whether frames come from a folder of images, or go into one."""
+    path = settings.output.path
+    return _folder_of(settings) is not None or (path is not None and is_folder_output(path))
 
 
 def _tell_what_is_lost(settings: StreamSettings, emit: Emit) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from streamsr.core.events import Code
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.engines import Engines
+from streamsr.engine.passes import Load
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.channel import Closed
 from streamsr.pipeline.model_fallback import ModelFallback
@@ -32,13 +32,13 @@ Choose = Callable[[SourceInfo, TargetSize | None], Chosen]
 it is the target. Raises ModelError and ConfigError."""
 
 
-def chooser(selector: Selector, engines: Engines) -> Choose:
-    """Returns what chooses by ``selector`` and loads into ``engines``."""
+def chooser(selector: Selector, load: Load, remark: str = "") -> Choose:
+    """Returns what chooses by ``selector`` and loads by ``load``, of which ``remark`` tells."""
 
     def choose(info: SourceInfo, kept: TargetSize | None) -> Chosen:
         selection = selector.select(info, kept)
-        models = [LoadedModel(entry.name, engines.load(entry)) for entry in selection.entries]
-        return Chosen(models, selection.target, selection.why)
+        models = [LoadedModel(entry.name, load(entry)) for entry in selection.entries]
+        return Chosen(models, selection.target, selection.why + remark)
 
     return choose
 

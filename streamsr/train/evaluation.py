@@ -18,8 +18,10 @@ import torch
 
 from streamsr.core.errors import InputError, ModelError
 from streamsr.core.frame import Frame, Plane
+from streamsr.core.settings import Quality
 from streamsr.engine.base import Engine
 from streamsr.engine.engines import Engines
+from streamsr.engine.passes import in_passes
 from streamsr.media.pixels import SRGB
 from streamsr.media.source import SourceInfo
 from streamsr.networks.facts import Colour, Facts
@@ -62,6 +64,7 @@ def evaluate(
     against: Sequence[Entry] = (),
     degrade: Degradation = Degradation.BICUBIC,
     precision: Precision | None = None,
+    quality: Quality = Quality.USUAL,
     max_frames: int | None = None,
     report: Callable[[Scored], None] = lambda scored: None,
 ) -> Evaluation:
@@ -69,9 +72,10 @@ def evaluate(
     frames or a folder of such folders; of each clip at most the first ``max_frames``.
 
     What the models see is made of it by ``degrade``, or lies in ``low``, the same clips under the
-    same names. ``against`` are models scored beside it. Raises InputError where there is nothing
-    to score or it cannot be read, and ModelError where a model cannot be loaded, is not of the
-    scale of the others and of ``low``, does not run in ``precision`` here, or fails.
+    same names. ``against`` are models scored beside it; all are of ``quality`` (auto: usual).
+    Raises InputError where there is nothing to score or it cannot be read, and ModelError where a
+    model cannot be loaded, is not of the scale of the others and of ``low``, does not run in
+    ``precision`` here, or fails.
     """
     pairs = clip_pairs(target, low)  # before a model is loaded: a wrong path is refused at once
     scale = entry.facts.scale if low is None else common_scale(pairs)
@@ -91,8 +95,12 @@ def evaluate(
         entries[str(other.folder) if other.name in entries else other.name] = other
     plain = SlidingWindow(Resample("bicubic", scale), Facts(scale, 1, 0, Colour.LUMA))
     with Engines(device) as engines:
+
+        def load(one: Entry) -> Engine:
+            return engines.load(one, None if one.card.serves_every_scale else precision)
+
         loaded = {
-            name: engines.load(one, None if one.card.serves_every_scale else precision)
+            name: (in_passes(load) if quality is Quality.BEST else load)(one)
             for name, one in entries.items()
         }
         comparison = _Comparison(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from streamsr.core.errors import ModelError
+from streamsr.core.errors import ConfigError, ModelError
 from streamsr.core.settings import (
     EncoderSettings,
     InputSettings,
@@ -71,6 +71,36 @@ def test_a_model_that_there_is_not_is_refused_before_the_source_is_opened(
 ) -> None:
     with pytest.raises(ModelError, match="got 'fsat'"):
         choose_by(settings(name="fsat"), engines, real_time=True)
+
+
+def images_of(path: Path) -> list[bytes]:
+    return [image.read_bytes() for image in sorted(path.glob("*.png"))]
+
+
+def test_images_are_upscaled_in_several_passes_where_nobody_says_otherwise(
+    clip: Callable[..., Path], engines: Engines, tmp_path: Path
+) -> None:
+    made = {}
+    for quality in ("auto", "usual", "best"):
+        output = OutputSettings(path=tmp_path / quality)
+        summary = run(settings(str(clip()), output=output, name="fast", quality=quality), engines)
+        assert ("several passes" in summary.why) == (quality != "usual")
+        made[quality] = images_of(tmp_path / quality)
+    assert len(made["auto"]) == 4
+    assert made["auto"] == made["best"]
+    assert made["auto"] != made["usual"]
+
+
+def test_a_video_is_upscaled_in_one_pass_where_nobody_says_otherwise(
+    clip: Callable[..., Path], engines: Engines, tmp_path: Path
+) -> None:
+    output = OutputSettings(path=tmp_path / "out.mp4")
+    assert "passes" not in run(settings(str(clip()), output=output, name="fast"), engines).why
+
+
+def test_what_is_in_real_time_has_no_time_for_the_best_quality(engines: Engines) -> None:
+    with pytest.raises(ConfigError, match=r"model\.quality: got best, allowed is usual"):
+        choose_by(settings(quality="best"), engines, real_time=True)
 
 
 def test_what_is_kept_costs_more_to_encode(engines: Engines) -> None:

@@ -13,6 +13,7 @@ from streamsr.core.settings.stream import (
     ModelSettings,
     OutputSettings,
     PublishSettings,
+    Quality,
     RecordSettings,
     StreamSettings,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "OutputSettings",
     "PipelineSettings",
     "PublishSettings",
+    "Quality",
     "RecordSettings",
     "ServeSettings",
     "StreamSettings",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from enum import StrEnum
 from fractions import Fraction
 from typing import Literal
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ __all__ = [
     "ModelSettings",
     "OutputSettings",
     "PublishSettings",
+    "Quality",
     "RecordSettings",
     "StreamSettings",
 ]
@@ -95,11 +97,20 @@ class InputSettings(Settings):
         return exact_rate(self.rate)
 
 
+class Quality(StrEnum):
+    """How much time a frame is given."""
+
+    AUTO = "auto"  # best of or into a folder of images, usual for all else
+    USUAL = "usual"  # one pass of the network
+    BEST = "best"  # several, averaged: of what need not be real time
+
+
 class ModelSettings(Settings):
     """What upscales them, and on what."""
 
     name: Name = "auto"  # a family, a model, or the path of its folder; auto: as the source suits
     device: Text = "auto"  # auto, cpu or cuda:N
+    quality: Quality = Quality.AUTO
     folders: tuple[FilePath, ...] = ()  # more folders of models
     budget_ms: int = Field(default=500, ge=50, le=60_000)  # latency that live frames may have
     fallback: tuple[Name, ...] = ("bicubic",)  # models to fall back to when it cannot be held

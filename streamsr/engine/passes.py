@@ -1,0 +1,222 @@
+"""Several passes of one network over the same frames, averaged: what a file has the time for.
+
+A network errs differently where it sees a frame mirrored (Timofte et al., Seven Ways to Improve
+Example-Based Single Image Super Resolution, 2016), and a recurrent one where it comes to it from
+the frames after it. Frames are taken in groups: forward as they come, then backward from a few
+frames beyond the group.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, wait
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import torch
+
+from streamsr.core.events import Emit
+from streamsr.core.frame import Frame, Plane
+from streamsr.core.metrics import Meter
+from streamsr.core.target_size import TargetSize
+from streamsr.engine.base import Engine, EngineStream
+from streamsr.networks.sliding import SlidingWindow
+from streamsr.zoo.registry import Entry
+
+__all__ = ["Load", "PassesEngine", "in_passes"]
+
+GROUP = 32  # frames that a backward pass gives at once, at most
+LEAST_GROUP = 8
+RUN_UP = 8  # frames after a group that its backward pass comes from
+GROUP_BYTES = 96 << 20  # of a group's results, where that is more than LEAST_GROUP of them
+RATE = Fraction(1, 25)  # seconds: a backward pass has no time stamps of its own
+
+
+Load = Callable[[Entry], Engine]
+"""Returns a model's engine. Raises ModelError."""
+
+
+def in_passes(load: Load) -> Load:
+    """Returns what loads as ``load``, to run in several passes; a filter needs but one."""
+
+    def loaded(entry: Entry) -> Engine:
+        engine = load(entry)
+        return engine if entry.card.serves_every_scale else PassesEngine(engine)
+
+    return loaded
+
+
+class PassesEngine:
+    """Every stream through ``engine`` in several passes: forward and mirrored, and of a recurrent
+    network both of them backward too."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def model(self) -> SlidingWindow:
+        return self._engine.model
+
+    @property
+    def device(self) -> torch.device:
+        return self._engine.device
+
+    @property
+    def workers(self) -> int:
+        return self._engine.workers
+
+    def stream(
+        self,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        *,
+        beside: EngineStream | None = None,
+        target: TargetSize | None = None,
+    ) -> EngineStream:
+        def begun() -> _Pass:
+            stream = self._engine.stream(name, meter, emit, beside=beside, target=target)
+            return _Pass(stream, self.workers)
+
+        return _PassesStream(self._engine, name, meter, emit, beside, target, begun)
+
+
+class _Pass:
+    """A stream of its own, of which ``most`` frames are on their way: what waits is large."""
+
+    def __init__(self, stream: EngineStream, most: int) -> None:
+        self._stream = stream
+        self._most = most
+        self._running: deque[Future[Frame]] = deque()
+
+    def push(self, frame: Frame) -> Sequence[Future[Frame]]:
+        while len(self._running) >= self._most:
+            wait([self._running.popleft()])
+        results = self._stream.push(frame)
+        self._running.extend(results)
+        return results
+
+    def flush(self) -> Sequence[Future[Frame]]:
+        return self._stream.flush()
+
+
+class _PassesStream(EngineStream):
+    """What is pending waits for its group to be complete, and comes out one a push from then on."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        beside: EngineStream | None,
+        target: TargetSize | None,
+        begun: Callable[[], _Pass],
+    ) -> None:
+        super().__init__(engine, name, meter, emit, beside, target)
+        self._forward = begun(), begun()  # as they are, and mirrored
+        self._backward = (begun(), begun()) if engine.model.recurrent else ()
+        self._given: tuple[deque[Future[Frame]], ...] = (deque(), deque())  # forward, of pending
+        self._done: deque[Future[Frame]] = deque()  # of groups that are complete
+
+    def push(self, frame: Frame) -> Sequence[Future[Frame]]:
+        self.size_of(frame)
+        done = self.flush() if self._detector.is_discontinuity(frame) else ()
+        return [*done, *self._take(frame)]  # whose passes charge their own time
+
+    def flush(self) -> list[Future[Frame]]:
+        """Ends what was pushed so far: returns every frame still pending."""
+        for given, stream in zip(self._given, self._forward, strict=True):
+            given.extend(stream.flush())
+        self._close_group(len(self._pending))
+        done, self._done = list(self._done), deque()
+        return done
+
+    def _take(self, frame: Frame) -> list[Future[Frame]]:
+        self._pending.append(frame)
+        views = frame, _mirrored(frame)
+        for given, stream, view in zip(self._given, self._forward, views, strict=True):
+            given.extend(stream.push(view))
+        if not self._backward:
+            self._close_group(min(len(given) for given in self._given))
+        elif len(self._pending) == (group := self._group_of(frame)) + RUN_UP:
+            self._close_group(group)
+        return [self._done.popleft()] if self._done else []
+
+    def _group_of(self, frame: Frame) -> int:
+        """How many frames are one group: of large ones few, since all their results are kept."""
+        width, height = self.size_of(frame)
+        return max(LEAST_GROUP, min(GROUP, GROUP_BYTES // (2 * width * height)))
+
+    def _close_group(self, count: int) -> None:
+        """Averages the first ``count`` of what is pending; the rest is their run-up."""
+        results = [[given.popleft() for given in self._given] for _ in range(count)]
+        for into, backward in zip(results, self._backward_results(), strict=False):
+            into.extend(backward)
+        self._done += [_averaged(into) for into in results]
+        for _ in results:
+            self._pending.popleft()
+
+    def _backward_results(self) -> Iterable[tuple[Future[Frame], ...]]:
+        """Returns what backward passes over what is pending give, the oldest frame's first."""
+        if not self._backward:
+            return ()
+        backward = _reversed(self._pending)
+        views = backward, [_mirrored(frame) for frame in backward]
+        given: tuple[list[Future[Frame]], ...] = [], []
+        for pair in zip(*views, strict=True):
+            for results, stream, frame in zip(given, self._backward, pair, strict=True):
+                results.extend(stream.push(frame))
+        for results, stream in zip(given, self._backward, strict=True):
+            results.extend(stream.flush())
+        return zip(*map(reversed, given), strict=True)
+
+
+def _averaged(results: Sequence[Future[Frame]]) -> Future[Frame]:
+    """Returns the mean of one frame's results, of which every second one is mirrored."""
+    averaged: Future[Frame] = Future()
+    left = list(results)  # emptied by whichever thread is the last: frames are large
+    counting = threading.Semaphore(len(results) - 1)
+
+    def one_is_done(_: Future[Frame]) -> None:
+        if counting.acquire(blocking=False):
+            return
+        done, left[:] = list(left), []
+        if any(result.cancelled() for result in done):
+            averaged.cancel()
+            averaged.set_running_or_notify_cancel()  # or what waits for it would not return
+            return
+        try:
+            averaged.set_result(_mean([result.result() for result in done]))
+        except Exception as error:  # whatever it is belongs to the one who waits
+            averaged.set_exception(error)
+
+    for result in results:
+        result.add_done_callback(one_is_done)
+    return averaged
+
+
+def _mean(passes: Sequence[Frame]) -> Frame:
+    """Returns the mean of passes, the first of which is neither mirrored nor backward.
+
+    Chroma of 4:2:0 is scaled plainly in each, and taken from the first.
+    """
+    first = passes[0].planes[0]
+    total = np.zeros(first.shape, np.float32)
+    for number, one in enumerate(passes):
+        total += one.planes[0][:, ::-1] if number % 2 else one.planes[0]
+    mean: Plane = np.rint(total / len(passes)).astype(first.dtype)
+    return replace(passes[0], planes=(mean, *passes[0].planes[1:]))
+
+
+def _mirrored(frame: Frame) -> Frame:
+    return replace(frame, planes=tuple(np.ascontiguousarray(p[:, ::-1]) for p in frame.planes))
+
+
+def _reversed(frames: Sequence[Frame]) -> list[Frame]:
+    """The frames backward, as a stream of their own."""
+    return [
+        replace(frame, pts=n, time_base=RATE, discontinuous=n == 0, after_gap=False)
+        for n, frame in enumerate(reversed(frames))
+    ]
