@@ -3,9 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import torch
+
 from streamsr.core.config import parse
+from streamsr.core.devices import pick_device
 from streamsr.core.events import Emit
 from streamsr.core.settings import PipelineSettings
+from streamsr.engine.engines import Engines
 from streamsr.pipeline import build
 from streamsr.pipeline.pipeline import Pipeline
 
@@ -23,5 +27,9 @@ async def open_pipeline(
     """
     if isinstance(settings, dict):
         settings = parse(settings, PipelineSettings, "settings")
-    with build.open_pipeline(settings, emit or (lambda event: None)) as opened:
+    device = torch.device(pick_device(settings.model.device))
+    with (
+        Engines(device, own_process=False) as engines,
+        build.open_pipeline(settings, emit or (lambda event: None), engines=engines) as opened,
+    ):
         yield opened

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from streamsr.core.frame import ColourTags, Frame, Plane
+from streamsr.engine.packed import with_luma
 from streamsr.engine.resample import chroma_is_left, chroma_shift, resize_chroma
 from streamsr.networks.facts import Colour
 from streamsr.networks.planes import rounded
@@ -113,6 +114,10 @@ def network_output(
         output = made
     if colour is Colour.LUMA and not frame.is_rgb:
         return _luma_of(output, frame), *resize_chroma(frame, width, height)
+    if colour is Colour.LUMA and output.device == CPU and not width % frame.width:
+        scale = width // frame.width
+        if height == scale * frame.height:
+            return (with_luma(_unit(output)[0].numpy(), frame, scale),)
     levels = _output_levels(_unit(output), _tensors(frame, output.device), frame.colour, colour)
     return tuple(_samples_of(frame, number, level) for number, level in enumerate(levels))
 

@@ -22,6 +22,7 @@ from streamsr.engine.base import EngineStream, Job, network_failure
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.resample import resize_frame
 from streamsr.engine.thread_pool import ThreadPool
+from streamsr.engine.threads import one_thread_here
 from streamsr.networks.chain import is_finite
 from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
 
@@ -47,10 +48,13 @@ class CpuJob(Job):
 
 def cpu_pool(workers: int) -> ThreadPool[CpuJob]:
     """Returns threads for any number of CPU engines."""
-    return ThreadPool(workers, _run, CpuJob.abandon)
+    return ThreadPool(workers, _run, CpuJob.abandon, one_thread_here)
 
 
 def _run(job: CpuJob) -> None:
+    if job.upscaled.cancelled():  # nobody waits for it any more
+        job.abandon()
+        return
     try:
         job.engine.run(job)
     except Exception as error:  # whatever it is belongs to the stream that waits for it

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
-import cv2
 import torch
 
 from streamsr.engine.base import Engine
@@ -16,6 +15,7 @@ from streamsr.engine.cpu_resample import CpuResampleEngine
 from streamsr.engine.cuda.device import CudaDevice
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.thread_pool import ThreadPool
+from streamsr.engine.threads import one_thread_each
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
@@ -37,7 +37,10 @@ class Engines(AbstractContextManager["Engines"]):
     ``speed`` says what a model costs there, by what is ``measured`` on this machine.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, own_process: bool = True) -> None:
+        """``own_process``: all that this process computes may be set to take one thread an
+        operation; else only what these engines compute does.
+        """
         self.device = device
         self.measured = Measured()
         self.speed = Speed(device, self.measured)
@@ -47,9 +50,9 @@ class Engines(AbstractContextManager["Engines"]):
         self._loading = threading.Lock()
         self._stack = ExitStack()
         self._pool: ThreadPool[CpuJob] | None = None
-        cv2.setNumThreads(1)  # of the whole process
+        if own_process:
+            one_thread_each()  # see cpu.py
         if device.type == "cpu":
-            torch.set_num_threads(1)  # of the whole process: see cpu.py
             self._pool = self._stack.enter_context(cpu_pool(min(MAX_WORKERS, _cores())))
 
     def __exit__(self, *exception: object) -> None:

@@ -21,20 +21,30 @@ class ThreadPool(AbstractContextManager["ThreadPool[T]"], Generic[T]):
     """
 
     def __init__(
-        self, workers: int, run: Callable[[T], None], abandon: Callable[[T], None]
+        self,
+        workers: int,
+        run: Callable[[T], None],
+        abandon: Callable[[T], None],
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
+        """``begin`` is called by each thread, and waited for."""
         self.workers = workers
+        self._begin = begin
         self._run = run
         self._abandon = abandon
         self._scheduler: Scheduler[tuple[Hashable, T]] = Scheduler(max_batch=1, max_wait_s=0.0)
         self._closed = False
         self._changed = threading.Condition()
+        begun = threading.Barrier(workers + 1)
         self._threads = [
-            threading.Thread(target=self._work, name=f"streamsr-engine-{number}", daemon=True)
+            threading.Thread(
+                target=self._work, args=(begun,), name=f"streamsr-engine-{number}", daemon=True
+            )
             for number in range(workers)
         ]
         for thread in self._threads:
             thread.start()
+        begun.wait()
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -64,7 +74,13 @@ class ThreadPool(AbstractContextManager["ThreadPool[T]"], Generic[T]):
             for _, item in waiting:
                 self._abandon(item)
 
-    def _work(self) -> None:
+    def _work(self, begun: threading.Barrier) -> None:
+        try:
+            self._begin()
+        except BaseException:
+            begun.abort()  # or the pool would wait for it
+            raise
+        begun.wait()
         while (taken := self._next()) is not None:
             stream, item = taken
             began_s = monotonic()

@@ -20,6 +20,7 @@ from streamsr.core.packet import Track
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.waiting import in_thread
+from streamsr.engine.threads import alone
 from streamsr.media.source import Source, SourceInfo
 from streamsr.media.tracks.piece_queue import PieceQueue
 from streamsr.pipeline.capture import Capture
@@ -55,8 +56,7 @@ class Pipeline:
     ) -> None:
         """``choose`` is called in the engine's thread, once the source is known; ``workers`` frames
         are in flight at once at most, on ``device``. ``aborted`` is set once sinks are to wait no
-        longer. ``self_check_s``: between two self-checks; 0: none, whatever ``settings`` say.
-        """
+        longer. ``self_check_s``: between two self-checks; 0: none, whatever they say."""
         self.name = settings.name
         self.meter = Meter()
         self._source = source
@@ -195,7 +195,7 @@ class Pipeline:
 
     async def _stage(self, kind: str, function: Callable[[], None]) -> None:
         """Runs a stage's thread to its end; cancelled, it still ends, without what is queued."""
-        running = in_thread(f"{kind}-{self.name}", function)
+        running = in_thread(f"{kind}-{self.name}", alone(function))
         try:
             await asyncio.shield(running)
         except BaseException:
