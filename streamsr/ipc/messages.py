@@ -194,6 +194,7 @@ class StartServer(Message):
     url: str
     transport: Literal["tcp", "udp"]  # of RTSP media
     parent_pid: int  # the process ends with this one, even while a server blocks it
+    lease: Path | None = None  # by which alone it may write, in a fleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +204,7 @@ class StartHls(Message):
     folder: Path
     segment_s: float
     segments: int  # in the playlist
+    lease: Path | None = None  # as above
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,7 @@ class StartRecorder(Message):
     segment_s: float
     keep_s: float | None  # None: indefinitely
     min_free_bytes: int
+    lease: Path | None = None  # as above
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamsr.control.node_api import CameraState
@@ -38,12 +39,14 @@ class Camera:
         journal: Journal,
         *,
         sessions: int = 0,
+        lease: Path | None = None,
     ) -> None:
-        """``sessions``: how many the stream had that this one takes the place of."""
+        """``sessions``: how many the stream had that this one takes the place of; ``lease``: as
+        Target has it."""
         self.worker = worker
         begun = partial(journal.begin_session, settings.name)
         self.stream = RemoteStream(settings, worker, journal, sessions=sessions, begun=begun)
-        self._journal = journal
+        self._journal, self._lease = journal, lease
         servers = zip(settings.publish, settings.publish_names, strict=True)
         self._servers = [self._output(server, name) for server, name in servers]
         files = settings.hls is not None and settings.hls.folder is not None
@@ -161,7 +164,8 @@ class Camera:
 
     def _output(self, settings: TargetSettings, name: str) -> Output:
         stream = self.stream
-        return Output(stream.name, settings, stream.broadcaster, self._journal, name=name)
+        where = stream.broadcaster, self._journal
+        return Output(stream.name, settings, *where, name=name, lease=self._lease)
 
     def _begin(self, output: Output) -> None:
         name = f"{output.name} of {self.stream.name}"

@@ -10,6 +10,7 @@ from streamsr.core.devices import pick_device
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event
 from streamsr.core.events.journal import Journal
+from streamsr.core.lease import LeaseFolder
 from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
@@ -32,11 +33,14 @@ SWITCHES = frozenset({"name", "enabled"})
 class CameraSet:
     """Cameras by name, in the order in which they began, and what of them the web server shows."""
 
-    def __init__(self, journal: Journal, ended: Callable[[], None]) -> None:
-        """``ended`` is called whenever a camera has ended."""
+    def __init__(
+        self, journal: Journal, ended: Callable[[], None], leases: LeaseFolder | None = None
+    ) -> None:
+        """``ended`` is called whenever a camera has ended; ``leases`` are those of a fleet's."""
         self.served: dict[str, Served] = {}
         self._journal = journal
         self._ended = ended
+        self._leases = leases
         self._cameras: dict[str, Camera] = {}
         self._workers: dict[str, WorkerProcess] = {}  # by device
         self._working: dict[str, asyncio.Task[None]] = {}  # that run workers, by device
@@ -68,7 +72,9 @@ class CameraSet:
         if self._stopping:
             return
         worker = self._worker(pick_device(settings.model.device))
-        name, camera = settings.name, Camera(settings, worker, self._journal, sessions=sessions)
+        name, leases = settings.name, self._leases
+        lease = leases.path_of(name) if leases is not None else None
+        camera = Camera(settings, worker, self._journal, sessions=sessions, lease=lease)
         worker.streams[name] = camera.stream
         self._cameras[name] = camera
         self.served[name] = camera.served()

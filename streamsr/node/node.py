@@ -13,6 +13,7 @@ from streamsr.core.errors import UserError
 from streamsr.core.events import Code, Event
 from streamsr.core.events.event import iso
 from streamsr.core.events.journal import Journal, worst
+from streamsr.core.lease import LeaseFolder
 from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.version import version_of_streamsr
@@ -33,10 +34,15 @@ class Node:
     """
 
     def __init__(
-        self, settings: NodeSettings, journal: Journal, edits: Edits | None = None
+        self,
+        settings: NodeSettings,
+        journal: Journal,
+        edits: Edits | None = None,
+        leases: LeaseFolder | None = None,
     ) -> None:
         """``settings`` are what its file says; ``edits`` keep what is changed while it runs, until
-        it ends where there are none.
+        it ends where there are none. ``leases`` are those by which alone its cameras may be
+        published, in a fleet.
 
         Raises UserError for what the user has to correct, before anything is started.
         """
@@ -45,7 +51,7 @@ class Node:
         self.settings = settings = self._checked(settings)
         self._since = iso(datetime.now(UTC))
         self._changed = asyncio.Event()  # a camera has ended, or the node is to stop
-        self._cameras = CameraSet(journal, self._changed.set)
+        self._cameras = CameraSet(journal, self._changed.set, leases)
         self._making: set[asyncio.Task[None]] = set()  # changes of cameras
         self._editing = asyncio.Lock()  # one change of the settings after another
         self._models = models_of(settings)

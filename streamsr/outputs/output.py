@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 
 from streamsr.core.backoff import Backoff
 from streamsr.core.deadline import Deadline
@@ -47,13 +48,14 @@ class Output(SupervisedProcess):
         emit: Emit,
         *,
         name: str = "",
+        lease: Path | None = None,
         limits: HeartbeatLimits = LIMITS,
         backoff: Backoff | None = None,
     ) -> None:
-        """``name`` tells it from other outputs of the stream."""
+        """``name`` tells it from other outputs of the stream; ``lease`` as Target has it."""
         backoff = backoff or Backoff(FIRST_S, LAST_S)
         super().__init__("streamsr.outputs.process", limits=limits, backoff=backoff)
-        self._target = Target(stream, settings)
+        self._target = Target(stream, settings, lease)
         self.name = name or f"{self._target.kind}-1"  # its own within the stream
         self.target = self._target.name  # for people: without secrets, or a folder
         self.state = OutputState.OFF

@@ -36,6 +36,7 @@ from streamsr.ipc.messages import (
     StartServer,
 )
 from streamsr.media.container import reason_of
+from streamsr.outputs.fence import Fence, LeaseFence, LeaseOverError, Unfenced
 from streamsr.outputs.hls import HlsWriter
 from streamsr.outputs.mux_session import Muxer, MuxTarget
 from streamsr.outputs.recorder import Recorder
@@ -130,7 +131,7 @@ def run(main_process: MainProcess) -> None:
     writer: PacketWriter | None = None
     try:
         writer = writer_of(start, lambda code, text: main_process.send(OutputEvent(code, text)))
-        taken = write_packets(main_process, writer)
+        taken = write_packets(main_process, writer, fence_of(start))
         writer.close()
         main_process.send(OutputProgress(OutputState.OFF, taken))
     except Exception as error:  # the last message of this process: a traceback has secrets in it
@@ -141,13 +142,19 @@ def run(main_process: MainProcess) -> None:
             main_process.receive()
 
 
-def write_packets(main_process: MainProcess, writer: PacketWriter) -> int:
-    """Writes what the main process sends, and reports on it; returns how many packets it was."""
+def write_packets(main_process: MainProcess, writer: PacketWriter, fence: Fence) -> int:
+    """Writes what the main process sends, and reports on it; returns how many packets it was.
+
+    What comes while the fence does not hold is dropped. Raises LeaseOverError where it held before.
+    """
+    began = False  # to write
     taken = reported = 0  # packets
     reported_s = float("-inf")  # monotonic
     stream: OutputFormat | None = None
     while not main_process.gone:
-        now_s = monotonic()
+        now_s, may_write = monotonic(), fence.holds()
+        if began and not may_write:
+            raise LeaseOverError
         if now_s - reported_s >= PROGRESS_S or taken - reported >= PROGRESS_PACKETS:
             reported, reported_s = taken, now_s
             writer.check()
@@ -158,8 +165,10 @@ def write_packets(main_process: MainProcess, writer: PacketWriter) -> int:
                 stream = message
             case OutputPacket(packet):
                 assert stream is not None, "a stream's format comes before its first packet"
-                writer.write(packet, stream)
                 taken += 1
+                if fence.holds():
+                    began = True
+                    writer.write(packet, stream)
             case FinishOutput():
                 break
     return taken
@@ -168,16 +177,26 @@ def write_packets(main_process: MainProcess, writer: PacketWriter) -> int:
 def writer_of(start: Message, tell: Callable[[Code, str], None]) -> PacketWriter:
     """Returns what the first message describes."""
     match start:
-        case StartServer(url, transport, parent_pid):
+        case StartServer(url, transport, parent_pid, _):
             protect(url)
             die_with(parent_pid)
             return ServerWriter(url, transport)
-        case StartHls(folder, segment_s, segments):
+        case StartHls(folder, segment_s, segments, _):
             os.chdir(folder)  # keeps odd names of folders out of FFmpeg's patterns
             return HlsWriter(Path(), segment_s, segments)
         case StartRecorder():
             return Recorder(start, tell)
     raise ValueError(f"first message: got {type(start).__name__}, allowed are Start…")
+
+
+def fence_of(start: Message) -> Fence:
+    """Returns what keeps the process to the lease that its first message names.
+
+    Raises OSError where that is not there.
+    """
+    if not isinstance(start, StartServer | StartHls | StartRecorder) or start.lease is None:
+        return Unfenced()
+    return LeaseFence(start.lease, kills=isinstance(start, StartServer))
 
 
 def die_with(parent_pid: int) -> None:

@@ -1,0 +1,115 @@
+"""Outputs of a camera with a lease: what they write while it holds, and that they end with it."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from peers import RtmpServer
+from peers.outputs import Outputs, quick, record, recorded, sent, studio_outputs
+from peers.studio import FPS
+from peers.waiting import until
+
+from streamsr.core.lease import Lease, LeaseFolder, now_ns
+from streamsr.core.settings import PublishSettings
+from streamsr.core.status import OutputState
+from streamsr.outputs.output import Output
+
+SECOND_NS = 1_000_000_000
+
+
+@pytest.fixture
+def leases(tmp_path: Path) -> LeaseFolder:
+    return LeaseFolder.made(tmp_path / "leases")
+
+
+async def published(outputs: Outputs, url: str, lease: Path | None) -> Output:
+    output = outputs.start(PublishSettings(url=url), lease=lease, **quick())
+    await until(lambda: output.state is OutputState.UP)
+    return output
+
+
+def pid_of(output: Output) -> int:
+    assert output.pid is not None
+    return output.pid
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def test_a_frozen_process_is_killed_when_its_lease_is_over(
+    rtmp_server: RtmpServer, leases: LeaseFolder
+) -> None:
+    """The server is free then for another machine, and what thaws writes nothing any more."""
+    async with studio_outputs() as outputs:
+        lease = leases.path_of("cam")
+        leases.grant("cam", now_ns() + 30 * SECOND_NS)
+        frozen = await published(outputs, rtmp_server.url(), lease)
+        leases.grant("cam", now_ns() + SECOND_NS)
+        await sent(outputs.studio, FPS // 4)  # it looks at its lease before each packet
+        pid = pid_of(frozen)
+        os.kill(pid, signal.SIGSTOP)
+        held = Lease(lease).until_ns
+        await until(lambda: not runs(pid), 5)
+        assert held <= now_ns() < held + 2 * SECOND_NS
+        await published(outputs, rtmp_server.url(), None)
+
+
+async def test_what_may_not_publish_waits_until_it_may(
+    rtmp_server: RtmpServer, leases: LeaseFolder
+) -> None:
+    async with studio_outputs() as outputs:
+        settings = PublishSettings(url=rtmp_server.url())
+        output = outputs.start(settings, lease=leases.path_of("cam"), **quick())
+        await until(lambda: output.pid is not None)
+        await sent(outputs.studio, FPS)
+        assert output.state is OutputState.STARTING
+        assert output.restarts == 0, "it waits in one process"
+        leases.grant("cam", now_ns() + 30 * SECOND_NS)
+        await until(lambda: output.state is OutputState.UP)
+        leases.end("cam")
+        await until(lambda: output.state is OutputState.DOWN)
+        assert "the lease of this camera is over" in outputs.events[-1].message
+        leases.grant("cam", now_ns() + 30 * SECOND_NS)
+        await until(lambda: output.state is OutputState.UP)
+
+
+async def test_a_lease_that_is_renewed_ends_nothing(
+    rtmp_server: RtmpServer, leases: LeaseFolder
+) -> None:
+    async with studio_outputs() as outputs:
+        leases.grant("cam", now_ns() + 30 * SECOND_NS)
+        output = await published(outputs, rtmp_server.url(), leases.path_of("cam"))
+        pid = output.pid
+        for _ in range(6):
+            leases.grant("cam", now_ns() + SECOND_NS)
+            await sent(outputs.studio, FPS // 3)
+        assert (output.pid, output.restarts) == (pid, 0)
+
+
+async def test_a_recording_ends_with_the_lease_and_its_file_plays(
+    leases: LeaseFolder, tmp_path: Path
+) -> None:
+    async with studio_outputs() as outputs:
+        leases.grant("cam", now_ns() + 30 * SECOND_NS)
+        folder = tmp_path / "rec"
+        folder.mkdir()
+        output = outputs.start(record(folder), lease=leases.path_of("cam"), **quick())
+        await until(lambda: output.state is OutputState.UP)
+        await sent(outputs.studio, FPS)
+        leases.end("cam")
+        await until(lambda: output.state is OutputState.DOWN)
+        await sent(outputs.studio, 2 * FPS)
+    (file,) = recorded(folder)
+    assert file.unbroken
+
+
+async def test_without_its_file_nothing_is_written(rtmp_server: RtmpServer, tmp_path: Path) -> None:
+    async with studio_outputs() as outputs:
+        settings = PublishSettings(url=rtmp_server.url())
+        output = outputs.start(settings, lease=tmp_path / "gone", **quick())
+        await until(lambda: output.state is OutputState.DOWN)
