@@ -24,12 +24,13 @@ LAYERS = (  # from the top down: a package imports what stands below it, never w
     {"engine", "media"},
     {"bitstream"},
     {"zoo"},
+    {"plugins"},
     {"networks"},
     {"ipc"},
     {"core"},
 )
 LIBRARIES = {  # where a library may be imported, and nowhere else
-    "av": {"media", "sources", "outputs", "serve", "train"},
+    "av": {"media", "sources", "outputs", "serve", "train", "plugins"},
     "aiortc": {"serve"},
     "aiohttp": {"serve"},
     "aiomqtt": {"mqtt"},
@@ -37,7 +38,7 @@ LIBRARIES = {  # where a library may be imported, and nowhere else
     "matplotlib": {"train"},
     "cv2": {"networks", "engine", "media", "sources", "train", "pipeline"},
     "prometheus_client": {"serve"},
-    "torch": {"networks", "zoo", "engine", "train", "pipeline", "worker", "cli", "api"},
+    "torch": {"networks", "zoo", "engine", "train", "pipeline", "worker", "cli", "api", "plugins"},
     "typer": {"cli"},
 }
 MOST_AT_THE_TOP = 3  # modules

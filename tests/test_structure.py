@@ -65,7 +65,7 @@ def test_trying_again_is_one_loop_and_a_source_in_its_thread() -> None:
     assert modules_with(r"\.next_s\(\)") == [
         "core/backoff.py",
         "node/remote_stream.py",  # its pauses depend on how a session ended
-        "sources/live.py",
+        "sources/reopened.py",
     ]
 
 

@@ -121,12 +121,12 @@ def run(
     settings = read()
     if settings.needs_node:
         run_node(lambda: read().as_node(), as_json, path)
-    elif settings.output.path is not None:
+    elif settings.output.path is not None or settings.sinks:
         run_here(settings, as_json)
     else:
         raise OutputError(
             f"{pipeline}: it has no output: add output.path, [serve], [hls], [record], "
-            "[mqtt] or [[publish]]"
+            "[mqtt], [[publish]] or [[sinks]]"
         )
 
 

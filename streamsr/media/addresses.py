@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.live_address import WHIP, live_address
 from streamsr.core.redact import redact
+from streamsr.plugins.registry import Kind, find, names
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -33,6 +34,7 @@ __all__ = [
     "is_folder_output",
     "is_pipe_output",
     "is_session_description",
+    "scheme_of",
 ]
 
 DEMO = "demo"
@@ -60,6 +62,7 @@ class InputKind(StrEnum):
     FILE = "file"
     FOLDER = "folder"
     PIPE = "pipe"  # stdin, or a named pipe
+    PLUGIN = "plugin"  # a scheme of somebody else's code
 
 
 def input_kind(url: str, live: bool | None = None) -> InputKind:
@@ -74,9 +77,11 @@ def input_kind(url: str, live: bool | None = None) -> InputKind:
         return InputKind.PUBLISHED
     if url == STDIO:
         return InputKind.PIPE
-    scheme = _scheme_of(url)
+    scheme = scheme_of(url)
     if scheme and scheme not in LIVE_SCHEMES | FILE_SCHEMES:
-        allowed = ", ".join(sorted(LIVE_SCHEMES | FILE_SCHEMES))
+        if find(Kind.SOURCE, scheme) is not None:
+            return InputKind.PLUGIN
+        allowed = ", ".join(sorted({*LIVE_SCHEMES, *FILE_SCHEMES, *names(Kind.SOURCE)}))
         raise InputError(
             f"input {redact(url)}: got the scheme {scheme!r}, allowed are {allowed}, "
             f"a file, a folder of images, {STDIO!r} (stdin), or {DEMO!r}"
@@ -94,12 +99,12 @@ def ffmpeg_name(url: str) -> str:
 
     An address stays as it is. Raises InputError.
     """
-    return url if _scheme_of(url) else f"file:{url}"
+    return url if scheme_of(url) else f"file:{url}"
 
 
 def is_session_description(url: str) -> bool:
     """Whether it is an .sdp file: it says where a stream of RTP arrives."""
-    return not _scheme_of(url) and url.lower().endswith(".sdp")
+    return not scheme_of(url) and url.lower().endswith(".sdp")
 
 
 def is_folder_output(path: Path) -> bool:
@@ -210,8 +215,8 @@ def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
     return [(text, int(digits or -1)) for text, digits in parts], name
 
 
-def _scheme_of(url: str) -> str:
-    """The scheme in lower case, "" of a path. Raises InputError."""
+def scheme_of(url: str) -> str:
+    """Returns the scheme in lower case, "" of a path. Raises InputError."""
     try:
         return urlsplit(url).scheme.lower() if "://" in url else ""
     except ValueError:  # its own message quotes the password

@@ -20,9 +20,9 @@ __all__ = [
     "METADATA",
     "AudioFrame",
     "Item",
+    "MediaSource",
     "PacketSizes",
     "Piece",
-    "Source",
     "SourceInfo",
     "Subtitle",
     "nominal_rate",
@@ -135,7 +135,7 @@ Piece = AudioFrame | Subtitle
 Item = SourceInfo | Frame | AudioFrame | Subtitle
 
 
-class Source(Protocol):
+class MediaSource(Protocol):
     """Frames and audio in the order in which they arrive."""
 
     name: str  # for people; holds no secret

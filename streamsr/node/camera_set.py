@@ -24,7 +24,7 @@ from streamsr.zoo.registry import find
 __all__ = ["CameraSet"]
 
 # Groups that a session of a stream is made of: its viewers and outputs stay when they change.
-OF_A_SESSION = frozenset({"input", "model", "encoder", "output", "limits"})
+OF_A_SESSION = frozenset({"input", "model", "encoder", "output", "sinks", "limits"})
 CHECK_S = 30.0  # for a self-check to be made
 PLAIN = "resample"  # the network of models that are filters
 SWITCHES = frozenset({"name", "enabled"})

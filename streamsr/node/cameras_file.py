@@ -106,7 +106,10 @@ def _tells_a_secret(before: StreamSettings | None, after: StreamSettings | None)
 
 
 def _addresses(stream: StreamSettings | None) -> set[str]:
-    return {stream.input.url, *(p.url for p in stream.publish)} if stream is not None else set()
+    if stream is None:
+        return set()
+    servers, sinks = (p.url for p in stream.publish), (sink.url for sink in stream.sinks)
+    return {stream.input.url, *servers, *sinks}
 
 
 def _edited(

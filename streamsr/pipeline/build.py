@@ -2,39 +2,34 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
-from streamsr.core.frame import Frame, Plane
 from streamsr.core.settings import Quality, StreamSettings
-from streamsr.engine.detail import deepened, resized_samples
 from streamsr.engine.engines import Engines
 from streamsr.engine.passes import in_passes
 from streamsr.media.addresses import (
     InputKind,
-    folder_kind,
     input_kind,
     is_folder_output,
 )
 from streamsr.media.encoder_options import filled
-from streamsr.media.images import Image, ImageWriter, eight_bits, read_samples
 from streamsr.media.muxing import FileWriter
-from streamsr.media.pixels import rgb_of
-from streamsr.media.source import SourceInfo
 from streamsr.pipeline.check import check_output_path
 from streamsr.pipeline.delivery import FrameSink, PacketSink
 from streamsr.pipeline.machine import Machine
 from streamsr.pipeline.model_choice import Choose, chooser
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.pipeline.selection import Selector
-from streamsr.sources.image_headers import checked_images, image_header
+from streamsr.pipeline.sinks.folder import FolderSink
+from streamsr.pipeline.sinks.plugin_sinks import OpenedSink, opened_sinks
+from streamsr.sources.image_headers import checked_images
 from streamsr.sources.opening import open_source
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import members
@@ -54,11 +49,13 @@ def open_pipeline(
     *,
     paced: bool = False,
     choose: Choose | None = None,
+    sinks: Sequence[OpenedSink] = (),
 ) -> Iterator[Pipeline]:
     """Builds the pipeline that ``settings`` describe, its packets going to ``packet_sinks`` too.
 
-    Models run in ``engines``, or in threads of its own; ``choose`` takes the place of what the
-    settings say of them. ``paced``: a file at its own pace. Raises InputError, ModelError or
+    ``sinks`` are somebody else's, beside those that settings name. Models run in ``engines``, or in
+    threads of its own; ``choose`` takes the place of what the settings say of them.
+    ``paced``: a file at its own pace. Raises InputError, ModelError or
     OutputError for what cannot be opened. Leaving the context ends what was opened here; the
     pipeline closes its own sinks when it has run.
     """
@@ -75,6 +72,8 @@ def open_pipeline(
     with ExitStack() as stack:
         if engines is None:
             engines = stack.enter_context(Engines(torch.device(pick_device(settings.model.device))))
+        plugged = stack.enter_context(opened_sinks(settings.sinks, sinks))
+        frame_sinks, packet_sinks = [*frame_sinks, *plugged[0]], [*packet_sinks, *plugged[1]]
         real_time = source.live or paced
         encoder = filled(settings.encoder, low_delay=real_time or bool(packet_sinks))
         if real_time:
@@ -125,49 +124,6 @@ def _bits(settings: StreamSettings) -> int | None:
     return settings.encoder.depth if pick_device(settings.model.device) == "cpu" else 8
 
 
-class _FolderSink:
-    """A folder of images as a frame sink: named, and of the kind and depth, as those of the folder
-    that the frames come from, or numbered PNG."""
-
-    def __init__(self, folder: Path, source: Path | None, *, overwrite: bool) -> None:
-        kind = "PNG" if source is None else folder_kind(source)
-        self._writer = ImageWriter(folder, kind, overwrite=overwrite)
-        self._source = source
-        self._number = 0
-        self.not_kept: list[str] = []  # what images have no place for
-
-    def write(self, frame: Frame, info: SourceInfo) -> None:
-        if self._number == 0 and info.carried is not None:
-            tracks = [track.name for track in info.carried.tracks]
-            self.not_kept += [*tracks, *info.carried.left_out]
-        self._number += 1
-        name = info.names[frame.pts] if info.names else f"frame_{self._number:06d}.png"
-        whole = frame if self._source is None else _completed(frame, self._source / name)
-        self._writer.write(whole, name)
-
-    def close(self) -> None:
-        """Removes the folder where no frame came; every file in it is whole already."""
-        if self._number == 0:
-            with suppress(OSError):  # it holds something else
-                self._writer.folder.rmdir()
-
-
-def _completed(frame: Frame, path: Path) -> Frame | Image:
-    """Returns an upscaled frame with what the image at ``path``, which it was made of, has beyond
-    R'G'B' in 8 bits."""
-    header = image_header(path)
-    if header.is_plain:
-        return frame
-    image, made = read_samples(path, alpha=header.alpha), rgb_of(frame)
-    colour: Plane = made
-    if image.colour.dtype == np.uint16:
-        colour = deepened(made, image.colour, eight_bits(image.colour))
-    alpha = image.alpha
-    if alpha is not None:
-        alpha = resized_samples(alpha, frame.width, frame.height)
-    return Image(colour, alpha, header.grey, header.lossless)
-
-
 def _folder_of(settings: StreamSettings) -> Path | None:
     """The folder of images that frames come from, where they do."""
     url = settings.input.url
@@ -203,5 +159,5 @@ def _sinks(
     if path is None:
         return [], []
     if is_folder_output(path):
-        return [_FolderSink(path, _folder_of(settings), overwrite=output.overwrite)], []
+        return [FolderSink(path, _folder_of(settings), overwrite=output.overwrite)], []
     return [], [FileWriter(path, aborted, pipe_s, steady=steady)]

@@ -12,7 +12,7 @@ from streamsr.core.events import Code
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.settings import LimitSettings
-from streamsr.media.source import Item, Piece, Source, SourceInfo
+from streamsr.media.source import Item, MediaSource, Piece, SourceInfo
 from streamsr.pipeline.channel import Channel, Closed, Overflow
 from streamsr.pipeline.latency_budget import LatencyBudget
 
@@ -33,7 +33,7 @@ class Capture:
 
     def __init__(
         self,
-        source: Source,
+        source: MediaSource,
         meter: Meter,
         limits: LimitSettings,
         *,

@@ -2,11 +2,12 @@
 
 import os
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.redact import redact
-from streamsr.core.settings import StreamSettings
+from streamsr.core.settings import SinkSettings, StreamSettings
 from streamsr.media.addresses import (
     InputKind,
     check_folder,
@@ -16,10 +17,11 @@ from streamsr.media.addresses import (
     is_folder_output,
     is_pipe_output,
 )
+from streamsr.plugins.registry import Kind, Plugin, find, unknown
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import lighter_of, members
 
-__all__ = ["check_output_path", "check_settings"]
+__all__ = ["check_output_path", "check_settings", "sink_plugin"]
 
 
 def check_settings(settings: StreamSettings) -> None:
@@ -37,6 +39,17 @@ def check_settings(settings: StreamSettings) -> None:
         for entry in members(name, model.folders).values():
             lighter_of(entry, model.folders)
     check_output_path(settings)
+    for sink in settings.sinks:
+        sink_plugin(sink)
+
+
+def sink_plugin(settings: SinkSettings) -> Plugin:
+    """Returns the plugin whose scheme an address has. Raises OutputError where there is none."""
+    scheme = urlsplit(settings.url).scheme.lower()
+    plugin = find(Kind.SINK, scheme)
+    if plugin is None:
+        raise OutputError(f"sinks: {redact(settings.url)}: {unknown(Kind.SINK, scheme, [])}")
+    return plugin
 
 
 def check_output_path(settings: StreamSettings) -> None:

@@ -21,7 +21,7 @@ from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.waiting import in_thread
 from streamsr.engine.threads import alone
-from streamsr.media.source import Source, SourceInfo
+from streamsr.media.source import MediaSource, SourceInfo
 from streamsr.media.tracks.piece_queue import PieceQueue
 from streamsr.pipeline.capture import Capture
 from streamsr.pipeline.channel import Closed
@@ -42,7 +42,7 @@ class Pipeline:
     def __init__(
         self,
         settings: StreamSettings,
-        source: Source,
+        source: MediaSource,
         choose: Choose,
         *,
         workers: int,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.media.pixels import planes_of
-from streamsr.media.source import AudioFrame, Item, Source, SourceInfo
+from streamsr.media.source import AudioFrame, Item, MediaSource, SourceInfo
 from streamsr.sources.timing.clock_sync import TICKS
 
 __all__ = ["AUDIO_RATE", "CELL", "DIGITS", "LEFT", "PAD", "DemoSource", "Scene", "bitmap"]
@@ -78,7 +78,7 @@ class Scene:
         return f"{number % 10**DIGITS:06}", clock
 
 
-class DemoSource(Source):
+class DemoSource(MediaSource):
     """Delivers frame ``n`` of the scene ``n / rate`` seconds after it was opened."""
 
     live = True

@@ -20,9 +20,9 @@ from streamsr.media.source import (
     DEFAULT_RATE,
     AudioFrame,
     Item,
+    MediaSource,
     PacketSizes,
     Piece,
-    Source,
     SourceInfo,
     Subtitle,
     nominal_rate,
@@ -59,7 +59,7 @@ FINEST = Fraction(1, 90_000)
 """A time base that every container holds for as long as an input may pause."""
 
 
-class FileSource(Source):
+class FileSource(MediaSource):
     """Any file or address that PyAV opens and that has an end."""
 
     def __init__(

@@ -17,7 +17,7 @@ from streamsr.core.events import Code, Emit, Event
 from streamsr.media.addresses import image_kind
 from streamsr.media.container import reason_of
 from streamsr.media.images import image_frames
-from streamsr.media.source import DEFAULT_RATE, AudioFrame, Item, Source, SourceInfo
+from streamsr.media.source import DEFAULT_RATE, AudioFrame, Item, MediaSource, SourceInfo
 from streamsr.media.tracks.carried import audio_of, codec_of, lasting
 from streamsr.sources.containers import demuxed, opened
 from streamsr.sources.image_headers import ImageHeader, checked_images
@@ -29,7 +29,7 @@ __all__ = ["FolderSource"]
 CODECS = {"PNG": "png", "JPEG": "mjpeg", "WebP": "webp", "TIFF": "tiff"}
 
 
-class FolderSource(Source):
+class FolderSource(MediaSource):
     """A folder of images of one kind. All their headers are read before the first one is."""
 
     def __init__(

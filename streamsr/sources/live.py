@@ -12,14 +12,11 @@ from typing import Any, Literal
 
 import av
 
-from streamsr.core.backoff import Backoff
-from streamsr.core.errors import SourceAuthError, SourceError
-from streamsr.core.events import Code, Emit, Event
-from streamsr.core.frame import Frame
+from streamsr.core.events import Code, Emit
 from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
 from streamsr.media.orientation import Orientation, OrientationTracker
-from streamsr.media.source import AudioFrame, Item, Source, stream_info
+from streamsr.media.source import AudioFrame, Item, stream_info
 from streamsr.media.tracks.carried import ALL, codec_of, streams_of
 from streamsr.sources.containers import demuxed
 from streamsr.sources.interlace.deinterlace import Deinterlace, Deinterlacer
@@ -27,6 +24,7 @@ from streamsr.sources.live_damage import Damage, SentFrame
 from streamsr.sources.live_opening import LiveOpening
 from streamsr.sources.live_watch import LiveTimeouts, LiveWatch
 from streamsr.sources.read_ahead import Pacer, ReadAhead
+from streamsr.sources.reopened import ReopenedSource
 from streamsr.sources.timing.clock_sync import TICKS, ClockSync
 from streamsr.sources.timing.stamps import kind_of_stamps
 
@@ -34,18 +32,10 @@ __all__ = ["LiveSource"]
 
 WAITED_S = 0.1  # for a read that failed: FFmpeg looks so often whether it takes too long
 TICK_S = 0.5  # between two looks at whether a stop is asked for, or too little comes
-AUTH_RETRY_S = 30.0  # cameras lock users out that try too often
 
 
-class LiveSource(Source):
-    """A camera. ``items`` ends only when it is stopped, or as ``give_up_s`` says.
-
-    With ``give_up_s`` the first frame must come within so many seconds, or SourceError is raised;
-    once it has come, the source is opened again indefinitely.
-    """
-
-    live = True
-    retry_s = 0.5, 5.0  # between two tries to open it: at first, and later
+class LiveSource(ReopenedSource):
+    """A camera."""
 
     def __init__(
         self,
@@ -61,50 +51,14 @@ class LiveSource(Source):
         bits: int | None = 8,
     ) -> None:
         """``video`` and ``audio``: see ``streams_of``; ``bits``: see ``DepthConverter``."""
+        super().__init__(redact(url), emit, give_up_s)
         self.url = url
         self._video, self._audio_number = video, audio
-        self.name = redact(url)
         self._opening = LiveOpening(url, transport)
-        self._emit = emit
-        self._give_up_s = give_up_s
         self._timeouts = timeouts or LiveTimeouts()
         self._clock = ClockSync()
-        self._seen = False  # any frame, ever
         tell = partial(self._tell, Code.SRC_INTERLACED)
         self._deinterlacer = Deinterlacer(deinterlace, tell, waits=False, bits=bits)
-
-    def items(self, stop: threading.Event) -> Iterator[Item]:
-        backoff = Backoff(*self.retry_s)
-        started = monotonic()
-        while not stop.is_set():
-            try:
-                for item in self._connection(stop):
-                    if isinstance(item, Frame):
-                        backoff.succeeded()
-                        self.reconnects += self.down and self._seen
-                        self.down, self._seen = False, True
-                    yield item
-                reason: SourceError = SourceError("the stream ended")
-            except SourceError as error:
-                reason = error
-            if stop.is_set():
-                return
-            delay_s = self._failed(reason, backoff, monotonic() - started)
-            self.down = True
-            stop.wait(delay_s)
-
-    def _failed(self, reason: SourceError, backoff: Backoff, tried_s: float) -> float:
-        """Reports a failure; returns the seconds to wait. Raises once it is time to give up."""
-        refused = isinstance(reason, SourceAuthError)
-        delay_s = AUTH_RETRY_S if refused else backoff.next_s()
-        if self._give_up_s is not None and not self._seen:
-            if refused or tried_s + delay_s >= self._give_up_s:
-                raise type(reason)(f"input {self.name}: {reason}")
-            delay_s = min(delay_s, self._give_up_s - tried_s)
-        code = Code.SRC_AUTH if refused else Code.SRC_DOWN
-        every_s = AUTH_RETRY_S if refused else backoff.last_s
-        self._tell(code, f"{self.name}: {reason}", f"tried again every {every_s:g} s")
-        return delay_s
 
     def _connection(self, stop: threading.Event) -> Iterator[Item]:
         """One connection, from opening to its end. Raises SourceError where it fails."""
@@ -279,9 +233,6 @@ class LiveSource(Source):
         time_s = self._clock.audio_s(source_s, arrived, lasts_s)
         if time_s is not None:
             yield AudioFrame(time_s, codec_of(packet.stream), packet)
-
-    def _tell(self, code: Code, message: str, doing: str = "") -> None:
-        self._emit(Event(code, self.name, message, doing=doing))
 
 
 def _timed_out(error: Exception, waited_s: float) -> bool:

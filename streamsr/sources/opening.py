@@ -8,20 +8,21 @@ from streamsr.core.errors import InputError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.settings import InputSettings
-from streamsr.media.addresses import PUBLISHED, InputKind, input_kind
-from streamsr.media.source import Item, Source
+from streamsr.media.addresses import PUBLISHED, InputKind, input_kind, scheme_of
+from streamsr.media.source import Item, MediaSource
 from streamsr.sources.containers import is_multipart
 from streamsr.sources.demo import DemoSource
 from streamsr.sources.files import FileSource
 from streamsr.sources.folder import FolderSource
 from streamsr.sources.live import LiveSource
 from streamsr.sources.live_opening import is_live_playlist
+from streamsr.sources.plugin_source import plugin_source
 from streamsr.sources.published import PublishedSource
 
 __all__ = ["file_frames", "file_items", "open_source"]
 
 
-def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> Source:
+def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> MediaSource:
     """Returns the source that ``settings`` name. Its frames have ``bits``: ``DepthConverter``.
 
     Raises InputError where there is no such file, or streamsr does not speak the scheme.
@@ -50,6 +51,8 @@ def open_source(settings: InputSettings, emit: Emit, bits: int | None = 8) -> So
         case InputKind.FILE:
             follow_s = settings.follow_s if settings.follow else None
             return _file(settings, emit, bits, follow_s)
+        case InputKind.PLUGIN:
+            return plugin_source(settings, emit, scheme_of(url))
         case InputKind.PIPE:
             return _file(settings, emit, bits)
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from streamsr.core.config import nearest
 from streamsr.core.errors import ModelError
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.fast import Fast
@@ -15,6 +14,7 @@ from streamsr.networks.recurrent_int8 import Int8Recurrent
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.card import PRECISIONS, Card, Precision
+from streamsr.zoo.plugin_networks import hold_to_contract, plugin_network
 from streamsr.zoo.registry import Entry
 from streamsr.zoo.weights import read_weights
 
@@ -42,10 +42,7 @@ def precisions_of(card: Card, device: torch.device) -> tuple[Precision, ...]:
 def make_network(card: Card) -> nn.Module:
     """Constructs the card's network with fresh parameters. Raises ModelError."""
     if card.network not in NETWORKS:
-        known = ", ".join(sorted(NETWORKS))
-        raise ModelError(
-            f"network: got {card.network!r}{nearest(card.network, NETWORKS)}, allowed are {known}"
-        )
+        return plugin_network(card.network, card.options, sorted(NETWORKS))
     try:
         return NETWORKS[card.network](**card.options)
     except (TypeError, ValueError) as error:
@@ -75,6 +72,8 @@ def load_model(
     precision = precision or able[-1]
     try:
         network = _laid_out(network.requires_grad_(False).eval(), device, precision)
+        if entry.card.network not in NETWORKS:
+            hold_to_contract(network, entry.facts, entry.card.network)
         model = SlidingWindow(network, entry.facts, precision)
         _try_facts(model, device)
         return model

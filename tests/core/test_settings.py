@@ -40,10 +40,10 @@ def groups_of(kind: type[Settings]) -> Iterator[tuple[str, type[Settings]]]:
 
 def test_the_reference_shows_every_setting() -> None:
     shown = tomllib.loads(re.sub(r"(?m)^# (\w+ = )", r"\1", REFERENCE.read_text("utf-8")))
-    shown["publish"] = shown["publish"][0]
+    shown["publish"], shown["sinks"] = shown["publish"][0], shown["sinks"][0]
     assert shown.keys() == PipelineSettings.model_fields.keys()
     groups = dict(groups_of(PipelineSettings))
-    assert len(groups) == 11
+    assert len(groups) == 12
     for name, group in groups.items():
         assert shown[name].keys() == group.model_fields.keys()
 
@@ -58,6 +58,7 @@ def test_what_the_reference_gives_are_the_defaults() -> None:
             "record": {"folder": "recordings"},
             "mqtt": {"host": "127.0.0.1"},
             "publish": [{"url": "rtsp://127.0.0.1:8554/up"}],
+            "sinks": [{"url": "mysink://door"}],
         },
         PipelineSettings,
         "here",

@@ -9,14 +9,14 @@ import numpy as np
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.settings import LimitSettings
-from streamsr.media.source import AudioFrame, Item, Piece, Source, SourceInfo
+from streamsr.media.source import AudioFrame, Item, MediaSource, Piece, SourceInfo
 from streamsr.pipeline.capture import Capture
 from streamsr.pipeline.latency_budget import LatencyBudget
 
 TICKS = Fraction(1, 90_000)
 
 
-class Scripted(Source):
+class Scripted(MediaSource):
     """Gives audio and a frame every 40 ms; models are ready before the frame of that number."""
 
     name = "scripted"

@@ -26,7 +26,7 @@ from streamsr.core.settings import InputSettings, LimitSettings, StreamSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.engines import Engines
-from streamsr.media.source import AudioFrame, Item, Piece, Source, SourceInfo
+from streamsr.media.source import AudioFrame, Item, MediaSource, Piece, SourceInfo
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
@@ -77,7 +77,7 @@ class Kept:
 
 @contextmanager
 def opened(
-    source: Source,
+    source: MediaSource,
     *,
     model: SlidingWindow | None = None,
     events: list[Event] | None = None,
@@ -102,7 +102,7 @@ def opened(
         )
 
 
-async def run(source: Source, **more: Any) -> StreamStatus:
+async def run(source: MediaSource, **more: Any) -> StreamStatus:
     with opened(source, **more) as pipeline:
         async with asyncio.timeout(30):
             return await pipeline.run()
@@ -432,7 +432,7 @@ async def test_a_file_waits_for_its_models(clip: Callable[..., Path], choosing: 
 async def test_a_stop_does_not_wait_for_a_choice(
     clip: Callable[..., Path], choosing: Choosing, kind: str
 ) -> None:
-    source: Source = DemoSource(Scene()) if kind == "live" else file_source(clip())
+    source: MediaSource = DemoSource(Scene()) if kind == "live" else file_source(clip())
     kept = Kept()
     with opened(source, choose=choosing, packet_sinks=[kept], paced=kind == "paced") as pipeline:
         running = asyncio.create_task(pipeline.run())
@@ -469,7 +469,7 @@ async def test_what_a_choice_raises_ends_the_run(clip: Callable[..., Path], live
         raise ModelError(f"nothing suits {info.size}")
 
     sink = Kept()
-    source: Source = DemoSource(Scene()) if live else file_source(clip())
+    source: MediaSource = DemoSource(Scene()) if live else file_source(clip())
     with pytest.raises(ModelError, match="nothing suits 320x180"):
         await run(source, choose=choose, packet_sinks=[sink])
     assert sink.closed == 1

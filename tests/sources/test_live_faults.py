@@ -15,7 +15,7 @@ from peers.tcp import MuteServer
 from test_live import Camera
 
 from streamsr.core.events import Code
-from streamsr.sources.live import AUTH_RETRY_S
+from streamsr.sources.reopened import AUTH_RETRY_S
 
 SLOWER_S = 4.0  # that a machine with other work to do takes beyond the bar
 DESCRIPTION = (

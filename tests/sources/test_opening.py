@@ -12,7 +12,7 @@ from streamsr.core.errors import InputError
 from streamsr.core.redact import SecretAddress
 from streamsr.core.settings import InputSettings
 from streamsr.media.addresses import input_kind
-from streamsr.media.source import Source
+from streamsr.media.source import MediaSource
 from streamsr.sources.containers import demuxed
 from streamsr.sources.demo import DemoSource
 from streamsr.sources.files import FileSource
@@ -23,7 +23,7 @@ from streamsr.sources.opening import open_source
 NOBODY = 65534
 
 
-def opened(url: str, *, live: bool | None = None) -> Source:
+def opened(url: str, *, live: bool | None = None) -> MediaSource:
     return open_source(InputSettings(url=url, live=live), lambda event: None)
 
 

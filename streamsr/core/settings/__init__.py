@@ -15,6 +15,7 @@ from streamsr.core.settings.stream import (
     PublishSettings,
     Quality,
     RecordSettings,
+    SinkSettings,
     StreamSettings,
 )
 from streamsr.core.settings.webrtc import IceServerSettings, WebRtcSettings
@@ -34,6 +35,7 @@ __all__ = [
     "Quality",
     "RecordSettings",
     "ServeSettings",
+    "SinkSettings",
     "StreamSettings",
     "WebRtcSettings",
 ]

@@ -22,6 +22,7 @@ __all__ = [
     "PublishSettings",
     "Quality",
     "RecordSettings",
+    "SinkSettings",
     "StreamSettings",
 ]
 
@@ -200,6 +201,19 @@ class PublishSettings(Settings):
         return self.url[:4].lower()
 
 
+class SinkSettings(Settings):
+    """The result to somebody else's code: a sink that is installed, or that a program registers."""
+
+    url: Url  # SCHEME://…: the scheme is the sink's name, the rest is for it to read
+
+    @field_validator("url")
+    @classmethod
+    def _has_scheme(cls, value: str) -> str:
+        if not urlsplit(value).scheme or "://" not in value:
+            raise ValueError("allowed is SCHEME://…, the scheme being the name of a sink")
+        return value
+
+
 class HlsSettings(Settings):
     """The result as HLS in fMP4 segments, which [serve] offers at /hls/NAME/index.m3u8."""
 
@@ -240,6 +254,7 @@ class StreamSettings(Settings):
     encoder: EncoderSettings = EncoderSettings()
     output: OutputSettings = OutputSettings()
     publish: tuple[PublishSettings, ...] = ()
+    sinks: tuple[SinkSettings, ...] = ()
     hls: HlsSettings | None = None
     record: RecordSettings | None = None
     limits: LimitSettings = LimitSettings()
