@@ -178,12 +178,12 @@ def plugins(kind: Kind) -> Iterator[Plugin]:
     for distribution in distributions():
         try:
             if kind.group in (distribution.read_text("entry_points.txt") or ""):
-                title = _title(distribution)
-                if title.lower() not in seen:  # the one found first is the one that is imported
-                    yield from _entry_points(kind, distribution, title)
-                seen.add(title.lower())
+                name, version = _title(distribution)
+                if name.lower() not in seen:  # the one found first is the one that is imported
+                    yield from _entry_points(kind, distribution, f"{name} {version}".strip())
+                seen.add(name.lower())
         except Exception as error:  # others' files: one that is damaged must not hide the rest
-            _warn(f"entry points of {_title(distribution)} cannot be read: {told(error)}")
+            _warn(f"entry points of {_title(distribution)[0]} cannot be read: {told(error)}")
 
 
 def _entry_points(kind: Kind, distribution: Distribution, title: str) -> Iterator[Plugin]:
@@ -197,12 +197,14 @@ def _entry_points(kind: Kind, distribution: Distribution, title: str) -> Iterato
             yield Plugin(kind, point.name, origin, point)
 
 
-def _title(distribution: Distribution) -> str:
-    """A distribution's name and version; of one without metadata the name of its folder."""
+def _title(distribution: Distribution) -> tuple[str, str]:
+    """A distribution's name, and its version; without metadata the name of its folder."""
     try:
-        return f"{distribution.metadata['Name']} {distribution.version}"
+        name, version = distribution.metadata["Name"], distribution.version
     except Exception:  # as above
-        return str(getattr(getattr(distribution, "_path", None), "name", "a distribution"))
+        name = version = ""
+    folder = getattr(getattr(distribution, "_path", None), "name", "a distribution")
+    return (str(name), str(version)) if name else (str(folder), "")
 
 
 def _name_fault(kind: Kind, name: str) -> str:

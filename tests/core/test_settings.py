@@ -58,7 +58,6 @@ def test_what_the_reference_gives_are_the_defaults() -> None:
             "record": {"folder": "recordings"},
             "mqtt": {"host": "127.0.0.1"},
             "publish": [{"url": "rtsp://127.0.0.1:8554/up"}],
-            "sinks": [{"url": "mysink://door"}],
         },
         PipelineSettings,
         "here",
