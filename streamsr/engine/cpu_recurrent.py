@@ -36,7 +36,7 @@ class CpuRecurrentEngine(CpuEngine):
 
     def _align(self, job: CpuJob, link: ChainLink) -> None:
         assert job.window is not None
-        window = job.window.window
+        window = job.window.pixels
         self._attempted(job, lambda: link.align(window))
         if link.is_aligned:
             link.before.add_done_callback(self._continuing(job))

@@ -1,1 +1,1 @@
-"""One architecture a file. Imports torch, OpenCV and streamsr.core alone."""
+"""One architecture a file or package. Imports torch, OpenCV and streamsr.core alone."""

@@ -1,4 +1,4 @@
-"""What a recurrent network offers beside its forward pass, so that windows can overlap."""
+"""What networks offer beside their forward pass, so that the work on windows can be shared."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from streamsr.core.frame import Plane
 from streamsr.networks.flow import Flow, flow_of_planes, planes_of
 
-__all__ = ["Memory", "RecurrentNetwork", "Step"]
+__all__ = ["Memory", "RecurrentNetwork", "Rows", "Step", "StreamingNetwork"]
 
 Memory = tuple[Tensor, ...]
 """What one frame of a stream leaves to the next: tensors with a row a stream; zeros before one."""
+
+Rows = tuple[Tensor, ...]
+"""What is kept of frames: tensors with a row a frame."""
 
 A = TypeVar("A")
 
@@ -85,3 +88,43 @@ class RecurrentNetwork(nn.Module, ABC, Generic[A]):
         """Runs all parts: nothing waits for the host where ``motion`` is given."""
         motion = self.motion(window) if motion is None else motion
         return self.advance(self.align(window, motion), memory)
+
+
+class StreamingNetwork(nn.Module, ABC):
+    """A network of windows whose work can be done as frames arrive, none of it twice.
+
+    ``forward`` maps whole windows (b, window, c, h, w), and is what training runs. The other
+    methods give the same in parts: each frame's own, once; a frame aligned to the reference of a
+    window, which is the frame at ``centre`` of it, as soon as both are there; and the rest, when
+    all frames of the window are. No part touches what it is given.
+    """
+
+    @property
+    @abstractmethod
+    def centre(self) -> int:
+        """The place in a window of the frame that its output is of."""
+
+    @abstractmethod
+    def features(self, frames: Tensor) -> Rows:
+        """Returns what every window needs of each of ``frames`` (n, c, h, w), a row each."""
+
+    @abstractmethod
+    def reference(self, features: Rows) -> Rows:
+        """Returns what besides is needed of frames, of which these are the features, in the windows
+        that they are the reference of: a row each.
+        """
+
+    @abstractmethod
+    def align(self, frames: Rows, references: Rows) -> Tensor:
+        """Aligns frames of these ``features``, n rows, to ``references``: n rows out.
+
+        Those are n rows of ``reference``, or fewer: each is then that of as many frames in a row.
+        """
+
+    @abstractmethod
+    def restore(self, aligned: Sequence[Tensor], pixels: Tensor) -> Tensor:
+        """Returns the output, (b, c, scale*h, scale*w), of windows with all their frames aligned.
+
+        ``aligned`` is by place in the window, b rows each; ``pixels`` are the references'
+        (b, c, h, w).
+        """

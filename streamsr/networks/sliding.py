@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import torch
 from torch import Tensor, nn
 
 from streamsr.networks.chain import ChainLink
-from streamsr.networks.contract import RecurrentNetwork
+from streamsr.networks.contract import RecurrentNetwork, StreamingNetwork
 from streamsr.networks.facts import Colour, Facts
+from streamsr.networks.streamed import FrameArrival, StreamedFrame, StreamedWindow
 from streamsr.networks.window import Window
 
 __all__ = ["Finished", "Ready", "SlidingWindow", "WindowState"]
@@ -22,17 +24,24 @@ class Ready:
     """A window to be run."""
 
     slot: int
-    window: Tensor  # (window, c, h, w)
+    window: Tensor | StreamedWindow  # (window, c, h, w), or what is known of its frames
     link: ChainLink | None = None  # of a recurrent network
+
+    @property
+    def pixels(self) -> Tensor:
+        """The frames of a window of which nothing else is known: (window, c, h, w)."""
+        assert isinstance(self.window, Tensor)  # no streaming network asks for them
+        return self.window
 
 
 @dataclass(frozen=True, slots=True)
 class WindowState:
     """The rings of a pool of streams, allocated once."""
 
-    ring: Tensor  # (batch, window, c, h, w)
+    ring: Tensor  # (batch, window, c, h, w); no batch of a streaming network
     windows: tuple[Window, ...]  # one a slot: which ring positions form its next windows
     links: list[ChainLink | None]  # one a slot: the newest window's, None before a stream's first
+    streamed: tuple[dict[int, StreamedFrame], ...]  # of a streaming network, the ring: one a slot
 
 
 class SlidingWindow:
@@ -40,7 +49,8 @@ class SlidingWindow:
 
     Feeding frames one by one gives what the network gives on the windows of the whole clip,
     borders mirrored as ``networks/window.py`` states. All windows that one step completes, of all
-    its streams, run as one batch; those of a recurrent network one after the other.
+    its streams, run as one batch; those of a recurrent network one after the other, and those of a
+    streaming one too, which share what was made of their frames.
     """
 
     def __init__(self, network: nn.Module, facts: Facts, precision: str = "float32") -> None:
@@ -48,7 +58,12 @@ class SlidingWindow:
         self.network = network
         self.facts = facts
         self.precision = precision  # that the network computes in
+        self._numbers = count()  # of streamed frames
         self.recurrent = isinstance(network, RecurrentNetwork)
+        self.streaming = (
+            isinstance(network, StreamingNetwork)
+            and network.centre == facts.window - 1 - facts.lookahead
+        )
         if self.recurrent and (facts.window, facts.colour) != (2, Colour.LUMA):
             raise ValueError(
                 f"a recurrent network: got a window of {facts.window} frames of {facts.colour}, "
@@ -63,11 +78,13 @@ class SlidingWindow:
                     f"{name}: got {side}, allowed is a multiple of {self.facts.multiple}"
                 )
         like = next(self.network.parameters(), torch.empty(0))
-        shape = (batch, self.facts.window, self.facts.colour.channels, height, width)
+        rings = 0 if self.streaming else batch
+        shape = (rings, self.facts.window, self.facts.colour.channels, height, width)
         return WindowState(
             ring=torch.zeros(shape, dtype=torch.float32, device=like.device),
             windows=tuple(Window(self.facts.window, self.facts.lookahead) for _ in range(batch)),
             links=[None] * batch,
+            streamed=tuple({} for _ in range(batch)),
         )
 
     def push(
@@ -83,7 +100,11 @@ class SlidingWindow:
         ready = []
         for slot, pixels in zip(slots, frame, strict=True):
             position, windows = state.windows[slot].push()
-            state.ring[slot, position].copy_(pixels)
+            if self.streaming:
+                kept = pixels.float()[None].clone()
+                state.streamed[slot][position] = StreamedFrame(next(self._numbers), kept)
+            else:
+                state.ring[slot, position].copy_(pixels)
             ready += [self._ready(state, slot, window) for window in windows]
         return ready
 
@@ -91,7 +112,21 @@ class SlidingWindow:
         """Ends the slot's stream: returns the windows of the frames that still wait for theirs."""
         ready = [self._ready(state, slot, window) for window in state.windows[slot].flush()]
         state.links[slot] = None
+        state.streamed[slot].clear()
         return ready
+
+    def arrival(self, state: WindowState, slot: int) -> FrameArrival | None:
+        """Returns what can be done of the newest frame of a slot, once it was pushed.
+
+        None where the network gives nothing to do before a window is complete. Doing it is not
+        needed: windows do themselves what was not done.
+        """
+        if not self.streaming:
+            return None
+        assert isinstance(self.network, StreamingNetwork)
+        frames, window = state.streamed[slot], state.windows[slot]
+        pairs = [(frames[frame], frames[reference]) for frame, reference in window.ahead()]
+        return FrameArrival(self.network, frames[window.newest], pairs)
 
     def run(self, ready: Sequence[Ready]) -> list[Finished]:
         """Runs windows, as one batch unless they are links of a chain, which must come in order.
@@ -101,9 +136,11 @@ class SlidingWindow:
         with torch.inference_mode():
             if self.recurrent:
                 return [_run_link(one) for one in ready]
+            if self.streaming:
+                return [(one.slot, _streamed(one).run()) for one in ready]
             if not ready:
                 return []
-            outputs = self.network(torch.stack([one.window for one in ready]))
+            outputs = self.network(torch.stack([one.pixels for one in ready]))
         return [(one.slot, output) for one, output in zip(ready, outputs, strict=True)]
 
     def step(
@@ -121,7 +158,11 @@ class SlidingWindow:
         return self.run(self.drain(state, slot))
 
     def _ready(self, state: WindowState, slot: int, window: tuple[int, ...]) -> Ready:
-        """A copy of a window, the link of its chain with it."""
+        """A copy of a window, or its streamed frames; the link of its chain with it."""
+        if self.streaming:
+            assert isinstance(self.network, StreamingNetwork)
+            frames = [state.streamed[slot][position] for position in window]
+            return Ready(slot, StreamedWindow(self.network, frames))
         pixels = state.ring[slot, list(window)]
         if not isinstance(self.network, RecurrentNetwork):
             return Ready(slot, pixels)
@@ -134,5 +175,10 @@ class SlidingWindow:
 
 def _run_link(ready: Ready) -> Finished:
     assert ready.link is not None  # every window of a recurrent network has one
-    ready.link.align(ready.window)
+    ready.link.align(ready.pixels)
     return ready.slot, ready.link.advance()
+
+
+def _streamed(ready: Ready) -> StreamedWindow:
+    assert isinstance(ready.window, StreamedWindow)  # every window of a streaming network is one
+    return ready.window

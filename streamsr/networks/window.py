@@ -60,6 +60,28 @@ class Window:
             return position, []
         return position, self._windows_until(self._pushed - self.lookahead)
 
+    @property
+    def newest(self) -> int:
+        """The ring position of the frame that was pushed last."""
+        return (self._pushed - 1) % self.size
+
+    def ahead(self) -> list[tuple[int, int]]:
+        """Returns which frames windows still to come will align, that can be since the last push.
+
+        Each is a ring position and that of the window's reference; one of them is the newest
+        frame's. A stream that ends needs them too.
+        """
+        newest = self._pushed - 1
+        pairs = []
+        for centre in range(self._finished, self._pushed):
+            window = mirrored_indices(centre, self.size, self._pushed + self.size, self.lookahead)
+            pairs += [
+                (frame, centre)
+                for frame in window
+                if frame == newest or (centre == newest and frame < newest)
+            ]
+        return [(frame % self.size, centre % self.size) for frame, centre in pairs]
+
     def flush(self) -> list[tuple[int, ...]]:
         """Ends the stream: returns the windows of the frames still pending, and resets."""
         windows = self._windows_until(self._pushed)

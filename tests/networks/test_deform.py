@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamsr.networks import deform
-from streamsr.networks.deform import (
+from streamsr.networks.edvr import deform
+from streamsr.networks.edvr.deform import (
     ModulatedDeformConvPack,
     modulated_deform_conv2d,
 )

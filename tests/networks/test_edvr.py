@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from streamsr.networks.deform import ModulatedDeformConvPack
 from streamsr.networks.edvr import EDVR
+from streamsr.networks.edvr.deform import ModulatedDeformConvPack
 
 TINY = {
     "num_feat": 8,
