@@ -50,6 +50,7 @@ def test_one_constant_says_how_long_a_stop_may_take() -> None:
 def test_a_stop_makes_its_deadline_at_the_top() -> None:
     assert modules_with(r"Deadline\.after\(") == [
         "cli/run.py",  # a signal
+        "fleet/host/program.py",  # its host leaves it no cameras, or says how long it may take
         "node/camera.py",  # an end of its own, and a command to its recorder
         "node/camera_set.py",  # a change of the cameras
         "node/node.py",  # an end of its own
@@ -105,7 +106,8 @@ def classes_of_messages() -> Iterator[type]:
 def test_a_message_is_a_frozen_dataclass_that_says_who_sends_it_and_when(kind: type) -> None:
     assert dataclasses.is_dataclass(kind)
     assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
-    assert re.match(r"(Main to (worker|output)|(Worker|Output) to main)[,:]", kind.__doc__ or "")
+    ways = r"(Main to (worker|output)|(Worker|Output) to main|Host to node|Node to host)[,:]"
+    assert re.match(ways, kind.__doc__ or "")
     hints = typing.get_type_hints(kind).values()
     assert not {typing.Any, dict, object} & {typing.get_origin(hint) or hint for hint in hints}
 

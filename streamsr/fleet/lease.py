@@ -37,6 +37,18 @@ class HostLease:
         self.until = max(self.until, sent + orders.lease_s)
         return True
 
+    def extend(self, asked: float, now: float, lease_s: float) -> bool:
+        """Prolongs a lease that holds ``now``, where no controller was running at some moment after
+        ``asked``. Returns whether it holds.
+
+        A controller that ends decides nothing, and one that starts gives nothing away before a
+        lease is over; a lease that has ended meanwhile may have been given away before.
+        """
+        if not self.holds(now):
+            return False
+        self.until = max(self.until, asked + lease_s)
+        return True
+
     def holds(self, now: float) -> bool:
         """Whether what the last answer listed may be published."""
         return now < self.until

@@ -11,7 +11,7 @@ from typing import Literal
 
 from streamsr.core.events import Code, Event
 from streamsr.core.packet import Packet, Track
-from streamsr.core.status import OutputState, StreamStatus
+from streamsr.core.status import OutputState, StreamState, StreamStatus
 
 __all__ = [
     "CheckModels",
@@ -19,6 +19,7 @@ __all__ = [
     "Heartbeat",
     "Message",
     "ModelInUse",
+    "NodeReport",
     "OutputEvent",
     "OutputFailed",
     "OutputFormat",
@@ -26,6 +27,7 @@ __all__ = [
     "OutputProgress",
     "Quit",
     "RequestKeyframe",
+    "RunCameras",
     "Snapshot",
     "StartHls",
     "StartRecorder",
@@ -263,3 +265,33 @@ class OutputFailed(Message):
     """Output to main, last of all: why it cannot go on."""
 
     reason: str
+
+
+# From the host of a fleet to its node's process, and back.
+
+
+@dataclass(frozen=True, slots=True)
+class RunCameras(Message):
+    """Host to node, first of all and when it changes: all that it is to run."""
+
+    node: str  # the groups of a NodeSettings but its streams, as JSON
+    cameras: tuple[str, ...]  # a StreamSettings each, as JSON; they hold secrets
+    leases: Path  # the folder by which alone they may be published
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCamera:
+    """A camera that a node runs or has not yet ended."""
+
+    name: str
+    state: StreamState
+    reason: str  # what is wrong, for people; it holds no secret
+    pixels_s: float  # that it upscales, in the result
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReport(Message):
+    """Node to host, twice a second and when it changes: its heartbeat, and all that it runs."""
+
+    cameras: tuple[RunningCamera, ...]
+    address: str  # of its server; "" without one

@@ -13,7 +13,7 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-__all__ = ["Measured", "cache_folder"]
+__all__ = ["Measured", "cache_folder", "machine_name"]
 
 FILE_NAME = "measured.json"
 
@@ -33,7 +33,7 @@ class Measured:
     def __init__(self, folder: Path | None = None) -> None:
         folder = folder or cache_folder()
         self._path = folder / FILE_NAME if folder else None
-        self._machine = _machine()
+        self._machine = machine_name()
         self._lock = threading.Lock()
         self._figures = self._read().get(self._machine, {})
 
@@ -72,7 +72,8 @@ class Measured:
                 written.unlink(missing_ok=True)
 
 
-def _machine() -> str:
+def machine_name() -> str:
+    """Returns what figures depend on: the processor, its cores, and the versions."""
     parts = [_processor(), f"{os.cpu_count()} cores"]
     return ", ".join([*parts, *(f"{name} {version(name)}" for name in ("streamsr", "torch"))])
 

@@ -1,0 +1,157 @@
+"""A machine of a fleet: reports once a second, and runs what it is answered as long as it may."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamsr.core.deadline import Deadline
+from streamsr.core.lease import now_ns
+from streamsr.core.redact import redact
+from streamsr.core.status import StreamState
+from streamsr.fleet.host.node_process import NodeProcess
+from streamsr.fleet.host.usage import CpuUsage
+from streamsr.fleet.lease import HostLease
+from streamsr.fleet.messages import Assignment, CameraReport, HostReport, Orders
+from streamsr.ipc.messages import RunningCamera
+
+__all__ = ["ControllerLink", "Host", "Identity"]
+
+EVERY_S = 1.0  # between two questions
+AGAIN_S = 0.2  # after one that was not answered
+ANSWER_S = 1.0  # for an answer
+SECOND_NS = 1_000_000_000
+
+log = logging.getLogger("streamsr")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a host is, as long as its process runs; as HostReport has it."""
+
+    name: str
+    incarnation: int
+    labels: Mapping[str, str]
+    kind: str
+    capacity: float
+    pid: int
+
+
+class ControllerLink(Protocol):
+    """The way to the controller."""
+
+    async def report(self, report: HostReport) -> Orders:
+        """Raises an exception, whichever, where no answer comes."""
+
+    async def is_down(self) -> bool:
+        """Whether no controller runs at the moment, as one knows that starts it; False in doubt."""
+
+
+class Host:
+    """Keeps a node's process at what the controller says. ``run()`` it once, then ``stop()``."""
+
+    def __init__(self, identity: Identity, link: ControllerLink, node: NodeProcess) -> None:
+        self.draining = False  # it is about to leave
+        self._identity = identity
+        self._link = link
+        self._node = node
+        self._lease = HostLease()
+        self._orders: Orders | None = None
+        self._usage = CpuUsage()
+        self._answered = True  # the newest question
+        self._had: dict[str, Assignment] = {}  # what the last report named
+
+    async def run(self) -> None:
+        """Reports until it is cancelled; the node's process runs beside."""
+        running = asyncio.create_task(self._node.run(), name="node of the fleet")
+        try:
+            while True:
+                began_ns = now_ns()
+                await self._ask()
+                every_s = EVERY_S if self._answered else AGAIN_S
+                await asyncio.sleep(max(0.0, every_s - (now_ns() - began_ns) / SECOND_NS))
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+    async def stop(self, deadline: Deadline) -> None:
+        """Ends the node's process by the deadline."""
+        await self._node.stop(deadline)
+
+    async def _ask(self) -> None:
+        sent = self._lease.asks(_now_s())
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                orders = await self._link.report(self._report(sent))
+        except Exception as error:  # of whatever carries the question: it is asked again
+            await self._unanswered(redact(error) or type(error).__name__)
+            return
+        if not self._answered:
+            log.info("fleet: the controller answers again")
+        self._answered = True
+        if self._lease.takes(sent, orders):
+            self._orders = orders
+            self._node.assign(orders.cameras, self._until_ns())
+
+    async def _unanswered(self, why: str) -> None:
+        """Goes on as long as nobody can give its cameras away: a controller that is not running
+        cannot, and one that starts does not before a lease is over."""
+        if self._answered:
+            log.warning("fleet: the controller does not answer: %s", why)
+        self._answered = False
+        asked = _now_s()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                down = await self._link.is_down()
+                lease_s = self._orders.lease_s if self._orders is not None else 0.0
+                if down and self._lease.extend(asked, _now_s(), lease_s):
+                    self._node.extend(self._until_ns())
+
+    def _until_ns(self) -> int:
+        return round(self._lease.until * SECOND_NS)
+
+    def _report(self, sent: float) -> HostReport:
+        identity = self._identity
+        load = self._usage.look(self._node.pid)
+        return HostReport(
+            host=identity.name,
+            incarnation=identity.incarnation,
+            sent=sent,
+            labels=identity.labels,
+            kind=identity.kind,
+            capacity=identity.capacity,
+            load=load,
+            cameras=self._cameras(load),
+            draining=self.draining,
+            address=self._node.address,
+            pid=identity.pid,
+        )
+
+    def _cameras(self, load: float) -> tuple[CameraReport, ...]:
+        """Returns what it was told to run, and what has not ended of what it was told before.
+
+        What a camera takes is its share of all, by the pixels that it upscales.
+        """
+        running = self._node.cameras
+        pixels_s = sum(camera.pixels_s for camera in running.values())
+        a_pixel = load / pixels_s if pixels_s else 0.0
+        assigned = {camera.name: camera for camera in self._orders.cameras} if self._orders else {}
+        had = {name: self._had[name] for name in running if name in self._had}
+        self._had = had | assigned
+        return tuple(
+            _report_of(camera, running.get(name), a_pixel) for name, camera in self._had.items()
+        )
+
+
+def _report_of(camera: Assignment, running: RunningCamera | None, a_pixel: float) -> CameraReport:
+    if running is None:
+        return CameraReport(camera.name, camera.epoch, StreamState.STARTING, rung=camera.rung)
+    cost = a_pixel * running.pixels_s
+    return CameraReport(camera.name, camera.epoch, running.state, running.reason, cost, camera.rung)
+
+
+def _now_s() -> float:
+    return now_ns() / SECOND_NS

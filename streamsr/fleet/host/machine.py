@@ -1,0 +1,38 @@
+"""What a machine of a fleet is: its kind, and what it holds, in ms of CPU time a second."""
+
+import hashlib
+import os
+
+from streamsr.core.devices import count_cuda_devices
+from streamsr.zoo.measured import machine_name
+
+__all__ = ["capacity_of_machine", "kind_of_machine"]
+
+CPU_MAX = "/sys/fs/cgroup/cpu.max"  # of a container: "QUOTA PERIOD", both in microseconds
+CORE_MS = 1000.0
+
+
+def kind_of_machine() -> str:
+    """Returns what cameras cost the same on: the processor, its cores, the versions, GPUs."""
+    name = machine_name()
+    devices = count_cuda_devices()
+    digest = hashlib.sha256(f"{name} {devices}".encode()).hexdigest()[:8]
+    processor = name.partition(" avx")[0].partition(",")[0].strip() or "cpu"
+    return f"{processor}{f' and {devices} GPU' if devices else ''} ({digest})"
+
+
+def capacity_of_machine() -> float:
+    """Returns what the cores hold that this process may use."""
+    has = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if has else os.cpu_count() or 1
+    return min(float(cores), _quota() or cores) * CORE_MS
+
+
+def _quota() -> float | None:
+    """The cores of a container that is kept to fewer than the machine has; None without one."""
+    try:
+        with open(CPU_MAX, encoding="ascii") as file:
+            quota, period = file.read().split()
+        return int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):
+        return None

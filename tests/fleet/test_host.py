@@ -1,0 +1,131 @@
+"""A host with its node's process: it runs what it is answered, as long as its lease lasts."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import av
+from peers import RtmpServer
+from peers.waiting import until
+
+from streamsr.core.deadline import Deadline
+from streamsr.fleet.host.host import Host, Identity
+from streamsr.fleet.host.node_process import NodeProcess
+from streamsr.fleet.messages import Assignment, HostReport, Orders
+
+IDENTITY = Identity("yard", 1, {}, "a machine", 2000.0, os.getpid())
+
+
+class Link:
+    """A controller that answers what it was last told to."""
+
+    def __init__(self, lease_s: float = 3.0) -> None:
+        self.orders = Orders(lease_s, (), 1)
+        self.reports: list[HostReport] = []
+        self.answers = True
+        self.down = False
+
+    async def report(self, report: HostReport) -> Orders:
+        self.reports.append(report)
+        if not self.answers:
+            raise ConnectionError("no way to the controller")
+        return self.orders
+
+    async def is_down(self) -> bool:
+        return self.down
+
+    def assign(self, *cameras: Assignment) -> None:
+        self.orders = replace(self.orders, cameras=cameras)
+
+    def states(self) -> dict[str, str]:
+        return {camera.name: camera.state for camera in self.reports[-1].cameras}
+
+
+def camera(name: str, epoch: int = 1, **settings: Any) -> Assignment:
+    demo = {"input": {"url": "demo"}, "model": {"name": "bicubic"}}
+    return Assignment(name, epoch, {**demo, **settings})
+
+
+@asynccontextmanager
+async def running_host(link: Link, folder: Path) -> AsyncIterator[NodeProcess]:
+    node = NodeProcess({"name": "yard"}, folder / "leases", lambda text: None)
+    host = Host(IDENTITY, link, node)
+    task = asyncio.create_task(host.run())
+    try:
+        yield node
+    finally:
+        await host.stop(Deadline.after())
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until_published(url: str, within_s: float = 30.0) -> None:
+    """Wait until a player gets frames at an address. Raises TimeoutError."""
+    async with asyncio.timeout(within_s):
+        while not await asyncio.to_thread(is_published, url):
+            pass
+
+
+def is_published(url: str) -> bool:
+    try:
+        with av.open(url, timeout=(2.0, 2.0)) as container:
+            return next(container.demux(video=0)).size > 0
+    except (av.FFmpegError, OSError, StopIteration, IndexError):
+        return False
+
+
+async def test_a_host_runs_what_it_is_answered_and_ends_what_it_is_not(
+    rtmp_server: RtmpServer, tmp_path: Path
+) -> None:
+    link = Link()
+    async with running_host(link, tmp_path):
+        await until(lambda: link.reports)
+        assert link.reports[-1].cameras == ()
+        link.assign(camera("a", publish=[{"url": rtmp_server.url("a")}]), camera("b", 7))
+        await until(lambda: link.states() == {"a": "live", "b": "live"}, 30)
+        assert {c.name: c.epoch for c in link.reports[-1].cameras} == {"a": 1, "b": 7}
+        await until(lambda: all(c.cost > 0 for c in link.reports[-1].cameras), 10)
+        assert link.reports[-1].load >= sum(c.cost for c in link.reports[-1].cameras) - 1
+        await until_published(rtmp_server.url("a"), 10)
+        link.assign(camera("b", 7), camera("c", model={"name": "no such model"}))
+        await until(lambda: set(link.states()) == {"b", "c"}, 15)
+        await until(lambda: "no such model" in str(link.reports[-1].cameras), 10)
+        assert link.states()["b"] == "live", "one that cannot run disturbs no other"
+        link.assign()
+        await until(lambda: link.states() == {}, 15)
+
+
+async def test_a_host_that_is_cut_off_publishes_no_longer_than_its_lease(
+    rtmp_server: RtmpServer, tmp_path: Path
+) -> None:
+    link, url = Link(), rtmp_server.url()
+    async with running_host(link, tmp_path) as node:
+        link.assign(camera("a", publish=[{"url": url}]))
+        await until_published(url, 30)
+        link.answers, link.down = False, True
+        await asyncio.sleep(2 * link.orders.lease_s)
+        assert await asyncio.to_thread(is_published, url), "nobody is there to give it away"
+        link.down = False
+        await asyncio.sleep(link.orders.lease_s)
+        assert not await asyncio.to_thread(is_published, url)
+        assert node.restarts == 0, "the node goes on"
+        link.answers = True
+        await until_published(url, 15)
+
+
+async def test_a_node_whose_process_dies_is_back(rtmp_server: RtmpServer, tmp_path: Path) -> None:
+    link, url = Link(), rtmp_server.url()
+    async with running_host(link, tmp_path) as node:
+        link.assign(camera("a", publish=[{"url": url}]))
+        await until_published(url, 30)
+        assert node.pid is not None
+        os.kill(node.pid, signal.SIGKILL)
+        await until(lambda: node.restarts == 1)
+        assert link.states() == {"a": "live"} or link.states() == {"a": "starting"}
+        await until_published(url, 30)
+        assert len(list((tmp_path / "leases").iterdir())) == 1, "the old one's leases are gone"
