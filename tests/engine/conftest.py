@@ -11,7 +11,8 @@ from random import Random
 import pytest
 import torch
 from compiled import CompiledKernels
-from host_device import HostDevice, MakeDevice
+
+from streamsr.engine.cuda.host_device import HostDevice, MakeDevice
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from host_device import MakeDevice
 from streams import Centre, centre_model, flat
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.host_device import MakeDevice
 from streamsr.engine.scheduler import LONG_S
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from compiled import CompiledKernels
-from host_device import HostDevice, MakeDevice
 from streams import (
     MODELS,
     TAGS,
@@ -33,6 +32,7 @@ from streams import (
 
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.host_device import HostDevice, MakeDevice
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
 

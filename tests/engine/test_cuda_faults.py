@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from host_device import MakeDevice
 from streams import (
     Bench,
     Centre,
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from streamsr.core.events import Code
 from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.host_device import MakeDevice
 
 
 class Spoilt(Centre):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from host_device import HostDevice, MakeDevice
 from streams import (
     MODELS,
     TAGS,
@@ -24,6 +23,7 @@ from test_kernels import noise, packed, read
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.engine.colour import TorchConverter, luma_plane, network_input, network_output
 from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.host_device import HostDevice, MakeDevice
 from streamsr.engine.cuda.motion import MotionFinder
 from streamsr.engine.cuda.track import DeviceTrack, Layout
 from streamsr.networks.contract import RecurrentNetwork

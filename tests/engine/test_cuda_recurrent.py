@@ -9,7 +9,6 @@ from concurrent.futures import Future
 
 import pytest
 import torch
-from host_device import MakeDevice
 from streams import (
     Bench,
     Centre,
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 
 from streamsr.core.frame import Frame
 from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.host_device import MakeDevice
 from streamsr.networks.contract import Memory
 
 

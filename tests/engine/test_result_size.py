@@ -7,7 +7,6 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import torch
-from host_device import HostDevice
 from streams import MODELS, TAGS, assert_same, clip, of_cpu, small_fast
 from torch import Tensor, nn
 
@@ -19,6 +18,7 @@ from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import Engine
 from streamsr.engine.cuda.device import CudaDevice
 from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.host_device import HostDevice
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
 from streamsr.networks.facts import Colour, Facts

@@ -1,9 +1,9 @@
-"""A device made of CPU tensors, for the engine that is otherwise CUDA's.
+"""A device made of CPU tensors: the engine of ``engine.py`` without a GPU.
 
-Its streams run at once, or, with ``delay_s``, each in a thread of its own that waits so long
-before every piece of work: then work overlaps as on a GPU, and an operation that lacks a
-dependency reads what is not there yet. Memory comes poisoned, and the next graph spoils what one
-gave.
+For tests, and for ``benchmarks/cuda.py --dry-run``. Its streams run at once, or, with ``delay_s``,
+each in a thread of its own that waits so long before every piece of work: then work overlaps as on
+a GPU, and an operation that lacks a dependency reads what is not there yet. Memory comes poisoned,
+and the next graph spoils what one gave.
 """
 
 import threading
@@ -25,9 +25,12 @@ from streamsr.networks.facts import Colour
 __all__ = ["HostDevice", "MakeDevice"]
 
 POISON = 0xAB
+STUCK_S = 60.0
 
 
 class HostEvent:
+    """Passes when its stream comes to it. Notes which threads wait."""
+
     def __init__(self, device: "HostDevice") -> None:
         self._device = device
         self.passed = threading.Event()  # of the last recording
@@ -35,7 +38,8 @@ class HostEvent:
 
     def synchronize(self) -> None:
         self._device.waited.add(threading.current_thread().name)
-        assert self.passed.wait(60), "a stream is stuck"
+        if not self.passed.wait(STUCK_S):
+            raise RuntimeError(f"a stream has not come to an event in {STUCK_S:.0f} s")
         if self._device.failure is not None:
             raise self._device.failure
 
@@ -48,7 +52,7 @@ class HostStream:
         self._delay_s = delay_s
         self._queue: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         if delay_s is not None:
-            threading.Thread(target=self._run, daemon=True).start()
+            threading.Thread(target=self._run, name="streamsr-host-stream", daemon=True).start()
 
     def wait_event(self, event: DeviceEvent) -> None:
         assert isinstance(event, HostEvent)
@@ -90,6 +94,8 @@ class HostStream:
 
 
 class HostDevice:
+    """What ``Device`` asks for. ``launch`` runs the kernels, where torch is not to convert."""
+
     place = torch.device("cpu")
 
     def __init__(
@@ -127,6 +133,12 @@ class HostDevice:
         """How many allocations have not been freed."""
         return sum(reference() is not None for reference in self._allocated)
 
+    @property
+    def bytes_in_use(self) -> int:
+        """What those take."""
+        kept = (reference() for reference in self._allocated)
+        return sum(memory.nbytes for memory in kept if memory is not None)
+
     def _kept(self, memory: Tensor) -> Tensor:
         self.allocations += 1
         self._allocated.append(weakref.ref(memory))
@@ -154,7 +166,7 @@ class HostDevice:
         return TorchConverter(colour)
 
     def close(self) -> None:
-        """End the streams' threads."""
+        """Ends the streams' threads."""
         for stream in self._streams:
             stream.close()
 
