@@ -68,7 +68,7 @@ class EngineStream(ABC):
         self._engine = engine
         self._name = name
         self._emit = emit
-        self._beside = beside
+        self._account: Hashable = object() if beside is None else beside.account
         self._target = target
         self._pending: deque[Frame] = deque()  # pushed, but their window is not complete
         self._detector = DiscontinuityDetector(
@@ -77,8 +77,11 @@ class EngineStream(ABC):
 
     @property
     def account(self) -> Hashable:
-        """The stream that its windows are charged to: itself, or the one that it runs beside."""
-        return self if self._beside is None else self._beside.account
+        """What its windows are charged to: its own account, or that of the one it runs beside.
+
+        It holds nothing of the stream, which may be gone while its account is still kept.
+        """
+        return self._account
 
     def size_of(self, frame: Frame) -> tuple[int, int]:
         """Returns width and height of what becomes of ``frame``. Raises ConfigError."""

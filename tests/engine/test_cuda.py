@@ -236,6 +236,16 @@ def test_the_memory_of_an_old_size_is_freed(host_device: MakeDevice) -> None:
     assert max(in_use[5:]) <= in_use[4]
 
 
+def test_the_memory_of_a_stream_that_is_gone_is_freed(host_device: MakeDevice) -> None:
+    device, in_use = host_device(1), []
+    with CudaEngine(small_fast(), device) as engine:
+        for _ in range(4):
+            Bench(engine).run(clip(3, (16, 16), TAGS[0]))
+            gc.collect()
+            in_use.append(device.bytes_in_use)
+    assert in_use[1:] == in_use[:-1]
+
+
 def test_closing_finishes_what_was_submitted(host_device: MakeDevice) -> None:
     engine = CudaEngine(centre_model(Centre()), host_device(2))
     stream = Bench(engine).stream

@@ -3,12 +3,7 @@
 STREAMSR_REQUIRE_CUDA=1 makes it fail instead, for a machine that is to prove it.
 """
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,8 +31,6 @@ from streamsr.engine.cuda.kernels import KernelConverter, converter_on
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.resample import resize
 from streamsr.networks.sliding import SlidingWindow
-
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "cuda_engine.py"
 
 
 @pytest.fixture(autouse=True)
@@ -203,23 +196,3 @@ def test_a_memory_too_small_is_survived(cuda: torch.device) -> None:
         torch.cuda.set_per_process_memory_fraction(1.0, cuda)
     assert [frame.pts for frame in made] == [frame.pts for frame in frames]
     assert {frame.height for frame in made} == {1600}
-
-
-@pytest.mark.cuda
-def test_the_pipeline_reaches_its_slowest_stage(cuda: torch.device, tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCHMARK), "--frames", "1500", "--results", str(tmp_path)]
-    subprocess.run(command, check=True, timeout=100)
-    (page,) = tmp_path.glob("*.json")
-    figures = json.loads(page.read_text(encoding="utf-8"))
-    assert figures["pipeline_of_slowest"] >= 0.95
-    assert figures["difference_levels"]["largest"] <= 1
-    assert figures["memory_used_mib"][-1] <= figures["memory_used_mib"][1]
-
-
-def test_the_benchmark_refuses_without_a_gpu(tmp_path: Path) -> None:
-    command = [sys.executable, str(BENCHMARK), "--results", str(tmp_path)]
-    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=hidden, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "there is no CUDA device here" in done.stderr
-    assert not list(tmp_path.iterdir())

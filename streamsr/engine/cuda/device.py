@@ -16,7 +16,7 @@ from streamsr.engine.cuda.kernels import converter_on
 from streamsr.networks.contract import Memory
 from streamsr.networks.facts import Colour
 
-__all__ = ["CudaDevice", "Device", "DeviceEvent", "DeviceStream", "Forward"]
+__all__ = ["CudaDevice", "CudaStream", "Device", "DeviceEvent", "DeviceStream", "Forward"]
 
 logger = logging.getLogger("streamsr")
 
