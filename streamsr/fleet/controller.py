@@ -1,0 +1,293 @@
+"""The one that decides which host runs which camera. Without Ray, threads or a clock of its own.
+
+Each host's report is answered with all that it shall run. What decides is level-triggered:
+placement is made again from what there is whenever that changes, and once a second. No two hosts
+ever may publish one camera (``Leases``). A controller that starts does not know who is there: for
+the length of a lease it moves nothing, and what hosts report that its state lacks is theirs
+afterwards.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+
+from streamsr.core.config import nearest
+from streamsr.core.errors import UserError
+from streamsr.fleet.hosts import Hosts
+from streamsr.fleet.leases import CameraLease, Leases
+from streamsr.fleet.messages import (
+    Assignment,
+    FleetStatus,
+    HostReport,
+    Orders,
+    Wanted,
+)
+from streamsr.fleet.placement import place
+from streamsr.fleet.placing.costs import CostTable
+from streamsr.fleet.placing.demand import Demand, HostRoom, Place
+from streamsr.fleet.placing.rungs import at_rung, workload
+from streamsr.fleet.stored import Stored
+from streamsr.fleet.view import status_of
+
+__all__ = ["Controller"]
+
+EVERY_S = 1.0  # between placements where nothing has happened
+CALM_S = 5.0  # without a change before hosts are evened out
+
+
+class Controller:
+    """All that a fleet knows, and what it decides. ``now`` is a monotonic clock, in seconds.
+
+    ``changes`` rises with what a controller after this one must know: ``state()`` is to be kept
+    before an answer is handed out that has raised it.
+    """
+
+    def __init__(self, wanted: Wanted, now: float, stored: Stored | None = None) -> None:
+        stored = stored or Stored(wanted)
+        self.changes = 0
+        self._wanted = wanted
+        self._cameras = {camera.name: camera for camera in wanted.cameras}
+        self._hosts = Hosts(stored.drained)
+        self._places = dict(stored.places)
+        self._pins = dict(stored.pins)
+        self._costs = CostTable(stored.costs)
+        self._demands: dict[str, Demand] = {}  # of the costs and the kinds of hosts as they are
+        self._claims: dict[str, CameraLease] = {}  # of what hosts have and the state lacks
+        self._at: defaultdict[str, list[str]] = defaultdict(list)  # cameras, by host
+        self._up: set[str] = set()
+        self._still_until = until = now + wanted.policy.lease_s  # nothing is moved
+        leases = {camera: replace(lease, until=until) for camera, lease in stored.leases.items()}
+        self._leases = Leases(leases)
+        self._called = now
+        self._placed_at = now
+        self._changed_at = now
+        self._due = True  # placement
+        self._index()
+
+    @classmethod
+    def restored(cls, data: bytes, now: float) -> "Controller":
+        """A controller that goes on from the ``state()`` of another. Raises UserError."""
+        stored = Stored.of_bytes(data)
+        return cls(stored.wanted, now, stored)
+
+    def state(self) -> bytes:
+        """All that ``restored`` goes on from; it holds secrets."""
+        return Stored(
+            self._wanted,
+            self._places,
+            dict(self._leases.by_camera),
+            self._pins,
+            self._hosts.drained,
+            self._costs.known(),
+        ).to_bytes()
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the fleet is to run."""
+        return self._wanted
+
+    def want(self, wanted: Wanted, now: float) -> None:
+        """Takes another version of what is wanted; it replaces the one before whole."""
+        before, self._wanted = self._cameras, wanted
+        self._cameras = {camera.name: camera for camera in wanted.cameras}
+        self._costs.forget(
+            name
+            for name, camera in before.items()
+            if name not in self._cameras
+            or workload(camera.settings) != workload(self._cameras[name].settings)
+        )
+        self._pins = {name: host for name, host in self._pins.items() if name in self._cameras}
+        self._change(now)
+
+    def report(self, report: HostReport, now: float) -> Orders:
+        """Takes a host's report, and answers with all that it shall run.
+
+        An older process of the same host, and a report that others have overtaken, get nothing.
+        """
+        self._wake(now)
+        policy = self._wanted.policy
+        if not self._hosts.up(now, policy.lease_s):  # the others may return as well
+            self._still_until = max(self._still_until, now + policy.lease_s)
+        news = self._hosts.take(report, now)
+        if news is None:
+            return Orders(policy.lease_s, (), self._wanted.version)
+        self._leases.release(report, now)
+        if now < self._still_until:
+            self._claim(report)
+        for camera in report.cameras:
+            if self._costs.learn(report.kind, camera):
+                self._demands = {}
+        if news:
+            self._demands = {}
+            self._change(now)
+        self._place_if_due(now)
+        return self._orders(report, now)
+
+    def tick(self, now: float) -> None:
+        """Notices who has gone, and evens out; to be called once a second."""
+        self._wake(now)
+        self._place_if_due(now)
+        self._hosts.forget(now)
+        gone = [
+            camera
+            for camera, lease in self._leases.by_camera.items()
+            if camera not in self._cameras and now - lease.until > self._wanted.policy.lease_s
+        ]
+        self._leases.forget(gone)
+
+    def drain(self, host: str) -> None:
+        """Has nothing run on a host until its process starts again. Raises UserError."""
+        self._known_host(host)
+        self._hosts.drain(host)
+        self._due = True
+        self.changes += 1
+
+    def move(self, camera: str, host: str) -> None:
+        """Moves a camera to a host, where it stays while that is up; "": where it suits.
+
+        Raises UserError.
+        """
+        if camera not in self._cameras:
+            hint = nearest(camera, self._cameras)
+            raise UserError(f"camera: got {camera!r}, which the fleet does not have{hint}")
+        self._pins.pop(camera, None)
+        if host:
+            self._known_host(host)
+            self._check_room(camera, host)
+            self._pins[camera] = host
+        self._demands = {}
+        self._due = True
+        self.changes += 1
+
+    def status(self, now: float) -> FleetStatus:
+        """How the fleet stands."""
+        return status_of(self._wanted, self._hosts, self._places, self._leases, self._demands, now)
+
+    def _known_host(self, host: str) -> None:
+        if self._hosts.get(host) is None:
+            hint = nearest(host, self._hosts.names)
+            known = ", ".join(self._hosts.names) or "none"
+            raise UserError(f"host: got {host!r}{hint}, known are {known}")
+
+    def _check_room(self, camera: str, host: str) -> None:
+        room = next((r for r in self._rooms(self._called) if r.name == host), None)
+        labels = self._cameras[camera].labels
+        if room is None:
+            raise UserError(f"host: got {host!r}, which is lost or draining")
+        if not room.has(labels):
+            asked = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
+            raise UserError(f"host: got {host!r}, which lacks what {camera!r} asks for: {asked}")
+
+    def _wake(self, now: float) -> None:
+        """Notices that the controller itself stood still: hosts could not report meanwhile."""
+        if now - self._called > self._wanted.policy.lease_s:
+            self._still_until = max(self._still_until, now + self._wanted.policy.lease_s)
+        self._called = now
+
+    def _change(self, now: float) -> None:
+        self._due = True
+        self._demands = {}
+        self._changed_at = now
+        self.changes += 1
+
+    def _rooms(self, now: float) -> list[HostRoom]:
+        return self._hosts.rooms(self._wanted.policy, now)
+
+    def _claim(self, report: HostReport) -> None:
+        """Notes what a host has that the state does not know of."""
+        for camera in report.cameras:
+            known = max(
+                self._leases.epoch(camera.name),
+                self._claims[camera.name].epoch if camera.name in self._claims else 0,
+            )
+            if camera.epoch > known:
+                self._claims[camera.name] = CameraLease(
+                    report.host, report.incarnation, camera.epoch, 0.0
+                )
+
+    def _adopt(self, now: float) -> None:
+        """Leaves cameras where the highest epoch is."""
+        for camera, claim in self._claims.items():
+            if camera in self._cameras:
+                until = self._leases.until(camera)
+                self._leases.adopt(camera, replace(claim, until=until))
+                self._places[camera] = Place(claim.host, 0, "")
+        self._claims = {}
+
+    def _place_if_due(self, now: float) -> None:
+        up = self._hosts.up(now, self._wanted.policy.lease_s)
+        if up != self._up:
+            self._up = up
+            self._change(now)
+        if now < self._still_until or not up:
+            return
+        if self._due or now - self._placed_at >= EVERY_S:
+            self._adopt(now)
+            self._place(now)
+
+    def _place(self, now: float) -> None:
+        self._due, self._placed_at = False, now
+        rooms = self._rooms(now)
+        names = {room.name for room in rooms}
+        self._pins = {name: host for name, host in self._pins.items() if host in names}
+        calm = now - self._changed_at >= CALM_S and not self._moving(now)
+        placement = place(
+            list(self._with_costs(rooms).values()),
+            rooms,
+            self._places,
+            spread=self._wanted.policy.spread,
+            moves=max(1, len(rooms) // 4) if calm else 0,
+        )
+        if _bare(placement.places) != _bare(self._places):
+            self.changes += 1
+        self._places = dict(placement.places)
+        self._index()
+
+    def _index(self) -> None:
+        self._at.clear()
+        for camera, where in self._places.items():
+            self._at[where.host].append(camera)
+
+    def _moving(self, now: float) -> bool:
+        """Whether a camera is on its way to another host."""
+        return any(
+            where.host and self._leases.holder(camera, now) != where.host
+            for camera, where in self._places.items()
+        )
+
+    def _with_costs(self, rooms: list[HostRoom]) -> Mapping[str, Demand]:
+        if not self._demands:
+            fair = sum(room.usable for room in rooms) / (len(self._cameras) + len(rooms))
+            kinds = {room.kind for room in rooms}
+            costs = self._costs.estimates(self._cameras.values(), kinds, fair)
+            self._demands = {
+                name: Demand(
+                    name, costs[name], camera.labels, camera.priority, self._pins.get(name, "")
+                )
+                for name, camera in self._cameras.items()
+            }
+        return self._demands
+
+    def _orders(self, report: HostReport, now: float) -> Orders:
+        lease_s = self._wanted.policy.lease_s
+        has = {camera.name for camera in report.cameras}
+        assigned = []
+        for name in self._at[report.host]:
+            if name in has and self._leases.held_by(name, report):
+                self._leases.renew(name, report, now + lease_s)
+            elif now >= self._leases.until(name):
+                self._leases.start(name, report, now + lease_s)
+                self.changes += 1
+            else:
+                continue
+            assigned.append(self._assignment(name))
+        return Orders(lease_s, tuple(assigned), self._wanted.version)
+
+    def _assignment(self, name: str) -> Assignment:
+        rung = self._places[name].rung
+        settings = at_rung(self._cameras[name].settings, rung)
+        return Assignment(name, self._leases.epoch(name), settings, rung)
+
+
+def _bare(places: Mapping[str, Place]) -> dict[str, tuple[str, int]]:
+    return {camera: (where.host, where.rung) for camera, where in places.items()}

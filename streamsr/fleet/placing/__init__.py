@@ -1,0 +1,1 @@
+"""Where cameras run: what each costs, what each host carries, who gives way. Pure."""

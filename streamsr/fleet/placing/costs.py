@@ -1,0 +1,142 @@
+"""What a camera takes on a host of a kind: measured where it ran, reckoned where it did not.
+
+Hosts report what each camera took of late. That is smoothed, and what is given out changes only
+where the smoothed value has left it by a tenth, so that nothing moves for noise.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import fmean
+
+from streamsr.core.status import StreamState
+from streamsr.fleet.messages import CameraReport, WantedCamera
+from streamsr.fleet.placing.rungs import rungs_of, workload
+
+__all__ = ["CostTable"]
+
+FIRST = 400.0  # ms of CPU time a second at most, of what nobody has measured
+FALLBACK_SHARE = 0.3  # of what was asked for, where the fallback is not measured
+SMOOTHING = 0.1
+CHANGE = 0.1  # of the value
+
+Key = tuple[str, int]  # kind of host, rung
+
+
+class CostTable:
+    """The costs of cameras by kind of host and rung, as far as they are known."""
+
+    def __init__(self, known: Mapping[str, Mapping[str, tuple[float, ...]]] | None = None) -> None:
+        """``known`` is what ``known()`` gave once: by camera and kind, a cost a rung, 0 unknown."""
+        self._given: dict[str, dict[Key, float]] = defaultdict(dict)
+        for camera, kinds in (known or {}).items():
+            for kind, costs in kinds.items():
+                for rung, cost in enumerate(costs):
+                    if cost:
+                        self._given[camera][kind, rung] = cost
+        self._smooth: dict[tuple[str, Key], tuple[int, float]] = {}
+
+    def learn(self, kind: str, report: CameraReport) -> bool:
+        """Takes in what a camera took. Returns whether its cost has changed by that.
+
+        Only what is live counts: a camera that is away costs little, but will be back.
+        """
+        if report.state != StreamState.LIVE or report.cost <= 0:
+            return False
+        key = (kind, report.rung)
+        count, mean = self._smooth.get((report.name, key), (0, 0.0))
+        count += 1
+        mean += (report.cost - mean) * max(1 / count, SMOOTHING)
+        self._smooth[report.name, key] = count, mean
+        given = self._given[report.name].get(key)
+        if given is not None and abs(mean - given) <= CHANGE * given:
+            return False
+        self._given[report.name][key] = mean
+        return True
+
+    def forget(self, cameras: Iterable[str]) -> None:
+        """Forgets cameras that are gone, or that are another kind of work now."""
+        gone = set(cameras)
+        for camera in gone:
+            self._given.pop(camera, None)
+        self._smooth = {key: value for key, value in self._smooth.items() if key[0] not in gone}
+
+    def known(self) -> dict[str, dict[str, tuple[float, ...]]]:
+        """What has been measured: by camera and kind, a cost a rung, 0 unknown."""
+        found: dict[str, dict[str, tuple[float, ...]]] = {}
+        for camera, costs in self._given.items():
+            kinds = {kind for kind, _ in costs}
+            found[camera] = {
+                kind: tuple(costs.get((kind, rung), 0.0) for rung in (0, 1)) for kind in kinds
+            }
+        return found
+
+    def estimates(
+        self, cameras: Iterable[WantedCamera], kinds: Iterable[str], fair: float = FIRST
+    ) -> dict[str, dict[str, tuple[float, ...]]]:
+        """Returns the cost of every camera on every kind of host, one a rung.
+
+        Of what nobody has measured it is ``fair`` at most, so that all have room: no camera falls
+        back for a guess.
+        """
+        cameras, kinds = list(cameras), sorted(kinds)
+        means = _Means(self._given, {camera.name: workload(camera.settings) for camera in cameras})
+        return {
+            camera.name: {
+                kind: self._estimate(camera, kind, means, min(FIRST, fair)) for kind in kinds
+            }
+            for camera in cameras
+        }
+
+    def _estimate(
+        self, camera: WantedCamera, kind: str, means: "_Means", first: float
+    ) -> tuple[float, ...]:
+        own, work = self._given.get(camera.name, {}), workload(camera.settings)
+        as_asked = self._one(own, work, (kind, 0), means) or first
+        fallback = self._one(own, work, (kind, 1), means) or FALLBACK_SHARE * as_asked
+        return (as_asked, min(fallback, as_asked))[: rungs_of(camera.settings)]
+
+    def _one(self, own: Mapping[Key, float], work: str, key: Key, means: "_Means") -> float | None:
+        """Its own cost there, its own elsewhere times what machines differ by, others' like it."""
+        if key in own:
+            return own[key]
+        kind, rung = key
+        elsewhere = [
+            cost * means.ratio(kind, other) for (other, at), cost in own.items() if at == rung
+        ]
+        if elsewhere:
+            return fmean(elsewhere)
+        return means.of_workload(work, kind, rung)
+
+
+class _Means:
+    """The mean costs of workloads, by kind of host and rung."""
+
+    def __init__(self, given: Mapping[str, Mapping[Key, float]], works: Mapping[str, str]) -> None:
+        costs: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+        for camera, work in works.items():
+            for (kind, rung), cost in given.get(camera, {}).items():
+                costs[work, kind, rung].append(cost)
+        self._means = {key: fmean(values) for key, values in costs.items()}
+        self._ratios: dict[tuple[str, str], float] = {}
+
+    def ratio(self, kind: str, other: str) -> float:
+        """What a camera takes on one kind for each ms on another, by what ran on both."""
+        if (kind, other) not in self._ratios:
+            both = [
+                self._means[work, kind, rung] / cost
+                for (work, at, rung), cost in self._means.items()
+                if at == other and (work, kind, rung) in self._means
+            ]
+            self._ratios[kind, other] = fmean(both) if both else 1.0
+        return self._ratios[kind, other]
+
+    def of_workload(self, work: str, kind: str, rung: int) -> float | None:
+        """What others of a workload take there, or what they would by what they take elsewhere."""
+        if (work, kind, rung) in self._means:
+            return self._means[work, kind, rung]
+        elsewhere = [
+            cost * self.ratio(kind, other)
+            for (of, other, at), cost in self._means.items()
+            if of == work and at == rung
+        ]
+        return fmean(elsewhere) if elsewhere else None
