@@ -1,35 +1,92 @@
 """A whole pipeline in a program of one's own, opened and closed as a context."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 
+from streamsr.api.local_worker import LocalWorker
+from streamsr.api.opened import NodeRun, OpenedPipeline, PipelineRun, Run, SinkClosing
+from streamsr.api.told import ToldEvents
 from streamsr.core.config import parse
 from streamsr.core.devices import pick_device
-from streamsr.core.events import Emit
-from streamsr.core.settings import PipelineSettings
+from streamsr.core.errors import ConfigError
+from streamsr.core.events import Event
+from streamsr.core.events.journal import Journal
+from streamsr.core.settings import PipelineSettings, WebRtcSettings
 from streamsr.engine.engines import Engines
+from streamsr.node.node import Node
 from streamsr.pipeline import build
-from streamsr.pipeline.pipeline import Pipeline
+from streamsr.pipeline.sinks.plugin_sinks import OpenedSink
+from streamsr.plugins.contracts import Sink
 
 __all__ = ["open_pipeline"]
 
 
 @asynccontextmanager
 async def open_pipeline(
-    settings: PipelineSettings | dict[str, object], emit: Emit | None = None
-) -> AsyncIterator[Pipeline]:
-    """Opens a whole pipeline in this process: ``await`` its ``run()``. ``emit`` is told events.
+    settings: PipelineSettings | dict[str, Any],
+    emit: Callable[[Event], None] | None = None,
+    *,
+    sinks: Sequence[Sink] = (),
+) -> AsyncIterator[OpenedPipeline]:
+    """Opens a whole pipeline in this process: ``await`` its ``run()``.
 
-    ``settings`` are those of a pipeline file, as ``pipelines/reference.toml`` shows them. Raises
-    ConfigError, InputError, ModelError or OutputError.
+    ``settings`` are those of a pipeline file, as ``pipelines/reference.toml`` shows them, and all
+    of them count: files and folders, servers, HLS, recordings, the page and MQTT. ``sinks`` take
+    what is made beside those, and are closed at the end, whatever happens. ``emit`` is called with
+    events, each change once; left out, they are logged by the logger "streamsr".
+
+    Raises ConfigError, which names the setting, InputError, ModelError or OutputError. Leaving the
+    context stops what still runs.
     """
     if isinstance(settings, dict):
         settings = parse(settings, PipelineSettings, "settings")
-    device = torch.device(pick_device(settings.model.device))
-    with (
-        Engines(device, own_process=False) as engines,
-        build.open_pipeline(settings, emit or (lambda event: None), engines=engines) as opened,
-    ):
+    for key, got, instead in _refused(settings):
+        raise ConfigError(f"settings: {key}: got {got}: {instead}")
+    taken = [OpenedSink.of(sink, f"sink {type(sink).__name__}") for sink in sinks]
+    kept_open = [replace(sink, close=lambda: None) for sink in taken]
+    journal = Journal()
+    told = ToldEvents(journal, emit)
+    async with AsyncExitStack() as stack:
+        closing = SinkClosing(taken)
+        stack.push_async_callback(closing.drop)
+        run: Run
+        if settings.needs_node:
+            workers = partial(LocalWorker, sinks=kept_open)
+            run = NodeRun(Node(settings.as_node(), journal, worker_of=workers), settings.name)
+        else:
+            device = torch.device(pick_device(settings.model.device))
+            engines = stack.enter_context(Engines(device, own_process=False))
+            opening = build.open_pipeline(settings, journal, engines=engines, sinks=kept_open)
+            run = PipelineRun(stack.enter_context(opening), journal)
+        opened = OpenedPipeline(run, told, closing)
+        stack.push_async_callback(opened.close)
         yield opened
+
+
+def _refused(settings: PipelineSettings) -> Iterator[tuple[str, str, str]]:
+    """Yields what a program cannot have: the key, what it is, and what to do instead."""
+    serve, steered = settings.serve, settings.serve or settings.mqtt
+    nobody = "nothing could switch it on, leave it out, or add [serve] or [mqtt], which can"
+    if not settings.enabled and not steered:
+        yield "enabled", "false", nobody
+    if settings.record is not None and not settings.record.enabled and not steered:
+        yield "record.enabled", "false", nobody
+    if settings.hls is not None and settings.hls.folder is None and serve is None:
+        yield "hls.folder", "none", "name one, or add [serve], which offers HLS without files"
+    if serve is None:
+        for key in WebRtcSettings.model_fields:
+            if getattr(settings.webrtc, key) != WebRtcSettings.model_fields[key].default:
+                got = repr(settings.webrtc.model_dump(mode="json")[key])
+                yield f"webrtc.{key}", got, "[serve] alone uses it, add that or leave it out"
+        return
+    if serve.edits == "file":
+        yield "serve.edits", "'file'", "there is no node file to write into, use 'forget'"
+    if serve.state_folder is not None:
+        got = repr(str(Path(serve.state_folder)))
+        yield "serve.state_folder", got, "changes last as long as the pipeline, leave it out"

@@ -18,7 +18,7 @@ from streamsr.core.settings import StreamSettings
 from streamsr.core.status import OutputState, OutputStatus, StreamState, StreamStatus
 from streamsr.media.addresses import PUBLISHED
 from streamsr.node.remote_stream import RemoteStream
-from streamsr.node.worker_process import WorkerProcess
+from streamsr.node.worker_process import DeviceWorker
 from streamsr.outputs.output import Output
 from streamsr.outputs.target import TargetSettings
 from streamsr.serve.served import Served
@@ -35,7 +35,7 @@ class Camera:
     def __init__(
         self,
         settings: StreamSettings,
-        worker: WorkerProcess,
+        worker: DeviceWorker,
         journal: Journal,
         *,
         sessions: int = 0,

@@ -8,7 +8,7 @@ from pathlib import Path
 from streamsr.core.deadline import OUTPUTS_SHARE, WORKERS_SHARE, Deadline
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import UserError
-from streamsr.core.events import Code, Event
+from streamsr.core.events import Code, Emit, Event
 from streamsr.core.events.journal import Journal
 from streamsr.core.lease import LeaseFolder
 from streamsr.core.redact import redact
@@ -16,12 +16,15 @@ from streamsr.core.settings import StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.media.addresses import PUBLISHED
 from streamsr.node.camera import Camera
-from streamsr.node.worker_process import WorkerProcess
+from streamsr.node.worker_process import DeviceWorker, WorkerProcess
 from streamsr.serve.served import Served
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import find
 
-__all__ = ["CameraSet"]
+__all__ = ["CameraSet", "WorkerOf"]
+
+WorkerOf = Callable[[str, Emit], DeviceWorker]
+"""Makes the worker of a device."""
 
 # Groups that a session of a stream is made of: its viewers and outputs stay when they change.
 OF_A_SESSION = frozenset({"input", "model", "encoder", "output", "sinks", "limits"})
@@ -34,15 +37,21 @@ class CameraSet:
     """Cameras by name, in the order in which they began, and what of them the web server shows."""
 
     def __init__(
-        self, journal: Journal, ended: Callable[[], None], leases: LeaseFolder | None = None
+        self,
+        journal: Journal,
+        ended: Callable[[], None],
+        leases: LeaseFolder | None = None,
+        worker_of: WorkerOf | None = None,
     ) -> None:
-        """``ended`` is called whenever a camera has ended; ``leases`` are those of a fleet's."""
+        """``ended`` is called whenever a camera has ended; ``leases`` are those of a fleet's;
+        ``worker_of`` makes a device's worker, left out: a process."""
         self.served: dict[str, Served] = {}
         self._journal = journal
         self._ended = ended
         self._leases = leases
         self._cameras: dict[str, Camera] = {}
-        self._workers: dict[str, WorkerProcess] = {}  # by device
+        self._worker_of = worker_of or WorkerProcess
+        self._workers: dict[str, DeviceWorker] = {}  # by device
         self._working: dict[str, asyncio.Task[None]] = {}  # that run workers, by device
         self._tasks: dict[str, asyncio.Task[None]] = {}  # that run cameras, by name
         self._stopping = False
@@ -186,9 +195,9 @@ class CameraSet:
             self._tasks.pop(name, None)
             self._ended()
 
-    def _worker(self, device: str) -> WorkerProcess:
+    def _worker(self, device: str) -> DeviceWorker:
         if device not in self._workers:
-            worker = self._workers[device] = WorkerProcess(device, self._journal)
+            worker = self._workers[device] = self._worker_of(device, self._journal)
             name = f"worker of {device}"
             self._working[device] = asyncio.create_task(worker.run(), name=name)
         return self._workers[device]

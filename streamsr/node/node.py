@@ -17,7 +17,7 @@ from streamsr.core.lease import LeaseFolder
 from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.version import version_of_streamsr
-from streamsr.node.camera_set import CameraSet
+from streamsr.node.camera_set import CameraSet, WorkerOf
 from streamsr.node.check import check_lasting, check_stream, models_of, only_switched
 from streamsr.node.edits import Edits, KeptEdits
 from streamsr.node.merge import with_streams
@@ -39,10 +39,11 @@ class Node:
         journal: Journal,
         edits: Edits | None = None,
         leases: LeaseFolder | None = None,
+        worker_of: WorkerOf | None = None,
     ) -> None:
         """``settings`` are what its file says; ``edits`` keep what is changed while it runs, until
         it ends where there are none. ``leases`` are those by which alone its cameras may be
-        published, in a fleet.
+        published, in a fleet. ``worker_of`` makes the workers that its cameras run in, left out: processes.
 
         Raises UserError for what the user has to correct, before anything is started.
         """
@@ -51,7 +52,7 @@ class Node:
         self.settings = settings = self._checked(settings)
         self._since = iso(datetime.now(UTC))
         self._changed = asyncio.Event()  # a camera has ended, or the node is to stop
-        self._cameras = CameraSet(journal, self._changed.set, leases)
+        self._cameras = CameraSet(journal, self._changed.set, leases, worker_of)
         self._making: set[asyncio.Task[None]] = set()  # changes of cameras
         self._editing = asyncio.Lock()  # one change of the settings after another
         self._models = models_of(settings)

@@ -1,6 +1,7 @@
 """The worker of one device, as the node sees it: a supervised process with streams in it."""
 
 import asyncio
+from typing import Protocol
 
 from streamsr.core.backoff import Backoff
 from streamsr.core.deadline import Deadline
@@ -8,18 +9,31 @@ from streamsr.core.events import Code, Emit, Event
 from streamsr.core.status import StreamState
 from streamsr.ipc.messages import Message, Quit, StreamMessage, StreamReport
 from streamsr.ipc.process import HeartbeatLimits, RestartError, SupervisedProcess
-from streamsr.node.remote_stream import RemoteStream
+from streamsr.node.remote_stream import RemoteStream, WorkerLink
 
-__all__ = ["WorkerProcess"]
+__all__ = ["DeviceWorker", "WorkerProcess"]
 
 LIMITS = HeartbeatLimits(start_s=60.0, silence_s=5.0)
 STALLED_S = 20.0  # with frames of a stream waiting and none finished: the engine hangs
 
 
+class DeviceWorker(WorkerLink, Protocol):
+    """What runs the streams of one device, in a process of its own or in this one."""
+
+    device: str
+    streams: dict[str, RemoteStream]  # whoever runs a stream puts it here
+
+    async def run(self) -> None:
+        """Runs until ``stop``."""
+
+    async def stop(self, deadline: Deadline) -> None:
+        """Ends it by the deadline; ``run`` returns."""
+
+
 class WorkerProcess(SupervisedProcess):
     """Runs a worker and hands its messages to the streams they are about.
 
-    It is the :class:`~streamsr.node.remote_stream.WorkerLink` of its streams.
+    It is a ``DeviceWorker``.
     """
 
     def __init__(
@@ -34,7 +48,7 @@ class WorkerProcess(SupervisedProcess):
             "streamsr.worker.main", device, limits=limits, backoff=backoff or Backoff()
         )
         self.device = device
-        self.streams: dict[str, RemoteStream] = {}  # whoever runs a stream puts it here
+        self.streams: dict[str, RemoteStream] = {}
         self._emit = emit
         self.ready = asyncio.Event()  # there is a process that can be sent messages
         self._announced = True  # that a process took the place of one that ended

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from typing import Protocol
 
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.packet import AUDIO_TRACKS, Packet, Track
@@ -10,10 +11,26 @@ from streamsr.ipc.messages import Message, StreamFormat, StreamPacket
 from streamsr.media.audio import AudioEncoder
 from streamsr.media.source import AudioFrame, Piece, SourceInfo
 
-__all__ = ["Link", "LinkSink"]
+__all__ = ["Link", "LinkSink", "MainLink"]
 
 UNSENT_BYTES = 8 * 1024 * 1024  # beyond it packets are dropped up to the next keyframe
 CODECS = {Track.OPUS: "libopus", Track.AAC: "aac"}
+
+
+class MainLink(Protocol):
+    """What takes a worker's messages: the main process, or what runs the worker in its own."""
+
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def full(self) -> bool:
+        """Whether the main process is far behind."""
+
+    def send(self, message: Message) -> None:
+        """Hands a message on. Any thread may call it."""
+
+    def write(self, message: Message) -> None:
+        """Hands a message on at once. Call it in the loop."""
 
 
 class Link:
@@ -40,7 +57,7 @@ class LinkSink:
     """One stream's packets on their way over the link: of the tracks that have subscribers."""
 
     def __init__(
-        self, link: Link, key: str, name: str, tracks: frozenset[Track], emit: Emit
+        self, link: MainLink, key: str, name: str, tracks: frozenset[Track], emit: Emit
     ) -> None:
         self.tracks = tracks
         self.keeps_all = False

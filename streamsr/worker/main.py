@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 
 import torch
@@ -32,10 +32,11 @@ from streamsr.ipc.messages import (
     UseModel,
     WantTracks,
 )
-from streamsr.worker.link import Link
+from streamsr.pipeline.sinks.plugin_sinks import OpenedSink
+from streamsr.worker.link import Link, MainLink
 from streamsr.worker.stream import WorkerStream
 
-__all__ = ["main"]
+__all__ = ["Worker", "main"]
 
 HEARTBEAT_S = 0.5
 
@@ -43,9 +44,11 @@ HEARTBEAT_S = 0.5
 class Worker:
     """All streams of this process, on the engines of one device."""
 
-    def __init__(self, link: Link, engines: Engines) -> None:
+    def __init__(self, link: MainLink, engines: Engines, sinks: Sequence[OpenedSink] = ()) -> None:
+        """``sinks`` take what every stream makes, beside those of its settings."""
         self._link = link
         self._engines = engines
+        self._sinks = sinks
         self._streams: dict[str, WorkerStream] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -53,17 +56,22 @@ class Worker:
         """Handles messages until Quit; without a main process there is nobody to work for."""
         beating = asyncio.create_task(self._beat(), name="heartbeat")
         while (message := await read(reader)) is not None and not isinstance(message, Quit):
-            self._handle(message)
-        deadline = Deadline.after(message.within_s) if message is not None else Deadline.after()
+            self.handle(message)
+        await self.end(Deadline.after(message.within_s) if message else Deadline.after())
+        beating.cancel()
+
+    async def end(self, deadline: Deadline) -> None:
+        """Has every stream deliver what it has read, by the deadline."""
         for stream in self._streams.values():
             stream.stop(deadline)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=deadline.left_s())
-        beating.cancel()
 
-    def _handle(self, message: Message) -> None:
+    def handle(self, message: Message) -> None:
+        """Does what a message of the main process says."""
         if isinstance(message, StartStream):
-            stream = self._streams[message.key] = WorkerStream(message, self._link)
+            stream = WorkerStream(message, self._link, self._sinks)
+            self._streams[message.key] = stream
             self._begin(self._keep(message.key, stream), f"stream {message.key}")
             return
         if not isinstance(message, StreamMessage) or message.key not in self._streams:

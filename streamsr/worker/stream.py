@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from traceback import format_exc
@@ -28,7 +29,8 @@ from streamsr.media.images import jpeg_of
 from streamsr.pipeline.build import choose_by, open_pipeline
 from streamsr.pipeline.model_choice import Choose
 from streamsr.pipeline.pipeline import Pipeline
-from streamsr.worker.link import Link, LinkSink
+from streamsr.pipeline.sinks.plugin_sinks import OpenedSink
+from streamsr.worker.link import LinkSink, MainLink
 
 __all__ = ["REPORT_S", "WorkerStream"]
 
@@ -40,10 +42,13 @@ log = logging.getLogger(__name__)
 class WorkerStream:
     """A session of a stream: ``run`` it once; the main process hears of all that happens to it."""
 
-    def __init__(self, start: StartStream, link: Link) -> None:
+    def __init__(
+        self, start: StartStream, link: MainLink, sinks: Sequence[OpenedSink] = ()
+    ) -> None:
+        """``sinks`` take what it makes beside those of its settings."""
         self._key = start.key
         self._settings = StreamSettings.model_validate_json(start.settings, context=FILLED_IN)
-        self._link = link
+        self._link, self._sinks = link, sinks
         self._sink = LinkSink(link, start.key, self._settings.name, start.tracks, self._emit)
         self._pipeline: Pipeline | None = None  # once it is open
         self._opening: asyncio.Task[Pipeline] | None = None
@@ -61,6 +66,7 @@ class WorkerStream:
                     *(self._settings, self._emit, [self._sink], engines),
                     paced=True,
                     choose=choose,
+                    sinks=self._sinks,
                 )
                 self._opening = asyncio.create_task(
                     asyncio.to_thread(stack.enter_context, opening), name=f"opening of {name}"

@@ -22,7 +22,7 @@ from streamsr.pipeline.delivery import FrameSink, PacketSink
 from streamsr.plugins.contracts import Image, Sink
 from streamsr.plugins.registry import told
 
-__all__ = ["OpenedSink", "opened_sinks"]
+__all__ = ["OpenedSink", "closed", "opened_sinks"]
 
 logger = logging.getLogger("streamsr")
 
@@ -93,6 +93,15 @@ def _made(settings: SinkSettings) -> OpenedSink:
     return OpenedSink.of(sink, str(plugin))
 
 
+def closed(sink: OpenedSink) -> None:
+    """Closes a sink; what goes wrong then is logged, for another failure may be on its way."""
+    try:
+        with sink.guarded():
+            sink.close()
+    except OutputError as error:
+        logger.warning("%s", error)
+
+
 class _Closing:
     """A sink that is closed once: by the last of its ends."""
 
@@ -111,11 +120,8 @@ class _Closing:
     def close_now(self) -> None:
         """Closes it unless that has been done."""
         if self._ends > 0:
-            self._ends = 1
-            try:
-                self.close()
-            except OutputError as error:  # nothing was written, or another failure is on its way
-                logger.warning("%s", error)
+            self._ends = 0
+            closed(self._sink)
 
 
 class _Images:
