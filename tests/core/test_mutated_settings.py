@@ -10,7 +10,7 @@ import pytest
 
 from streamsr.core.config import load
 from streamsr.core.errors import ConfigError, UserError
-from streamsr.core.settings import NodeSettings, PipelineSettings
+from streamsr.core.settings import FleetSettings, NodeSettings, PipelineSettings
 from streamsr.pipeline.check import check_settings
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
@@ -91,7 +91,12 @@ FAULTS: list[Callable[[list[str], int, random.Random], None]] = [
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("reference.toml", PipelineSettings), ("node.toml", NodeSettings)]
+    ("name", "kind"),
+    [
+        ("reference.toml", PipelineSettings),
+        ("node.toml", NodeSettings),
+        ("fleet.toml", FleetSettings),
+    ],
 )
 def test_no_fault_in_a_file_is_a_traceback(
     tmp_path: Path,

@@ -12,6 +12,7 @@ import pytest
 from streamsr.core.config import Settings, load, parse
 from streamsr.core.errors import ConfigError
 from streamsr.core.settings import (
+    FleetSettings,
     InputSettings,
     NodeSettings,
     PipelineSettings,
@@ -23,12 +24,12 @@ PIPELINES = Path(__file__).parents[2] / "pipelines"
 REFERENCE = PIPELINES / "reference.toml"
 
 
-NODES = {"node.toml"}
+NODES: dict[str, type[Settings]] = {"node.toml": NodeSettings, "fleet.toml": FleetSettings}
 
 
 @pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.toml")), ids=lambda p: p.name)
 def test_every_pipeline_file_loads(path: Path) -> None:
-    load(path, NodeSettings if path.name in NODES else PipelineSettings)
+    load(path, NODES.get(path.name, PipelineSettings))
 
 
 def groups_of(kind: type[Settings]) -> Iterator[tuple[str, type[Settings]]]:

@@ -3,6 +3,7 @@
 Secrets come from the environment or from files of their own.
 """
 
+from streamsr.core.settings.fleet import FleetSettings
 from streamsr.core.settings.node import NodeSettings, PipelineSettings
 from streamsr.core.settings.serve import MqttSettings, ServeSettings
 from streamsr.core.settings.stream import (
@@ -22,6 +23,7 @@ from streamsr.core.settings.webrtc import IceServerSettings, WebRtcSettings
 
 __all__ = [
     "EncoderSettings",
+    "FleetSettings",
     "HlsSettings",
     "IceServerSettings",
     "InputSettings",
