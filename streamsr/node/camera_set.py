@@ -41,16 +41,16 @@ class CameraSet:
         journal: Journal,
         ended: Callable[[], None],
         leases: LeaseFolder | None = None,
-        worker_of: WorkerOf | None = None,
+        worker_of: WorkerOf = WorkerProcess,
     ) -> None:
         """``ended`` is called whenever a camera has ended; ``leases`` are those of a fleet's;
-        ``worker_of`` makes a device's worker, left out: a process."""
+        ``worker_of`` makes a device's worker."""
         self.served: dict[str, Served] = {}
         self._journal = journal
         self._ended = ended
         self._leases = leases
         self._cameras: dict[str, Camera] = {}
-        self._worker_of = worker_of or WorkerProcess
+        self._worker_of = worker_of
         self._workers: dict[str, DeviceWorker] = {}  # by device
         self._working: dict[str, asyncio.Task[None]] = {}  # that run workers, by device
         self._tasks: dict[str, asyncio.Task[None]] = {}  # that run cameras, by name

@@ -22,6 +22,7 @@ from streamsr.node.check import check_lasting, check_stream, models_of, only_swi
 from streamsr.node.edits import Edits, KeptEdits
 from streamsr.node.merge import with_streams
 from streamsr.node.services import mqtt_client, web_server
+from streamsr.node.worker_process import WorkerProcess
 from streamsr.serve.served import Served
 
 __all__ = ["Node"]
@@ -39,11 +40,11 @@ class Node:
         journal: Journal,
         edits: Edits | None = None,
         leases: LeaseFolder | None = None,
-        worker_of: WorkerOf | None = None,
+        worker_of: WorkerOf = WorkerProcess,
     ) -> None:
         """``settings`` are what its file says; ``edits`` keep what is changed while it runs, until
         it ends where there are none. ``leases`` are those by which alone its cameras may be
-        published, in a fleet. ``worker_of`` makes the workers that its cameras run in, left out: processes.
+        published, in a fleet. ``worker_of`` makes the workers that its cameras run in.
 
         Raises UserError for what the user has to correct, before anything is started.
         """

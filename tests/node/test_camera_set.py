@@ -12,7 +12,6 @@ from streamsr.core.events import Code, Emit, Event
 from streamsr.core.events.journal import Journal
 from streamsr.core.settings import StreamSettings
 from streamsr.ipc.messages import Message, StartStream, StopStream, StreamFailed
-from streamsr.node import camera_set
 from streamsr.node.camera_set import CameraSet
 from streamsr.node.remote_stream import RemoteStream
 
@@ -57,7 +56,7 @@ class Played:
 
     def __init__(self) -> None:
         self.journal = Journal()
-        self.cameras = CameraSet(self.journal, lambda: None)
+        self.cameras = CameraSet(self.journal, lambda: None, worker_of=self.worker)
         self.workers: list[Worker] = []
 
     def worker(self, device: str, emit: Emit) -> Worker:
@@ -72,7 +71,6 @@ class Played:
 @pytest.fixture
 async def played(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Played]:
     play = Played()
-    monkeypatch.setattr(camera_set, "WorkerProcess", play.worker)
     monkeypatch.setattr("streamsr.core.devices.count_cuda_devices", lambda: 1)
     yield play
     await play.cameras.stop(Deadline.after(1))
