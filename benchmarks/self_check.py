@@ -24,7 +24,7 @@ from streamsr.core.events import Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import Engine
+from streamsr.engine.base import ModelEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
 from streamsr.media.camera_codec import CameraCoding, QuantiserSearch
@@ -53,7 +53,7 @@ def recipes(random: np.random.Generator) -> Iterator[Recipe]:
         yield Recipe(coding, noise=noise, seed=int(random.integers(1 << 30)))
 
 
-def upscaled(engine: Engine, frames: Sequence[Frame], size: tuple[int, int]) -> list[Frame]:
+def upscaled(engine: ModelEngine, frames: Sequence[Frame], size: tuple[int, int]) -> list[Frame]:
     def told(event: Event) -> None:
         raise RuntimeError(event.message)
 
@@ -71,7 +71,7 @@ def error(frames: Sequence[Frame], truth: Sequence[Frame]) -> float:
     )
 
 
-def checked_db(engine: Engine, sent: Sequence[Frame], scale: int) -> float | None:
+def checked_db(engine: ModelEngine, sent: Sequence[Frame], scale: int) -> float | None:
     """The median of what checks of a stream say; None where they say nothing."""
     search, length, gains_db = QuantiserSearch(), MEMORIES + COUNTED, []
     for start in range(0, len(sent) - length + 1, length):

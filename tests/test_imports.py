@@ -30,7 +30,7 @@ LAYERS = (  # from the top down: a package imports what stands below it, never w
     {"core"},
 )
 LIBRARIES = {  # where a library may be imported, and nowhere else
-    "av": {"media", "sources", "outputs", "serve", "train", "plugins"},
+    "av": {"api", "media", "sources", "outputs", "serve", "train", "plugins"},
     "aiortc": {"serve"},
     "aiohttp": {"serve"},
     "aiomqtt": {"mqtt"},

@@ -1,80 +1,292 @@
 """A model for the images of one stream."""
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from fractions import Fraction
-from pathlib import Path
+import asyncio
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import AsyncIterable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from os import PathLike
+from typing import Any, Self, overload
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from streamsr.core.devices import pick_device
-from streamsr.core.frame import ColourTags, Frame
+from streamsr.api.clip_stream import CLOSED, ClipStream, Ticket
+from streamsr.api.images import UNSPECIFIED, ImageReader, is_array, stacked
+from streamsr.api.kinds import Image, Item, Layout, OpenedImage, Tag
+from streamsr.api.model_request import ModelRequest, Size
+from streamsr.api.models import Folders, folders_of
+from streamsr.api.planes import are_planes
+from streamsr.api.shared import SharedEngine
+from streamsr.api.upscaled import Upscaled, UpscaledAsync
+from streamsr.core.errors import InputError
+from streamsr.core.events import Event
+from streamsr.core.frame import ColourTags
 from streamsr.core.metrics import Meter
-from streamsr.engine.engines import Engines
-from streamsr.zoo.registry import find
+from streamsr.engine.base import EngineStream
+from streamsr.engine.threads import one_thread_here
+from streamsr.zoo.card import Precision
 
 __all__ = ["Upscaler"]
 
-SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
+NO_TAG = object()
+logger = logging.getLogger("streamsr")
 
-Image = NDArray[np.uint8]
 
+class Upscaler:
+    """A loaded model for the images of one stream; what comes in comes out, larger.
 
-class Upscaler(AbstractContextManager["Upscaler"]):
-    """A loaded model for the images of one stream.
-
-    Images are (h, w, 3) uint8 R'G'B'; each comes out once, in order, as (scale*h, scale*w, 3).
-    Leaving the context ends its threads. Raises ModelError or UserError for what there is not.
+    An image is an array of NumPy or a tensor of torch, on any device, of (h, w), (h, w, c) or
+    (c, h, w), grey, R'G'B' or R'G'B' and alpha, in uint8, uint16, or floats in [0, 1]; 4:2:0 as
+    (Y, Cb, Cr), (Y, CbCr), or in layout "nv12" or "i420"; one of Pillow's; or an av.VideoFrame.
+    What comes out is of the same library, layout, dtype, device, format and time. Any thread may
+    call any method.
     """
 
     def __init__(
-        self, model: str = "fast", *, device: str = "auto", folders: Iterable[Path] = ()
+        self,
+        model: str | PathLike[str] = "fast",
+        *,
+        scale: float | None = None,
+        size: Size | None = None,
+        device: str | None = None,
+        folders: Folders = (),
+        engine: SharedEngine | None = None,
+        precision: Precision | None = None,
+        layout: Layout | None = None,
+        colour: ColourTags | None = None,
     ) -> None:
-        self.device = torch.device(pick_device(device))
-        self.entry = find(model, tuple(folders))
-        self._engines = Engines(self.device)
+        """``model`` is a family, a model or its folder; ``folders`` hold more models.
+
+        ``scale`` or ``size`` (a box to fit into as "1080p", "1280x720" or (1280, 720), or a height)
+        are of the results; without them a result is as large as the model makes it. ``engine`` is
+        shared with others; else the upscaler has one of its own, on ``device``. ``layout`` is that
+        of one image where its shape leaves it open; ``colour`` is that of planes.
+
+        Raises ModelError, ConfigError and UserError for what there is not.
+        """
+        if engine is not None and device not in (None, "auto", str(engine.device)):
+            raise InputError(
+                f"device: got {device!r}, allowed is that of the engine, {str(engine.device)!r}"
+            )
+        known = folders_of(folders) + (engine.folders if engine is not None else ())
+        self._wanted = ModelRequest.of(model, known, size, scale)
+        self._precision = precision
+        self._reader = ImageReader(layout, colour or UNSPECIFIED)
+        self.entry = self._wanted.usual()
+        self.engine = engine or SharedEngine(device or "auto")
+        self._owns_engine = engine is None
+        self._feeder = ThreadPoolExecutor(1, "streamsr-feeder", one_thread_here)
+        self._meter = Meter()
+        self._clips: weakref.WeakSet[ClipStream] = weakref.WeakSet()
+        self._pushed: deque[Ticket] = deque()  # by ``push``, and not returned
+        self._clip: ClipStream | None = None  # theirs
+        self._lock = threading.RLock()
+        self._closed = False
+        self._account: EngineStream | None = None  # the stream that its clips are charged to
         try:
-            engine = self._engines.load(self.entry)
+            self.engine.load(self.entry, precision)
         except BaseException:
-            self._engines.close()
+            self.close()
             raise
-        self._stream = engine.stream("library", Meter(), lambda event: None)
-        self._pushed = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    async def __aexit__(self, *exception: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.entry.name
+
+    @property
+    def device(self) -> torch.device:
+        return self.engine.device
+
+    @property
+    def scale(self) -> float:
+        """How many times as large results are; of a ``size``, what the model alone does."""
+        return self.entry.facts.scale if self._wanted.scale is None else self._wanted.scale
 
     @property
     def lookahead(self) -> int:
         """How many images one waits for before it comes out."""
         return self.entry.facts.lookahead
 
-    def push(self, image: Image) -> list[Image]:
-        """Takes the next image; returns those that it completes, oldest first."""
-        frame = Frame(
-            (image,), SRGB, self._pushed, Fraction(1, 25), discontinuous=self._pushed == 0
-        )
-        self._pushed += 1
-        return _images(self._stream.push(frame))
+    @property
+    def closed(self) -> bool:
+        return self._closed or self.engine.closed
 
-    def flush(self) -> list[Image]:
+    def size_of(self, width: int, height: int) -> tuple[int, int]:
+        """Returns width and height of what becomes of an image. Raises ConfigError."""
+        entry, target = self._wanted.member(width, height)
+        scale = entry.facts.scale
+        return (width * scale, height * scale) if target is None else target.of(width, height)
+
+    @overload
+    def __call__(self, images: Image) -> Image: ...
+    @overload
+    def __call__(self, images: list[Item]) -> list[Item]: ...
+    def __call__(self, images: Any) -> Any:
+        """Upscales an image or a clip, all of it: what ``upscale`` gives, or a list of a list."""
+        return list(self.map(images)) if isinstance(images, list) else self._whole(images)
+
+    @overload
+    def upscale(self, images: Image) -> Image: ...
+    @overload
+    def upscale(self, images: Iterable[Item]) -> Upscaled[Item]: ...
+    def upscale(self, images: Any) -> Any:
+        """Upscales an image, or a clip: an array of them gives an array, others an iterator.
+
+        An array of one more axis is a clip, one of two more are clips that have nothing to do with
+        each other. Raises InputError.
+        """
+        return self._whole(images) if is_array(images) else self.map(images)
+
+    def upscale_image(self, image: Image) -> Image:
+        """Upscales one image by itself. Raises InputError."""
+        (made,) = self.map([image])
+        return made
+
+    @overload
+    def map(self, images: Iterable[Item]) -> Upscaled[Item]: ...
+    @overload
+    def map(self, images: AsyncIterable[Item]) -> UpscaledAsync[Item]: ...
+    def map(self, images: Any) -> Any:
+        """Returns an iterator, for ``for`` or ``async for``, over a clip's upscaled images.
+
+        Of ``(image, tag)`` it gives ``(image, tag)``, the tag being whatever the caller likes. All
+        threads of the engine work on it; images are read as it goes, a few ahead. What goes
+        wrong with an image, or in the source, is raised after what came before. To stop early
+        leave the loop, or ``close()`` it.
+        """
+        self._reader.check_clip(images)
+        clip, facts = self._new_clip(), self.entry.facts
+        most = 2 * self.engine.workers + facts.window + 1
+        if isinstance(images, AsyncIterable) and not isinstance(images, Iterable):
+            return UpscaledAsync(images, clip, self._begin, most)
+        return Upscaled(images, clip, self._begin, most)
+
+    @overload
+    def push(self, image: Image) -> list[Image]: ...
+    @overload
+    def push(self, image: Image, tag: Tag) -> list[tuple[Image, Tag]]: ...
+    def push(self, image: Any, tag: Any = NO_TAG) -> Any:
+        """Takes the next image of the stream; returns those that it completes, oldest first.
+
+        One that comes with a ``tag`` is returned as (image, tag). Raises InputError.
+        """
+        with self._lock:
+            if self._clip is None:
+                self._clip = self._new_clip()
+            return self._completed(*self._push(self._clip, image, tag))
+
+    def flush(self) -> list[Any]:
         """Ends the stream; returns the images still pending. The next push begins another one."""
-        self._pushed = 0
-        return _images(self._stream.flush())
-
-    def upscale(self, images: Iterable[Image]) -> Iterator[Image]:
-        """Upscales a whole clip."""
-        for image in images:
-            yield from self.push(image)
-        yield from self.flush()
+        with self._lock:
+            clip, self._clip = self._clip, None
+            if self.closed:
+                raise InputError(CLOSED)
+            return [] if clip is None else self._completed(None, clip.flush())
 
     def close(self) -> None:
-        """Ends the engine's threads. Closing twice does nothing."""
-        self._engines.close()
+        """Ends its clips, and the engine's threads where they are its own."""
+        self._closed = True
+        for clip in list(self._clips):
+            clip.close()
+        if self._owns_engine:
+            self.engine.close()
+        self._feeder.shutdown()
+
+    @overload
+    async def apush(self, image: Image) -> list[Image]: ...
+    @overload
+    async def apush(self, image: Image, tag: Tag) -> list[tuple[Image, Tag]]: ...
+    async def apush(self, image: Any, tag: Any = NO_TAG) -> Any:
+        """Does what ``push`` does, the loop running on."""
+        return await asyncio.to_thread(self.push, image, tag)
+
+    async def aflush(self) -> list[Any]:
+        """Does what ``flush`` does, the loop running on."""
+        return await asyncio.to_thread(self.flush)
+
+    @overload
+    async def aupscale(self, images: Image) -> Image: ...
+    @overload
+    async def aupscale(self, images: list[Item]) -> list[Item]: ...
+    async def aupscale(self, images: Any) -> Any:
+        """Upscales an image or a clip, all of it, the loop running on."""
+        return await asyncio.to_thread(self, images)
+
+    async def aclose(self) -> None:
+        """Does what ``close`` does, the loop running on."""
+        await asyncio.to_thread(self.close)
+
+    def _whole(self, images: Any) -> Any:
+        """What becomes of an image, or of an array of them, as one array."""
+        before = self._reader.axes_before(images)
+        if before == 0:
+            return self.upscale_image(images)
+        if not len(images):
+            raise InputError(
+                f"images: got shape {tuple(images.shape)}, allowed is one image or more"
+            )
+        if before == 2:
+            return stacked([self._whole(clip) for clip in images])
+        return stacked(list(self.map(images)))
+
+    def _new_clip(self) -> ClipStream:
+        if self.closed:
+            raise InputError(CLOSED)
+        clip = ClipStream(self._begin_stream, self._feeder)
+        self._clips.add(clip)
+        return clip
+
+    def _begin(self, clip: ClipStream, item: Any) -> Ticket:
+        """Begins an image of a clip, or (image, tag)."""
+        is_tagged = isinstance(item, tuple) and len(item) == 2 and not are_planes(item)
+        image, tag = item if is_tagged else (item, NO_TAG)
+        return self._push(clip, image, tag)[0]
+
+    def _push(self, clip: ClipStream, image: Any, tag: Any) -> tuple[Ticket, Future[int]]:
+        if self.closed:
+            raise InputError(CLOSED)
+        opened = self._reader.opened(image)
+        if self.device.type != "cpu":
+            opened = opened.in_8_bits()
+        plain = tag is NO_TAG
+        return clip.push(opened, lambda made: made if plain else (made, tag))
+
+    def _completed(self, ticket: Ticket | None, count: Future[int]) -> list[Any]:
+        """Waits for the images that are completed."""
+        if ticket is not None:
+            self._pushed.append(ticket)
+        try:
+            return [self._pushed.popleft().result() for _ in range(count.result())]
+        except BaseException:
+            self._clip = None
+            self._pushed.clear()
+            raise
+
+    def _begin_stream(self, first: OpenedImage) -> EngineStream:
+        """The stream of a clip that begins with this image. Raises ModelError, ConfigError."""
+        self.entry, target = self._wanted.member(*first.size)
+        if target is not None and first.even:
+            target = self._wanted.target(even=True)
+        loaded = self.engine.load(self.entry, self._precision)
+        stream = loaded.stream("library", self._meter, _warn, beside=self._account, target=target)
+        self._account = self._account or stream
+        return stream
 
 
-def _images(completed: Iterable[Future[Frame]]) -> list[Image]:
-    return [future.result().planes[0] for future in completed]
+def _warn(event: Event) -> None:
+    logger.warning("%s", event.text)

@@ -16,10 +16,10 @@ from streamsr.core.target_size import TargetSize
 from streamsr.engine.discontinuity import DiscontinuityDetector
 from streamsr.networks.sliding import SlidingWindow
 
-__all__ = ["Engine", "EngineStream", "Job", "network_failure"]
+__all__ = ["EngineStream", "Job", "ModelEngine", "network_failure"]
 
 
-class Engine(Protocol):
+class ModelEngine(Protocol):
     """A loaded model on a device, for any number of streams."""
 
     @property
@@ -57,7 +57,7 @@ class EngineStream(ABC):
 
     def __init__(
         self,
-        engine: Engine,
+        engine: ModelEngine,
         name: str,
         meter: Meter,
         emit: Emit,

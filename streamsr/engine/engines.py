@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from streamsr.engine.base import Engine
+from streamsr.engine.base import ModelEngine
 from streamsr.engine.cpu import CpuEngine, CpuJob, cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.cpu_resample import CpuResampleEngine
@@ -46,7 +46,7 @@ class Engines(AbstractContextManager["Engines"]):
         self.speed = Speed(device, self.measured)
         self.sharing = 0  # streams that cannot wait
         self._counting = threading.Lock()  # of them: it is never held for long
-        self._loaded: dict[tuple[Path, int, Precision], Engine] = {}
+        self._loaded: dict[tuple[Path, int, Precision], ModelEngine] = {}
         self._loading = threading.Lock()
         self._stack = ExitStack()
         self._pool: ThreadPool[CpuJob] | None = None
@@ -58,13 +58,13 @@ class Engines(AbstractContextManager["Engines"]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def of(self, model: SlidingWindow) -> Engine:
+    def of(self, model: SlidingWindow) -> ModelEngine:
         """Returns an engine for a model that is loaded already."""
         if self._pool is not None:
             return _cpu_kind(model)(model, self.device, self._pool)
         return self._stack.enter_context(CudaEngine(model, CudaDevice(self.device), slots=SLOTS))
 
-    def load(self, entry: Entry, precision: Precision | None = None) -> Engine:
+    def load(self, entry: Entry, precision: Precision | None = None) -> ModelEngine:
         """Returns the engine of a model, loaded the first time.
 
         In the precision that costs least, where none is given. Raises ModelError as ``load_model``

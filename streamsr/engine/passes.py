@@ -20,7 +20,7 @@ from streamsr.core.events import Emit
 from streamsr.core.frame import Frame, Plane
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import Engine, EngineStream
+from streamsr.engine.base import EngineStream, ModelEngine
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import Entry
 
@@ -33,14 +33,14 @@ GROUP_BYTES = 96 << 20  # of a group's results, where that is more than LEAST_GR
 RATE = Fraction(1, 25)  # seconds: a backward pass has no time stamps of its own
 
 
-Load = Callable[[Entry], Engine]
+Load = Callable[[Entry], ModelEngine]
 """Returns a model's engine. Raises ModelError."""
 
 
 def in_passes(load: Load) -> Load:
     """Returns what loads as ``load``, to run in several passes; a filter needs but one."""
 
-    def loaded(entry: Entry) -> Engine:
+    def loaded(entry: Entry) -> ModelEngine:
         engine = load(entry)
         return engine if entry.card.serves_every_scale else PassesEngine(engine)
 
@@ -51,7 +51,7 @@ class PassesEngine:
     """Every stream through ``engine`` in several passes: forward and mirrored, and of a recurrent
     network both of them backward too."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ModelEngine) -> None:
         self._engine = engine
 
     @property
@@ -106,7 +106,7 @@ class _PassesStream(EngineStream):
 
     def __init__(
         self,
-        engine: Engine,
+        engine: ModelEngine,
         name: str,
         meter: Meter,
         emit: Emit,

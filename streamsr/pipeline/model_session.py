@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from streamsr.core.frame import Frame
-from streamsr.engine.base import Engine, EngineStream
+from streamsr.engine.base import EngineStream, ModelEngine
 from streamsr.pipeline.channel import Channel
 from streamsr.pipeline.latency_budget import LatencyBudget
 
@@ -19,7 +19,7 @@ class LoadedModel:
     """A model that a stream may run."""
 
     name: str
-    engine: Engine
+    engine: ModelEngine
 
 
 @dataclass(frozen=True, slots=True)

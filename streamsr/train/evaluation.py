@@ -19,7 +19,7 @@ import torch
 from streamsr.core.errors import InputError, ModelError
 from streamsr.core.frame import Frame, Plane
 from streamsr.core.settings import Quality
-from streamsr.engine.base import Engine
+from streamsr.engine.base import ModelEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.passes import in_passes
 from streamsr.media.pixels import SRGB
@@ -96,7 +96,7 @@ def evaluate(
     plain = SlidingWindow(Resample("bicubic", scale), Facts(scale, 1, 0, Colour.LUMA))
     with Engines(device) as engines:
 
-        def load(one: Entry) -> Engine:
+        def load(one: Entry) -> ModelEngine:
             return engines.load(one, None if one.card.serves_every_scale else precision)
 
         loaded = {
@@ -123,8 +123,8 @@ def evaluate(
 class _Comparison:
     """Sends clips through all models at once, so that each frame is made and coded once."""
 
-    models: dict[str, Engine]  # the one in question first
-    plain: Engine  # bicubic
+    models: dict[str, ModelEngine]  # the one in question first
+    plain: ModelEngine  # bicubic
     scale: int
     degrade: Degradation | None  # None: what is seen is given
     max_frames: int | None  # of each clip

@@ -18,7 +18,7 @@ from streamsr.core.errors import ModelError
 from streamsr.core.events import Event
 from streamsr.core.frame import Frame, Plane
 from streamsr.core.metrics import Meter
-from streamsr.engine.base import Engine
+from streamsr.engine.base import ModelEngine
 from streamsr.engine.colour import luma_of_rgb, network_input
 from streamsr.engine.discontinuity import CutDetector
 from streamsr.networks.contract import RecurrentNetwork
@@ -99,7 +99,7 @@ class ClipScorer:
     """Streams the frames of one clip through an engine, as ``upscale`` does, times it and scores
     what comes out."""
 
-    def __init__(self, clip: str, engine: Engine) -> None:
+    def __init__(self, clip: str, engine: ModelEngine) -> None:
         self._clip = clip
         self._engine = engine
         self._failures: list[Event] = []

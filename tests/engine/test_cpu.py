@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
-from streamsr.engine.base import Engine, EngineStream
+from streamsr.engine.base import EngineStream, ModelEngine
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.engines import Engines
 from streamsr.networks.facts import Colour, Facts
@@ -77,7 +77,7 @@ def facts(window: int = 3, multiple: int = 1, colour: Colour = Colour.LUMA) -> F
 class Bench:
     """An engine with one stream, and what came of it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ModelEngine) -> None:
         self.meter = Meter()
         self.events: list[Event] = []
         self.stream: EngineStream = engine.stream("cam", self.meter, self.events.append)
@@ -91,7 +91,7 @@ class Bench:
 
 
 @contextmanager
-def running(model: SlidingWindow) -> Iterator[Engine]:
+def running(model: SlidingWindow) -> Iterator[ModelEngine]:
     with Engines(CPU) as engines:
         yield engines.of(model)
 

@@ -21,7 +21,7 @@ from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.settings import EncoderSettings
-from streamsr.engine.base import Engine
+from streamsr.engine.base import ModelEngine
 from streamsr.engine.cpu import cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
@@ -80,7 +80,7 @@ def flat(level: int, pts: int, *, discontinuous: bool = False) -> Frame:
 class Bench:
     """A stream of an engine, and what came of it."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: ModelEngine) -> None:
         self.events: list[Event] = []
         self.meter = Meter()
         self.stream = engine.stream("cam", self.meter, self.events.append)

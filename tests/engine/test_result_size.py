@@ -15,7 +15,7 @@ from streamsr.core.events import Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import Engine
+from streamsr.engine.base import ModelEngine
 from streamsr.engine.cuda.device import CudaDevice
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.cuda.host_device import HostDevice
@@ -24,7 +24,7 @@ from streamsr.engine.resample import resize_frame
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
 
-Open = Callable[[SlidingWindow], Engine]
+Open = Callable[[SlidingWindow], ModelEngine]
 
 
 @pytest.fixture(params=["cpu", "host", pytest.param("cuda", marks=pytest.mark.cuda)])
@@ -33,7 +33,7 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
     gpu = request.getfixturevalue("cuda") if request.param == "cuda" else None
     with ExitStack() as stack:
 
-        def make(model: SlidingWindow) -> Engine:
+        def make(model: SlidingWindow) -> ModelEngine:
             if gpu is not None:
                 model.network.to(gpu)
                 return stack.enter_context(CudaEngine(model, CudaDevice(gpu)))
@@ -44,7 +44,9 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
         yield make
 
 
-def run(engine: Engine, frames: list[Frame], size: str | None, scale: float | None) -> list[Frame]:
+def run(
+    engine: ModelEngine, frames: list[Frame], size: str | None, scale: float | None
+) -> list[Frame]:
     events: list[Event] = []
     target = TargetSize.parse(size, scale)
     stream = engine.stream("cam", Meter(), events.append, target=target)

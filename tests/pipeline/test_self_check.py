@@ -22,7 +22,7 @@ from streamsr.core.metrics import Meter
 from streamsr.core.settings import InputSettings, ModelSettings, StreamSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import Engine
+from streamsr.engine.base import ModelEngine
 from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
@@ -214,7 +214,7 @@ class Ran:
             return self.run_on(engines.of(model), source, every_s, name)
 
     def run_on(
-        self, engine: Engine, source: Clip, every_s: float = OFTEN_S, name: str = "model"
+        self, engine: ModelEngine, source: Clip, every_s: float = OFTEN_S, name: str = "model"
     ) -> StreamStatus:
         self.pipeline = pipeline = Pipeline(
             StreamSettings(name="yard", input=InputSettings(url="clip")),

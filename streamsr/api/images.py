@@ -1,0 +1,74 @@
+"""Images of every kind, opened: which kind one is, and whether it is one or a batch of them."""
+
+from collections.abc import AsyncIterable, Iterable
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import av
+import numpy as np
+import torch
+
+from streamsr.api.arrays import NumpyImage, axes_before, numpy_of, opened_array
+from streamsr.api.kinds import Layout, OpenedImage
+from streamsr.api.planes import are_planes, opened_packed_planes, opened_planes
+from streamsr.api.video_frames import opened_video_frame
+from streamsr.core.errors import InputError
+from streamsr.core.frame import ColourTags
+
+__all__ = ["UNSPECIFIED", "ImageReader", "is_array", "stacked"]
+
+UNSPECIFIED = ColourTags()
+
+
+def is_array(images: object) -> bool:
+    """Returns whether it is an image, or an array of them."""
+    if isinstance(images, tuple):
+        return are_planes(images)
+    return isinstance(images, av.VideoFrame) or hasattr(images, "__array__")
+
+
+def stacked(made: list[Any]) -> Any:
+    """Returns images of one kind as one array of theirs."""
+    return torch.stack(made) if isinstance(made[0], torch.Tensor) else np.stack(made)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReader:
+    """Opens images. ``layout`` is of one image, None: as its shape and its library suggest;
+    ``colour`` of planes that say nothing of theirs."""
+
+    layout: Layout | None = None
+    colour: ColourTags = UNSPECIFIED
+
+    def opened(self, image: Any) -> OpenedImage:
+        """Opens one image. Raises InputError."""
+        if isinstance(image, av.VideoFrame):
+            return opened_video_frame(image)
+        if isinstance(image, tuple):
+            return opened_planes(image, self.colour)
+        return self._array(numpy_of(image))
+
+    def axes_before(self, image: Any) -> int:
+        """Returns how many axes an array has before those of an image, 0 of what is no array.
+
+        Raises InputError for what is no image.
+        """
+        if isinstance(image, av.VideoFrame) or (isinstance(image, tuple) and are_planes(image)):
+            return 0
+        return axes_before(numpy_of(image), self.layout)
+
+    def check_clip(self, images: Any) -> None:
+        """Raises InputError for what are no images one after another."""
+        if is_array(images) and (before := self.axes_before(images)) != 1:
+            got = "clips: each is one of its own" if before else "one image: upscale() takes one"
+            raise InputError(f"images: got {got}, allowed is a clip")
+        several = isinstance(images, Iterable | AsyncIterable)
+        if not several or isinstance(images, str | bytes | PathLike):
+            allowed = "iterables of images; upscale_file() takes paths"
+            raise InputError(f"images: got {type(images).__name__}, allowed are {allowed}")
+
+    def _array(self, source: NumpyImage) -> OpenedImage:
+        if self.layout in ("nv12", "i420"):
+            return opened_packed_planes(source, self.layout, self.colour)
+        return opened_array(source, self.layout)

@@ -1,0 +1,91 @@
+"""What an upscaler is asked for: a model, and the size of its results."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Self
+
+from streamsr.core.errors import ConfigError
+from streamsr.core.target_size import TargetSize
+from streamsr.zoo.card import AUTO
+from streamsr.zoo.registry import Entry, find, members
+
+__all__ = ["ModelRequest", "Size"]
+
+Size = str | int | tuple[int, int]
+FOR_IMAGES = "fast"  # of what is not coded
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A model by name and folders, and a size or a scale, or neither: as large as it makes it."""
+
+    model: str
+    folders: Sequence[Path]
+    size: str | None
+    scale: float | None
+
+    @classmethod
+    def of(
+        cls,
+        model: str | PathLike[str],
+        folders: Sequence[Path],
+        size: Size | None,
+        scale: float | None,
+    ) -> Self:
+        """Raises ConfigError for a size or a scale that there cannot be."""
+        name = fspath(model)
+        if not isinstance(model, str) and os.sep not in name:
+            name = f".{os.sep}{name}"
+        if isinstance(size, tuple):
+            size = "x".join(map(str, size))
+        wanted = cls(name if name != AUTO else FOR_IMAGES, folders, _text(size), scale)
+        wanted.target()
+        return wanted
+
+    def target(self, *, even: bool = False) -> TargetSize | None:
+        """Returns the size of results; None: as large as the model makes them."""
+        try:
+            return TargetSize.parse(self.size, self.scale, even=even)
+        except ValueError as error:
+            got = f"scale: got {self.scale:g}" if self.size is None else f"size: got {self.size!r}"
+            if None not in (self.size, self.scale):
+                got += f" and a scale of {self.scale:g}"
+            raise ConfigError(f"{got}, {error}") from None
+        except TypeError:
+            raise ConfigError(f"scale: got {self.scale!r}, allowed are numbers") from None
+
+    def member(self, width: int, height: int) -> tuple[Entry, TargetSize | None]:
+        """Returns the model for images of this size: the smallest that reaches the result's; and
+        the result's size, where the model does not make it. Raises ModelError, ConfigError.
+        """
+        target = self.target()
+        if target is None:
+            return self.usual(), None
+        made = target.of(width, height)
+        ratio = min(Fraction(made[0], width), Fraction(made[1], height))
+        entry = self._reaching(round(ratio) if abs(ratio - round(ratio)) * height < 2 else ratio)
+        exact = made == (width * entry.facts.scale, height * entry.facts.scale)
+        return entry, None if exact else target
+
+    def usual(self) -> Entry:
+        """Returns the model for images of whatever size. Raises ModelError."""
+        if self.scale is not None:
+            return self._reaching(Fraction(self.scale).limit_denominator(1000))
+        return find(self.model, self.folders)
+
+    def _reaching(self, ratio: Fraction | int) -> Entry:
+        found = members(self.model, self.folders)
+        filters = [entry for entry in found.values() if entry.card.serves_every_scale]
+        if filters:
+            whole = min(max(-(-ratio.numerator // ratio.denominator), 2), 8)
+            return find(self.model, self.folders, whole)
+        reaching = [scale for scale in sorted(found) if scale >= ratio]
+        return found[reaching[0] if reaching else max(found)]
+
+
+def _text(size: str | int | None) -> str | None:
+    return None if size is None else str(size)

@@ -1,0 +1,72 @@
+"""The models there are, as a program may ask for them, and importing another. Imports no torch,
+unless a model is imported."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+
+from streamsr.zoo.registry import Entry, find, folder_of_new, listing
+
+__all__ = ["Folders", "Model", "folders_of", "import_model", "list_models"]
+
+Folders = str | PathLike[str] | Iterable[str | PathLike[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model: what it is called, what it does, where it lies."""
+
+    name: str
+    family: str  # of members for other scales
+    scale: int
+    window: int  # images that one result looks at
+    lookahead: int  # images after its own that a result waits for
+    precision: str  # the lowest that it may run in
+    description: str
+    licence: str
+    folder: Path
+
+    @classmethod
+    def of(cls, entry: Entry) -> "Model":
+        """Returns what a model's card says."""
+        card, facts = entry.card, entry.facts
+        return cls(
+            entry.name,
+            entry.family,
+            facts.scale,
+            facts.window,
+            facts.lookahead,
+            card.precision,
+            card.description,
+            card.origin.licence,
+            entry.folder,
+        )
+
+
+def list_models(folders: Folders = ()) -> list[Model]:
+    """Returns every model there is, by name. Raises ModelError where a card is damaged."""
+    return [Model.of(entry) for entry in listing(folders_of(folders)).values()]
+
+
+def import_model(
+    checkpoint: str | PathLike[str], name: str, into: str | PathLike[str] = "models"
+) -> Model:
+    """Converts a published EDVR checkpoint to a model in the folder ``into``, and returns it.
+
+    ``Upscaler(model.folder)`` runs it. Raises ModelError where it is damaged or no such checkpoint,
+    and where there is a model of that name.
+    """
+    place = Path(fspath(into))
+    folder_of_new(name, place)  # before torch is imported, which takes seconds
+    from streamsr.zoo.convert import import_checkpoint
+
+    folder = import_checkpoint(Path(fspath(checkpoint)), place, name)
+    return Model.of(find(str(folder.resolve())))
+
+
+def folders_of(folders: Folders) -> tuple[Path, ...]:
+    """Returns the folders that are named, one or several of them."""
+    if isinstance(folders, str | PathLike):
+        return (Path(fspath(folders)),)
+    return tuple(Path(fspath(folder)) for folder in folders)

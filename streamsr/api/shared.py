@@ -1,0 +1,75 @@
+"""One device with its models, loaded once, for any number of streams."""
+
+import asyncio
+import threading
+import weakref
+from typing import Self
+
+import torch
+
+from streamsr.api.models import Folders, folders_of
+from streamsr.core.devices import pick_device
+from streamsr.core.errors import InputError
+from streamsr.engine.base import ModelEngine
+from streamsr.engine.engines import Engines
+from streamsr.zoo.card import Precision
+from streamsr.zoo.registry import Entry
+
+__all__ = ["SharedEngine"]
+
+
+class SharedEngine:
+    """The threads of one device and the models that are loaded there. Any thread may use it.
+
+    Every ``Upscaler`` that is made with it is a stream of its own, served as fairly as the others.
+    Leaving the context ends them all. Closed twice, nothing happens the second time.
+    """
+
+    def __init__(self, device: str = "auto", *, folders: Folders = ()) -> None:
+        """``device`` is "auto", "cpu", "cuda" or "cuda:N"; ``folders`` hold more models.
+
+        Raises UserError for a device that there is not.
+        """
+        self.device = torch.device(pick_device(device))
+        self.folders = folders_of(folders)
+        self.engines = Engines(self.device, own_process=False)
+        self._closing = threading.Lock()
+        self._finalizer = weakref.finalize(self, self.engines.close)  # also as the program ends
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await asyncio.to_thread(self.close)
+
+    def load(self, entry: Entry, precision: Precision | None = None) -> ModelEngine:
+        """Returns a model that is ready to run, loaded the first time.
+
+        Raises ModelError, and InputError once it is closed.
+        """
+        if self.closed:
+            raise InputError("the engine is closed: allowed is to use it before")
+        return self.engines.load(entry, precision)
+
+    @property
+    def workers(self) -> int:
+        """How many images of one stream are upscaled side by side."""
+        return self.engines.workers
+
+    @property
+    def closed(self) -> bool:
+        return not self._finalizer.alive
+
+    def close(self) -> None:
+        """Ends the threads; images that no thread had begun are not upscaled any more."""
+        with self._closing:
+            self._finalizer()
+
+    def __repr__(self) -> str:
+        return f"<streamsr.Engine on {self.device}{', closed' if self.closed else ''}>"
