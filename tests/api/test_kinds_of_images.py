@@ -45,7 +45,7 @@ def upscaler() -> Iterator[streamsr.Upscaler]:
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[streamsr.Upscaler]:
-    with streamsr.Upscaler("fast", device="cpu") as made:
+    with streamsr.Engine("cpu") as engine, engine.stream("fast") as made:
         yield made
 
 
@@ -267,10 +267,12 @@ def test_what_numpy_can_read_is_read(upscaler: streamsr.Upscaler) -> None:
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 7, 16])
-@pytest.mark.parametrize("model", ["fast", "fast-camera", "live"])
-def test_the_smallest_images_are_images(model: str, side: int) -> None:
-    with streamsr.Upscaler(model, device="cpu") as upscaler:
-        assert upscaler(pixels(side, side, 3)).shape == (4 * side, 4 * side, 3)
+def test_the_smallest_images_are_images(
+    network: streamsr.Upscaler, waiting: streamsr.Model, side: int
+) -> None:
+    with streamsr.Upscaler(waiting.folder, engine=network.engine) as upscaler:
+        for one in (network, upscaler):
+            assert one(pixels(side, side, 3)).shape == (4 * side, 4 * side, 3)
 
 
 WRONG = {
