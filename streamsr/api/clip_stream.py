@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from streamsr.api.kinds import OpenedImage
+from streamsr.api.images.kinds import OpenedImage
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
 from streamsr.engine.base import EngineStream

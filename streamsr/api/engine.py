@@ -2,7 +2,7 @@
 
 from os import PathLike
 
-from streamsr.api.kinds import Layout
+from streamsr.api.images.kinds import Layout
 from streamsr.api.model_request import Size
 from streamsr.api.models import Folders
 from streamsr.api.shared import SharedEngine

@@ -14,37 +14,24 @@ from streamsr.engine.engines import Engines
 from streamsr.pipeline import build
 from streamsr.pipeline.model_choice import Choose
 
-__all__ = ["file_settings", "upscale_file"]
-
-
-def file_settings(
-    source: str | PathLike[str],
-    target: str | PathLike[str],
-    *,
-    size: str | None,
-    scale: float | None,
-    overwrite: bool,
-    frames: int | None,
-) -> PipelineSettings:
-    """Returns the settings of a file's pipeline. Raises ConfigError."""
-    output = {"path": target, "size": size, "scale": scale, "overwrite": overwrite}
-    if not isinstance(target, str):
-        output["path"] = fspath(target)
-    data: dict[str, Any] = {
-        "input": {"url": fspath(source)},
-        "output": output,
-        "limits": {"frames": frames},
-    }
-    return parse(data, PipelineSettings, "upscale_file")
+__all__ = ["upscale_file"]
 
 
 def upscale_file(
-    settings: PipelineSettings, engines: Engines, choose: Choose, emit: Emit
+    source: str | PathLike[str],
+    output: dict[str, Any],
+    frames: int | None,
+    engines: Engines,
+    choose: Choose,
+    emit: Emit,
 ) -> StreamStatus:
-    """Runs the pipeline of ``settings`` by the models that are chosen; returns what it did.
+    """Runs a pipeline by the models that are chosen; returns what it did.
 
-    Raises InputError, ModelError, OutputError. Where a loop runs in this thread, another one waits.
+    ``output`` is the group of that name of its settings. Raises ConfigError, InputError, ModelError
+    and OutputError. Where a loop runs in this thread, another one works.
     """
+    data = {"input": {"url": fspath(source)}, "output": output, "limits": {"frames": frames}}
+    settings = parse(data, PipelineSettings, "upscale_file")
 
     async def run() -> StreamStatus:
         with build.open_pipeline(settings, emit, engines=engines, choose=choose) as pipeline:

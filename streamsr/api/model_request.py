@@ -58,6 +58,11 @@ class ModelRequest:
         except TypeError:
             raise ConfigError(f"scale: got {self.scale!r}, allowed are numbers") from None
 
+    @property
+    def output(self) -> dict[str, str | float | None]:
+        """The size as a pipeline's settings say it."""
+        return {"size": self.size, "scale": self.scale}
+
     def member(self, width: int, height: int) -> tuple[Entry, TargetSize | None]:
         """Returns the model for images of this size: the smallest that reaches the result's; and
         the result's size, where the model does not make it. Raises ModelError, ConfigError.

@@ -1,37 +1,37 @@
 """A model for the images of one stream."""
 
 import asyncio
-import logging
 import threading
-import weakref
 from collections import deque
 from collections.abc import AsyncIterable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from os import PathLike
+from concurrent.futures import Future
+from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, Self, overload
 
 import torch
 
-from streamsr.api.clip_stream import CLOSED, ClipStream, Ticket
-from streamsr.api.images import UNSPECIFIED, ImageReader, is_array, stacked
-from streamsr.api.kinds import Image, Item, Layout, OpenedImage, Tag
+from streamsr.api.clip_stream import ClipStream, Ticket
+from streamsr.api.clips import NO_TAG, ImageClips, warn
+from streamsr.api.files import upscale_file
+from streamsr.api.images.kinds import Image, Item, Layout, Tag
+from streamsr.api.images.reader import UNSPECIFIED, ImageReader, is_array, stacked
 from streamsr.api.model_request import ModelRequest, Size
 from streamsr.api.models import Folders, folders_of
-from streamsr.api.planes import are_planes
 from streamsr.api.shared import SharedEngine
 from streamsr.api.upscaled import Upscaled, UpscaledAsync
 from streamsr.core.errors import InputError
-from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags
-from streamsr.core.metrics import Meter
-from streamsr.engine.base import EngineStream
-from streamsr.engine.threads import one_thread_here
+from streamsr.core.status import StreamStatus
+from streamsr.core.target_size import TargetSize
+from streamsr.media.addresses import is_folder_output
+from streamsr.media.source import SourceInfo
+from streamsr.pipeline.model_choice import Chosen
+from streamsr.pipeline.model_session import LoadedModel
 from streamsr.zoo.card import Precision
+from streamsr.zoo.registry import Entry
 
 __all__ = ["Upscaler"]
-
-NO_TAG = object()
-logger = logging.getLogger("streamsr")
 
 
 class Upscaler:
@@ -71,24 +71,19 @@ class Upscaler:
                 f"device: got {device!r}, allowed is that of the engine, {str(engine.device)!r}"
             )
         known = folders_of(folders) + (engine.folders if engine is not None else ())
-        self._wanted = ModelRequest.of(model, known, size, scale)
-        self._precision = precision
-        self._reader = ImageReader(layout, colour or UNSPECIFIED)
-        self.entry = self._wanted.usual()
+        wanted = ModelRequest.of(model, known, size, scale)
+        wanted.usual()
         self.engine = engine or SharedEngine(device or "auto")
         self._owns_engine = engine is None
-        self._feeder = ThreadPoolExecutor(1, "streamsr-feeder", one_thread_here)
-        self._meter = Meter()
-        self._clips: weakref.WeakSet[ClipStream] = weakref.WeakSet()
+        self._reader = ImageReader(layout, colour or UNSPECIFIED)
         self._pushed: deque[Ticket] = deque()  # by ``push``, and not returned
         self._clip: ClipStream | None = None  # theirs
         self._lock = threading.RLock()
-        self._closed = False
-        self._account: EngineStream | None = None  # the stream that its clips are charged to
         try:
-            self.engine.load(self.entry, precision)
+            self._clips = ImageClips(wanted, self._reader, self.engine, precision)
         except BaseException:
-            self.close()
+            if self._owns_engine:
+                self.engine.close()
             raise
 
     def __enter__(self) -> Self:
@@ -109,13 +104,20 @@ class Upscaler:
         return self.entry.name
 
     @property
+    def entry(self) -> Entry:
+        """The model's name, folder and card; of a ``size``, of the newest clip's."""
+        return self._clips.entry
+
+    @property
     def device(self) -> torch.device:
         return self.engine.device
 
     @property
     def scale(self) -> float:
         """How many times as large results are; of a ``size``, what the model alone does."""
-        return self.entry.facts.scale if self._wanted.scale is None else self._wanted.scale
+        return (
+            self.entry.facts.scale if self._clips.wanted.scale is None else self._clips.wanted.scale
+        )
 
     @property
     def lookahead(self) -> int:
@@ -124,11 +126,11 @@ class Upscaler:
 
     @property
     def closed(self) -> bool:
-        return self._closed or self.engine.closed
+        return self._clips.closed
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:
         """Returns width and height of what becomes of an image. Raises ConfigError."""
-        entry, target = self._wanted.member(width, height)
+        entry, target = self._clips.wanted.member(width, height)
         scale = entry.facts.scale
         return (width * scale, height * scale) if target is None else target.of(width, height)
 
@@ -157,6 +159,31 @@ class Upscaler:
         (made,) = self.map([image])
         return made
 
+    def upscale_file(
+        self,
+        source: str | PathLike[str],
+        target: str | PathLike[str],
+        *,
+        overwrite: bool = False,
+        frames: int | None = None,
+    ) -> StreamStatus:
+        """Upscales a file or a folder of images into another, audio and all; returns what it did.
+
+        ``frames``: at most so many. Raises InputError, OutputError, ConfigError.
+        """
+        path = Path(fspath(target))
+        output = {"path": path, "overwrite": overwrite, **self._clips.wanted.output}
+        self._clips.check()
+
+        def choose(info: SourceInfo, kept: TargetSize | None) -> Chosen:
+            entry, made = self._clips.wanted.member(info.width, info.height)
+            if made is not None and not is_folder_output(path):
+                made = self._clips.wanted.target(even=True)
+            loaded = self.engine.load(entry, self._clips.precision)
+            return Chosen([LoadedModel(entry.name, loaded)], kept or made)
+
+        return upscale_file(source, output, frames, self.engine.engines, choose, warn)
+
     @overload
     def map(self, images: Iterable[Item]) -> Upscaled[Item]: ...
     @overload
@@ -170,11 +197,10 @@ class Upscaler:
         leave the loop, or ``close()`` it.
         """
         self._reader.check_clip(images)
-        clip, facts = self._new_clip(), self.entry.facts
-        most = 2 * self.engine.workers + facts.window + 1
+        clip = self._clips.new()
         if isinstance(images, AsyncIterable) and not isinstance(images, Iterable):
-            return UpscaledAsync(images, clip, self._begin, most)
-        return Upscaled(images, clip, self._begin, most)
+            return UpscaledAsync(images, clip, self._clips.begin, self._clips.most)
+        return Upscaled(images, clip, self._clips.begin, self._clips.most)
 
     @overload
     def push(self, image: Image) -> list[Image]: ...
@@ -187,25 +213,21 @@ class Upscaler:
         """
         with self._lock:
             if self._clip is None:
-                self._clip = self._new_clip()
-            return self._completed(*self._push(self._clip, image, tag))
+                self._clip = self._clips.new()
+            return self._completed(*self._clips.push(self._clip, image, tag))
 
     def flush(self) -> list[Any]:
         """Ends the stream; returns the images still pending. The next push begins another one."""
         with self._lock:
             clip, self._clip = self._clip, None
-            if self.closed:
-                raise InputError(CLOSED)
+            self._clips.check()
             return [] if clip is None else self._completed(None, clip.flush())
 
     def close(self) -> None:
         """Ends its clips, and the engine's threads where they are its own."""
-        self._closed = True
-        for clip in list(self._clips):
-            clip.close()
         if self._owns_engine:
             self.engine.close()
-        self._feeder.shutdown()
+        self._clips.close()
 
     @overload
     async def apush(self, image: Image) -> list[Image]: ...
@@ -244,28 +266,6 @@ class Upscaler:
             return stacked([self._whole(clip) for clip in images])
         return stacked(list(self.map(images)))
 
-    def _new_clip(self) -> ClipStream:
-        if self.closed:
-            raise InputError(CLOSED)
-        clip = ClipStream(self._begin_stream, self._feeder)
-        self._clips.add(clip)
-        return clip
-
-    def _begin(self, clip: ClipStream, item: Any) -> Ticket:
-        """Begins an image of a clip, or (image, tag)."""
-        is_tagged = isinstance(item, tuple) and len(item) == 2 and not are_planes(item)
-        image, tag = item if is_tagged else (item, NO_TAG)
-        return self._push(clip, image, tag)[0]
-
-    def _push(self, clip: ClipStream, image: Any, tag: Any) -> tuple[Ticket, Future[int]]:
-        if self.closed:
-            raise InputError(CLOSED)
-        opened = self._reader.opened(image)
-        if self.device.type != "cpu":
-            opened = opened.in_8_bits()
-        plain = tag is NO_TAG
-        return clip.push(opened, lambda made: made if plain else (made, tag))
-
     def _completed(self, ticket: Ticket | None, count: Future[int]) -> list[Any]:
         """Waits for the images that are completed."""
         if ticket is not None:
@@ -276,17 +276,3 @@ class Upscaler:
             self._clip = None
             self._pushed.clear()
             raise
-
-    def _begin_stream(self, first: OpenedImage) -> EngineStream:
-        """The stream of a clip that begins with this image. Raises ModelError, ConfigError."""
-        self.entry, target = self._wanted.member(*first.size)
-        if target is not None and first.even:
-            target = self._wanted.target(even=True)
-        loaded = self.engine.load(self.entry, self._precision)
-        stream = loaded.stream("library", self._meter, _warn, beside=self._account, target=target)
-        self._account = self._account or stream
-        return stream
-
-
-def _warn(event: Event) -> None:
-    logger.warning("%s", event.text)

@@ -1,7 +1,5 @@
 """A model whose images wait for others, imported as a program would."""
 
-from pathlib import Path
-
 import pytest
 import torch
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 import streamsr
-from streamsr.api.arrays import numpy_of, opened_array
+from streamsr.api.images.arrays import numpy_of, opened_array
 from streamsr.engine.detail import resized_samples
 
 HEIGHT, WIDTH = 24, 32

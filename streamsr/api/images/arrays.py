@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from streamsr.api.kinds import Array, Layout, OpenedImage
+from streamsr.api.images.kinds import Array, Layout, OpenedImage
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.engine.detail import resized_samples

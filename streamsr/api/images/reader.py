@@ -9,10 +9,10 @@ import av
 import numpy as np
 import torch
 
-from streamsr.api.arrays import NumpyImage, axes_before, numpy_of, opened_array
-from streamsr.api.kinds import Layout, OpenedImage
-from streamsr.api.planes import are_planes, opened_packed_planes, opened_planes
-from streamsr.api.video_frames import opened_video_frame
+from streamsr.api.images.arrays import NumpyImage, axes_before, numpy_of, opened_array
+from streamsr.api.images.kinds import Layout, OpenedImage
+from streamsr.api.images.planes import are_planes, opened_packed_planes, opened_planes
+from streamsr.api.images.video_frames import opened_video_frame
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from streamsr.api.arrays import NumpyImage, numpy_of
-from streamsr.api.kinds import Array, Layout, OpenedImage
+from streamsr.api.images.arrays import NumpyImage, numpy_of
+from streamsr.api.images.kinds import Array, Layout, OpenedImage
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame, Plane
 

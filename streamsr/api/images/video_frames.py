@@ -7,8 +7,8 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Interpolation
 
-from streamsr.api.arrays import NumpyImage, opened_array
-from streamsr.api.kinds import OpenedImage
+from streamsr.api.images.arrays import NumpyImage, opened_array
+from streamsr.api.images.kinds import OpenedImage
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.media.pixels import (

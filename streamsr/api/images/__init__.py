@@ -1,0 +1,1 @@
+"""Images of every kind a program may have, as frames, and back."""
