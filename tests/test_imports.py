@@ -13,6 +13,7 @@ LAYERS = (  # from the top down: a package imports what stands below it, never w
     {"api"},
     {"cli"},
     {"fleet"},
+    {"files"},
     {"train"},
     {"node"},
     {"worker"},
@@ -38,7 +39,8 @@ LIBRARIES = {  # where a library may be imported, and nowhere else
     "matplotlib": {"train"},
     "cv2": {"networks", "engine", "media", "sources", "train", "pipeline"},
     "prometheus_client": {"serve"},
-    "torch": {"networks", "zoo", "engine", "train", "pipeline", "worker", "cli", "api", "plugins"},
+    "torch": {"networks", "zoo", "engine", "train", "pipeline", "worker", "files", "cli", "api"}
+    | {"plugins"},
     "typer": {"cli"},
 }
 MOST_AT_THE_TOP = 3  # modules

@@ -13,6 +13,8 @@ __all__ = [
     "Audio",
     "Bitrate",
     "Codec",
+    "Compare",
+    "Container",
     "Crf",
     "Device",
     "Follow",
@@ -80,6 +82,14 @@ Crf = Annotated[
         max=51,
         help="Constant quality, 0 to 51: lower is better and larger; else 18, hevc 20.",
     ),
+]
+Container = Annotated[
+    Literal["mp4", "mkv"] | None,
+    typer.Option(help="Of every video in a folder of results; else as the input's, or mp4."),
+]
+Compare = Annotated[
+    Literal["side", "split"] | None,
+    typer.Option(help="Before and after in one: twice as wide (side), or a half of each (split)."),
 ]
 Preset = Annotated[
     str | None,

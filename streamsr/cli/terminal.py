@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, signature
+from time import monotonic
 from typing import Annotated, Any, ParamSpec, cast
 
 import typer
@@ -22,6 +23,7 @@ from streamsr.core.temporary import keep_in_memory
 
 __all__ = [
     "INTERRUPTED",
+    "Lines",
     "command",
     "facts_table",
     "print_result",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 INTERRUPTED = 130  # the exit code after SIGINT
+LINES_S = 10.0  # between two lines of progress
 
 P = ParamSpec("P")
 
@@ -136,6 +139,20 @@ def facts_table(facts: Mapping[str, str]) -> Table:
         if value:
             table.add_row(Text(name, "bold"), Text(value))
     return table
+
+
+class Lines:
+    """Progress where stderr is no terminal: a line now and then, none where there are bars."""
+
+    def __init__(self) -> None:
+        self._next_s = monotonic() + LINES_S
+
+    def now_and_then(self, line: str) -> None:
+        """Prints a line, unless there was one a short while ago."""
+        now_s = monotonic()
+        if now_s >= self._next_s and not console.is_terminal:
+            self._next_s = now_s + LINES_S
+            say(line)
 
 
 def progress_bar() -> Progress:

@@ -1,14 +1,17 @@
 """The command that upscales a file, a folder or a live address into something that is kept."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from streamsr.cli.batch import is_batch, run_batch
 from streamsr.cli.options import (
     Audio,
     Bitrate,
     Codec,
+    Compare,
+    Container,
     Crf,
     Device,
     Follow,
@@ -34,7 +37,7 @@ from streamsr.cli.settings import (
 )
 from streamsr.core.errors import UserError
 from streamsr.core.redact import redact
-from streamsr.core.settings import Quality
+from streamsr.core.settings import PipelineSettings, Quality
 from streamsr.media.addresses import InputKind, input_kind, is_folder_output
 from streamsr.zoo.card import AUTO
 
@@ -44,17 +47,20 @@ OPTION_OF = {"codec": "codec", "crf": "crf", "preset": "preset", "kbit_s": "bitr
 
 
 def upscale(
-    input_: Annotated[
-        str,
+    inputs: Annotated[
+        list[str],
         typer.Argument(
-            metavar="INPUT", help="A file, - (stdin), a folder of images, or an address."
+            metavar="INPUT...",
+            help="Files, folders of videos or of images; or one of -, stdin, and an address.",
         ),
     ],
     output: Annotated[
         str,
         typer.Argument(
-            help="NAME.mp4, NAME.mkv, - (stdout: Matroska), a folder for images, or rtsp://… "
-            "or rtmp://… of a server."
+            metavar="OUTPUT",
+            help="A folder, where INPUT is several files or a folder of videos. Of one: NAME.mp4, "
+            "NAME.mkv, - (stdout: Matroska), a folder for images, or rtsp://… or rtmp://… of a "
+            "server.",
         ),
     ],
     model: Model = AUTO,
@@ -81,24 +87,49 @@ def upscale(
     ] = None,
     follow: Follow = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
+    container: Container = None,
+    compare: Compare = None,
+    labels: Annotated[bool, typer.Option(help="With --compare: say which is which.")] = False,
     seconds: Seconds = None,
     frames: Frames = None,
     as_json: Json = False,
     set_: Set = None,
 ) -> None:
-    """Upscale a file, a folder of frames or a live address into a file, frames or a server."""
-    if rate is not None and input_kind(input_) is not InputKind.FOLDER:
-        raise UserError(
-            f"--rate {rate}: got {redact(input_)} as the input, allowed is a folder of images"
-        )
-    data = stream_settings("upscale", input_, model, models, device, seconds, frames)
+    """Upscale files, folders or a live address into files, images or a server.
+
+    Many go into a folder, one after the other. Killed, the same command goes on where it was.
+    """
+    data = stream_settings("upscale", inputs[0], model, models, device, seconds, frames)
     data["model"]["quality"] = quality
-    data["input"] |= {"transport": transport, "follow": follow}
+    data["input"] |= {"transport": transport, "follow": follow, "give_up_s": GIVE_UP_S}
+    data["input"] |= {"video": video, "audio": audio_choice(audio), "audio_from": audio_from}
     data["input"] |= {} if rate is None else {"rate": rate}
-    data["input"] |= {"video": video, "audio": audio_choice(audio), "give_up_s": GIVE_UP_S}
-    data["input"]["audio_from"] = audio_from
-    data["output"] = {"size": size, "scale": scale}
+    data["output"] = {"size": size, "scale": scale, "compare": compare, "labels": labels}
+    data["output"] |= {"overwrite": overwrite}
     data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
+    if is_batch(inputs, output):
+        several = {"--follow": follow, "--audio-from": audio_from}
+        for option in (option for option, value in several.items() if value):
+            raise UserError(f"{option}: got several files, allowed is one")
+
+        def settings_of(source: Path, path: Path) -> PipelineSettings:
+            given = {"input": data["input"] | {"url": str(source)}}
+            given |= {"output": data["output"] | {"path": path}}
+            return parsed(data | given, set_)
+
+        run_batch(inputs, Path(output), settings_of, container and f".{container}", as_json)
+    if container is not None:
+        raise UserError(f"--container {container}: got one file, whose ending says it")
+    _upscale_one(output, data, set_, as_json)
+
+
+def _upscale_one(output: str, data: dict[str, Any], set_: list[str] | None, as_json: bool) -> None:
+    """Upscales one source into one output, which is not in ``data`` yet."""
+    url, rate = data["input"]["url"], data["input"].get("rate")
+    if rate is not None and input_kind(url) is not InputKind.FOLDER:
+        raise UserError(
+            f"--rate {rate}: got {redact(url)} as the input, allowed is a folder of images"
+        )
     if data["encoder"] and "://" not in output and is_folder_output(Path(output)):
         raise UserError(
             f"output {output}: got --{OPTION_OF[next(iter(data['encoder']))]} too, allowed is that "
@@ -108,5 +139,5 @@ def upscale(
         data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
         run_node(lambda: parsed(data, set_).as_node(), as_json)
     else:
-        data["output"] |= {"path": output, "overwrite": overwrite}
+        data["output"] |= {"path": output}
         run_here(parsed(data, set_), as_json)

@@ -14,6 +14,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.discontinuity import DiscontinuityDetector
+from streamsr.networks.contract import Memory
 from streamsr.networks.sliding import SlidingWindow
 
 __all__ = ["EngineStream", "Job", "ModelEngine", "network_failure"]
@@ -99,6 +100,23 @@ class EngineStream(ABC):
         with self.meter.stage("prepare"):
             done = self.flush() if self._detector.is_discontinuity(frame) else ()
             return [*done, *self._take(frame)]
+
+    def memory(self) -> Sequence[Future[Memory]]:
+        """Returns what a recurrent network has of the frames pushed so far but for the newest
+        ``since_memory``, done once they have run. Empty where there is nothing, or the engine does
+        not give it out."""
+        return ()
+
+    @property
+    def since_memory(self) -> int:
+        """How many frames another stream is to be pushed again, after it took the ``memory``."""
+        return 0
+
+    def restore(self, memory: Sequence[Memory]) -> Sequence[Future[Frame]]:
+        """Goes on from the ``memory`` that a stream of the same model had, after the same frames;
+        the newest few of them have been pushed into this one. Returns what of those was pending.
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no memory out, and takes none")
 
     @abstractmethod
     def flush(self) -> Sequence[Future[Frame]]:

@@ -24,6 +24,7 @@ from streamsr.engine.resample import resize_frame
 from streamsr.engine.thread_pool import ThreadPool
 from streamsr.engine.threads import one_thread_here
 from streamsr.networks.chain import is_finite
+from streamsr.networks.contract import Memory
 from streamsr.networks.sliding import Ready, SlidingWindow, WindowState
 
 __all__ = ["CpuEngine", "CpuEngineStream", "CpuJob", "cpu_pool"]
@@ -128,6 +129,15 @@ class CpuEngineStream(EngineStream):
 
     _engine: CpuEngine
     _state: WindowState | None = None
+
+    def memory(self) -> Sequence[Future[Memory]]:
+        memory = None if self._state is None else self._engine.model.memory(self._state, 0)
+        return () if memory is None else (memory,)
+
+    def restore(self, memory: Sequence[Memory]) -> Sequence[Future[Frame]]:
+        if self._state is not None and memory:
+            self._engine.model.restore(self._state, 0, memory[0])
+        return ()
 
     def flush(self) -> list[Future[Frame]]:
         """Ends what was pushed so far: returns every frame still pending."""

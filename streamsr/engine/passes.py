@@ -21,6 +21,7 @@ from streamsr.core.frame import Frame, Plane
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream, ModelEngine
+from streamsr.networks.contract import Memory
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import Entry
 
@@ -100,6 +101,12 @@ class _Pass:
     def flush(self) -> Sequence[Future[Frame]]:
         return self._stream.flush()
 
+    def memory(self) -> Sequence[Future[Memory]]:
+        return self._stream.memory()
+
+    def restore(self, memory: Memory) -> None:
+        self._stream.restore((memory,))
+
 
 class _PassesStream(EngineStream):
     """What is pending waits for its group to be complete, and comes out one a push from then on."""
@@ -119,6 +126,7 @@ class _PassesStream(EngineStream):
         self._backward = (begun(), begun()) if engine.model.recurrent else ()
         self._given: tuple[deque[Future[Frame]], ...] = (deque(), deque())  # forward, of pending
         self._done: deque[Future[Frame]] = deque()  # of groups that are complete
+        self._memories: deque[Sequence[Future[Memory]]] = deque()  # forward, before each pending
 
     def push(self, frame: Frame) -> Sequence[Future[Frame]]:
         self.size_of(frame)
@@ -133,8 +141,26 @@ class _PassesStream(EngineStream):
         done, self._done = list(self._done), deque()
         return done
 
+    def memory(self) -> Sequence[Future[Memory]]:
+        return self._memories[0] if self._memories else self._forward_memory()
+
+    def _forward_memory(self) -> Sequence[Future[Memory]]:
+        return [memory for stream in self._forward for memory in stream.memory()]
+
+    @property
+    def since_memory(self) -> int:
+        return len(self._pending) if self._backward else 0
+
+    def restore(self, memory: Sequence[Memory]) -> list[Future[Frame]]:
+        self._close_group(len(self._pending))
+        for stream, left in zip(self._forward, memory, strict=True):
+            stream.restore(left)
+        done, self._done = list(self._done), deque()
+        return done
+
     def _take(self, frame: Frame) -> list[Future[Frame]]:
         self._pending.append(frame)
+        self._memories.append(self._forward_memory())
         views = frame, _mirrored(frame)
         for given, stream, view in zip(self._given, self._forward, views, strict=True):
             given.extend(stream.push(view))
@@ -157,6 +183,7 @@ class _PassesStream(EngineStream):
         self._done += [_averaged(into) for into in results]
         for _ in results:
             self._pending.popleft()
+            self._memories.popleft()
 
     def _backward_results(self) -> Iterable[tuple[Future[Frame], ...]]:
         """Returns what backward passes over what is pending give, the oldest frame's first."""

@@ -130,10 +130,19 @@ class ImageWriter:
     unless ``overwrite``, holds files of that kind; with it, they go when the first is written.
     """
 
-    def __init__(self, folder: Path, kind: str = "PNG", *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        kind: str = "PNG",
+        *,
+        overwrite: bool = False,
+        goes_on: bool = False,
+    ) -> None:
+        """``goes_on``: others of that kind are there already, and stay."""
         self.folder = folder
         self.kind = kind
-        self._old = check_folder(folder, kind, overwrite=overwrite)
+        old = check_folder(folder, kind, overwrite=overwrite or goes_on)
+        self._old = [] if goes_on else old
 
     def write(self, image: Frame | Image, name: str) -> None:
         """Writes a frame as R'G'B', or an image, as ``name``, which replaces a file of that name.

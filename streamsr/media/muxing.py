@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileWriter"]
 
+FORMATS = {".mp4": "mp4", ".mkv": "matroska"}  # FFmpeg's names
 LATE_S = 2  # that a live source's audio may come after its frame before there is silence
 
 
@@ -54,11 +55,15 @@ class FileWriter:
         most_s: float | None = None,
         *,
         steady: bool = False,
+        suffix: str | None = None,
     ) -> None:
         """``stop`` and ``most_s`` are those of ``PipeWriter``, where it is a pipe. ``steady``: the
-        audio is a live source's, and silent where it is missing."""
-        check_writable(path)
+        audio is a live source's, and silent where it is missing. ``suffix``: of the container,
+        where the file has another name as yet."""
+        if suffix is None:
+            check_writable(path)
         self.path = path
+        self._suffix = suffix or container_suffix(path)
         self._stop, self._most_s = stop or threading.Event(), most_s
         self.not_kept: list[str] = []  # of what the source carries, for people
         self._left_out: list[str] = []  # of it, by the source
@@ -103,7 +108,7 @@ class FileWriter:
                     container.divide(self._chapters, container.end_s)
             finally:
                 container.close()
-            if not is_pipe_output(self.path) and container_suffix(self.path) == ".mp4":
+            if not is_pipe_output(self.path) and self._suffix == ".mp4":
                 lengthen_track(self.path, container.video_index, container.end_s)
             if container.fixes:
                 count = max(container.fixes) + 1
@@ -128,11 +133,10 @@ class FileWriter:
             writer.finish()
 
     def _open(self, keyframe: Packet, info: SourceInfo) -> None:
-        suffix = container_suffix(self.path)
         with self._errors():
             try:
-                self._container = self._opened(suffix, info)
-                self._add_tracks(self._container, keyframe, info, suffix)
+                self._container = self._opened(self._suffix, info)
+                self._add_tracks(self._container, keyframe, info, self._suffix)
                 self._container.begin()
             except (av.FFmpegError, OSError):
                 self._discard()
@@ -148,7 +152,7 @@ class FileWriter:
             return Container(
                 PipeWriter.open(self.path, self._stop, self._most_s), options, "matroska"
             )
-        return Container(ffmpeg_name(str(self.path)), options)
+        return Container(ffmpeg_name(str(self.path)), options, FORMATS[suffix])
 
     def _add_tracks(
         self, container: Container, keyframe: Packet, info: SourceInfo, suffix: str

@@ -23,6 +23,7 @@ __all__ = [
     "MediaSource",
     "PacketSizes",
     "Piece",
+    "Reached",
     "SourceInfo",
     "Subtitle",
     "nominal_rate",
@@ -129,6 +130,13 @@ class Subtitle:
     track: int  # its stream's index in the file
     packet: av.Packet[Any] | None
     heard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a file has been read of which the frames are not wanted."""
+
+    time_s: float  # of the stream, at which a frame is decoded
 
 
 Piece = AudioFrame | Subtitle

@@ -42,6 +42,20 @@ class ChainLink:
         before.set_result(network.fresh(1, *size))
         return cls(network, size, before)
 
+    @classmethod
+    def passed(
+        cls, network: RecurrentNetwork[Any], size: tuple[int, int], left: Memory
+    ) -> "ChainLink":
+        """Returns the link of a window that ran elsewhere and ``left`` that to the next."""
+        link = cls.first(network, size)
+        link._after.set_result(left)
+        return link
+
+    @property
+    def after(self) -> Future[Memory]:
+        """What the window leaves, done once it has run; cancelled if it never will."""
+        return self._after
+
     def next(self) -> "ChainLink":
         """Returns the link of the window after this one."""
         return ChainLink(self._network, self._size, self._after)

@@ -1,6 +1,7 @@
 """A network of windows, driven one frame at a time: a ring of pixels, one slot a stream."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import count
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from streamsr.networks.chain import ChainLink
-from streamsr.networks.contract import RecurrentNetwork, StreamingNetwork
+from streamsr.networks.contract import Memory, RecurrentNetwork, StreamingNetwork
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.streamed import FrameArrival, StreamedFrame, StreamedWindow
 from streamsr.networks.window import Window
@@ -127,6 +128,17 @@ class SlidingWindow:
         frames, window = state.streamed[slot], state.windows[slot]
         pairs = [(frames[frame], frames[reference]) for frame, reference in window.ahead()]
         return FrameArrival(self.network, frames[window.newest], pairs)
+
+    def memory(self, state: WindowState, slot: int) -> Future[Memory] | None:
+        """Returns what the slot's newest window leaves to the next; None where that is nothing."""
+        link = state.links[slot]
+        return None if link is None else link.after
+
+    def restore(self, state: WindowState, slot: int, memory: Memory) -> None:
+        """Makes the slot's next window go on from ``memory``, which an equal model left."""
+        if isinstance(self.network, RecurrentNetwork):
+            height, width = state.ring.shape[3:]
+            state.links[slot] = ChainLink.passed(self.network, (height, width), memory)
 
     def run(self, ready: Sequence[Ready]) -> list[Finished]:
         """Runs windows, as one batch unless they are links of a chain, which must come in order.

@@ -11,7 +11,9 @@ import torch
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
-from streamsr.core.settings import Quality, StreamSettings
+from streamsr.core.settings import OutputSettings, Quality, StreamSettings
+from streamsr.core.target_size import TargetSize
+from streamsr.engine.compare import ComparedEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.passes import in_passes
 from streamsr.media.addresses import (
@@ -21,10 +23,12 @@ from streamsr.media.addresses import (
 )
 from streamsr.media.encoder_options import filled
 from streamsr.media.muxing import FileWriter
+from streamsr.media.source import SourceInfo
 from streamsr.pipeline.check import check_output_path
 from streamsr.pipeline.delivery import FrameSink, PacketSink
 from streamsr.pipeline.machine import Machine
-from streamsr.pipeline.model_choice import Choose, chooser
+from streamsr.pipeline.model_choice import Choose, Chosen, chooser
+from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.pipeline.selection import Selector
 from streamsr.pipeline.sinks.folder import FolderSink
@@ -34,7 +38,7 @@ from streamsr.sources.opening import open_source
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import members
 
-__all__ = ["choose_by", "open_pipeline"]
+__all__ = ["choose_by", "coded_bits", "open_pipeline"]
 
 IN_PASSES = ", in several passes, for its best quality: usual takes one"
 PIPE_S = 10.0  # that viewers wait for the reader of a pipe, before it is given up
@@ -63,7 +67,7 @@ def open_pipeline(
     def emit_named(event: Event) -> None:
         emit(replace(event, stream=settings.name))
 
-    source = open_source(settings.input, emit_named, _bits(settings))
+    source = open_source(settings.input, emit_named, coded_bits(settings))
     aborted = threading.Event()
     frame_sinks, files = _sinks(
         settings, aborted, PIPE_S if packet_sinks else None, steady=source.live
@@ -111,11 +115,29 @@ def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) ->
         best = not real_time and _of_images(settings)
     selector = Selector(settings, machine, real_time=real_time)
     if best:
-        return chooser(selector, in_passes(engines.load), IN_PASSES)
-    return chooser(selector, engines.load)
+        choose = chooser(selector, in_passes(engines.load), IN_PASSES)
+    else:
+        choose = chooser(selector, engines.load)
+    return choose if settings.output.compare is None else _compared(choose, settings.output)
 
 
-def _bits(settings: StreamSettings) -> int | None:
+def _compared(choose: Choose, output: OutputSettings) -> Choose:
+    """Returns what chooses as ``choose`` does, models giving before and after in one."""
+    compare, labels = output.compare, output.labels
+    assert compare is not None
+
+    def chosen(info: SourceInfo, kept: TargetSize | None) -> Chosen:
+        made = choose(info, kept)
+        models = [
+            LoadedModel(model.name, ComparedEngine(model.engine, compare, labels=labels))
+            for model in made.models
+        ]
+        return replace(made, models=models)
+
+    return chosen
+
+
+def coded_bits(settings: StreamSettings) -> int | None:
     """How many bits a file's frames have; None: as many as come."""
     path = settings.output.path
     in_file = path is not None and not is_folder_output(path)
@@ -145,7 +167,8 @@ def _tell_what_is_lost(settings: StreamSettings, emit: Emit) -> None:
     headers = [header for _, header in checked_images(folder)]
     deep = any(h.bits > 8 for h in headers)
     lost = ["transparency, which is left out"] if any(h.alpha for h in headers) else []
-    lost += ["16 bits a sample, which are rounded to 8"] if deep and _bits(settings) == 8 else []
+    if deep and coded_bits(settings) == 8:
+        lost.append("16 bits a sample, which are rounded to 8")
     if lost:
         message = f"the images have {' and '.join(lost)}: a folder of images would keep it"
         emit(Event(Code.SRC_REDUCED, settings.name, message))
@@ -159,5 +182,5 @@ def _sinks(
     if path is None:
         return [], []
     if is_folder_output(path):
-        return [FolderSink(path, _folder_of(settings), overwrite=output.overwrite)], []
+        return [FolderSink(path, _folder_of(settings), output)], []
     return [], [FileWriter(path, aborted, pipe_s, steady=steady)]

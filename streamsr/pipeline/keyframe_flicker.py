@@ -3,7 +3,7 @@
 Owns what is held back of a jump; knows no clock, and no network.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil, sqrt
 
 import cv2
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from streamsr.core.frame import Frame, Plane
 from streamsr.networks.flow import Flow, flow_of_planes, moved
 
-__all__ = ["FRAMES", "FlickerFilter"]
+__all__ = ["FRAMES", "FlickerFilter", "FlickerState"]
 
 FRAMES = 4  # over which a jump is spread: each step of it is below what changes anyway
 ALLOWED = 2.5  # times the energy of the usual change: a keyframe is sharper, too
@@ -26,15 +26,29 @@ FLOW_PIXELS = 80_000  # of a frame, averaged, that motion is looked for in
 Levels = NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FlickerState:
+    """What a filter has of the frames so far, beside the newest one."""
+
+    held: Levels | None = None  # what was taken from the luma of the newest frame
+    left: int = 0  # frames after a keyframe that give it back, and tell what is usual
+    usual: float | None = None  # levels²: what changes between keyframes
+
+
 class FlickerFilter:
     """Takes the frames of one stream in order, and spreads over the next few what changes at a
     keyframe beyond motion, and beyond what changes from frame to frame anyway."""
 
-    def __init__(self) -> None:
-        self._before: Frame | None = None  # the last frame as it came
-        self._held: Levels | None = None  # what was taken from its luma
-        self._left = 0  # frames after a keyframe that give it back, and tell what is usual
-        self._usual: float | None = None  # levels²: what changes between keyframes
+    def __init__(self, before: Frame | None = None, state: FlickerState | None = None) -> None:
+        """``state``: of a filter whose newest frame was ``before``, from which this one goes on."""
+        state = state or FlickerState()
+        self._before = before  # the last frame as it came
+        self._held, self._left, self._usual = state.held, state.left, state.usual
+
+    @property
+    def state(self) -> FlickerState:
+        """What another filter needs to go on, with the newest frame."""
+        return FlickerState(self._held, self._left, self._usual)
 
     def steadied(self, frame: Frame) -> Frame:
         """Takes a frame; returns it, or it with another luma.

@@ -23,6 +23,7 @@ from streamsr.media.source import (
     MediaSource,
     PacketSizes,
     Piece,
+    Reached,
     SourceInfo,
     Subtitle,
     nominal_rate,
@@ -94,18 +95,31 @@ class FileSource(MediaSource):
         try:
             left_out: list[str] = []  # told by what reads it
             with opened(self.url, stop, self._follow_s, left_out) as container:
-                yield from self._read(container, stop, left_out)
+                for item in self._read(container, stop, left_out):
+                    if not isinstance(item, Reached):
+                        yield item
         except InputError:
             if not stop.is_set():  # else the bytes of a pipe ended by it
                 raise
 
+    def carried(self, stop: threading.Event) -> Iterator[SourceInfo | Piece | Reached]:
+        """Yields what ``items`` does but for the frames, of which the first alone is decoded: in
+        their place how far it has come. Raises InputError as ``items`` does."""
+        left_out: list[str] = []
+        with opened(self.url, stop, self._follow_s, left_out) as container:
+            for item in self._read(container, stop, left_out, frames_too=False):
+                if not isinstance(item, Frame):
+                    yield item
+
     def _read(
-        self, container: av.container.InputContainer, stop: threading.Event, left_out: list[str]
-    ) -> Iterator[Item]:
-        try:
-            streams = streams_of(container, self._video, self._audio)
-        except SourceError as error:
-            raise InputError(f"input {self.name}: {error}") from None
+        self,
+        container: av.container.InputContainer,
+        stop: threading.Event,
+        left_out: list[str],
+        *,
+        frames_too: bool = True,
+    ) -> Iterator[Item | Reached]:
+        streams = self._streams(container)
         video = streams.video
         video.thread_type = "AUTO"
         deinterlacer = Deinterlacer(
@@ -132,18 +146,30 @@ class FileSource(MediaSource):
             placed = times.place(packet, frames.step_s)
             self._tell_of(placed.jump)
             video = packet.stream
+            if info is not None and not frames_too:
+                yield Reached(float((packet.dts or 0) * (packet.time_base or 0)))
+                continue
             frames.note(packet, placed.begins)
             for image in self._decode(kept_of(packet) if self.jumps else packet):
                 orientation = frames.orientations.of(image)
                 if info is None:
                     info = stream_info(video, streams.audio, image, orientation, carried)
                     deinterlacer.describe(info)
+                    if not frames_too:
+                        yield info
+                        break
                 yield from frames.of(image, orientation)
                 self._tell_of_moved(frames.moved + times.strays)
         yield from deinterlacer.flush()
         carried.left_out.extend(left_out)
         if info is None:
             raise InputError(f"input {self.name}: no frame in it can be decoded")
+
+    def _streams(self, container: av.container.InputContainer) -> Streams:
+        try:
+            return streams_of(container, self._video, self._audio)
+        except SourceError as error:
+            raise InputError(f"input {self.name}: {error}") from None
 
     def _packets(
         self, container: av.container.InputContainer, streams: list[av.stream.Stream]

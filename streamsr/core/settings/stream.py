@@ -148,6 +148,10 @@ class OutputSettings(Settings):
     scale: float | None = None  # in place of a size; without either, the device and input decide
     path: FilePath | None = None  # NAME.mp4, NAME.mkv, "-" (stdout), or a folder for images
     overwrite: bool = False
+    compare: Literal["side", "split"] | None = (
+        None  # before and after in one: twice as wide, halves
+    )
+    labels: bool = False  # that say which is which
 
     @field_validator("size", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from streamsr.core.frame import Frame, Plane
+from streamsr.core.settings import OutputSettings
 from streamsr.engine.detail import deepened, resized_samples
 from streamsr.media.addresses import folder_kind
 from streamsr.media.images import Image, ImageWriter, eight_bits, read_samples
@@ -20,10 +21,18 @@ class FolderSink:
     """A folder of images as a frame sink: named, and of the kind and depth, as those of the folder
     that the frames come from, or numbered PNG."""
 
-    def __init__(self, folder: Path, source: Path | None, *, overwrite: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: Path | None,
+        output: OutputSettings,
+        *,
+        goes_on: bool = False,
+    ) -> None:
+        """``goes_on``: images that are there already stay."""
         kind = "PNG" if source is None else folder_kind(source)
-        self._writer = ImageWriter(folder, kind, overwrite=overwrite)
-        self._source = source
+        self._writer = ImageWriter(folder, kind, overwrite=output.overwrite, goes_on=goes_on)
+        self._whole = source if output.compare is None else None  # whose images are completed
         self._number = 0
         self.not_kept: list[str] = []  # what images have no place for
 
@@ -33,7 +42,7 @@ class FolderSink:
             self.not_kept += [*tracks, *info.carried.left_out]
         self._number += 1
         name = info.names[frame.pts] if info.names else f"frame_{self._number:06d}.png"
-        whole = frame if self._source is None else _completed(frame, self._source / name)
+        whole = frame if self._whole is None else _completed(frame, self._whole / name)
         self._writer.write(whole, name)
 
     def close(self) -> None:

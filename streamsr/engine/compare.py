@@ -1,0 +1,174 @@
+"""Before and after in one frame: side by side, or a half of each with a line between them."""
+
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+
+from streamsr.core.events import Emit
+from streamsr.core.frame import Frame, Plane
+from streamsr.core.metrics import Meter
+from streamsr.core.target_size import TargetSize
+from streamsr.engine.base import EngineStream, ModelEngine
+from streamsr.engine.resample import resize_frame
+from streamsr.networks.contract import Memory
+from streamsr.networks.sliding import SlidingWindow
+
+__all__ = ["ComparedEngine", "compared"]
+
+Compare = Literal["side", "split"]
+
+LINE_PX = 2  # between the halves
+LABELS = ("before", "after")
+LABEL_SHARE = 1 / 480  # of a frame's height: how large OpenCV's letters of size 1 are drawn
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def compared(source: Frame, upscaled: Frame, compare: Compare, *, labels: bool = False) -> Frame:
+    """Returns ``upscaled`` beside its ``source``, which is scaled plainly to its size: twice as
+    wide, or (split) the left half before, the right half after."""
+    before = resize_frame(source, upscaled.width, upscaled.height)
+    if not upscaled.is_rgb:
+        before, upscaled = before.cropped(2), upscaled.cropped(2)
+    middle = upscaled.width // 4 * 2
+    joined = []
+    for number, pair in enumerate(zip(before.planes, upscaled.planes, strict=True)):
+        at = middle if number == 0 else middle // 2
+        if compare == "side":
+            joined.append(np.concatenate(pair, axis=1))
+        else:
+            plane = np.concatenate((pair[0][:, :at], pair[1][:, at:]), axis=1)
+            wide = LINE_PX if number == 0 else LINE_PX // 2
+            plane[:, at : at + wide] = _white(upscaled, number)
+            joined.append(plane)
+    if labels:
+        _label(joined[0], upscaled)
+    return replace(upscaled, planes=tuple(joined))
+
+
+class ComparedEngine:
+    """An engine whose streams give both. What runs beside one of them is not compared."""
+
+    def __init__(self, engine: ModelEngine, compare: Compare, *, labels: bool) -> None:
+        self._engine = engine
+        self._compare: Compare = compare
+        self._labels = labels
+
+    @property
+    def model(self) -> SlidingWindow:
+        return self._engine.model
+
+    @property
+    def device(self) -> torch.device:
+        return self._engine.device
+
+    @property
+    def workers(self) -> int:
+        return self._engine.workers
+
+    def stream(
+        self,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        *,
+        beside: EngineStream | None = None,
+        target: TargetSize | None = None,
+    ) -> EngineStream:
+        if beside is not None:
+            beside = beside.upscaling if isinstance(beside, _ComparedStream) else beside
+            return self._engine.stream(name, meter, emit, beside=beside, target=target)
+        stream = self._engine.stream(name, meter, emit, target=target)
+        return _ComparedStream(stream, self._engine, name, meter, emit, self._compare, self._labels)
+
+
+class _ComparedStream(EngineStream):
+    """One stream through an engine, each frame laid beside its source in the engine's threads."""
+
+    def __init__(
+        self,
+        upscaling: EngineStream,
+        engine: ModelEngine,
+        name: str,
+        meter: Meter,
+        emit: Emit,
+        compare: Compare,
+        labels: bool,
+    ) -> None:
+        super().__init__(engine, name, meter, emit)
+        self.upscaling = upscaling
+        self._compare: Compare = compare
+        self._labels = labels
+        self._sources: deque[Frame] = deque()  # of what is in the engine
+
+    def push(self, frame: Frame) -> list[Future[Frame]]:
+        return self._take(frame)
+
+    def flush(self) -> list[Future[Frame]]:
+        return self._laid(self.upscaling.flush())
+
+    def memory(self) -> Sequence[Future[Memory]]:
+        return self.upscaling.memory()
+
+    @property
+    def since_memory(self) -> int:
+        return self.upscaling.since_memory
+
+    def restore(self, memory: Sequence[Memory]) -> list[Future[Frame]]:
+        return self._laid(self.upscaling.restore(memory))
+
+    def size_of(self, frame: Frame) -> tuple[int, int]:
+        return self.upscaling.size_of(frame)
+
+    def _take(self, frame: Frame) -> list[Future[Frame]]:
+        self._sources.append(frame)
+        return self._laid(self.upscaling.push(frame))
+
+    def _laid(self, upscaled: Sequence[Future[Frame]]) -> list[Future[Frame]]:
+        made: list[Future[Frame]] = []
+        for future in upscaled:
+            both: Future[Frame] = Future()
+            future.add_done_callback(partial(self._lay, both, self._sources.popleft()))
+            made.append(both)
+        return made
+
+    def _lay(self, both: Future[Frame], source: Frame, upscaled: Future[Frame]) -> None:
+        if upscaled.cancelled():
+            if both.cancel():
+                both.set_running_or_notify_cancel()
+            return
+        try:
+            result = compared(source, upscaled.result(), self._compare, labels=self._labels)
+        except Exception as error:  # whatever it is belongs to the one who waits
+            both.set_exception(error)
+        else:
+            both.set_result(result)
+
+
+def _white(frame: Frame, number: int) -> int:
+    """The sample of white in a plane."""
+    if frame.is_rgb:
+        return frame.most
+    if number:
+        return 1 << (frame.depth - 1)
+    black, luma, _ = frame.colour.spans
+    return round((black + luma) * frame.step)
+
+
+def _label(plane: Plane, frame: Frame) -> None:
+    """Writes the labels into the luma, or R'G'B', at the bottom of each half."""
+    height, width = plane.shape[:2]
+    size, margin = height * LABEL_SHARE, max(2, height // 60)
+    thick = max(1, round(size))
+    white = _white(frame, 0)
+    for text, left in zip(LABELS, (0, width // 2), strict=True):
+        at = left + margin, height - margin - thick
+        for levels, wide in ((0, 3 * thick), (white, thick)):
+            colour = (levels,) * 3
+            cv2.putText(plane, text, at, FONT, size, colour, wide, cv2.LINE_AA)

@@ -1,0 +1,119 @@
+"""Many files upscaled one after the other: each done whole, or left where it can go on."""
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from streamsr.core.errors import OutputError, StreamsrError
+from streamsr.core.settings import StreamSettings
+from streamsr.engine.engines import Engines
+from streamsr.files.identity import differences, identity_of
+from streamsr.files.part import BeginAgainError, Stopped
+from streamsr.files.plan import FileJob
+from streamsr.files.record import Record, state_of
+from streamsr.files.work import (
+    FileResult,
+    FileWork,
+    Watcher,
+    Workshop,
+    folder_of,
+    is_about_to_be_named,
+)
+
+__all__ = ["Batch"]
+
+logger = logging.getLogger("streamsr")
+
+
+class Batch:
+    """The jobs of one run. ``settings_of`` says how a job is done: its output below ``folder``."""
+
+    def __init__(
+        self,
+        jobs: Sequence[FileJob],
+        folder: Path,
+        record: Record,
+        engines: Engines,
+        settings_of: Callable[[FileJob], StreamSettings],
+        watcher: Watcher,
+    ) -> None:
+        self.stop = threading.Event()  # set it: what is done of a file stays, the rest is left
+        self._jobs, self._folder, self._record = jobs, folder, record
+        self._settings_of, self._watcher = settings_of, watcher
+        self._shop = Workshop(engines, record, watcher, self.stop)
+
+    def run(self) -> list[FileResult]:
+        """Does the jobs, whatever becomes of each; returns the results of those that were begun."""
+        results: list[FileResult] = []
+        for number, job in enumerate(self._jobs):
+            if self.stop.is_set():
+                break
+            self._watcher.begins(number, job)
+            results.append(self._result(job))
+            self._watcher.ends(results[-1])
+        return results
+
+    def _result(self, job: FileJob) -> FileResult:
+        began_s = monotonic()
+        result = FileResult(input=str(job.source), output=str(self._folder / job.output), state="")
+        try:
+            made = self._done(job, result)
+        except Stopped:
+            made = replace(result, state="stopped")
+        except (StreamsrError, OSError) as error:
+            made = replace(result, state="failed", why=str(error))
+        except Exception as error:  # whatever a file brings about, the others are done
+            logger.exception("%s: an unforeseen failure", job.source)
+            made = replace(result, state="failed", why=f"{type(error).__name__}: {error}")
+        return replace(made, elapsed_s=monotonic() - began_s)
+
+    def _done(self, job: FileJob, result: FileResult) -> FileResult:
+        path = self._folder / job.output
+        settings = self._settings_of(job)
+        identity = identity_of(job.source, settings)
+        known = self._known(job, path, identity, settings)
+        if known is not None:
+            return replace(result, state="already done", **known)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"output {path}: cannot be written: {error.strerror}") from None
+        self._record.begin(job.source, job.output)
+        work = FileWork(job, path, settings, identity, self._shop)
+        while True:
+            try:
+                return work.done(result)
+            except BeginAgainError as error:
+                self._watcher.says(f"{path}: begun again: {error}")
+                work.forget()
+
+    def _known(
+        self, job: FileJob, path: Path, identity: Mapping[str, Any], settings: StreamSettings
+    ) -> dict[str, Any] | None:
+        """What is known of an output that is done; None where there is something to do.
+
+        Raises OutputError where there is another file of that name.
+        """
+        state, said = state_of(path), self._record.of(job.output)
+        if state is None:
+            return None
+        if said is not None and said.get("state") == state:
+            changed = differences(said["identity"], identity)
+            if not changed:
+                shutil.rmtree(folder_of(path), ignore_errors=True)  # a kill left it
+                kept = said["result"]
+                return {**kept, **{name: tuple(kept[name]) for name in ("notes", "damage")}}
+            self._watcher.says(f"{path}: it is made again: {changed}")
+        elif said is not None and is_about_to_be_named(path, said.get("state")):
+            return None
+        elif not settings.output.overwrite:
+            raise OutputError(
+                f"output {path}: it exists already, and is not what streamsr wrote there; "
+                "--overwrite replaces it"
+            )
+        return None

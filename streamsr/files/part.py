@@ -1,0 +1,278 @@
+"""Part of a file upscaled: from a checkpoint on, in segments, each kept once it is whole.
+
+A segment is a GOP of the result: its encoder begins with it, so that it comes out the same whether
+the program has run from the file's beginning or went on there. What a network and the flicker
+filter know of the frames before goes on from segment to segment, and is kept with each.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+from streamsr.core.events import Emit
+from streamsr.core.frame import Frame
+from streamsr.core.metrics import Meter
+from streamsr.core.settings import LimitSettings
+from streamsr.engine.base import EngineStream
+from streamsr.files.checkpoint import Checkpoint, End
+from streamsr.media.source import MediaSource, SourceInfo
+from streamsr.pipeline.channel import Channel, Closed, Overflow
+from streamsr.pipeline.keyframe_flicker import FlickerFilter, FlickerState
+from streamsr.pipeline.model_choice import ModelChoice
+from streamsr.pipeline.model_session import LoadedModel
+
+__all__ = ["BeginAgainError", "PartSink", "Span", "Stopped", "upscale_part"]
+
+AHEAD = 2  # frames that are upscaled and wait for their encoder
+DETACHED = 32  # frames that a recurrent network is warmed up by, where its memory is not kept
+MOST_AGAIN = 128  # frames that are seen again, after any checkpoint
+
+
+class Stopped(Exception):  # noqa: N818 - it was asked for
+    """The part was stopped before its end: what is committed is there."""
+
+
+class BeginAgainError(Exception):
+    """The part cannot go on from its checkpoint, as another model runs now than before it."""
+
+
+class PartSink(Protocol):
+    """Where a part's frames go. Raises OutputError where it fails."""
+
+    def open(self, frame: Frame, info: SourceInfo, model: LoadedModel) -> None:
+        """Takes the first upscaled frame of this run; ``write`` follows with it."""
+
+    def write(self, frame: Frame, info: SourceInfo) -> None:
+        """Takes an upscaled frame."""
+
+    def commit(self, checkpoint: Checkpoint, end: End | None = None) -> None:
+        """States that the segment is whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which frames of a file are a part."""
+
+    segment_s: Fraction  # how long a segment is
+    limits: LimitSettings  # of the file
+    segments: int | None = None  # in the part, at most; None: to the end of the file
+
+    def segment_of(self, frame: Frame) -> int:
+        """Returns the number of a frame's segment: they begin at multiples of ``segment_s``."""
+        return int(frame.pts * frame.time_base // self.segment_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Upscaled:
+    """A frame in flight; with the first of a segment, what to keep of those before it."""
+
+    frame: Future[Frame]
+    begins: Callable[[], Checkpoint] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A frame that was pushed and is not in flight yet, as a window waits for others."""
+
+    delivered: bool  # False: it is another part's
+    begins: Callable[[], Checkpoint] | None = None
+
+
+def upscale_part(
+    source: MediaSource,
+    models: ModelChoice,
+    span: Span,
+    begin: Checkpoint,
+    sink: PartSink,
+    *,
+    workers: int,
+    meter: Meter,
+    emit: Emit,
+    stop: threading.Event,
+    damage: Callable[[], Sequence[str]] = tuple,
+) -> None:
+    """Upscales the frames of ``source`` from ``begin`` on, each segment committed to ``sink``.
+
+    ``workers`` frames are in flight at once. ``damage`` says at the end what of the source could
+    not be read. Raises Stopped once ``stop`` is set, and what the source, the models and the sink
+    do.
+    """
+    ending = threading.Event()
+    part = _Part(source, models, span, begin, workers, meter, emit, stop, ending)
+    with ThreadPoolExecutor(1, "streamsr-part") as thread:
+        upscaling = thread.submit(part.upscale)
+        try:
+            _deliver(part, sink, meter)
+        finally:
+            ending.set()
+            part.in_flight.abort()
+            models.close()
+        until_s = upscaling.result()
+    if stop.is_set():
+        raise Stopped
+    end = End(until_s, tuple(damage()), source.moved, source.jumps)
+    sink.commit(part.last, None if part.cut_short else end)
+
+
+def _deliver(part: "_Part", sink: PartSink, meter: Meter) -> None:
+    """Hands upscaled frames on in their order."""
+    opened = False
+    while True:
+        try:
+            upscaled = part.in_flight.receive()
+        except Closed:
+            return
+        frame = upscaled.frame.result()
+        assert part.info is not None  # a source describes itself before its first frame
+        assert part.model is not None  # likewise
+        if not opened:
+            sink.open(frame, part.info, part.model)
+            opened = True
+        if upscaled.begins is not None:
+            sink.commit(upscaled.begins())
+        sink.write(frame, part.info)
+        meter.left(frame.arrived, f"{frame.width}x{frame.height}")
+
+
+class _Part:
+    """The first half of it: frames read and begun, in a thread of their own."""
+
+    def __init__(
+        self,
+        source: MediaSource,
+        models: ModelChoice,
+        span: Span,
+        begin: Checkpoint,
+        workers: int,
+        meter: Meter,
+        emit: Emit,
+        stop: threading.Event,
+        ending: threading.Event,
+    ) -> None:
+        self.in_flight: Channel[_Upscaled] = Channel(workers + AHEAD, Overflow.WAIT)
+        self.info: SourceInfo | None = None
+        self.model: LoadedModel | None = None
+        self.last = begin  # once upscale() has returned: after its last frame
+        self.cut_short = False  # there are frames after it, of another part
+        self._source, self._models, self._span, self._begin = source, models, span, begin
+        self._meter, self._emit = meter, emit
+        self._stop, self._ending = stop, ending
+        self._stream: EngineStream | None = None
+        self._suited: object = None
+        self._flicker = FlickerFilter()
+        self._states: deque[FlickerState] = deque(maxlen=MOST_AGAIN)  # before the newest frames
+        self._begun: deque[_Begun] = deque()
+        self._segment: int | None = None  # of the newest frame
+        self._segments = 0  # that have ended
+
+    def upscale(self) -> float | None:
+        """Reads and upscales to the end of the part; returns up to when the rest is asked for."""
+        try:
+            until_s = self._read()
+            if self._stream is not None and not self._stop.is_set():
+                self._send(self._stream.flush())
+            return until_s
+        except Closed:
+            return None
+        finally:
+            self.in_flight.close()
+
+    def _read(self) -> float | None:
+        done = self._begin.frames
+        first, beyond = self._begin.first, 0
+        for number, frame in enumerate(self._frames()):
+            if self._is_past(frame, number):
+                return frame.time_s
+            if number == first - 1:
+                self._flicker = FlickerFilter(frame, self._begin.flicker)
+            elif number >= first:
+                begins = self._begins_segment(frame) and number > done
+                self._segments += begins
+                if self._segments == self._span.segments:
+                    if beyond == self._lookahead:  # what the last frames of the part look at
+                        return None
+                    beyond, self.cut_short = beyond + 1, True
+                    self._push(frame, _Begun(delivered=False))
+                else:
+                    self._take(frame, number, begins=begins)
+        return None
+
+    def _frames(self) -> Iterator[Frame]:
+        for item in self._source.items(self._ending):
+            if self._stop.is_set():
+                return
+            if isinstance(item, SourceInfo):
+                self.info = item
+                self._meter.input = item.size
+            elif isinstance(item, Frame):
+                yield item
+
+    def _is_past(self, frame: Frame, number: int) -> bool:
+        limits = self._span.limits
+        if limits.frames is not None and number >= limits.frames:
+            return True
+        return limits.seconds is not None and frame.time_s >= limits.seconds
+
+    def _begins_segment(self, frame: Frame) -> bool:
+        before, self._segment = self._segment, self._span.segment_of(frame)
+        return before != self._segment
+
+    def _take(self, frame: Frame, number: int, *, begins: bool) -> None:
+        """Upscales a frame of the part, or one before it."""
+        stream = self._streamed()
+        if number == self._begin.first + self._begin.warm_up and self._begin.memory:
+            self._send(stream.restore(self._begin.memory))
+        kept = self._checkpoint(number, frame.time_s) if begins else None
+        self.last = Checkpoint(number + 1, time_s=frame.time_s)
+        self._states.append(self._flicker.state)
+        self._meter.count("in")
+        self._push(frame, _Begun(number >= self._begin.frames, kept))
+
+    def _push(self, frame: Frame, begun: _Begun) -> None:
+        self._begun.append(begun)
+        self._send(self._streamed().push(self._flicker.steadied(frame)))
+
+    def _send(self, upscaled: Sequence[Future[Frame]]) -> None:
+        for frame in upscaled:
+            begun = self._begun.popleft()
+            if begun.delivered:
+                self.in_flight.send(_Upscaled(frame, begun.begins))
+
+    def _streamed(self) -> EngineStream:
+        """The stream through the model that suits the source now."""
+        assert self.info is not None  # a source describes itself before its first frame
+        suited = self._models.suit(self.info)
+        if self._stream is None or suited != self._suited:
+            if self._stream is not None:
+                self._send(self._stream.flush())
+            self._suited = suited
+            self.model, target = suited
+            name = self._source.name
+            self._stream = self.model.engine.stream(name, self._meter, self._emit, target=target)
+        return self._stream
+
+    @property
+    def _lookahead(self) -> int:
+        self._streamed()
+        assert self.model is not None  # its stream runs
+        return self.model.engine.model.facts.lookahead
+
+    def _checkpoint(self, number: int, time_s: float) -> Callable[[], Checkpoint]:
+        """Returns what gives the state before a frame, once those before it are done."""
+        stream = self._streamed()
+        assert self.model is not None  # its stream runs
+        model = self.model.engine.model
+        memory, again = stream.memory(), stream.since_memory
+        warm_up = DETACHED if model.recurrent and not memory else model.facts.window
+        states = list(self._states)[-(warm_up + again) :]
+
+        def made() -> Checkpoint:
+            cancelled = any(one.cancelled() for one in memory)
+            left = () if cancelled else tuple(one.result() for one in memory)
+            return Checkpoint(number, again, len(states) - again, states[0], left, time_s)
+
+        return made

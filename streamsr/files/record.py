@@ -1,0 +1,102 @@
+"""What of a folder of outputs is done, and by what: one line a file, in ``.streamsr.jsonl``.
+
+The file is locked while a run lasts: two runs would take each other's half-done files for theirs.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from streamsr.core.errors import OutputError
+
+__all__ = ["Record", "state_of"]
+
+NAME = ".streamsr.jsonl"
+
+
+class Record(AbstractContextManager["Record"]):
+    """The record of a folder, which is made where it is missing.
+
+    Raises OutputError where it cannot be written, or another program works there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lines: dict[str, dict[str, Any]] = {}  # by output
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / NAME).open("a+b")
+        except OSError as error:
+            raise OutputError(f"output {folder}: cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise OutputError(
+                f"output {folder}: another streamsr writes there, allowed is one at a time"
+            ) from None
+        self._file.seek(0)
+        for line in self._file.read().split(b"\n"):
+            try:
+                said = json.loads(line)
+                self._lines[said["output"]] = said
+            except (ValueError, TypeError, LookupError):
+                continue  # it was cut off by a kill
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The output that each source has, by its absolute path."""
+        return {line["source"]: name for name, line in self._lines.items()}
+
+    def of(self, output: Path) -> dict[str, Any] | None:
+        """What is known of an output: its ``source``, ``identity``, ``state`` and ``result``."""
+        return self._lines.get(str(output))
+
+    def begin(self, source: Path, output: Path) -> None:
+        """States which output a source has, before there is one."""
+        if output.as_posix() not in self._lines:
+            self._add({"source": str(source.absolute()), "output": str(output)})
+
+    def done(
+        self,
+        source: Path,
+        output: Path,
+        identity: Mapping[str, Any],
+        state: Mapping[str, Any],
+        result: Mapping[str, Any],
+    ) -> None:
+        """States that an output is done: to be called before it gets its name, so that a kill in
+        between does not leave one that nobody knows."""
+        said = {"source": str(source.absolute()), "output": str(output), "identity": identity}
+        self._add({**said, "state": state, "result": result})
+
+    def _add(self, line: dict[str, Any]) -> None:
+        self._lines[line["output"]] = json.loads(json.dumps(line))
+        try:
+            self._file.seek(0, os.SEEK_END)
+            self._file.write(b"\n" + json.dumps(line).encode())  # after a line that was cut off
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise OutputError(
+                f"output {self._folder}: cannot be written: {error.strerror}"
+            ) from None
+
+
+def state_of(path: Path) -> dict[str, Any] | None:
+    """Returns what tells whether an output is as it was written; None where there is none."""
+    try:
+        if path.is_dir():
+            sizes = [one.stat().st_size for one in path.iterdir() if not one.name.startswith(".")]
+            return {"images": len(sizes), "bytes": sum(sizes)}
+        facts = path.stat()
+    except OSError:
+        return None
+    return {"bytes": facts.st_size, "modified": facts.st_mtime_ns}

@@ -1,0 +1,93 @@
+"""Where the upscaled frames of a half-done file go: encoded, or as images."""
+
+from pathlib import Path
+
+from streamsr.core.frame import Frame
+from streamsr.core.packet import Track
+from streamsr.core.settings import EncoderSettings, OutputSettings
+from streamsr.files.checkpoint import Checkpoint, End, Opening
+from streamsr.files.part import BeginAgainError
+from streamsr.files.partial import Partial
+from streamsr.media.encoder import VideoEncoder
+from streamsr.media.source import SourceInfo
+from streamsr.pipeline.model_session import LoadedModel
+from streamsr.pipeline.sinks.folder import FolderSink
+
+__all__ = ["ImagesSink", "VideoSink"]
+
+
+class _Sink:
+    """What both have in common: how a file began is how it goes on."""
+
+    def __init__(self, partial: Partial) -> None:
+        self._partial = partial
+
+    def open(self, frame: Frame, info: SourceInfo, model: LoadedModel) -> None:
+        """Raises BeginAgainError where another model made what is there."""
+        precision = model.engine.model.precision
+        opening = self._partial.opening
+        if opening is None:
+            self._partial.begin(_opening(frame, info, model.name, precision))
+        elif (opening.model, opening.precision) != (model.name, precision):
+            raise BeginAgainError(
+                f"{opening.model} in {opening.precision} made the beginning, "
+                f"{model.name} in {precision} runs now"
+            )
+
+
+class VideoSink(_Sink):
+    """Encodes each segment by an encoder of its own; ``settings`` are filled."""
+
+    def __init__(self, partial: Partial, settings: EncoderSettings) -> None:
+        super().__init__(partial)
+        self._settings = settings
+        self._encoder: VideoEncoder | None = None
+
+    def write(self, frame: Frame, info: SourceInfo) -> None:
+        if self._encoder is None:
+            opening = self._partial.opening
+            assert opening is not None  # open() comes first
+            facts = opening.frame, opening.rate, opening.aspect
+            self._encoder = VideoEncoder(self._settings, *facts)
+        encoder = self._encoder
+        for packet in encoder.packets(Track.OUTPUT, encoder.encode(frame), frame):
+            self._partial.append(packet)
+
+    def commit(self, checkpoint: Checkpoint, end: End | None = None) -> None:
+        encoder, self._encoder = self._encoder, None
+        if encoder is not None:
+            for packet in encoder.packets(Track.OUTPUT, encoder.flush(), None):
+                self._partial.append(packet)
+        self._partial.commit(checkpoint, end)
+
+
+class ImagesSink(_Sink):
+    """Writes images like those of the folder ``source``, each whole or not at all."""
+
+    def __init__(self, partial: Partial, source: Path, output: OutputSettings) -> None:
+        super().__init__(partial)
+        self._folder = FolderSink(partial.images, source, output, goes_on=True)
+
+    def write(self, frame: Frame, info: SourceInfo) -> None:
+        self._folder.write(frame, info)
+
+    def commit(self, checkpoint: Checkpoint, end: End | None = None) -> None:
+        self._partial.commit(checkpoint, end)
+
+
+def _opening(frame: Frame, info: SourceInfo, model: str, precision: str) -> Opening:
+    even = frame if frame.is_rgb else frame.cropped(2)
+    return Opening(
+        width=even.width,
+        height=even.height,
+        is_rgb=even.is_rgb,
+        depth=even.depth,
+        colour=even.colour,
+        hdr=even.hdr,
+        time_base=even.time_base,
+        rate=info.rate,
+        aspect=info.aspect_of(frame.width, frame.height),
+        input=info.size,
+        model=model,
+        precision=precision,
+    )

@@ -1,0 +1,241 @@
+"""One file from its source to its name: upscaled from where it was, joined, and named at last."""
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+from streamsr.core.errors import InputError, OutputError
+from streamsr.core.events import Code, Event
+from streamsr.core.frame import Frame
+from streamsr.core.metrics import Meter
+from streamsr.core.settings import StreamSettings
+from streamsr.core.version import version_of_streamsr
+from streamsr.engine.engines import Engines
+from streamsr.files.checkpoint import Checkpoint, End
+from streamsr.files.join import join_parts
+from streamsr.files.part import PartSink, Span, upscale_part
+from streamsr.files.partial import IMAGES, Partial
+from streamsr.files.plan import PARTIAL, FileJob
+from streamsr.files.record import Record, state_of
+from streamsr.files.sinks import ImagesSink, VideoSink
+from streamsr.media.encoder_options import filled
+from streamsr.media.source import SourceInfo
+from streamsr.pipeline.build import choose_by, coded_bits
+from streamsr.pipeline.model_choice import ModelChoice
+from streamsr.pipeline.model_session import LoadedModel
+from streamsr.sources.files import FileSource
+from streamsr.sources.opening import open_source
+
+__all__ = ["FileResult", "FileWork", "Watcher", "Workshop", "folder_of", "is_about_to_be_named"]
+
+JOINED = "joined"  # the file in a folder of a half-done one that gets its name
+FORMER = "former"  # the images that were there before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileResult:
+    """What has become of one file, for people and programs."""
+
+    input: str
+    output: str
+    state: str  # done, already done, failed, or stopped
+    why: str = ""  # it failed, or is not done as it was before
+    frames: int = 0  # in the result
+    upscaled: int = 0  # of those, by this run
+    elapsed_s: float = 0.0  # of this run
+    bytes: int = 0
+    size: str = ""  # "320x180 -> 1280x720"
+    model: str = ""
+    notes: tuple[str, ...] = ()  # what is not as the source has it
+    damage: tuple[str, ...] = ()  # what of the source could not be read
+
+
+class Watcher(Protocol):
+    """Who is told how far a batch is. Any thread may call it."""
+
+    def begins(self, number: int, job: FileJob) -> None: ...
+
+    def says(self, message: str) -> None: ...
+
+    def is_at(self, frames: int, of: int | None) -> None: ...
+
+    def ends(self, result: FileResult) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What the files of a run have in common."""
+
+    engines: Engines
+    record: Record
+    watcher: Watcher
+    stop: threading.Event  # set once the run is to end
+
+
+class _Watched:
+    """A sink that tells how far it is."""
+
+    def __init__(self, sink: PartSink, done: int, watcher: Watcher, most: int | None) -> None:
+        self._sink, self._frames, self._watcher, self._most = sink, done, watcher, most
+
+    def open(self, frame: Frame, info: SourceInfo, model: LoadedModel) -> None:
+        self._sink.open(frame, info, model)
+
+    def write(self, frame: Frame, info: SourceInfo) -> None:
+        self._sink.write(frame, info)
+        self._frames += 1
+        known = [count for count in (info.frames, self._most) if count is not None]
+        self._watcher.is_at(self._frames, min(known, default=None))
+
+    def commit(self, checkpoint: Checkpoint, end: End | None = None) -> None:
+        self._sink.commit(checkpoint, end)
+
+
+class FileWork:
+    """One file from its source to its name."""
+
+    def __init__(
+        self,
+        job: FileJob,
+        path: Path,
+        settings: StreamSettings,
+        identity: Mapping[str, Any],
+        shop: Workshop,
+    ) -> None:
+        self._job, self._path, self._shop = job, path, shop
+        low_delay = {"encoder": filled(settings.encoder, low_delay=False)}
+        self._settings = settings.model_copy(update=low_delay)
+        self._identity = identity
+        self._folder = folder_of(path)
+        self._told: dict[Code, str] = {}  # events of the source, the newest of each code
+        self._meter = Meter()
+
+    def forget(self) -> None:
+        """Removes what is half done."""
+        Partial(self._folder, self._begun_as).remove()
+
+    def done(self, result: FileResult) -> FileResult:
+        """Makes the file, from where it was. Raises StreamsrError, OSError and what
+        ``upscale_part`` does."""
+        partial = Partial(self._folder, self._begun_as)
+        try:
+            if partial.restarted:
+                self._shop.watcher.says(f"{self._path}: begun again: {partial.restarted}")
+            elif partial.frames and partial.end is None:
+                self._shop.watcher.says(f"{self._path}: goes on after {partial.frames} frames")
+            began = partial.frames
+            if partial.end is None:
+                self._upscale(partial)
+            notes = self._join(partial)
+            made = self._named(partial, notes, began, result)
+        except (InputError, OutputError):
+            partial.close()
+            if partial.opening is None:  # nothing came of it
+                partial.remove()
+            raise
+        finally:
+            partial.close()
+        partial.remove()
+        return made
+
+    @property
+    def _begun_as(self) -> dict[str, Any]:
+        device = self._shop.engines.device.type
+        return {**self._identity, "device": device, "version": version_of_streamsr()}
+
+    def _upscale(self, partial: Partial) -> None:
+        settings, engines = self._settings, self._shop.engines
+        source = open_source(settings.input, self._hear, coded_bits(settings))
+        choose = choose_by(settings, engines, real_time=False)
+        models = ModelChoice(settings.model.name, choose)
+        sink: PartSink
+        if self._job.is_images:
+            sink = ImagesSink(partial, self._job.source, settings.output)
+        else:
+            sink = VideoSink(partial, settings.encoder)
+        gop_s = Fraction(settings.encoder.gop_s or 2).limit_denominator(1000)
+        upscale_part(
+            source,
+            models,
+            Span(gop_s, settings.limits),
+            partial.checkpoint,
+            _Watched(sink, partial.frames, self._shop.watcher, settings.limits.frames),
+            workers=engines.workers,
+            meter=self._meter,
+            emit=self._hear,
+            stop=self._shop.stop,
+            damage=self._damage,
+        )
+
+    def _damage(self) -> Sequence[str]:
+        return [self._told[Code.SRC_DAMAGED]] if Code.SRC_DAMAGED in self._told else []
+
+    def _hear(self, event: Event) -> None:
+        if event.code not in self._told:
+            self._shop.watcher.says(f"{self._job.source}: {event.text}")
+        self._told[event.code] = event.text
+
+    def _join(self, partial: Partial) -> list[str]:
+        """Makes of a half-done file what gets its name; returns what is not kept."""
+        if self._job.is_images:
+            return []
+        source = FileSource(
+            str(self._job.source),
+            lambda event: None,  # it has been told
+            max_gap_s=self._settings.input.max_gap_s,
+            video=self._settings.input.video,
+            audio=self._settings.input.audio,
+        )
+        path = self._folder / JOINED
+        codec, suffix = self._settings.encoder.codec, self._path.suffix.lower()
+        return join_parts(partial, source, path, suffix, codec, self._shop.stop)
+
+    def _named(
+        self, partial: Partial, notes: Sequence[str], began: int, result: FileResult
+    ) -> FileResult:
+        """Gives the result its name, once it is on the disk and known to be done."""
+        opening, end = partial.opening, partial.end
+        assert opening is not None
+        assert end is not None
+        made = partial.images if self._job.is_images else self._folder / JOINED
+        for path in [*made.iterdir()] if made.is_dir() else [made]:
+            _sync(path)
+        state = state_of(made) or {}
+        facts = {
+            "frames": partial.frames,
+            "bytes": state["bytes"],
+            "size": f"{opening.input} -> {opening.width}x{opening.height}",
+            "model": opening.model,
+            "notes": tuple(notes),
+            "damage": end.damage,
+        }
+        self._shop.record.done(self._job.source, self._job.output, self._identity, state, facts)
+        if self._path.is_dir() and self._job.is_images:
+            self._path.rename(self._folder / FORMER)
+        made.replace(self._path)
+        _sync(self._path.parent)
+        return replace(result, state="done", upscaled=partial.frames - began, **facts)
+
+
+def _sync(path: Path) -> None:
+    """Writes a file, or a folder's names, to the disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def folder_of(path: Path) -> Path:
+    """Returns the folder of what is half done and becomes ``path``."""
+    return path.with_name(path.name + PARTIAL)
+
+
+def is_about_to_be_named(path: Path, state: Mapping[str, Any] | None) -> bool:
+    """Whether what becomes ``path`` is there in that state, whole, and has not got its name yet."""
+    folder = folder_of(path)
+    return state is not None and state in (state_of(folder / JOINED), state_of(folder / IMAGES))

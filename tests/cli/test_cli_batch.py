@@ -1,0 +1,118 @@
+"""``upscale`` of many files: all that can be done is, killed or not, and nothing twice."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+from typing import Any
+
+import av
+import pytest
+
+Packets = list[tuple[int, int | None, int | None, str]]
+
+
+def command(*arguments: object, model: str = "bicubic") -> list[str]:
+    whole = [sys.executable, "-m", "streamsr", "upscale", *map(str, arguments)]
+    return [*whole, "--model", model]
+
+
+def run(*arguments: object, model: str = "bicubic") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments, model=model), capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def summary(*arguments: object, model: str = "bicubic") -> dict[str, Any]:
+    done = run(*arguments, "--json", model=model)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told | {"rc": done.returncode, "stderr": done.stderr}
+
+
+def packets(path: Path) -> Packets:
+    """Every packet of a file: its track, its stamps and what is in it."""
+    with av.open(str(path)) as container:
+        return [
+            (p.stream.index, p.pts, p.dts, hashlib.sha256(bytes(p)).hexdigest())
+            for p in container.demux()
+            if p.size
+        ]
+
+
+def outputs(folder: Path) -> dict[str, Packets]:
+    return {
+        str(path.relative_to(folder)): packets(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+@pytest.fixture
+def videos(clip: Callable[..., Path], tmp_path: Path) -> Path:
+    """Six files, one of them broken, in a folder and one below it; and what is no video."""
+    folder = tmp_path / "my videos"
+    (folder / "sub").mkdir(parents=True)
+    small = {"width": 96, "height": 64}
+    clips = {
+        "a.mp4": clip(**small, seconds=5),
+        "b.mp4": clip(**small, seconds=4, b_frames=2, gop=250),
+        "c.mp4": clip(**small, seconds=3, audio=False),
+        "sub/d.mp4": clip(**small, seconds=3, missing=range(10, 20)),
+        "sub/a.mp4": clip(**small, seconds=1),
+    }
+    for name, path in clips.items():
+        os.link(path, folder / name)
+    (folder / "broken.mp4").write_bytes(bytes(5000))
+    (folder / "notes.txt").write_text("none", encoding="utf-8")
+    return folder
+
+
+def test_one_broken_file_is_named_and_the_others_are_done(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run(videos, out)
+    assert done.returncode == 1
+    assert sorted(outputs(out)) == ["a.mp4", "b.mp4", "c.mp4", "sub/a.mp4", "sub/d.mp4"]
+    assert "5 of 6 files done" in done.stderr
+    assert f"failed: {videos}/broken.mp4: " in done.stderr
+    assert f"left out: {videos}/notes.txt" in done.stderr
+    assert "\r" not in done.stderr
+    assert list(out.rglob("*.partial")) == []
+    again = summary(videos, out)
+    assert (again["rc"], again["already_done"], again["frames"]) == (1, 5, 0)
+    assert again["failed"] == [f"{videos}/broken.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("model", "kills"),
+    [
+        ("bicubic", 1),
+        pytest.param("bicubic", 5, marks=pytest.mark.soak),
+        pytest.param("fast-camera", 5, marks=pytest.mark.soak),
+    ],
+)
+def test_killed_at_any_moment_it_comes_out_as_in_one_go(
+    model: str, kills: int, videos: Path, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run(videos, whole, model=model).returncode == 1
+    chance = random.Random(1)
+    for _ in range(kills):
+        process = subprocess.Popen(command(videos, killed, model=model), stderr=subprocess.DEVNULL)
+        begun = [*killed.rglob("*.packets")]
+        deadline_s = monotonic() + 60
+        while [*killed.rglob("*.packets")] == begun and process.poll() is None:
+            assert monotonic() < deadline_s, "nothing is begun"
+            sleep(0.01)
+        sleep(chance.uniform(0, 1))  # the moment is what is tried
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    told = summary(videos, killed, model=model)
+    assert told["rc"] == 1
+    assert outputs(killed) == outputs(whole)
+    assert list(killed.rglob("*.partial")) == []
