@@ -29,8 +29,16 @@ __all__ = ["import_checkpoint"]
 
 Tensors = dict[str, Tensor]
 
-WRAPPERS = ("params_ema", "params", "state_dict")
-"""Where the tensors are when they are not at the top, the better ones first."""
+PICKLED = (".pth", ".pt", ".ckpt")
+
+WRAPPERS = (
+    *("params_ema", "net_g_ema", "model_ema", "ema", "params", "net_g", "generator"),
+    *("model_state_dict", "state_dict", "model", "network", "net", "weights"),
+)
+"""Where the tensors are when they are not at the top, in one another too, the better ones first."""
+
+ANCHOR = re.compile(r"^(.*?)pcd_align(ment)?\.")
+"""What every EDVR has, after the names of the modules that training put around it."""
 
 RENAMES = (
     # mmagic
@@ -76,7 +84,7 @@ LIMITS = {
 def import_checkpoint(path: Path, destination: Path, name: str | None = None) -> Path:
     """Makes the model folder ``destination / name`` of an EDVR checkpoint; returns its path.
 
-    ``path`` is a ``.pth``, ``.pt`` or ``.safetensors`` file; ``name`` is its stem unless stated,
+    ``path`` is a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file; ``name`` is its stem unless stated,
     and that of its family.
     The weights become float32. Raises ModelError, in one line, where the file cannot be read,
     holds anything but finite tensors that fit an EDVR, or where the folder is there already.
@@ -112,7 +120,7 @@ def _read(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return parse_safetensors(path.read_bytes())
-        if path.suffix in (".pth", ".pt"):
+        if path.suffix in PICKLED:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's advice on files that it then refuses
                 return torch.load(path, map_location="cpu", weights_only=True)
@@ -124,20 +132,23 @@ def _read(path: Path) -> Any:
         ) from None
     except Exception as error:  # a damaged file fails its parser in every way there is
         raise ModelError(f"is damaged, or no checkpoint: {type(error).__name__}") from None
-    raise ModelError(f"got a {path.suffix or 'suffixless'} file, allowed: .pth, .pt, .safetensors")
+    allowed = ", ".join((*PICKLED, ".safetensors"))
+    raise ModelError(f"got a {path.suffix or 'suffixless'} file, allowed: {allowed}")
 
 
 def _unwrapped(data: Any) -> dict[str, Any]:
-    """Named tensors without the prefix of parallel training; of a restorer its generator alone."""
-    for wrapper in WRAPPERS:
-        if isinstance(data, Mapping) and isinstance(data.get(wrapper), Mapping):
-            data = data[wrapper]
+    """Named tensors without the prefix of what held the network in training: of several networks,
+    as a restorer's, of the EDVR with the shortest prefix."""
+    while isinstance(data, Mapping):
+        inner = [data[name] for name in WRAPPERS if isinstance(data.get(name), Mapping)]
+        if not inner:
             break
+        data = inner[0]
     if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
         raise ModelError(f"holds a {type(data).__name__}, allowed are named tensors")
-    plain = {name.removeprefix("module."): value for name, value in data.items()}
-    generator = [name for name in plain if name.startswith("generator.")]
-    return {name.removeprefix("generator."): plain[name] for name in generator or plain}
+    prefixes = {found[1] for name in data if (found := ANCHOR.match(name))}
+    prefix = min(prefixes, key=len, default="")
+    return {name.removeprefix(prefix): data[name] for name in data if name.startswith(prefix)}
 
 
 def _renamed(data: Mapping[str, Any]) -> Tensors:

@@ -245,6 +245,14 @@ WRAPPERS = {
         }
     },
     "module, generator": lambda t: prefixed("module.generator.", t),
+    "net_g": lambda t: {"epoch": 3, "net_g": t, "net_d": {"a": torch.zeros(1)}},
+    "model": lambda t: {"model": {"params": t}, "optimizer": {"state": {}}},
+    "model_state_dict": lambda t: {"model_state_dict": prefixed("_orig_mod.", t), "step": 7},
+    "a lightning module": lambda t: {
+        "state_dict": prefixed("model.net_g.", t) | {"loss.weight": torch.zeros(2)},
+        "pytorch-lightning_version": "2.5.0",
+        "hyper_parameters": {"lr": 1e-4},
+    },
     "float16": lambda t: {name: tensor.half() for name, tensor in t.items()},
     "parameters": lambda t: {name: torch.nn.Parameter(tensor) for name, tensor in t.items()},
 }
@@ -256,13 +264,14 @@ def test_every_wrapper(tmp_path: Path, wrapper: str) -> None:
     assert_holds(imported(saved(tmp_path, WRAPPERS[wrapper](tensors))), tensors)
 
 
-def test_safetensors_and_pt_are_read_too(tmp_path: Path) -> None:
+def test_safetensors_pt_and_ckpt_are_read_too(tmp_path: Path) -> None:
     tensors = weights()
+    torch.save({"state_dict": prefixed("net.", tensors)}, tmp_path / "c.ckpt")
     save_file(named(tensors, MMAGIC), tmp_path / "a.safetensors")
     torch.save(tensors, tmp_path / "b.pt", _use_new_zipfile_serialization=False)
-    for name in ("a.safetensors", "b.pt"):
+    for name in ("a.safetensors", "b.pt", "c.ckpt"):
         assert_holds(import_checkpoint(tmp_path / name, tmp_path / "models"), tensors)
-    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["a", "b"]
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["a", "b", "c"]
 
 
 def test_the_card_says_where_it_comes_from(tmp_path: Path) -> None:
@@ -328,7 +337,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_other_formats(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"net{suffix}"
     path.write_bytes(b"")
-    refused(path, r"got a .* file, allowed: .pth, .pt, .safetensors")
+    refused(path, r"got a .* file, allowed: .pth, .pt, .ckpt, .safetensors")
 
 
 @pytest.mark.parametrize(
