@@ -14,6 +14,7 @@ import torch
 from rich.table import Table
 
 from streamsr.cli.cpu_limit import cpu_limit_gmac_s
+from streamsr.cli.terminal import shown_fps
 from streamsr.core.devices import pick_device
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.packet import Packet, Track
@@ -98,7 +99,7 @@ def bench_table(result: dict[str, Any]) -> Table:
             spent_ms = stages.get(stage, 0.0)
             cells += [f"{spent_ms:.2f}", f"{spent_ms / stages['CPU a frame']:.0%}"]
         table.add_row(stage, *cells)
-    table.add_row("frames a second", f"{ours['fps']:.1f}", "", f"{beside['fps']:.1f}", "")
+    table.add_row("frames a second", shown_fps(ours["fps"]), "", shown_fps(beside["fps"]), "")
     return table
 
 
@@ -140,7 +141,7 @@ def _measure(settings: StreamSettings, precision: Precision | None) -> dict[str,
         "precision": summary.precision,
         "device": summary.device,
         "output": summary.output,
-        "fps": round(summary.fps, 2),
+        "fps": summary.to_json()["fps"],
         "latency_ms": summary.to_json()["latency_ms"],
         "cpu_ms": {name: round(value, 3) for name, value in stages.items()},
         "cpu_ms_total": round(total, 3),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 import typer
 from rich.progress import Progress, TaskID
 
-from streamsr.cli.terminal import INTERRUPTED, progress_bar, report, say
+from streamsr.cli.terminal import INTERRUPTED, progress_bar, report, say, shown_fps
 from streamsr.core.deadline import STOP_S, STREAM_SHARE, Deadline
 from streamsr.core.errors import UserError
 from streamsr.core.events.journal import logged_journal
@@ -168,6 +168,6 @@ async def _draw(pipeline: "Pipeline", bar: Progress, task: TaskID, limit: int | 
     while True:
         status, info = pipeline.status(), pipeline.info
         totals = [n for n in (limit, info.frames if info else None) if n is not None]
-        fps = f"{status.fps:.1f} fps"
+        fps = f"{shown_fps(status.fps)} fps"
         bar.update(task, completed=status.frames_out, total=min(totals, default=None), fps=fps)
         await asyncio.sleep(0.2)

@@ -30,6 +30,7 @@ __all__ = [
     "progress_bar",
     "report",
     "say",
+    "shown_fps",
 ]
 
 INTERRUPTED = 130  # the exit code after SIGINT
@@ -116,7 +117,7 @@ def report(summaries: Sequence[StreamStatus], as_json: bool, *, to_stderr: bool 
         p99 = "" if s.latency_p99_ms is None else f", latency p99 {s.latency_p99_ms:.0f} ms"
         say(
             f"{s.name}: {s.frames_out} frames {s.input} -> {s.output} by {s.model} on {s.device}, "
-            f"{s.fps:.1f} fps{p99}, {s.frames_dropped} dropped, {s.reconnects} reconnects"
+            f"{shown_fps(s.fps)} fps{p99}, {s.frames_dropped} dropped, {s.reconnects} reconnects"
         )
         if s.time_jumps:
             say(f"{s.name}: jumps of the input's time stamps: {s.time_jumps}, joined there")
@@ -130,6 +131,11 @@ def report(summaries: Sequence[StreamStatus], as_json: bool, *, to_stderr: bool 
             say(f"{s.name}: not kept: {'; '.join(s.not_kept)}")
         if s.why:
             say(f"{s.name}: {s.why}")
+
+
+def shown_fps(fps: float) -> str:
+    """Returns frames a second with two significant digits at least."""
+    return f"{fps:.1f}" if fps >= 1 or fps == 0 else f"{fps:#.2g}"
 
 
 def facts_table(facts: Mapping[str, str]) -> Table:

@@ -32,7 +32,7 @@ class Meter:
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._departures: deque[float] = deque(maxlen=512)
         self._cpu_s: dict[str, float] = {}  # by stage
-        self._first_out = self._last_out = 0.0
+        self._begun = self._first_out = self._last_out = 0.0  # monotonic
         self.input = ""  # "320x180"; "" before the first frame
         self.output = ""
 
@@ -60,6 +60,10 @@ class Meter:
             encoder_faults=self["encoder_faults"],
             moved=self["moved"],
         )
+
+    def begin(self) -> None:
+        """States that the first frame is about to be upscaled; later calls do nothing."""
+        self._begun = self._begun or monotonic()
 
     def left(self, arrived: float, size: str) -> None:
         """Counts a frame that has left, encoded, in ``size``; ``arrived`` is monotonic."""
@@ -107,8 +111,15 @@ class Meter:
             return 0.0
         return (len(recent) - 1) / max(recent[-1] - recent[0], 1e-9)
 
+    def throughput(self) -> float:
+        """Returns frames a second from when the first was begun until the last left."""
+        with self._lock:
+            spent, frames = self._last_out - self._begun, self._counts["out"]
+        return frames / spent if frames and self._begun and spent > 0 else 0.0
+
     def mean_fps(self) -> float:
-        """Returns frames a second between the first frame that left and the last."""
+        """Returns frames a second between the first frame that left and the last: the rate of what
+        comes in real time, however long its first frame took."""
         with self._lock:
             span, frames = self._last_out - self._first_out, self._counts["out"]
         return (frames - 1) / span if frames > 1 and span > 0 else 0.0

@@ -101,7 +101,7 @@ class StreamStatus(Counts):
             "frames_dropped": self.frames_dropped,
             "frames_held": self.frames_held,
             "audio_dropped": self.audio_dropped,
-            "fps": round(self.fps, 2),
+            "fps": round(self.fps, 2) if self.fps >= 1 else float(f"{self.fps:.2g}"),
             "latency_ms": {
                 "p50": p50_ms and round(p50_ms, 1),
                 "p99": p99_ms and round(p99_ms, 1),

@@ -60,6 +60,7 @@ class Pipeline:
         self.name = settings.name
         self.meter = Meter()
         self._source = source
+        self._mean_fps = self.meter.mean_fps if source.live or paced else self.meter.throughput
         self.models = ModelChoice(settings.model.name, choose)
         self._emit = emit
         self._delivery = Delivery(
@@ -124,7 +125,7 @@ class Pipeline:
             if self._timer is not None:
                 self._timer.cancel()
             self._state = StreamState.ENDED
-        return replace(self.status(), fps=self.meter.mean_fps())
+        return replace(self.status(), fps=self._mean_fps())
 
     def stop(self, deadline: Deadline | None = None) -> None:
         """Ends the stream: what was read is delivered until ``deadline``, the rest is dropped.
@@ -245,13 +246,12 @@ class Pipeline:
     async def _keep_pace(self) -> None:
         """Falls back when a live source is faster than the device, or by its self-checks a model
         loses to plain scaling; restores the model."""
-        capture = self._capture
         while self._source.live:
             await asyncio.sleep(OBSERVE_S)
             said = self.models.observe(
-                capture.decided,
-                capture.dropped,
-                len(capture.frames),
+                self._capture.decided,
+                self._capture.dropped,
+                len(self._capture.frames),
                 monotonic(),
                 self.self_check.loses,
             )

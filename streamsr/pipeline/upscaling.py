@@ -62,6 +62,7 @@ class Upscaling:
                 if frame is None:
                     session.flush()
                     break
+                self._meter.begin()
                 session.push(self._flicker.steadied(frame))
                 self._check.see(self._models.models, session.stream, frame)
         except Closed:

@@ -84,8 +84,8 @@ LIMITS = {
 def import_checkpoint(path: Path, destination: Path, name: str | None = None) -> Path:
     """Makes the model folder ``destination / name`` of an EDVR checkpoint; returns its path.
 
-    ``path`` is a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file; ``name`` is its stem unless stated,
-    and that of its family.
+    ``path`` is a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file; ``name`` is its stem
+    unless stated, and that of its family.
     The weights become float32. Raises ModelError, in one line, where the file cannot be read,
     holds anything but finite tensors that fit an EDVR, or where the folder is there already.
     """

@@ -5,10 +5,18 @@ import json
 import pytest
 import typer
 
-from streamsr.cli.terminal import command, report
+from streamsr.cli.terminal import command, report, shown_fps
 from streamsr.core.errors import ConfigError, SourceError, StreamsrError
 from streamsr.core.redact import protect
 from streamsr.core.status import StreamState, StreamStatus
+
+
+@pytest.mark.parametrize(
+    ("fps", "shown"),
+    [(0.0, "0.0"), (0.01349, "0.013"), (0.5, "0.50"), (9.96, "10.0"), (31.4, "31.4")],
+)
+def test_a_rate_has_two_significant_digits(fps: float, shown: str) -> None:
+    assert shown_fps(fps) == shown
 
 
 def summary(**changes: object) -> StreamStatus:

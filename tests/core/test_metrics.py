@@ -59,6 +59,18 @@ def test_fps_is_of_the_last_seconds_and_mean_fps_of_all(clock: Clock) -> None:
     assert meter.fps() == 0.0
 
 
+def test_throughput_counts_the_first_frame_and_what_it_took(clock: Clock) -> None:
+    meter = Meter()
+    assert meter.throughput() == 0.0
+    meter.begin()
+    clock.now += 7
+    meter.begin()
+    meter.left(clock.now, "1280x720")
+    assert meter.throughput() == pytest.approx(1 / 7)
+    run(meter, clock, 100, 50)
+    assert meter.throughput() == pytest.approx(101 / 9)
+
+
 def test_a_stage_is_charged_what_it_spends_even_if_it_fails(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
