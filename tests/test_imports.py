@@ -41,6 +41,7 @@ LIBRARIES = {  # where a library may be imported, and nowhere else
     "prometheus_client": {"serve"},
     "torch": {"networks", "zoo", "engine", "train", "pipeline", "worker", "files", "cli", "api"}
     | {"plugins"},
+    "ray": {"fleet"},
     "typer": {"cli"},
 }
 MOST_AT_THE_TOP = 3  # modules

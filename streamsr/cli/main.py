@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import typer
 
+from streamsr.cli.fleet import drain_host, fleet_status, move_camera, run_fleet, stop_fleet
 from streamsr.cli.link import link
 from streamsr.cli.models import import_model, list_models, model_info, show_models
 from streamsr.cli.options import NamesCommand
@@ -42,6 +43,13 @@ models = typer.Typer()
 app.add_typer(models, name="models")
 for name, function in COMMANDS.items():
     app.command(name, cls=NamesCommand)(command(function))
+fleet = typer.Typer(no_args_is_help=True, help="Run cameras over many machines, on Ray.")
+app.add_typer(fleet, name="fleet")
+fleet.command("run")(command(run_fleet))
+fleet.command("status")(command(fleet_status))
+fleet.command("drain")(command(drain_host))
+fleet.command("move")(command(move_camera))
+fleet.command("stop")(command(stop_fleet))
 models.callback(invoke_without_command=True)(command(show_models))
 models.command("list")(command(list_models))
 models.command("info")(command(model_info))

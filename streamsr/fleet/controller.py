@@ -58,6 +58,7 @@ class Controller:
         self._still_until = until = now + wanted.policy.lease_s  # nothing is moved
         leases = {camera: replace(lease, until=until) for camera, lease in stored.leases.items()}
         self._leases = Leases(leases)
+        self._held_until = now  # nothing begins, and nothing is moved
         self._called = now
         self._placed_at = now
         self._changed_at = now
@@ -80,6 +81,11 @@ class Controller:
             self._hosts.drained,
             self._costs.known(),
         ).to_bytes()
+
+    def hold(self, until: float) -> None:
+        """Only prolongs what hosts have before then: another process may be deciding, too."""
+        self._held_until = max(self._held_until, until)
+        self._still_until = max(self._still_until, until)
 
     @property
     def wanted(self) -> Wanted:
@@ -275,7 +281,7 @@ class Controller:
         for name in self._at[report.host]:
             if name in has and self._leases.held_by(name, report):
                 self._leases.renew(name, report, now + lease_s)
-            elif now >= self._leases.until(name):
+            elif now >= max(self._leases.until(name), self._held_until):
                 self._leases.start(name, report, now + lease_s)
                 self.changes += 1
             else:

@@ -11,7 +11,7 @@ from streamsr.core.settings import NodeSettings
 from streamsr.node.cameras_file import CamerasFile
 from streamsr.node.edits import Edits, KeptEdits
 
-__all__ = ["open_edits"]
+__all__ = ["open_edits", "state_folder"]
 
 
 def open_edits(
@@ -31,7 +31,7 @@ def open_edits(
             return CamerasFile(path, overrides)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"serve.edits: {path} cannot be read: {error}") from None
-    folder = serve.state_folder or _state_folder()
+    folder = serve.state_folder or state_folder()
     if folder is None:
         why = "no folder to keep what is changed in: no serve.state_folder, STATE_DIRECTORY or home"
         emit(Event(Code.EDITS_LOST, "", why, doing="it is kept until the node ends"))
@@ -40,7 +40,7 @@ def open_edits(
     return KeptEdits(folder / f"{settings.name}-{of_this_file.hexdigest()[:8]}.json", emit)
 
 
-def _state_folder() -> Path | None:
+def state_folder() -> Path | None:
     """systemd's folder of this service, or the user's (XDG Base Directory Specification)."""
     service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if os.path.isabs(service):

@@ -81,6 +81,14 @@ class Host:
         """Ends the node's process by the deadline."""
         await self._node.stop(deadline)
 
+    async def leave(self) -> None:
+        """Says, once ``run`` has ended and the node's process with it, that nothing runs here any
+        more: others need not wait for the end of its leases."""
+        self.draining, self._orders = True, None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                await self._link.report(self._report(self._lease.asks(_now_s())))
+
     async def _ask(self) -> None:
         sent = self._lease.asks(_now_s())
         try:

@@ -1,0 +1,122 @@
+"""The commands of ``streamsr fleet``: cameras over many machines, on Ray."""
+
+import signal
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.table import Table
+
+from streamsr.cli.options import Json, Set
+from streamsr.cli.terminal import print_result, say
+from streamsr.core.config import load
+from streamsr.core.settings.fleet import FleetSettings
+from streamsr.fleet.environment import prepare
+from streamsr.fleet.messages import FleetStatus
+
+__all__ = ["drain_host", "fleet_status", "move_camera", "run_fleet", "stop_fleet"]
+
+Address = Annotated[
+    str,
+    typer.Option(
+        "--address", envvar="RAY_ADDRESS", help="Of Ray; else the cluster of this machine."
+    ),
+]
+Detach = Annotated[
+    bool,
+    typer.Option("--detach", help="Return once it runs; with address = local, Ray stays too."),
+]
+
+
+def run_fleet(
+    config: Annotated[
+        Path, typer.Argument(metavar="FLEET", help="A fleet's file, as pipelines/fleet.toml.")
+    ],
+    detach: Detach = False,
+    set_: Set = None,
+) -> None:
+    """Have a fleet run what a file says, and follow both; Ctrl-C ends a local one alone."""
+
+    def read() -> FleetSettings:
+        return load(config, FleetSettings, set_ or [])
+
+    prepare(read().fleet.address)
+    from streamsr.fleet.cluster import running
+
+    stopping = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    running.run_fleet(read, config, stopping, say, detach=detach)
+
+
+def fleet_status(address: Address = "auto", as_json: Json = False) -> None:
+    """Show the fleet's hosts and cameras."""
+    prepare(address)
+    from streamsr.fleet.cluster.client import FleetClient, joined
+
+    with joined(address):
+        status = FleetClient.of_running().status()
+    print_result(_to_json(status), _tables(status), as_json)
+
+
+def drain_host(
+    host: Annotated[str, typer.Argument(help="Its name, as status shows it.")],
+    address: Address = "auto",
+) -> None:
+    """Move a host's cameras to others, and give it none until it starts again."""
+    prepare(address)
+    from streamsr.fleet.cluster.client import FleetClient, joined
+
+    with joined(address):
+        FleetClient.of_running().drain(host)
+
+
+def move_camera(
+    camera: Annotated[str, typer.Argument(help="Its name.")],
+    host: Annotated[str, typer.Argument(help="The host that it is to run on.")],
+    address: Address = "auto",
+) -> None:
+    """Move a camera to a host, where it stays while that is up."""
+    prepare(address)
+    from streamsr.fleet.cluster.client import FleetClient, joined
+
+    with joined(address):
+        FleetClient.of_running().move(camera, host)
+
+
+def stop_fleet(address: Address = "auto") -> None:
+    """End the fleet's cameras on all hosts, and forget what it was to run."""
+    prepare(address)
+    from streamsr.fleet.cluster import running
+
+    running.stop_fleet(address)
+
+
+def _to_json(status: FleetStatus) -> dict[str, Any]:
+    data = asdict(status)
+    return {
+        "version": status.version,
+        "hosts": [_rounded(host) for host in data["hosts"]],
+        "cameras": [_rounded(camera) for camera in data["cameras"]],
+    }
+
+
+def _rounded(facts: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: round(value, 1) if isinstance(value, float) else value for key, value in facts.items()
+    }
+
+
+def _tables(status: FleetStatus) -> Group:
+    hosts = Table("host", "state", "pid", "cameras", "load", "of", "kind")
+    for host in status.hosts:
+        load = f"{host.load:.0f} ms/s", f"{host.capacity:.0f} ms/s"
+        hosts.add_row(host.name, host.state, str(host.pid), str(host.cameras), *load, host.kind)
+    cameras = Table("camera", "host", "state", "epoch", "reason")
+    for camera in status.cameras:
+        where = camera.name, camera.host or "none", camera.state
+        cameras.add_row(*where, str(camera.epoch), camera.reason)
+    return Group(hosts, cameras)

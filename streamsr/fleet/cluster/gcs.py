@@ -1,0 +1,88 @@
+"""What Ray's control service (GCS) knows, asked by a process that is in the cluster.
+
+Ray has no public call that says what state an actor is in, nor for its key-value store: they are
+used here and nowhere else. All of it blocks, for as long as the service cannot be reached.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray._private.state import state
+from ray.experimental.internal_kv import (
+    _internal_kv_del,
+    _internal_kv_get,
+    _internal_kv_put,
+)
+
+__all__ = ["RayNode", "actor_runs", "alive_nodes", "is_this_process", "keep", "kept", "remove"]
+
+KV_NAMESPACE = "streamsr"
+RAYS_OWN = "ray.io/"  # of labels
+HEAD = "node:__internal_head__"  # a resource
+ALIVE = "ALIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class RayNode:
+    """A machine that Ray runs on."""
+
+    id: str
+    hostname: str
+    labels: Mapping[str, str]  # that its owner gave it
+    cpus: float  # that it offers
+    gpus: float
+    is_head: bool
+
+
+def alive_nodes() -> list[RayNode]:
+    """Returns the machines there are, in an order that stays."""
+    return sorted(_alive_nodes(), key=lambda node: node.id)
+
+
+def _alive_nodes() -> Iterator[RayNode]:
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["Alive"]:
+            resources: dict[str, float] = node["Resources"]
+            labels = {k: v for k, v in node["Labels"].items() if not k.startswith(RAYS_OWN)}
+            yield RayNode(
+                node["NodeID"],
+                node["NodeManagerHostname"],
+                labels,
+                resources.get("CPU", 0.0),
+                resources.get("GPU", 0.0),
+                HEAD in resources,
+            )
+
+
+def actor_runs(actor: Any) -> bool:
+    """Whether an actor's process runs, or is taken to."""
+    found = state.actor_table(actor._actor_id.hex())
+    return bool(found) and found["State"] == ALIVE
+
+
+def is_this_process(actor_id: str) -> bool:
+    """Whether the process of this actor that counts is the one that asks."""
+    found = state.actor_table(actor_id)
+    here = ray.get_runtime_context().get_node_id()
+    return (
+        bool(found)
+        and found["State"] == ALIVE
+        and (found["Address"]["NodeID"], found["Pid"]) == (here, os.getpid())
+    )
+
+
+def kept(key: str) -> bytes | None:
+    """Returns what is kept under a key; None for nothing."""
+    value: bytes | None = _internal_kv_get(key, namespace=KV_NAMESPACE)
+    return value
+
+
+def keep(key: str, value: bytes) -> None:
+    _internal_kv_put(key, value, overwrite=True, namespace=KV_NAMESPACE)
+
+
+def remove(key: str) -> None:
+    _internal_kv_del(key, namespace=KV_NAMESPACE)

@@ -1,0 +1,111 @@
+"""A host's actor: the process of one machine that keeps its node at what the controller says."""
+
+import asyncio
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from streamsr.core.deadline import Deadline
+from streamsr.fleet.cluster import gcs
+from streamsr.fleet.cluster.actors import begin_actor
+from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
+from streamsr.fleet.host.host import Host, Identity
+from streamsr.fleet.host.machine import capacity_of_machine, kind_of_machine
+from streamsr.fleet.host.node_process import NodeProcess
+from streamsr.fleet.messages import HostReport, Orders
+
+__all__ = ["HostActor"]
+
+LOOK_S = 0.25  # between two looks at the raylet
+
+log = logging.getLogger("streamsr")
+
+
+class HostActor:
+    """What runs in the process. The raylet that it belongs to is its parent."""
+
+    def __init__(self, name: str, labels: Mapping[str, str]) -> None:
+        begin_actor()
+        self._folder = Path(tempfile.mkdtemp(prefix="streamsr-host-"))
+        identity = Identity(
+            name=name,
+            incarnation=time.time_ns(),
+            labels=labels,
+            kind=kind_of_machine(),
+            capacity=capacity_of_machine(),
+            pid=os.getppid(),
+        )
+        node = NodeProcess({"name": "node"}, self._folder, lambda text: log.warning("%s", text))
+        self._host = Host(identity, _Link(), node)
+        loop = asyncio.get_event_loop()
+        self._tasks = [
+            loop.create_task(self._host.run(), name="host"),
+            loop.create_task(self._end_with_raylet(identity.pid), name="raylet"),
+        ]
+
+    async def ping(self) -> int:
+        """Returns the process's id, once it runs."""
+        return os.getpid()
+
+    async def drain(self) -> None:
+        """Has it take nothing new, and give up what it has."""
+        self._host.draining = True
+
+    async def stop(self) -> None:
+        """Ends what it runs."""
+        for task in self._tasks:
+            task.cancel()
+        await self._host.stop(Deadline.after())
+
+    async def _end_with_raylet(self, pid: int) -> None:
+        """Ends this process with Ray's on this machine: to the cluster the machine is gone.
+
+        Ray looks whether there is a process of that number, which goes on while nobody has reaped
+        it.
+        """
+        while os.getppid() == pid:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(LOOK_S)
+        host = self._tasks[0]
+        host.cancel()
+        await asyncio.wait({host})
+        try:
+            await self._host.leave()
+        finally:
+            os._exit(1)
+
+
+class _Link:
+    """The way to the controller over Ray, which finds it wherever it runs."""
+
+    def __init__(self) -> None:
+        self._controller: Any = None
+
+    async def report(self, report: HostReport) -> Orders:
+        controller = await self._found()
+        try:
+            orders: Orders = await controller.report.remote(report)
+        except ray.exceptions.ActorDiedError:
+            self._controller = None  # it will not come back, but another one may
+            raise
+        return orders
+
+    async def is_down(self) -> bool:
+        try:
+            return not await asyncio.to_thread(gcs.actor_runs, await self._found())
+        except ValueError:  # there is none of its name
+            return True
+        except Exception:  # whichever: nobody knows
+            return False
+
+    async def _found(self) -> Any:
+        if self._controller is None:
+            self._controller = await asyncio.to_thread(
+                ray.get_actor, CONTROLLER, namespace=NAMESPACE
+            )
+        return self._controller

@@ -1,0 +1,88 @@
+"""Ray on this machine, with hosts that are simulated: a head, and a raylet each, in processes."""
+
+import logging
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from time import monotonic
+from typing import Any, Self
+
+from ray.cluster_utils import Cluster
+
+from streamsr.fleet.cluster.names import NAME_LABEL
+
+__all__ = ["LocalCluster"]
+
+STORE_BYTES = 80 * 2**20  # the least that Ray takes; nothing goes through it
+AGAIN_S = 15.0  # after a host has died: it is another machine then, or the same, started again
+
+log = logging.getLogger("streamsr")
+
+
+class LocalCluster:
+    """Ray's head, which has no cameras, and hosts "host-1" and so on; ``mend`` it now and then."""
+
+    def __init__(self, hosts: int, *, stays: bool = False) -> None:
+        """``stays``: it goes on when this process ends."""
+        self._storage = tempfile.mkdtemp(prefix="streamsr-gcs-")
+        os.environ.setdefault("RAY_gcs_storage", "rocksdb")  # so that a head goes on where it was
+        os.environ.setdefault("RAY_gcs_storage_path", self._storage)
+        self._cluster = Cluster(
+            initialize_head=True,
+            head_node_args={"num_cpus": 0, **_LEAN},
+            shutdown_at_exit=not stays,
+        )
+        self._head: Any = self._cluster.head_node
+        names = [f"host-{number}" for number in range(1, hosts + 1)]
+        self._hosts = {name: self._host(name) for name in names}
+        self._died: dict[str, float] = {}  # monotonic, by name
+
+    @property
+    def address(self) -> str:
+        return str(self._cluster.address)
+
+    def pids(self) -> list[int]:
+        """Returns the processes that Ray was started as."""
+        nodes = [self._head, *self._hosts.values()]
+        return [p.process.pid for n in nodes for ps in n.all_processes.values() for p in ps]
+
+    def mend(self) -> None:
+        """Starts what has died again: Ray's control service at once, hosts after a while."""
+        head = self._head
+        if _has_died(head, "gcs_server"):
+            log.warning("fleet: the head's control service has ended; it is started again")
+            head.kill_gcs_server(check_alive=False)
+            head.start_gcs_server()
+        for name, node in self._hosts.items():
+            if not _has_died(node, "raylet"):
+                continue
+            died = self._died.setdefault(name, monotonic())
+            if monotonic() - died >= AGAIN_S:
+                del self._died[name]
+                node.kill_all_processes(check_alive=False, allow_graceful=False)
+                self._cluster.worker_nodes.discard(node)
+                self._hosts[name] = self._host(name)
+
+    def close(self) -> None:
+        """Ends all of it."""
+        with suppress(Exception):  # what has died already cannot be ended once more
+            self._cluster.shutdown()  # type: ignore[no-untyped-call]
+        shutil.rmtree(self._storage, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def _host(self, name: str) -> Any:
+        return self._cluster.add_node(wait=False, num_cpus=1, labels={NAME_LABEL: name}, **_LEAN)
+
+
+_LEAN: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE_BYTES}
+
+
+def _has_died(node: Any, kind: str) -> bool:
+    processes = node.all_processes.get(kind, [])
+    return any(process.process.poll() is not None for process in processes)

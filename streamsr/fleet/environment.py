@@ -1,0 +1,86 @@
+"""What has to stand in the environment before Ray is imported: who may join, and how quick it is.
+
+Ray reads its settings from there once, and hands them to what it starts.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from streamsr.core.config import parse
+from streamsr.core.errors import UserError
+from streamsr.core.settings.fleet import FleetGroup
+
+__all__ = ["prepare"]
+
+MODE, TOKEN = "RAY_AUTH_MODE", "token"
+OF_A_LOCAL_CLUSTER = {
+    MODE: "disabled",
+    "RAY_worker_niceness": "0",  # cameras are no batch
+    "RAY_health_check_initial_delay_ms": "0",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_timeout_ms": "3000",
+    "RAY_health_check_failure_threshold": "3",
+}
+QUIET = {"RAY_DISABLE_IMPORT_WARNING": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+ADDRESS, FOLDER, FILE_NAME = "RAY_ADDRESS", "RAY_TMPDIR", "ray_current_cluster"
+
+
+def prepare(address: str) -> None:
+    """Prepares for Ray at ``address``, as ``fleet.address`` has it.
+
+    Who joins a cluster shows a token, unless Ray's own variable says otherwise. One that runs on
+    this machine alone is as it was started. Raises UserError without Ray.
+    """
+    if find_spec("ray") is None:
+        raise UserError("fleet: Ray is not installed: pip install 'streamsr[fleet]'")
+    if parse({"address": address}, FleetGroup, "--address").is_local:
+        defaults = OF_A_LOCAL_CLUSTER
+    else:
+        defaults = {MODE: _mode_of_this_machines(address) or TOKEN}
+    for name, value in (QUIET | defaults).items():
+        os.environ.setdefault(name, value)
+
+
+def _mode_of_this_machines(address: str) -> str | None:
+    """Returns the mode of a cluster whose control service runs on this machine, for this user;
+    None for any other."""
+    if address == "auto":
+        address = os.environ.get(ADDRESS) or _current_cluster()
+    host, _, port = address.rpartition(":")
+    if address.startswith("ray://") or not _is_own(host):
+        return None
+    for environment in _environments_of_gcs(port):
+        return environment.get(MODE, "disabled")
+    return None
+
+
+def _current_cluster() -> str:
+    with suppress(OSError):
+        return (Path(os.environ.get(FOLDER, "/tmp")) / "ray" / FILE_NAME).read_text().strip()
+    return ""
+
+
+def _is_own(host: str) -> bool:
+    """Whether an address is one of this machine: it can be bound."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.bind(where)
+    except OSError:
+        return False
+    return True
+
+
+def _environments_of_gcs(port: str) -> Iterator[dict[str, str]]:
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if not arguments[0].endswith("gcs_server"):
+                continue
+            if f"--gcs_server_port={port}" in arguments or "--gcs_server_port=0" in arguments:
+                said = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
+                yield dict(line.partition("=")[::2] for line in said if line)
