@@ -64,7 +64,8 @@ def load_model(
         raise ModelError(
             f"model {entry.name!r}: precision: got {precision!r}, allowed here are {allowed}"
         )
-    network = make_network(entry.card)
+    with torch.random.fork_rng(devices=()):  # a caller's numbers do not depend on it
+        network = make_network(entry.card)
     if entry.card.weights is not None:
         read_weights(entry.folder / entry.card.weights.file, entry.card.weights.sha256, network)
     elif any(True for _ in network.parameters()):

@@ -1,7 +1,10 @@
 """The library: images in and out, and a pipeline as a context."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,12 @@ from streamsr.sources.opening import file_frames
 def images(count: int) -> list[np.ndarray]:
     random = np.random.default_rng(0)
     return [random.integers(0, 256, (24, 32, 3), dtype=np.uint8) for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[streamsr.Engine]:
+    with streamsr.Engine("cpu") as made:
+        yield made
 
 
 @pytest.mark.parametrize("model", ["bicubic", "fast"])
@@ -34,6 +43,128 @@ def test_a_second_clip_begins_from_scratch() -> None:
 def test_an_unknown_model_is_named() -> None:
     with pytest.raises(streamsr.UserError, match=r"'fasst'.*'fast'"):
         streamsr.Upscaler("fasst")
+
+
+@pytest.mark.parametrize(
+    ("settings", "size"),
+    [
+        ({"scale": 2}, (64, 48)),
+        ({"scale": 1.5}, (48, 36)),
+        ({"scale": 1}, (32, 24)),
+        ({"size": "720p"}, (960, 720)),
+        ({"size": (96, 96)}, (96, 72)),
+        ({"size": 60}, (80, 60)),
+        ({"size": "64x64"}, (64, 48)),
+    ],
+)
+@pytest.mark.parametrize("model", ["bicubic", "fast"])
+def test_a_size_is_that_of_the_command_line(
+    engine: streamsr.Engine, model: str, settings: dict[str, Any], size: tuple[int, int]
+) -> None:
+    with engine.stream(model, **settings) as upscaler:
+        assert upscaler.size_of(32, 24) == size
+        assert upscaler(images(1)[0]).shape == (size[1], size[0], 3)
+
+
+def test_the_smallest_member_that_reaches_a_size_makes_it(engine: streamsr.Engine) -> None:
+    assert engine.stream("fast", scale=1.5).model == "fast-x2"
+    assert engine.stream("fast", scale=2.5).model == "fast-x3"
+    assert (engine.stream("fast", scale=8).model, engine.stream("fast").scale) == ("fast", 4)
+    upscaler = engine.stream("fast", size=48)
+    assert upscaler(images(1)[0]).shape == (48, 64, 3)
+    assert (upscaler.model, upscaler.scale) == ("fast-x2", 2)
+
+
+def test_the_chroma_of_video_has_whole_samples() -> None:
+    with streamsr.Upscaler("bicubic", device="cpu", scale=1.5) as upscaler:
+        image = np.zeros((22, 30, 3), np.uint8)
+        assert upscaler(image).shape == (33, 45, 3)
+        luma, *_ = upscaler((image[..., 0], image[::2, ::2, 0], image[::2, ::2, 0]))
+        assert luma.shape == (32, 44)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scale": 9}, r"scale: got 9, allowed is 0.25 to 8"),
+        ({"scale": 2, "size": "720p"}, r"allowed is a size or a scale, not both"),
+        ({"size": "1080"}, None),
+        ({"size": "1081p"}, r"size: got '1081p', allowed are .*did you mean '1080p'"),
+        ({"size": (5, 5)}, r"size: got '5x5', allowed are"),
+        ({"scale": "2x"}, r"scale: got '2x', allowed are numbers"),
+    ],
+)
+def test_a_wrong_size_is_named(settings: dict[str, Any], message: str | None) -> None:
+    if message is None:
+        streamsr.Upscaler("bicubic", device="cpu", **settings).close()
+        return
+    with pytest.raises(streamsr.ConfigError, match=message):
+        streamsr.Upscaler("bicubic", device="cpu", **settings)
+
+
+def test_a_size_that_cannot_be_is_named_by_the_image() -> None:
+    with streamsr.Upscaler("bicubic", device="cpu", scale=8) as upscaler:
+        with pytest.raises(streamsr.ConfigError, match="output size x8: got 8x16"):
+            upscaler(np.zeros((2, 1, 3), np.uint8))
+        assert upscaler(np.zeros((2, 2, 3), np.uint8)).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize("model", ["no-such", "fast-x7"])
+def test_a_model_that_there_is_not_is_a_model_error(model: str) -> None:
+    with pytest.raises(streamsr.ModelError, match=r"got .*"):
+        streamsr.Upscaler(model, device="cpu")
+    with pytest.raises(streamsr.ModelError, match="there is no card"):
+        streamsr.Upscaler(Path("fast"), device="cpu")
+    with pytest.raises(streamsr.ModelError, match="no such folder"):
+        streamsr.Upscaler("fast", device="cpu", folders=Path("nowhere"))
+
+
+def test_images_of_one_stream_have_one_size() -> None:
+    with streamsr.Upscaler("bicubic", device="cpu") as upscaler:
+        upscaler.push(images(1)[0])
+        with pytest.raises(streamsr.InputError, match="image 2: got 9x9, allowed is 32x24"):
+            upscaler.push(np.zeros((9, 9, 3), np.uint8))
+        upscaler.flush()
+        assert upscaler.push(np.zeros((9, 9, 3), np.uint8))[0].shape == (36, 36, 3)
+
+
+def test_tags_come_back_from_push_and_flush() -> None:
+    with streamsr.Upscaler("bicubic", device="cpu") as upscaler:
+        ((made, tag),) = upscaler.push(images(1)[0], tag=7.5)
+        assert (made.shape, tag) == ((96, 128, 3), 7.5)
+        ((_, none),) = upscaler.push(images(1)[0], None)
+        assert none is None
+        assert upscaler.flush() == []
+
+
+def test_a_network_that_fails_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with streamsr.Upscaler("fast-x2", device="cpu") as upscaler:
+        model: Any = upscaler.engine.load(upscaler.entry).model
+
+        def fails(*arguments: Any) -> Any:
+            raise RuntimeError("out of memory")
+
+        monkeypatch.setattr(type(model.network), "align", fails)
+        assert upscaler(images(1)[0]).shape == (48, 64, 3)
+    assert "the network failed: out of memory; the frame is scaled plainly" in caplog.text
+
+
+@pytest.mark.parametrize("in_loop", [False, True])
+async def test_a_file_becomes_another(
+    clip: Callable[..., Path], tmp_path: Path, in_loop: bool
+) -> None:
+    source, target = clip(), tmp_path / "out.mp4"
+    with streamsr.Upscaler("bicubic", device="cpu", size=360) as upscaler:
+        run = partial(upscaler.upscale_file, source, target, frames=10)
+        summary = run() if in_loop else await asyncio.to_thread(run)
+        assert (summary.frames_out, summary.output) == (10, "640x360")
+        assert [read_number(frame.planes[0]) for frame in file_frames(target)] == list(range(10))
+        with pytest.raises(streamsr.OutputError, match=r"out\.mp4"):
+            run()
+        with pytest.raises(streamsr.InputError, match=r"nowhere\.mp4"):
+            upscaler.upscale_file("nowhere.mp4", tmp_path / "2.mp4")
 
 
 async def test_a_pipeline_from_plain_settings(clip: Callable[..., Path], tmp_path: Path) -> None:
