@@ -13,6 +13,8 @@ from streamsr.cli.options import Json, Models
 from streamsr.cli.terminal import facts_table, print_result, say
 from streamsr.core.config import load
 from streamsr.core.errors import ModelError
+from streamsr.plugins.registry import Kind
+from streamsr.plugins.registry import find as find_plugin
 from streamsr.train.settings import TrainSettings
 from streamsr.zoo.registry import (
     Entry,
@@ -87,7 +89,17 @@ def _check_checkpoint(path: Path) -> None:
 
 def _to_json(entry: Entry) -> dict[str, Any]:
     card = entry.card.model_dump(mode="json") | {"family": entry.family}
-    return {"name": entry.name, "folder": str(entry.folder), **card, "recipe": None}
+    place = {"name": entry.name, "folder": str(entry.folder)}
+    return place | card | {"plugin": _plugin(entry), "recipe": None}
+
+
+def _plugin(entry: Entry) -> str | None:
+    """Whose code its network is; None: streamsr's own, or nobody's who is installed."""
+    try:
+        plugin = find_plugin(Kind.NETWORK, entry.card.network)
+    except ModelError as error:  # two distributions have one of this name
+        return str(error)
+    return str(plugin) if plugin is not None else None
 
 
 def _recipe_to_json(path: Path, training: TrainSettings) -> dict[str, Any]:
@@ -152,6 +164,7 @@ def _card_table(entry: Entry, members: Mapping[str, str]) -> Table:
             "what it is": card.description,
             "folder": str(entry.folder),
             "network": f"{card.network} {card.options}",
+            **({"made by": whose} if (whose := _plugin(entry)) else {}),
             "precision": card.precision,
             "facts": f"x{facts.scale}, {facts.window} frames, lookahead {facts.lookahead}, "
             f"{facts.colour}, multiples of {facts.multiple}",

@@ -15,7 +15,9 @@ from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
+from streamsr.media.addresses import InputKind, input_kind, scheme_of
 from streamsr.media.source import SourceInfo
+from streamsr.plugins.registry import Kind, find
 from streamsr.sources.opening import open_source
 
 __all__ = ["describe", "findings_table", "first_frame"]
@@ -51,6 +53,7 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
             _, cpu_ms = cost_ms(machine, entry, info, (width, height))
     return {
         "input": redact(settings.input.url),
+        "plugin": _plugin(settings.input.url),
         "live": live,
         "codec": info.codec,
         "pixel_format": info.pixel_format,
@@ -80,6 +83,7 @@ def findings_table(findings: dict[str, Any]) -> Table:
     return facts_table(
         {
             "source": findings["input"] + (" (live)" if findings["live"] else ""),
+            **({"read by": findings["plugin"]} if findings["plugin"] else {}),
             "video": f"{findings['codec']} {findings['pixel_format']}, {findings['size']}, "
             f"{findings['fps']:g} fps{length}",
             "pixel aspect": findings["sample_aspect"],
@@ -115,6 +119,11 @@ def first_frame(settings: StreamSettings) -> tuple[SourceInfo, Frame, bool]:
                 stop.set()
                 return info, first, source.live
     raise InputError(f"input {source.name}: there is no frame in it")
+
+
+def _plugin(url: str) -> str | None:
+    """Whose code reads an input; None: streamsr's own."""
+    return str(find(Kind.SOURCE, scheme_of(url))) if input_kind(url) is InputKind.PLUGIN else None
 
 
 def _cost(cpu_ms: float, all_s: float | None) -> str:

@@ -38,7 +38,8 @@ from streamsr.cli.settings import (
 from streamsr.core.errors import UserError
 from streamsr.core.redact import redact
 from streamsr.core.settings import PipelineSettings, Quality
-from streamsr.media.addresses import InputKind, input_kind, is_folder_output
+from streamsr.media.addresses import InputKind, input_kind, is_folder_output, scheme_of
+from streamsr.plugins.registry import Kind, find
 from streamsr.zoo.card import AUTO
 
 __all__ = ["upscale"]
@@ -135,6 +136,9 @@ def _upscale_one(output: str, data: dict[str, Any], set_: list[str] | None, as_j
             f"output {output}: got --{OPTION_OF[next(iter(data['encoder']))]} too, allowed is that "
             "of a video file or a server: a folder holds images"
         )
+    if "://" in output and find(Kind.SINK, scheme_of(output)) is not None:
+        data["sinks"] = [{"url": output}]
+        run_here(parsed(data, set_), as_json)
     if "://" in output:
         data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
         run_node(lambda: parsed(data, set_).as_node(), as_json)

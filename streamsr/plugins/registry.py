@@ -150,6 +150,8 @@ def find(kind: Kind, name: str) -> Plugin | None:
 
     Raises the kind's error where several distributions have one: none of them is taken.
     """
+    if name in BUILT_IN[kind]:
+        return None
     found = [plugin for plugin in plugins(kind) if plugin.name == name]
     if len(found) > 1:
         origins = " and ".join(plugin.origin for plugin in found)

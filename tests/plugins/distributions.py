@@ -27,7 +27,7 @@ class Sensor:
     def frames(self, stop: threading.Event) -> Iterator[NDArray[np.uint8]]:
         image = np.zeros((90, 160, 3), np.uint8)
         for number in range(self.count):
-            image[:] = 16 * number
+            image[:] = 16 * (number % 16)
             yield image
 '''
 
