@@ -9,6 +9,7 @@ from streamsr.cli.link import link
 from streamsr.cli.models import import_model, list_models, model_info, show_models
 from streamsr.cli.options import NamesCommand
 from streamsr.cli.stream import bench, demo, node, probe, run, serve
+from streamsr.cli.teach import teach
 from streamsr.cli.terminal import command
 from streamsr.cli.train import degrade, evaluate, train
 from streamsr.cli.upscale import upscale
@@ -25,6 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {  # in the order in which --help lis
     "link": link,
     "upscale": upscale,
     "probe": probe,
+    "teach": teach,
     "train": train,
     "degrade": degrade,
     "eval": evaluate,

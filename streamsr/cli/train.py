@@ -26,6 +26,7 @@ from streamsr.zoo.registry import Entry, find
 
 if TYPE_CHECKING:
     from streamsr.train.evaluation import Scored
+    from streamsr.train.finetune import TrainingTime
     from streamsr.train.run_log import Progress
 
 __all__ = ["degrade", "evaluate", "train"]
@@ -236,9 +237,9 @@ def _finetune(
         reading = bar.add_task("reading", total=None, fps="")
         task = bar.add_task("training", total=None, fps="")
 
-        def report(progress: "Progress", steps: int) -> None:
-            loss = f"loss {progress.loss:.5f}"
-            bar.update(task, completed=progress.step, total=steps, fps=loss)
+        def report(time: "TrainingTime") -> None:
+            said = f"s, step {time.step}, loss {time.loss:.5f}"
+            bar.update(task, completed=round(time.seconds), total=round(time.of_seconds), fps=said)
 
         tuned = finetune(
             entry,

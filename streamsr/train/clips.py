@@ -24,6 +24,7 @@ from streamsr.sources.opening import file_frames
 from streamsr.train.degrade import CAMERAS, Recipe, degraded, drawn
 from streamsr.train.files import clip_paths, still_paths
 from streamsr.train.frames import fitted, pixels_of
+from streamsr.train.pairs import clip_pairs
 from streamsr.train.settings import DataSettings
 from streamsr.train.stills import Motion, moving
 
@@ -64,6 +65,9 @@ class Footage:
         Raises InputError where there is no clip, or one cannot be read.
         """
         settings, degrade = self.settings, self.settings.degrade
+        if settings.low is not None:
+            clips = [self._pair(path, settings.low) for path in clip_paths(settings.train)]
+            return [clip.part(slice(self._held_out(clip))) for clip in clips]
         codings, of_still = (degrade.codings, degrade.still_codings) if degrade else (0, 0)
         clips = [
             clip
@@ -97,7 +101,11 @@ class Footage:
         settings = self.settings
         recipes = list(CAMERAS.values()) if settings.degrade else None
         folder = settings.train if settings.valid is None else settings.valid
-        clips = [self._clip(path, recipes) for path in clip_paths(folder)]
+        low = settings.low if settings.valid is None else settings.valid_low
+        clips = [
+            self._clip(path, recipes) if low is None else self._pair(path, low)
+            for path in clip_paths(folder)
+        ]
         if settings.valid is None:
             clips = [clip.part(slice(self._held_out(clip), None)) for clip in clips]
         if recipes and settings.stills is not None:
@@ -168,6 +176,28 @@ class Footage:
         self.report(clip.name)
         return clip
 
+    def _pair(self, path: Path, low: Path) -> Clip:
+        """A clip, and in place of a coding the one of its name in ``low``.
+
+        Raises InputError where there is none, or it does not fit.
+        """
+        (pair,) = clip_pairs(path, _namesake(path, low))
+        most, scale = self.settings.clip_frames, self.facts.scale
+
+        @cache
+        def frames() -> list[tuple[Frame, Frame]]:
+            return list(islice(pair.frames(scale), most))
+
+        assert pair.low is not None
+        known = pair.low.stat()
+        kind = f"{self.facts.colour}|{most} frames|{pair.low}|{known.st_size}|{known.st_mtime_ns}"
+        truth = self._cached(path, kind, lambda: self._stacked(frame for _, frame in frames()))
+        seen = self._cached(
+            path, f"{kind}|x{scale}", lambda: self._stacked(frame for frame, _ in frames())
+        )
+        self.report(path.stem)
+        return Clip(path.stem, truth, seen[None])
+
     def _stacked(self, frames: Iterable[Frame]) -> Pixels:
         return np.stack([pixels_of(frame, self.facts.colour) for frame in frames])
 
@@ -188,6 +218,16 @@ class Footage:
                 np.save(file, pixels)
             unfinished.rename(target)
         return open_memmap(target, mode="r")
+
+
+def _namesake(path: Path, folder: Path) -> Path:
+    """The clip of ``folder`` that is called as ``path`` is. Raises InputError."""
+    for other in clip_paths(folder):
+        if other.stem == path.stem:
+            return other
+    raise InputError(
+        f"clips {folder}: there is no {path.stem}, allowed are the clips of {path.parent}"
+    )
 
 
 def _roots(clips: list[Clip]) -> float:

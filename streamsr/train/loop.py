@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +64,9 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+HOW_LONG = {"steps", "valid_every", "save_every"}  # what a run may go on with otherwise
+
+
 def _average(
     decay: float, means: Sequence[Tensor], values: Sequence[Tensor], count: Tensor | int
 ) -> None:
@@ -74,7 +78,8 @@ def _average(
 
 
 class Trainer:
-    """One run. ``run()`` goes on from the last checkpoint of its folder, or starts.
+    """One run. ``run()`` goes on from the last checkpoint of its folder, or starts; with more
+    steps, or a longer time, than it had before it goes further.
 
     ``prepared`` is called with the name of each clip that is ready. Raises UserError where the
     run cannot be begun, or was begun with other settings.
@@ -92,6 +97,8 @@ class Trainer:
             raise UserError(f"runs {self.folder}: cannot be written: {error.strerror}") from None
         self._checkpoint = self.folder / "checkpoint.pt"
         self.step = 0
+        self.seconds = 0.0  # that its steps have taken
+        self._seconds: float | None = None  # that they may take in all; None: they are counted
         self._losses: list[float] = []  # since the last validation
         torch.manual_seed(settings.seed)
         self.device = torch.device(pick_device(settings.device))
@@ -122,11 +129,15 @@ class Trainer:
         if not written.exists() or load(written, TrainSettings) != settings:
             dump(settings, written)  # a user's own file that says the same is left as it is
 
-    def run(self, report: Callable[[Progress], None]) -> Path:
+    def run(self, report: Callable[[Progress], None], seconds: float | None = None) -> Path:
         """Trains to the last step; returns the folder of the finished model.
 
-        ``report`` is called after each step. Raises UserError where the loss is not finite.
+        With ``seconds`` it trains for so long, those of what it goes on from included, however many
+        steps that are, and at least one. ``report`` is called after each step. Raises UserError
+        where the loss is not finite.
         """
+        if seconds is not None:
+            return self._run_for(seconds, report)
         settings, losses = self.settings, self._losses
         if self.step == 0 and settings.init is not None:  # how good the init is
             self._validate(math.nan)
@@ -142,6 +153,20 @@ class Trainer:
                     self._save()
                     self.export()
                 report(progress)
+        return self.export()
+
+    def _run_for(self, seconds: float, report: Callable[[Progress], None]) -> Path:
+        self._seconds = seconds
+        with closing(batches(self.crops, self.step, self.settings.workers)) as pairs:
+            while not self.step or self.seconds < seconds:
+                began = monotonic()
+                loss = self.advance(*next(pairs))
+                self.seconds += monotonic() - began
+                if self.step % self.settings.save_every == 0:
+                    self._save()
+                report(Progress(self.step, loss))
+        self.settings = self.settings.model_copy(update={"steps": self.step})
+        self._save()
         return self.export()
 
     def last_validation(self) -> Progress | None:
@@ -204,7 +229,10 @@ class Trainer:
     def learning_rate(self) -> float:
         """Returns a cosine from the first to the last rate, after a linear start of 200 steps."""
         first, last = self.settings.learning_rate, self.settings.final_learning_rate
-        cosine = 0.5 * (1 + math.cos(math.pi * self.step / self.settings.steps))
+        done = self.step / self.settings.steps
+        if self._seconds is not None:
+            done = min(1.0, self.seconds / max(self._seconds, 1e-9))
+        cosine = 0.5 * (1 + math.cos(math.pi * done))
         return (last + (first - last) * cosine) * min(1.0, (self.step + 1) / 200)
 
     def _validate(self, loss: float) -> Progress:
@@ -223,6 +251,7 @@ class Trainer:
         state = {
             "settings": self.settings.model_dump_json(),
             "step": self.step,
+            "seconds": self.seconds,
             "losses": self._losses,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -236,7 +265,8 @@ class Trainer:
             return
         state = torch.load(self._checkpoint, map_location=self.device, weights_only=True)
         then = TrainSettings.model_validate_json(state["settings"])  # what it lacks: the defaults
-        changed = [key for key, value in then if value != getattr(self.settings, key)]
+        named = ((key, value) for key, value in then if key not in HOW_LONG)
+        changed = [key for key, value in named if value != getattr(self.settings, key)]
         if changed:
             raise UserError(
                 f"run {str(self.folder)!r} was started with other settings ({', '.join(changed)}); "
@@ -246,5 +276,6 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        self.seconds = state.get("seconds", 0.0)
         self._losses = state["losses"]
         self._log.forget_after(self.step)

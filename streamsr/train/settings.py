@@ -77,6 +77,8 @@ class DataSettings(Settings):
 
     train: Path  # a folder of HR clips
     valid: Path | None = None  # a folder of HR clips that training never sees
+    low: Path | None = None  # the same clips as a camera's sub-stream shows them: nothing is coded
+    valid_low: Path | None = None  # those of valid
     held_out: float = Field(default=0.0, ge=0, le=0.5)  # without valid: so much of each clip's end
     clip_frames: int | None = Field(default=None, ge=8)  # at most so many of each clip
     cache: Path = Path("runs/cache")  # decoded clips are kept here: luma or RGB planes
@@ -93,6 +95,10 @@ class DataSettings(Settings):
     def _validated(self) -> Self:
         if (self.valid is None) == (self.held_out == 0):
             raise ValueError("valid, held_out: allowed is one of the two, a folder or a share")
+        if self.low is not None and (self.degrade is not None or self.stills is not None):
+            raise ValueError("low: got degrade or stills too, allowed is low, or those two")
+        if (self.valid_low is None) == (self.low is not None and self.valid is not None):
+            raise ValueError("valid_low: allowed is a folder where there are low and valid")
         return self
 
 
@@ -135,9 +141,10 @@ class TrainSettings(Settings):
         if self.data.patch % facts.multiple:
             allowed = f"multiples of {facts.multiple}, the model's facts.multiple"
             raise ValueError(f"data.patch: got {self.data.patch}, allowed are {allowed}")
-        if facts.scale == 1 and self.data.degrade is None:
+        if facts.scale == 1 and self.data.degrade is None and self.data.low is None:
             raise ValueError(
-                "model.facts.scale: got 1 without [data.degrade], which leaves nothing to restore"
+                "model.facts.scale: got 1 without [data.degrade] or data.low, which leaves nothing "
+                "to restore"
             )
         return self
 

@@ -2,24 +2,24 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from synthetic import texture, write_clip
+from tiny_models import model_folder
 
 from streamsr.cli.train import train
-from streamsr.core.config import dump, load
+from streamsr.core.config import load
 from streamsr.core.errors import ConfigError, InputError, ModelError
-from streamsr.networks.facts import Colour
-from streamsr.train.finetune import finetune
+from streamsr.train.finetune import TrainingTime, finetune
 from streamsr.train.loop import Trainer
 from streamsr.train.settings import TrainSettings
-from streamsr.zoo.card import Card, FactsCard, Weights
-from streamsr.zoo.loading import load_model, make_network
+from streamsr.train.validation import Gains, Validator
+from streamsr.zoo.loading import load_model
 from streamsr.zoo.registry import find
-from streamsr.zoo.weights import write_weights
 
 TRAINED = """
 name = "wide"
@@ -39,30 +39,31 @@ facts = { scale = 4, window = 2, lookahead = 0, colour = "luma" }
 """
 
 
-def model_folder(
-    folder: Path, network: str, window: int, family: str | None = None, **options: int
-) -> Path:
-    """A model with fresh weights."""
-    torch.manual_seed(3)
-    scale, fold = options.get("scale", 4), options.get("fold", 1)
-    facts = FactsCard(scale=scale, window=window, lookahead=0, colour=Colour.LUMA, multiple=fold)
-    card = Card(
-        description="tiny",
-        family=family,
-        network=network,
-        options={"features": 8, "layers": 3, **options},
-        facts=facts,
-    )
-    folder.mkdir(parents=True)
-    weights = Weights(sha256=write_weights(folder / "weights.safetensors", make_network(card)))
-    dump(card.model_copy(update={"weights": weights}), folder / "card.toml")
-    return folder
-
-
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     """The folder of a fast network with fresh weights."""
     return model_folder(tmp_path / "models" / "tiny", "fast", 1)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A time in which a step takes a second, and scoring two: as many fit on every machine."""
+    clock = SimpleNamespace(now=0.0)
+    for module in ("finetune", "loop"):
+        monkeypatch.setattr(f"streamsr.train.{module}.monotonic", lambda: clock.now)
+    advance, gains = Trainer.advance, Validator.gains
+
+    def step(trainer: Trainer, low: torch.Tensor, truth: torch.Tensor) -> float:
+        clock.now += 1.0
+        return advance(trainer, low, truth)
+
+    def score(validator: Validator, network: torch.nn.Module) -> Gains:
+        clock.now += 2.0
+        return gains(validator, network)
+
+    monkeypatch.setattr(Trainer, "advance", step)
+    monkeypatch.setattr(Validator, "gains", score)
+    return clock
 
 
 @pytest.fixture
@@ -80,9 +81,10 @@ def test_it_gets_better_on_what_was_held_out(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    clock: SimpleNamespace,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    train(init=str(model), data=footage, minutes=0.01, as_json=True)
+    train(init=str(model), data=footage, minutes=1, as_json=True)
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert result["improvement_db"] > 0
     assert result["improvement_db"] == result["gain_db"] - result["gain_before_db"]
@@ -91,8 +93,25 @@ def test_it_gets_better_on_what_was_held_out(
     assert "trained further on clips of garden" in entry.card.origin.training
     load_model(entry, torch.device("cpu"))
     steps = result["steps"]
-    again = finetune(find(str(model)), footage, minutes=9, name="tiny-garden", runs=Path("runs"))
+    more = {"name": "tiny-garden", "runs": Path("runs")}
+    again = finetune(find(str(model)), footage, minutes=1, **more)  # type: ignore[arg-type]
     assert (again.steps, Path(result["model"])) == (steps, again.folder)  # it is done already
+    longer = finetune(find(str(model)), footage, minutes=1.5, **more)  # type: ignore[arg-type]
+    assert longer.steps > steps
+    assert load(longer.folder / "train.toml", TrainSettings).steps == longer.steps
+
+
+def test_the_time_is_kept_from_the_first_second(
+    model: Path, footage: Path, tmp_path: Path, clock: SimpleNamespace
+) -> None:
+    """Reading and scoring count: where they are slow less is left to train in."""
+    told: list[TrainingTime] = []
+    tuned = finetune(
+        find(str(model)), footage, minutes=2, name="slow", runs=tmp_path, report=told.append
+    )
+    assert 0.85 * 120 < clock.now <= 120
+    assert told[-1].step == tuned.steps == len(told)
+    assert told[-1].seconds <= told[-1].of_seconds + 2
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -140,11 +159,15 @@ def test_a_recurrent_model_is_trained_as_it_was(
 
 
 def test_what_is_kept_is_the_best_of_all_between(
-    model: Path, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: Path,
+    footage: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    clock: SimpleNamespace,
 ) -> None:
     """Where training went astray, up the gradient, little of it is kept."""
     monkeypatch.setattr(Trainer, "learning_rate", lambda trainer: -1e-3)
-    tuned = finetune(find(str(model)), footage, minutes=0.01, name="astray", runs=tmp_path)
+    tuned = finetune(find(str(model)), footage, minutes=1, name="astray", runs=tmp_path)
     state = torch.load(tmp_path / "astray" / "checkpoint.pt", weights_only=True)
     kept, start, end = (
         torch.cat([weights[f"{prefix}body.{n}.weight"].flatten() for n in range(3)])

@@ -1,0 +1,294 @@
+"""A camera teaches itself: its two streams become pairs, by which a model is trained further.
+
+Nothing is kept that is not better than what it began with, on the end of the recording, which
+training did not see.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from math import log
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import torch
+
+from streamsr.core.config import dump, load
+from streamsr.core.errors import InputError, ModelError, OutputError
+from streamsr.train.evaluation import evaluate
+from streamsr.train.finetune import TrainingTime, further, tuned
+from streamsr.train.results import Evaluation
+from streamsr.train.settings import TrainSettings
+from streamsr.train.teach.alignment import Alignment, align
+from streamsr.train.teach.pair_clips import LOW, TRUTH, PairClip, Use, planned, write_pairs
+from streamsr.train.teach.recording import Recorded
+from streamsr.train.teach.truth import Grid, grid_of
+from streamsr.zoo.card import CARD_NAME, Card
+from streamsr.zoo.registry import Entry, find
+
+__all__ = ["Stage", "Taught", "closest_member", "teach", "trainable"]
+
+DESCRIPTION = "pairs.json"
+SCORED_S = 6e-4  # a limit for each pixel of the truth from which on all is scored
+PAIR_S = 0.1e-6  # about what a pair's pixel costs until it can be trained on
+PAIR_SHARE = 0.15  # of the time, for making pairs
+MOST, LEAST = 1200, 60  # frames to train on
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How far it has come, in words and numbers."""
+
+    stage: str
+    done: int
+    of: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Taught:
+    """What became of it."""
+
+    begun_with: str  # the family's member
+    folder: Path | None  # of the new model; None: it was not better
+    steps: int
+    pairs: Mapping[str, int]  # frames of each part
+    scale: int
+    exact: bool  # the truth is the main stream's own pixels; False: they were resampled
+    lag_s: float
+    drift: float
+    moving: float
+    left: float  # what the sub-stream shows of the main stream, in its pixels
+    top: float
+    width: float
+    height: float
+    alike: float
+    before: Evaluation  # of the member it began with, on what training did not see
+    after: Evaluation
+
+    @property
+    def improvement_db(self) -> float:
+        """How much better the new model is than the one it began with."""
+        return self.after.ours.psnr_db - self.before.ours.psnr_db
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns plain values."""
+        plain = asdict(self)
+        for name in ("before", "after"):
+            del plain[name]
+        return plain | {
+            "folder": None if self.folder is None else str(self.folder),
+            "better": self.folder is not None,
+            "frames_unseen": sum(clip.frames for clip in self.after.clips),
+            "psnr_bicubic_db": self.before.bicubic.psnr_db,
+            "psnr_before_db": self.before.ours.psnr_db,
+            "psnr_db": self.after.ours.psnr_db,
+            "ssim_before": self.before.ours.ssim,
+            "ssim": self.after.ours.ssim,
+            "gain_before_db": self.before.gain_db,
+            "gain_db": self.after.gain_db,
+            "improvement_db": self.improvement_db,
+        }
+
+
+def trainable(members: Mapping[int, Entry]) -> dict[int, Entry]:
+    """Returns the members that can be trained further. Raises ModelError where there is none."""
+    found = {scale: entry for scale, entry in members.items() if entry.card.weights is not None}
+    if not found:
+        name = next(iter(members.values())).family
+        raise ModelError(f"--init {name!r}: got a filter, allowed is a family with weights")
+    return found
+
+
+def closest_member(members: Mapping[int, Entry], ratio: float) -> Entry:
+    """Returns the member whose scale is the nearest to how much finer the main stream is."""
+    larger = {scale: entry for scale, entry in members.items() if scale > 1} or members
+    return larger[min(larger, key=lambda scale: abs(log(scale / ratio)))]
+
+
+def teach(
+    recorded: Recorded,
+    members: Mapping[int, Entry],
+    *,
+    name: str,
+    runs: Path,
+    minutes: float,
+    most_s: float | None = None,
+    report: Callable[[Stage], None] = lambda progress: None,
+) -> Taught:
+    """Aligns a recording, trains the member that fits on it and scores what came of it, all of it
+    within ``minutes``; ``most_s``: of the recording.
+
+    Goes on where the same was begun before. Raises InputError where the two files cannot be
+    aligned or are too short, and what ``tuned`` raises.
+    """
+    begun, limit_s = monotonic(), minutes * 60
+    alignment = align(recorded, most_s, lambda role, n: report(Stage(f"reading {role}", n)))
+    entry = closest_member(members, alignment.ratio)
+    pairs = _made(recorded, alignment, entry, runs / name / "pairs", limit_s, report)
+    settings = _settings(entry, pairs, name, runs)
+    unseen = pairs.folder / Use.UNSEEN
+    began = monotonic()
+    before = _scored(unseen, entry, pairs, "scoring what it begins with", report)
+    end = begun + limit_s - 1.3 * (monotonic() - began)  # as long as the new one will take
+
+    def training(time: TrainingTime) -> None:
+        said = f"step {time.step}, loss {time.loss:.5f}"
+        report(Stage("training", round(time.seconds), round(time.of_seconds), said))
+
+    made = tuned(settings, entry, end, report=training)
+    after = _scored(unseen, find(str(made.folder)), pairs, "scoring the new one", report)
+    geometry, main = alignment.geometry, alignment.main
+    folder = made.folder if after.ours.psnr_db > before.ours.psnr_db else None
+    result = Taught(
+        begun_with=entry.name,
+        folder=folder,
+        steps=made.steps,
+        pairs=pairs.counts,
+        scale=entry.facts.scale,
+        exact=pairs.grid.exact,
+        lag_s=round(alignment.timing.lag_s, 4),
+        drift=round(alignment.timing.drift, 7),
+        moving=alignment.timing.moving,
+        left=float(geometry.left * main.width),
+        top=float(geometry.top * main.height),
+        width=float(geometry.width * main.width),
+        height=float(geometry.height * main.height),
+        alike=alignment.agreement.alike,
+        before=before,
+        after=after,
+    )
+    if folder is None:
+        shutil.rmtree(made.folder)  # nobody is to take it for better
+    else:
+        _write_figures(made.folder, result)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """The pairs of a recording on the disk."""
+
+    folder: Path
+    grid: Grid
+    counts: Mapping[str, int]
+
+
+def _made(
+    recorded: Recorded,
+    alignment: Alignment,
+    entry: Entry,
+    folder: Path,
+    limit_s: float,
+    report: Callable[[Stage], None],
+) -> _Pairs:
+    """Writes the pairs, where they are not there already."""
+    main, sub = alignment.main, alignment.sub
+    facts = entry.facts
+    try:
+        grid = grid_of(
+            alignment.geometry,
+            (main.width, main.height),
+            (sub.width, sub.height),
+            facts.scale,
+            facts.multiple,
+        )
+    except ValueError as error:
+        raise InputError(f"--main, --sub: {error}") from None
+    grid = grid.lit(alignment.light)
+    truth = grid.width * grid.height * facts.scale**2  # pixels
+    affordable = int(PAIR_SHARE * limit_s / (truth * PAIR_S))
+    most = min(MOST, max(LEAST, affordable))
+    clips = planned(alignment, most, facts.window + 7, min(1.0, limit_s / (truth * SCORED_S)))
+    counts = {part.value: sum(len(c.subs) for c in clips if c.part is part) for part in Use}
+    described = json.dumps(_description(recorded, alignment, grid, clips), indent=1) + "\n"
+    written = folder / DESCRIPTION
+    with suppress(OSError):
+        if written.read_text(encoding="utf-8") == described:
+            return _Pairs(folder, grid, counts)
+    shutil.rmtree(folder, ignore_errors=True)
+    total = sum(counts.values())
+    write_pairs(recorded, clips, grid, folder, lambda n: report(Stage("making pairs", n, total)))
+    written.write_text(described, encoding="utf-8")
+    return _Pairs(folder, grid, counts)
+
+
+def _description(
+    recorded: Recorded, alignment: Alignment, grid: Grid, clips: list[PairClip]
+) -> dict[str, Any]:
+    """What pairs follow from: those of the same description are the same."""
+    geometry, timing = alignment.geometry, alignment.timing
+    return {
+        "main": alignment.main.name,
+        "sub": alignment.sub.name,
+        "lag_s": timing.lag_s,
+        "drift": timing.drift,
+        "crop": [float(value) for value in asdict(geometry).values()],
+        "light": [alignment.light.gain, alignment.light.bias],
+        "scale": grid.scale,
+        "used": [grid.left, grid.top, grid.width, grid.height],
+        "exact": grid.exact,
+        "clips": [[c.part.value, int(c.subs[0]), int(c.mains[0]), len(c.subs)] for c in clips],
+    }
+
+
+def _settings(entry: Entry, pairs: _Pairs, name: str, runs: Path) -> TrainSettings:
+    train, choose = (pairs.folder / part for part in (Use.TRAIN, Use.CHOOSE))
+    data = {
+        "train": train / TRUTH,
+        "low": train / LOW,
+        "valid": choose / TRUTH,
+        "valid_low": choose / LOW,
+        "cache": pairs.folder / "cache",
+    }
+    settings = further(entry, data, "the main stream of the camera itself", name, runs)
+    multiple = entry.facts.multiple
+    side = min(pairs.grid.width, pairs.grid.height) // multiple * multiple
+    patch = min(settings.data.patch, side)
+    if patch < 16:
+        raise InputError(
+            f"--sub: {pairs.grid.width}x{pairs.grid.height} pixels of it can be used, allowed are "
+            "16 a side and more"
+        )
+    smaller = settings.data.model_copy(update={"patch": patch})
+    return settings.model_copy(update={"data": smaller})
+
+
+def _scored(
+    unseen: Path,
+    entry: Entry,
+    pairs: _Pairs,
+    stage: str,
+    report: Callable[[Stage], None],
+) -> Evaluation:
+    """Scores a model on what training does not see, by what a stream of it runs."""
+    done = 0
+
+    def told(_: object) -> None:
+        nonlocal done
+        done += 1
+        report(Stage(stage, done, pairs.counts[Use.UNSEEN]))
+
+    device = torch.device("cpu")
+    return evaluate(unseen / TRUTH, entry, device, low=unseen / LOW, report=told)
+
+
+def _write_figures(folder: Path, taught: Taught) -> None:
+    """Writes into the card what was measured."""
+    card = load(folder / CARD_NAME, Card)
+    before, after = taught.before, taught.after
+    frames = sum(clip.frames for clip in after.clips)
+    figures = {
+        "luma PSNR": f"{after.ours.psnr_db:.2f} dB, bicubic {after.bicubic.psnr_db:.2f} dB, "
+        f"{taught.begun_with} {before.ours.psnr_db:.2f} dB, on {frames} frames of the end of the "
+        "recording, which training did not see (streamsr teach)",
+        "luma SSIM": f"{after.ours.ssim:.4f}, bicubic {after.bicubic.ssim:.4f}, "
+        f"{taught.begun_with} {before.ours.ssim:.4f}, of the same run",
+    }
+    try:
+        dump(card.model_copy(update={"figures": figures}), folder / CARD_NAME)
+    except OSError as error:
+        raise OutputError(f"{folder / CARD_NAME}: cannot be written: {error.strerror}") from None
