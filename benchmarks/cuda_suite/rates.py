@@ -21,8 +21,9 @@ from benchmarks.cuda_suite.streams import (
 )
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
-from streamsr.engine.cuda.compute import Compute, CudaJob
+from streamsr.engine.cuda.compute import Compute
 from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.job import CudaJob
 from streamsr.engine.cuda.track import DeviceTrack, Layout, UploadedFrame
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.train.scoring import cost_of

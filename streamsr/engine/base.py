@@ -17,7 +17,9 @@ from streamsr.engine.discontinuity import DiscontinuityDetector
 from streamsr.networks.contract import Memory
 from streamsr.networks.sliding import SlidingWindow
 
-__all__ = ["EngineStream", "Job", "ModelEngine", "network_failure"]
+__all__ = ["IS_FULL", "EngineStream", "Job", "ModelEngine", "network_failure"]
+
+IS_FULL = "the device's memory is full"
 
 
 class ModelEngine(Protocol):
@@ -125,6 +127,15 @@ class EngineStream(ABC):
     @abstractmethod
     def _take(self, frame: Frame) -> Sequence[Future[Frame]]:
         """Takes a frame of which all that are pending are the past."""
+
+    def memory_is(self, doing: str | None) -> None:
+        """Reports that a device's memory is full, and what is done about it; None: that it is not
+        any more."""
+        if doing is None:
+            self._emit(Event(Code.MEMORY_ENOUGH, self._name, "the device has memory again"))
+        else:
+            reason = f"{doing}; more is tried again later"
+            self._emit(Event(Code.MEMORY_SHORT, self._name, IS_FULL, doing=reason))
 
     def failed(self, reason: str) -> None:
         """Reports that a frame is resized by a filter, since the network has no output for it."""

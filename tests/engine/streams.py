@@ -29,6 +29,7 @@ __all__ = [
     "TAGS",
     "Bench",
     "Centre",
+    "Clock",
     "Counting",
     "assert_same",
     "centre_model",
@@ -144,6 +145,16 @@ class Counting(RecurrentNetwork[Tensor]):
 
 def counting_model(network: nn.Module) -> SlidingWindow:
     return SlidingWindow(network, Facts(2, 2, 0, Colour.LUMA))
+
+
+class Clock:
+    """Monotonic seconds that only a test moves on."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
 class Bench:

@@ -7,6 +7,7 @@ import torch
 from streams import (
     Bench,
     Centre,
+    Clock,
     assert_same,
     centre_model,
     enlarged,
@@ -15,7 +16,8 @@ from streams import (
 from torch import Tensor
 
 from streamsr.core.events import Code
-from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.capacity import FIRST_S
+from streamsr.engine.cuda.engine import AGAIN_S, CudaEngine
 from streamsr.engine.cuda.host_device import MakeDevice
 
 
@@ -91,8 +93,12 @@ def test_a_full_memory_halves_the_batch(
         levels = [int(future.result(60).planes[0][0, 0]) for future in futures]
     assert levels == list(range(60, 68))
     assert max(network.batches) <= most
-    assert not any(bench.events for bench in benches)
-    assert f"at most {1 if most == 1 else 2} windows run as one batch" in caplog.text
+    said = f"at most {1 if most == 1 else 2} windows run as one batch"
+    for bench in benches:
+        (event,) = bench.events
+        assert (event.code, event.stream) == (Code.MEMORY_SHORT, "cam")
+        assert event.text == f"the device's memory is full; {said}; more is tried again later"
+    assert said in caplog.text
 
 
 def test_a_memory_too_small_for_one_window_gives_bicubic(host_device: MakeDevice) -> None:
@@ -102,7 +108,9 @@ def test_a_memory_too_small_for_one_window_gives_bicubic(host_device: MakeDevice
         made = bench.run(frames)
     assert_same(made, [enlarged(frame, engine.model.facts.scale) for frame in frames])
     assert bench.meter["failed"] == 5
-    assert "out of memory" in bench.events[0].message
+    assert [event.code for event in bench.events] == [Code.MEMORY_SHORT, *[Code.SR_FAILED] * 5]
+    assert bench.events[0].doing == "frames are scaled plainly; more is tried again later"
+    assert bench.events[1].message == "the device's memory is full; the frame is scaled plainly"
 
 
 WINDOW = 3 * 18 * 32 * 4  # bytes of a window of 3 frames, and of a stream's ring
@@ -123,13 +131,13 @@ def test_a_memory_too_small_for_the_windows_of_a_batch(
 
 
 def test_a_short_memory_loses_no_frame_of_the_windows_after(host_device: MakeDevice) -> None:
-    network, device = Centre(), host_device()
-    with CudaEngine(centre_model(network), device) as engine:
+    network, device, clock = Centre(), host_device(), Clock()
+    with CudaEngine(centre_model(network), device, clock=clock) as engine:
         bench = Bench(engine)
         assert bench.stream.push(flat(90, 0)) == []
         device.capacity = WINDOW - 1
         made = [f.result(60) for n in (1, 2) for f in bench.stream.push(flat(90 + n, n))]
-        device.capacity = 1 << 40
+        device.capacity, clock.now_s = 1 << 40, FIRST_S
         made += bench.run([flat(90 + n, n) for n in (3, 4)])
     assert [int(frame.planes[0][0, 0]) for frame in made] == [90, 91, 92, 93, 94]
     assert bench.meter["failed"] == 2
@@ -137,17 +145,19 @@ def test_a_short_memory_loses_no_frame_of_the_windows_after(host_device: MakeDev
 
 
 def test_a_memory_too_small_for_a_stream_is_tried_again(host_device: MakeDevice) -> None:
-    device = host_device()
+    device, clock = host_device(), Clock()
     frames = [flat(90 + n, n) for n in range(8)]
-    with CudaEngine(centre_model(Centre()), device) as engine:
+    with CudaEngine(centre_model(Centre()), device, clock=clock) as engine:
         bench = Bench(engine)
         device.capacity = WINDOW - 1
         made = [future.result() for frame in frames[:3] for future in bench.stream.push(frame)]
-        device.capacity = 1 << 40
-        made += bench.run(frames[3:])
-    assert_same(made[:3], [enlarged(frame, engine.model.facts.scale) for frame in frames[:3]])
+        device.capacity, clock.now_s = 1 << 40, AGAIN_S / 2
+        made += [future.result() for future in bench.stream.push(frames[3])]
+        clock.now_s = AGAIN_S
+        made += bench.run(frames[4:])
+    assert_same(made[:4], [enlarged(frame, engine.model.facts.scale) for frame in frames[:4]])
     assert [int(frame.planes[0][0, 0]) for frame in made] == list(range(90, 98))
-    assert bench.meter["failed"] == 3
+    assert bench.meter["failed"] == 4
     assert "the device's memory is full" in bench.events[0].message
 
 

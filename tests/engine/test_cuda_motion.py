@@ -111,7 +111,8 @@ def test_frames_are_those_of_the_network_itself(
     with CudaEngine(model, host_device(3), max_batch=1) as engine:
         made = Bench(engine).run(frames)
     for frame, wanted in zip(made, direct(model, frames), strict=True):
-        np.testing.assert_array_equal(frame.planes[0], wanted.planes[0])  # the rest is resized
+        apart = np.abs(frame.planes[0].astype(int) - wanted.planes[0])  # the rest is resized
+        assert apart.max() <= (tags is RGB)  # which a CPU has a way of its own for
 
 
 def test_frames_depend_on_the_motion(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,15 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
+from itertools import count as counted
 
 import pytest
 import torch
 from streams import (
     Bench,
     Centre,
+    Clock,
     Counting,
     assert_same,
     centre_model,
@@ -22,8 +25,10 @@ from streams import (
 )
 from torch import Tensor, nn
 
+from streamsr.core.events import Code
 from streamsr.core.frame import Frame
-from streamsr.engine.cuda.engine import CudaEngine
+from streamsr.engine.cuda.capacity import FIRST_S
+from streamsr.engine.cuda.engine import AGAIN_S, CudaEngine
 from streamsr.engine.cuda.host_device import MakeDevice
 from streamsr.networks.contract import Memory
 
@@ -177,7 +182,10 @@ def test_a_window_that_the_network_fails_on_ends_its_chain(
     host_device: MakeDevice, error: RuntimeError
 ) -> None:
     frames = [flat(level, n) for n, level in enumerate((60, 60, 220, 220, 220, 60, 60))]
-    with CudaEngine(counting_model(Raising(error)), host_device(0), max_batch=1) as engine:
+    ticks = counted(0.0, 1e6)  # seconds apart: what did not fit is tried again with each window
+    clock = partial(next, ticks)
+    model = counting_model(Raising(error))
+    with CudaEngine(model, host_device(0), max_batch=1, clock=clock) as engine:
         bench = Bench(engine)
         made = bench.run(frames)
     assert levels(made) == [60, 61, 220, 220, 220, 60, 60]  # the window of 220 and 60 fails too
@@ -210,7 +218,8 @@ def test_a_full_memory_halves_the_batch_and_loses_no_chain(
             now = [60 + (20 + n) * k for k in range(count)]  # each rises by a motion of its own
             futures = [b.stream.push(flat(now[k], n))[0] for k, b in enumerate(benches)]
             assert levels(results(futures)) == [level + n for level in now]
-    assert not any(bench.events for bench in benches)
+    for bench in benches:
+        assert [event.code for event in bench.events] == [Code.MEMORY_SHORT]
     assert network.batches.count(count) == 3  # the capture's, and those before memory was short
 
 
@@ -232,15 +241,15 @@ def test_a_memory_too_small_for_the_memories_of_a_batch(host_device: MakeDevice)
 def test_a_chain_starts_again_where_there_was_no_memory_for_a_window(
     host_device: MakeDevice,
 ) -> None:
-    device = host_device()
-    with CudaEngine(counting_model(Counting()), device) as engine:
+    device, clock = host_device(), Clock()
+    with CudaEngine(counting_model(Counting()), device, clock=clock) as engine:
         bench = Bench(engine)
         made = bench.run([flat(60, n) for n in range(2)])
         for height in (8, 10, 12, 14):  # its windows' memory is freed for that of four other sizes
             Bench(engine).run([flat(60, 0, size=(height, 16))])
         device.capacity = FRAME
         made += results(bench.stream.push(flat(60, 2)))
-        device.capacity = 1 << 40
+        device.capacity, clock.now_s = 1 << 40, FIRST_S
         made += bench.run([flat(60, n) for n in range(3, 5)])
     assert levels(made) == [60, 61, 60, 60, 61]
     assert bench.meter["failed"] == 1
@@ -254,9 +263,12 @@ def test_a_memory_too_small_for_a_stream_is_tried_again(host_device: MakeDevice)
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return memory
 
-    with CudaEngine(counting_model(Full()), host_device()) as engine:
+    clock = Clock()
+    with CudaEngine(counting_model(Full()), host_device(), clock=clock) as engine:
         bench = Bench(engine)
-        made = bench.run([flat(60, n) for n in range(4)])
+        made = results(bench.stream.push(flat(60, 0)))
+        clock.now_s = AGAIN_S
+        made += bench.run([flat(60, n) for n in range(1, 4)])
     assert levels(made) == [60, 60, 61, 62]
     assert bench.meter["failed"] == 1
     assert "the device's memory is full" in bench.events[0].message

@@ -39,6 +39,8 @@ class Code(StrEnum):
     MODEL_RESTORED = "MODEL_RESTORED"
     SR_FAILED = "SR_FAILED"
     SR_FAILED_OVER = "SR_FAILED_OVER"
+    MEMORY_SHORT = "MEMORY_SHORT"
+    MEMORY_ENOUGH = "MEMORY_ENOUGH"
     SR_LOSES = "SR_LOSES"
     SR_WINS = "SR_WINS"
     CONFIG_RELOADED = "CONFIG_RELOADED"
@@ -77,6 +79,7 @@ class EventKind(Enum):
     AUDIO = auto()
     MODEL = auto()
     GAIN = auto()
+    MEMORY = auto()  # of a device
     MQTT = auto()
     CONFIG = auto()
     EDITS = auto()
@@ -199,6 +202,10 @@ FACTS: Mapping[Code, CodeFacts] = {
     Code.SR_FAILED_OVER: CodeFacts(
         INFO, EventKind.NETWORK, WELL, "every frame of the last 10 s was usable"
     ),
+    Code.MEMORY_SHORT: CodeFacts(
+        WARNING, EventKind.MEMORY, TROUBLE, "a GPU's memory is full: less is run at once"
+    ),
+    Code.MEMORY_ENOUGH: CodeFacts(INFO, EventKind.MEMORY, WELL, "all is run at once again"),
     Code.SR_LOSES: CodeFacts(
         WARNING, EventKind.GAIN, TROUBLE, "by the self-checks the network is worse than bicubic"
     ),

@@ -28,6 +28,7 @@ WELL_BY_SESSION = {  # what another session begins without
     EventKind.LOADING: Code.MODEL_UP,
     EventKind.MODEL: Code.MODEL_RESTORED,
     EventKind.GAIN: Code.SR_WINS,
+    EventKind.MEMORY: Code.MEMORY_ENOUGH,
 }
 
 Key = tuple[str, str, EventKind]  # of a stream, a part of it, and what of it changes

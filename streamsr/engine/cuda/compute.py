@@ -1,46 +1,30 @@
 """What the compute lane does with a batch: planes into rings, windows through the network, planes.
 
-Owns the network's static memory, by shape. It never waits, and does not decide when windows run
-nor which of them together, only that one that needs what another leaves comes after it.
+Owns a runner for each shape of windows. It does not decide when windows run nor which of them
+together, only that one that needs what another leaves comes after it.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
 from fractions import Fraction
 from functools import partial
+from time import monotonic
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from streamsr.engine.base import Job, network_failure
 from streamsr.engine.cuda.device import Device, DeviceStream
-from streamsr.engine.cuda.replays import Replays
-from streamsr.engine.cuda.track import DeviceTrack, SlotMemory, UploadedFrame
-from streamsr.networks.contract import Memory, RecurrentNetwork
+from streamsr.engine.cuda.job import FULL, CudaJob
+from streamsr.engine.cuda.runner import Runner, Work
+from streamsr.engine.cuda.track import DeviceTrack
+from streamsr.networks.contract import Memory, RecurrentNetwork, StreamingNetwork
 from streamsr.networks.resample import Resample, resize
 from streamsr.networks.sliding import SlidingWindow
 
-__all__ = ["Compute", "CudaJob"]
+__all__ = ["Compute"]
 
 SHAPES_KEPT = 4  # of windows: a camera that keeps changing its size must not fill the memory
-
-
-@dataclass(slots=True, eq=False)
-class CudaJob(Job):
-    """A frame whose window waits for its batch."""
-
-    track: DeviceTrack
-    slot: int  # of the frame
-    arrivals: tuple[UploadedFrame, ...]  # those that the ring needs before it holds the window
-    window: tuple[int, ...]  # positions of the ring
-    starts_chain: bool  # the network knows nothing of the stream yet
-    failure: str = ""  # why the network gave nothing; set by the compute lane
-
-    @property
-    def memory(self) -> SlotMemory:
-        return self.track.memory[self.slot]
 
 
 class _Memoryless(RecurrentNetwork[Tensor]):
@@ -61,10 +45,15 @@ class _Memoryless(RecurrentNetwork[Tensor]):
 
 
 class Compute:
-    """Runs ``model`` in the work of ``stream``."""
+    """Runs ``model`` in the work of ``stream``. ``clock`` gives monotonic seconds."""
 
     def __init__(
-        self, model: SlidingWindow, device: Device, stream: DeviceStream, rows: int
+        self,
+        model: SlidingWindow,
+        device: Device,
+        stream: DeviceStream,
+        rows: int,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.pixels = _pixel_dtype(model.network)
         network, self._scale, self._kernel = model.network, model.facts.scale, "bicubic"
@@ -74,11 +63,15 @@ class Compute:
         self._network: RecurrentNetwork[Any] = (
             network if isinstance(network, RecurrentNetwork) else _Memoryless(network)
         )
+        self._streaming = (
+            network if model.streaming and isinstance(network, StreamingNetwork) else None
+        )
         self._device = device
         self._stream = stream
         self._rows = rows
+        self._clock = clock
         self._converter = device.converter(stream, model.facts.colour, self.pixels)
-        self._replays: dict[Hashable, Replays] = {}  # by the kind of track, last used last
+        self._runners: dict[Hashable, Runner] = {}  # by the kind of track, last used last
 
     def prepare(self, track: DeviceTrack) -> None:
         """Allocates a new track's state, in the lane's work as all that fills memory.
@@ -93,63 +86,55 @@ class Compute:
         What the network fails of is left in the jobs. Raises what a new process alone can cure.
         """
         with torch.inference_mode():
-            try:
-                replays = self._replays_of(jobs[0])
-            except torch.OutOfMemoryError as error:
-                for job in jobs:
-                    self._arrive(job)  # the windows after it need its frames all the same
-                _fail(jobs, error)
-                return
-            rows = len(replays.windows)
-            for independent in _rounds(jobs):
-                for start in range(0, len(independent), rows):
-                    self._run_part(replays, independent[start : start + rows])
+            runner = self._runner_of(jobs[0].track)
+            for independent in _rounds(jobs, chained=self._streaming is not None):
+                runner.run(independent)
 
-    def _replays_of(self, job: CudaJob) -> Replays:
+    def ahead(self, jobs: Sequence[CudaJob]) -> None:
+        """Does what can be done now for windows after those of ``jobs``, which were run."""
+        with torch.inference_mode():
+            self._runner_of(jobs[0].track).ahead(jobs)
+
+    def _runner_of(self, track: DeviceTrack) -> Runner:
+        runner = self._runners.pop(track.kind, None)
+        if runner is None:
+            if len(self._runners) >= SHAPES_KEPT:
+                self._runners.pop(next(iter(self._runners))).close()
+            runner = Runner(self._work_of(track), self._rows, track)
+        self._runners[track.kind] = runner
+        return runner
+
+    def _work_of(self, track: DeviceTrack) -> Work:
+        return Work(
+            plain=self._network,
+            streaming=self._streaming,
+            sized=partial(self._sized, track.layout.size, track.after.size),
+            device=self._device,
+            stream=self._stream,
+            arrive=self._arrive,
+            write=self._write,
+            clock=self._clock,
+        )
+
+    def _arrive(self, job: CudaJob) -> bool:
+        """Brings the track to where it holds the job's window and its memory of those before it.
+
+        False where a frame of it could not be read, for want of memory: then the job has failed.
+        """
         track = job.track
-        replays = self._replays.pop(track.kind, None)
-        if replays is None:
-            if len(self._replays) >= SHAPES_KEPT:
-                self._stream.synchronize()  # a graph must not be freed while it runs
-                del self._replays[next(iter(self._replays))]
-            like = track.ring, job.memory.motion, track.state
-            sized = partial(self._sized, track.layout.size, track.after.size)
-            replays = Replays(self._network, sized, self._device, self._rows, *like)
-        self._replays[track.kind] = replays
-        return replays
-
-    def _run_part(self, replays: Replays, jobs: Sequence[CudaJob]) -> None:
-        for row, job in enumerate(jobs):
-            self._arrive(job)
-            replays.load(row, job.track.ring, job.window, job.memory.motion, job.track.state)
-        done = 0
-        while done < len(jobs):
-            batch = jobs[done : done + replays.limit]
-            try:
-                outputs, memory = replays.run(done, len(batch))
-            except torch.OutOfMemoryError as error:
-                if len(batch) > 1:
-                    self._stream.synchronize()  # as above
-                    replays.lower(len(batch) // 2)
-                    continue
-                _fail(batch, error)
-            except torch.AcceleratorError:
-                raise  # the process's hold on the device is lost
-            except RuntimeError as error:  # torch's for all else that goes wrong
-                _fail(batch, error)
-            else:
-                for row, job in enumerate(batch):
-                    job.track.remember(memory, row)
-                    self._write(job, outputs[row])
-            done += len(batch)
-
-    def _arrive(self, job: CudaJob) -> None:
-        """Brings the track to where it holds the job's window and its memory of those before it."""
         if job.starts_chain:
-            job.track.forget()
+            track.forget()
         for arrival in job.arrivals:
-            source = job.track.memory[arrival.slot].source
-            self._converter.read(source, arrival.tags, job.track.ring[arrival.position])
+            source = track.memory[arrival.slot].source
+            try:
+                self._converter.read(source, arrival.tags, track.ring[arrival.position])
+                track.lost.discard(arrival.position)
+            except torch.OutOfMemoryError:
+                track.lost.add(arrival.position)
+        if track.lost.isdisjoint(job.window):
+            return True
+        job.fail(FULL)
+        return False
 
     def _sized(self, before: tuple[int, int], after: tuple[int, int], output: Tensor) -> Tensor:
         """What the network gave of frames ``before``, padded, as ``after``: height and width."""
@@ -161,7 +146,10 @@ class Compute:
 
     def _write(self, job: CudaJob, output: Tensor) -> None:
         memory, tags = job.memory, job.frame.colour
-        self._converter.write(output, memory.source, tags, memory.output, memory.bad)
+        try:
+            self._converter.write(output, memory.source, tags, memory.output, memory.bad)
+        except torch.OutOfMemoryError as error:
+            job.fail(error)
 
 
 def _pixel_dtype(network: torch.nn.Module) -> torch.dtype:
@@ -173,19 +161,15 @@ def _pixel_dtype(network: torch.nn.Module) -> torch.dtype:
     return torch.float16 if first.dtype == torch.float16 else torch.float32
 
 
-def _rounds(jobs: Sequence[CudaJob]) -> list[list[CudaJob]]:
-    """The jobs in rounds: none needs what another of the same round leaves."""
+def _rounds(jobs: Sequence[CudaJob], *, chained: bool) -> list[list[CudaJob]]:
+    """The jobs in rounds: none needs what another of the same round leaves.
+
+    Where they are ``chained``, what a track keeps is more than its state, and changes with each.
+    """
     rounds: defaultdict[int, list[CudaJob]] = defaultdict(list)
     following: Counter[DeviceTrack] = Counter()  # the round of the next job of each track
     for job in jobs:
         rounds[following[job.track]].append(job)
-        if job.track.state:
+        if job.track.state or chained:
             following[job.track] += 1
     return list(rounds.values())
-
-
-def _fail(jobs: Sequence[CudaJob], error: RuntimeError) -> None:
-    """Leaves the jobs without an output, and nothing of theirs to the windows after them."""
-    for job in jobs:
-        job.track.forget()
-        job.failure = network_failure(error)

@@ -10,7 +10,7 @@ memory is allocated for a frame.
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from queue import SimpleQueue
 from time import monotonic, thread_time
@@ -22,16 +22,19 @@ from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import EngineStream
-from streamsr.engine.cuda.compute import Compute, CudaJob
+from streamsr.engine.base import IS_FULL, EngineStream
+from streamsr.engine.cuda.compute import Compute
 from streamsr.engine.cuda.device import Device
+from streamsr.engine.cuda.job import CudaJob, job_of
 from streamsr.engine.cuda.slots import BATCHES_AHEAD, Lane, Operation
-from streamsr.engine.cuda.track import DeviceTrack, Layout, UploadedFrame
+from streamsr.engine.cuda.track import DeviceTrack, Layout
 from streamsr.engine.resample import resize_frame
 from streamsr.engine.scheduler import Scheduler
 from streamsr.networks.sliding import SlidingWindow
 
-__all__ = ["CudaEngine", "CudaEngineStream"]
+__all__ = ["AGAIN_S", "CudaEngine", "CudaEngineStream"]
+
+AGAIN_S = 2.0  # after a track found no memory
 
 
 class CudaEngine(AbstractContextManager["CudaEngine"]):
@@ -39,7 +42,8 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
 
     ``slots`` frames of a stream may be in flight at once, beside those whose window is not complete
     yet. Windows of one size make a batch, of ``max_batch`` at most; where there are several
-    streams, one waits ``max_wait_s`` for the others.
+    streams, one waits ``max_wait_s`` for the others. ``clock`` gives monotonic seconds, by which
+    what a full memory had no room for is tried again.
     """
 
     def __init__(
@@ -50,13 +54,15 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
         slots: int = 6,
         max_batch: int = 8,
         max_wait_s: float = 0.002,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.model = model
         self.device = device.place
         self.workers = slots
         self._on = device
+        self.clock = clock
         self._lanes = {lane: device.stream() for lane in Lane}
-        self._compute = Compute(model, device, self._lanes[Lane.COMPUTE], max_batch)
+        self._compute = Compute(model, device, self._lanes[Lane.COMPUTE], max_batch, clock)
         self._max_wait_s = max_wait_s
         self._scheduler: Scheduler[CudaJob] = Scheduler(max_batch, max_wait_s)
         self._streams: WeakSet[EngineStream] = WeakSet()
@@ -193,6 +199,8 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
         self._launch(computes, lambda: self._compute.run(jobs))
         for job, download in zip(jobs, downloads, strict=True):
             self._launch([download], job.memory.download)
+        if self.model.streaming:
+            self._lanes[Lane.COMPUTE].launch(lambda: self._compute.ahead(jobs))
 
     def _finish(self) -> None:
         """The finisher's thread."""
@@ -241,12 +249,13 @@ class CudaEngineStream(EngineStream):
 
     _engine: CudaEngine
     _track: DeviceTrack | None = None  # of the layout of the frame pushed last
+    _again_s = float("-inf")  # when memory for a track is asked for again
 
     def flush(self) -> list[Future[Frame]]:
         """Ends what was pushed so far: returns every frame still pending."""
         if self._track is None:
             return []
-        done = self._submit(self._track, self._track.window.flush())
+        done = self._submit(self._track, self._track.end())
         self._track.starts_chain = True
         return done
 
@@ -256,34 +265,34 @@ class CudaEngineStream(EngineStream):
         if track is None:
             return [self._without_device(frame)]
         slot = self._engine.upload(track, frame)
-        position, windows = track.window.push()
-        track.arrivals.append(UploadedFrame(slot, position, frame.colour))
-        track.pending.append(slot)
         self._pending.append(frame)
-        return self._submit(track, windows)
+        return self._submit(track, track.push(slot, frame.colour))
 
     def _track_of(self, layout: Layout, size: tuple[int, int]) -> DeviceTrack | None:
-        """The stream's track, a new one where the layout is new; None where memory is short."""
-        if self._track is None or self._track.layout != layout:
-            self._track = None  # first, since its memory may serve again
-            with suppress(torch.OutOfMemoryError):
+        """The stream's track, a new one where the layout is new; None where memory is short.
+
+        Then it is tried again later: an attempt stops the whole device.
+        """
+        if self._track is not None and self._track.layout == layout:
+            return self._track
+        self._track = None  # first, since its memory may serve again
+        now_s = self._engine.clock()
+        if now_s >= self._again_s:
+            try:
                 self._track = self._engine.track(layout, size)
+            except torch.OutOfMemoryError:
+                self._again_s = now_s + AGAIN_S
         return self._track
 
     def _submit(
         self, track: DeviceTrack, windows: Sequence[tuple[int, ...]]
     ) -> list[Future[Frame]]:
-        return [self._engine.submit(self._job(track, window)) for window in windows]
-
-    def _job(self, track: DeviceTrack, window: tuple[int, ...]) -> CudaJob:
-        frame, slot, arrivals = self._pending.popleft(), track.pending.popleft(), track.arrivals
-        job = CudaJob(self, frame, track, slot, tuple(arrivals), window, track.starts_chain)
-        track.arrivals, track.starts_chain = [], False
-        return job
+        jobs = (job_of(self, self._pending.popleft(), track, window) for window in windows)
+        return [self._engine.submit(job) for job in jobs]
 
     def _without_device(self, frame: Frame) -> Future[Frame]:
-        """Resizes a frame here; the next one may find the device with more memory."""
-        self.failed("the device's memory is full")
+        """Resizes a frame here; a later one may find the device with more memory."""
+        self.failed(IS_FULL)
         upscaled: Future[Frame] = Future()
         upscaled.set_result(resize_frame(frame, *self.size_of(frame)))
         return upscaled

@@ -4,7 +4,6 @@ Owns where the network reads its windows, their motion and the memories, and a g
 of them. It knows no frame and no slot.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,20 +11,19 @@ import torch
 from torch import Tensor
 
 from streamsr.engine.cuda.device import Device, Forward
+from streamsr.engine.cuda.row_graphs import like_rows
 from streamsr.networks.contract import Memory, RecurrentNetwork
 
 __all__ = ["Replays"]
-
-logger = logging.getLogger("streamsr")
 
 
 class Replays:
     """Runs ``network`` on batches of up to ``rows`` windows, each of another stream.
 
     Those are like ``ring``, (window, c, h, w), their motion is like ``motion``, (h', w', 2), and
-    what it remembers of a stream like ``state``. Where the device has not the memory for so many,
-    half as many are tried, and so on. ``sized`` makes the results of what the network gives.
-    Everything here is called in the work of one CUDA stream, but for the constructor.
+    what it remembers of a stream like ``state``. ``sized`` makes the results of what the network
+    gives. Everything here is called in the work of one CUDA stream. The constructor raises
+    torch.OutOfMemoryError.
     """
 
     def __init__(
@@ -43,8 +41,7 @@ class Replays:
         self._device = device
         self._forwards: dict[int, Forward] = {}  # by how many windows each runs
         like = (ring[None], motion[None], *state)
-        self.windows, self._motion, *self._memory = _allocated(device, rows, like)
-        self.limit = len(self.windows)  # windows that run as one batch; less once memory is short
+        self.windows, self._motion, *self._memory = like_rows(device, rows, like)
 
     def load(
         self, row: int, ring: Tensor, positions: Sequence[int], motion: Tensor, state: Memory
@@ -71,11 +68,9 @@ class Replays:
             self._forwards[rows] = self._device.graph(self._forward(rows))
         return self._forwards[rows]()
 
-    def lower(self, limit: int) -> None:
-        """Runs at most ``limit`` windows as one batch from now on: the memory is short."""
-        self.limit = limit
-        self._forwards = {n: run for n, run in self._forwards.items() if n <= limit}
-        logger.warning("the device's memory is full: at most %d windows run as one batch", limit)
+    def keep(self, most: int) -> None:
+        """Frees the graphs of more than ``most`` windows, none of which may run."""
+        self._forwards = {n: run for n, run in self._forwards.items() if n <= most}
 
     def _forward(self, rows: int) -> Forward:
         windows, memory = self.windows[:rows], tuple(kept[:rows] for kept in self._memory)
@@ -95,17 +90,3 @@ def _restarted(memory: Memory, output: Tensor) -> Memory:
         return memory
     bad = ~torch.isfinite(output.flatten(1).sum(1))
     return tuple(left.masked_fill(bad.view(-1, *[1] * (left.dim() - 1)), 0) for left in memory)
-
-
-def _allocated(device: Device, rows: int, like: Sequence[Tensor]) -> list[Tensor]:
-    """``rows`` rows of each, (1, ...) one of them, or as many halves as there is room for."""
-    while rows > 1:
-        try:
-            return _empty(device, rows, like)
-        except torch.OutOfMemoryError:
-            rows //= 2
-    return _empty(device, 1, like)
-
-
-def _empty(device: Device, rows: int, like: Sequence[Tensor]) -> list[Tensor]:
-    return [device.empty((rows, *row.shape[1:]), row.dtype) for row in like]

@@ -19,6 +19,7 @@ from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.engine.colour import Planes
 from streamsr.engine.cuda.device import Device, DeviceEvent
 from streamsr.engine.cuda.motion import MotionFinder
+from streamsr.engine.cuda.ring import Ring
 from streamsr.engine.cuda.slots import Lane, Slots
 from streamsr.networks.contract import Memory
 from streamsr.networks.flow import Flow
@@ -147,15 +148,38 @@ class DeviceTrack:
         self.memory = [SlotMemory(device, *shapes) for _ in range(count)]
         self.ring = device.empty((facts.window, *self.pixels), pixels)
         self.state: Memory = ()  # what the newest window left to the next; see Compute.prepare
-        self.window = Window(facts.window, facts.lookahead)  # positions of the ring
+        self.kept: Ring | None = (
+            None  # what was made of the frames in the ring, while there is room
+        )
+        self.lost: set[int] = set()  # positions whose frame could not be read, for want of memory
+        self._window = Window(facts.window, facts.lookahead)  # positions of the ring
+        self.newest = -1  # the number of the newest frame; at ``newest % window`` in the ring
+        self.first = 0  # the number of the first frame of its chain
         self.arrivals: list[UploadedFrame] = []  # no job's yet
         self.pending: deque[int] = deque()  # slots whose window is not complete
+        self._is_over = True  # the next frame has nothing to do with those before it
         self.starts_chain = True  # the next window has nothing to do with those before it
 
     @property
     def kind(self) -> tuple[tuple[int, ...], ...]:
         """What the windows of tracks that run together have in common: their shapes."""
         return self.pixels, self.layout.size, self.after.size
+
+    def push(self, slot: int, tags: ColourTags) -> list[tuple[int, ...]]:
+        """Takes a frame that was uploaded into a slot; returns the windows that it completes."""
+        position, windows = self._window.push()
+        size = self._window.size
+        self.newest += 1 + (position - self.newest - 1) % size  # numbers are left out after an end
+        if self._is_over:
+            self.first, self._is_over = self.newest, False
+        self.arrivals.append(UploadedFrame(slot, position, tags))
+        self.pending.append(slot)
+        return windows
+
+    def end(self) -> list[tuple[int, ...]]:
+        """Ends the chain: returns the windows of the frames that still wait for theirs."""
+        self._is_over = True
+        return self._window.flush()
 
     def remember(self, memory: Memory, row: int) -> None:
         """Keeps what a window of the stream left: its row of a batch's."""
@@ -166,6 +190,8 @@ class DeviceTrack:
         """Makes the stream's next window the first of a chain."""
         for kept in self.state:
             kept.zero_()
+        if self.kept is not None:
+            self.kept.forget()
 
 
 def _floats(memory: Tensor, shape: tuple[int, ...]) -> Tensor:
