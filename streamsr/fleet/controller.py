@@ -24,8 +24,9 @@ from streamsr.fleet.messages import (
 )
 from streamsr.fleet.placement import place
 from streamsr.fleet.placing.costs import CostTable
-from streamsr.fleet.placing.demand import Demand, HostRoom, Place
-from streamsr.fleet.placing.rungs import at_rung, workload
+from streamsr.fleet.placing.demand import HostRoom, Place
+from streamsr.fleet.placing.demands import Demands
+from streamsr.fleet.placing.rungs import at_rung
 from streamsr.fleet.stored import Stored
 from streamsr.fleet.view import status_of
 
@@ -33,6 +34,7 @@ __all__ = ["Controller"]
 
 EVERY_S = 1.0  # between placements where nothing has happened
 CALM_S = 5.0  # without a change before hosts are evened out
+AT_ONCE = 0.05  # of the cameras, that move for that
 
 
 class Controller:
@@ -50,11 +52,11 @@ class Controller:
         self._hosts = Hosts(stored.drained)
         self._places = dict(stored.places)
         self._pins = dict(stored.pins)
-        self._costs = CostTable(stored.costs)
-        self._demands: dict[str, Demand] = {}  # of the costs and the kinds of hosts as they are
-        self._claims: dict[str, CameraLease] = {}  # of what hosts have and the state lacks
+        self._demands = Demands(self._cameras, CostTable(stored.costs))
+        self._claims: dict[str, tuple[CameraLease, int]] = {}  # and rung, that the state lacks
         self._at: defaultdict[str, list[str]] = defaultdict(list)  # cameras, by host
         self._up: set[str] = set()
+        self._at_rest: object = None  # what a placement changed nothing for, and would again
         self._still_until = until = now + wanted.policy.lease_s  # nothing is moved
         leases = {camera: replace(lease, until=until) for camera, lease in stored.leases.items()}
         self._leases = Leases(leases)
@@ -79,7 +81,7 @@ class Controller:
             dict(self._leases.by_camera),
             self._pins,
             self._hosts.drained,
-            self._costs.known(),
+            self._demands.costs.known(),
         ).to_bytes()
 
     def hold(self, until: float) -> None:
@@ -94,14 +96,9 @@ class Controller:
 
     def want(self, wanted: Wanted, now: float) -> None:
         """Takes another version of what is wanted; it replaces the one before whole."""
-        before, self._wanted = self._cameras, wanted
+        self._wanted = wanted
         self._cameras = {camera.name: camera for camera in wanted.cameras}
-        self._costs.forget(
-            name
-            for name, camera in before.items()
-            if name not in self._cameras
-            or workload(camera.settings) != workload(self._cameras[name].settings)
-        )
+        self._demands.want(self._cameras)
         self._pins = {name: host for name, host in self._pins.items() if name in self._cameras}
         self._change(now)
 
@@ -120,11 +117,8 @@ class Controller:
         self._leases.release(report, now)
         if now < self._still_until:
             self._claim(report)
-        for camera in report.cameras:
-            if self._costs.learn(report.kind, camera):
-                self._demands = {}
+        self._demands.learn(report)
         if news:
-            self._demands = {}
             self._change(now)
         self._place_if_due(now)
         return self._orders(report, now)
@@ -161,13 +155,15 @@ class Controller:
             self._known_host(host)
             self._check_room(camera, host)
             self._pins[camera] = host
-        self._demands = {}
+        self._demands.invalidate()
         self._due = True
         self.changes += 1
 
     def status(self, now: float) -> FleetStatus:
         """How the fleet stands."""
-        return status_of(self._wanted, self._hosts, self._places, self._leases, self._demands, now)
+        return status_of(
+            self._wanted, self._hosts, self._places, self._leases, self._demands.last, now
+        )
 
     def _known_host(self, host: str) -> None:
         if self._hosts.get(host) is None:
@@ -192,7 +188,7 @@ class Controller:
 
     def _change(self, now: float) -> None:
         self._due = True
-        self._demands = {}
+        self._demands.invalidate()
         self._changed_at = now
         self.changes += 1
 
@@ -202,22 +198,20 @@ class Controller:
     def _claim(self, report: HostReport) -> None:
         """Notes what a host has that the state does not know of."""
         for camera in report.cameras:
-            known = max(
-                self._leases.epoch(camera.name),
-                self._claims[camera.name].epoch if camera.name in self._claims else 0,
-            )
+            lease = CameraLease(report.host, report.incarnation, camera.epoch, 0.0)
+            known = self._leases.epoch(camera.name)
+            if camera.name in self._claims:
+                known = max(known, self._claims[camera.name][0].epoch)
             if camera.epoch > known:
-                self._claims[camera.name] = CameraLease(
-                    report.host, report.incarnation, camera.epoch, 0.0
-                )
+                self._claims[camera.name] = lease, camera.rung
 
-    def _adopt(self, now: float) -> None:
+    def _adopt(self) -> None:
         """Leaves cameras where the highest epoch is."""
-        for camera, claim in self._claims.items():
+        for camera, (claim, rung) in self._claims.items():
             if camera in self._cameras:
                 until = self._leases.until(camera)
                 self._leases.adopt(camera, replace(claim, until=until))
-                self._places[camera] = Place(claim.host, 0, "")
+                self._places[camera] = Place(claim.host, rung, "")
         self._claims = {}
 
     def _place_if_due(self, now: float) -> None:
@@ -228,7 +222,7 @@ class Controller:
         if now < self._still_until or not up:
             return
         if self._due or now - self._placed_at >= EVERY_S:
-            self._adopt(now)
+            self._adopt()
             self._place(now)
 
     def _place(self, now: float) -> None:
@@ -237,15 +231,21 @@ class Controller:
         names = {room.name for room in rooms}
         self._pins = {name: host for name, host in self._pins.items() if host in names}
         calm = now - self._changed_at >= CALM_S and not self._moving(now)
+        demands = self._demands.on(rooms, self._pins)
+        if self._at_rest == (demands, rooms, calm):
+            return
         placement = place(
-            list(self._with_costs(rooms).values()),
+            list(demands.values()),
             rooms,
             self._places,
             spread=self._wanted.policy.spread,
-            moves=max(1, len(rooms) // 4) if calm else 0,
+            moves=max(1, round(AT_ONCE * len(self._cameras))) if calm else 0,
         )
         if _bare(placement.places) != _bare(self._places):
+            self._at_rest = None
             self.changes += 1
+        else:
+            self._at_rest = demands, rooms, calm
         self._places = dict(placement.places)
         self._index()
 
@@ -260,19 +260,6 @@ class Controller:
             where.host and self._leases.holder(camera, now) != where.host
             for camera, where in self._places.items()
         )
-
-    def _with_costs(self, rooms: list[HostRoom]) -> Mapping[str, Demand]:
-        if not self._demands:
-            fair = sum(room.usable for room in rooms) / (len(self._cameras) + len(rooms))
-            kinds = {room.kind for room in rooms}
-            costs = self._costs.estimates(self._cameras.values(), kinds, fair)
-            self._demands = {
-                name: Demand(
-                    name, costs[name], camera.labels, camera.priority, self._pins.get(name, "")
-                )
-                for name, camera in self._cameras.items()
-            }
-        return self._demands
 
     def _orders(self, report: HostReport, now: float) -> Orders:
         lease_s = self._wanted.policy.lease_s

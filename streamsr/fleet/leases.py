@@ -7,14 +7,14 @@ or once its host has said, in a later report, that it does not have it.
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from streamsr.fleet.messages import HostReport
 
 __all__ = ["CameraLease", "Leases"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CameraLease:
     """Who may publish a camera, or last could."""
 
@@ -73,13 +73,12 @@ class Leases:
         for camera in self.of_host(report.host, now):
             lease = self._leases[camera]
             if camera not in has and self.held_by(camera, report):
-                self._leases[camera] = replace(lease, until=now)
+                lease.until = now
 
     def renew(self, camera: str, report: HostReport, until: float) -> None:
         """Prolongs the lease of the host that has the camera."""
         lease = self._leases[camera]
-        until = max(lease.until, until)
-        self._leases[camera] = replace(lease, until=until)
+        lease.until = max(lease.until, until)
 
     def start(self, camera: str, report: HostReport, until: float) -> None:
         """Gives a camera that nobody may be publishing to the host that reports."""

@@ -17,7 +17,7 @@ from streamsr.fleet.controller import Controller
 from streamsr.fleet.lease import HostLease
 from streamsr.fleet.messages import Assignment, CameraReport, HostReport, Orders, Wanted
 
-__all__ = ["SimulatedFleet", "SimulatedHost", "SimulatedNetwork"]
+__all__ = ["SimulatedFleet", "SimulatedHost", "SimulatedNetwork", "Start"]
 
 ASK_S = 1.0  # between a host's reports
 
@@ -32,6 +32,15 @@ class SimulatedNetwork:
     def arrives_after(self, chance: random.Random) -> float | None:
         """Seconds until a message is there; None for never."""
         return None if chance.random() < self.lost else chance.uniform(*self.delay_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A camera that was begun on a host."""
+
+    camera: str
+    host: str
+    live_at: float  # when it is to deliver
 
 
 @dataclass(slots=True)
@@ -103,7 +112,7 @@ class SimulatedFleet:
         self.hosts = {host.name: host for host in hosts}
         self.controller: Controller | None = Controller(wanted, self.now)
         self.faults: list[str] = []  # two hosts that might publish one camera
-        self.starts: list[tuple[float, str, str]] = []  # when a camera was begun, and where
+        self.starts: list[Start] = []
         self._network = network or SimulatedNetwork()
         self._cost = cost
         self._start_s = start_s
@@ -152,6 +161,12 @@ class SimulatedFleet:
         for sent, orders in held_back:
             self._answered(found, found.incarnation, sent, orders)
 
+    def drain(self, host: str) -> None:
+        """Has the controller drain a host. Raises UserError."""
+        if self.controller is not None:
+            self.controller.drain(host)
+            self._keep()
+
     def kill_controller(self) -> None:
         """Ends the controller; what it has kept is left."""
         self.controller = None
@@ -171,6 +186,10 @@ class SimulatedFleet:
             for name, camera in host.running.items()
             if self.now >= camera.live_at
         }
+
+    def _keep(self) -> None:
+        if self.controller is not None and self.controller.changes != self._kept:
+            self._state, self._kept = self.controller.state(), self.controller.changes
 
     def _ticks(self) -> None:
         if self.controller is not None:
@@ -192,8 +211,7 @@ class SimulatedFleet:
         if self.controller is None:
             return
         orders = self.controller.report(report, self.now)
-        if self.controller.changes != self._kept:
-            self._state, self._kept = self.controller.state(), self.controller.changes
+        self._keep()
         delay_s = self._network.arrives_after(self._chance)
         if delay_s is not None:
             sent, incarnation = report.sent, report.incarnation
@@ -234,7 +252,7 @@ class SimulatedFleet:
         before = host.running.get(camera.name)
         if before is None:
             live_at = self.now + self._chance.uniform(*self._start_s)
-            self.starts.append((self.now, camera.name, host.name))
+            self.starts.append(Start(camera.name, host.name, live_at))
         else:
             live_at = before.live_at
         host.running[camera.name] = _Running(camera.epoch, camera.rung, live_at)

@@ -49,7 +49,7 @@ def happens(fleet: SimulatedFleet, what: str, host: str) -> None:
         "thaw": lambda: fleet.thaw(host),
         "cut": lambda: setattr(found, "cut", True),
         "join": lambda: setattr(found, "cut", False),
-        "drain": lambda: fleet.controller and fleet.controller.drain(host),
+        "drain": lambda: fleet.drain(host),
         "move": lambda: fleet.controller and fleet.controller.move("cam-0", host),
         "replace": lambda: replace(fleet),
         "end": fleet.kill_controller,

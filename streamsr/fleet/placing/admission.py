@@ -8,6 +8,7 @@ cameras do not run.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 from streamsr.fleet.placing.demand import Demand, Place
 from streamsr.fleet.placing.loads import Loads
@@ -42,9 +43,11 @@ class _Group:
         self._current = current
         self._group = group
         self._packed = packed
-        self._too_large = {demand.name for demand in group if self._fits_nowhere(demand)}
-        rest = len(group) - len(self._too_large)
-        self._may_fall = (rest + 1) // 2 if highest else rest
+        self._highest = highest
+
+    @cached_property
+    def _too_large(self) -> set[str]:
+        return {demand.name for demand in self._group if self._fits_nowhere(demand)}
 
     def _fits_nowhere(self, demand: Demand) -> bool:
         """Whether not even an empty host holds a camera as it is asked for."""
@@ -109,7 +112,9 @@ class _Group:
         """How many more of this priority may fall back for want of room."""
         names = (demand.name for demand in self._group if demand.name not in self._too_large)
         places = (self._loads.places.get(name, Place("")) for name in names)
-        return self._may_fall - sum(bool(place.host) and place.rung > 0 for place in places)
+        rest = len(self._group) - len(self._too_large)
+        may_fall = (rest + 1) // 2 if self._highest else rest
+        return may_fall - sum(bool(place.host) and place.rung > 0 for place in places)
 
     def _made_room(self, demand: Demand) -> bool:
         """Has others of this priority fall back, as few as do, so that a camera has room to."""

@@ -9,6 +9,7 @@ __all__ = ["TOLERANCE", "even_out", "imbalance", "pack"]
 
 TOLERANCE = 0.1  # of the mean: what a host may carry more or less
 NOTHING = 1e-6  # of a host's room
+EVEN = 0.09  # likewise, once hosts are evened out: what cameras take is known that well
 MARGIN = 0.2  # by which a move has to help, or noise would undo it
 
 
@@ -36,7 +37,7 @@ class _Excess:
     def best_move(self) -> tuple[Demand, str] | None:
         """The camera to move and where to; None where all is even, or no move makes it more so."""
         loaded = self._room if self._mean > NOTHING else {}
-        uneven = [name for name in loaded if self._share(name) > TOLERANCE - NOTHING]
+        uneven = [name for name in loaded if self._share(name) > EVEN]
         for name in sorted(uneven, key=self._share, reverse=True):
             others = [other for other in self._room if other != name]
             if self._excess[name] > 0:

@@ -1,11 +1,11 @@
 """What a camera takes on a host of a kind: measured where it ran, reckoned where it did not.
 
 Hosts report what each camera took of late. That is smoothed, and what is given out changes only
-where the smoothed value has left it by a tenth, so that nothing moves for noise.
+where the smoothed value has left it by a twentieth, so that nothing moves for noise.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from statistics import fmean
 
 from streamsr.core.status import StreamState
@@ -17,7 +17,7 @@ __all__ = ["CostTable"]
 FIRST = 400.0  # ms of CPU time a second at most, of what nobody has measured
 FALLBACK_SHARE = 0.3  # of what was asked for, where the fallback is not measured
 SMOOTHING = 0.1
-CHANGE = 0.1  # of the value
+CHANGE = 0.05  # of the value
 
 Key = tuple[str, int]  # kind of host, rung
 
@@ -71,9 +71,13 @@ class CostTable:
         return found
 
     def estimates(
-        self, cameras: Iterable[WantedCamera], kinds: Iterable[str], fair: float = FIRST
+        self,
+        cameras: Iterable[WantedCamera],
+        kinds: Iterable[str],
+        fair: float = FIRST,
+        only: Container[str] | None = None,
     ) -> dict[str, dict[str, tuple[float, ...]]]:
-        """Returns the cost of every camera on every kind of host, one a rung.
+        """Returns the cost of every camera, or of some, on every kind of host, one a rung.
 
         Of what nobody has measured it is ``fair`` at most, so that all have room: no camera falls
         back for a guess.
@@ -85,6 +89,7 @@ class CostTable:
                 kind: self._estimate(camera, kind, means, min(FIRST, fair)) for kind in kinds
             }
             for camera in cameras
+            if only is None or camera.name in only
         }
 
     def _estimate(

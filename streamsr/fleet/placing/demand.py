@@ -26,7 +26,7 @@ class Demand:
     @property
     def rungs(self) -> int:
         """How many rungs it has, 1 or 2."""
-        return min((len(costs) for costs in self.costs.values()), default=1)
+        return len(next(iter(self.costs.values()), (0.0,)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ class Loads:
 
     def cost(self, demand: Demand, host: str, rung: int) -> float:
         """What a camera takes on a host; of a rung that it has no more, of its last one."""
-        return demand.cost(self.hosts[host].kind, min(rung, demand.rungs - 1))
+        costs = demand.costs[self.hosts[host].kind]
+        return costs[rung] if rung < len(costs) else costs[-1]
 
     def settle(self, demand: Demand, place: Place) -> None:
         """No more counts a camera as resident: it is being placed."""
