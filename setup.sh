@@ -28,7 +28,8 @@ fi
 
 say "installing into $VENV (about 1 GB; once)"
 "$PYTHON" -m venv "$VENV"
-# -qq: pip's notices about itself are of no use here; its errors still show
+# -qq: pip's notices about itself are of no use here; its errors still show. compat: a path, which
+# type checkers of programs elsewhere can follow; setuptools would put a finder there
 "$VENV/bin/python" -m pip --disable-pip-version-check install -qq --root-user-action ignore \
-    -c constraints.txt -e '.[dev]'
+    -c constraints.txt --config-settings editable_mode=compat -e '.[dev]'
 say "ready"
