@@ -21,7 +21,10 @@ def link(
     config: Annotated[
         Path, typer.Argument(metavar="FILE", help="The file of the pipeline or node that serves.")
     ],
-    path: Annotated[str, typer.Argument(help="As in /hls/NAME/index.m3u8 or /snapshot/NAME.jpg.")],
+    path: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="As in /hls/NAME/index.m3u8 or /snapshot/NAME.jpg."),
+    ],
     hours: Annotated[
         float, typer.Option(min=0.01, max=LONGEST_H, help="For which it is good.")
     ] = 24.0,

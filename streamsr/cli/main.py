@@ -9,9 +9,11 @@ from streamsr.cli.link import link
 from streamsr.cli.models import import_model, list_models, model_info, show_models
 from streamsr.cli.options import NamesCommand
 from streamsr.cli.stream import bench, demo, node, probe, run, serve
-from streamsr.cli.teach import teach
 from streamsr.cli.terminal import command
-from streamsr.cli.train import degrade, evaluate, train
+from streamsr.cli.training.degrade import degrade
+from streamsr.cli.training.evaluate import evaluate
+from streamsr.cli.training.teach import teach
+from streamsr.cli.training.train import train
 from streamsr.cli.upscale import upscale
 from streamsr.core.events.log import log_uncaught
 from streamsr.engine.allocator import keep_freed_memory

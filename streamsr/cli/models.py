@@ -51,7 +51,9 @@ def list_models(models: Models = None, as_json: Json = False) -> None:
 
 
 def model_info(
-    name: Annotated[str, typer.Argument(help="A family's or a model's name, or its folder.")],
+    name: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A family's or a model's name, or its folder.")
+    ],
     models: Models = None,
     as_json: Json = False,
 ) -> None:
@@ -64,7 +66,9 @@ def model_info(
 
 
 def import_model(
-    checkpoint: Annotated[Path, typer.Argument(help="A published EDVR checkpoint (.pth).")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A published EDVR checkpoint (.pth).")
+    ],
     name: Annotated[str, typer.Option(help="What the model is to be called.")],
     into: Annotated[Path, typer.Option(help="The folder of models to add it to.")] = Path("models"),
 ) -> None:
@@ -138,11 +142,11 @@ def _scale(entry: Entry) -> str:
 
 
 def _recipes_table(planned: Mapping[Path, TrainSettings]) -> Table:
-    table = _table("not trained yet", "scale", "for", "trained by")
+    table = _table("not trained yet", "scale", "for")
     for path, training in planned.items():
         card = training.model
-        row = (training.name, str(card.facts.scale), Text(card.description))
-        table.add_row(*row, Text(training_command(path)))
+        table.add_row(training.name, str(card.facts.scale), Text(card.description))
+        table.add_row("", "", Text(f"$ {training_command(path)}", no_wrap=True, overflow="ignore"))
     return table
 
 

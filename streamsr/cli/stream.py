@@ -62,7 +62,9 @@ def demo(
 
 
 def serve(
-    url: Annotated[str, typer.Argument(help="A live address, as in rtsp://camera/stream.")],
+    url: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A live address, as in rtsp://camera/stream.")
+    ],
     model: Model = AUTO,
     models: Models = None,
     device: Device = "auto",
@@ -96,7 +98,10 @@ def serve(
 
 def run(
     pipeline: Annotated[
-        Path, typer.Argument(help="A pipeline file, or the name of one streamsr comes with.")
+        Path,
+        typer.Argument(
+            metavar="PIPELINE", help="A pipeline file, or the name of one streamsr comes with."
+        ),
     ],
     size: Size = None,
     scale: Scale = None,
@@ -148,7 +153,9 @@ def node(
 
 
 def probe(
-    url: Annotated[str, typer.Argument(help="A file, a folder of images, or an address.")],
+    url: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A file, a folder of images, or an address.")
+    ],
     model: Model = AUTO,
     models: Models = None,
     device: Device = "auto",

@@ -19,6 +19,7 @@ from streamsr.train.frames import degrade_bicubic, whole_levels
 
 __all__ = ["Crops", "batches"]
 
+LEAST_SIDE = 16  # LR pixels of a crop
 FLICKER_DEPTH = 0.1  # of the light, at most
 FLICKER_FRAMES = (2.0, 32.0)  # of one period
 
@@ -32,7 +33,7 @@ class Crops:
 
     clips: Sequence[Clip]  # those that are too short or too small are left out
     _: KW_ONLY
-    side: int  # HR pixels, a multiple of the scale
+    side: int  # HR pixels, a multiple of the scale; less where no clip is as large
     window: int
     batch: int
     seed: int
@@ -41,6 +42,9 @@ class Crops:
     flicker: float = 0.0  # share of the crops
 
     def __post_init__(self) -> None:
+        largest = max((min(clip.pixels.shape[2:]) for clip in self.clips), default=0)
+        if LEAST_SIDE * self.scale <= largest < self.side:
+            self.side = largest - largest % self.scale
         starts = [(clip, _starts(clip, self.window, self.side)) for clip in self.clips]
         self.clips = [clip for clip, s in starts if s]
         self._starts = [s for _, s in starts if s]

@@ -8,17 +8,28 @@ from pathlib import Path
 from streamsr.core.errors import InputError
 from streamsr.media.addresses import image_kind
 
-__all__ = ["CLIP_SUFFIXES", "clip_paths", "still_paths", "target_paths"]
+__all__ = ["CLIP_SUFFIXES", "DEMO", "clip_paths", "footage_folder", "still_paths", "target_paths"]
+
+DEMO = Path("demo")  # in place of a folder of clips: that of the built-in camera's
+DEMO_CLIPS = Path(__file__).parents[1] / "sources"
 
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".ts", ".webm", ".y4m")
 CLIP_ENDINGS = ", ".join(CLIP_SUFFIXES)
 STILL_SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
+def footage_folder(said: Path) -> Path:
+    """Returns the folder of clips that somebody names: ``DEMO``, or a folder as it is."""
+    return DEMO_CLIPS if str(said).rstrip(":") == str(DEMO) else said
+
+
 def clip_paths(folder: Path) -> list[Path]:
     """Returns the clips of a folder by name. Raises InputError where there is none."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder of clips")
+        raise InputError(
+            f"{folder}: there is no such folder of clips; --data FOLDER names another, and --data "
+            f"{DEMO} the built-in camera's clip"
+        )
     clips = [path for path in folder.glob("*") if path.suffix.lower() in CLIP_SUFFIXES]
     if not clips:
         raise InputError(f"{folder}: there is no clip here; allowed endings are {CLIP_ENDINGS}")

@@ -41,7 +41,7 @@ def unrolled(
         for span in spans:
             with half:
                 outputs = network(torch.cat(windows[span]))
-            yield outputs.float().unflatten(0, (-1, len(frames))).transpose(0, 1), span
+            yield _floats(outputs).unflatten(0, (-1, len(frames))).transpose(0, 1), span
         return
     memory = network.fresh(len(frames), *frames.shape[3:])
     for span in spans:
@@ -50,8 +50,13 @@ def unrolled(
             with half:
                 output, memory = network(window, memory)
             upscaled.append(output)
-        yield torch.stack(upscaled, 1), span
+        yield _floats(torch.stack(upscaled, 1)), span
         memory = tuple(part.detach() for part in memory)
+
+
+def _floats(output: Tensor) -> Tensor:
+    """A network's output in [0, 1]; of one in integers it is levels."""
+    return output.float() if output.is_floating_point() else output / 255
 
 
 def start_from(network: nn.Module, entry: Entry) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from synthetic import texture, write_clip
 
-from streamsr.cli.train import degrade
+from streamsr.cli.training.degrade import degrade
 from streamsr.core.config import parse
 from streamsr.core.errors import ConfigError, InputError
 from streamsr.core.frame import ColourTags, Frame, Plane

@@ -12,7 +12,7 @@ import typer
 from numpy.typing import NDArray
 from peers import camera_clip, scene
 
-from streamsr.cli.train import evaluate as evaluate_command
+from streamsr.cli.training.evaluate import evaluate as evaluate_command
 from streamsr.cli.upscale import upscale
 from streamsr.core.config import dump
 from streamsr.core.errors import InputError, ModelError, UserError

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from synthetic import texture, write_clip
 from tiny_models import model_folder
 
-from streamsr.cli.train import train
+from streamsr.cli.training.train import train
 from streamsr.core.config import load
 from streamsr.core.errors import ConfigError, InputError, ModelError
 from streamsr.train.finetune import TrainingTime, finetune

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from streamsr.core.errors import ModelError
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.fast import Fast
+from streamsr.networks.int8 import runs_int8
 from streamsr.networks.recurrent import Recurrent
+from streamsr.networks.recurrent_int8 import Int8Recurrent
 from streamsr.train.network import start_from, unrolled
 from streamsr.zoo.card import Card, FactsCard, Weights
 from streamsr.zoo.registry import Entry
@@ -170,3 +172,15 @@ def test_what_cannot_go_on_is_refused(tmp_path: Path) -> None:
     card = entry.card.model_copy(update={"weights": None})
     with pytest.raises(ModelError, match="no weights to start from"):
         start_from(Fast(8, 4, window=3), Entry("tiny", tmp_path, card))
+
+
+@pytest.mark.skipif(not runs_int8(), reason="this CPU has no instructions for 8-bit integers")
+def test_a_network_in_integers_is_unrolled_as_the_one_it_was_made_of() -> None:
+    torch.manual_seed(0)
+    network = Recurrent(features=16, layers=3, kept=8).eval()
+    frames = (torch.rand(1, 5, 1, 24, 32) * 255).round() / 255
+    with torch.inference_mode():
+        facts = Facts(4, 2, 0, Colour.LUMA)
+        ((ours, _),) = unrolled(Int8Recurrent(network), facts, frames, 4)
+        ((floats, _),) = unrolled(network, facts, frames, 4)
+    torch.testing.assert_close(ours, floats.clamp(0, 1), atol=0.03, rtol=0)
