@@ -63,7 +63,7 @@ def fleet_status(address: Address = "auto", as_json: Json = False) -> None:
 
 
 def drain_host(
-    host: Annotated[str, typer.Argument(help="Its name, as status shows it.")],
+    host: Annotated[str, typer.Argument(metavar="HOST", help="Its name, as status shows it.")],
     address: Address = "auto",
 ) -> None:
     """Move a host's cameras to others, and give it none until it starts again."""
@@ -75,8 +75,8 @@ def drain_host(
 
 
 def move_camera(
-    camera: Annotated[str, typer.Argument(help="Its name.")],
-    host: Annotated[str, typer.Argument(help="The host that it is to run on.")],
+    camera: Annotated[str, typer.Argument(metavar="CAMERA", help="Its name.")],
+    host: Annotated[str, typer.Argument(metavar="HOST", help="The host that it is to run on.")],
     address: Address = "auto",
 ) -> None:
     """Move a camera to a host, where it stays while that is up."""

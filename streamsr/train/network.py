@@ -41,7 +41,8 @@ def unrolled(
         for span in spans:
             with half:
                 outputs = network(torch.cat(windows[span]))
-            yield _floats(outputs).unflatten(0, (-1, len(frames))).transpose(0, 1), span
+            in_rows = _floats(outputs).view(-1, len(frames), *outputs.shape[1:])
+            yield in_rows.transpose(0, 1), span
         return
     memory = network.fresh(len(frames), *frames.shape[3:])
     for span in spans:

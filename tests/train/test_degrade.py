@@ -10,6 +10,7 @@ import torch
 from synthetic import texture, write_clip
 
 from streamsr.cli.training.degrade import degrade
+from streamsr.cli.training.train import train
 from streamsr.core.config import parse
 from streamsr.core.errors import ConfigError, InputError
 from streamsr.core.frame import ColourTags, Frame, Plane
@@ -18,6 +19,7 @@ from streamsr.media.images import read_image
 from streamsr.networks.resample import resize
 from streamsr.train.degrade import Recipe, degraded, drawn
 from streamsr.train.settings import DegradeSettings
+from streamsr.zoo.registry import find
 
 CLEAN = CameraCoding(kbit_s=100_000, preset="medium")
 
@@ -154,3 +156,22 @@ def test_the_command_shows_before_and_after(tmp_path: Path) -> None:
             config,
             set_=[f"data.train={tmp_path / 'none'}"],
         )
+
+
+def test_without_footage_the_built_in_clip_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shipped = find("fast-camera").folder / "train.toml"
+    monkeypatch.chdir(tmp_path)
+    degrade(shipped, tmp_path / "sheet.png", rows=1)
+    assert (tmp_path / "sheet.png").stat().st_size > 1000
+    assert "no footage is given" in capsys.readouterr().err
+
+
+def test_a_shipped_file_trains_on_the_built_in_clip(tmp_path: Path) -> None:
+    shipped = find("fast-small").folder / "train.toml"
+    tiny = ["steps=2", "valid_every=2", "batch=1", "data.valid_frames=1", f"runs='{tmp_path}'"]
+    train(shipped, data=Path("demo"), set_=[*tiny, f"data.cache='{tmp_path}/cache'"])
+    assert (tmp_path / "fast-small" / "fast-small" / "card.toml").exists()
+    with pytest.raises(InputError, match="--data demo"):
+        train(shipped, set_=[*tiny, "data.train='nowhere'"])
