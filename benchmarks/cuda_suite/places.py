@@ -73,6 +73,9 @@ class Place(Protocol):
     def used_mib(self, device: Device) -> float:
         """Memory of the device in use, by anybody."""
 
+    def need_mib(self, device: Device) -> float:
+        """What this process has needed of the device so far, as ``bounded`` counts it."""
+
     def bounded(self, device: Device, mib: float) -> None:
         """Lets this process have so much of the device's memory at most; 0 for all there is."""
 
@@ -104,6 +107,9 @@ class CudaPlace:
     def used_mib(self, device: Device) -> float:
         free, total = torch.cuda.mem_get_info(self.torch_device)
         return round((total - free) / MIB, 1)
+
+    def need_mib(self, device: Device) -> float:
+        return torch.cuda.max_memory_reserved(self.torch_device) / MIB
 
     def bounded(self, device: Device, mib: float) -> None:
         _, total = torch.cuda.mem_get_info(self.torch_device)
@@ -149,6 +155,9 @@ class HostPlace:
     is_device = False
     torch_device = torch.device("cpu")
 
+    def __init__(self) -> None:
+        torch.set_num_threads(1)  # its streams are threads already
+
     @property
     def machine(self) -> str:
         cores = f"{os.cpu_count()} cores, {platform.machine()}"
@@ -161,6 +170,10 @@ class HostPlace:
     def used_mib(self, device: Device) -> float:
         assert isinstance(device, HostDevice)
         return round(device.bytes_in_use / MIB, 3)
+
+    def need_mib(self, device: Device) -> float:
+        assert isinstance(device, HostDevice)
+        return device.largest / MIB
 
     def bounded(self, device: Device, mib: float) -> None:
         assert isinstance(device, HostDevice)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import cycle
+from itertools import count, cycle
 from time import perf_counter
 from typing import Any
 
@@ -97,8 +97,8 @@ def stage_rates(place: Place, model: SlidingWindow, frames: list[Frame]) -> dict
     track = DeviceTrack(device, Layout.of(frame), model, compute.pixels, SLOTS)
     stream.launch(lambda: compute.prepare(track))
     coming = cycle(frames)
-    with CudaEngine(model, device) as engine:
-        jobs = cycle(jobs_of(engine, track, frame))
+    with CudaEngine(model, device) as engine:  # only for a stream of it
+        jobs = jobs_of(engine, track, frame)
     memory = cycle(track.memory)
 
     def fill() -> None:
@@ -108,7 +108,7 @@ def stage_rates(place: Place, model: SlidingWindow, frames: list[Frame]) -> dict
     work: dict[str, Callable[[], object]] = {
         "fill": fill,
         "upload": lambda: stream.launch(next(memory).upload),
-        "compute": lambda: stream.launch(partial(compute.run, [next(jobs)])),
+        "compute": lambda: stream.launch(partial(computed, compute, model, next(jobs))),
         "download": lambda: stream.launch(next(memory).download),
         "take": lambda: next(memory).taken(),
     }
@@ -116,22 +116,21 @@ def stage_rates(place: Place, model: SlidingWindow, frames: list[Frame]) -> dict
     return {name: rate_of(do, stream, device, times) for name, do in work.items()}
 
 
-def jobs_of(engine: CudaEngine, track: DeviceTrack, frame: Frame) -> list[CudaJob]:
-    """A window for each slot of a track, each of which has one frame more."""
+def computed(compute: Compute, model: SlidingWindow, job: CudaJob) -> None:
+    compute.run([job])
+    if model.streaming:
+        compute.ahead([job])
+
+
+def jobs_of(engine: CudaEngine, track: DeviceTrack, frame: Frame) -> Iterator[CudaJob]:
+    """Windows of a track, each of which has one frame more than the one before."""
     owner = engine.stream("bench", Meter(), lambda event: None)
-    window = track.ring.shape[0]
-    return [
-        CudaJob(
-            owner,
-            frame,
-            track,
-            slot,
-            (UploadedFrame(slot, slot % window, frame.colour),),
-            tuple((slot + 1 + place) % window for place in range(window)),
-            starts_chain=False,
-        )
-        for slot in range(len(track.memory))
-    ]
+    size = len(track.ring)
+    for number in count(size):
+        slot = number % len(track.memory)
+        arrivals = (UploadedFrame(slot, number % size, frame.colour),)
+        window = tuple((number + 1 + place) % size for place in range(size))
+        yield CudaJob(owner, frame, track, slot, arrivals, window, False, newest=number)
 
 
 def pipeline_rate(place: Place, model: SlidingWindow, frames: list[Frame]) -> float:

@@ -106,6 +106,7 @@ class HostDevice:
         self.allocations = 0
         self.graphs = 0
         self.capacity = 1 << 40  # bytes: more at once is out of memory
+        self.largest = 0  # bytes that were asked for at once
         self._delay_s = delay_s
         self._launch = launch
         self._streams: list[HostStream] = []
@@ -123,7 +124,9 @@ class HostDevice:
         return self._kept(torch.full((size,), POISON, dtype=torch.uint8))
 
     def empty(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-        if torch.Size(shape).numel() * dtype.itemsize > self.capacity:
+        size = torch.Size(shape).numel() * dtype.itemsize
+        self.largest = max(self.largest, size)
+        if size > self.capacity:
             raise torch.OutOfMemoryError("there is not so much memory")
         poison = float("nan") if dtype.is_floating_point else POISON
         return self._kept(torch.full(tuple(shape), poison, dtype=dtype))
