@@ -1,4 +1,5 @@
 # make demo [ARGS="--seconds 15 --json"], make test, make check: each sets .venv up first.
+# make docs: pages of every public name, into build/docs.
 # make soak [SOAK=0.1]: the long tests of docs/faults.md, hours, or that share of their counts.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ STAMP := $(VENV)/.streamsr-ready
 ARGS ?=
 SOAK ?= 1
 
-.PHONY: setup demo test check soak home-assistant clean
+.PHONY: setup demo test check docs soak home-assistant clean
 
 setup: $(STAMP)
 
@@ -45,6 +46,9 @@ check: setup
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest -q tests/test_imports.py tests/test_structure.py
+
+docs: setup
+	@$(BIN)/python -W error tools/api_pages.py build/docs
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

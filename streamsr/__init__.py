@@ -20,7 +20,9 @@ from streamsr.core.errors import (
 if TYPE_CHECKING:
     from streamsr.api.engine import Engine
     from streamsr.api.models import Model, import_model, list_models
+    from streamsr.api.opened import OpenedPipeline
     from streamsr.api.pipelines import open_pipeline
+    from streamsr.api.saving import save_model
     from streamsr.api.scores import evaluate
     from streamsr.api.upscaled import Upscaled, UpscaledAsync
     from streamsr.api.upscaler import Upscaler
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from streamsr.core.frame import ColourTags
     from streamsr.core.packet import Packet, Track
     from streamsr.core.settings import PipelineSettings
+    from streamsr.core.status import OutputStatus, StreamStatus
     from streamsr.networks.contract import RecurrentNetwork
     from streamsr.plugins.contracts import EncodedSink, ImageSink, Network, Sink, Source
     from streamsr.plugins.registering import register_network, register_sink, register_source
@@ -47,7 +50,9 @@ __all__ = [
     "Model",
     "ModelError",
     "Network",
+    "OpenedPipeline",
     "OutputError",
+    "OutputStatus",
     "Packet",
     "PipelineSettings",
     "RecurrentNetwork",
@@ -55,6 +60,7 @@ __all__ = [
     "Sink",
     "Source",
     "SourceError",
+    "StreamStatus",
     "StreamsrError",
     "Track",
     "Upscaled",
@@ -69,6 +75,7 @@ __all__ = [
     "register_network",
     "register_sink",
     "register_source",
+    "save_model",
 ]
 
 _LATER = {
@@ -80,12 +87,15 @@ _LATER = {
     "ImageSink": "streamsr.plugins.contracts",
     "Model": "streamsr.api.models",
     "Network": "streamsr.plugins.contracts",
+    "OpenedPipeline": "streamsr.api.opened",
+    "OutputStatus": "streamsr.core.status",
     "Packet": "streamsr.core.packet",
     "PipelineSettings": "streamsr.core.settings",
     "RecurrentNetwork": "streamsr.networks.contract",
     "Registration": "streamsr.plugins.registry",
     "Sink": "streamsr.plugins.contracts",
     "Source": "streamsr.plugins.contracts",
+    "StreamStatus": "streamsr.core.status",
     "Track": "streamsr.core.packet",
     "Upscaled": "streamsr.api.upscaled",
     "UpscaledAsync": "streamsr.api.upscaled",
@@ -97,6 +107,7 @@ _LATER = {
     "register_network": "streamsr.plugins.registering",
     "register_sink": "streamsr.plugins.registering",
     "register_source": "streamsr.plugins.registering",
+    "save_model": "streamsr.api.saving",
 }
 """Names whose modules take their time: they are imported when they are used."""
 

@@ -64,6 +64,7 @@ class SharedEngine:
 
     @property
     def closed(self) -> bool:
+        """Whether it computes no more."""
         return not self._finalizer.alive
 
     def close(self) -> None:

@@ -110,6 +110,7 @@ class Upscaler:
 
     @property
     def device(self) -> torch.device:
+        """What it runs on."""
         return self.engine.device
 
     @property
@@ -126,6 +127,7 @@ class Upscaler:
 
     @property
     def closed(self) -> bool:
+        """Whether it takes no more."""
         return self._clips.closed
 
     def size_of(self, width: int, height: int) -> tuple[int, int]:

@@ -2,25 +2,22 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.core.packet import Packet
 
-if TYPE_CHECKING:  # a process that reads settings loads neither
-    import av
+if TYPE_CHECKING:  # who reads a source needs none
     from torch import Tensor
-
-    from streamsr.networks.contract import RecurrentNetwork
 
 __all__ = [
     "EncodedSink",
     "Image",
     "ImageSink",
     "Network",
-    "NetworkFactory",
     "Sink",
     "SinkFactory",
     "Source",
@@ -31,7 +28,7 @@ __all__ = [
 Image: TypeAlias = NDArray[np.uint8]
 """R'G'B' of full range: (h, w, 3) uint8, red first, the first row on top."""
 
-SourceItem: TypeAlias = "Image | tuple[Image, float] | av.VideoFrame"
+SourceItem: TypeAlias = Image | tuple[Image, float] | av.VideoFrame
 """One frame of a source: an image, one with its time in seconds, or PyAV's, in any pixel format."""
 
 
@@ -92,9 +89,10 @@ Sink: TypeAlias = ImageSink | EncodedSink
 class Network(Protocol):
     """A ``torch.nn.Module`` that maps windows of frames to upscaled frames.
 
-    Luma is in [0, 1] from black to white, one channel, and so is R'G'B', three; its card says which
-    (``facts.colour``). One with a memory is a ``RecurrentNetwork`` instead. It runs in several
-    threads at once, without a gradient, and may not change itself.
+    R'G'B' in [0, 1] is three channels; luma is one, Y' of limited range, black 16/255 and white
+    235/255: its card says which it takes (``facts.colour``). One with a memory is a
+    ``RecurrentNetwork`` instead. It runs in several threads at once, without a gradient, and may
+    not change itself.
     """
 
     def forward(self, window: "Tensor", /) -> "Tensor":
@@ -106,7 +104,3 @@ SourceFactory: TypeAlias = Callable[[str], Source]
 
 SinkFactory: TypeAlias = Callable[[str], Sink]
 """Makes a sink of its whole address, likewise; OutputError."""
-
-NetworkFactory: TypeAlias = "Callable[..., Network | RecurrentNetwork[Any]]"
-"""Makes a network with the options of a card as keyword arguments. Raises ValueError or TypeError
-for options that it does not take."""

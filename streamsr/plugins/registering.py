@@ -1,7 +1,13 @@
 """Adding a source, a sink or a network in this process, as an installed package does in all."""
 
-from streamsr.plugins.contracts import NetworkFactory, SinkFactory, SourceFactory
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from streamsr.plugins.contracts import Network, SinkFactory, SourceFactory
 from streamsr.plugins.registry import Kind, Registration, register
+
+if TYPE_CHECKING:  # it imports torch
+    from streamsr.networks.contract import RecurrentNetwork
 
 __all__ = ["register_network", "register_sink", "register_source"]
 
@@ -24,9 +30,12 @@ def register_sink(scheme: str, make: SinkFactory) -> Registration:
     return register(Kind.SINK, scheme, make)
 
 
-def register_network(name: str, make: NetworkFactory) -> Registration:
+def register_network(
+    name: str, make: "Callable[..., Network | RecurrentNetwork[Any]]"
+) -> Registration:
     """Has ``make`` called with the options of each card whose ``network`` is ``name``.
 
-    As ``register_source`` does; the entry point group is ``streamsr.networks``.
+    As ``register_source`` does; the entry point group is ``streamsr.networks``. For options that it
+    does not take, ``make`` raises ValueError or TypeError.
     """
     return register(Kind.NETWORK, name, make)

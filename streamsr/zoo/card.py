@@ -81,8 +81,8 @@ class Card(Settings):
 
     description: str
     family: ModelName | None = None  # left out: the folder's name
-    network: str  # a key of streamsr.zoo.loading.NETWORKS
-    options: dict[str, bool | int | str] = Field(default_factory=dict)  # of its constructor
+    network: str  # a key of streamsr.zoo.loading.NETWORKS, or a plugin's name
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)  # of its constructor
     # a family that takes a fraction of the time: live streams fall back to its member of one scale
     lighter: ModelName | None = None
     precision: Precision = "float32"  # the lowest one allowed

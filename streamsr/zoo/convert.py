@@ -7,7 +7,6 @@ off names and shapes.
 
 import pickle
 import re
-import tempfile
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,15 +14,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import load as parse_safetensors
-from torch import Tensor, nn
+from torch import Tensor
 
-from streamsr.core.config import dump
 from streamsr.core.errors import ModelError
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour
-from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Weights
+from streamsr.zoo.card import Card, FactsCard
+from streamsr.zoo.new_model import write_model
 from streamsr.zoo.registry import folder_of_new
-from streamsr.zoo.weights import write_weights
 
 __all__ = ["import_checkpoint"]
 
@@ -111,7 +109,7 @@ def import_checkpoint(path: Path, destination: Path, name: str | None = None) ->
         options=options,
         facts=facts,
     )
-    _write(folder, network, card)
+    write_model(folder, network, card)
     return folder
 
 
@@ -166,7 +164,7 @@ def _renamed(data: Mapping[str, Any]) -> Tensors:
     return tensors
 
 
-def _options(tensors: Tensors) -> dict[str, bool | int | str]:
+def _options(tensors: Tensors) -> dict[str, bool | int | float | str]:
     """The constructor's options, off names and shapes; the rest are its defaults."""
     predeblur = "predeblur.conv_first.weight" in tensors
     tsa = "fusion.feat_fusion.weight" in tensors
@@ -232,17 +230,3 @@ def _checked(name: str, tensor: Tensor, shape: torch.Size) -> Tensor:
     if not weights.isfinite().all():
         raise ModelError(f"{name} holds values that are not finite")
     return weights
-
-
-def _write(folder: Path, network: nn.Module, card: Card) -> None:
-    """Writes the model beside its place and moves it there, so that half of one is never found."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".import-") as scratch:
-            model = Path(scratch) / folder.name
-            model.mkdir()
-            weights = Weights(sha256=write_weights(model / WEIGHTS_NAME, network))
-            dump(card.model_copy(update={"weights": weights}), model / CARD_NAME)
-            model.rename(folder)
-    except OSError as error:
-        raise ModelError(f"model folder {folder}: cannot be written: {error.strerror}") from None

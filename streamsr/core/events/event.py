@@ -31,6 +31,7 @@ class Event:
 
     @property
     def facts(self) -> CodeFacts:
+        """How severe it is, what of its subject it is about, and what it says of that."""
         return FACTS[self.code]
 
     @property
