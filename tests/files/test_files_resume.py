@@ -1,0 +1,250 @@
+"""A file that was stopped anywhere and goes on comes out as one that was not."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from streamsr.core.config import dump, parse
+from streamsr.core.settings import PipelineSettings, StreamSettings
+from streamsr.engine.engines import Engines
+from streamsr.files.batch import Batch
+from streamsr.files.plan import FileJob, planned
+from streamsr.files.record import Record
+from streamsr.files.work import FileResult
+from streamsr.networks.edvr import EDVR
+from streamsr.networks.facts import Colour
+from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Weights
+from streamsr.zoo.weights import write_weights
+
+Run = Callable[..., tuple[list[FileResult], "Watched"]]
+
+EDVR_OPTIONS = {
+    "num_feat": 8,
+    "num_frame": 5,
+    "deformable_groups": 2,
+    "num_extract_block": 1,
+    "num_reconstruct_block": 1,
+}
+
+
+class Watched:
+    """Hears what a batch says, and stops it at a frame."""
+
+    def __init__(self, stop_at: int | None) -> None:
+        self.said: list[str] = []
+        self.frames = 0
+        self.batch: Batch | None = None
+        self._stop_at = stop_at
+
+    def begins(self, number: int, job: FileJob) -> None:
+        pass
+
+    def says(self, message: str) -> None:
+        self.said.append(message)
+
+    def is_at(self, frames: int, of: int | None) -> None:
+        self.frames += 1
+        if self._stop_at is not None and frames >= self._stop_at:
+            assert self.batch is not None
+            self.batch.stop.set()
+
+    def ends(self, result: FileResult) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def engines() -> Iterator[Engines]:
+    with Engines(torch.device("cpu")) as made:
+        yield made
+
+
+@pytest.fixture
+def run(engines: Engines) -> Run:
+    """``run(source, out, stop_at=None, **settings)``: one run of a batch over one input."""
+
+    def go(
+        source: Path, out: Path, stop_at: int | None = None, **more: dict[str, object]
+    ) -> tuple[list[FileResult], Watched]:
+        def settings_of(job: FileJob) -> StreamSettings:
+            data = {
+                "input": {"url": str(job.source)},
+                "output": {"path": out / job.output, **more.get("output", {})},
+                "model": {"name": "bicubic", **more.get("model", {})},
+                "encoder": more.get("encoder", {}),
+                "limits": more.get("limits", {}),
+            }
+            return parse(data, PipelineSettings, "test")
+
+        watched = Watched(stop_at)
+        with Record(out) as record:
+            jobs = planned([source], out, known=record.outputs).jobs
+            batch = watched.batch = Batch(jobs, out, record, engines, settings_of, watched)
+            return batch.run(), watched
+
+    return go
+
+
+@pytest.fixture(scope="module")
+def edvr(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A folder of a tiny network of windows of five frames."""
+    folder = tmp_path_factory.mktemp("models") / "tiny-edvr"
+    folder.mkdir()
+    torch.manual_seed(1)
+    network = EDVR(**EDVR_OPTIONS).requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.normal_(std=max(1, parameter[0].numel()) ** -0.5)
+    facts = FactsCard(scale=4, window=5, lookahead=2, colour=Colour.RGB, multiple=4)
+    weights = Weights(sha256=write_weights(folder / WEIGHTS_NAME, network))
+    card = Card(description="", network="edvr", options=EDVR_OPTIONS, facts=facts, weights=weights)
+    dump(card, folder / CARD_NAME)
+    return str(folder)
+
+
+def contents(path: Path) -> list[object]:
+    """Every packet of a file, or the bytes of every image of a folder."""
+    if path.is_dir():
+        return [(one.name, one.read_bytes()) for one in sorted(path.iterdir())]
+    with av.open(str(path)) as container:
+        return [
+            (p.stream.index, p.pts, p.dts, hashlib.sha256(bytes(p)).hexdigest())
+            for p in container.demux()
+            if p.size
+        ]
+
+
+CASES = {
+    "recurrent": ({"name": "fast-camera"}, {}),
+    "recurrent, to another size": ({"name": "fast"}, {"size": "100"}),
+    "one frame": ({"name": "fast-small"}, {}),
+    "filter": ({"name": "lanczos"}, {}),
+    "passes": ({"name": "fast", "quality": "best"}, {}),
+    "compared": ({"name": "fast-camera"}, {"compare": "split"}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_stopped_and_begun_again_a_file_is_the_same(
+    case: str, clip: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    model, output = CASES[case]
+    source = clip(width=48, height=32, seconds=3, gop=30, b_frames=2)
+    settings = {"model": model, "output": output, "encoder": {"gop_s": 0.5}}
+    run(source, tmp_path / "whole", **settings)
+    seen = 0
+    for stop_at in (15, 40, 41, 70):
+        (result,), watched = run(source, tmp_path / "out", stop_at, **settings)
+        assert result.state == "stopped"
+        seen += watched.frames
+    (result,), watched = run(source, tmp_path / "out", **settings)
+    assert result.state == "done", result.why
+    assert result.frames == 75
+    assert seen + watched.frames < 75 + 4 * 2 * 13  # a GOP each, and what was in flight
+    name = source.name
+    assert contents(tmp_path / "out" / name) == contents(tmp_path / "whole" / name)
+    assert not [*(tmp_path / "out").glob("*.partial")]
+
+
+def test_windows_that_look_ahead_go_on_too(
+    edvr: str, clip: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    source = clip(width=32, height=16, seconds=1, gop=5)
+    settings = {"model": {"name": edvr}, "encoder": {"gop_s": 0.28}}
+    run(source, tmp_path / "whole", **settings)
+    for stop_at in (8, 16):
+        (result,), _ = run(source, tmp_path / "out", stop_at, **settings)
+        assert result.state == "stopped"
+    (result,), watched = run(source, tmp_path / "out", **settings)
+    assert result.state == "done", result.why
+    assert watched.frames < 20
+    assert contents(tmp_path / "out" / source.name) == contents(tmp_path / "whole" / source.name)
+
+
+@pytest.mark.parametrize("model", ["fast", "bicubic"])
+def test_a_folder_of_images_goes_on_where_it_was(model: str, run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "frames"
+    source.mkdir()
+    ramp = np.linspace(0, 255, 32 * 24 * 3).reshape(24, 32, 3)
+    for number in range(60):
+        image = np.roll(ramp, number, 1).astype(np.uint8)
+        cv2.imwrite(str(source / f"f{number}.png"), image)
+    settings = {"model": {"name": model, "quality": "auto"}, "encoder": {"gop_s": 0.4}}
+    run(source, tmp_path / "whole", **settings)
+    for stop_at in (15, 33):
+        (result,), _ = run(source, tmp_path / "out", stop_at, **settings)
+        assert result.state == "stopped"
+        assert not (tmp_path / "out" / "frames").exists()
+    (result,), watched = run(source, tmp_path / "out", **settings)
+    assert (result.state, result.frames) == ("done", 60), result.why
+    assert watched.frames < 45
+    assert contents(tmp_path / "out/frames") == contents(tmp_path / "whole/frames")
+
+
+def test_what_is_done_by_other_settings_is_not_done(
+    clip: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "a.mp4", tmp_path / "out"
+    source.write_bytes(clip(width=48, height=32, seconds=1).read_bytes())
+    run(source, out)
+    assert [r.state for r in run(source, out)[0]] == ["already done"]
+    (result,), watched = run(source, out, model={"name": "lanczos"})
+    assert (result.state, result.upscaled) == ("done", 25)
+    (said,) = watched.said
+    assert "model was bicubic" in said
+    source.write_bytes(clip(width=48, height=32, seconds=2).read_bytes())
+    (result,), watched = run(source, out, model={"name": "lanczos"})
+    assert (result.state, result.frames) == ("done", 50)
+    assert "input was" in watched.said[0]
+    (out / "a.mp4").write_bytes(b"mine")
+    (result,), _ = run(source, out, model={"name": "lanczos"})
+    assert result.state == "failed"
+    assert "--overwrite" in result.why
+    assert (out / "a.mp4").read_bytes() == b"mine"
+    (result,), _ = run(source, out, model={"name": "lanczos"}, output={"overwrite": True})
+    assert result.state == "done"
+
+
+def test_half_done_by_other_settings_is_begun_again(
+    clip: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    source, out = clip(width=48, height=32, seconds=3), tmp_path / "out"
+    run(source, out, 60)
+    (result,), watched = run(source, out, model={"name": "lanczos"})
+    assert (result.state, result.upscaled) == ("done", 75)
+    assert "begun again: model was bicubic" in watched.said[0]
+
+
+def test_damaged_bookkeeping_costs_a_segment(
+    clip: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    source, out = clip(width=48, height=32, seconds=4), tmp_path / "out"
+    settings = {"model": {"name": "fast-camera"}, "encoder": {"gop_s": 1}}
+    run(source, tmp_path / "whole", **settings)
+    run(source, out, 90, **settings)
+    (half_done,) = out.glob("*.partial")
+    with (half_done / "commits.jsonl").open("ab") as commits:
+        commits.write(b'{"frames": 10')  # cut off by a kill
+    with (half_done / "video.packets").open("r+b") as video:
+        video.truncate((half_done / "video.packets").stat().st_size - 3)
+    (result,), watched = run(source, out, **settings)
+    assert (result.state, result.frames) == ("done", 100), result.why
+    assert watched.frames < 76
+    assert contents(out / source.name) == contents(tmp_path / "whole" / source.name)
+
+
+def test_limits_hold_for_the_file_however_often_it_goes_on(
+    clip: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    source, out = clip(width=48, height=32, seconds=4), tmp_path / "out"
+    settings = {"limits": {"frames": 60}, "encoder": {"gop_s": 1}}
+    run(source, out, 40, **settings)
+    (result,), _ = run(source, out, **settings)
+    assert (result.state, result.frames) == ("done", 60)
+    with av.open(str(out / source.name)) as container:
+        ends = [p.pts * p.time_base for p in container.demux(audio=0) if p.pts is not None]
+    assert 2.2 < max(ends) < 2.45
