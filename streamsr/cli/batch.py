@@ -22,7 +22,7 @@ from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
 from streamsr.files.plan import FileJob, Plan, holds_videos, planned
 from streamsr.files.record import Record
-from streamsr.media.addresses import STDIO, is_folder_output, is_pipe_output
+from streamsr.media.addresses import STDIO, SUFFIXES, is_folder_output, is_pipe_output
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import members
 
@@ -59,17 +59,19 @@ def run_batch(
     settings_of: SettingsOf,
     suffix: str | None,
     as_json: bool,
+    kept: Sequence[str] = SUFFIXES,
 ) -> NoReturn:
     """Upscales files and folders into ``folder``, prints what has become of each and exits.
 
-    Raises what the user has to correct before anything is begun.
+    ``suffix`` and ``kept`` are those of ``planned``. Raises what the user has to correct before
+    anything is begun.
     """
-    record_at = planned([Path(given) for given in inputs], folder, suffix)
+    record_at = planned([Path(given) for given in inputs], folder, suffix, kept=kept)
     if not record_at.jobs:
         raise InputError(f"input {', '.join(inputs)}: there is no video and no image in it")
     _check(settings_of(record_at.jobs[0].source, folder / record_at.jobs[0].output))
     with Record(folder) as record:
-        plan = planned([Path(given) for given in inputs], folder, suffix, record.outputs)
+        plan = planned([Path(given) for given in inputs], folder, suffix, record.outputs, kept)
         code = _run(plan, folder, record, settings_of, as_json)
     sys.stdout.flush()
     raise typer.Exit(code)

@@ -73,7 +73,8 @@ Audio = Annotated[
     typer.Option(metavar="N|all", help="Which audio, counted from 0; all: files keep all of it."),
 ]
 Codec = Annotated[
-    Literal["h264", "hevc"] | None, typer.Option(help="Of the video in a file; else h264.")
+    Literal["h264", "hevc", "vp9"] | None,
+    typer.Option(help="Of the video in a file; else h264, of .webm vp9."),
 ]
 Crf = Annotated[
     int | None,
@@ -84,7 +85,7 @@ Crf = Annotated[
     ),
 ]
 Container = Annotated[
-    Literal["mp4", "mkv"] | None,
+    Literal["mp4", "mkv", "mov", "webm", "ts"] | None,
     typer.Option(help="Of every video in a folder of results; else as the input's, or mp4."),
 ]
 Compare = Annotated[

@@ -38,7 +38,13 @@ from streamsr.cli.settings import (
 from streamsr.core.errors import UserError
 from streamsr.core.redact import redact
 from streamsr.core.settings import PipelineSettings, Quality
-from streamsr.media.addresses import InputKind, input_kind, is_folder_output, scheme_of
+from streamsr.media.addresses import (
+    SUFFIXES,
+    InputKind,
+    input_kind,
+    is_folder_output,
+    scheme_of,
+)
 from streamsr.plugins.registry import Kind, find
 from streamsr.zoo.card import AUTO
 
@@ -118,7 +124,9 @@ def upscale(
             given |= {"output": data["output"] | {"path": path}}
             return parsed(data | given, set_)
 
-        run_batch(inputs, Path(output), settings_of, container and f".{container}", as_json)
+        kept = [s for s in SUFFIXES if s != ".webm" or codec in (None, "vp9")]
+        suffix = container and f".{container}"
+        run_batch(inputs, Path(output), settings_of, suffix, as_json, kept)
     if container is not None:
         raise UserError(f"--container {container}: got one file, whose ending says it")
     _upscale_one(output, data, set_, as_json)

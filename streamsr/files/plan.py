@@ -50,20 +50,21 @@ def planned(
     folder: Path,
     suffix: str | None = None,
     known: Mapping[str, str] | None = None,
+    kept: Sequence[str] = SUFFIXES,
 ) -> Plan:
     """Returns the plan for ``inputs``, whose outputs go below ``folder``.
 
     Folders are searched by name, and what is below them keeps its place. ``suffix``: of every video
-    that is written; None: its own, or .mp4. ``known``: outputs that sources had before, by their
-    absolute path; they keep them. Raises InputError for what is not there, and OutputError where a
-    source would be overwritten.
+    that is written; None: its own where that is ``kept``, or .mp4. ``known``: outputs that sources
+    had before, by their absolute path; they keep them. Raises InputError for what is not there, and
+    OutputError where a source would be overwritten.
     """
     left_out: list[str] = []
     found: dict[Path, _Found] = {}
     for given in inputs:
         for one in _found(given, folder, left_out):
             found.setdefault(one.source.absolute(), one)
-    jobs = _named(list(found.values()), suffix, known or {})
+    jobs = _named(list(found.values()), _Endings(suffix, kept), known or {})
     outputs = {(folder / job.output).absolute(): job for job in jobs}
     for job in jobs:
         if job.source.absolute() in outputs or _is_same(job.source, folder / job.output):
@@ -131,27 +132,39 @@ def _is_searched(path: Path, outputs: Path, left_out: list[str]) -> bool:
     return True
 
 
-def _named(found: Sequence[_Found], suffix: str | None, known: Mapping[str, str]) -> list[FileJob]:
+@dataclass(frozen=True, slots=True)
+class _Endings:
+    """Which ending videos get."""
+
+    asked: str | None
+    kept: Sequence[str]
+
+    def of(self, one: _Found) -> str:
+        own = one.source.suffix.lower()
+        return self.asked or (own if own in self.kept else SUFFIXES[0])
+
+
+def _named(found: Sequence[_Found], endings: _Endings, known: Mapping[str, str]) -> list[FileJob]:
     """Gives each its output, no two of them one: equal names are told apart by their own ending,
     then by the folders that they are in."""
     outputs: dict[int, Path] = {}
     taken: set[str] = set()
     for number, one in enumerate(found):
         before = known.get(str(one.source.absolute()))
-        if before is not None and _suits(before, one, suffix) and before.casefold() not in taken:
+        if before is not None and _suits(before, one, endings) and before.casefold() not in taken:
             outputs[number] = Path(before)
             taken.add(before.casefold())
     depths = {number: one.depth for number, one in enumerate(found) if number not in outputs}
     whole: set[int] = set()  # those that keep their own ending before the new one
     for _ in range(MOST_NAMED):
-        names = {n: _output(found[n], depths[n], suffix, n in whole) for n in depths}
+        names = {n: _output(found[n], depths[n], endings, n in whole) for n in depths}
         groups: dict[str, list[int]] = defaultdict(list)
         for number, name in names.items():
             groups[str(name).casefold()].append(number)
         crowded = [n for key, ns in groups.items() if len(ns) > 1 or key in taken for n in ns]
         if not crowded:
             break
-        fresh = {n for n in crowded if n not in whole and _is_renamed(found[n], suffix)}
+        fresh = {n for n in crowded if n not in whole and _is_renamed(found[n], endings)}
         if fresh:
             whole |= fresh
             continue
@@ -161,25 +174,20 @@ def _named(found: Sequence[_Found], suffix: str | None, known: Mapping[str, str]
     return [FileJob(one.source, outputs[n], one.is_images) for n, one in enumerate(found)]
 
 
-def _suits(before: str, one: _Found, suffix: str | None) -> bool:
-    return one.is_images or Path(before).suffix == _suffix_of(one, suffix)
+def _suits(before: str, one: _Found, endings: _Endings) -> bool:
+    return one.is_images or Path(before).suffix == endings.of(one)
 
 
-def _suffix_of(one: _Found, suffix: str | None) -> str:
-    own = one.source.suffix.lower()
-    return suffix or (own if own in SUFFIXES else SUFFIXES[0])
+def _is_renamed(one: _Found, endings: _Endings) -> bool:
+    return not one.is_images and one.source.suffix != endings.of(one)
 
 
-def _is_renamed(one: _Found, suffix: str | None) -> bool:
-    return not one.is_images and one.source.suffix != _suffix_of(one, suffix)
-
-
-def _output(one: _Found, depth: int, suffix: str | None, whole: bool) -> Path:
+def _output(one: _Found, depth: int, endings: _Endings, whole: bool) -> Path:
     parts = one.source.absolute().parts[1:]
     path = Path(*parts[-min(depth, len(parts)) :])
     if one.is_images:
         return path
-    end = _suffix_of(one, suffix)
+    end = endings.of(one)
     return path.with_name(path.name + end) if whole else path.with_suffix(end)
 
 

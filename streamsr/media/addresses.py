@@ -42,7 +42,7 @@ PUBLISHED = WHIP  # to [serve]; in a worker "whip+http://…", where it is read
 STDIO = "-"  # stdin of an input, stdout of an output
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp"})
 FILE_SCHEMES = frozenset({"http", "https"})  # live where the settings say so
-SUFFIXES = (".mp4", ".mkv")
+SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".ts")
 IMAGE_SUFFIXES = {
     ".png": "PNG",
     ".jpg": "JPEG",

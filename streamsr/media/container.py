@@ -28,25 +28,8 @@ from streamsr.media.tracks.mp4_tracks import TrackFix
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
-__all__ = ["CONTAINERS", "Container", "reason_of"]
+__all__ = ["Container", "reason_of"]
 
-CONTAINERS = {
-    ".mp4": {
-        "movflags": "hybrid_fragmented+frag_keyframe+empty_moov+default_base_moof"
-        "+negative_cts_offsets",  # the first frame is at 0 whatever its B-frames wait for
-        "use_editlist": "1",  # audio begins with its priming, before 0, once the file is closed
-        "frag_duration": "250000",  # µs: what a kill may cost, and before what a file plays
-        "flush_packets": "1",
-        "max_interleave_delta": "1",  # µs that packets wait for others: fragments need no order;
-        # and where a text ends one, FFmpeg times other tracks by what waits
-    },
-    ".mkv": {
-        "flush_packets": "1",
-        "cluster_time_limit": "1000",
-        "max_interleave_delta": "500000",  # µs that a track waits for one with nothing to say
-    },
-}
-"""How a file of that ending is written so that it plays after a kill."""
 COVERS = {"image/jpeg": "mjpeg", "image/png": "png", "image/bmp": "bmp"}
 """What a still image in MP4 may be coded in, by its MIME type."""
 
@@ -84,8 +67,20 @@ class Container:
         self._first: list[tuple[Stream, bytes]] = []  # packets at 0, written after the header
         self.cut = False  # it is closed, and a pipe's reader has not taken all
 
-    def add_video(self, keyframe: Packet, rate: Fraction | None) -> av.VideoStream:
-        """Adds the track whose first frame, with its parameter sets, is ``keyframe``."""
+    def add_video(
+        self,
+        keyframe: Packet,
+        rate: Fraction | None,
+        size: tuple[int, int] = (0, 0),
+    ) -> av.VideoStream:
+        """Adds the track whose first frame, with its parameter sets, is ``keyframe``; VP9, which
+        has none, is of ``size`` and of square pixels: PyAV cannot state others."""
+        if keyframe.codec == "vp9":
+            described = self._container.add_stream("libvpx-vp9", rate=rate)
+            described.width, described.height = size
+            described.time_base = keyframe.time_base
+            self._video = described
+            return described
         with av.open(io.BytesIO(keyframe.data), format=keyframe.codec) as probe:
             template = probe.streams.video[0]
             named = {} if rate is None else {"framerate": rate}
@@ -95,10 +90,13 @@ class Container:
             self._video.codec_tag = "hvc1"  # "hev1" is what Apple's players refuse
         return self._video
 
-    def add_audio(self, layout: str = "stereo") -> av.AudioStream:
-        """Adds a track of AAC-LC at 48 kHz; ``audio`` writes to the newest."""
-        self._audio = self._container.add_stream("aac", rate=48_000, layout=layout)
-        return self._audio
+    def add_audio(self, layout: str = "stereo", codec: str = "aac") -> av.AudioStream:
+        """Adds a track of AAC-LC, or of another ``codec``, at 48 kHz; ``audio`` writes to the
+        newest."""
+        audio = self._container.add_stream(codec, rate=48_000, layout=layout)
+        assert isinstance(audio, av.AudioStream)
+        self._audio = audio
+        return audio
 
     def add_copy(self, template: S) -> S:
         """Adds a track as ``template`` has it."""
@@ -120,13 +118,13 @@ class Container:
 
     def attach(self, attachment: Attachment) -> bool:
         """Adds a file within the file; returns False where the container has no place for it."""
-        if not self._is_mp4:
+        if self._container.format.name == "matroska":
             self._container.add_attachment(
                 attachment.name, attachment.mimetype, bytes(attachment.data)
             )
             return True
         codec = COVERS.get(attachment.mimetype)
-        if codec is None:
+        if codec is None or self._container.format.name != "mp4":
             return False
         width, height = attachment.size
         stream = self._container.add_mux_stream(codec, width=width, height=height)
@@ -161,7 +159,7 @@ class Container:
 
     @property
     def _is_mp4(self) -> bool:
-        return "mp4" in self._container.format.name
+        return self._container.format.name in ("mp4", "mov")
 
     def begin(self) -> None:
         """Writes the header, which servers answer. The first packet would do it otherwise."""

@@ -1,4 +1,4 @@
-"""From encoder settings to an open encoder: what is left out, and how x264 and x265 name it."""
+"""From encoder settings to an open encoder: what is left out, and how libraries name it."""
 
 import os
 from dataclasses import dataclass
@@ -23,16 +23,27 @@ __all__ = [
     "usual_kbit_s",
 ]
 
-KINDS = {"h264": "H.264", "hevc": "HEVC"}
-LIBRARIES = {"h264": "libx264", "hevc": "libx265"}
-USUAL_CRF = {"h264": 18, "hevc": 20}
+KINDS = {"h264": "H.264", "hevc": "HEVC", "vp9": "VP9"}
+LIBRARIES = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9"}
+USUAL_CRF = {"h264": 18, "hevc": 20, "vp9": 24}
 LIVE_KBIT_S = 16_000  # at most, where nothing is said
-MOST_THREADS = {"h264": 8, "hevc": 4}  # of a file's encoder: each holds a frame
-KEPT_PRESET = {"h264": "superfast", "hevc": "medium"}  # of a file: x264 leaves
+MOST_THREADS = {"h264": 8, "hevc": 4, "vp9": 8}  # of a file's encoder: each holds a frame
+KEPT_PRESET = {"h264": "superfast", "hevc": "medium", "vp9": "superfast"}  # of a file: x264 leaves
 # a network its cores (9 CPU ms at 720p, medium 50), HEVC is for who asks for it
+VP9_PRESETS = {  # libvpx's own words for x264's: its deadline, and how little it tries
+    "ultrafast": ("realtime", 8),
+    "superfast": ("realtime", 7),
+    "veryfast": ("good", 5),
+    "faster": ("good", 4),
+    "fast": ("good", 3),
+    "medium": ("good", 2),
+    "slow": ("good", 1),
+    "slower": ("good", 0),
+    "veryslow": ("best", 0),
+}
 QUICK = {"ultrafast", "superfast"}  # presets without B-frames: they take a fifth more time
 LOOKAHEAD_S = 1  # of a file, at its nominal rate: audio waits for the frames in it
-MOST_LOOKAHEAD = {"h264": 20, "hevc": 10}  # frames, which a stop has to wait for
+MOST_LOOKAHEAD = {"h264": 20, "hevc": 10, "vp9": 20}  # frames, which a stop has to wait for
 RECORDED_KBIT_S = 760  # of 1280x720: 10 GB a day, with the audio and what MP4 adds
 RECORDED_GOP_S = 4.0  # at most: a keyframe costs as much as seconds of a quiet scene
 
@@ -137,7 +148,7 @@ def _threads(settings: EncoderSettings) -> int:
 
 
 def _rate_control(settings: EncoderSettings, buffer: Buffer) -> dict[str, str]:
-    options = {"preset": str(settings.preset)}
+    options = {"preset": str(settings.preset)} if settings.codec != "vp9" else {"b": "0"}
     if settings.kbit_s is not None:
         options["b"] = f"{settings.kbit_s}k"
     else:
@@ -157,6 +168,8 @@ def _structure(
 
     ``parameters`` are what else is said in the library's own words.
     """
+    if settings.codec == "vp9":
+        return _vp9(settings, rate)
     options = {"forced-idr": "1"}
     if settings.codec == "hevc":
         # the threads of its pool are niced: beside a network, or any load, they hardly run
@@ -172,6 +185,13 @@ def _structure(
         text = ":".join(f"{key}={value}" for key, value in parameters.items())
         options["x264-params" if settings.codec == "h264" else "x265-params"] = text
     return options
+
+
+def _vp9(settings: EncoderSettings, rate: Fraction) -> dict[str, str]:
+    deadline, speed = VP9_PRESETS[str(settings.preset)]
+    ahead = 0 if settings.low_delay else min(MOST_LOOKAHEAD["vp9"], round(LOOKAHEAD_S * rate))
+    options = {"deadline": deadline, "cpu-used": str(speed), "row-mt": "1", "tile-columns": "2"}
+    return options | {"lag-in-frames": str(ahead)}
 
 
 def _light(said: HdrMetadata | None) -> dict[str, str]:

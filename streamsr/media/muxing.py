@@ -22,10 +22,11 @@ from streamsr.media.addresses import (
     ffmpeg_name,
     is_pipe_output,
 )
-from streamsr.media.container import CONTAINERS, Container, reason_of
+from streamsr.media.container import Container, reason_of
 from streamsr.media.pipes import PipeWriter
 from streamsr.media.source import AudioFrame, Piece, SourceInfo
 from streamsr.media.tracks.carried import Carried, TrackInfo
+from streamsr.media.tracks.formats import FORMATS
 from streamsr.media.tracks.mp4_tracks import TrackFix, fix_tracks, lengthen_track
 from streamsr.media.tracks.steady_audio import SteadyWriter, steady_writer
 from streamsr.media.tracks.writers import EncodedAudio, TrackWriter, audio_writer, subtitle_writer
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["FileWriter"]
 
-FORMATS = {".mp4": "mp4", ".mkv": "matroska"}  # FFmpeg's names
 LATE_S = 2  # that a live source's audio may come after its frame before there is silence
 
 
@@ -77,7 +77,7 @@ class FileWriter:
     def video(self, packet: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
         """Writes a frame; the first one, a keyframe, opens the file."""
         if self._container is None:
-            self._open(packet, info)
+            self._open(packet, info, size)
         assert self._container is not None  # just opened
         with self._errors():
             self._container.video(packet, packet.pts)
@@ -108,7 +108,7 @@ class FileWriter:
                     container.divide(self._chapters, container.end_s)
             finally:
                 container.close()
-            if not is_pipe_output(self.path) and self._suffix == ".mp4":
+            if not is_pipe_output(self.path) and FORMATS[self._suffix].is_iso:
                 lengthen_track(self.path, container.video_index, container.end_s)
             if container.fixes:
                 count = max(container.fixes) + 1
@@ -132,18 +132,18 @@ class FileWriter:
         for writer in texts:
             writer.finish()
 
-    def _open(self, keyframe: Packet, info: SourceInfo) -> None:
+    def _open(self, keyframe: Packet, info: SourceInfo, size: tuple[int, int]) -> None:
         with self._errors():
             try:
                 self._container = self._opened(self._suffix, info)
-                self._add_tracks(self._container, keyframe, info, self._suffix)
+                self._add_tracks(self._container, keyframe, info, size)
                 self._container.begin()
             except (av.FFmpegError, OSError):
                 self._discard()
                 raise
 
     def _opened(self, suffix: str, info: SourceInfo) -> Container:
-        options = dict(CONTAINERS[suffix])
+        options = dict(FORMATS[suffix].options)
         if info.carried is not None and any(
             track.stream.type == "subtitle" for track in info.carried.tracks
         ):  # FFmpeg ends a fragment with a text, and moves the frame after it: keyframes do it then
@@ -152,26 +152,29 @@ class FileWriter:
             return Container(
                 PipeWriter.open(self.path, self._stop, self._most_s), options, "matroska"
             )
-        return Container(ffmpeg_name(str(self.path)), options, FORMATS[suffix])
+        return Container(ffmpeg_name(str(self.path)), options, FORMATS[suffix].name)
 
     def _add_tracks(
-        self, container: Container, keyframe: Packet, info: SourceInfo, suffix: str
+        self, container: Container, keyframe: Packet, info: SourceInfo, size: tuple[int, int]
     ) -> None:
         """Adds what the source has, each track in its place."""
-        carried = info.carried
+        carried, suffix = info.carried, self._suffix
+        video_facts = keyframe, info.rate, size
+        if keyframe.codec == "vp9" and (aspect := info.aspect_of(*size)) != 1:
+            self.not_kept.append(f"the shape of pixels, {aspect}: {suffix} shows them as squares")
         if carried is None:
-            container.add_video(keyframe, info.rate)
+            container.add_video(*video_facts)
             if info.audio_codec and self._is_steady:
                 self._steady = steady_writer(container, info.audio, suffix)
                 self._add(0, "audio", self._steady)
             elif info.audio is not None:
                 self._add(0, "audio", audio_writer(container, info.audio, suffix))
             elif info.audio_codec:
-                self._add(0, "audio", EncodedAudio(container))
+                self._add(0, "audio", EncodedAudio(container, FORMATS[suffix].encoded))
             return
         for track in carried.tracks[: carried.before]:
             self._add_track(container, track, suffix)
-        video = container.add_video(keyframe, info.rate)
+        video = container.add_video(*video_facts)
         container.mark(video, carried.video_tags, carried.video_disposition)
         for track in carried.tracks[carried.before :]:
             self._add_track(container, track, suffix)
@@ -196,6 +199,9 @@ class FileWriter:
         self._chapters, self._left_out = carried.chapters, carried.left_out
         if is_pipe_output(self.path):  # whose trailer has no place for them
             container.divide(carried.chapters)
+        if carried.chapters and not FORMATS[self._suffix].has_chapters:
+            self._chapters = ()
+            self.not_kept.append(f"chapters: {self._suffix} cannot hold them")
         for attachment in carried.attachments:
             if not container.attach(attachment):
                 self.not_kept.append(f"the attachment {attachment.name}: no place for it")

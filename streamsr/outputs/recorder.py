@@ -20,8 +20,8 @@ from streamsr.core.events import Code
 from streamsr.core.packet import AUDIO_TRACKS, Packet
 from streamsr.core.status import OutputState
 from streamsr.ipc.messages import OutputFormat, StartRecorder
-from streamsr.media.container import CONTAINERS
 from streamsr.media.recordings import Recording, name_of, recording_of
+from streamsr.media.tracks.formats import CONTAINERS
 from streamsr.media.tracks.mp4_tracks import cut_to_whole
 from streamsr.outputs.mux_session import LATE_AUDIO_S, MuxSession, MuxTarget
 from streamsr.outputs.retention import Clock, due, to_remove

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamsr.core.packet import Packet, Track
-from streamsr.media.container import CONTAINERS, Container
+from streamsr.media.container import Container
+from streamsr.media.tracks.formats import CONTAINERS
 
 HOUR = 3600
 AAC = Fraction(1, 48_000)
@@ -61,7 +62,7 @@ def test_audio_too_far_apart_is_refused(make, keyframe: Packet, far: int) -> Non
 
 @pytest.mark.parametrize("pts", [2**63 - 1, 2**70, -(2**62)])
 def test_stamps_that_overflow_are_refused(make, keyframe: Packet, pts: int) -> None:
-    for ending in CONTAINERS:
+    for ending in (".mp4", ".mkv", ".mov", ".ts"):
         container = make(ending)
         with pytest.raises(OSError, match="time stamps"):
             container.video(keyframe, pts)

@@ -7,8 +7,9 @@ from pathlib import Path
 import av
 import pytest
 
-from streamsr.media.container import CONTAINERS, Container
+from streamsr.media.container import Container
 from streamsr.media.source import Subtitle
+from streamsr.media.tracks.formats import CONTAINERS
 from streamsr.media.tracks.texts import TimedText
 
 MS = Fraction(1, 1000)

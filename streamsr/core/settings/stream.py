@@ -121,7 +121,7 @@ class ModelSettings(Settings):
 class EncoderSettings(Settings):
     """How frames are coded. What is left out: ``media/encoder_options.py``."""
 
-    codec: Literal["h264", "hevc"] = "h264"  # hevc: of a file alone
+    codec: Literal["h264", "hevc", "vp9"] = "h264"  # hevc: of a file alone; vp9: of .webm
     depth: Literal[8, 10] | None = None  # bits of a sample; left out: of hevc as the input's
     preset: Preset | None = None
     crf: int | None = Field(default=None, ge=0, le=51)  # constant quality: lower is better
@@ -134,7 +134,7 @@ class EncoderSettings(Settings):
     def _goes_together(self) -> "EncoderSettings":
         if self.crf is not None and self.kbit_s is not None:
             raise ValueError(f"allowed is crf or kbit_s, not both: got {self.crf}, {self.kbit_s}")
-        if self.depth == 10 and self.codec == "h264":
+        if self.depth == 10 and self.codec != "hevc":
             raise ValueError("depth: got 10, allowed is 8 with the codec h264, 8 and 10 with hevc")
         if (self.kbit_s or 0) > (self.max_kbit_s or math.inf):
             raise ValueError(f"kbit_s: got {self.kbit_s}, allowed is max_kbit_s, {self.max_kbit_s}")
@@ -146,7 +146,7 @@ class OutputSettings(Settings):
 
     size: str | None = None  # "720p", "1080p", "4k", WIDTHxHEIGHT as a box to fit into, or HEIGHT
     scale: float | None = None  # in place of a size; without either, the device and input decide
-    path: FilePath | None = None  # NAME.mp4, NAME.mkv, "-" (stdout), or a folder for images
+    path: FilePath | None = None  # NAME.mp4, .mkv, .mov, .webm, .ts, "-" (stdout), or a folder
     overwrite: bool = False
     compare: Literal["side", "split"] | None = (
         None  # before and after in one: twice as wide, halves
@@ -263,6 +263,18 @@ class StreamSettings(Settings):
     record: RecordSettings | None = None
     limits: LimitSettings = LimitSettings()
 
+    @model_validator(mode="after")
+    def _container_holds_codec(self) -> "StreamSettings":
+        is_webm, codec = _is_webm(self.output.path), self.encoder.codec
+        if is_webm and "codec" not in self.encoder.model_fields_set:
+            codec = "vp9"  # there is no other, which need not be said
+            object.__setattr__(self, "encoder", self.encoder.model_copy(update={"codec": codec}))
+        if is_webm != (codec == "vp9"):
+            got = "a .webm" if is_webm else "no .webm"
+            allowed = "vp9" if is_webm else "h264 and hevc"
+            raise ValueError(f"encoder.codec: got {codec} of {got}, allowed is {allowed}")
+        return self
+
     @property
     def publish_names(self) -> tuple[str, ...]:
         """The name of each of ``publish``: as it says, or of its kind and place, as rtsp-1."""
@@ -279,3 +291,7 @@ class StreamSettings(Settings):
                 f"{' and '.join(OWN_NAMES)} have theirs"
             )
         return self
+
+
+def _is_webm(path: object) -> bool:
+    return path is not None and str(path).lower().endswith(".webm")

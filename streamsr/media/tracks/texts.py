@@ -13,10 +13,8 @@ from av.subtitles.codeccontext import SubtitleCodecContext
 from streamsr.media.container import Container
 from streamsr.media.source import Piece
 
-__all__ = ["TEXT", "ConvertedText", "TimedText"]
+__all__ = ["ConvertedText", "TimedText"]
 
-TEXT = {".mp4": "mov_text", ".mkv": "subrip"}
-"""What other text becomes, by the container."""
 MS = Fraction(1, 1000)
 NO_TEXT = b"\0\0"  # of 3GPP TS 26.245: a length of 0
 SHOWN_S = Fraction(4)  # that a text is shown which does not say
@@ -74,13 +72,16 @@ class TimedText:
 class ConvertedText:
     """Subtitles of another format of text."""
 
-    def __init__(self, container: Container, decoder: SubtitleCodecContext, suffix: str) -> None:
+    def __init__(
+        self, container: Container, decoder: SubtitleCodecContext, codec: str, *, timed: bool
+    ) -> None:
+        """``codec``: what it becomes. ``timed``: as MP4 has it."""
         decoder.open(strict=False)
         self._decoder = decoder
         self._container = container
         header = decoder.subtitle_header or b""
-        self.stream, self._encoder = container.add_text(TEXT[suffix], header)
-        self._timed = TimedText(container, self.stream) if suffix == ".mp4" else None
+        self.stream, self._encoder = container.add_text(codec, header)
+        self._timed = TimedText(container, self.stream) if timed else None
         self._lost = 0
 
     def write(self, piece: Piece) -> None:

@@ -20,26 +20,16 @@ from streamsr.media.audio import AudioEncoder
 from streamsr.media.container import Container
 from streamsr.media.source import AudioFrame, Piece
 from streamsr.media.tracks.carried import TrackInfo, codec_of
-from streamsr.media.tracks.texts import TEXT, ConvertedText, TimedText
+from streamsr.media.tracks.formats import FORMATS
+from streamsr.media.tracks.texts import ConvertedText, TimedText
 
 __all__ = ["TrackWriter", "audio_writer", "subtitle_writer"]
 
-COPIED = {
-    ".mp4": {"aac", "mp3", "alac", "opus", "flac"},
-    ".mkv": {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "truehd", "alac", "flac", "opus", "vorbis"}
-    | {"pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le"},
-}
-"""Codecs of audio that players take in that container; other audio becomes AAC."""
 HEADED = {"aac", "alac", "flac", "opus", "vorbis"}
 """Codecs whose header the container wants first. AAC in a transport stream, for one, has none; of
 others it wants the rate, which is not known before audio that begins late."""
 LAYERS = {1: "mp3", 2: "mp2"}  # ISO/IEC 11172-3, 2.4.2.3
 MPEG_AUDIO = ("mp2", "mp3")
-SUBTITLES = {
-    ".mp4": {"mov_text", "dvd_subtitle"},
-    ".mkv": {"subrip", "ass", "webvtt", "dvd_subtitle", "dvb_subtitle", "hdmv_pgs_subtitle"},
-}
-"""Codecs of subtitles that are copied; other text is converted, other images cannot be kept."""
 KBIT_S_PER_CHANNEL = 64
 OFF_S = 0.03  # that encoded audio may be from its time
 
@@ -62,23 +52,26 @@ class TrackWriter(Protocol):
 
 
 def audio_writer(container: Container, track: av.AudioStream, suffix: str) -> TrackWriter:
-    """Adds a track of audio, copied where players take it in that container, else as AAC."""
+    """Adds a track of audio, copied where players take it in that container, else encoded."""
+    form = FORMATS[suffix]
     context, codec = track.codec_context, codec_of(track)
     described = context.extradata if codec in HEADED else context.sample_rate and context.channels
-    if codec in COPIED[suffix] and described:
-        return _Copied(container, track, equal=suffix == ".mkv")
-    return EncodedAudio(container, context.layout.name if context.channels else "stereo")
+    if codec in form.audio and described:
+        return _Copied(container, track, equal=form.name in ("matroska", "webm"))
+    return EncodedAudio(
+        container, form.encoded, context.layout.name if context.channels else "stereo"
+    )
 
 
 def subtitle_writer(container: Container, track: TrackInfo, suffix: str) -> TrackWriter | None:
     """Adds a track of subtitles; None where the container cannot hold them."""
-    codec, decoder = codec_of(track.stream), track.stream.codec_context
-    if codec == TEXT[".mp4"] and suffix == ".mp4":
+    codec, decoder, form = codec_of(track.stream), track.stream.codec_context, FORMATS[suffix]
+    if codec == form.text and form.is_iso:
         return TimedText(container, container.add_copy(track.stream))
-    if codec in SUBTITLES[suffix]:
+    if codec in form.subtitles:
         return _Copied(container, track.stream)
-    if isinstance(decoder, SubtitleCodecContext) and decoder.codec.text_sub:
-        return ConvertedText(container, decoder, suffix)
+    if form.text and isinstance(decoder, SubtitleCodecContext) and decoder.codec.text_sub:
+        return ConvertedText(container, decoder, form.text, timed=form.is_iso)
     return None
 
 
@@ -178,12 +171,12 @@ def _format_of(track: Stream, piece: AudioFrame | None = None) -> tuple[object, 
 
 
 class EncodedAudio:
-    """Audio as AAC, with the channels it has."""
+    """Audio as AAC, or as another encoder makes it, with the channels it has."""
 
-    def __init__(self, container: Container, layout: str = "stereo") -> None:
+    def __init__(self, container: Container, codec: str = "aac", layout: str = "stereo") -> None:
         channels = av.AudioLayout(layout).nb_channels
-        self.encoder = AudioEncoder("aac", layout, KBIT_S_PER_CHANNEL * channels, OFF_S)
-        self.stream = container.add_audio(layout=self.encoder.layout)
+        self.encoder = AudioEncoder(codec, layout, KBIT_S_PER_CHANNEL * channels, OFF_S)
+        self.stream = container.add_audio(self.encoder.layout, codec)
         self._container = container
         self._last: int | None = None  # pts of the newest packet
         self._damaged = 0
