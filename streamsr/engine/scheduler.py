@@ -13,6 +13,7 @@ __all__ = ["Scheduler"]
 GONE_S = 30.0  # without an item: a stream is forgotten
 ACTIVE_S = 1.0  # since an item: a stream counts as one
 LONG_S = 0.1  # a stream whose items take longer leaves one thread to the others
+AWAY_S = 5.0  # without an item: no thread is left to a stream
 
 T = TypeVar("T")
 
@@ -77,13 +78,13 @@ class Scheduler(Generic[T]):
             (self._rank(group, stream), group)
             for group in due
             for stream in self._groups[group]
-            if self._may_go(stream, threads)
+            if self._may_go(stream, threads, now_s)
         ]
         if not ready:
             return []
         (used_s, _), group = min(ready, key=lambda entry: entry[0])
         self._clock_s = max(self._clock_s, used_s)
-        return self._filled(group, threads)
+        return self._filled(group, threads, now_s)
 
     def done(self, stream: Hashable, spent_s: float) -> None:
         """Charges a stream for an item of it that has been run."""
@@ -96,10 +97,10 @@ class Scheduler(Generic[T]):
         """Notes that an item of a stream is being run; ``done`` must follow."""
         self._accounts[stream].busy += 1
 
-    def _filled(self, group: Hashable, threads: int) -> list[T]:
+    def _filled(self, group: Hashable, threads: int, now_s: float) -> list[T]:
         streams, batch = self._groups[group], list[T]()
         while len(batch) < self.max_batch:
-            going = [stream for stream in streams if self._may_go(stream, threads)]
+            going = [s for s in streams if self._may_go(s, threads, now_s)]
             if not going:
                 break
             for stream in sorted(going, key=lambda s: self._rank(group, s)):
@@ -114,9 +115,12 @@ class Scheduler(Generic[T]):
     def _rank(self, group: Hashable, stream: Hashable) -> tuple[float, float]:
         return self._accounts[stream].used_s, self._groups[group][stream][0][0]
 
-    def _may_go(self, stream: Hashable, threads: int) -> bool:
+    def _may_go(self, stream: Hashable, threads: int, now_s: float) -> bool:
         account = self._accounts[stream]
-        others = any(other != stream for other in self._accounts)
+        others = any(
+            other != stream and now_s - seen.seen_s < AWAY_S
+            for other, seen in self._accounts.items()
+        )
         return not others or account.took_s <= LONG_S or account.busy < max(1, threads - 1)
 
     def _tidy(self, now_s: float) -> None:

@@ -72,6 +72,22 @@ def test_what_is_not_taken_is_not_upscaled(upscaler: streamsr.Upscaler) -> None:
     assert source.read == read
 
 
+@pytest.mark.parametrize("model", ["fast", "waiting"])
+def test_leaving_early_leaves_nothing_to_the_next(waiting: streamsr.Model, model: str) -> None:
+    """Windows that nobody waits for are dropped, with those that need what they leave."""
+    given = [np.random.default_rng(n).integers(0, 256, (SIDE, SIDE, 3), np.uint8) for n in range(9)]
+    with streamsr.Upscaler(
+        waiting.folder if model == "waiting" else model, device="cpu"
+    ) as upscaler:
+        whole = upscaler(given)
+        for taken in range(5):
+            made = list(islice(upscaler.map(given), taken))
+            assert all(np.array_equal(a, b) for a, b in zip(made, whole, strict=False))
+        assert all(np.array_equal(a, b) for a, b in zip(upscaler(given), whole, strict=True))
+        pool: Any = upscaler.engine.engines._pool
+        until(lambda: len(pool._scheduler) == 0)
+
+
 def test_a_map_that_was_closed_is_over(upscaler: streamsr.Upscaler) -> None:
     made = upscaler.map(iter(Source()))
     assert numbers([next(made)]) == [0]

@@ -117,6 +117,27 @@ def test_a_stream_that_takes_long_does_not_delay_others() -> None:
     assert len(waits["slow"]) >= 10, "it does not starve either"
 
 
+def test_no_thread_is_left_to_a_stream_that_is_away() -> None:
+    scheduler: Scheduler[str] = Scheduler(1, 0.0)
+    for name, spent_s in (("away", 0.01), ("slow", 0.6)):
+        scheduler.add(name, "x", name, 0.0)
+        assert scheduler.take(0.0) == [name]
+        scheduler.begun(name)
+        scheduler.done(name, spent_s)
+    for now_s, threads in ((1.0, 1), (6.0, 2)):
+        for _ in range(2):
+            scheduler.add("slow", "x", "slow", now_s)
+        taken = 0
+        while scheduler.take(now_s, threads=2):
+            scheduler.begun("slow")
+            taken += 1
+        assert taken == threads
+        scheduler.done("slow", 0.6)
+        while scheduler.take(now_s, threads=2):
+            scheduler.begun("slow")
+        scheduler.done("slow", 0.6)
+
+
 def test_a_stream_that_has_gone_is_forgotten() -> None:
     scheduler: Scheduler[str] = Scheduler(1, 0.0)
     gone: list[weakref.ref[Stream]] = []
