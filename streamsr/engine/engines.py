@@ -12,6 +12,7 @@ from streamsr.engine.base import ModelEngine
 from streamsr.engine.cpu import CpuEngine, CpuJob, cpu_pool
 from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
 from streamsr.engine.cpu_resample import CpuResampleEngine
+from streamsr.engine.cpu_streaming import CpuStreamingEngine
 from streamsr.engine.cuda.device import CudaDevice
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.thread_pool import ThreadPool
@@ -107,6 +108,8 @@ class Engines(AbstractContextManager["Engines"]):
 def _cpu_kind(model: SlidingWindow) -> type[CpuEngine]:
     if model.recurrent:
         return CpuRecurrentEngine
+    if model.streaming:
+        return CpuStreamingEngine
     is_filter = type(model.network) is Resample and model.facts.colour is Colour.LUMA
     return CpuResampleEngine if is_filter else CpuEngine
 

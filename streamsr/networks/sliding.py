@@ -119,10 +119,10 @@ class SlidingWindow:
     def arrival(self, state: WindowState, slot: int) -> FrameArrival | None:
         """Returns what can be done of the newest frame of a slot, once it was pushed.
 
-        None where the network gives nothing to do before a window is complete. Doing it is not
-        needed: windows do themselves what was not done.
+        None where the stream is at its end, and where the network has nothing to do before a window
+        is complete. Windows do themselves what was not done of it.
         """
-        if not self.streaming:
+        if not state.streamed[slot]:
             return None
         assert isinstance(self.network, StreamingNetwork)
         frames, window = state.streamed[slot], state.windows[slot]

@@ -7,11 +7,14 @@ can be aligned ahead, is ``networks/window.py``'s.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from streamsr.networks.contract import Rows, StreamingNetwork
 
 __all__ = ["FrameArrival", "StreamedFrame", "StreamedWindow"]
+
+BATCH_PX = 1 << 14  # of small frames in one batch: alone they would not fill a core's vectors
 
 
 @dataclass(slots=True, eq=False)
@@ -33,19 +36,52 @@ class StreamedFrame:
             self._features = network.features(self.pixels)
         return self._features
 
+    def reference(self, network: StreamingNetwork) -> Rows:
+        """Returns what its own window needs of it besides."""
+        if self._reference is None:
+            self._reference = network.reference(self.features(network))
+        return self._reference
+
     def aligned(self, network: StreamingNetwork, frame: "StreamedFrame") -> Tensor:
         """Returns ``frame`` aligned to this one: (1, ...)."""
-        if frame.number not in self._aligned:
-            if self._reference is None:
-                self._reference = network.reference(self.features(network))
-            features = frame.features(network)
-            self._aligned[frame.number] = network.align(features, self._reference)
+        align(network, [(frame, self)])
         return self._aligned[frame.number]
+
+    def has_aligned(self, frame: "StreamedFrame") -> bool:
+        return frame.number in self._aligned
+
+    def keep_aligned(self, frame: "StreamedFrame", aligned: Tensor) -> None:
+        self._aligned[frame.number] = aligned
 
     def finish(self) -> None:
         """Forgets what only its own window needs."""
         self._reference = None
         self._aligned.clear()
+
+
+Pair = tuple[StreamedFrame, StreamedFrame]
+"""A frame, and the reference that it is aligned to."""
+
+
+def align(network: StreamingNetwork, pairs: Sequence[Pair]) -> None:
+    """Aligns what is not yet: small frames as one batch, large ones alone."""
+    missing = [pair for pair in dict.fromkeys(pairs) if not pair[1].has_aligned(pair[0])]
+    if not missing:
+        return
+    height, width = missing[0][0].pixels.shape[2:]
+    size = max(1, BATCH_PX // (height * width))
+    for first in range(0, len(missing), size):
+        batch = missing[first : first + size]
+        features = _rows([frame.features(network) for frame, _ in batch])
+        references = _rows([reference.reference(network) for _, reference in batch])
+        aligned = torch.split(network.align(features, references), 1)
+        for (frame, reference), made in zip(batch, aligned, strict=True):
+            reference.keep_aligned(frame, made)
+
+
+def _rows(frames: Sequence[Rows]) -> Rows:
+    """Rows of several frames as those of a batch."""
+    return frames[0] if len(frames) == 1 else tuple(map(torch.cat, zip(*frames, strict=True)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +90,7 @@ class FrameArrival:
 
     network: StreamingNetwork
     frame: StreamedFrame
-    pairs: Sequence[tuple[StreamedFrame, StreamedFrame]]  # a frame and its reference
+    pairs: Sequence[Pair]
 
     def begin(self) -> None:
         """Makes the frame's features."""
@@ -62,8 +98,7 @@ class FrameArrival:
 
     def align(self) -> None:
         """Aligns what windows that are still to come will need."""
-        for frame, reference in self.pairs:
-            reference.aligned(self.network, frame)
+        align(self.network, self.pairs)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +116,7 @@ class StreamedWindow:
     def run(self) -> Tensor:
         """Does what has not been done: returns the output (c, scale*h, scale*w)."""
         reference = self.reference
+        align(self.network, [(frame, reference) for frame in self.frames])
         aligned = [reference.aligned(self.network, frame) for frame in self.frames]
         output = self.network.restore(aligned, reference.pixels)[0]
         reference.finish()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from streamsr.networks.edvr import deform
+from streamsr.networks.edvr import deform, deform_cpu
 from streamsr.networks.edvr.deform import (
     ModulatedDeformConvPack,
     modulated_deform_conv2d,
@@ -165,3 +165,27 @@ def test_a_pack_reads_offsets_then_mask_logits() -> None:
 def test_groups_must_divide_the_channels() -> None:
     with pytest.raises(ValueError, match="deformable_groups: got 3, allowed is a divisor of the 4"):
         ModulatedDeformConvPack(4, 4, 3)
+
+
+@pytest.mark.parametrize("reach", [0.7, 3.0, 40.0, 1e4, 1e12])
+@pytest.mark.parametrize("block_px", [1, 7, 10**6])
+def test_on_a_cpu_samples_are_rows_of_a_table(
+    reach: float, block_px: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The form without gradients against the other one, wherever the offsets lead."""
+    monkeypatch.setattr(deform_cpu, "BLOCK_PX", block_px)
+    pack = ModulatedDeformConvPack(6, 4, 3)
+    nn.init.normal_(pack.conv_offset.weight, std=reach / 3)
+    x, feature = torch.randn(2, 3, 6, 7, 5)
+    expected = pack(x, feature)
+    assert expected.requires_grad
+    last = [t.contiguous(memory_format=torch.channels_last) for t in (x, feature)]
+    with torch.inference_mode():
+        for given in ((x, feature), last):
+            torch.testing.assert_close(pack(*given), expected.detach(), atol=1e-4, rtol=1e-4)
+
+
+def test_on_a_cpu_what_is_not_finite_shows() -> None:
+    pack = ModulatedDeformConvPack(4, 4, 2).requires_grad_(False)
+    pack.conv_offset.bias[:] = float("nan")  # type: ignore[index] # it has one
+    assert not pack(*torch.randn(2, 1, 4, 5, 6)).isfinite().any()

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import Module
 
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.edvr.deform import ModulatedDeformConvPack
@@ -39,12 +40,14 @@ def made(**options: Any) -> EDVR:
 def watched_offsets(network: EDVR) -> list[Tensor]:
     """The offsets that deformable convolutions will be given: (n, 18g, h, w) pixels each."""
     seen: list[Tensor] = []
+
+    def predict(pack: Module, given: tuple[Tensor, Tensor]) -> None:
+        assert isinstance(pack, ModulatedDeformConvPack)
+        seen.append(pack.conv_offset(given[1])[:, : pack.offsets])
+
     for pack in network.modules():
         if isinstance(pack, ModulatedDeformConvPack):
-            count = pack.offsets
-            pack.conv_offset.register_forward_hook(
-                lambda _m, _i, given, count=count: seen.append(given[:, :count])
-            )
+            pack.register_forward_pre_hook(predict)
     return seen
 
 

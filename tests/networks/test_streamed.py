@@ -130,7 +130,7 @@ def test_no_frame_is_seen_twice_and_no_pair_aligned_twice() -> None:
         "aligned": network.pcd_align.cas_dcnpack,
     }
     for name, module in watched.items():
-        module.register_forward_hook(lambda _m, _i, _o, name=name: seen.update([name]))
+        module.register_forward_hook(lambda _m, _i, made, name=name: seen.update({name: len(made)}))
     frames = clip(model, 12)
     streamed(model, frames, model.start(1, *frames.shape[2:]))
     assert seen == {"features": 12, "references": 12, "aligned": 60}

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from streamsr.networks.edvr.deform_cpu import deform_on_cpu
+
 __all__ = ["ModulatedDeformConvPack", "modulated_deform_conv2d"]
 
 TAPS = 9
@@ -120,6 +122,12 @@ class ModulatedDeformConvPack(nn.Module):
 
     def forward(self, x: Tensor, offset_feature: Tensor) -> Tensor:
         """(n, in, h, w) twice, to (n, out, h, w): ``x`` is sampled where the feature says."""
+        if x.device.type == "cpu" and not self._wants_gradient(x, offset_feature):
+            return deform_on_cpu(x, offset_feature, self.conv_offset, self.weight, self.bias)
         predicted = self.conv_offset(offset_feature)
         offset, mask = predicted[:, : self.offsets], predicted[:, self.offsets :].sigmoid()
         return modulated_deform_conv2d(x, offset, mask, self.weight, self.bias)
+
+    def _wants_gradient(self, *inputs: Tensor) -> bool:
+        tensors = (*inputs, *self.parameters())
+        return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)

@@ -1,0 +1,127 @@
+"""The deformable convolution on a CPU, without gradients: every sample is a row of a table.
+
+A frame, channels last and its outside with it, is a table of small rows: a deformable group of a
+pixel. A bilinear sample is a weighed sum of four rows, its mask among the weights, which is what
+``embedding_bag`` computes with the CPU's vectors; ``grid_sample`` takes each channel on its own.
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["deform_on_cpu"]
+
+TAPS = 9
+BLOCK_PX = 3200  # of the output at once: samples are 9 times as much, and fall out of the cache
+OUTSIDE = 2  # pixels of zeros around a frame: whatever lies farther out is sampled there
+
+
+def deform_on_cpu(
+    x: Tensor, feature: Tensor, conv_offset: nn.Conv2d, weight: Tensor, bias: Tensor
+) -> Tensor:
+    """Convolves ``x`` (n, c, h, w), sampled where ``conv_offset`` of ``feature`` says.
+
+    What ``modulated_deform_conv2d`` gives of the same offsets and masks: (n, out, h, w), channels
+    last, in ``weight``'s dtype. Coordinates are float32. No gradient flows.
+    """
+    n, channels, height, width = x.shape
+    samples = conv_offset.out_channels // 3  # of a pixel: taps of each group
+    by_tap = weight.view(len(weight), channels, TAPS).permute(2, 1, 0).reshape(-1, len(weight))
+    predict = _Predict(conv_offset, samples)
+    out = x.new_empty((n, height, width, len(weight)), dtype=weight.dtype)
+    blocks = -(-height * width // BLOCK_PX)
+    rows = -(-height // min(height, blocks))  # all blocks nearly alike
+    for frame, given, result in zip(x, feature, out, strict=True):
+        sampled = _Samples(frame, samples)
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            columns = sampled.columns(predict.rows(given, top, bottom), top)
+            into = result[top:bottom].view(-1, len(weight))
+            torch.addmm(bias, columns.to(weight.dtype), by_tap, out=into)
+    return out.permute(0, 3, 1, 2)
+
+
+class _Predict:
+    """The convolution of offsets and masks, its channels in another order: all dy, all dx, all
+    masks, each by tap and group."""
+
+    def __init__(self, conv: nn.Conv2d, samples: int) -> None:
+        groups = samples // TAPS
+        tap, group = torch.arange(TAPS)[:, None], torch.arange(groups)
+        down = (2 * TAPS * group + 2 * tap).flatten()
+        masks = (2 * samples + TAPS * group + tap).flatten()
+        order = torch.cat([down, down + 1, masks])
+        assert conv.bias is not None
+        self._weight, self._bias = conv.weight[order], conv.bias[order]
+
+    def rows(self, x: Tensor, top: int, bottom: int) -> Tensor:
+        """Rows of what it makes of ``x`` (c, h, w): (rows, w, channels), float32."""
+        above, below = int(top == 0), int(bottom == x.shape[1])
+        x = x[None, :, top - 1 + above : bottom + 1 - below]
+        if above or below:
+            x = F.pad(x, (0, 0, above, below))
+        predicted = F.conv2d(x, self._weight, self._bias, padding=(0, 1))
+        exact = torch.promote_types(predicted.dtype, torch.float32)
+        return predicted[0].permute(1, 2, 0).to(exact).contiguous()
+
+
+class _Samples:
+    """A frame (c, h, w) to be sampled, ``samples`` times for each pixel: taps of each group."""
+
+    def __init__(self, frame: Tensor, samples: int) -> None:
+        channels, self._height, self._width = frame.shape
+        self._channels = channels
+        self._groups = samples // TAPS
+        self._pitch = (self._width + 2 * OUTSIDE) * self._groups  # table rows in one of the frame
+        table = frame.new_zeros(self._height + 2 * OUTSIDE, self._width + 2 * OUTSIDE, channels)
+        table[OUTSIDE:-OUTSIDE, OUTSIDE:-OUTSIDE] = frame.permute(1, 2, 0)
+        self._table = table.view(-1, channels // self._groups)
+        tap = torch.arange(TAPS, dtype=torch.int32).repeat_interleave(self._groups)
+        self._tap_y, self._tap_x = tap // 3 - 1, tap % 3 - 1
+        self._group = torch.arange(self._groups, dtype=torch.int32).repeat(TAPS)
+        self._corners = 0, self._groups, self._pitch, self._pitch + self._groups
+
+    def columns(self, predicted: Tensor, top: int) -> Tensor:
+        """The samples of the rows from ``top`` on: (rows * w, 9 * c), by tap and channel.
+
+        ``predicted`` is (rows, w, 3 * samples): down, across and the logits of masks.
+        """
+        rows, width, predictions = predicted.shape
+        samples = predictions // 3
+        places, mask = torch.split(predicted, [2 * samples, samples], 2)
+        corner = places.floor()
+        down, across = torch.split(places - corner, samples, 2)
+        mask = mask.sigmoid()
+        lower = mask * down
+        upper = mask - lower
+        right = upper * across, lower * across
+        weights = upper - right[0], right[0], lower - right[1], right[1]
+        y, x = torch.split(corner.to(torch.int32), samples, 2)
+        y += self._tap_y + torch.arange(top, top + rows, dtype=torch.int32)[:, None, None]
+        x += self._tap_x + torch.arange(width, dtype=torch.int32)[:, None]
+        y.clamp_(-OUTSIDE, self._height)
+        x.clamp_(-OUTSIDE, self._width)
+        first = y.mul(self._pitch).add_(x, alpha=self._groups)
+        first += self._group + OUTSIDE * (self._pitch + self._groups)
+        indices = _beside([first + corner for corner in self._corners])
+        sampled = F.embedding_bag(
+            indices,
+            self._table,
+            torch.arange(0, len(indices) + 1, 4, dtype=torch.int32),
+            mode="sum",
+            per_sample_weights=_beside([part.to(self._table.dtype) for part in weights]),
+            include_last_offset=True,
+        )
+        return sampled.view(rows * width, TAPS * self._channels)
+
+
+def _beside(parts: Sequence[Tensor]) -> Tensor:
+    """Interleaves four tensors of a shape: (4 * n,). OpenCV does so by the CPU's vectors."""
+    dtype = parts[0].dtype
+    if dtype.itemsize == 2:
+        parts = [part.view(torch.int16) for part in parts]  # NumPy knows no bfloat16
+    merged = cv2.merge([part.view(len(part), -1).numpy() for part in parts])
+    return torch.from_numpy(merged).view(-1).view(dtype)
