@@ -26,7 +26,8 @@ STREAMS = {  # what the two streams are made with
     ),
     "4:3 of 16:9": (yard_frames, 120, {"lag": 3, "crop": Crop(40, 0, 240, 180)}),
     "squeezed, B-frames": (yard_frames, 120, {"lag": 3, "sub_size": (120, 96), "b_frames": 3}),
-    "a clock that drifts": (yard_frames, 400, {"lag": 5, "drift": 2e-3}),
+    "a clock that drifts": (yard_frames, 320, {"lag": 5, "drift": 2e-3}),
+    "lost, and back with another delay": (yard_frames, 300, {"lag": 5, "held": (120, 1.4)}),
 }
 
 
@@ -40,14 +41,14 @@ def test_every_frame_gets_the_one_of_its_moment(kind: str, tmp_path: Path) -> No
     made: dict[str, Any] = dict(how)
     found = of(*two_streams(tmp_path, frames(count), **made))
     lag, every = made["lag"], made.get("every", 1)
-    timing = found.timing
-    assert [*timing.mains] == [lag + every * number for number in timing.subs]
-    assert len(timing.subs) > 0.95 * (count - lag) / every
+    matches = found.matches
+    assert [*matches.mains] == [lag + every * number for number in matches.subs]
+    assert len(matches.subs) > 0.95 * (count - lag) / every
     crop = made.get("crop", Crop(0, 0, 320, 180))
     geometry = found.geometry
     shown = geometry.left * 320, geometry.top * 180, geometry.width * 320, geometry.height * 180
     assert shown == pytest.approx((crop.left, crop.top, crop.width, crop.height), abs=0.15)
-    assert timing.drift == pytest.approx(-made.get("drift", 0.0), abs=1e-4)
+    assert matches.drift == pytest.approx(-made.get("drift", 0.0), abs=1e-4)
     assert found.agreement.alike > 0.95
 
 

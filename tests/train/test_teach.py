@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,14 @@ def family(tmp_path: Path) -> Path:
     return folder
 
 
+def at_once(
+    streams: tuple[Path, Path], rtsp_camera: Camera, **settings: str
+) -> tuple[RtspCamera, ...]:
+    """Both streams of a camera, begun at about the same time: each has a timeline of its own."""
+    with ThreadPoolExecutor(2) as pool:
+        return tuple(pool.map(lambda path: rtsp_camera(path, **settings), streams))
+
+
 def teach(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["teach", *map(str, arguments), "--json"])
 
@@ -71,19 +80,19 @@ def test_two_rtsp_streams_teach_a_model(
 ) -> None:
     """H.264 and H.265, 300 ms and a crop apart: every pair is of one frame, to the pixel."""
     monkeypatch.chdir(tmp_path)
-    main, sub = (rtsp_camera(path, user="admin", password="p@ss/w%rd:#1") for path in streams)
+    main, sub = at_once(streams, rtsp_camera, user="admin", password="p@ss/w%rd:#1")
     monkeypatch.setenv("MAIN", main.url)
     (tmp_path / "sub.url").write_text(sub.url)
     start = time.monotonic()
     done = teach(
-        *("--main", "${MAIN}", "--sub", "@sub.url", "--minutes", 0.1, "--train-minutes", 0.2),
+        *("--main", "${MAIN}", "--sub", "@sub.url", "--minutes", 0.13, "--train-minutes", 0.2),
         *("--name", "gate", "--init", "tiny", "--models", family, "--threads", 1),
     )
     assert done.exit_code == 0, done.output
     result: dict[str, Any] = json.loads(done.stdout)
     assert result["improvement_db"] > 0
     assert result["better"]
-    assert time.monotonic() - start < 6 + 12 + 15  # where the machine is busy
+    assert time.monotonic() - start < 8 + 12 + 60  # where the machine is busy
     shown = [result[key] for key in ("left", "top", "width", "height")]
     assert shown == pytest.approx([CROP.left, CROP.top, CROP.width, CROP.height], abs=0.15)
     assert (result["scale"], result["exact"]) == (2, True)

@@ -77,10 +77,12 @@ def two_streams(
     b_frames: int = 0,
     sub_size: tuple[int, int] | None = None,
     drift: float = 0.0,
+    held: tuple[int, float] = (0, 0.0),
 ) -> tuple[Path, Path]:
     """Writes main.mp4 and sub.mp4; the sub-stream begins ``lag`` frames later.
 
     ``every``: it has one frame of so many. ``drift``: its clock is so much faster.
+    ``held``: from a frame of it on, all come so many seconds later.
     """
     scene = list(frames)
     height, width = scene[0].shape
@@ -105,6 +107,7 @@ def two_streams(
         codec,
         options,
         0,
+        held,
     )
     return main, sub
 
@@ -116,6 +119,7 @@ def write_stream(
     codec: str,
     options: dict[str, str],
     b_frames: int,
+    held: tuple[int, float] = (0, 0.0),
 ) -> Path:
     """Writes luma as 4:2:0 without colour."""
     with av.open(str(path), "w") as out:
@@ -144,7 +148,8 @@ def write_stream(
             grey = np.full((height // 2, width), 128, np.uint8)
             frame = av.VideoFrame.from_ndarray(np.concatenate([luma, grey]), "yuv420p")
             base = stream.codec_context.time_base
-            frame.pts, frame.time_base = round(number / rate / base), base
+            late_s = Fraction(held[1]) if number >= held[0] else 0
+            frame.pts, frame.time_base = round((number / rate + late_s) / base), base
             frame.colorspace, frame.color_range = 1, 1
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))

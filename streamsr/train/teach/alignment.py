@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
+from streamsr.train.teach.matching import Matches
 from streamsr.train.teach.recording import Recorded
 from streamsr.train.teach.registration import (
     WHOLE,
@@ -21,7 +22,7 @@ from streamsr.train.teach.registration import (
     seen,
 )
 from streamsr.train.teach.thumbnails import Thumbnails, numbered_frames, thumbnails_of
-from streamsr.train.teach.timing import Timing, aligned
+from streamsr.train.teach.timing import aligned
 from streamsr.train.teach.truth import FULL, IDENTITY, LIMITED, Light
 
 __all__ = ["Alignment", "align"]
@@ -45,7 +46,7 @@ class Alignment:
 
     main: Thumbnails
     sub: Thumbnails
-    timing: Timing
+    matches: Matches
     geometry: Geometry
     agreement: Agreement
     light: Light
@@ -77,7 +78,7 @@ def align(
     for stream, role in ((main, "main"), (sub, "sub")):
         _check_detail(stream, role)
     timing = aligned(main, sub, recorded.lag_s)
-    pairs = _full_size(recorded, timing)
+    pairs = _full_size(recorded, timing.matches)
     registered = refined(pairs, timing.registered.geometry)
     agrees = agreement(pairs, registered.geometry)
     _check_agreement(agrees, registered)
@@ -89,7 +90,7 @@ def align(
             f"{LEAST_ZOOM} and more: it is no finer"
         )
     _check_sharpness(pairs, geometry)
-    return Alignment(main, sub, timing, geometry, agrees, _light(pairs, geometry), zoom)
+    return Alignment(main, sub, timing.matches, geometry, agrees, _light(pairs, geometry), zoom)
 
 
 def _check_detail(stream: Thumbnails, role: str) -> None:
@@ -174,13 +175,13 @@ def _light(pairs: Sequence[tuple[Luma, Luma]], geometry: Geometry) -> Light:
     return Light(float(gain), float(bias))
 
 
-def _full_size(recorded: Recorded, timing: Timing) -> list[tuple[Luma, Luma]]:
+def _full_size(recorded: Recorded, matches: Matches) -> list[tuple[Luma, Luma]]:
     """Luma of some pairs, those that lie apart in time."""
-    count = min(len(timing.subs), WITHIN)
+    count = min(len(matches.subs), WITHIN)
     some = np.unique(np.linspace(0, count - 1, min(SAMPLES, count)).round().astype(np.int64))
-    subs = _frames(numbered_frames(recorded.sub), timing.subs[some])
-    mains = _frames(numbered_frames(recorded.main), timing.mains[some])
-    return [(mains[int(timing.mains[index])], subs[int(timing.subs[index])]) for index in some]
+    subs = _frames(numbered_frames(recorded.sub), matches.subs[some])
+    mains = _frames(numbered_frames(recorded.main), matches.mains[some])
+    return [(mains[int(matches.mains[index])], subs[int(matches.subs[index])]) for index in some]
 
 
 def _frames(frames: Iterator[tuple[int, Frame]], wanted: NDArray[np.int64]) -> dict[int, Luma]:

@@ -57,8 +57,8 @@ def planned(alignment: Alignment, most: int, least: int, share: float = 1.0) -> 
 
     Raises InputError where one kind has none.
     """
-    timing = alignment.timing
-    times = alignment.sub.times[timing.subs]
+    matches = alignment.matches
+    times = alignment.sub.times[matches.subs]
     begin, end = float(times[0]), float(times[-1])
     shares = (times - begin) / max(end - begin, 1e-9)
     parts = np.digitize(shares, (TRAINED, CHOSEN))
@@ -68,7 +68,7 @@ def planned(alignment: Alignment, most: int, least: int, share: float = 1.0) -> 
         if part is not Use.TRAIN:
             usual, frames = SHORT[part]
             length, count = max(least, round(share * frames)), max(2, round(share * usual))
-        pieces = [*_pieces(np.flatnonzero(parts == number), timing.subs, length, least)]
+        pieces = [*_pieces(np.flatnonzero(parts == number), matches.subs, length, least)]
         if not pieces:
             raise InputError(
                 f"main and sub: {end - begin:.1f} s have no {least} matched frames in a row to "
@@ -77,7 +77,7 @@ def planned(alignment: Alignment, most: int, least: int, share: float = 1.0) -> 
         spread = np.unique(
             np.linspace(0, len(pieces) - 1, min(count, len(pieces))).round().astype(int)
         )
-        clips += [PairClip(part, timing.subs[pieces[i]], timing.mains[pieces[i]]) for i in spread]
+        clips += [PairClip(part, matches.subs[pieces[i]], matches.mains[pieces[i]]) for i in spread]
     return clips
 
 

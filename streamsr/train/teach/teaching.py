@@ -150,9 +150,9 @@ def teach(
         pairs=pairs.counts,
         scale=entry.facts.scale,
         exact=pairs.grid.exact,
-        lag_s=round(alignment.timing.lag_s, 4),
-        drift=round(alignment.timing.drift, 7),
-        moving=alignment.timing.moving,
+        lag_s=round(alignment.matches.lag_s, 4),
+        drift=round(alignment.matches.drift, 7),
+        moving=alignment.matches.moving,
         left=float(geometry.left * main.width),
         top=float(geometry.top * main.height),
         width=float(geometry.width * main.width),
@@ -220,12 +220,12 @@ def _description(
     recorded: Recorded, alignment: Alignment, grid: Grid, clips: list[PairClip]
 ) -> dict[str, Any]:
     """What pairs follow from: those of the same description are the same."""
-    geometry, timing = alignment.geometry, alignment.timing
+    geometry, matches = alignment.geometry, alignment.matches
     return {
         "main": alignment.main.name,
         "sub": alignment.sub.name,
-        "lag_s": timing.lag_s,
-        "drift": timing.drift,
+        "lag_s": matches.lag_s,
+        "drift": matches.drift,
         "crop": [float(value) for value in asdict(geometry).values()],
         "light": [alignment.light.gain, alignment.light.bias],
         "scale": grid.scale,

@@ -1,7 +1,7 @@
 """When two streams show the same moment: found by what changes in them, to a frame.
 
 The lag is coarsely where what changes correlates best, over every lag there can be; then where the
-frames themselves agree best, together with the crop; then, frame by frame, what is nearest.
+frames themselves agree best, together with the crop.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.core.errors import InputError
+from streamsr.train.teach.matching import Matches, matched
 from streamsr.train.teach.registration import Registered, found, refined, seen
-from streamsr.train.teach.thumbnails import Images, Thumbnails, Times
+from streamsr.train.teach.thumbnails import Images, Thumbnails
 
 __all__ = ["Timing", "aligned"]
 
@@ -27,36 +27,24 @@ COMPARED = 24  # frames that lags are compared with
 CLIMB = 8, 4, 2, 1  # frames of the main stream
 LEAST_S = 2.0  # that both must show
 LEAST_SHARE = 0.4  # of the shorter one
-NEAR_S = 0.5  # around the lag: where each frame's match is looked for
-LOCAL_S = 10.0  # over which the lag is taken as the same
-MOVED = 0.03  # by how much the errors of other frames differ, of their mean, where something moves
-CLOSE = 1.5  # frames that a moving frame's match may be off
-STEADY = 0.6  # share of the moving frames of some seconds whose match is that close
 NEARLY = 1.005  # times the error: as good
-MOVES = 5.0  # levels: the deviation in time of a pixel that something moves through
-MOST_STILL = 8  # such pixels, of a thumbnail in which nothing moves
-MOVES_ALIKE = 0.5  # correlation
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The frames of two streams that show the same moments."""
+    """How two streams lie to one another, by thumbnails."""
 
     registered: Registered
-    lag_s: float  # what the main stream shows at a time, the sub-stream shows so much earlier
-    drift: float  # seconds a second that the lag grows
-    moving: float  # share of the frames in which something moved: by which the time was told
-    subs: NDArray[np.int64]  # frames of the sub-stream, rising
-    mains: NDArray[np.int64]  # the main stream's frame of each
+    matches: Matches
 
 
 def aligned(main: Thumbnails, sub: Thumbnails, expected_s: float | None = None) -> Timing:
     """Finds the crop of thumbnails and every frame's match.
 
     ``expected_s`` is the lag by the clock, where there is one: it decides where nothing moves.
-    Raises InputError where the two never show the same.
+    Raises InputError as ``matched`` does.
     """
     expected = expected_s or 0.0
     coarse = [_tried(main, sub, lag_s) for lag_s in _candidates(main, sub, expected)]
@@ -70,7 +58,10 @@ def aligned(main: Thumbnails, sub: Thumbnails, expected_s: float | None = None) 
     least = min(one.error for _, one in tried)
     near = [one for one in tried if one[1].error <= least * NEARLY]
     lag_s, registered = min(near, key=lambda one: abs(one[0] - expected))
-    return _matched(main, sub, *_climbed(main, sub, lag_s, registered))
+    lag_s, registered = _climbed(main, sub, lag_s, registered)
+    images, rows, columns = _shown(main.images, registered)
+    matches = matched(replace(main, images=images), sub, rows, columns, lag_s)
+    return Timing(registered, matches)
 
 
 def _candidates(main: Thumbnails, sub: Thumbnails, expected_s: float) -> list[float]:
@@ -172,9 +163,8 @@ def _climbed(
         while better:
             better = False
             for step_s in (-frames * main.step_s, frames * main.step_s):
-                if (low_high := _overlap(main, sub, lag_s + step_s)) and low_high[1] - low_high[
-                    0
-                ] < LEAST_S / 2:
+                begin, end = _overlap(main, sub, lag_s + step_s)
+                if end - begin < LEAST_S / 2:
                     continue
                 other = _compared(main, sub, lag_s + step_s, best)
                 if other.error < best.error / NEARLY:
@@ -183,111 +173,11 @@ def _climbed(
     return lag_s, best
 
 
-def _matched(main: Thumbnails, sub: Thumbnails, lag_s: float, registered: Registered) -> Timing:
-    """Every frame's match by what it shows, near where it must be."""
-    shown, rows, columns = _shown(main.images, registered)
-    shown, wanted = (images[:, rows, columns] for images in (shown, sub.images))
-    reach = max(2, round(NEAR_S / main.step_s))
-    near = main.at(sub.times + lag_s)
-    offsets = np.arange(-reach, reach + 1)
-    errors = np.full((len(near), len(offsets)), np.inf)
-    for place, offset in enumerate(offsets):
-        there = near + offset
-        inside = (there >= 0) & (there < len(main.times))
-        for start in range(0, len(there), 512):  # bounds the memory
-            part = np.flatnonzero(inside[start : start + 512]) + start
-            difference = np.abs(
-                shown[there[part]].astype(np.float32) - wanted[part].astype(np.float32)
-            )
-            errors[part, place] = difference.mean((1, 2))
-    lags = main.times[(near[:, None] + offsets).clip(0, len(main.times) - 1)] - sub.times[:, None]
-    local, drift, moving = _local_lags(errors, lags, sub.times, lag_s, main.step_s)
-    subs, mains = _chosen(errors, lags, local, near, offsets, main.step_s)
-    if len(subs) < 8:
-        raise InputError(
-            f"--main, --sub: {len(subs)} frames show the same moment, allowed are 8 and more"
-        )
-    _check_motion(shown[mains], wanted[subs])
-    return Timing(registered, float(np.median(local)), drift, moving, subs, mains)
-
-
-def _check_motion(main: Images, sub: Images) -> None:
-    """Raises InputError where what moves in matched frames does not move alike."""
-    ours, theirs = main.astype(np.float32), sub.astype(np.float32)
-    ours, theirs = ours - ours.mean(0), theirs - theirs.mean(0)
-    moves = (theirs**2).mean(0) > MOVES**2
-    if moves.sum() < MOST_STILL:
-        return
-    ours, theirs = ours[:, moves], theirs[:, moves]
-    norm = float(np.sqrt((ours**2).sum() * (theirs**2).sum()))
-    alike = float((ours * theirs).sum()) / max(norm, 1e-6)
-    if alike < MOVES_ALIKE:
-        raise InputError(
-            f"--main, --sub: what moves correlates by {alike:.2f} at the best lag there is, "
-            f"allowed is {MOVES_ALIKE} and more: they do not show the same scene at the same time"
-        )
-
-
 def _shown(images: Images, registered: Registered) -> tuple[Images, slice, slice]:
     """What the sub-stream should show of each main frame, as thumbnails, and where it can be."""
     height, width = images.shape[1:]
-    made, rows, columns = [], slice(0), slice(0)
-    for image in images:
+    made, rows, columns = np.empty_like(images), slice(0), slice(0)
+    for number, image in enumerate(images):
         warped, rows, columns = seen(image, registered.geometry, (width, height))
-        light = registered.gain * warped + registered.bias
-        made.append(np.rint(light).clip(0, 255).astype(np.uint8))
-    return np.stack(made), rows, columns
-
-
-def _local_lags(
-    errors: Floats, lags: Floats, times: Times, lag_s: float, step_s: float
-) -> tuple[Times, float, float]:
-    """The lag of every frame by its neighbours in time, how it drifts, and how many frames tell."""
-    known = np.isfinite(errors)
-    filled = np.where(known, errors, np.nan)
-    enough = known.sum(1) >= 5
-    best = np.where(known, errors, np.inf).argmin(1)
-    with np.errstate(invalid="ignore"):
-        spread = np.nanstd(np.where(enough[:, None], filled, 0.0), 1)
-        mean = np.nanmean(np.where(enough[:, None], filled, 0.0), 1)
-    moved = enough & (spread > MOVED * np.maximum(mean, 2.0))
-    told = lags[np.arange(len(errors)), best]
-    local, current = np.full(len(times), lag_s), lag_s
-    for start in np.arange(0.0, times[-1] + 1e-9, LOCAL_S / 2):
-        here = told[moved & (np.abs(times - start - LOCAL_S / 4) <= LOCAL_S / 2)]
-        if len(here) >= 5:
-            middle = float(np.median(here))
-            if np.mean(np.abs(here - middle) <= CLOSE * step_s) >= STEADY:
-                current = middle
-        local[times >= start] = current
-    tells = moved & (np.abs(told - local) <= CLOSE * step_s)
-    drift = 0.0
-    if tells.sum() >= 20 and np.ptp(times[tells]) > LOCAL_S:
-        drift = float(np.polyfit(times[tells], told[tells], 1)[0])
-    return local, drift, float(tells.mean())
-
-
-def _chosen(
-    errors: Floats,
-    lags: Floats,
-    local: Times,
-    near: NDArray[np.int64],
-    offsets: NDArray[np.int64],
-    step_s: float,
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The frames that have a match, and it: the nearest in time, or one beside it that is clearly
-    more alike, as where stamps jitter. Frames that nothing is alike are left out."""
-    off = np.abs(lags - local[:, None])
-    usual = np.where(np.isfinite(errors), off, np.inf).argmin(1)
-    rows = np.arange(len(errors))
-    beside = np.where(off <= 3.5 * step_s, errors, np.inf)
-    best = beside.argmin(1)
-    chosen = np.where(beside[rows, best] < 0.8 * errors[rows, usual], best, usual)
-    error = errors[rows, chosen]
-    usable = np.isfinite(error) & (off[rows, chosen] <= 3.5 * step_s)
-    if usable.any():
-        middle = float(np.median(error[usable]))
-        spread = float(np.median(np.abs(error[usable] - middle)))
-        usable &= error <= middle + 6 * spread + 0.5
-    subs = np.flatnonzero(usable)
-    return subs, (near + offsets[chosen])[subs]
+        made[number] = np.rint(registered.gain * warped + registered.bias).clip(0, 255)
+    return made, rows, columns
