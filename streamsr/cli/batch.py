@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 from typing import NoReturn
@@ -15,7 +14,15 @@ import typer
 from rich.progress import Progress
 
 from streamsr.cli.run import HARD_STOP_S
-from streamsr.cli.terminal import INTERRUPTED, Lines, print_result, progress_bar, say
+from streamsr.cli.terminal import (
+    INTERRUPTED,
+    Lines,
+    print_result,
+    progress_bar,
+    say,
+    size_text,
+    time_text,
+)
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.redact import redact
@@ -26,7 +33,7 @@ from streamsr.media.addresses import STDIO, SUFFIXES, is_folder_output, is_pipe_
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import members
 
-__all__ = ["is_batch", "run_batch", "size_text", "time_text"]
+__all__ = ["are_several", "is_batch", "run_batch"]
 
 FAILED = 1  # the exit code where a file is not done, or not whole
 MOST_SAID = 10  # of what was left out, by name
@@ -35,11 +42,16 @@ SettingsOf = Callable[[Path, Path], StreamSettings]
 """The settings that make an output of a source."""
 
 
+def are_several(inputs: Sequence[str]) -> bool:
+    """Whether it is several files, or a folder of videos."""
+    first = Path(inputs[0])
+    return len(inputs) > 1 or (first.is_dir() and holds_videos(first))
+
+
 def is_batch(inputs: Sequence[str], output: str) -> bool:
-    """Whether it is several files, or a folder of videos. Raises UserError where the output is none
-    for that."""
+    """As ``are_several``. Raises UserError where the output is none for that."""
     several = len(inputs) > 1
-    if not several and not (Path(inputs[0]).is_dir() and holds_videos(Path(inputs[0]))):
+    if not are_several(inputs):
         return False
     what = f"{len(inputs)} inputs" if several else f"the folder of videos {inputs[0]}"
     path = Path(output)
@@ -263,21 +275,6 @@ def _summarise(
 
 
 STATES = ("done", "already done", "failed", "stopped")
-
-
-def time_text(seconds: float) -> str:
-    """Returns "0:01:32", or "4.2 s" of less than a minute."""
-    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
-
-
-def size_text(count: int) -> str:
-    """Returns bytes as people say them: "3.2 MB"."""
-    size = float(count)
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"
 
 
 def _bytes_of(path: Path) -> int:

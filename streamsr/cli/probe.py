@@ -3,15 +3,20 @@
 It imports torch only once there is a frame: until then a wrong source is refused at once.
 """
 
+import os
 import threading
+from collections.abc import Sequence
 from datetime import timedelta
+from fractions import Fraction
+from itertools import islice
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from streamsr.cli.terminal import facts_table
+from streamsr.cli.terminal import facts_table, size_text
 from streamsr.core.devices import pick_device
-from streamsr.core.errors import InputError
+from streamsr.core.errors import InputError, StreamsrError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
@@ -20,11 +25,12 @@ from streamsr.media.source import SourceInfo
 from streamsr.plugins.registry import Kind, find
 from streamsr.sources.opening import open_source
 
-__all__ = ["describe", "findings_table", "first_frame"]
+__all__ = ["all_table", "describe", "describe_all", "findings_table", "first_frame"]
 
 MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M"}
 MATRICES |= {9: "BT.2020", 10: "BT.2020"}
 LOOK_S = 0.5  # at a live source,
+TRIED = 12  # frames of a file, to see how large they become
 SLOW_RATE = 10  # unless it gives fewer frames a second
 
 
@@ -34,6 +40,7 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
     Raises InputError or SourceError where there is no frame.
     """
     info, frame, live = first_frame(settings)
+    frames = info.frames if not live else None
     import torch
 
     from streamsr.engine.engines import Engines
@@ -51,6 +58,7 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         cpu_ms = selection.cpu_ms  # of what can wait it is not asked before
         if cpu_ms is None:
             _, cpu_ms = cost_ms(machine, entry, info, (width, height))
+    in_file = frames and not os.path.isdir(settings.input.url)
     return {
         "input": redact(settings.input.url),
         "plugin": _plugin(settings.input.url),
@@ -70,7 +78,8 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         "output": f"{width}x{height}",
         "output_sample_aspect": str(info.aspect_of(width, height)),
         "cpu_ms": round(cpu_ms, 1),
-        "all_s": round(info.frames * cpu_ms / cores / 1e3, 1) if info.frames and not live else None,
+        "all_s": round(frames * cpu_ms / cores / 1e3, 1) if frames else None,
+        "all_bytes": _result_bytes(settings, info, (width, height)) if in_file else None,
         "why": selection.why,
         "fallback": [fallback.name for fallback in selection.entries[1:]],
     }
@@ -92,7 +101,7 @@ def findings_table(findings: dict[str, Any]) -> Table:
             "audio": findings["audio"] or "none",
             "upscaled": f"to {findings['output']} by {findings['model']} on {findings['device']}, "
             f"{findings['lookahead']} frames of lookahead",
-            "cost": _cost(findings["cpu_ms"], findings["all_s"]),
+            "cost": _cost(findings["cpu_ms"], findings["all_s"], findings["all_bytes"]),
             "since": findings["why"],
             "falls back to": ", ".join(findings["fallback"]),
         }
@@ -126,9 +135,77 @@ def _plugin(url: str) -> str | None:
     return str(find(Kind.SOURCE, scheme_of(url))) if input_kind(url) is InputKind.PLUGIN else None
 
 
-def _cost(cpu_ms: float, all_s: float | None) -> str:
-    whole = f", all of it about {timedelta(seconds=max(1, round(all_s)))}" if all_s else ""
-    return f"{cpu_ms:.0f} CPU ms a frame here{whole}"
+def describe_all(all_settings: Sequence[StreamSettings]) -> dict[str, Any]:
+    """Returns what ``describe`` does of each, the error of those that cannot be read, and sums."""
+    files: list[dict[str, Any]] = []
+    for settings in all_settings:
+        try:
+            files.append(describe(settings))
+        except StreamsrError as error:
+            files.append({"input": redact(settings.input.url), "error": redact(error)})
+    return {
+        "files": files,
+        "failed": [file["input"] for file in files if "error" in file],
+        "frames": sum(file.get("frames") or 0 for file in files),
+        "all_s": round(sum(file.get("all_s") or 0 for file in files), 1),
+        "all_bytes": sum(file.get("all_bytes") or 0 for file in files),
+    }
+
+
+def all_table(findings: dict[str, Any]) -> Table:
+    """Returns the findings of ``describe_all`` for people: a line each, and the sums."""
+    table = Table("input", "video", "frames", "upscaled", "time", "size", box=None, pad_edge=False)
+    for file in findings["files"]:
+        if "error" in file:
+            table.add_row(Text(file["input"]), Text(file["error"], "red"))
+            continue
+        upscaled = f"{file['output']} by {file['model']}"
+        video, frames = f"{file['codec']} {file['size']}", str(file["frames"] or "")
+        time, size = _about(file["all_s"]), _sized(file["all_bytes"])
+        table.add_row(*map(Text, (file["input"], video, frames, upscaled, time, size)))
+    time, size = _about(findings["all_s"]), _sized(findings["all_bytes"])
+    table.add_row("all", "", str(findings["frames"]), "", time, size)
+    return table
+
+
+def _result_bytes(settings: StreamSettings, info: SourceInfo, size: tuple[int, int]) -> int:
+    """About how large a file's result is: its first frames, scaled plainly and coded as it is."""
+    from streamsr.engine.resample import resize_frame
+    from streamsr.media.encoder import VideoEncoder
+    from streamsr.media.encoder_options import filled
+
+    coding = filled(settings.encoder, low_delay=False)
+    assert info.frames is not None
+    if coding.kbit_s is not None:
+        return round(info.frames / info.rate * coding.kbit_s * 125)
+    source, stop = open_source(settings.input, lambda event: None), threading.Event()
+    frames = (item for item in source.items(stop) if isinstance(item, Frame))
+    encoder: VideoEncoder | None = None
+    packets: list[int] = []
+    for frame in islice(frames, TRIED):
+        upscaled = resize_frame(frame, *size)
+        encoder = encoder or VideoEncoder(coding, upscaled, info.rate, Fraction(1))
+        packets += [packet.size for packet in encoder.encode(upscaled)]
+    stop.set()
+    packets += [packet.size for packet in encoder.flush()] if encoder is not None else []
+    keyframe, *others = packets or [0]
+    keyframes = max(1, round(info.frames / info.rate / Fraction(coding.gop_s or 2)))
+    other = sum(others) / max(1, len(others))
+    return round(keyframes * keyframe + (info.frames - keyframes) * other)
+
+
+def _cost(cpu_ms: float, all_s: float | None, all_bytes: int | None) -> str:
+    whole = f", all of it about {_about(all_s)}" if all_s else ""
+    large = f" and {_sized(all_bytes)}" if whole and all_bytes else ""
+    return f"{cpu_ms:.0f} CPU ms a frame here{whole}{large}"
+
+
+def _about(seconds: float | None) -> str:
+    return "" if seconds is None else str(timedelta(seconds=max(1, round(seconds))))
+
+
+def _sized(count: int | None) -> str:
+    return size_text(count) if count else ""
 
 
 def _colour(tags: ColourTags) -> str:

@@ -7,19 +7,29 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import typer
 from rich.progress import Progress, TaskID
 
-from streamsr.cli.terminal import INTERRUPTED, progress_bar, report, say, shown_fps
+from streamsr.cli.terminal import (
+    INTERRUPTED,
+    Lines,
+    MadeFile,
+    progress_bar,
+    report,
+    say,
+    shown_fps,
+    time_text,
+)
 from streamsr.core.deadline import STOP_S, STREAM_SHARE, Deadline
 from streamsr.core.errors import UserError
 from streamsr.core.events.journal import logged_journal
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.temporary import FILE_MASK
-from streamsr.media.addresses import STDIO
+from streamsr.media.addresses import STDIO, is_pipe_output
 from streamsr.pipeline.check import check_settings
 
 if TYPE_CHECKING:
@@ -40,13 +50,14 @@ def run_here(settings: PipelineSettings, as_json: bool) -> NoReturn:
     """
     check_settings(settings)
     url, output = settings.input.url, settings.output.path
-    if (os.path.isfile(url) and not settings.input.follow) or os.path.isdir(url):  # no pipe
+    waits = (os.path.isfile(url) and not settings.input.follow) or os.path.isdir(url)  # no pipe
+    if waits:
         from streamsr.cli.probe import first_frame
 
         first_frame(settings)
     from streamsr.pipeline.build import open_pipeline
 
-    journal = logged_journal()
+    journal, began_s = logged_journal(), monotonic()
     with open_pipeline(settings, journal) as pipeline, progress_bar() as bar:
 
         async def work() -> StreamStatus:
@@ -60,7 +71,10 @@ def run_here(settings: PipelineSettings, as_json: bool) -> NoReturn:
                 ticking.cancel()
 
         summary, code = run_until_interrupted(work, lambda d: pipeline.stop(d.share(STREAM_SHARE)))
-    report([summary], as_json, to_stderr=str(output) == STDIO)
+    made: MadeFile | None = None
+    if waits and output is not None and not is_pipe_output(output):
+        made = MadeFile(output, monotonic() - began_s)
+    report([summary], as_json, to_stderr=str(output) == STDIO, made=made)
     _leave(code if summary.frames_out else code or MADE_NOTHING)
 
 
@@ -164,10 +178,17 @@ def run_until_interrupted(
 
 
 async def _draw(pipeline: "Pipeline", bar: Progress, task: TaskID, limit: int | None) -> None:
-    """Keeps the bar up to date."""
+    """Keeps the bar up to date, or says now and then how far it is."""
+    lines = Lines()
     while True:
         status, info = pipeline.status(), pipeline.info
         totals = [n for n in (limit, info.frames if info else None) if n is not None]
         fps = f"{shown_fps(status.fps)} fps"
         bar.update(task, completed=status.frames_out, total=min(totals, default=None), fps=fps)
+        of = min(totals, default=None)
+        left_s = (of - status.frames_out) / status.fps if of and status.fps else None
+        lines.now_and_then(
+            f"{status.frames_out}{f' of {of}' if of else ''} frames, {fps}"
+            f"{f', {time_text(left_s)} left' if left_s is not None else ''}"
+        )
         await asyncio.sleep(0.2)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from streamsr.cli.batch import are_several
 from streamsr.cli.options import (
     Audio,
     Device,
@@ -32,6 +33,7 @@ from streamsr.core.config import load, nearest, parse
 from streamsr.core.errors import ConfigError, OutputError, UserError
 from streamsr.core.settings import NodeSettings, OutputSettings, PipelineSettings
 from streamsr.core.target_size import TargetSize
+from streamsr.files.plan import planned
 from streamsr.pipeline.check import check_settings
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.data_dir import data_dir
@@ -153,8 +155,13 @@ def node(
 
 
 def probe(
-    url: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A file, a folder of images, or an address.")
+    urls: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="A file, a folder of images, or an address; or several files, and folders of "
+            "videos: how long all of them take.",
+        ),
     ],
     model: Model = AUTO,
     models: Models = None,
@@ -167,8 +174,8 @@ def probe(
     as_json: Json = False,
     set_: Set = None,
 ) -> None:
-    """Say what a source is, and what streamsr would do with it."""
-    data = stream_settings("probe", url, model, models, device)
+    """Say what sources are, and what streamsr would do with them, how long and how large."""
+    data = stream_settings("probe", urls[0], model, models, device)
     data["input"] |= {
         "transport": transport,
         "video": video,
@@ -176,6 +183,16 @@ def probe(
         "give_up_s": GIVE_UP_S,
     }
     data["output"] = {"size": size, "scale": scale}
+    if are_several(urls):
+        found = [job.source for job in planned([Path(url) for url in urls], Path(os.devnull)).jobs]
+        several = [
+            parsed(data | {"input": data["input"] | {"url": str(one)}}, set_) for one in found
+        ]
+        from streamsr.cli.probe import all_table, describe_all
+
+        findings = describe_all(several)
+        print_result(findings, all_table(findings), as_json)
+        raise typer.Exit(1 if findings["failed"] else 0)
     settings = parsed(data, set_)
     check_settings(settings)
     from streamsr.cli.probe import describe, findings_table

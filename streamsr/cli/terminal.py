@@ -4,8 +4,11 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from functools import wraps
 from inspect import Parameter, signature
+from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any, ParamSpec, cast
 
@@ -24,6 +27,7 @@ from streamsr.core.temporary import keep_in_memory
 __all__ = [
     "INTERRUPTED",
     "Lines",
+    "MadeFile",
     "command",
     "facts_table",
     "print_result",
@@ -101,24 +105,61 @@ def print_result(
         Console().print(table)
 
 
-def report(summaries: Sequence[StreamStatus], as_json: bool, *, to_stderr: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class MadeFile:
+    """A file, or a folder of images, that was made of one that can wait."""
+
+    path: Path
+    elapsed_s: float
+
+    @property
+    def bytes(self) -> int:
+        """Its size; 0 where it is not there."""
+        try:
+            if self.path.is_dir():
+                return sum(one.stat().st_size for one in self.path.iterdir())
+            return self.path.stat().st_size
+        except OSError:
+            return 0
+
+    def to_json(self) -> dict[str, object]:
+        """What ``--json`` adds."""
+        return {
+            "path": str(self.path),
+            "elapsed_s": round(self.elapsed_s, 2),
+            "bytes": self.bytes,
+        }
+
+    def told(self, made: StreamStatus) -> str:
+        """Says what has come of it, for people."""
+        return (
+            f"{self.path}: {made.frames_out} frames {made.input} -> {made.output} by {made.model} "
+            f"on {made.device}, {size_text(self.bytes)}, in {time_text(self.elapsed_s)} "
+            f"({shown_fps(made.fps)} fps)"
+        )
+
+
+def report(
+    summaries: Sequence[StreamStatus],
+    as_json: bool,
+    *,
+    to_stderr: bool = False,
+    made: MadeFile | None = None,
+) -> None:
     """Prints what the streams of a run came to: JSON on stdout, or lines on stderr.
 
-    ``to_stderr``: JSON too, since the video goes to stdout.
+    ``to_stderr``: JSON too, since the video goes to stdout. ``made``: what a lone one has made.
     """
     if as_json:
-        streams = [summary.to_json() for summary in summaries]
+        more = {} if made is None else made.to_json()
+        streams = [summary.to_json() | more for summary in summaries]
         print_result({"streams": streams}, None, as_json, to_stderr=to_stderr)
         return
     for s in summaries:
         if not s.input:
             say(f"{s.name}: no frame ever came")
             continue
-        p99 = "" if s.latency_p99_ms is None else f", latency p99 {s.latency_p99_ms:.0f} ms"
-        say(
-            f"{s.name}: {s.frames_out} frames {s.input} -> {s.output} by {s.model} on {s.device}, "
-            f"{shown_fps(s.fps)} fps{p99}, {s.frames_dropped} dropped, {s.reconnects} reconnects"
-        )
+        say(_told_live(s) if made is None else made.told(s))
         if s.time_jumps:
             say(f"{s.name}: jumps of the input's time stamps: {s.time_jumps}, joined there")
         if s.encoder_faults:
@@ -136,6 +177,15 @@ def report(summaries: Sequence[StreamStatus], as_json: bool, *, to_stderr: bool 
 def shown_fps(fps: float) -> str:
     """Returns frames a second with two significant digits at least."""
     return f"{fps:.1f}" if fps >= 1 or fps == 0 else f"{fps:#.2g}"
+
+
+def _told_live(s: StreamStatus) -> str:
+    """A stream in a line."""
+    p99 = "" if s.latency_p99_ms is None else f", latency p99 {s.latency_p99_ms:.0f} ms"
+    return (
+        f"{s.name}: {s.frames_out} frames {s.input} -> {s.output} by {s.model} on {s.device}, "
+        f"{shown_fps(s.fps)} fps{p99}, {s.frames_dropped} dropped, {s.reconnects} reconnects"
+    )
 
 
 def facts_table(facts: Mapping[str, str]) -> Table:
@@ -159,6 +209,21 @@ class Lines:
         if now_s >= self._next_s and not console.is_terminal:
             self._next_s = now_s + LINES_S
             say(line)
+
+
+def time_text(seconds: float) -> str:
+    """Returns "0:01:32", or "4.2 s" of less than a minute."""
+    return f"{seconds:.1f} s" if seconds < 60 else str(timedelta(seconds=round(seconds)))
+
+
+def size_text(count: int) -> str:
+    """Returns bytes as people say them: "3.2 MB"."""
+    size = float(count)
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.2f} GB"
 
 
 def progress_bar() -> Progress:
