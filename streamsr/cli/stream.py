@@ -184,10 +184,9 @@ def probe(
     }
     data["output"] = {"size": size, "scale": scale}
     if are_several(urls):
-        found = [job.source for job in planned([Path(url) for url in urls], Path(os.devnull)).jobs]
-        several = [
-            parsed(data | {"input": data["input"] | {"url": str(one)}}, set_) for one in found
-        ]
+        found = planned([Path(url) for url in urls], Path(os.devnull)).jobs
+        inputs = [data["input"] | {"url": str(job.source)} for job in found]
+        several = [parsed(data | {"input": one}, set_) for one in inputs]
         from streamsr.cli.probe import all_table, describe_all
 
         findings = describe_all(several)
