@@ -13,8 +13,8 @@ from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.settings import OutputSettings, Quality, StreamSettings
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.compare import ComparedEngine
 from streamsr.engine.engines import Engines
+from streamsr.engine.mixed.compare import ComparedEngine
 from streamsr.engine.passes import in_passes
 from streamsr.media.addresses import (
     InputKind,

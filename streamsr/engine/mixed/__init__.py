@@ -1,0 +1,1 @@
+"""Engines that make one frame of two: before and after, and two models."""
