@@ -31,7 +31,7 @@ class Ticket:
 
     def follow(self, running: Future[Frame]) -> None:
         """Ends as ``running`` does."""
-        self._running = running
+        self._running = running  # before it can be done
         running.add_done_callback(self._settle)
 
     def fail(self, error: BaseException) -> None:
@@ -41,8 +41,8 @@ class Ticket:
 
     def cancel(self) -> None:
         """Tells the engine that nobody waits for the image any more."""
-        if self._running is not None:
-            self._running.cancel()
+        if (running := self._running) is not None:
+            running.cancel()
 
     def result(self) -> Any:
         """Waits for the image, and returns it as what it was made of. Raises InputError where the
@@ -50,6 +50,7 @@ class Ticket:
         return self.restore(self.upscaled.result())
 
     def _settle(self, running: Future[Frame]) -> None:
+        self._running = None  # it keeps this, and both would wait for the garbage collection
         try:
             self.upscaled.set_result(running.result())
         except CancelledError:

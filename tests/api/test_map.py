@@ -226,6 +226,17 @@ def test_closing_ends_what_runs(upscaler: streamsr.Upscaler) -> None:
     assert upscaler.closed
 
 
+def test_images_do_not_wait_for_the_garbage_collection(upscaler: streamsr.Upscaler) -> None:
+    list(upscaler.map(map(image, range(10))))
+    gc.collect()
+    gc.disable()
+    try:
+        list(upscaler.map(map(image, range(200))))
+        assert gc.collect() < 100
+    finally:
+        gc.enable()
+
+
 # asynchronous
 
 
