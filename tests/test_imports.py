@@ -33,7 +33,7 @@ LAYERS = (  # from the top down: a package imports what stands below it, never w
 LIBRARIES = {  # where a library may be imported, and nowhere else
     "av": {"api", "media", "sources", "outputs", "serve", "train", "plugins"},
     "aiortc": {"serve"},
-    "aiohttp": {"serve"},
+    "aiohttp": {"serve", "fleet"},
     "aiomqtt": {"mqtt"},
     "cupy": {"engine"},
     "matplotlib": {"train"},

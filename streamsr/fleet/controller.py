@@ -18,6 +18,7 @@ from streamsr.fleet.leases import CameraLease, Leases
 from streamsr.fleet.messages import (
     Assignment,
     FleetStatus,
+    HostAddress,
     HostReport,
     Orders,
     Wanted,
@@ -28,7 +29,7 @@ from streamsr.fleet.placing.demand import HostRoom, Place
 from streamsr.fleet.placing.demands import Demands
 from streamsr.fleet.placing.rungs import at_rung
 from streamsr.fleet.stored import Stored
-from streamsr.fleet.view import status_of
+from streamsr.fleet.view import addresses_of, status_of
 
 __all__ = ["Controller"]
 
@@ -164,6 +165,10 @@ class Controller:
         return status_of(
             self._wanted, self._hosts, self._places, self._leases, self._demands.last, now
         )
+
+    def addresses(self, now: float) -> tuple[HostAddress, ...]:
+        """Where the nodes of the hosts that are up serve."""
+        return addresses_of(self._hosts, self._wanted.policy.lease_s, now)
 
     def _known_host(self, host: str) -> None:
         if self._hosts.get(host) is None:

@@ -15,6 +15,7 @@ __all__ = [
     "CameraReport",
     "CameraStatus",
     "FleetStatus",
+    "HostAddress",
     "HostReport",
     "HostStatus",
     "Orders",
@@ -54,6 +55,7 @@ class Wanted:
     version: int
     cameras: tuple[WantedCamera, ...]
     policy: Policy = Policy()
+    groups: Settings = field(default_factory=dict)  # of NodeSettings, for the node of every host
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class HostReport:
     draining: bool = False  # it is about to leave, and takes nothing new
     address: str = ""  # http://HOST:PORT of its node's server, for the gateway
     pid: int = 0  # of its Ray node's process (the raylet)
+    token: str = field(default="", repr=False)  # that its node's server asks of the gateway
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,15 @@ class CameraStatus:
     reason: str  # why it is where it is, or why it is nowhere; for people
     cost: float  # that it is reckoned with
     priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class HostAddress:
+    """Controller to gateway: where the node of a host serves."""
+
+    host: str
+    url: str  # http://HOST:PORT
+    token: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

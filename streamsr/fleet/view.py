@@ -9,13 +9,14 @@ from streamsr.fleet.messages import (
     CameraReport,
     CameraStatus,
     FleetStatus,
+    HostAddress,
     HostStatus,
     Wanted,
     WantedCamera,
 )
 from streamsr.fleet.placing.demand import Demand, Place
 
-__all__ = ["status_of"]
+__all__ = ["addresses_of", "status_of"]
 
 
 def status_of(
@@ -41,6 +42,15 @@ def status_of(
     states = [_host(host, wanted, leases, cameras, now) for host in hosts]
     return FleetStatus(
         wanted.version, tuple(sorted(states, key=lambda host: host.name)), tuple(cameras)
+    )
+
+
+def addresses_of(hosts: Hosts, lease_s: float, now: float) -> tuple[HostAddress, ...]:
+    """Returns where the nodes of the hosts that are up serve, of those that say so."""
+    return tuple(
+        HostAddress(host.report.host, host.report.address, host.report.token)
+        for host in hosts
+        if now - host.heard < lease_s and host.report.address
     )
 
 

@@ -19,4 +19,6 @@ def wanted_of(settings: FleetSettings, version: int) -> Wanted:
         for stream in settings.streams
     )
     labels = {host: dict(labels) for host, labels in group.labels.items()}
-    return Wanted(version, cameras, Policy(group.lease_s, group.reserve, group.spread, labels))
+    policy = Policy(group.lease_s, group.reserve, group.spread, labels)
+    groups = {"webrtc": settings.webrtc.model_dump(mode="json", exclude_none=True)}
+    return Wanted(version, cameras, policy, groups)

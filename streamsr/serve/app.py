@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from streamsr.control.node_api import NodeApi
 from streamsr.core.deadline import Deadline
@@ -60,9 +61,11 @@ class Server:
         webrtc: WebRtcSettings | None = None,
         prefer: Prefer = "webrtc",
         node: NodeApi | None = None,
+        answered_elsewhere: Sequence[Middleware] = (),
     ) -> None:
         """Port 0 picks a free one. ``events`` tells how often each event happened, for the metrics.
-        ``node`` is what the API steers.
+        ``node`` is what the API steers. ``answered_elsewhere`` answer for the handlers, of whom the
+        access control has let in, what is not here.
 
         ``emit`` is told of requests that are refused, and of what becomes of tokens and
         certificates. Raises ConfigError for a host other than loopback without a token or TLS, or
@@ -89,7 +92,7 @@ class Server:
         refusals = Refusals(emit, time.monotonic)
         control = AccessControl(access, self._limits, refusals)
         app = web.Application(
-            middlewares=[problem_answers, hide_faults, control.middleware],
+            middlewares=[problem_answers, hide_faults, control.middleware, *answered_elsewhere],
             client_max_size=BODY_BYTES,
         )
         app.on_response_prepare.append(CommonHeaders(access.origins).add)

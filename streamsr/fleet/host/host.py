@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from streamsr.core.deadline import Deadline
@@ -37,6 +37,7 @@ class Identity:
     kind: str
     capacity: float
     pid: int
+    token: str = field(default="", repr=False)  # of its node's server
 
 
 class ControllerLink(Protocol):
@@ -136,6 +137,7 @@ class Host:
             draining=self.draining,
             address=self._node.address,
             pid=identity.pid,
+            token=identity.token,
         )
 
     def _cameras(self, load: float) -> tuple[CameraReport, ...]:

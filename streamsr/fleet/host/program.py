@@ -30,6 +30,7 @@ from streamsr.ipc.messages import Message, NodeReport, Quit, RunCameras, Running
 from streamsr.node.check import check_stream
 from streamsr.node.merge import data_of
 from streamsr.node.node import Node
+from streamsr.serve.app import Server  # noqa: F401 - loaded before a heartbeat is owed
 
 __all__ = ["NodeProgram", "main"]
 

@@ -1,0 +1,1 @@
+"""One face of a fleet: page, API, metrics and MQTT of all cameras, wherever each runs."""
