@@ -10,9 +10,9 @@ import torch
 
 from streamsr.engine.base import ModelEngine
 from streamsr.engine.cpu import CpuEngine, CpuJob, cpu_pool
-from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
-from streamsr.engine.cpu_resample import CpuResampleEngine
-from streamsr.engine.cpu_streaming import CpuStreamingEngine
+from streamsr.engine.cpu.recurrent import CpuRecurrentEngine
+from streamsr.engine.cpu.resample import CpuResampleEngine
+from streamsr.engine.cpu.streaming import CpuStreamingEngine
 from streamsr.engine.cuda.device import CudaDevice
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.thread_pool import ThreadPool
@@ -52,7 +52,7 @@ class Engines(AbstractContextManager["Engines"]):
         self._stack = ExitStack()
         self._pool: ThreadPool[CpuJob] | None = None
         if own_process:
-            one_thread_each()  # see cpu.py
+            one_thread_each()  # see cpu/engine.py
         if device.type == "cpu":
             self._pool = self._stack.enter_context(cpu_pool(min(MAX_WORKERS, _cores())))
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from streamsr.core.settings import StreamSettings
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.cpu_recurrent import MAX_PARTS
+from streamsr.engine.cpu.recurrent import MAX_PARTS
 from streamsr.media.addresses import is_folder_output
 from streamsr.media.source import SourceInfo
 from streamsr.zoo.card import AUTO

@@ -23,7 +23,7 @@ from streamsr.core.metrics import Meter
 from streamsr.core.settings import EncoderSettings
 from streamsr.engine.base import ModelEngine
 from streamsr.engine.cpu import cpu_pool
-from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
+from streamsr.engine.cpu.recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
 from streamsr.media.encoder import VideoEncoder
 from streamsr.networks.contract import Memory, RecurrentNetwork, Step

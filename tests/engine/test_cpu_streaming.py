@@ -10,7 +10,7 @@ from torch import Tensor
 
 from streamsr.core.frame import Frame
 from streamsr.engine.cpu import CpuEngine, cpu_pool
-from streamsr.engine.cpu_streaming import CpuStreamingEngine
+from streamsr.engine.cpu.streaming import CpuStreamingEngine
 from streamsr.engine.engines import Engines
 from streamsr.networks.contract import Rows, StreamingNetwork
 from streamsr.networks.facts import Colour, Facts

@@ -24,7 +24,7 @@ from streamsr.core.status import StreamStatus
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import ModelEngine
 from streamsr.engine.cpu import CpuEngine, cpu_pool
-from streamsr.engine.cpu_recurrent import CpuRecurrentEngine
+from streamsr.engine.cpu.recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
 from streamsr.media.camera_codec import CameraCoding, coded

@@ -7,7 +7,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream
-from streamsr.engine.cpu import CpuEngine, CpuJob
+from streamsr.engine.cpu.engine import CpuEngine, CpuJob
 from streamsr.engine.resample import resize_frame
 from streamsr.networks.resample import Resample
 

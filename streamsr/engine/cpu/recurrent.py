@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Self
 
-from streamsr.engine.cpu import CpuEngine, CpuJob
+from streamsr.engine.cpu.engine import CpuEngine, CpuJob
 from streamsr.networks.chain import ChainLink
 from streamsr.networks.contract import Memory
 

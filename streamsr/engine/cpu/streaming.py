@@ -19,7 +19,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream
-from streamsr.engine.cpu import CpuEngine, CpuEngineStream, CpuJob
+from streamsr.engine.cpu.engine import CpuEngine, CpuEngineStream, CpuJob
 from streamsr.networks.sliding import Ready
 from streamsr.networks.streamed import FrameArrival
 

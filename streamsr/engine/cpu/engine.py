@@ -49,7 +49,7 @@ class CpuJob(Job):
 
 def cpu_pool(workers: int) -> ThreadPool[CpuJob]:
     """Returns threads for any number of CPU engines."""
-    return ThreadPool(workers, _run, CpuJob.abandon, one_thread_here)
+    return ThreadPool(workers, _run, lambda job: job.abandon(), one_thread_here)
 
 
 def _run(job: CpuJob) -> None:
