@@ -21,6 +21,8 @@ __all__ = [
     "SourceError",
     "StreamsrError",
     "UserError",
+    "error_named",
+    "name_of",
 ]
 
 
@@ -54,3 +56,16 @@ class SourceError(StreamsrError):
 
 class SourceAuthError(SourceError):
     """A live source refused the credentials."""
+
+
+def name_of(error: StreamsrError) -> str:
+    """Returns the name of the class of an error, or of the nearest one that is known here."""
+    return next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in __all__)
+
+
+def error_named(name: str) -> type[StreamsrError]:
+    """Returns the class of this name, as another process tells it; StreamsrError for any other."""
+    found = globals().get(name) if name in __all__ else None
+    if isinstance(found, type) and issubclass(found, StreamsrError):
+        return found
+    return StreamsrError

@@ -184,6 +184,7 @@ class StreamFailed(StreamMessage):
 
     message: str
     exit_code: int | None  # None: a fault of ours, after which another session may work
+    kind: str = ""  # the error's class, of core/errors.py; "": as the exit code says
 
 
 # From the main process to an output's process.

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from streamsr.core.backoff import Backoff
 from streamsr.core.deadline import STREAM_SHARE, Deadline
-from streamsr.core.errors import StreamsrError, UserError
+from streamsr.core.errors import StreamsrError, error_named
 from streamsr.core.events import Code, Emit, Event
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import Counts, StreamState, StreamStatus
@@ -241,8 +241,8 @@ class RemoteStream:
                 await self._recover(why, self._backoff.next_s())
             case StreamFailed(message=why) if self._before.frames_out:
                 await self._recover(why, self._failed_s)
-            case StreamFailed(message=why, exit_code=code):  # it has never worked
-                self.failure = (UserError if code == 2 else StreamsrError)(why)
+            case StreamFailed(message=why, exit_code=code, kind=kind):  # it has never worked
+                self.failure = error_named(kind or ("UserError" if code == 2 else ""))(why)
                 self._enter(replace(self._status, state=StreamState.ENDED, message=why))
                 self._tell(Code.STREAM_FAILED, why)
                 return True

@@ -29,7 +29,8 @@ Image: TypeAlias = NDArray[np.uint8]
 """R'G'B' of full range: (h, w, 3) uint8, red first, the first row on top."""
 
 SourceItem: TypeAlias = Image | tuple[Image, float] | av.VideoFrame
-"""One frame of a source: an image, one with its time in seconds, or PyAV's, in any pixel format."""
+"""One frame of a source: an image, or (h, w) of grey; one with its time in seconds; or PyAV's, in
+any pixel format."""
 
 
 class Source(Protocol):

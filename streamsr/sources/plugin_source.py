@@ -181,9 +181,12 @@ class _Placing:
         if not isinstance(image, np.ndarray):
             allowed = "an array, a pair of one and its time, or an av.VideoFrame"
             raise self._fault(type(image).__name__, allowed)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        grey = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1)
+        if image.dtype != np.uint8 or not image.size or not (grey or image.shape[2:] == (3,)):
             got = f"an array of {image.dtype} and shape {image.shape}"
-            raise self._fault(got, "(height, width, 3) of uint8")
+            raise self._fault(got, "(height, width, 3) of uint8, or (height, width) of grey")
+        if grey:
+            image = image.reshape(*image.shape[:2], 1).repeat(3, axis=2)
         return np.array(image, order="C", copy=True)
 
     def _fault(self, got: str, allowed: str) -> Exception:

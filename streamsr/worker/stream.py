@@ -9,7 +9,7 @@ from traceback import format_exc
 
 from streamsr.core.config import FILLED_IN
 from streamsr.core.deadline import Deadline
-from streamsr.core.errors import StreamsrError, UserError
+from streamsr.core.errors import StreamsrError, UserError, name_of
 from streamsr.core.events import Code, Event
 from streamsr.core.packet import Track
 from streamsr.core.redact import redact
@@ -87,7 +87,7 @@ class WorkerStream:
             )
         except StreamsrError as error:
             code = 2 if isinstance(error, UserError) else 1
-            self._link.send(StreamFailed(self._key, redact(error), code))
+            self._link.send(StreamFailed(self._key, redact(error), code, name_of(error)))
         except Exception as error:  # a fault of ours with one stream must not end the others
             log.error("stream %s: %s", name, redact(format_exc()))
             message = f"{type(error).__name__}: {redact(error)}"

@@ -351,3 +351,20 @@ async def test_what_cannot_be_opened_is_raised_typed(
     with pytest.raises(error, match=words):
         async with streamsr.open_pipeline(asked | more):
             pass
+
+
+@pytest.mark.parametrize("node", [False, True])
+async def test_what_fails_at_the_first_frame_is_raised_typed(tmp_path: Path, *, node: bool) -> None:
+    class OddError(InputError):
+        """A class of the program's own."""
+
+    class Empty(Levels):
+        def frames(self, stop: threading.Event) -> Iterator[NDArray[np.uint8]]:
+            raise OddError("nothing to see")
+            yield
+
+    more = {"record": {"folder": str(tmp_path)}} if node else {}
+    with streamsr.register_source("empty", Empty):
+        async with streamsr.open_pipeline(settings("empty://x", **more)) as pipeline:
+            with pytest.raises(InputError, match="nothing to see"):
+                await pipeline.run()

@@ -105,6 +105,11 @@ def test_images_of_pyav_in_any_pixel_format() -> None:
     assert {(frame.width, frame.height, frame.depth) for frame in seen} == {(24, 16, 8)}
 
 
+def test_grey_images_are_grey() -> None:
+    seen = frames_in(items_of(lambda url: Scripted([GREY[..., 0], GREY[..., :1]])))
+    assert [np.array_equal(frame.planes[0], GREY) for frame in seen] == [True, True]
+
+
 def test_another_size_is_described_again() -> None:
     items = items_of(lambda url: Scripted([GREY, GREY, GREY[:8], GREY]))
     assert [type(item) for item in items] == [
@@ -118,7 +123,7 @@ def test_another_size_is_described_again() -> None:
     [
         ("frame", "got str, allowed is an array"),
         (None, "got NoneType"),
-        (GREY[..., 0], r"shape \(16, 24\), allowed is \(height, width, 3\) of uint8"),
+        (GREY[0, 0], r"shape \(3,\), allowed is \(height, width, 3\) of uint8"),
         (GREY.astype(np.float32), "array of float32"),
         (np.zeros((0, 4, 3), np.uint8), r"shape \(0, 4, 3\)"),
         (np.zeros((4, 4, 4), np.uint8), r"shape \(4, 4, 4\)"),
