@@ -71,6 +71,26 @@ def enlarged(frames: Iterator[Luma]) -> Iterator[Luma]:
         yield np.asarray(cv2.resize(small, (320, 180), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
+def with_texts(frames: Iterator[Luma], size: int, top: int) -> Iterator[Luma]:
+    for frame in frames:
+        text = bitmap("12:34:56").repeat(size, 0).repeat(size, 1)
+        box = frame[top : top + text.shape[0], 12 : 12 + text.shape[1]]
+        box[...] = np.where(text, 235, 16)
+        yield frame
+
+
+def test_what_is_written_over_one_of_them_is_not_learnt(tmp_path: Path) -> None:
+    main, _ = two_streams(tmp_path / "main", with_texts(yard_frames(60), 2, 8))
+    _, sub = two_streams(tmp_path / "sub", with_texts(yard_frames(60), 3, 150))
+    found = of(main, sub)
+    assert found.overlaid is not None
+    assert found.overlaid[4:11, 6:60].mean() > 0.9  # the main stream's
+    assert found.overlaid[75:85, 6:90].mean() > 0.9
+    assert found.overlaid.mean() < 0.25
+    assert [*found.matches.mains] == [*found.matches.subs]
+    assert of(*two_streams(tmp_path, yard_frames(60))).overlaid is None
+
+
 REFUSED = {  # frames of the main stream, of the sub-stream, and what is said
     "another scene": (lambda: yard_frames(60, 1), lambda: yard_frames(60, 2), "same scene"),
     "another pan": (lambda: demo_frames(60), lambda: yard_frames(60, 3), "same scene"),

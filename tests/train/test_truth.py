@@ -68,6 +68,20 @@ def test_what_the_main_stream_does_not_show_is_left_out() -> None:
         grid_of(place(-700, 0, 320, 180), MAIN, SUB, 2, 2)
 
 
+def test_what_is_written_over_it_is_enlarged_as_it_is() -> None:
+    main, sub = frame(*MAIN), frame(*SUB)
+    sub.planes[0][20:40, 30:60] = 235
+    overlaid = np.zeros(SUB[::-1], bool)
+    overlaid[20:40, 30:60] = True
+    grid = grid_of(place(16, 8, 288, 160), MAIN, SUB, 2, 2)
+    with_text = grid.lit(grid.light, overlaid).truth(main, sub).planes[0]
+    without = grid.truth(main, sub).planes[0]
+    assert (with_text[46:74, 66:114] == 235).all()
+    outside = np.ones(with_text.shape, bool)
+    outside[40:80, 60:120] = False
+    np.testing.assert_array_equal(with_text[outside], without[outside])
+
+
 @pytest.mark.parametrize(
     ("light", "white", "chroma"), [(FULL, 255, 85), (LIMITED, 218, 95), (Light(0.9, 5.0), 217, 90)]
 )

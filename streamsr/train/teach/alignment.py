@@ -10,17 +10,10 @@ from numpy.typing import NDArray
 
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
+from streamsr.train.teach.agreement import Agreement, agreement, overlaid
 from streamsr.train.teach.matching import Matches
 from streamsr.train.teach.recording import Recorded
-from streamsr.train.teach.registration import (
-    WHOLE,
-    Agreement,
-    Geometry,
-    Registered,
-    agreement,
-    refined,
-    seen,
-)
+from streamsr.train.teach.registration import WHOLE, Geometry, Registered, refined, seen
 from streamsr.train.teach.thumbnails import Thumbnails, numbered_frames, thumbnails_of
 from streamsr.train.teach.timing import aligned
 from streamsr.train.teach.truth import FULL, IDENTITY, LIMITED, Light
@@ -50,6 +43,7 @@ class Alignment:
     geometry: Geometry
     agreement: Agreement
     light: Light
+    overlaid: NDArray[np.bool_] | None  # where the sub-stream, (h, w), always shows something else
     zoom: tuple[float, float]  # pixels of the main stream for one of the sub-stream, either way
 
     @property
@@ -90,7 +84,10 @@ def align(
             f"{LEAST_ZOOM} and more: it is no finer"
         )
     _check_sharpness(pairs, geometry)
-    return Alignment(main, sub, timing.matches, geometry, agrees, _light(pairs, geometry), zoom)
+    light = _light(pairs, geometry)
+    return Alignment(
+        main, sub, timing.matches, geometry, agrees, light, overlaid(pairs, geometry, light), zoom
+    )
 
 
 def _check_detail(stream: Thumbnails, role: str) -> None:

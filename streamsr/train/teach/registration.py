@@ -14,7 +14,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["WHOLE", "Agreement", "Geometry", "Registered", "agreement", "found", "refined", "seen"]
+__all__ = [
+    "WHOLE",
+    "Geometry",
+    "Pairs",
+    "Registered",
+    "correlation",
+    "found",
+    "levelled",
+    "refined",
+    "seen",
+]
 
 Luma = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -28,9 +38,6 @@ HIGH_PASS = 6.0  # pixels of a thumbnail: sigma of what is taken off
 SMOOTH = 1.0  # pixels of the sub-stream: noise and blocks of its codec
 STEPS = 25
 SETTLED = 1e-5  # of the frame's sides
-BLOCKS = 16, 9
-DETAIL = 2.5  # levels: the deviation of what has detail, in a block
-ALIKE = 0.6  # correlation of a block that agrees
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +62,6 @@ class Registered:
     bias: float  # levels
     error: float  # levels: root mean square over what both show
     correlation: float  # of the detail
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How much of the sub-stream's frame can be compared, and agrees, as shares."""
-
-    detailed: float  # of the frame
-    alike: float  # of what has detail
 
 
 def found(pairs: Pairs) -> Geometry:
@@ -117,7 +116,7 @@ def refined(
 
     The frames are compared at the size of the sub-stream, at most ``width`` wide.
     """
-    subs, mains = _levelled(pairs, begin, width)
+    subs, mains = levelled(pairs, begin, width)
     at = np.array([begin.left, begin.width, begin.top, begin.height, 1.0, 0.0])
     at[4:] = _light(mains, subs, begin)
     for _ in range(steps):
@@ -171,10 +170,9 @@ def _covered(first: float, share: float, count: int) -> slice:
     return slice(low, max(low, high))
 
 
-def _levelled(
-    pairs: Pairs, begin: Geometry, width: int | None
-) -> tuple[list[Floats], list[Floats]]:
-    """The sub-stream's frames and the main stream's, smoothed, at about as many pixels a detail."""
+def levelled(pairs: Pairs, begin: Geometry, width: int | None) -> tuple[list[Floats], list[Floats]]:
+    """Returns the sub-stream's frames and the main stream's, smoothed, at about as many pixels a
+    detail."""
     height, columns = pairs[0][1].shape
     factor = min(1.0, (width or columns) / columns)
     size = round(columns * factor), round(height * factor)
@@ -251,40 +249,13 @@ def _scores(
             return 255.0, -1.0
         squares.append(float(np.mean((at[4] * inside + at[5] - wanted) ** 2)))
         detail.append(
-            _correlation(*(p - cv2.GaussianBlur(p, (0, 0), HIGH_PASS) for p in (inside, wanted)))
+            correlation(*(p - cv2.GaussianBlur(p, (0, 0), HIGH_PASS) for p in (inside, wanted)))
         )
     return float(np.sqrt(np.mean(squares))), float(np.mean(detail))
 
 
-def _correlation(a: Floats, b: Floats) -> float:
+def correlation(a: Floats, b: Floats) -> float:
+    """Returns the correlation of two images of a size; 0 where one is flat."""
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / norm if norm > 1e-6 else 0.0
-
-
-def agreement(pairs: Pairs, geometry: Geometry) -> Agreement:
-    """Returns how much of the sub-stream's frame has detail, and how much of that agrees.
-
-    A block counts by the median over the frames: what moves through it or is written over it now
-    and then does not decide.
-    """
-    subs, mains = _levelled(pairs, geometry, None)
-    detailed, alike = [], []
-    for main, sub in zip(mains, subs, strict=True):
-        warped, rows, columns = seen(main, geometry, (sub.shape[1], sub.shape[0]))
-        blocks = [*_blocks(warped[rows, columns], sub[rows, columns])]
-        detailed.append([float(theirs.std()) for _, theirs in blocks])
-        alike.append([_correlation(ours, theirs) for ours, theirs in blocks])
-    with_detail = np.median(detailed, 0) > DETAIL
-    if not with_detail.any():
-        return Agreement(0.0, 0.0)
-    agrees = np.median(alike, 0) > ALIKE
-    return Agreement(float(with_detail.mean()), float(agrees[with_detail].mean()))
-
-
-def _blocks(*images: Floats) -> Iterator[tuple[Floats, Floats]]:
-    columns, rows = BLOCKS
-    bands = [np.array_split(image, rows, 0) for image in images]
-    for band in zip(*bands, strict=True):
-        first, second = (np.array_split(part, columns, 1) for part in band)
-        yield from zip(first, second, strict=True)

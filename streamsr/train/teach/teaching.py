@@ -198,7 +198,7 @@ def _made(
         )
     except ValueError as error:
         raise InputError(f"--main, --sub: {error}") from None
-    grid = grid.lit(alignment.light)
+    grid = grid.lit(alignment.light, alignment.overlaid)
     truth = grid.width * grid.height * facts.scale**2  # pixels
     affordable = int(PAIR_SHARE * limit_s / (truth * PAIR_S))
     most = min(MOST, max(LEAST, affordable))
@@ -231,6 +231,7 @@ def _description(
         "scale": grid.scale,
         "used": [grid.left, grid.top, grid.width, grid.height],
         "exact": grid.exact,
+        "overlaid": 0 if grid.overlaid is None else int(grid.overlaid.sum()),
         "clips": [[c.part.value, int(c.subs[0]), int(c.mains[0]), len(c.subs)] for c in clips],
     }
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,12 +75,18 @@ class Grid:
     axes: tuple[tuple[Axis, Axis], ...]  # rows and columns: of luma, of chroma
     exact: bool  # pixels are copied, none is resampled
     light: Light = IDENTITY
+    overlaid: NDArray[np.bool_] | None = None  # of what is used: what is enlarged as it is
     chroma_gain: float = 1.0  # about 128: where one range is full and one is limited
 
-    def lit(self, light: Light) -> "Grid":
-        """Returns the same for streams that differ in their light, or in their range."""
+    def lit(self, light: Light, overlaid: NDArray[np.bool_] | None = None) -> "Grid":
+        """Returns the same for streams that differ in their light or range, or in what is written
+        over them: (h, w) of the sub-stream's frame."""
         gains = {FULL.gain: FULL_CHROMA, LIMITED.gain: 1 / FULL_CHROMA}
-        return replace(self, light=light, chroma_gain=gains.get(light.gain, 1.0))
+        if overlaid is not None:
+            here = slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+            overlaid = overlaid[here]
+        gain = gains.get(light.gain, 1.0)
+        return replace(self, light=light, overlaid=overlaid, chroma_gain=gain)
 
     def low(self, frame: Frame) -> Frame:
         """Returns what is used of a frame of the sub-stream, 4:2:0."""
@@ -96,19 +103,28 @@ class Grid:
         return replace(frame, planes=planes)
 
     def truth(self, frame: Frame, like: Frame) -> Frame:
-        """Returns what ``like``, a frame of the sub-stream, should have been, of its colour.
+        """Returns what ``like``, what is used of a frame of the sub-stream, should have been, of
+        its colour; where something is written over one of the two, it is enlarged as it is.
 
         ``frame`` is the main stream's of the same moment, 4:2:0.
         """
         luma, *chroma = frame.planes
         planes = (
-            _levels(self.light.applied(_resampled(luma, self.axes[0]))),
+            self._as_seen(_levels(self.light.applied(_resampled(luma, self.axes[0]))), like),
             *(
                 _levels((_resampled(plane, self.axes[1]) - 128) * self.chroma_gain + 128)
                 for plane in chroma
             ),
         )
         return replace(like, planes=planes)
+
+    def _as_seen(self, luma: Plane, like: Frame) -> Plane:
+        if self.overlaid is None:
+            return luma
+        size = luma.shape[::-1]
+        enlarged = cv2.resize(like.brightness, size, interpolation=cv2.INTER_CUBIC)
+        there = cv2.resize(self.overlaid.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+        return np.where(there > 0, enlarged, luma).astype(np.uint8)
 
 
 def grid_of(
