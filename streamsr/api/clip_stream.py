@@ -18,6 +18,7 @@ from streamsr.engine.base import EngineStream
 
 __all__ = ["CLOSED", "ClipStream", "Ticket"]
 
+ENGINE_CLOSED = "the engine is closed"  # as engines say it
 CLOSED = "the upscaler is closed: got another image, allowed is none any more"
 
 
@@ -122,7 +123,7 @@ class ClipStream:
                 raise InputError(CLOSED)
             running = work()
         except BaseException as error:  # whatever it is belongs to those who wait
-            failure = InputError(CLOSED) if type(error) is RuntimeError else error
+            failure = InputError(CLOSED) if str(error) == ENGINE_CLOSED else error
             count = len(self._waiting)
             while self._waiting:
                 self._waiting.popleft().fail(failure)
