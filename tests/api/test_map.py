@@ -149,10 +149,10 @@ def test_a_lookahead_holds_images_back_and_flush_gives_them(waiting: streamsr.Mo
 def test_all_threads_work_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each window waits until as many run as there are threads."""
     monkeypatch.setattr("streamsr.engine.engines._cores", lambda: 3)
-    from streamsr.engine import cpu_resample
+    from streamsr.engine.cpu import resample
 
     running = threading.Barrier(3, timeout=30)
-    resize = cpu_resample.resize_frame
+    resize = resample.resize_frame
 
     def together(*arguments: Any) -> Any:
         running.wait()
@@ -160,7 +160,7 @@ def test_all_threads_work_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with streamsr.Upscaler("bicubic", device="cpu") as upscaler:
         assert upscaler.engine.workers == 3
-        monkeypatch.setattr(cpu_resample, "resize_frame", together)
+        monkeypatch.setattr(resample, "resize_frame", together)
         assert numbers(upscaler.map(map(image, range(30)))) == list(range(30))
 
 
