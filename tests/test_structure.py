@@ -52,6 +52,7 @@ def test_a_stop_makes_its_deadline_at_the_top() -> None:
         "api/opened.py",  # the library's caller names none
         "cli/run.py",  # a signal
         "fleet/cluster/host_actor.py",  # the fleet is ended
+        "fleet/cluster/serving.py",  # whoever runs it ends
         "fleet/gateway/gateway.py",  # an end of its own
         "fleet/host/program.py",  # its host leaves it no cameras, or says how long it may take
         "node/camera.py",  # an end of its own, and a command to its recorder

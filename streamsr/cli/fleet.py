@@ -4,20 +4,25 @@ import signal
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
 from rich.table import Table
 
 from streamsr.cli.options import Json, Set
+from streamsr.cli.run import run_until_interrupted
 from streamsr.cli.terminal import print_result, say
 from streamsr.core.config import load
+from streamsr.core.deadline import Deadline
 from streamsr.core.settings.fleet import FleetSettings
 from streamsr.fleet.environment import prepare
 from streamsr.fleet.messages import FleetStatus
 
-__all__ = ["drain_host", "fleet_status", "move_camera", "run_fleet", "stop_fleet"]
+if TYPE_CHECKING:
+    from streamsr.fleet.gateway.gateway import Gateway
+
+__all__ = ["drain_host", "fleet_status", "move_camera", "run_fleet", "serve_fleet", "stop_fleet"]
 
 Address = Annotated[
     str,
@@ -85,6 +90,35 @@ def move_camera(
 
     with joined(address):
         FleetClient.of_running().move(camera, host)
+
+
+def serve_fleet(
+    config: Annotated[
+        Path, typer.Argument(metavar="FLEET", help="A fleet's file, for its [serve] and [mqtt].")
+    ],
+    address: Address = "auto",
+    set_: Set = None,
+) -> None:
+    """Show and steer a fleet that runs: its page, API, metrics and MQTT, from this machine."""
+    settings = load(config, FleetSettings, set_ or [])
+    prepare(address)
+    from streamsr.fleet.cluster.client import FleetClient, joined
+    from streamsr.fleet.cluster.serving import gateway_of
+
+    asked: list[Gateway] = []
+
+    async def work() -> None:
+        gateway = gateway_of(settings, FleetClient.of_running())
+        asked.append(gateway)
+        await gateway.run(lambda url: say(f"Watch them all at {url}  (Ctrl-C ends it)"))
+
+    def stop(deadline: Deadline) -> None:
+        for gateway in asked:
+            gateway.stop(deadline)
+
+    with joined(address):
+        _, code = run_until_interrupted(work, stop)
+    raise typer.Exit(code)
 
 
 def stop_fleet(address: Address = "auto") -> None:

@@ -4,7 +4,14 @@ from collections.abc import Callable
 
 import typer
 
-from streamsr.cli.fleet import drain_host, fleet_status, move_camera, run_fleet, stop_fleet
+from streamsr.cli.fleet import (
+    drain_host,
+    fleet_status,
+    move_camera,
+    run_fleet,
+    serve_fleet,
+    stop_fleet,
+)
 from streamsr.cli.link import link
 from streamsr.cli.models import import_model, list_models, model_info, show_models
 from streamsr.cli.options import NamesCommand
@@ -51,6 +58,7 @@ fleet = typer.Typer(no_args_is_help=True, help="Run cameras over many machines, 
 app.add_typer(fleet, name="fleet")
 fleet.command("run")(command(run_fleet))
 fleet.command("status")(command(fleet_status))
+fleet.command("serve")(command(serve_fleet))
 fleet.command("drain")(command(drain_host))
 fleet.command("move")(command(move_camera))
 fleet.command("stop")(command(stop_fleet))

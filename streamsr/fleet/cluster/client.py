@@ -10,7 +10,7 @@ import ray
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.fleet.cluster.controller_actor import find_controller, start_controller
 from streamsr.fleet.cluster.names import NAMESPACE
-from streamsr.fleet.messages import FleetStatus, Wanted
+from streamsr.fleet.messages import FleetStatus, HostAddress, Wanted
 
 __all__ = ["FleetClient", "GoneError"]
 
@@ -46,6 +46,16 @@ class FleetClient:
     def status(self) -> FleetStatus:
         status: FleetStatus = self._get(self._controller.status.remote())
         return status
+
+    def addresses(self) -> tuple[HostAddress, ...]:
+        """Returns where the nodes of the hosts that are up serve."""
+        addresses: tuple[HostAddress, ...] = self._get(self._controller.addresses.remote())
+        return addresses
+
+    def wanted(self) -> Wanted:
+        """Returns what the fleet is to run."""
+        wanted: Wanted = self._get(self._controller.wanted.remote())
+        return wanted
 
     def drain(self, host: str) -> None:
         """Raises UserError."""

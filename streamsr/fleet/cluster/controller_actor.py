@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from streamsr.fleet.cluster.kept_state import KeptState
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.cluster.recruiting import Recruiter
 from streamsr.fleet.controller import Controller
-from streamsr.fleet.messages import FleetStatus, HostReport, Orders, Wanted
+from streamsr.fleet.messages import FleetStatus, HostAddress, HostReport, Orders, Wanted
 
 __all__ = ["ControllerActor", "find_controller", "start_controller"]
 
@@ -62,7 +63,7 @@ class ControllerActor:
     async def want(self, wanted: Wanted) -> int:
         """Takes what is wanted from now on; returns its version, which is a later one."""
         version = max(wanted.version, self._controller.wanted.version + 1)
-        wanted = Wanted(version, wanted.cameras, wanted.policy)
+        wanted = replace(wanted, version=version)
         await self._decide(lambda now: self._controller.want(wanted, now))
         return version
 
@@ -76,6 +77,13 @@ class ControllerActor:
 
     async def status(self) -> FleetStatus:
         return self._controller.status(monotonic())
+
+    async def addresses(self) -> tuple[HostAddress, ...]:
+        """Where the nodes of the hosts serve; it holds their tokens."""
+        return self._controller.addresses(monotonic())
+
+    async def wanted(self) -> Wanted:
+        return self._controller.wanted
 
     async def stop(self) -> None:
         """Ends every host, and forgets what was wanted; then its process is to be ended."""
@@ -114,7 +122,7 @@ class ControllerActor:
             began = monotonic()
             try:
                 await self._decide(self._controller.tick)
-                await asyncio.to_thread(self._recruiter.recruit)
+                await asyncio.to_thread(self._recruiter.recruit, self._controller.wanted.groups)
             except Exception as error:  # a supervisor: the next second may go better
                 log.warning("fleet: %s", redact(error) or type(error).__name__)
             await asyncio.sleep(max(0.0, TICK_S - (monotonic() - began)))

@@ -18,6 +18,7 @@ from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.host.host import Host, Identity
 from streamsr.fleet.host.machine import capacity_of_machine, kind_of_machine
 from streamsr.fleet.host.node_process import NodeProcess
+from streamsr.fleet.host.serving import Serving
 from streamsr.fleet.messages import HostReport, Orders
 
 __all__ = ["HostActor"]
@@ -30,9 +31,11 @@ log = logging.getLogger("streamsr")
 class HostActor:
     """What runs in the process. The raylet that it belongs to is its parent."""
 
-    def __init__(self, name: str, labels: Mapping[str, str]) -> None:
+    def __init__(self, name: str, labels: Mapping[str, str], groups: Mapping[str, Any]) -> None:
         begin_actor()
         self._folder = Path(tempfile.mkdtemp(prefix="streamsr-host-"))
+        address = ray.util.get_node_ip_address()
+        serving = Serving.begun(address, self._folder / "serving", groups)
         identity = Identity(
             name=name,
             incarnation=time.time_ns(),
@@ -40,8 +43,10 @@ class HostActor:
             kind=kind_of_machine(),
             capacity=capacity_of_machine(),
             pid=os.getppid(),
+            token=serving.token,
         )
-        node = NodeProcess({"name": "node"}, self._folder, lambda text: log.warning("%s", text))
+        groups = {"name": "node", **serving.groups}
+        node = NodeProcess(groups, self._folder, lambda text: log.warning("%s", text))
         self._host = Host(identity, _Link(), node)
         loop = asyncio.get_event_loop()
         self._tasks = [

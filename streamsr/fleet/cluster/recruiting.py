@@ -1,7 +1,7 @@
 """Which machines of the cluster are hosts: those that offer cores have an actor each."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import ray
@@ -20,14 +20,17 @@ log = logging.getLogger("streamsr")
 class Recruiter:
     """Keeps one actor a machine, by what there is in the cluster at the moment."""
 
-    def recruit(self) -> None:
-        """Starts a host on every machine that has none. It blocks."""
+    def recruit(self, groups: Mapping[str, Any]) -> None:
+        """Starts a host on every machine that has none; ``groups`` are those of its node.
+
+        It blocks.
+        """
         taken = {node: host for host, node in _hosts()}
         nodes = [node for node in alive_nodes() if node.cpus]
         names = names_of(nodes, {n.id: taken[n.id] for n in nodes if n.id in taken})
         for node in nodes:
             if node.id not in taken:
-                _start(names[node.id], node)
+                _start(names[node.id], node, groups)
                 log.info("fleet: %s is a host", names[node.id])
 
     async def dismiss(self) -> None:
@@ -65,7 +68,7 @@ def _hosts() -> Iterator[tuple[str, str]]:
             yield found
 
 
-def _start(name: str, node: RayNode) -> Any:
+def _start(name: str, node: RayNode, groups: Mapping[str, Any]) -> Any:
     options: dict[str, Any] = {
         "name": host_actor_name(name, node.id),
         "namespace": NAMESPACE,
@@ -77,4 +80,4 @@ def _start(name: str, node: RayNode) -> Any:
         "scheduling_strategy": NodeAffinitySchedulingStrategy(node.id, soft=False),
     }
     labels = {key: value for key, value in node.labels.items() if key != NAME_LABEL}
-    return ray.remote(HostActor).options(**options).remote(name, labels)
+    return ray.remote(HostActor).options(**options).remote(name, labels, groups)

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -14,6 +15,7 @@ from streamsr.core.settings.fleet import FleetSettings
 from streamsr.fleet.cluster import gcs
 from streamsr.fleet.cluster.client import FleetClient, GoneError, joined
 from streamsr.fleet.cluster.local import LocalCluster
+from streamsr.fleet.cluster.serving import gateway_beside
 from streamsr.fleet.messages import FleetStatus
 from streamsr.fleet.wanted import wanted_of
 
@@ -54,9 +56,14 @@ def run_fleet(
         fleet.want(wanted_of(settings, 0))
         say(f"The fleet has {len(settings.streams)} cameras: streamsr fleet status shows them")
         if not detach:
+            opened.enter_context(gateway_beside(settings, fleet, partial(_tell_page, say)))
             _follow(fleet, read, path, stopping, cluster)
         elif cluster is not None:
             gcs.keep(LOCAL_KEY, " ".join(map(str, cluster.pids())).encode())
+
+
+def _tell_page(say: Callable[[str], None], url: str) -> None:
+    say(f"Watch them all at {url}")
 
 
 def _stop(fleet: FleetClient) -> None:
