@@ -104,6 +104,14 @@ class StreamingNetwork(nn.Module, ABC):
     def centre(self) -> int:
         """The place in a window of the frame that its output is of."""
 
+    @property
+    def reach(self) -> int:
+        """How many pixels of its input, to each side, a pixel of the output depends on.
+
+        0 where that is not known: then no frame is divided into tiles.
+        """
+        return 0
+
     @abstractmethod
     def features(self, frames: Tensor) -> Rows:
         """Returns what every window needs of each of ``frames`` (n, c, h, w), a row each."""

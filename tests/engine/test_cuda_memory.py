@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from streams import MODELS, TAGS, Bench, Clock, clip, enlarged, of_cpu, small_edvr
-from torch import Tensor
+from torch import Tensor, nn
 
 from streamsr.core.events import Code
 from streamsr.core.frame import ColourTags, Frame
@@ -15,8 +15,9 @@ from streamsr.engine.cuda.capacity import MOST_S
 from streamsr.engine.cuda.device import DeviceStream, Forward
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.cuda.host_device import HostDevice
-from streamsr.networks.contract import Memory
-from streamsr.networks.facts import Colour
+from streamsr.networks.contract import Memory, Rows, StreamingNetwork
+from streamsr.networks.facts import Colour, Facts
+from streamsr.networks.sliding import SlidingWindow
 
 FRAMES = 10
 TRIED = 12  # moments, spread over all that there are
@@ -132,3 +133,55 @@ def test_the_ring_goes_first_and_comes_back() -> None:
     assert bench.meter["failed"] == 0
     for one, wanted in zip(made, of_cpu(small_edvr(), frames), strict=True):
         assert same(one, wanted)
+
+
+class Wide(StreamingNetwork):
+    """The mean of a window's frames, spread over neighbours and doubled; has memory for so many
+    pixels at once."""
+
+    most = 1 << 30
+    centre = 1
+    reach = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.restore(x.unbind(1), x[:, 1])
+
+    def features(self, frames: Tensor) -> Rows:
+        return (frames + 0,)
+
+    def reference(self, features: Rows) -> Rows:
+        return features
+
+    def align(self, frames: Rows, references: Rows) -> Tensor:
+        return frames[0] + 0
+
+    def restore(self, aligned: Sequence[Tensor], pixels: Tensor) -> Tensor:
+        if pixels.shape[-1] * pixels.shape[-2] * len(pixels) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        mean = torch.stack(list(aligned)).mean(0)
+        spread = nn.functional.avg_pool2d(mean, 5, 1, 2)
+        return spread.repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+@pytest.mark.parametrize(("most", "tiles"), [(1700, 2), (1000, 4), (700, 8)])
+@pytest.mark.parametrize("size", [(40, 64), (37, 61)])
+def test_tiles_are_the_whole_frame(size: tuple[int, int], most: int, tiles: int) -> None:
+    network, clock = Wide(), Clock()
+    model = SlidingWindow(network, Facts(2, 3, 1, Colour.RGB, 4))
+    frames = clip(12, size, TAGS[1])
+    expected = of_cpu(model, frames)
+    with CudaEngine(model, HostDevice(), clock=clock, max_batch=1) as engine:
+        bench = Bench(engine)
+        network.most = most
+        made = [f.result(60) for frame in frames[:6] for f in bench.stream.push(frame)]
+        assert [event.code for event in bench.events] == [Code.MEMORY_SHORT]
+        assert bench.events[0].doing.startswith(f"frames are upscaled in {tiles} tiles")
+        network.most = 1 << 30
+        for frame in frames[6:]:
+            clock.now_s += MOST_S
+            made += [f.result(60) for f in bench.stream.push(frame)]
+        made += [f.result(60) for f in bench.stream.flush()]
+    assert bench.meter["failed"] == 0
+    assert all(same(one, wanted) for one, wanted in zip(made, expected, strict=True))
+    assert len(bench.events) > 1
+    assert bench.events[-1].code == Code.MEMORY_ENOUGH

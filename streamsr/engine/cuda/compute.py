@@ -66,6 +66,8 @@ class Compute:
         self._streaming = (
             network if model.streaming and isinstance(network, StreamingNetwork) else None
         )
+        self._reach = network.reach if isinstance(network, StreamingNetwork) else 0
+        self._multiple = model.facts.multiple
         self._device = device
         self._stream = stream
         self._rows = rows
@@ -108,6 +110,8 @@ class Compute:
         return Work(
             plain=self._network,
             streaming=self._streaming,
+            reach=self._reach,
+            multiple=self._multiple,
             sized=partial(self._sized, track.layout.size, track.after.size),
             device=self._device,
             stream=self._stream,

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from streamsr.engine.cuda.device import Device, Forward
-from streamsr.engine.cuda.row_graphs import like_rows
-from streamsr.networks.contract import Memory, RecurrentNetwork
+from streamsr.engine.cuda.row_graphs import RowGraphs, like_rows
+from streamsr.networks.contract import Memory, RecurrentNetwork, Rows
+from streamsr.networks.tiles import Tile
 
 __all__ = ["Replays"]
 
@@ -39,6 +40,7 @@ class Replays:
         self._network = network
         self._sized = sized
         self._device = device
+        self._tile: tuple[int, RowGraphs] | None = None  # how many tiles, and what runs one
         self._forwards: dict[int, Forward] = {}  # by how many windows each runs
         like = (ring[None], motion[None], *state)
         self.windows, self._motion, *self._memory = like_rows(device, rows, like)
@@ -68,8 +70,36 @@ class Replays:
             self._forwards[rows] = self._device.graph(self._forward(rows))
         return self._forwards[rows]()
 
+    def tiled(self, row: int, tiles: Sequence[Tile]) -> tuple[Tensor, Memory]:
+        """Runs the window in a row tile by tile; returns what ``run`` does of one.
+
+        The network must remember nothing. Raises torch.OutOfMemoryError, then it may be run again.
+        """
+        window = self.windows[row]
+        if self._tile is None or self._tile[0] != len(tiles):
+            self._tile = None  # first, since its memory may serve again
+            like = window[None, ..., : tiles[0].height, : tiles[0].width]
+            self._tile = len(tiles), RowGraphs(self._device, self._whole, 1, [like])
+        output: Tensor | None = None
+        for tile in tiles:
+            rows, columns = tile.read
+            (made,) = self._tile[1].run([[window[..., rows, columns]]])
+            scale = made.shape[-1] // tile.width
+            if output is None:
+                size = (side * scale for side in window.shape[2:])
+                output = self._device.empty((1, made.shape[1], *size), made.dtype)
+            tile.copy(made, output, scale)
+        assert output is not None
+        return self._sized(output), ()
+
+    def _whole(self, given: Rows) -> Rows:
+        (windows,) = given
+        motion = self._motion[: len(windows)].permute(0, 3, 1, 2)
+        return (self._network(windows, (), motion)[0].float(),)
+
     def keep(self, most: int) -> None:
-        """Frees the graphs of more than ``most`` windows, none of which may run."""
+        """Frees the graphs of tiles and of more than ``most`` windows, none of which may run."""
+        self._tile = None
         self._forwards = {n: run for n, run in self._forwards.items() if n <= most}
 
     def _forward(self, rows: int) -> Forward:

@@ -22,6 +22,7 @@ from streamsr.engine.cuda.replays import Replays
 from streamsr.engine.cuda.streamed import RingWindow, StreamedRuns
 from streamsr.engine.cuda.track import DeviceTrack
 from streamsr.networks.contract import Memory, RecurrentNetwork, StreamingNetwork
+from streamsr.networks.tiles import tile_counts, tiles_of
 
 __all__ = ["Runner", "Work"]
 
@@ -36,6 +37,8 @@ class Work:
 
     plain: RecurrentNetwork[Any]  # the network, of whole windows
     streaming: StreamingNetwork | None  # the same as frames arrive, if it can
+    reach: int  # of a network that remembers nothing, as StreamingNetwork has it; 0: no tiles
+    multiple: int  # of the sides of what it is given
     sized: Callable[[Tensor], Tensor]
     device: Device
     stream: DeviceStream
@@ -52,7 +55,9 @@ class Runner:
         self._streaming = work.streaming
         if self._streaming is not None:
             rows = max(1, min(rows, FILL_PX // (track.pixels[1] * track.pixels[2])))
-        self._capacity = Capacity(fits_of(rows, ring=self._streaming is not None, tiles=()))
+        self._size = track.pixels[1:]
+        counts = tile_counts(self._size, work.reach, work.multiple) if work.reach else ()
+        self._capacity = Capacity(fits_of(rows, ring=self._streaming is not None, tiles=counts))
         self._fit = self._capacity.best
         self._replays: Replays | None = None
         self._streamed: StreamedRuns | None = None
@@ -64,7 +69,10 @@ class Runner:
 
         What the network fails of is left in the jobs. Raises what a new process alone can cure.
         """
-        self._fit = self._capacity.fit(self._work.clock())
+        fit = self._capacity.fit(self._work.clock())
+        if fit != self._fit:
+            self._work.stream.synchronize()  # a graph must not be freed while it runs
+            self._fit = fit
         left = list(jobs)
         if self._streaming is not None:
             left = [job for job in jobs if self._work.arrive(job)]
@@ -123,9 +131,19 @@ class Runner:
                 fail(loaded[done:], FULL)
                 break
             batch = loaded[done : done + self._fit.rows]
-            if self._tried(batch, partial(replays.run, done, len(batch))):
+            if self._tried(batch, self._whole_or_tiled(replays, done, len(batch))):
                 done += len(batch)
         return jobs[rows:]
+
+    def _whole_or_tiled(
+        self, replays: Replays, start: int, rows: int
+    ) -> Callable[[], tuple[Tensor, Memory]]:
+        """What runs loaded windows, from row ``start`` on, as the fit has it."""
+        if self._fit.tiles == 1:
+            return partial(replays.run, start, rows)
+        work = self._work
+        tiles = tiles_of(self._size, self._fit.tiles, work.reach, work.multiple)
+        return partial(replays.tiled, start, tiles)
 
     def _tried(self, jobs: Sequence[CudaJob], work: Callable[[], tuple[Tensor, Memory]]) -> bool:
         """Runs jobs by ``work``, or fails them; False: the memory was short, they may run again."""
@@ -152,7 +170,7 @@ class Runner:
         logger.warning("%s: %s", IS_FULL, self._fit.text)
         self._streamed = None
         if self._replays is not None:
-            self._replays.keep(self._fit.rows)
+            self._replays.keep(self._fit.rows if self._fit.tiles == 1 else 0)
         if not self._fit.keeps:
             for track in self._tracks:
                 track.kept = None
@@ -162,9 +180,7 @@ class Runner:
         while self._fit.rows:
             if self._replays is not None and len(self._replays.windows) == self._fit.rows:
                 return self._replays
-            if self._replays is not None:
-                self._work.stream.synchronize()  # as above
-                self._replays = None
+            self._replays = None  # first, since its memory may serve again
             like = job.track.ring, job.memory.motion, job.track.state
             work = self._work
             try:

@@ -1,6 +1,7 @@
 """The network: what a window's frames go through, at once or as they arrive."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -12,6 +13,10 @@ from streamsr.networks.edvr.layers import Pyramid, blocks, conv, enlarge, lrelu
 from streamsr.networks.edvr.predeblur import Predeblur
 
 __all__ = ["EDVR"]
+
+REACH = {"first": 1, "predeblur": 28, "alignment": 40, "attention": 20, "offsets": 16}
+"""Pixels of features, to each side: a pixel of the coarsest level is 4 of them, and enlarging sees
+one more. The alignment's counts the pyramid before it, and what enlarges in the end."""
 
 TAIL_FEATURES = 64
 """The published networks of every width end in as many features."""
@@ -72,6 +77,15 @@ class EDVR(StreamingNetwork):
     @property
     def centre(self) -> int:
         return self.center_frame_idx
+
+    @property
+    def reach(self) -> int:
+        """As far as its filters see through its pyramids, and its offsets usually point."""
+        kernels = self.feature_extraction, self.reconstruction
+        places = sum(2 * len(cast(Sized, blocks)) for blocks in kernels)
+        places += REACH["predeblur" if self.with_predeblur else "first"] + REACH["alignment"]
+        places += REACH["attention"] * self.with_tsa + REACH["offsets"]
+        return places * (4 if self.hr_in else 1)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] != self.num_frame:
