@@ -34,7 +34,7 @@ class HostActor:
     def __init__(self, name: str, labels: Mapping[str, str], groups: Mapping[str, Any]) -> None:
         begin_actor()
         self._folder = Path(tempfile.mkdtemp(prefix="streamsr-host-"))
-        address = ray.util.get_node_ip_address()
+        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         serving = Serving.begun(address, self._folder / "serving", groups)
         identity = Identity(
             name=name,
