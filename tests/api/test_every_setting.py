@@ -89,7 +89,8 @@ async def test_what_is_not_refused_is_read(
     await run_folder(image_in(tmp_path / "images"))
     await only_open("rtsp://127.0.0.1:9/x")
     await only_open(str(clip(seconds=1.0, audio=True)), follow=True)
-    assert keys() - reads == set()
+    ignored = keys() - reads
+    assert ignored == set(), "have one of these runs use them, or open_pipeline refuse them"
 
 
 async def run_live(tmp_path: Path, port: int) -> None:
@@ -132,7 +133,7 @@ async def run_file(tmp_path: Path, path: Path) -> None:
         "input": {"url": str(path)},
         "model": CHEAP,
         "encoder": {"codec": "hevc", "preset": "ultrafast"},
-        "output": {"path": str(tmp_path / "out.mp4"), "overwrite": True},
+        "output": {"path": str(tmp_path / "out.mp4"), "overwrite": True, "compare": "side"},
         "sinks": [{"url": "ignoring://x"}],
     }
     with streamsr.register_sink("ignoring", lambda url: Ignoring()):
@@ -162,6 +163,7 @@ async def only_open(url: str, **more: object) -> None:
     [
         ({"enabled": False}, "enabled: got false", r"\[serve\] or \[mqtt\]"),
         ({"record": {"folder": "r", "enabled": False}}, "record.enabled: got false", "switch"),
+        ({"output": {"labels": True}}, "output.labels: got true", "output.compare"),
         ({"hls": {}}, "hls.folder: got none", r"\[serve\]"),
         ({"webrtc": {"udp_ports": "5000"}}, "webrtc.udp_ports: got '5000'", r"\[serve\]"),
         ({"webrtc": {"announce": ["192.0.2.1"]}}, "webrtc.announce: got", r"\[serve\]"),
