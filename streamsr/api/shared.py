@@ -25,12 +25,12 @@ class SharedEngine:
     Leaving the context ends them all. Closed twice, nothing happens the second time.
     """
 
-    def __init__(self, device: str = "auto", *, folders: Folders = ()) -> None:
+    def __init__(self, device: str | torch.device = "auto", *, folders: Folders = ()) -> None:
         """``device`` is "auto", "cpu", "cuda" or "cuda:N"; ``folders`` hold more models.
 
         Raises UserError for a device that there is not.
         """
-        self.device = torch.device(pick_device(device))
+        self.device = torch.device(pick_device(str(device)))
         self.folders = folders_of(folders)
         self.engines = Engines(self.device, own_process=False)
         self._closing = threading.Lock()

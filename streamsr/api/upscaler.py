@@ -50,7 +50,7 @@ class Upscaler:
         *,
         scale: float | None = None,
         size: Size | None = None,
-        device: str | None = None,
+        device: str | torch.device | None = None,
         folders: Folders = (),
         engine: SharedEngine | None = None,
         precision: Precision | None = None,
@@ -66,9 +66,9 @@ class Upscaler:
 
         Raises ModelError, ConfigError and UserError for what there is not.
         """
-        if engine is not None and device not in (None, "auto", str(engine.device)):
+        if engine is not None and str(device or "auto") not in ("auto", str(engine.device)):
             raise InputError(
-                f"device: got {device!r}, allowed is that of the engine, {str(engine.device)!r}"
+                f"device: got '{device}', allowed is that of the engine, '{engine.device}'"
             )
         known = folders_of(folders) + (engine.folders if engine is not None else ())
         wanted = ModelRequest.of(model, known, size, scale)

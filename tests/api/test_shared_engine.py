@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import streamsr
 from streamsr.engine import engines
@@ -78,8 +79,9 @@ async def test_an_engine_is_closed_in_a_loop_too() -> None:
 
 
 def test_an_engine_says_what_it_is() -> None:
-    with streamsr.Engine("cpu") as engine:
+    with streamsr.Engine(torch.device("cpu")) as engine:
         assert repr(engine) == "<streamsr.Engine on cpu>"
+        assert engine.stream("bicubic").device == engine.device == torch.device("cpu")
         assert engine.workers >= 1
     assert repr(engine) == "<streamsr.Engine on cpu, closed>"
 
