@@ -1,0 +1,171 @@
+"""Fleets on real Ray that lose a host, their controller, both, their head, or a host for a while.
+
+What is measured is what players of the addresses that cameras are published to see.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from peers import RtmpServer, RtspServer
+from peers.fleet import Player, RunningFleet, children_of, is_running
+from soak import figure, size_of, soak
+
+RECOVERED_S = 10.0  # of a host, its lease included
+BOTH_S = 20.0  # of a host and the controller
+CONTROLLER = "ray::ControllerActor"
+OUTPUT = "streamsr.outputs.process"
+
+
+@contextmanager
+def played_fleet(
+    server: RtmpServer, cameras: int, hosts: int
+) -> Iterator[tuple[RunningFleet, dict[str, Player]]]:
+    """A fleet whose cameras are all played."""
+    urls = {f"cam-{number}": server.url(f"cam{number}") for number in range(cameras)}
+    settings = {name: {"publish": [{"url": url}]} for name, url in urls.items()}
+    with RunningFleet(settings, hosts) as fleet:
+        players = {name: Player(url) for name, url in urls.items()}
+        try:
+            until(lambda: all(player.plays for player in players.values()), 110)
+            fleet.until(lambda status: all(is_live(camera) for camera in status["cameras"]))
+            yield fleet, players
+        finally:
+            for player in players.values():
+                player.end()
+
+
+def until(met: Callable[[], object], within_s: float) -> float:
+    """Waits until it is met; gives the seconds that it took."""
+    began = time.monotonic()
+    while not met():
+        assert time.monotonic() - began < within_s, f"not within {within_s} s"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def is_live(camera: dict[str, Any]) -> bool:
+    return bool(camera["state"] == "live")
+
+
+def host_of(fleet: RunningFleet, camera: str) -> str:
+    found = {c["name"]: c["host"] for c in fleet.status()["cameras"]}
+    return str(found[camera])
+
+
+def gaps(players: dict[str, Player], after: Callable[[], None], within_s: float) -> float:
+    """Does what interrupts players; gives the longest gap, once all have played for a while."""
+    for player in players.values():
+        player.begin()
+    after()
+    began = time.monotonic()
+    while time.monotonic() < began + within_s:
+        if time.monotonic() - began > 5 and all(player.plays for player in players.values()):
+            break
+        time.sleep(0.02)
+    time.sleep(2)
+    return max(player.gap for player in players.values())
+
+
+def settled(fleet: RunningFleet, hosts: int) -> None:
+    """Waits until all hosts are there, with all cameras live and evenly among them."""
+
+    def met(status: dict[str, Any]) -> bool:
+        up = [host for host in status["hosts"] if host["state"] == "up"]
+        counts = [host["cameras"] for host in up]
+        even = len(up) == hosts and max(counts) - min(counts) <= 1
+        return even and all(is_live(camera) for camera in status["cameras"])
+
+    fleet.until(met, 120)
+
+
+def test_cameras_of_a_host_that_dies_run_on_elsewhere(rtmp_server: RtmpServer) -> None:
+    with played_fleet(rtmp_server, cameras=2, hosts=2) as (fleet, players):
+        lost = host_of(fleet, "cam-0")
+        tree = children_of(fleet.hosts()[lost])
+        gap_s = gaps(players, lambda: os.kill(tree[0], signal.SIGKILL), 30)
+        assert gap_s <= 2 * RECOVERED_S, "on a machine that has much else to do"
+        assert host_of(fleet, "cam-0") not in ("", lost)
+        assert not any(is_running(pid) for pid in tree), "nothing of it is left"
+        done = fleet.command("stop")
+        assert done.returncode == 0, done.stderr
+        until(lambda: fleet.exit_code == 0, 30)
+        assert fleet.pids() == []
+
+
+@pytest.mark.parametrize("hosts", [2, 3])
+@pytest.mark.parametrize("number", [pytest.param(0, marks=soak(0.5))])
+def test_soak_hosts_die_ten_times(rtmp_server: RtmpServer, hosts: int, number: int) -> None:
+    took = []
+    with played_fleet(rtmp_server, cameras=6, hosts=hosts) as (fleet, players):
+        for turn in range(size_of(10)):
+            settled(fleet, hosts)
+            name = host_of(fleet, f"cam-{turn % 6}")
+            pid = fleet.hosts()[name]
+            took.append(gaps(players, lambda: os.kill(pid, signal.SIGKILL), 40))  # noqa: B023
+            figure("gap", f"{took[-1]:.1f} s")
+    figure(f"{hosts} hosts, one dies", f"{len(took)} times: {sorted(round(t, 1) for t in took)} s")
+    assert sum(t <= RECOVERED_S for t in took) == len(took)
+
+
+@pytest.mark.parametrize("number", [pytest.param(0, marks=soak(0.5))])
+def test_soak_controllers_die_ten_times(rtmp_server: RtmpServer, number: int) -> None:
+    alone, both = [], []
+    with played_fleet(rtmp_server, cameras=6, hosts=3) as (fleet, players):
+        for turn in range(size_of(10)):
+            settled(fleet, 3)
+            pid = fleet.pid_of(CONTROLLER)
+            alone.append(gaps(players, lambda: os.kill(pid, signal.SIGKILL), 10))  # noqa: B023
+            settled(fleet, 3)
+            name = host_of(fleet, f"cam-{turn % 6}")
+            pids = [fleet.pid_of(CONTROLLER), fleet.hosts()[name]]
+            both.append(gaps(players, lambda: kill_all(pids), 60))  # noqa: B023
+            figure("gaps", f"{alone[-1]:.1f} s, {both[-1]:.1f} s")
+    figure("the controller dies", f"{sorted(round(t, 1) for t in alone)} s")
+    figure("it dies with a host", f"{sorted(round(t, 1) for t in both)} s")
+    assert max(alone) <= 2.0, "nothing stops"
+    assert max(both) <= BOTH_S
+
+
+def kill_all(pids: list[int]) -> None:
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("number", [pytest.param(0, marks=soak(0.5))])
+def test_soak_a_frozen_host_never_publishes_again(rtsp_server: RtspServer, number: int) -> None:
+    """The server takes two publishers at one address, and keeps what each brings."""
+    settings = {name: {"publish": [{"url": rtsp_server.url()}]} for name in ("cam-0", "cam-1")}
+    with RunningFleet(settings, 2) as fleet:
+        fleet.until(lambda status: all(is_live(camera) for camera in status["cameras"]))
+        for _ in range(size_of(10)):
+            settled(fleet, 2)
+            name = host_of(fleet, "cam-0")
+            tree = children_of(fleet.hosts()[name])
+            outputs = [pid for pid in tree if OUTPUT in command_of(pid)]
+            assert outputs
+            known = len(rtsp_server.files())
+            for pid in tree:
+                os.kill(pid, signal.SIGSTOP)
+            until(lambda: not any(is_running(pid) for pid in outputs), 6)  # noqa: B023
+            moved_s = until(lambda: len(rtsp_server.files()) > known, 40)  # noqa: B023
+            sizes = {path: path.stat().st_size for path in rtsp_server.files()}
+            time.sleep(max(0.0, 30 - moved_s))
+            for pid in tree:
+                os.kill(pid, signal.SIGCONT)
+            time.sleep(10)
+            grown = [p for p, size in sizes.items() if p.stat().st_size > size]
+            assert len(grown) <= 2, "those of the two cameras that there are"
+            figure("moved", f"{moved_s:.1f} s after it was frozen")
+
+
+def command_of(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/cmdline", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
