@@ -54,6 +54,26 @@ def test_kubernetes_reads_its_manifests(document: dict[str, Any], version: str) 
         kubernetes_validate.validate(document, version, strict=True)
 
 
+@pytest.mark.parametrize("version", ["1.29", "1.34"])
+def test_kubernetes_reads_what_kuberay_is_to_make(version: str) -> None:
+    """Nothing here knows KubeRay's own kind: the pods that it is made of are checked."""
+    for document in yaml.safe_load_all((DEPLOY / "kuberay" / "fleet.yaml").read_text()):
+        if document["kind"] != "RayCluster":
+            kubernetes_validate.validate(document, version, strict=True)
+            continue
+        spec = document["spec"]
+        assert spec["rayVersion"] in (ROOT / "constraints.txt").read_text()
+        for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
+            pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}}
+            template = group["template"]
+            pod |= {"metadata": {"name": "pod", **template["metadata"]}, "spec": template["spec"]}
+            kubernetes_validate.validate(pod, version, strict=True)
+            (container,) = pod["spec"]["containers"]
+            assert {"name": "RAY_AUTH_MODE", "value": "token"} in container["env"]
+            port = int(group["rayStartParams"]["node-manager-port"])
+            assert container["livenessProbe"]["tcpSocket"]["port"] == port
+
+
 def test_kustomize_finds_what_it_names() -> None:
     said = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
     generated = [file for made in said["configMapGenerator"] for file in made["files"]]

@@ -18,7 +18,9 @@ from soak import figure, size_of, soak
 RECOVERED_S = 10.0  # of a host, its lease included
 BOTH_S = 20.0  # of a host and the controller
 CONTROLLER = "ray::ControllerActor"
+HEAD = "gcs/gcs_server"
 OUTPUT = "streamsr.outputs.process"
+CANARY = "canary"  # the key of a stream is a secret
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def played_fleet(
     server: RtmpServer, cameras: int, hosts: int
 ) -> Iterator[tuple[RunningFleet, dict[str, Player]]]:
     """A fleet whose cameras are all played."""
-    urls = {f"cam-{number}": server.url(f"cam{number}") for number in range(cameras)}
+    urls = {f"cam-{number}": server.url(f"{CANARY}{number}") for number in range(cameras)}
     settings = {name: {"publish": [{"url": url}]} for name, url in urls.items()}
     with RunningFleet(settings, hosts) as fleet:
         players = {name: Player(url) for name, url in urls.items()}
@@ -37,6 +39,15 @@ def played_fleet(
         finally:
             for player in players.values():
                 player.end()
+
+
+def canaries(fleet: RunningFleet) -> list[str]:
+    """Every file of Ray's, and of the fleet's, that shows where a camera is published to."""
+    logs = (fleet.folder / "ray").glob("session_*/logs/**/*")
+    files = [path for path in (*logs, fleet.folder / "log") if path.is_file()]
+    assert len(files) > 10
+    shown = [str(path) for path in files if CANARY.encode() in path.read_bytes()]
+    return [*shown, "status"] if CANARY in str(fleet.status()) else shown
 
 
 def until(met: Callable[[], object], within_s: float) -> float:
@@ -91,6 +102,7 @@ def test_cameras_of_a_host_that_dies_run_on_elsewhere(rtmp_server: RtmpServer) -
         assert gap_s <= 2 * RECOVERED_S, "on a machine that has much else to do"
         assert host_of(fleet, "cam-0") not in ("", lost)
         assert not any(is_running(pid) for pid in tree), "nothing of it is left"
+        assert canaries(fleet) == []
         done = fleet.command("stop")
         assert done.returncode == 0, done.stderr
         until(lambda: fleet.exit_code == 0, 30)
@@ -129,6 +141,22 @@ def test_soak_controllers_die_ten_times(rtmp_server: RtmpServer, number: int) ->
     figure("it dies with a host", f"{sorted(round(t, 1) for t in both)} s")
     assert max(alone) <= 2.0, "nothing stops"
     assert max(both) <= BOTH_S
+
+
+@pytest.mark.parametrize("number", [pytest.param(0, marks=soak(0.5))])
+def test_soak_the_head_is_killed(rtmp_server: RtmpServer, number: int) -> None:
+    took = []
+    with played_fleet(rtmp_server, cameras=2, hosts=2) as (fleet, players):
+        for _ in range(size_of(10)):
+            settled(fleet, 2)
+            before = fleet.hosts()
+            pid = fleet.pid_of(HEAD)
+            took.append(gaps(players, lambda: os.kill(pid, signal.SIGKILL), 30))  # noqa: B023
+            figure("gap", f"{took[-1]:.1f} s")
+            settled(fleet, 2)
+            assert fleet.hosts() == before, "machines join the head that is back"
+    figure("the head dies", f"{sorted(round(t, 1) for t in took)} s")
+    assert max(took) <= RECOVERED_S
 
 
 def kill_all(pids: list[int]) -> None:

@@ -147,7 +147,7 @@ class Player:
         while not self._ended.is_set():
             with (
                 suppress(av.FFmpegError, OSError, IndexError),
-                av.open(self._url, timeout=(5.0, 5.0)) as container,
+                av.open(self._url, timeout=(5.0, 30.0)) as container,  # it stays through a move
             ):
                 for packet in container.demux(video=0):
                     if packet.size:

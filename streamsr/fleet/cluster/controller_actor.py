@@ -29,7 +29,7 @@ __all__ = ["ControllerActor", "find_controller", "start_controller"]
 
 TICK_S = 1.0
 ASK_S = 0.5  # for Ray to say who the controller is
-GRACE_S = 8.0  # that leases may be prolonged for after Ray said so last
+GRACE_S = 3.0  # after Ray said so last, in which leases may be prolonged
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ class ControllerActor:
             async with asyncio.timeout(ASK_S):
                 confirmed = await asyncio.to_thread(gcs.is_this_process, self._id)
         except Exception as error:  # whichever: Ray cannot be asked
-            if now - self._confirmed > GRACE_S - self._controller.wanted.policy.lease_s:
+            if now - self._confirmed > GRACE_S:
                 raise ConnectionError(f"Ray does not answer: {redact(error)}") from None
             self._controller.hold(now + ASK_S)
             return
@@ -133,7 +133,7 @@ def _restored(kept: KeptState) -> Controller:
     if data is not None:
         try:
             controller = Controller.restored(data, monotonic())
-            controller.hold(monotonic() + GRACE_S)
+            controller.hold(monotonic() + GRACE_S + controller.wanted.policy.lease_s)
             return controller
         except UserError as error:
             log.error("fleet: what was wanted is lost: %s", redact(error))
