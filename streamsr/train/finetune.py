@@ -26,7 +26,7 @@ CODINGS = 4  # of each clip
 BATCHES = {"batch", "sequence", "truncate", "gradient_norm"}  # as the model was trained
 CROPS = {"patch", "valid_frames", "flicker"}  # likewise
 SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the way from the weights it had to those it came to
-RESERVE = 1.3  # times as long as measured, for what is done after the last step
+RESERVE = 1.6  # times as long as measured, for what is done after the last step
 ENOUGH = 0.97  # of its time: a run that has had that is done
 
 

@@ -35,6 +35,8 @@ DESCRIPTION = "pairs.json"
 SCORED_S = 6e-4  # a limit for each pixel of the truth from which on all is scored
 PAIR_S = 0.1e-6  # about what a pair's pixel costs until it can be trained on
 PAIR_SHARE = 0.15  # of the time, for making pairs
+RESERVE = 1.5  # times as long as it took to score one model, to score the other
+SPARE = 0.01  # of the time
 MOST, LEAST = 1200, 60  # frames to train on
 
 
@@ -133,7 +135,7 @@ def teach(
     unseen = pairs.folder / Use.UNSEEN
     began = monotonic()
     before = _scored(unseen, entry, pairs, "scoring what it begins with", report)
-    end = begun + limit_s - 1.3 * (monotonic() - began)  # as long as the new one will take
+    end = begun + (1 - SPARE) * limit_s - RESERVE * (monotonic() - began)
 
     def training(time: TrainingTime) -> None:
         said = f"step {time.step}, loss {time.loss:.5f}"

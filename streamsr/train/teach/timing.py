@@ -87,17 +87,17 @@ def _candidates(main: Thumbnails, sub: Thumbnails, expected_s: float) -> list[fl
 def _changes(stream: Thumbnails) -> Floats:
     """(n, cells): what each cell of the frame changed by, on a grid of even times."""
     grid = np.arange(0, stream.times[-1], 1 / HZ)
-    cells = np.stack(
-        [
-            cv2.resize(image, CELLS, interpolation=cv2.INTER_AREA).ravel()
-            for image in stream.images.astype(np.float32)
-        ]
-    )
+    cells = np.stack([_cells(image) for image in stream.images])
     even = np.stack([np.interp(grid, stream.times, cell) for cell in cells.T], 1)
     reach = round(CHANGE_S * HZ)
     changes = even[reach:] - even[:-reach] if len(even) > reach + 1 else even[:1] * 0
     spread = np.abs(changes).mean() + 1e-3
     return np.asarray((changes / spread).clip(-8, 8), np.float64)  # a flash must not decide
+
+
+def _cells(image: Images) -> NDArray[np.float32]:
+    small = cv2.resize(image.astype(np.float32), CELLS, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32).ravel()
 
 
 def _correlated(main: Floats, sub: Floats) -> tuple[Floats, Floats]:
