@@ -16,6 +16,7 @@ __all__ = [
     "Compare",
     "Container",
     "Crf",
+    "Denoise",
     "Device",
     "Follow",
     "Frames",
@@ -91,6 +92,12 @@ Container = Annotated[
 Compare = Annotated[
     Literal["side", "split"] | None,
     typer.Option(help="Before and after in one: twice as wide (side), or a half of each (split)."),
+]
+Denoise = Annotated[
+    str | None,
+    typer.Option(
+        help="How much a file is restored, in place of --model: low, medium, high, or 0 to 1."
+    ),
 ]
 Preset = Annotated[
     str | None,

@@ -8,8 +8,16 @@ from streamsr.core.config import parse, with_overrides
 from streamsr.core.errors import UserError
 from streamsr.core.settings import PipelineSettings
 
-__all__ = ["GIVE_UP_S", "audio_choice", "encoder_settings", "parsed", "stream_settings"]
+__all__ = [
+    "GIVE_UP_S",
+    "audio_choice",
+    "denoise_share",
+    "encoder_settings",
+    "parsed",
+    "stream_settings",
+]
 
+DENOISE = {"low": 0.33, "medium": 0.67, "high": 1.0}
 GIVE_UP_S = 10.0  # on a peer that never answers
 
 
@@ -39,6 +47,20 @@ def encoder_settings(
         raise UserError(f"--crf {crf}: got --bitrate {bitrate} too, allowed is one of the two")
     said = {"codec": codec, "crf": crf, "preset": preset, "kbit_s": _kbit_s(bitrate)}
     return {key: value for key, value in said.items() if value is not None}
+
+
+def denoise_share(denoise: str | None) -> float | None:
+    """What --denoise says, from 0 to 1. Raises UserError."""
+    if denoise is None or denoise in DENOISE:
+        return DENOISE.get(denoise or "")
+    try:
+        share = float(denoise)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        allowed = ", ".join(DENOISE)
+        raise UserError(f"--denoise: got {denoise!r}, allowed are {allowed}, or a number 0 to 1")
+    return share
 
 
 def audio_choice(audio: str) -> int | str:

@@ -158,7 +158,7 @@ def probe(
     urls: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="A file, a folder of images, or an address; or several files, and folders of "
             "videos: how long all of them take.",
         ),

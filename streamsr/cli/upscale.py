@@ -13,6 +13,7 @@ from streamsr.cli.options import (
     Compare,
     Container,
     Crf,
+    Denoise,
     Device,
     Follow,
     Frames,
@@ -31,6 +32,7 @@ from streamsr.cli.run import run_here, run_node
 from streamsr.cli.settings import (
     GIVE_UP_S,
     audio_choice,
+    denoise_share,
     encoder_settings,
     parsed,
     stream_settings,
@@ -57,7 +59,7 @@ def upscale(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="INPUT...",
+            metavar="INPUT",
             help="Files, folders of videos or of images; or one of -, stdin, and an address.",
         ),
     ],
@@ -94,6 +96,7 @@ def upscale(
     ] = None,
     follow: Follow = False,
     overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
+    denoise: Denoise = None,
     container: Container = None,
     compare: Compare = None,
     labels: Annotated[bool, typer.Option(help="With --compare: say which is which.")] = False,
@@ -107,7 +110,7 @@ def upscale(
     Many go into a folder, one after the other. Killed, the same command goes on where it was.
     """
     data = stream_settings("upscale", inputs[0], model, models, device, seconds, frames)
-    data["model"]["quality"] = quality
+    data["model"] |= {"quality": quality, "denoise": denoise_share(denoise)}
     data["input"] |= {"transport": transport, "follow": follow, "give_up_s": GIVE_UP_S}
     data["input"] |= {"video": video, "audio": audio_choice(audio), "audio_from": audio_from}
     data["input"] |= {} if rate is None else {"rate": rate}

@@ -14,8 +14,9 @@ from streamsr.core.events import Code, Emit, Event
 from streamsr.core.settings import OutputSettings, Quality, StreamSettings
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.engines import Engines
+from streamsr.engine.mixed.blend import BlendedEngine
 from streamsr.engine.mixed.compare import ComparedEngine
-from streamsr.engine.passes import in_passes
+from streamsr.engine.passes import Load, in_passes
 from streamsr.media.addresses import (
     InputKind,
     input_kind,
@@ -30,7 +31,7 @@ from streamsr.pipeline.machine import Machine
 from streamsr.pipeline.model_choice import Choose, Chosen, chooser
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.pipeline import Pipeline
-from streamsr.pipeline.selection import Selector
+from streamsr.pipeline.selection import FOR_CLEAN, FOR_CODED, PLAIN, Selector
 from streamsr.pipeline.sinks.folder import FolderSink
 from streamsr.pipeline.sinks.plugin_sinks import OpenedSink, opened_sinks
 from streamsr.sources.image_headers import checked_images
@@ -113,12 +114,39 @@ def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) ->
     best = model.quality is Quality.BEST
     if model.quality is Quality.AUTO:
         best = not real_time and _of_images(settings)
-    selector = Selector(settings, machine, real_time=real_time)
-    if best:
-        choose = chooser(selector, in_passes(engines.load), IN_PASSES)
+    load, remark = (in_passes(engines.load), IN_PASSES) if best else (engines.load, "")
+    if model.denoise is None:
+        choose = chooser(Selector(settings, machine, real_time=real_time), load, remark)
+    elif real_time:
+        raise ConfigError(f"model.denoise: got {model.denoise:g}, allowed is it of a file alone")
     else:
-        choose = chooser(selector, engines.load)
+        choose = _denoised(settings, machine, load, remark)
     return choose if settings.output.compare is None else _compared(choose, settings.output)
+
+
+def _denoised(settings: StreamSettings, machine: Machine, load: Load, remark: str) -> Choose:
+    """Returns what chooses the network that restores, and takes ``model.denoise`` of it: the rest
+    is of the one that keeps what it sees, or is the frame itself where that grows no larger."""
+    share = settings.model.denoise or 0.0
+
+    def by(family: str) -> Choose:
+        model = settings.model.model_copy(update={"name": family, "denoise": None})
+        named = settings.model_copy(update={"model": model})
+        return chooser(Selector(named, machine, real_time=False), load, remark)
+
+    def chosen(info: SourceInfo, kept: TargetSize | None) -> Chosen:
+        restoring = by(FOR_CODED)(info, kept)
+        assert restoring.target is not None  # a selector names it
+        grows = restoring.target.of(info.width, info.height)[0] > info.width
+        keeping = by(FOR_CLEAN if grows else PLAIN)(info, restoring.target)
+        one, other = keeping.models[0], restoring.models[0]
+        if share in (0.0, 1.0):
+            return (keeping, restoring)[round(share)]
+        engine = BlendedEngine(one.engine, other.engine, share)
+        told = f"{share:.0%} of {other.name}, the rest of {one.name}{remark}"
+        return Chosen([LoadedModel(other.name, engine)], restoring.target, told)
+
+    return chosen
 
 
 def _compared(choose: Choose, output: OutputSettings) -> Choose:

@@ -17,7 +17,17 @@ from streamsr.media.source import SourceInfo
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import Entry, lighter_of, members
 
-__all__ = ["Candidate", "Resources", "Selection", "Selector", "cost_ms", "family_for"]
+__all__ = [
+    "FOR_CLEAN",
+    "FOR_CODED",
+    "PLAIN",
+    "Candidate",
+    "Resources",
+    "Selection",
+    "Selector",
+    "cost_ms",
+    "family_for",
+]
 
 RESERVE = 0.25  # of the cores is left over where streamsr chooses
 LEAST_RESERVE = 0.1  # likewise, for a network where none would hold otherwise

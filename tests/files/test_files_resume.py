@@ -125,6 +125,7 @@ CASES = {
     "filter": ({"name": "lanczos"}, {}),
     "passes": ({"name": "fast", "quality": "best"}, {}),
     "compared": ({"name": "fast-camera"}, {"compare": "split"}),
+    "denoised": ({"denoise": 0.5, "name": "auto"}, {}),
 }
 
 

@@ -112,10 +112,17 @@ class ModelSettings(Settings):
     name: Name = "auto"  # a family, a model, or the path of its folder; auto: as the source suits
     device: Text = "auto"  # auto, cpu or cuda:N
     quality: Quality = Quality.AUTO
+    denoise: float | None = Field(default=None, ge=0, le=1)  # of a file: how much is restored
     folders: tuple[FilePath, ...] = ()  # more folders of models
     budget_ms: int = Field(default=500, ge=50, le=60_000)  # latency that live frames may have
     fallback: tuple[Name, ...] = ("bicubic",)  # models to fall back to when it cannot be held
     self_check_s: float = Field(default=60.0, ge=0, le=86_400)  # between self-checks; 0: none
+
+    @model_validator(mode="after")
+    def _denoised_by_its_own(self) -> "ModelSettings":
+        if self.denoise is not None and self.name != "auto":
+            raise ValueError(f"denoise: got the model {self.name} too, allowed is auto with it")
+        return self
 
 
 class EncoderSettings(Settings):

@@ -26,7 +26,7 @@ Compare = Literal["side", "split"]
 
 LINE_PX = 2  # between the halves
 LABELS = ("before", "after")
-LABEL_SHARE = 1 / 480  # of a frame's height: how large OpenCV's letters of size 1 are drawn
+LABEL_SHARE, LEAST_LABEL = 1 / 900, 0.35  # of a frame's height: the size of OpenCV's letters
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -164,7 +164,7 @@ def _white(frame: Frame, number: int) -> int:
 def _label(plane: Plane, frame: Frame) -> None:
     """Writes the labels into the luma, or R'G'B', at the bottom of each half."""
     height, width = plane.shape[:2]
-    size, margin = height * LABEL_SHARE, max(2, height // 60)
+    size, margin = max(LEAST_LABEL, height * LABEL_SHARE), max(2, height // 60)
     thick = max(1, round(size))
     white = _white(frame, 0)
     for text, left in zip(LABELS, (0, width // 2), strict=True):
