@@ -15,7 +15,7 @@ from streamsr.core.events import Code, Emit
 from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
 from streamsr.core.settings import InputSettings
-from streamsr.core.settings.stream import exact_rate
+from streamsr.core.settings.rates import exact_rate
 from streamsr.media.depth import DepthConverter
 from streamsr.media.pixels import SRGB, from_av
 from streamsr.media.source import Item, SourceInfo

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from streamsr.core.config import FilePath, Name, Settings, Text, Url, nearest
+from streamsr.core.settings.rates import exact_rate
 from streamsr.core.target_size import TargetSize
 
 __all__ = [
@@ -33,30 +34,11 @@ PUBLISH_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
 OWN_NAMES = ("hls", "record")  # of the outputs of which there is one
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 MAX_S = 1e9  # thirty years
-NTSC = frozenset({24, 30, 48, 60, 120})  # times 1000/1001
-LOWEST_RATE, HIGHEST_RATE = Fraction(1, 100), 240  # frames a second
 
 
 def repeated(names: Sequence[str]) -> str | None:
     """Returns a name that stands there twice, the first of such by the alphabet."""
     return min((name for name in names if names.count(name) > 1), default=None)
-
-
-def exact_rate(text: str) -> Fraction:
-    """Returns a rate of frames: "25", "24000/1001", or "23.976", which is the same.
-
-    Raises ValueError.
-    """
-    try:
-        rate = Fraction(text).limit_denominator(100_000)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise ValueError("allowed is a number from 0.01 to 240, or a fraction, as in 24000/1001")
-    ntsc = Fraction(math.ceil(rate) * 1000, 1001)
-    digits = len(text.partition(".")[2])
-    is_ntsc = digits >= 2 and ntsc * 1001 / 1000 in NTSC and round(ntsc, digits) == rate
-    return ntsc if is_ntsc else rate
 
 
 class InputSettings(Settings):
