@@ -51,6 +51,7 @@ class Simulation:
     ) -> None:
         self.touches: dict[tuple[str, int], list[Touch]] = defaultdict(list)  # by piece and slot
         self.finished: list[float] = []
+        self.launched: dict[Lane, list[Operation]] = {lane: [] for lane in Lane}
         self._slots = Slots(slots + window - 1)
         self._left = frames
         self._spans = spans
@@ -99,6 +100,7 @@ class Simulation:
     def _run(self, operations: list[Operation], seconds: float) -> tuple[float, float]:
         """Runs on a lane: after what was launched there before, and after the dependencies."""
         lane = operations[0].lane
+        self.launched[lane] += operations
         start = max(self._now, self._lane_free[lane])
         if lane is not self._forget:
             start = max([start, *(self._done_at[one] for each in operations for one in each.waits)])

@@ -143,9 +143,9 @@ class CudaDevice:
                 capture_error_mode="thread_local",  # other threads copy and allocate meanwhile
             ):
                 given = forward()
-        except torch.OutOfMemoryError:
-            raise
         except RuntimeError as error:
+            if (full := _full_memory(error)) is not None:
+                raise full from None
             self._graphs = False
             reason = str(error).splitlines()[0]
             logger.warning("the network runs without CUDA graphs, more slowly: %s", reason)
@@ -160,3 +160,12 @@ class CudaDevice:
     def converter(self, stream: DeviceStream, colour: Colour, pixels: torch.dtype) -> Converter:
         assert isinstance(stream, CudaStream)
         return converter_on(stream.cuda, colour, pixels)
+
+
+def _full_memory(error: BaseException | None) -> torch.OutOfMemoryError | None:
+    """What a capture failed of first, where that is a full memory: to end one then fails too."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
