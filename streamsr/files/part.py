@@ -27,6 +27,7 @@ from streamsr.pipeline.model_session import LoadedModel
 
 __all__ = ["BeginAgainError", "PartSink", "Span", "Stopped", "upscale_part"]
 
+WHOLE = 0.9  # of what a source says it has: less is not all of it
 AHEAD = 2  # frames that are upscaled and wait for their encoder
 DETACHED = 32  # frames that a recurrent network is warmed up by, where its memory is not kept
 MOST_AGAIN = 128  # frames that are seen again, after any checkpoint
@@ -114,7 +115,8 @@ def upscale_part(
         until_s = upscaling.result()
     if stop.is_set():
         raise Stopped
-    end = End(until_s, tuple(damage()), source.moved, source.jumps)
+    broken = part.breaks_off() if until_s is None else []
+    end = End(until_s, (*damage(), *broken), source.moved, source.jumps)
     sink.commit(part.last, None if part.cut_short else end)
 
 
@@ -168,6 +170,7 @@ class _Part:
         self._begun: deque[_Begun] = deque()
         self._segment: int | None = None  # of the newest frame
         self._segments = 0  # that have ended
+        self._reached_s = 0.0  # the latest time of what was read
 
     def upscale(self) -> float | None:
         """Reads and upscales to the end of the part; returns up to when the rest is asked for."""
@@ -208,8 +211,20 @@ class _Part:
             if isinstance(item, SourceInfo):
                 self.info = item
                 self._meter.input = item.size
-            elif isinstance(item, Frame):
+                continue
+            self._reached_s = max(self._reached_s, item.time_s)
+            if isinstance(item, Frame):
                 yield item
+
+    def breaks_off(self) -> list[str]:
+        """Says, of a source that was read to its end, whether it says itself that it is longer."""
+        info, done = self.info, self.last.frames
+        if info is None or info.frames is None or self._source.jumps:
+            return []
+        said_s = float(info.frames / info.rate)
+        if done >= WHOLE * info.frames or self._reached_s >= WHOLE * said_s - 1:
+            return []
+        return [f"it breaks off after {done} of about {info.frames} frames"]
 
     def _is_past(self, frame: Frame, number: int) -> bool:
         limits = self._span.limits

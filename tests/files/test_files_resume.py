@@ -249,3 +249,24 @@ def test_limits_hold_for_the_file_however_often_it_goes_on(
     with av.open(str(out / source.name)) as container:
         ends = [p.pts * p.time_base for p in container.demux(audio=0) if p.pts is not None]
     assert 2.2 < max(ends) < 2.45
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".mp4"])
+def test_a_file_that_breaks_off_says_so(
+    ending: str, clip: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    whole, source = tmp_path / f"whole{ending}", tmp_path / f"cut{ending}"
+    options = {"movflags": "faststart"} if ending == ".mp4" else {}
+    given = clip(width=48, height=32, seconds=8)
+    with av.open(str(given)) as before, av.open(str(whole), "w", options=options) as after:
+        streams = {s.index: after.add_stream_from_template(s) for s in before.streams}
+        for packet in before.demux():
+            if packet.size:
+                packet.stream = streams[packet.stream.index]
+                after.mux(packet)
+    source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (result,), _ = run(source, tmp_path / "out")
+    assert result.state == "done"
+    (told,) = result.damage
+    assert f"it breaks off after {result.frames} of about 20" in told
+    assert run(whole, tmp_path / "out")[0][0].damage == ()
