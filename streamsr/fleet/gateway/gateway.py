@@ -6,12 +6,14 @@ from contextlib import suppress
 
 from streamsr.core.deadline import Deadline
 from streamsr.core.errors import ConfigError
+from streamsr.core.events import Event
 from streamsr.core.events.journal import Journal
 from streamsr.core.settings import FleetSettings
 from streamsr.fleet.gateway.fleet_node import FleetNode
 from streamsr.fleet.gateway.fleet_view import FleetView
 from streamsr.fleet.gateway.forwarding import Forwarding
 from streamsr.fleet.gateway.host_client import HostClient
+from streamsr.fleet.gateway.host_events import HostEvents
 from streamsr.fleet.gateway.link import FleetLink
 from streamsr.fleet.gateway.metrics import FleetMetrics
 from streamsr.mqtt.client import MqttClient
@@ -41,8 +43,14 @@ class Gateway:
         if settings.mqtt is not None:
             self._mqtt = MqttClient(settings.mqtt, settings.name, self.node, journal)
             journal.listeners.append(self._mqtt.event)
+        self._events = HostEvents(self.view, self._client, self._tell)
         self._stopping = asyncio.Event()
         self._deadline: Deadline | None = None
+
+    def _tell(self, event: Event) -> None:
+        """Hands an event of a host on, which has counted it."""
+        for listener in self._journal.listeners:
+            listener(event)
 
     def _web_server(self, settings: FleetSettings) -> Server | None:
         if settings.serve is None:
@@ -79,6 +87,7 @@ class Gateway:
                 listening(self._server.url)
             tasks = [
                 asyncio.create_task(self.view.follow(), name="fleet"),
+                asyncio.create_task(self._events.follow(), name="events of hosts"),
                 asyncio.create_task(self._journal.run(), name="journal"),
             ]
             steering = asyncio.create_task(self._mqtt.run(), name="mqtt") if self._mqtt else None
