@@ -68,8 +68,8 @@ def upscale(
         typer.Argument(
             metavar="OUTPUT",
             help="A folder, where INPUT is several files or a folder of videos. Of one: NAME.mp4, "
-            "NAME.mkv, - (stdout: Matroska), a folder for images, or rtsp://… or rtmp://… of a "
-            "server.",
+            ".mkv, .mov, .webm or .ts, - (stdout: Matroska), a folder for images, or rtsp://… or "
+            "rtmp://… of a server.",
         ),
     ],
     model: Model = AUTO,
