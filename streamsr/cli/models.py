@@ -12,6 +12,7 @@ from rich.text import Text
 from streamsr.cli.options import Json, Models
 from streamsr.cli.terminal import facts_table, print_result, say
 from streamsr.core.config import load
+from streamsr.core.devices import pick_device
 from streamsr.core.errors import ModelError
 from streamsr.plugins.registry import Kind
 from streamsr.plugins.registry import find as find_plugin
@@ -77,7 +78,28 @@ def import_model(
     _check_checkpoint(checkpoint)
     from streamsr.zoo.convert import import_checkpoint
 
-    say(f"imported; use it with --model {import_checkpoint(checkpoint, into, name)}")
+    folder = import_checkpoint(checkpoint, into, name)
+    say(f"imported; use it with --model {folder}")
+    say(_precision_here(find(str(folder))))
+
+
+def _precision_here(entry: Entry) -> str:
+    """What a model computes in on this machine, by a trial of each precision that it may."""
+    import torch
+
+    from streamsr.zoo.loading import precisions_of
+    from streamsr.zoo.measured import Measured
+    from streamsr.zoo.speed import Speed
+
+    device = torch.device(pick_device("auto"))
+    speed = Speed(device, Measured())
+    quickest = speed.quickest(entry)
+    others = [one for one in precisions_of(entry.card, device) if one != quickest]
+    if not others:
+        return f"here it computes in {quickest}"
+    took = {one: speed.seconds_a_pixel(entry, one) for one in (quickest, *others)}
+    beside = ", ".join(f"{took[one] / took[quickest]:.1f} times as long in {one}" for one in others)
+    return f"here it computes in {quickest}: a frame takes {beside}, which --precision asks for"
 
 
 def _check_checkpoint(path: Path) -> None:

@@ -16,6 +16,8 @@ from streamsr.networks.window import Window
 
 __all__ = ["Finished", "Ready", "SlidingWindow", "WindowState"]
 
+LARGE_PX = 1 << 17  # of a frame: the first windows of larger ones are not worked on side by side
+
 Finished = tuple[int, Tensor]
 """The slot an output belongs to, and the output: (c, scale*h, scale*w), float32, about [0, 1]."""
 
@@ -126,8 +128,10 @@ class SlidingWindow:
             return None
         assert isinstance(self.network, StreamingNetwork)
         frames, window = state.streamed[slot], state.windows[slot]
-        pairs = [(frames[frame], frames[reference]) for frame, reference in window.ahead()]
-        return FrameArrival(self.network, frames[window.newest], pairs)
+        newest = frames[window.newest]
+        ahead = window.ahead(at_once=newest.pixels[0, 0].numel() <= LARGE_PX)
+        pairs = [(frames[frame], frames[reference]) for frame, reference in ahead]
+        return FrameArrival(self.network, newest, pairs)
 
     def memory(self, state: WindowState, slot: int) -> Future[Memory] | None:
         """Returns what the slot's newest window leaves to the next; None where that is nothing."""

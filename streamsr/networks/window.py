@@ -65,15 +65,17 @@ class Window:
         """The ring position of the frame that was pushed last."""
         return (self._pushed - 1) % self.size
 
-    def ahead(self) -> list[tuple[int, int]]:
+    def ahead(self, *, at_once: bool = True) -> list[tuple[int, int]]:
         """Returns which frames windows still to come will align, that can be since the last push.
 
         Each is a ring position and that of the window's reference; one of them is the newest
-        frame's. A stream that ends needs them too.
+        frame's. A stream that ends needs them too. Without ``at_once`` those of a stream's first
+        windows are left out, which all come at once.
         """
         newest = self._pushed - 1
         pairs = []
-        for centre in range(self._finished, self._pushed):
+        first = self._finished if at_once else max(self._finished, self.lookahead)
+        for centre in range(first, self._pushed):
             window = mirrored_indices(centre, self.size, self._pushed + self.size, self.lookahead)
             pairs += [
                 (frame, centre)

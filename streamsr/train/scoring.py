@@ -2,8 +2,10 @@
 
 import math
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
 from time import perf_counter
 
@@ -21,7 +23,7 @@ from streamsr.core.metrics import Meter
 from streamsr.engine.base import ModelEngine
 from streamsr.engine.colour import luma_of_rgb, network_input
 from streamsr.engine.discontinuity import CutDetector
-from streamsr.networks.contract import RecurrentNetwork
+from streamsr.networks.contract import RecurrentNetwork, StreamingNetwork
 from streamsr.networks.facts import Colour, Facts
 from streamsr.train.results import Cost, Scores
 
@@ -72,10 +74,27 @@ def cost_of(network: nn.Module, facts: Facts) -> Cost:
     window = torch.zeros(1, facts.window, facts.colour.channels, side, side, device=like.device)
     # with gradients off, yet not in inference mode, where a fused operator is not counted
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        memory = [network.fresh(1, side, side)] if isinstance(network, RecurrentNetwork) else []
-        network(window, *memory)
+        again = _run(network, window)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    return Cost(parameters, counter.get_total_flops() / 2 / side**2)
+    with torch.no_grad(), FlopCounterMode(display=False) as repeated:
+        again()
+    times = facts.window - 1
+    flops = counter.get_total_flops() + times * repeated.get_total_flops()
+    return Cost(parameters, flops / 2 / side**2)
+
+
+def _run(network: nn.Module, window: Tensor) -> Callable[[], object]:
+    """Does the work on one output; returns what is to be done once more for each further frame."""
+    if isinstance(network, StreamingNetwork):
+        frame = window[:, 0]
+        features = network.features(frame)
+        reference = network.reference(features)
+        align = partial(network.align, features, reference)
+        network.restore([align()] * window.shape[1], frame)
+        return align
+    memory = [network.fresh(1, *window.shape[3:])] if isinstance(network, RecurrentNetwork) else []
+    network(window, *memory)
+    return lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,6 +108,7 @@ def import_checkpoint(path: Path, destination: Path, name: str | None = None) ->
         network="edvr",
         options=options,
         facts=facts,
+        precision="bfloat16",
     )
     write_model(folder, network, card)
     return folder

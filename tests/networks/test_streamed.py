@@ -178,9 +178,10 @@ def test_the_work_of_edvr_m() -> None:
     assert last + ahead <= 0.76 * whole
 
 
+@pytest.mark.parametrize("at_once", [True, False])
 @pytest.mark.parametrize("lookahead", [0, 1, 2, 3])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 7, 12])
-def test_what_is_aligned_ahead_is_needed(lookahead: int, count: int) -> None:
+def test_what_is_aligned_ahead_is_needed(lookahead: int, count: int, at_once: bool) -> None:
     """Each pair once, none for nothing, and in a long stream all but the newest frame's."""
     size = 2 * lookahead + 1 if lookahead else 3
     window = Window(size, lookahead)
@@ -189,7 +190,10 @@ def test_what_is_aligned_ahead_is_needed(lookahead: int, count: int) -> None:
         position, _ = window.push()
         assert window.newest == position == newest % size
         numbers = {number % size: number for number in range(max(0, newest - size + 1), newest + 1)}
-        pairs = [(numbers[frame], numbers[reference]) for frame, reference in window.ahead()]
+        pairs = [
+            (numbers[frame], numbers[reference])
+            for frame, reference in window.ahead(at_once=at_once)
+        ]
         assert len(set(pairs)) == len(pairs)
         assert not ahead & set(pairs)
         ahead |= set(pairs)

@@ -157,7 +157,7 @@ def imported(path: Path, **settings: Any) -> Path:
 
 def assert_holds(model: Path, expected: Tensors) -> None:
     """The model loads as any other, and its weights are these."""
-    network = load_model(find(str(model)), torch.device("cpu")).network
+    network = load_model(find(str(model)), torch.device("cpu"), "float32").network
     found = network.state_dict()
     assert found.keys() == expected.keys()
     for name, tensor in found.items():

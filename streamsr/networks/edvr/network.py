@@ -3,6 +3,7 @@
 from collections.abc import Sequence, Sized
 from typing import cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -11,6 +12,7 @@ from streamsr.networks.edvr.alignment import PCDAlignment
 from streamsr.networks.edvr.fusion import TSAFusion, fuse
 from streamsr.networks.edvr.layers import Pyramid, blocks, conv, enlarge, lrelu
 from streamsr.networks.edvr.predeblur import Predeblur
+from streamsr.networks.edvr.strips import Layer, in_strips
 
 __all__ = ["EDVR"]
 
@@ -20,6 +22,9 @@ one more. The alignment's counts the pyramid before it, and what enlarges in the
 
 TAIL_FEATURES = 64
 """The published networks of every width end in as many features."""
+
+STRIP_PX = 1 << 12
+"""Of the frame in one strip of the tail: 16 times as many of the result, with 64 features."""
 
 
 class EDVR(StreamingNetwork):
@@ -109,9 +114,33 @@ class EDVR(StreamingNetwork):
         return self.pcd_align.join((level1, level2, level3), tuple(ours), references)
 
     def restore(self, aligned: Sequence[Tensor], pixels: Tensor) -> Tensor:
-        fused = fuse(self.fusion, aligned)
+        x = self.reconstruction(fuse(self.fusion, aligned))
         skip = pixels.float()
-        return self._reconstruct(fused).float() + (skip if self.hr_in else enlarge(skip, 4))
+        output = skip if self.hr_in else enlarge(skip, 4)
+        if torch.is_grad_enabled():
+            for layer, then in self._tail():
+                x = then(layer(x))
+            detailed: Tensor = output + x.float()
+            return detailed
+        output = output.clone() if self.hr_in else output
+        top = 0
+        for detail in in_strips(x, self._tail(), max(1, STRIP_PX // x.shape[3])):
+            rows = output[:, :, top : top + detail.shape[2]]
+            rows += detail
+            top += detail.shape[2]
+        return output
+
+    def _tail(self) -> list[Layer]:
+        """The layers of four times the size: they take most of the memory, whole."""
+
+        def shuffled(x: Tensor) -> Tensor:
+            return lrelu(F.pixel_shuffle(x, 2))
+
+        def as_is(x: Tensor) -> Tensor:
+            return x
+
+        enlarging: list[Layer] = [(self.upconv1, shuffled), (self.upconv2, shuffled)]
+        return [*enlarging, (self.conv_hr, lrelu), (self.conv_last, as_is)]
 
     def _pyramid(self, frames: Tensor) -> Pyramid:
         """Frames (n, channels, h, w), each on its own, to their features (n, c, ...)."""
@@ -125,14 +154,6 @@ class EDVR(StreamingNetwork):
         level2 = lrelu(self.conv_l2_2(lrelu(self.conv_l2_1(level1))))
         level3 = lrelu(self.conv_l3_2(lrelu(self.conv_l3_1(level2))))
         return level1, level2, level3
-
-    def _reconstruct(self, fused: Tensor) -> Tensor:
-        """Fused features (b, c, h, w) to what the skip lacks: (b, channels, 4h, 4w)."""
-        x = self.reconstruction(fused)
-        x = lrelu(F.pixel_shuffle(self.upconv1(x), 2))
-        x = lrelu(F.pixel_shuffle(self.upconv2(x), 2))
-        detail: Tensor = self.conv_last(lrelu(self.conv_hr(x)))
-        return detail
 
     def _check_sides(self, height: int, width: int) -> None:
         multiple = 16 if self.hr_in else 4

@@ -1,0 +1,32 @@
+"""Convolutions some rows at a time give what they give of the whole."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from streamsr.networks.edvr.strips import Layer, in_strips
+
+
+def doubled(x: Tensor) -> Tensor:
+    return F.pixel_shuffle(x, 2)
+
+
+@pytest.mark.parametrize("height", [1, 2, 3, 4, 7, 12, 13])
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 100])
+def test_strips_do_not_show(height: int, rows: int) -> None:
+    torch.manual_seed(0)
+    layers: list[Layer] = [
+        (nn.Conv2d(3, 8, 3, padding=1), doubled),
+        (nn.Conv2d(2, 8, 3, padding=1), torch.relu),
+        (nn.Conv2d(8, 8, 3, padding=1), doubled),
+        (nn.Conv2d(2, 5, 3, padding=1), torch.relu),
+    ]
+    x = torch.randn(2, 3, height, 6)
+    with torch.no_grad():
+        strips = list(in_strips(x, layers, rows))
+        expected = x
+        for conv, then in layers:
+            expected = then(conv(expected))
+    torch.testing.assert_close(torch.cat(strips, 2), expected)
+    assert all(strip.shape[2] <= 4 * 2 * rows + 12 for strip in strips)
