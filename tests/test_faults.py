@@ -17,6 +17,8 @@ ROWS = [
 WALL_CLOCK = re.compile(r"\btime\.time\(|\btime_ns\(|datetime\.(now|utcnow|today)\(")
 
 WALL_CLOCK_MODULES = {
+    "fleet/cluster/host_actor.py",  # which of two runs of a host is the later one
+    "fleet/gateway/fleet_node.py",  # since when it is in its state
     "serve/access/admission.py",  # until when a link holds
     "serve/api/latency.py",  # for clocks of others to compare
     "core/events/journal.py",  # when an event happened

@@ -123,8 +123,7 @@ class Player:
         self._url = url
         self._ended = threading.Event()
         self._worst = 0.0
-        self._thread = threading.Thread(target=self._play, daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._play, daemon=True).start()
 
     def begin(self) -> None:
         """Measures gaps from now on."""
@@ -140,8 +139,8 @@ class Player:
         return time.monotonic() - self.last < 0.7
 
     def end(self) -> None:
+        """Its thread ends with the next frame, or with the server."""
         self._ended.set()
-        self._thread.join(15)
 
     def _play(self) -> None:
         while not self._ended.is_set():
