@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -86,6 +87,7 @@ def teach(
         recorded, most_s = recorded_in(pairs), None
     else:
         recorded, most_s = _recorded(inputs, name, minutes, disk_gb), minutes * 60
+    begun = monotonic()
     import torch
 
     torch.set_num_threads(threads or _cores())
@@ -95,7 +97,7 @@ def teach(
             entries,
             name=name,
             runs=RUNS,
-            minutes=train_minutes,
+            minutes=train_minutes - (monotonic() - begun) / 60,
             most_s=most_s,
             report=report,
         )
