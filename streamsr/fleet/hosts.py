@@ -82,6 +82,7 @@ class Hosts:
                 host.report.kind,
                 host.capacity * (1 - policy.reserve),
                 {**host.report.labels, **policy.labels.get(host.report.host, {})},
+                host.capacity * policy.reserve,
             )
             for host in self._known.values()
             if now - host.heard < policy.lease_s and not is_draining(host)

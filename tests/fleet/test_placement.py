@@ -38,6 +38,7 @@ def rooms(draw: st.DrawFn) -> list[HostRoom]:
             draw(st.sampled_from(KINDS)),
             draw(st.sampled_from([0.0, 500.0, 1600.0, 6400.0])),
             {"site": draw(st.sampled_from(SITES))},
+            draw(st.sampled_from([0.0, 400.0])),
         )
         for n in range(draw(st.integers(0, 5)))
     ]
@@ -64,7 +65,8 @@ def test_hosts_have_room_and_labels_for_what_they_get(
     by_name = {host.name: host for host in hosts}
     assert placement.places.keys() == {camera.name for camera in cameras}
     for name, load in costs_of(placement, cameras, hosts).items():
-        assert load <= by_name[name].usable + 1e-6
+        room = by_name[name].usable + by_name[name].reserve
+        assert load <= room + 1e-6
         assert placement.load[name] == pytest.approx(load)
     for camera in cameras:
         where = placement.places[camera.name]
@@ -198,6 +200,24 @@ def test_a_camera_returns_from_its_fallback_where_there_is_room_again() -> None:
     assert any(where.rung or not where.host for where in one.values())
     both = place(cameras, hosts, one, moves=10).places
     assert all(where.host and not where.rung for where in both.values())
+
+
+def test_what_would_not_run_otherwise_takes_of_the_reserve_until_there_is_room() -> None:
+    hosts = [HostRoom(f"host-{n}", "plain", 1600.0, reserve=400.0) for n in range(2)]
+    cameras = [Demand(f"cam-{n}", {"plain": (320.0,)}) for n in range(7)]
+    both = place(cameras, hosts, {}).places
+    assert not any("reserve" in where.reason for where in both.values())
+    one = place(cameras, hosts[:1], both).places
+    assert sum(bool(where.host) for where in one.values()) == 6, "2000 has room for no more"
+    assert sum("reserve" in where.reason for where in one.values()) == 1
+    again = place(cameras, hosts[:1], one).places
+    assert {name: where.host for name, where in again.items()} == {
+        name: where.host for name, where in one.items()
+    }
+    back = place(cameras, hosts, one).places
+    assert all(where.host for where in back.values())
+    load = place(cameras, hosts, back, moves=9).load
+    assert max(load.values()) <= 1600.0
 
 
 def test_a_camera_that_was_moved_by_hand_stays_there() -> None:

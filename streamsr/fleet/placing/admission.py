@@ -3,8 +3,8 @@
 Of each priority, cameras stay as they are where there is still room for them. The others find a
 host; where there is none they run by the cheaper fallback, or others of the same priority do so
 that they may run at all. Those that had fallen back return where there is room again. What is left
-is for the next priority. Half of the highest priority never falls back for want of room: past that,
-cameras do not run.
+is for the next priority. Half of the highest priority never falls back for want of room. What has
+no room then takes of the reserve; what that has no room for does not run.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -56,7 +56,7 @@ class _Group:
 
     def admit(self) -> None:
         homeless = [demand for demand in self._cheapest_first() if not self._keep(demand)]
-        for demand in sorted(homeless, key=self._most, reverse=True):
+        for demand in sorted(homeless, key=lambda d: (self._waits(d), -self._most(d))):
             self._place(demand)
         for demand in self._group:
             self._raise(demand)
@@ -64,6 +64,11 @@ class _Group:
     def _cheapest_first(self) -> Iterable[Demand]:
         """Those moved by hand, then the cheap ones: where there is too much, few leave."""
         return sorted(self._group, key=lambda demand: (not demand.pin, self._most(demand)))
+
+    def _waits(self, demand: Demand) -> bool:
+        """Whether it does not run, for want of room: those that do come first."""
+        before = self._current.get(demand.name)
+        return before is not None and not before.host
 
     def _most(self, demand: Demand) -> float:
         return max((costs[0] for costs in demand.costs.values()), default=0.0)
@@ -96,7 +101,7 @@ class _Group:
     def _place(self, demand: Demand) -> None:
         """Finds a camera a host, by the fallback where it must be, or says why there is none."""
         before = self._current.get(demand.name)
-        share = RETURN if before is not None and not before.host else 1.0
+        share = RETURN if self._waits(demand) else 1.0
         for rung in range(demand.rungs):
             host = self._loads.best(demand, rung, share, packed=self._packed)
             if rung and demand.name not in self._too_large and self._left_to_fall() <= 0:
@@ -105,8 +110,27 @@ class _Group:
                 reason = _fallen(demand) if rung else self._why(demand, before)
                 self._loads.give(demand, Place(host, rung, reason))
                 return
-        if not self._made_room(demand):
+        if not self._made_room(demand) and not self._took_reserve(demand, before):
             self._loads.give(demand, Place("", 0, self._why_not(demand)))
+
+    def _took_reserve(self, demand: Demand, before: Place | None) -> bool:
+        """Has a camera that would not run otherwise take of what hosts keep free.
+
+        It stays where it is, if it does already.
+        """
+        fallback = self._left_to_fall() > 0 or demand.name in self._too_large
+        rung = demand.rungs - 1 if fallback else 0
+        ways = []
+        for host in self._loads.able(demand):
+            stays = before is not None and before.host == host.name
+            share = KEEP if stays else RETURN if self._waits(demand) else 1.0
+            free = self._loads.free_with_reserve(host.name, share)
+            if self._loads.cost(demand, host.name, rung) <= free:
+                ways.append((not stays, -free, host.name))
+        if ways:
+            reason = f"too little room, and its priority is {demand.priority}: it is in the reserve"
+            self._loads.give(demand, Place(min(ways)[2], rung, reason))
+        return bool(ways)
 
     def _left_to_fall(self) -> int:
         """How many more of this priority may fall back for want of room."""

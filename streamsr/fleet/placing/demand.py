@@ -37,6 +37,7 @@ class HostRoom:
     kind: str
     usable: float  # its capacity without the reserve
     labels: Mapping[str, str] = field(default_factory=dict)
+    reserve: float = 0.0  # for what would not run otherwise
 
     def has(self, labels: Mapping[str, str]) -> bool:
         """Whether it has all of these labels."""

@@ -65,6 +65,11 @@ class Loads:
         """What a share of the usable room has left beside the places given."""
         return self.hosts[host].usable * share - self.given[host]
 
+    def free_with_reserve(self, host: str, share: float = 1.0) -> float:
+        """What a share of all that a host has has left beside the places given."""
+        found = self.hosts[host]
+        return (found.usable + found.reserve) * share - self.given[host]
+
     def carried(self, host: str) -> float:
         """What a host carries, residents too, in shares of its usable room."""
         usable = self.hosts[host].usable
