@@ -91,7 +91,7 @@ def plain_macs(network: nn.Module) -> float:
 
 def compare(plain: nn.Module, width: int, height: int) -> None:
     state = plain.state_dict()
-    rounds = 3 if width * height > 1 << 14 else 12
+    rounds = 3 if width * height > 1 << 14 else 8
     frames = torch.rand(5 + rounds, 3, height, width, generator=torch.Generator().manual_seed(0))
     exact_s = 0.0
     for precision, dtype in PRECISIONS.items():

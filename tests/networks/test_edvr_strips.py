@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from streamsr.networks.edvr import EDVR, network
 from streamsr.networks.edvr.strips import Layer, in_strips
 
 
@@ -30,3 +31,14 @@ def test_strips_do_not_show(height: int, rows: int) -> None:
             expected = then(conv(expected))
     torch.testing.assert_close(torch.cat(strips, 2), expected)
     assert all(strip.shape[2] <= 4 * 2 * rows + 12 for strip in strips)
+
+
+@pytest.mark.parametrize("options", [{}, {"with_predeblur": True, "hr_in": True}])
+def test_edvr_in_strips_is_edvr(options: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    small = EDVR(num_feat=8, num_frame=3, **options)
+    x = torch.rand(1, 3, 3, 32, 48)
+    with torch.inference_mode():
+        expected = small(x)
+        monkeypatch.setattr(network, "STRIP_PX", 24)
+        torch.testing.assert_close(small(x), expected)
