@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import ClientError
@@ -23,6 +23,7 @@ __all__ = ["FleetView"]
 
 EVERY_S = 1.0
 ANSWER_S = 2.0  # for the controller, and for a host
+LONGEST_S = 60.0  # that an answer of a host that has the camera may take
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,27 @@ class FleetView:
                     await self._refreshed.wait()
                 return host
         return None
+
+    @asynccontextmanager
+    async def while_on(self, host: HostAddress, camera: str) -> AsyncIterator[asyncio.Timeout]:
+        """In it, TimeoutError is raised once the host has the camera no more, as where it froze.
+
+        The timeout that it gives can be taken back.
+        """
+        loop = asyncio.get_running_loop()
+
+        async def watch(limit: asyncio.Timeout) -> None:
+            while self.host_of(camera) == host:
+                await self._refreshed.wait()
+            if limit.when() is not None:
+                limit.reschedule(loop.time())
+
+        async with asyncio.timeout(LONGEST_S) as limit:
+            watching = asyncio.create_task(watch(limit), name=f"the host of {camera}")
+            try:
+                yield limit
+            finally:
+                watching.cancel()
 
     async def follow(self) -> None:
         """Asks once a second, until it is cancelled."""

@@ -6,7 +6,6 @@ WebRTC go straight between the host and its viewer.
 """
 
 import asyncio
-from collections.abc import Mapping
 from typing import Final
 
 from aiohttp import ClientError, ClientResponse, web
@@ -16,7 +15,6 @@ from multidict import CIMultiDict
 from streamsr.fleet.gateway.fleet_view import FleetView
 from streamsr.fleet.gateway.host_client import HostClient
 from streamsr.fleet.gateway.live_relay import LiveRelay
-from streamsr.fleet.messages import HostAddress
 from streamsr.serve.access.access import Access
 from streamsr.serve.access.forwarded import ARRIVAL
 from streamsr.serve.access.links import LINK, PARAMETER, carried
@@ -46,23 +44,25 @@ ASKED = (  # headers that are handed on
     "Range",
 )
 ANSWERED = (  # likewise of answers; the others are this server's
-    "Accept-Patch",
-    "Accept-Post",
-    "Accept-Ranges",
-    "Allow",
-    "Cache-Control",
-    "Content-Disposition",
-    "Content-Length",
-    "Content-Range",
-    "Content-Type",
-    "ETag",
-    "Last-Modified",
-    "Link",
-    "Location",
-    "Retry-After",
+    "accept-patch",
+    "accept-post",
+    "accept-ranges",
+    "allow",
+    "cache-control",
+    "content-disposition",
+    "content-length",
+    "content-range",
+    "content-type",
+    "etag",
+    "last-modified",
+    "link",
+    "location",
+    "retry-after",
 )
+SMALL = 4 * 1024 * 1024  # bytes, of an answer that is read whole before it is given
 FOUND_S = 8.0  # for a camera to be on a host again: a move, and a host that died
 AGAIN_S = 0.5  # after a host that did not answer
+EMPTY = (204, 304)  # answers without a body
 SAFE = ("GET", "HEAD", "OPTIONS")
 RETRY_S = 2  # after which a client should ask again
 
@@ -105,7 +105,13 @@ class Forwarding:
             if host is None:
                 break
             try:
-                return await self._asked(request, host, path, headers, body)
+                async with self._view.while_on(host, camera) as waiting:
+                    asking = self._client.request(
+                        host, request.method, path, headers=headers, data=body
+                    )
+                    async with asking as answer:
+                        waiting.reschedule(None)  # it has answered
+                        return await _given(request, answer)
             except (ClientError, TimeoutError):
                 if request.method not in SAFE:
                     break
@@ -114,35 +120,25 @@ class Forwarding:
             text=f"{camera} is on its way to another host", headers={"Retry-After": str(RETRY_S)}
         )
 
-    async def _asked(
-        self,
-        request: web.Request,
-        host: HostAddress,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-    ) -> web.StreamResponse:
-        """Raises ClientError and TimeoutError as long as nothing has been answered."""
-        asking = self._client.request(host, request.method, path, headers=headers, data=body)
-        async with asking as answer:
-            given = CIMultiDict((k, v) for k, v in answer.headers.items() if k in _ANSWERED)
-            if request.get(LINK) is not None and path.partition("?")[0].endswith(PLAYLIST):
-                text = carried((await answer.read()).decode(), request[LINK])
-                given.popall("Content-Length", None)
-                return web.Response(status=answer.status, body=text.encode(), headers=given)
-            if answer.content_length is not None and answer.content_length <= SMALL:
-                whole = await answer.read()
-                given.popall("Content-Length", None)
-                return web.Response(status=answer.status, body=whole, headers=given)
-            return await _streamed(request, answer, given)
-
     def _headers(self, request: web.Request) -> dict[str, str]:
         found = {name: request.headers[name] for name in ASKED if name in request.headers}
         return found | {"X-Forwarded-For": request[ARRIVAL].client}
 
 
-SMALL = 4 * 1024 * 1024  # bytes, of an answer that is read whole before it is given
-_ANSWERED = frozenset({*ANSWERED, *(name.lower() for name in ANSWERED)})
+async def _given(request: web.Request, answer: ClientResponse) -> web.StreamResponse:
+    """Answers as the host does; a playlist carries on the link that it was asked for by."""
+    headers = CIMultiDict((k, v) for k, v in answer.headers.items() if k.lower() in ANSWERED)
+    if answer.status in EMPTY:
+        return web.Response(status=answer.status, headers=headers)
+    small = answer.content_length is not None and answer.content_length <= SMALL
+    link = request.get(LINK) if request.path.endswith(PLAYLIST) else None
+    if request.method == "HEAD" or not (small or link):
+        return await _streamed(request, answer, headers)
+    body = await answer.read()
+    headers.popall("Content-Length", None)
+    if link is not None:
+        body = carried(body.decode(), link).encode()
+    return web.Response(status=answer.status, body=body, headers=headers)
 
 
 async def _streamed(

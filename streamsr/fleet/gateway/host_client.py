@@ -13,6 +13,7 @@ from streamsr.fleet.messages import HostAddress
 __all__ = ["HostClient"]
 
 CONNECT_S = 2.0
+SILENT_S = 60.0  # that a host may be in the middle of an answer
 AT_A_TIME = 0  # connections: as many as there are requests, which the server bounds
 MAX_BYTES = 16 * 1024 * 1024  # of a message over a WebSocket
 
@@ -26,7 +27,7 @@ class HostClient:
     async def __aenter__(self) -> Self:
         self._session = ClientSession(
             connector=TCPConnector(limit=AT_A_TIME),
-            timeout=ClientTimeout(total=None, sock_connect=CONNECT_S),
+            timeout=ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENT_S),
             auto_decompress=False,
         )
         return self
