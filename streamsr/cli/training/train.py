@@ -4,12 +4,13 @@ What the user got wrong is found before torch is imported, which takes seconds.
 """
 
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from streamsr.cli.options import Json, Models, Set
-from streamsr.cli.terminal import print_result, progress_bar, say
+from streamsr.cli.terminal import Lines, print_result, progress_bar, say
 from streamsr.core.config import load
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError
@@ -102,9 +103,12 @@ def _train_by(settings: TrainSettings, threads: int) -> dict[str, Any]:
         if trainer.step:
             say(f"goes on at step {trainer.step}/{settings.steps}")
         task = bar.add_task(settings.name, total=settings.steps, completed=trainer.step, fps="")
+        lines = Lines()
 
         def report(progress: "Progress") -> None:
-            bar.update(task, completed=progress.step, fps=f"loss {progress.loss:.5f}")
+            loss = f"loss {progress.loss:.5f}"
+            bar.update(task, completed=progress.step, fps=loss)
+            lines.now_and_then(f"training: step {progress.step} of {settings.steps}, {loss}")
             if progress.psnr_db is not None:
                 say(
                     f"step {progress.step}/{settings.steps}: loss {progress.loss:.5f}, validation "
@@ -127,6 +131,7 @@ def _finetune(
     entry: Entry, footage: Path, minutes: float, name: str | None, threads: int
 ) -> dict[str, Any]:
     """Trains a model further on clips of the user's; returns where it is, and what it gained."""
+    begun = monotonic()  # importing torch counts, and takes seconds
     clip_paths(footage_folder(footage))
     import torch
 
@@ -135,16 +140,18 @@ def _finetune(
     torch.set_num_threads(threads)
     with progress_bar() as bar:
         reading = bar.add_task("reading", total=None, fps="")
-        task = bar.add_task("training", total=None, fps="")
+        task, lines = bar.add_task("training", total=None, fps=""), Lines()
 
         def report(time: "TrainingTime") -> None:
             said = f"s, step {time.step}, loss {time.loss:.5f}"
-            bar.update(task, completed=round(time.seconds), total=round(time.of_seconds), fps=said)
+            done, total = round(time.seconds), round(time.of_seconds)
+            bar.update(task, completed=done, total=total, fps=said)
+            lines.now_and_then(f"training: {done} of {total} {said}")
 
         tuned = finetune(
             entry,
             footage_folder(footage),
-            minutes=minutes,
+            minutes=minutes - (monotonic() - begun) / 60,
             name=name or f"{entry.family}-{footage.resolve().name}",
             runs=Path("runs"),
             prepared=lambda clip: bar.update(reading, description=f"reading {clip}"),
