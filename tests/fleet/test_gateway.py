@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import ClientSession, WSMsgType
+from aiortc import RTCConfiguration, RTCPeerConnection
 from gateway_site import FleetSite, running_site
 from peers.waiting import until
 
@@ -32,6 +33,16 @@ async def until_true(condition: Callable[[], Awaitable[bool]], within_s: float) 
 async def get(session: ClientSession, path: str) -> tuple[int, str]:
     async with session.get(path) as answer:
         return answer.status, (await answer.read()).decode(errors="replace")
+
+
+async def an_offer() -> str:
+    """The offer of a viewer of one video (RFC 9725)."""
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    peer.addTransceiver("video", direction="recvonly")
+    await peer.setLocalDescription(await peer.createOffer())
+    text = peer.localDescription.sdp
+    await peer.close()
+    return str(text)
 
 
 async def move(site: FleetSite, camera: str) -> str:
@@ -68,6 +79,15 @@ async def test_a_fleet_has_one_page_one_api_and_one_set_of_metrics(tmp_path: Pat
         assert (await get(session, "/api/v1/cameras/gate/latency"))[0] == 200
         async with session.post("/whep/gate", data=b"no offer") as answer:
             assert answer.status == 415, "what the host says of it"
+        headers = {"Content-Type": "application/sdp"}
+        async with session.post("/whep/gate", data=await an_offer(), headers=headers) as answer:
+            assert answer.status == 201, await answer.text()
+            secret = answer.headers["Location"]
+            assert "m=video" in await answer.text()
+        async with session.delete(f"/whep/{secret}") as answer:
+            assert answer.status == 200
+        async with session.delete(f"/whep/{secret}") as answer:
+            assert answer.status == 404, "it has ended"
 
 
 async def test_what_is_watched_goes_on_through_a_move(tmp_path: Path) -> None:
