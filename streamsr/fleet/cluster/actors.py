@@ -15,4 +15,5 @@ def begin_actor() -> None:
     """
     set_up_log()
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        for thread in os.listdir("/proc/self/task"):  # on Linux each has its own
+            os.setpriority(os.PRIO_PROCESS, int(thread), 0)

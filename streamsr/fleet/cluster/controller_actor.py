@@ -7,6 +7,7 @@ prolongs what is, for a while that one in its place waits for before it gives an
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -42,6 +43,7 @@ class ControllerActor:
     def __init__(self) -> None:
         begin_actor()
         self._id: str = ray.get_runtime_context().get_actor_id() or ""
+        self._raylet = os.getppid()
         self._kept = KeptState()
         self._controller = _restored(self._kept)
         self._saved = self._controller.changes
@@ -114,6 +116,8 @@ class ControllerActor:
             self._controller.hold(now + ASK_S)
             return
         if not confirmed:
+            if os.getppid() != self._raylet:  # which would have ended this process
+                os._exit(1)
             raise ConnectionError("another process is the controller")
         self._confirmed = now
 
