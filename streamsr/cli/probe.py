@@ -54,6 +54,7 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         selection = Selector(settings, machine, real_time=live).select(info)
         entry, target = selection.entries[0], selection.target
         width, height = target.of(info.width, info.height)
+        coded = _encoder(settings, info, frame, (width, height), live)
         cores = machine.cores
         cpu_ms = selection.cpu_ms  # of what can wait it is not asked before
         if cpu_ms is None:
@@ -80,6 +81,7 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         "cpu_ms": round(cpu_ms, 1),
         "all_s": round(frames * cpu_ms / cores / 1e3, 1) if frames else None,
         "all_bytes": _result_bytes(settings, info, (width, height)) if in_file else None,
+        "encoder": coded,
         "why": selection.why,
         "fallback": [fallback.name for fallback in selection.entries[1:]],
     }
@@ -101,6 +103,7 @@ def findings_table(findings: dict[str, Any]) -> Table:
             "audio": findings["audio"] or "none",
             "upscaled": f"to {findings['output']} by {findings['model']} on {findings['device']}, "
             f"{findings['lookahead']} frames of lookahead",
+            "encoder": findings["encoder"] or "none: the result is images",
             "cost": _cost(findings["cpu_ms"], findings["all_s"], findings["all_bytes"]),
             "since": findings["why"],
             "falls back to": ", ".join(findings["fallback"]),
@@ -166,6 +169,34 @@ def all_table(findings: dict[str, Any]) -> Table:
     time, size = _about(findings["all_s"]), _sized(findings["all_bytes"])
     table.add_row("all", "", str(findings["frames"]), "", time, size)
     return table
+
+
+def _encoder(
+    settings: StreamSettings, info: SourceInfo, frame: Frame, size: tuple[int, int], live: bool
+) -> str | None:
+    """Which encoder codes the result, and why; None of a folder of images.
+
+    Raises OutputError where the hardware that is asked for cannot.
+    """
+    from streamsr.media.encoder_options import LIBRARIES, filled
+    from streamsr.media.hardware.choice import hardware_choice
+    from streamsr.media.hardware.request import CodedStream
+
+    if not live and os.path.isdir(settings.input.url):
+        return None
+    coding = filled(settings.encoder, low_delay=live)
+    width, height = (side - side % 2 for side in size)
+    aspect = info.aspect_of(width, height)
+    tags = ColourTags(1, 1, 1) if frame.is_rgb else frame.colour
+    stream = CodedStream.of(
+        *((width, height), tags),
+        depth=frame.depth,
+        time_base=frame.time_base,
+        rate=info.rate,
+        aspect=aspect,
+        hdr=frame.hdr is not None,
+    )
+    return hardware_choice().told(coding, stream, LIBRARIES[coding.codec])
 
 
 def _result_bytes(settings: StreamSettings, info: SourceInfo, size: tuple[int, int]) -> int:

@@ -1,12 +1,14 @@
 """A supervised child process: started, watched by its heartbeat, restarted, and stopped for sure.
 
 It owns the process and the socket to it. What the two say to each other is for its kinds: the
-worker of a device (``node/worker_process.py``) and an output (``outputs/output.py``).
+worker of a device (``node/worker_process.py``) and an output (``outputs/output.py``). A child that
+is only asked one thing is ``ask_child``.
 """
 
 import asyncio
 import logging
 import socket
+import subprocess
 import sys
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -22,9 +24,10 @@ from streamsr.core.waiting import first_of
 from streamsr.ipc.framing import encode, read
 from streamsr.ipc.messages import Message
 
-__all__ = ["HeartbeatLimits", "RestartError", "SupervisedProcess"]
+__all__ = ["HeartbeatLimits", "RestartError", "SupervisedProcess", "ask_child"]
 
 READ_BYTES = 2**22  # that may wait to be read
+KILLED_S = 1.0  # until a killed child is gone, unless a driver holds it
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +42,41 @@ class HeartbeatLimits:
 
 class RestartError(Exception):
     """The process is of no use any more, and another one is to be started: why."""
+
+
+def ask_child(module: str, argument: str, limit_s: float) -> tuple[str, str]:
+    """Runs ``python -m MODULE ARGUMENT`` to its end; returns its stdout and stderr.
+
+    One that takes longer is killed, and left behind where a driver holds it even then: this thread
+    waits ``limit_s`` seconds and a moment at most. Raises RestartError with the reason for one that
+    takes longer, cannot be started, or is ended by a signal.
+    """
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-m", module, argument],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env=childrens_environment(),
+            umask=FILE_MASK,
+        )
+    except OSError as error:
+        raise RestartError(f"no process can be started: {error.strerror}") from None
+    try:
+        told = child.communicate(timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        raise RestartError(f"it takes longer than {limit_s:g} s") from None
+    finally:
+        child.kill()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(KILLED_S)
+        for pipe in (child.stdout, child.stderr):
+            pipe.close() if pipe is not None else None
+    if child.returncode < 0:
+        raise RestartError(f"its process is ended by signal {-child.returncode}")
+    return told
 
 
 class SupervisedProcess(ABC):

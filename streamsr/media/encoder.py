@@ -17,7 +17,10 @@ from streamsr.core.errors import OutputError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
-from streamsr.media.encoder_options import KINDS, Buffer, filled, open_encoder
+from streamsr.media.encoder_options import FORMATS, KINDS, Buffer, filled, is_deep, open_encoder
+from streamsr.media.hardware.choice import EncoderChoice, hardware_choice
+from streamsr.media.hardware.encoders import HardwareEncoder
+from streamsr.media.hardware.request import CodedStream
 from streamsr.media.pixels import planes_of, scaler_matrix, to_av
 from streamsr.media.tone_curve import HDR_TRANSFERS
 
@@ -37,8 +40,10 @@ class VideoEncoder:
     range is converted to the first frame's. 4:2:0 holds even sizes only: of an odd one the last
     row or column is left out.
 
-    Where FFmpeg fails at a frame, that one is left out, and another encoder is begun with a later
-    one. One that holds frames cannot be left: it raises OutputError.
+    ``choice`` says which encoder codes them, the CPU's or a hardware one. Where a hardware one
+    fails, the CPU's begins with that very frame. Where that fails, the frame is left out, and
+    another encoder is begun with a later one. One that holds frames cannot be left: it raises
+    OutputError.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class VideoEncoder:
         rate: Fraction,
         aspect: Fraction,
         buffer: Buffer = Buffer(),  # noqa: B008 - it is frozen
+        choice: EncoderChoice | None = None,  # left out: the process's
     ) -> None:
         whole, first = first, _even(first)
         if first is not whole:
@@ -61,15 +67,33 @@ class VideoEncoder:
         self.height = first.height
         self._gop = round((settings.gop_s or 1) / first.time_base)  # in units of pts
         self._next_keyframe = 0  # pts: at the latest
-        self._tags = _yuv_tags(first) if first.is_rgb else first.colour
-        self._open = partial(open_encoder, settings, first, self._tags, rate, aspect, buffer)
-        self.context = self._open()
+        self.tags = _yuv_tags(first) if first.is_rgb else first.colour
+        self._open = partial(open_encoder, settings, first, self.tags, rate, aspect, buffer)
+        self._choice = choice or hardware_choice()
+        stream = CodedStream.of(
+            (first.width, first.height),
+            self.tags,
+            depth=first.depth,
+            time_base=first.time_base,
+            rate=rate,
+            aspect=aspect,
+            hdr=first.hdr is not None,
+            buffer_s=(buffer.size_s, buffer.full_s),
+        )
+        self._hardware = self._choice.encoder_for(settings, stream)
+        self._fallen_back = ""  # why hardware has been left, until that is told
+        try:
+            self.context = self._open(hardware=self._hardware)
+        except OutputError as error:
+            if self._hardware is None or settings.hardware != "auto":
+                raise
+            self._fall_back(self._hardware, str(error))
         self.trouble = ""  # why the newest frame was left out
         self._told = ""  # likewise, by ``news``
         self._again_s = 0.0  # monotonic: when the next encoder is begun, where one is to be
         self._holds = not settings.low_delay
-        self._format = str(self.context.pix_fmt)
-        self._deep = self._format != "yuv420p"
+        self._deep = is_deep(settings, first)
+        self._format = FORMATS[self._deep]
         self._keyframe = False
         self._last: int | None = None
 
@@ -84,11 +108,30 @@ class VideoEncoder:
         try:
             if self.trouble:
                 self.context, self.trouble = self._open(), ""
-            return self.context.encode(self._image_of(_even(frame)))
+            image = self._image_of(_even(frame))
+            try:
+                return self.context.encode(image)
+            except av.FFmpegError as error:
+                if self._hardware is None or self._holds:
+                    raise
+                self._fall_back(self._hardware, str(error.strerror))
+                return self.context.encode(image)
         except av.FFmpegError as error:
             return self._failed(f"encoder: {error.strerror}")
         except OutputError as error:
             return self._failed(str(error))
+
+    def fallen_back(self) -> str:
+        """Returns once, for people, why the CPU encodes what hardware did; else ""."""
+        told, self._fallen_back = self._fallen_back, ""
+        return told
+
+    def _fall_back(self, hardware: HardwareEncoder, reason: str) -> None:
+        """Begins the CPU's encoder. Raises OutputError where it cannot."""
+        self._choice.failed(hardware, reason)
+        self._hardware = None
+        self._fallen_back = f"{hardware.name} failed: {reason}; the CPU encodes on"
+        self.context = self._open()
 
     def flush(self) -> list[av.Packet[Any]]:
         """Returns what the encoder still holds. Raises OutputError."""
@@ -118,7 +161,7 @@ class VideoEncoder:
         image = to_av(frame if self._deep else frame.in_8_bits())
         if (frame.width, frame.height) != (self.width, self.height):
             image = self._fitted(image)
-        elif image.format.name != self._format or _coding(frame.colour) != _coding(self._tags):
+        elif image.format.name != self._format or _coding(frame.colour) != _coding(self.tags):
             image = self._yuv420(image, frame.width, frame.height)
         image.time_base = self.context.time_base
         image.pts = round(frame.pts * frame.time_base / self.context.time_base)
@@ -168,7 +211,7 @@ class VideoEncoder:
         inner = self._yuv420(image, width, height)
         canvas = av.VideoFrame(self.width, self.height, self._format)
         finer = 4 if self._deep else 1
-        black = (0 if self._tags.full_range else 16 * finer, 128 * finer, 128 * finer)
+        black = (0 if self.tags.full_range else 16 * finer, 128 * finer, 128 * finer)
         for source, target, level in zip(planes_of(inner), planes_of(canvas), black, strict=True):
             target[...] = level
             (rows, columns), (height, width) = target.shape, source.shape
@@ -184,9 +227,9 @@ class VideoEncoder:
             height=height,
             format=self._format,
             src_colorspace=ColourTags.BT709 if rgb else scaler_matrix(image.colorspace),
-            dst_colorspace=scaler_matrix(self._tags.matrix),
+            dst_colorspace=scaler_matrix(self.tags.matrix),
             src_color_range=ColorRange.JPEG if rgb else image.color_range,
-            dst_color_range=ColorRange.JPEG if self._tags.full_range else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG if self.tags.full_range else ColorRange.MPEG,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
         )
 

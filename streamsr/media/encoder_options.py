@@ -5,25 +5,32 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import av
+from av.codec.codec import UnknownCodecError
+from av.codec.hwaccel import HWAccel
 
 from streamsr.core.errors import OutputError
 from streamsr.core.frame import ColourTags, Frame, HdrMetadata
 from streamsr.core.settings import EncoderSettings, RecordSettings
+from streamsr.media.hardware.encoders import HardwareEncoder
 from streamsr.media.pixels import set_colour
 from streamsr.media.tone_curve import HDR_TRANSFERS
 
 __all__ = [
+    "FORMATS",
     "KINDS",
+    "LIBRARIES",
     "RECORDED_BUFFER",
     "Buffer",
     "filled",
     "for_recordings",
+    "is_deep",
     "is_for_recordings",
     "open_encoder",
     "usual_kbit_s",
 ]
 
 KINDS = {"h264": "H.264", "hevc": "HEVC", "vp9": "VP9"}
+FORMATS = ("yuv420p", "yuv420p10le")  # of 8 and 10 bits
 LIBRARIES = {"h264": "libx264", "hevc": "libx265", "vp9": "libvpx-vp9"}
 USUAL_CRF = {"h264": 18, "hevc": 20, "vp9": 24}
 LIVE_KBIT_S = 16_000  # at most, where nothing is said
@@ -87,6 +94,7 @@ def usual_kbit_s(width: int, height: int) -> int:
 def for_recordings(settings: RecordSettings, width: int, height: int) -> EncoderSettings:
     """Returns how a recording of frames of that size is coded."""
     return EncoderSettings(
+        hardware="off",  # they last, and the CPU's encoder needs fewer bits
         preset=settings.preset,
         crf=settings.crf,
         max_kbit_s=settings.kbit_s or usual_kbit_s(width, height),
@@ -108,18 +116,20 @@ def open_encoder(
     rate: Fraction,
     aspect: Fraction,
     buffer: Buffer,
+    hardware: HardwareEncoder | None = None,
 ) -> av.VideoCodecContext:
     """Opens an encoder of 4:2:0 for frames like ``first``, by settings that are ``filled``.
 
-    Raises OutputError where it cannot be.
+    It takes frames in yuv420p, or in yuv420p10le where they are to be ``is_deep``. ``hardware`` in
+    place of the CPU's. Raises OutputError where it cannot be.
     """
-    deep = settings.codec == "hevc" and (settings.depth or first.depth) > 8
+    deep = is_deep(settings, first)
     if tags.transfer in HDR_TRANSFERS and not deep:
         raise OutputError("encoder: got HDR in 8 bits, allowed is HEVC in 10")
-    context = av.CodecContext.create(LIBRARIES[settings.codec], "w")
-    assert isinstance(context, av.VideoCodecContext)
+    context = _created(settings, hardware)
     context.width, context.height = first.width, first.height
-    context.pix_fmt = "yuv420p10le" if deep else "yuv420p"
+    formats = hardware.formats if hardware else FORMATS
+    context.pix_fmt = formats[deep]
     context.time_base = first.time_base
     context.framerate = rate
     context.sample_aspect_ratio = aspect
@@ -129,18 +139,56 @@ def open_encoder(
     set_colour(context, tags)
     parameters = _light(first.hdr) if deep else {}
     context.flags |= av.codec.context.Flags.frame_duration
-    context.options = {
-        **_rate_control(settings, buffer),
-        **_structure(settings, rate, parameters),
-    }
+    if hardware is not None:
+        own = hardware.options(settings, rate, lookahead_of(settings, rate))
+        context.options = _limit(settings, buffer) | own
+    else:
+        context.options = {
+            **_rate_control(settings, buffer),
+            **_structure(settings, rate, parameters),
+        }
     try:
         context.open()
     except av.FFmpegError as error:
-        raise OutputError(
-            f"encoder: {KINDS[settings.codec]} of {first.width}x{first.height} cannot be made: "
-            f"{error.strerror}"
-        ) from None
+        raise _cannot_be_made(settings, first, hardware, error.strerror) from None
+    if hardware is not None and context.options:  # what it has not taken
+        unknown = f"it does not know {', '.join(context.options)}"
+        raise _cannot_be_made(settings, first, hardware, unknown)
     return context
+
+
+def is_deep(settings: EncoderSettings, first: Frame) -> bool:
+    """Returns whether frames like ``first`` are coded in 10 bits."""
+    return settings.codec == "hevc" and (settings.depth or first.depth) > 8
+
+
+def lookahead_of(settings: EncoderSettings, rate: Fraction) -> int:
+    """Returns how many frames a packet of a file may wait for; of what is live, none."""
+    if settings.low_delay:
+        return 0
+    return min(MOST_LOOKAHEAD[settings.codec], round(LOOKAHEAD_S * rate))
+
+
+def _created(settings: EncoderSettings, hardware: HardwareEncoder | None) -> av.VideoCodecContext:
+    """Raises OutputError where a hardware encoder, or its device, is not there."""
+    if hardware is None:
+        context = av.CodecContext.create(LIBRARIES[settings.codec], "w")
+    else:
+        try:
+            device = HWAccel(hardware.accelerator) if hardware.accelerator else None
+            context = av.CodecContext.create(hardware.ffmpeg_name, "w", device)
+        except (av.FFmpegError, UnknownCodecError, NotImplementedError) as error:
+            raise OutputError(f"encoder: {hardware.name} cannot be made: {error}") from None
+    assert isinstance(context, av.VideoCodecContext)
+    return context
+
+
+def _cannot_be_made(
+    settings: EncoderSettings, first: Frame, hardware: HardwareEncoder | None, reason: object
+) -> OutputError:
+    kind = hardware.name if hardware else KINDS[settings.codec]
+    size = f"{first.width}x{first.height}"
+    return OutputError(f"encoder: {kind} of {size} cannot be made: {reason}")
 
 
 def _threads(settings: EncoderSettings) -> int:
@@ -153,12 +201,16 @@ def _rate_control(settings: EncoderSettings, buffer: Buffer) -> dict[str, str]:
         options["b"] = f"{settings.kbit_s}k"
     else:
         options["crf"] = str(settings.crf)
-    if settings.max_kbit_s is not None:
-        kbit_s = settings.max_kbit_s
-        options["maxrate"] = f"{kbit_s}k"
-        options["bufsize"] = f"{round(kbit_s * buffer.size_s)}k"
-        options["rc_init_occupancy"] = f"{round(kbit_s * buffer.full_s)}k"
-    return options
+    return options | _limit(settings, buffer)
+
+
+def _limit(settings: EncoderSettings, buffer: Buffer) -> dict[str, str]:
+    """What any encoder calls the limit of its rate."""
+    kbit_s = settings.max_kbit_s
+    if kbit_s is None:
+        return {}
+    size, full = (f"{round(kbit_s * seconds)}k" for seconds in (buffer.size_s, buffer.full_s))
+    return {"maxrate": f"{kbit_s}k", "bufsize": size, "rc_init_occupancy": full}
 
 
 def _structure(
@@ -177,7 +229,7 @@ def _structure(
     if settings.low_delay:
         options["tune"] = "zerolatency"
     else:
-        lookahead = min(MOST_LOOKAHEAD[settings.codec], round(LOOKAHEAD_S * rate))
+        lookahead = lookahead_of(settings, rate)
         options["bf"] = str(0 if settings.preset in QUICK else min(3, lookahead // 3))
         # x265 wants more of a lookahead than there are B-frames
         parameters = {**parameters, "rc-lookahead": str(max(lookahead, 1))}
@@ -189,7 +241,7 @@ def _structure(
 
 def _vp9(settings: EncoderSettings, rate: Fraction) -> dict[str, str]:
     deadline, speed = VP9_PRESETS[str(settings.preset)]
-    ahead = 0 if settings.low_delay else min(MOST_LOOKAHEAD["vp9"], round(LOOKAHEAD_S * rate))
+    ahead = lookahead_of(settings, rate)
     options = {"deadline": deadline, "cpu-used": str(speed), "row-mt": "1", "tile-columns": "2"}
     return options | {"lag-in-frames": str(ahead)}
 

@@ -251,6 +251,8 @@ class Delivery:
         """Returns the packets of a frame, or of what an encoder still holds, for each track."""
         with self._meter.stage(f"encode {tracks[0]}"):
             coded = encoder.flush() if frame is None else encoder.encode(frame)
+        if fallen_back := encoder.fallen_back():
+            self._tell(Code.ENCODER_FALLBACK, f"{tracks[0]} video: {fallen_back}")
         if news := encoder.news():
             self._meter.count("encoder_faults", bool(encoder.trouble))
             code = Code.OUT_FAILED if encoder.trouble else Code.OUT_UP

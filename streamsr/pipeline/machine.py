@@ -25,7 +25,8 @@ class Machine:
     """The cores of this process and what streams cost on them, by short trials kept in a file.
 
     ``encoder`` are settings that are ``filled``: left out, those of what is live. ``record`` are
-    those of a recorder, which may be switched on at any time.
+    those of a recorder, which may be switched on at any time. Costs are those of the CPU's encoder,
+    which takes over where a hardware one fails.
     """
 
     def __init__(
@@ -35,7 +36,8 @@ class Machine:
         record: RecordSettings | None = None,
     ) -> None:
         self._engines = engines
-        self._encoder = encoder or filled(EncoderSettings())
+        encoder = encoder or filled(EncoderSettings())
+        self._encoder = encoder.model_copy(update={"hardware": "off"})
         besides = record is not None and not is_for_recordings(self._encoder, record)
         self._record = record if besides else None
 

@@ -144,6 +144,8 @@ def test_secrets_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
         ("input.transport=sctp", "input.transport: got 'sctp'"),
         ("encoder.crf=99", "encoder.crf: got 99"),
         ("encoder={crf=20, kbit_s=800}", "allowed is crf or kbit_s, not both"),
+        ("encoder.hardware='on'", "hardware: got on, allowed is auto, off or one for h264"),
+        ("encoder.hardware=hevc_nvenc", "hardware: got hevc_nvenc, allowed is auto, off or one"),
         ("encoder={depth=10}", "depth: got 10, allowed is 8 with the codec h264"),
         ("encoder={kbit_s=800, max_kbit_s=400}", "kbit_s: got 800, allowed is max_kbit_s, 400"),
         ("serve.listen=:8080", "HOST:PORT"),

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import accumulate, pairwise
+from pathlib import Path
 from typing import Any
 
 import av
@@ -14,9 +15,12 @@ from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings, RecordSettings
+from streamsr.media.hardware.choice import HardwareChoice
+from streamsr.media.hardware.encoders import HardwareEncoder, Wording
 from streamsr.media.source import AudioFrame, Piece, SourceInfo
 from streamsr.pipeline.channel import Channel, Overflow
 from streamsr.pipeline.delivery import Delivery
+from streamsr.zoo.measured import Measured
 
 RATE = Fraction(25)
 TICKS = Fraction(1, 90_000)
@@ -286,6 +290,26 @@ class FailingContext:
         if self._left == 0:
             raise av.error.MemoryError(12, "Cannot allocate memory")
         return self._context.encode(frame)
+
+
+def test_a_hardware_encoder_that_fails_is_told_of_and_the_cpu_encodes_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    words = Wording({"crf": "{crf}"}, {}, {"tune": "zerolatency"}, {}, always={"forced-idr": "1"})
+    right = HardwareEncoder("h264_right", "h264", words, library="libx264")
+    choice = HardwareChoice([right], Measured(tmp_path))
+    monkeypatch.setattr("streamsr.media.encoder.hardware_choice", lambda: choice)
+    sink = Sink()
+    run = Run(sink)
+    run.frame(0)
+    encoder = run.delivery._encoders[Track.OUTPUT]
+    assert encoder.context.pix_fmt == "nv12"
+    encoder.context = FailingContext(encoder.context, 2)
+    for number in range(1, 4):
+        run.frame(number)
+    run.delivery.close()
+    assert sink.shown == pytest.approx([0, 0.04, 0.08, 0.12])
+    assert run.events == [Code.ENCODER_FALLBACK]
 
 
 @pytest.mark.parametrize("track", [Track.OUTPUT, Track.INPUT, Track.RECORD])

@@ -28,6 +28,7 @@ class Code(StrEnum):
     OUT_UP = "OUT_UP"
     OUT_DOWN = "OUT_DOWN"
     OUT_FAILED = "OUT_FAILED"
+    ENCODER_FALLBACK = "ENCODER_FALLBACK"
     REC_FULL = "REC_FULL"
     OVERLOAD = "OVERLOAD"
     OVERLOAD_OVER = "OVERLOAD_OVER"
@@ -86,6 +87,7 @@ class EventKind(Enum):
     TIME = auto()
     SCAN = auto()
     REDUCED = auto()
+    ENCODER = auto()
     COMMAND = auto()
     ACCESS = auto()
     CERTIFICATE = auto()
@@ -169,6 +171,9 @@ FACTS: Mapping[Code, CodeFacts] = {
     Code.OUT_DOWN: CodeFacts(WARNING, EventKind.OUTPUT, TROUBLE, "it does not; it is tried again"),
     Code.OUT_FAILED: CodeFacts(
         ERROR, EventKind.OUTPUT, TROUBLE, "a file cannot be written any more"
+    ),
+    Code.ENCODER_FALLBACK: CodeFacts(
+        WARNING, EventKind.ENCODER, MOMENT, "a hardware encoder failed; the CPU encodes on"
     ),
     Code.REC_FULL: CodeFacts(
         ERROR, EventKind.OUTPUT, TROUBLE, "no space to record; goes on by itself when there is"

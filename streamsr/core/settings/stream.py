@@ -110,6 +110,7 @@ class ModelSettings(Settings):
 class EncoderSettings(Settings):
     """How frames are coded. What is left out: ``media/encoder_options.py``."""
 
+    hardware: str = Field(default="auto", max_length=64)  # "off", or a name as h264_nvenc
     codec: Literal["h264", "hevc", "vp9"] = "h264"  # hevc: of a file alone; vp9: of .webm
     depth: Literal[8, 10] | None = None  # bits of a sample; left out: of hevc as the input's
     preset: Preset | None = None
@@ -125,6 +126,9 @@ class EncoderSettings(Settings):
             raise ValueError(f"allowed is crf or kbit_s, not both: got {self.crf}, {self.kbit_s}")
         if self.depth == 10 and self.codec != "hevc":
             raise ValueError("depth: got 10, allowed is 8 with the codec h264, 8 and 10 with hevc")
+        if self.hardware not in ("auto", "off") and not self.hardware.startswith(f"{self.codec}_"):
+            allowed = f"auto, off or one for {self.codec}, as {self.codec}_nvenc"
+            raise ValueError(f"hardware: got {self.hardware}, allowed is {allowed}")
         if (self.kbit_s or 0) > (self.max_kbit_s or math.inf):
             raise ValueError(f"kbit_s: got {self.kbit_s}, allowed is max_kbit_s, {self.max_kbit_s}")
         return self
