@@ -9,7 +9,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from glob import glob
 from pathlib import Path
@@ -174,6 +174,12 @@ AMF = Wording(
     presets=_presets(*["speed"] * 4, *["balanced"] * 2, *["quality"] * 3),
 )
 V4L2 = Wording(quality=None, rate={}, live={}, kept={})
+BASELINE = {  # of live H.264, as x264's quickest preset makes it: each WebRTC decoder takes it
+    "nvenc": "baseline",
+    "qsv": "baseline",
+    "vaapi": "constrained_baseline",
+    "amf": "constrained_baseline",
+}
 
 NVIDIA = ("/dev/nvidia[0-9]*", "/dev/dxg")
 NVIDIA_VERSIONS = ("/proc/driver/nvidia/version", "/proc/driver/nvidia/gpus/*/information")
@@ -183,13 +189,22 @@ RENDER_VERSIONS = ("/sys/class/drm/renderD*/device/vendor", "/sys/class/drm/rend
 
 def _of(codec: str) -> Iterator[HardwareEncoder]:
     """The encoders of a codec, the best of those that one machine may have first."""
-    nvenc = "libnvidia-encode.so.1"
-    yield HardwareEncoder(f"{codec}_nvenc", codec, NVENC, NVIDIA, nvenc, NVIDIA_VERSIONS)
-    yield HardwareEncoder(f"{codec}_qsv", codec, QSV, RENDER, "", RENDER_VERSIONS)
+
+    def words(kind: str, wording: Wording) -> Wording:
+        if codec != "h264":
+            return wording
+        return replace(wording, live={**wording.live, "profile": BASELINE[kind]})
+
+    nvenc, amf = "libnvidia-encode.so.1", "libamfrt64.so.1"
     yield HardwareEncoder(
-        f"{codec}_vaapi", codec, VAAPI, RENDER, "", RENDER_VERSIONS, accelerator="vaapi"
+        f"{codec}_nvenc", codec, words("nvenc", NVENC), NVIDIA, nvenc, NVIDIA_VERSIONS
     )
-    yield HardwareEncoder(f"{codec}_amf", codec, AMF, RENDER, "libamfrt64.so.1", RENDER_VERSIONS)
+    yield HardwareEncoder(f"{codec}_qsv", codec, words("qsv", QSV), RENDER, "", RENDER_VERSIONS)
+    vaapi = HardwareEncoder(
+        f"{codec}_vaapi", codec, words("vaapi", VAAPI), RENDER, "", RENDER_VERSIONS
+    )
+    yield replace(vaapi, accelerator="vaapi")
+    yield HardwareEncoder(f"{codec}_amf", codec, words("amf", AMF), RENDER, amf, RENDER_VERSIONS)
     videos, names = ("/dev/video*",), ("/sys/class/video4linux/*/name",)
     formats = ("yuv420p", "")
     yield HardwareEncoder(f"{codec}_v4l2m2m", codec, V4L2, videos, "", names, formats)
