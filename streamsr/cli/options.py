@@ -44,7 +44,7 @@ Models = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda:N.")]
 ModelPrecision = Annotated[
     Literal["float32", "bfloat16", "int8"] | None,
-    typer.Option("--precision", help="What the network computes in; else as upscale does."),
+    typer.Option("--precision", help="What the network computes in; else what takes least here."),
 ]
 Size = Annotated[
     str | None,

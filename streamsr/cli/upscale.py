@@ -19,6 +19,7 @@ from streamsr.cli.options import (
     Frames,
     Json,
     Model,
+    ModelPrecision,
     Models,
     Preset,
     Scale,
@@ -78,6 +79,7 @@ def upscale(
     ] = Quality.AUTO,
     models: Models = None,
     device: Device = "auto",
+    precision: ModelPrecision = None,
     size: Size = None,
     scale: Scale = None,
     codec: Codec = None,
@@ -111,6 +113,7 @@ def upscale(
     """
     data = stream_settings("upscale", inputs[0], model, models, device, seconds, frames)
     data["model"] |= {"quality": quality, "denoise": denoise_share(denoise)}
+    data["model"] |= {"precision": precision}
     data["input"] |= {"transport": transport, "follow": follow, "give_up_s": GIVE_UP_S}
     data["input"] |= {"video": video, "audio": audio_choice(audio), "audio_from": audio_from}
     data["input"] |= {} if rate is None else {"rate": rate}

@@ -47,7 +47,7 @@ class Engines(AbstractContextManager["Engines"]):
         self.speed = Speed(device, self.measured)
         self.sharing = 0  # streams that cannot wait
         self._counting = threading.Lock()  # of them: it is never held for long
-        self._loaded: dict[tuple[Path, int, Precision], ModelEngine] = {}
+        self._loaded: dict[tuple[Path, int, Precision, int | None], ModelEngine] = {}
         self._loading = threading.Lock()
         self._stack = ExitStack()
         self._pool: ThreadPool[CpuJob] | None = None
@@ -59,23 +59,32 @@ class Engines(AbstractContextManager["Engines"]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def of(self, model: SlidingWindow) -> ModelEngine:
-        """Returns an engine for a model that is loaded already."""
+    def of(self, model: SlidingWindow, memory: int | None = None) -> ModelEngine:
+        """Returns an engine for a model that is loaded already.
+
+        ``memory`` is what each stream of a streaming network takes on a CPU, in bytes; None: as
+        this machine has.
+        """
         if self._pool is not None:
+            if model.streaming:
+                return CpuStreamingEngine(model, self.device, self._pool, memory)
             return _cpu_kind(model)(model, self.device, self._pool)
         return self._stack.enter_context(CudaEngine(model, CudaDevice(self.device), slots=SLOTS))
 
-    def load(self, entry: Entry, precision: Precision | None = None) -> ModelEngine:
-        """Returns the engine of a model, loaded the first time.
+    def load(
+        self, entry: Entry, precision: Precision | None = None, memory: int | None = None
+    ) -> ModelEngine:
+        """Returns the engine of a model, loaded the first time, with ``memory`` as ``of`` has it.
 
         In the precision that costs least, where none is given. Raises ModelError as ``load_model``
         does.
         """
         precision = precision or self.speed.quickest(entry)
         with self._loading:
-            key = entry.folder, entry.facts.scale, precision  # a filter serves every scale
+            # a filter serves every scale
+            key = entry.folder, entry.facts.scale, precision, memory
             if key not in self._loaded:
-                self._loaded[key] = self.of(load_model(entry, self.device, precision))
+                self._loaded[key] = self.of(load_model(entry, self.device, precision), memory)
             return self._loaded[key]
 
     @contextmanager
@@ -108,8 +117,6 @@ class Engines(AbstractContextManager["Engines"]):
 def _cpu_kind(model: SlidingWindow) -> type[CpuEngine]:
     if model.recurrent:
         return CpuRecurrentEngine
-    if model.streaming:
-        return CpuStreamingEngine
     is_filter = type(model.network) is Resample and model.facts.colour is Colour.LUMA
     return CpuResampleEngine if is_filter else CpuEngine
 

@@ -112,6 +112,12 @@ class StreamingNetwork(nn.Module, ABC):
         """
         return 0
 
+    @property
+    def working(self) -> float:
+        """How much one call takes besides what it is given and returns: so many times an aligned
+        frame, at most."""
+        return 8.0
+
     @abstractmethod
     def features(self, frames: Tensor) -> Rows:
         """Returns what every window needs of each of ``frames`` (n, c, h, w), a row each."""

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from streamsr.networks.contract import Rows, StreamingNetwork
+from streamsr.networks.tiles import Tile
 
-__all__ = ["FrameArrival", "StreamedFrame", "StreamedWindow"]
+__all__ = ["FrameArrival", "Pair", "StreamedFrame", "StreamedWindow", "align"]
 
 BATCH_PX = 1 << 14  # of small frames in one batch: alone they would not fill a core's vectors
 
@@ -41,6 +42,11 @@ class StreamedFrame:
         if self._reference is None:
             self._reference = network.reference(self.features(network))
         return self._reference
+
+    def part(self, tile: Tile) -> "StreamedFrame":
+        """Returns what a tile reads of it, of which nothing is known."""
+        rows, columns = tile.read
+        return StreamedFrame(self.number, self.pixels[..., rows, columns].contiguous())
 
     def aligned(self, network: StreamingNetwork, frame: "StreamedFrame") -> Tensor:
         """Returns ``frame`` aligned to this one: (1, ...)."""
@@ -107,6 +113,12 @@ class StreamedWindow:
 
     network: StreamingNetwork
     frames: Sequence[StreamedFrame]  # by place
+    tiles: Sequence[Tile] = ()  # parts of a frame that it is made in, nothing kept; (): whole
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """What has to be aligned for it, each once."""
+        return [(frame, self.reference) for frame in dict.fromkeys(self.frames)]
 
     @property
     def reference(self) -> StreamedFrame:
@@ -115,9 +127,34 @@ class StreamedWindow:
 
     def run(self) -> Tensor:
         """Does what has not been done: returns the output (c, scale*h, scale*w)."""
+        if self.tiles:
+            return self._tiled()
         reference = self.reference
-        align(self.network, [(frame, reference) for frame in self.frames])
+        align(self.network, self.pairs)
         aligned = [reference.aligned(self.network, frame) for frame in self.frames]
         output = self.network.restore(aligned, reference.pixels)[0]
         reference.finish()
         return output
+
+    def _tiled(self) -> Tensor:
+        channels, height, width = self.reference.pixels.shape[1:]
+        output = torch.empty(0)
+        for number, tile in enumerate(self.tiles):
+            made = self._restored(tile)
+            scale = made.shape[1] // tile.height
+            if number == 0:
+                output = made.new_empty(channels, scale * height, scale * width)
+            tile.copy(made, output, scale)
+        return output
+
+    def _restored(self, tile: Tile) -> Tensor:
+        """The output of a tile: it holds features of one frame at a time beside the reference's."""
+        network = self.network
+        reference = self.reference.part(tile)
+        ours = reference.features(network)
+        theirs = reference.reference(network)
+        for frame, _ in self.pairs:
+            features = ours if frame is self.reference else frame.part(tile).features(network)
+            reference.keep_aligned(frame, network.align(features, theirs))
+        aligned = [reference.aligned(network, frame) for frame in self.frames]
+        return network.restore(aligned, reference.pixels)[0]

@@ -66,16 +66,18 @@ def tiles_of(size: tuple[int, int], count: int, reach: int, multiple: int) -> Se
     ]
 
 
-def tile_counts(size: tuple[int, int], reach: int, multiple: int) -> list[int]:
-    """Returns into how many tiles a frame can be divided so that each takes less memory."""
-    counts, least = [], float(size[0] * size[1])
-    for count in COUNTS:
+def tile_counts(
+    size: tuple[int, int], reach: int, multiple: int, counts: Sequence[int] = COUNTS
+) -> list[int]:
+    """Returns into how many tiles, of ``counts``, a frame is divided so that each takes less."""
+    useful, least = [], float(size[0] * size[1])
+    for count in counts:
         tiles = tiles_of(size, count, reach, multiple)
         area = tiles[0].height * tiles[0].width
         if area <= WORTH * least:
-            counts.append(count)
+            useful.append(count)
             least = area
-    return counts
+    return useful
 
 
 def _area(size: tuple[int, int], grid: tuple[int, int], reach: int, multiple: int) -> int:

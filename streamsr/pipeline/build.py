@@ -11,8 +11,9 @@ import torch
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
-from streamsr.core.settings import OutputSettings, Quality, StreamSettings
+from streamsr.core.settings import ModelSettings, OutputSettings, Quality, StreamSettings
 from streamsr.core.target_size import TargetSize
+from streamsr.engine.base import ModelEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.mixed.blend import BlendedEngine
 from streamsr.engine.mixed.compare import ComparedEngine
@@ -37,7 +38,7 @@ from streamsr.pipeline.sinks.plugin_sinks import OpenedSink, opened_sinks
 from streamsr.sources.image_headers import checked_images
 from streamsr.sources.opening import open_source
 from streamsr.zoo.card import AUTO
-from streamsr.zoo.registry import members
+from streamsr.zoo.registry import Entry, members
 
 __all__ = ["choose_by", "coded_bits", "open_pipeline"]
 
@@ -110,11 +111,13 @@ def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) ->
     if real_time and model.quality is Quality.BEST:
         raise ConfigError("model.quality: got best, allowed is usual for what is in real time")
     encoder = filled(settings.encoder, low_delay=real_time)
-    machine = Machine(engines, encoder, settings.record if real_time else None)
+    record = settings.record if real_time else None
+    machine = Machine(engines, encoder, record, model.precision)
+    load_one = _loading(engines, model)
     best = model.quality is Quality.BEST
     if model.quality is Quality.AUTO:
         best = not real_time and _of_images(settings)
-    load, remark = (in_passes(engines.load), IN_PASSES) if best else (engines.load, "")
+    load, remark = (in_passes(load_one), IN_PASSES) if best else (load_one, "")
     if model.denoise is None:
         choose = chooser(Selector(settings, machine, real_time=real_time), load, remark)
     elif real_time:
@@ -122,6 +125,17 @@ def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) ->
     else:
         choose = _denoised(settings, machine, load, remark)
     return choose if settings.output.compare is None else _compared(choose, settings.output)
+
+
+def _loading(engines: Engines, model: ModelSettings) -> Load:
+    """Returns what loads a stream's models, as its settings have it."""
+    memory = None if model.memory_mb is None else model.memory_mb << 20
+
+    def load(entry: Entry) -> ModelEngine:
+        precision = None if entry.card.serves_every_scale else model.precision
+        return engines.load(entry, precision, memory)
+
+    return load
 
 
 def _denoised(settings: StreamSettings, machine: Machine, load: Load, remark: str) -> Choose:

@@ -12,6 +12,7 @@ from streamsr.media.encoder import VideoEncoder
 from streamsr.media.encoder_options import filled, for_recordings, is_for_recordings
 from streamsr.sources.demo import Scene
 from streamsr.sources.timing.clock_sync import TICKS
+from streamsr.zoo.card import Precision
 from streamsr.zoo.registry import Entry
 
 __all__ = ["Machine"]
@@ -25,8 +26,9 @@ class Machine:
     """The cores of this process and what streams cost on them, by short trials kept in a file.
 
     ``encoder`` are settings that are ``filled``: left out, those of what is live. ``record`` are
-    those of a recorder, which may be switched on at any time. Costs are those of the CPU's encoder,
-    which takes over where a hardware one fails.
+    those of a recorder, which may be switched on at any time. ``precision`` is what networks
+    compute in; left out, what takes least. Costs are those of the CPU's encoder, which takes over
+    where a hardware one fails.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class Machine:
         engines: Engines,
         encoder: EncoderSettings | None = None,
         record: RecordSettings | None = None,
+        precision: Precision | None = None,
     ) -> None:
         self._engines = engines
+        self._precision = precision
         encoder = encoder or filled(EncoderSettings())
         self._encoder = encoder.model_copy(update={"hardware": "off"})
         besides = record is not None and not is_for_recordings(self._encoder, record)
@@ -61,7 +65,7 @@ class Machine:
 
     def network_ms(self, entry: Entry, width: int, height: int) -> float:
         """Returns what the network of a model takes for a frame. Raises ModelError."""
-        return self._engines.speed.seconds_a_pixel(entry) * width * height * 1e3
+        return self._engines.speed.seconds_a_pixel(entry, self._precision) * width * height * 1e3
 
     def path_ms(self, width: int, height: int) -> float:
         """Returns what the rest of the path takes for a result of that size: chroma, the encoders

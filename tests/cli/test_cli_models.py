@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,3 +94,14 @@ def test_a_damaged_checkpoint_is_refused(
     assert done.exit_code == 2
     assert words in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_upscale_computes_in_what_is_asked_for(
+    tmp_path: Path, clip: Callable[..., Path], streamsr: "Streamsr"
+) -> None:
+    asked = ("--model", "fast-small", "--scale", "2", "--frames", "2", "--json")
+    made = streamsr("upscale", clip(), tmp_path / "a.mp4", *asked, "--precision", "float32")
+    assert json.loads(made.stdout)["streams"][0]["precision"] == "float32"
+    refused = streamsr("upscale", clip(), tmp_path / "b.mp4", *asked, "--precision", "float16")
+    assert refused.exit_code == 2
+    assert "float16" in refused.stderr

@@ -10,15 +10,18 @@ from torch import Tensor
 
 from streamsr.core.frame import Frame
 from streamsr.engine.cpu import CpuEngine, cpu_pool
+from streamsr.engine.cpu.memory import MemoryPlan
 from streamsr.engine.cpu.streaming import CpuStreamingEngine
 from streamsr.engine.engines import Engines
 from streamsr.networks.contract import Rows, StreamingNetwork
+from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour, Facts
 from streamsr.networks.sliding import SlidingWindow
 from tests.engine.streams import TAGS, Bench, assert_same, clip, flat, small_edvr
 
 WAIT_S = 30
 CPU = torch.device("cpu")
+TILED = [MemoryPlan(2, in_order=True, tiles=count) for count in (1, 2)]
 
 
 class Noted(StreamingNetwork):
@@ -98,7 +101,10 @@ def test_a_model_with_a_streaming_form_streams() -> None:
 
 def test_no_work_is_done_twice(noted: Noted) -> None:
     with cpu_pool(2) as pool:
-        Bench(CpuStreamingEngine(model_of(noted), CPU, pool)).run(flats(9))
+        engine = CpuStreamingEngine(model_of(noted), CPU, pool)
+        engine.plan(2, 2)  # counts on a frame of its own
+        noted.done.clear()
+        Bench(engine).run(flats(9))
     assert len(set(noted.done)) == len(noted.done) == 9 + 45 + 9
 
 
@@ -151,3 +157,52 @@ def test_closing_leaves_nobody_waiting(noted: Noted) -> None:
             continue
     with pytest.raises(RuntimeError, match="closed"):
         stream.push(flat(99, 12))
+
+
+@pytest.mark.parametrize(
+    "plan", [MemoryPlan(2, in_order=True), MemoryPlan(1, in_order=True), *TILED], ids=str
+)
+@pytest.mark.parametrize("count", [1, 3, 5, 9])
+def test_frames_are_the_same_in_any_memory(
+    plan: MemoryPlan, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = small_edvr()
+    frames = clip(count, (160, 208), TAGS[0]) if plan.tiles > 1 else clip(count, (24, 32), TAGS[0])
+    monkeypatch.setattr(EDVR, "reach", property(lambda _: 60))  # of this one's few layers
+    monkeypatch.setattr(CpuStreamingEngine, "plan", lambda *_: plan)
+    with cpu_pool(2) as pool:
+        expected = Bench(CpuEngine(model, CPU, pool)).run(frames)
+        bench = Bench(CpuStreamingEngine(model, CPU, pool))
+        made = bench.run(frames)
+    assert bench.events == []
+    assert_same(made, expected, 1)
+
+
+def test_in_order_no_window_is_begun_before_the_last_one_is_done(
+    noted: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CpuStreamingEngine, "plan", lambda *_: MemoryPlan(3, in_order=True))
+    with cpu_pool(3) as pool:
+        Bench(CpuStreamingEngine(model_of(noted), CPU, pool)).run(flats(9))
+    assert len(set(noted.done)) == len(noted.done) == 9 + 45 + 9
+    restored = [at for at, what in enumerate(noted.done) if what.startswith("restore")]
+    assert [noted.done[at] for at in restored] == [f"restore {n}" for n in range(20, 29)]
+    for number, at in enumerate(restored, start=20):
+        for_later = [w for w in noted.done[:at] if int(w.split(" to ")[-1].split()[-1]) > number]
+        assert not [what for what in for_later if " to " in what]
+
+
+def test_in_tiles_nothing_is_kept(noted: Noted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        CpuStreamingEngine, "plan", lambda *_: MemoryPlan(2, in_order=True, tiles=1)
+    )
+    with cpu_pool(2) as pool:
+        Bench(CpuStreamingEngine(model_of(noted), CPU, pool)).run(flats(9))
+    assert sum(what.startswith("features") for what in noted.done) == 45
+
+
+def test_a_stream_takes_the_memory_that_it_is_given() -> None:
+    with cpu_pool(2) as pool:
+        little = CpuStreamingEngine(small_edvr(), CPU, pool, memory=4 << 20)
+        assert little.plan(24, 32) == MemoryPlan(2)
+        assert little.plan(360, 640).in_order

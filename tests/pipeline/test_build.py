@@ -58,6 +58,13 @@ def test_a_file_is_upscaled_to_the_size_that_is_asked_for(
     assert "a file can wait" in summary.why
 
 
+def test_networks_compute_in_what_is_asked_for(clip: Callable[..., Path], engines: Engines) -> None:
+    wanted = settings(str(clip()), name="fast-small", precision="float32")
+    assert run(wanted, engines).precision == "float32"
+    filtered = settings(str(clip()), name="bicubic", precision="bfloat16")
+    assert run(filtered, engines).model == "bicubic"
+
+
 def test_what_is_paced_runs_what_this_machine_holds(
     clip: Callable[..., Path], engines: Engines
 ) -> None:

@@ -93,6 +93,8 @@ class ModelSettings(Settings):
 
     name: Name = "auto"  # a family, a model, or the path of its folder; auto: as the source suits
     device: Text = "auto"  # auto, cpu or cuda:N
+    precision: Literal["float32", "bfloat16", "int8"] | None = None  # left out: the quickest here
+    memory_mb: int | None = Field(default=None, ge=64, le=1 << 24)  # of a CPU's, for its network
     quality: Quality = Quality.AUTO
     denoise: float | None = Field(default=None, ge=0, le=1)  # of a file: how much is restored
     folders: tuple[FilePath, ...] = ()  # more folders of models
