@@ -75,8 +75,6 @@ def _refused(settings: PipelineSettings) -> Iterator[tuple[str, str, str]]:
     nobody = "nothing could switch it on, leave it out, or add [serve] or [mqtt], which can"
     if not settings.enabled and not steered:
         yield "enabled", "false", nobody
-    if settings.output.labels and settings.output.compare is None:
-        yield "output.labels", "true", "there is nothing to tell apart, set output.compare too"
     if settings.record is not None and not settings.record.enabled and not steered:
         yield "record.enabled", "false", nobody
     if settings.hls is not None and settings.hls.folder is None and serve is None:

@@ -26,9 +26,10 @@ from streamsr.cli.terminal import (
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.redact import redact
-from streamsr.core.settings import StreamSettings
+from streamsr.core.settings import PipelineSettings
 from streamsr.files.plan import FileJob, Plan, holds_videos, planned
 from streamsr.files.record import Record
+from streamsr.files.unused import refuse_unused
 from streamsr.media.addresses import STDIO, SUFFIXES, is_folder_output, is_pipe_output
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import members
@@ -38,7 +39,7 @@ __all__ = ["are_several", "is_batch", "run_batch"]
 FAILED = 1  # the exit code where a file is not done, or not whole
 MOST_SAID = 10  # of what was left out, by name
 
-SettingsOf = Callable[[Path, Path], StreamSettings]
+SettingsOf = Callable[[Path, Path], PipelineSettings]
 """The settings that make an output of a source."""
 
 
@@ -78,10 +79,12 @@ def run_batch(
     ``suffix`` and ``kept`` are those of ``planned``. Raises what the user has to correct before
     anything is begun.
     """
-    record_at = planned([Path(given) for given in inputs], folder, suffix, kept=kept)
-    if not record_at.jobs:
+    jobs = planned([Path(given) for given in inputs], folder, suffix, kept=kept).jobs
+    if not jobs:
         raise InputError(f"input {', '.join(inputs)}: there is no video and no image in it")
-    _check(settings_of(record_at.jobs[0].source, folder / record_at.jobs[0].output))
+    settings = settings_of(jobs[0].source, folder / jobs[0].output)
+    refuse_unused(settings, jobs, folder)
+    _check(settings)
     with Record(folder) as record:
         plan = planned([Path(given) for given in inputs], folder, suffix, record.outputs, kept)
         code = _run(plan, folder, record, settings_of, as_json)
@@ -89,7 +92,7 @@ def run_batch(
     raise typer.Exit(code)
 
 
-def _check(settings: StreamSettings) -> None:
+def _check(settings: PipelineSettings) -> None:
     """Raises ModelError or UserError, before torch is imported."""
     pick_device(settings.model.device)
     if settings.model.name != AUTO:

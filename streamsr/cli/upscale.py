@@ -121,9 +121,6 @@ def upscale(
     data["output"] |= {"overwrite": overwrite}
     data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
     if is_batch(inputs, output):
-        several = {"--follow": follow, "--audio-from": audio_from}
-        for option in (option for option, value in several.items() if value):
-            raise UserError(f"{option}: got several files, allowed is one")
 
         def settings_of(source: Path, path: Path) -> PipelineSettings:
             given = {"input": data["input"] | {"url": str(source)}}
@@ -152,10 +149,11 @@ def _upscale_one(output: str, data: dict[str, Any], set_: list[str] | None, as_j
         )
     if "://" in output and find(Kind.SINK, scheme_of(output)) is not None:
         data["sinks"] = [{"url": output}]
-        run_here(parsed(data, set_), as_json)
-    if "://" in output:
+    elif "://" in output:
         data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
-        run_node(lambda: parsed(data, set_).as_node(), as_json)
     else:
         data["output"] |= {"path": output}
-        run_here(parsed(data, set_), as_json)
+    settings = parsed(data, set_)
+    if settings.needs_node:  # --set may name more than OUTPUT
+        run_node(lambda: parsed(data, set_).as_node(), as_json)
+    run_here(settings, as_json)

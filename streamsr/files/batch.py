@@ -104,6 +104,8 @@ class Batch:
             return None
         if said is not None and said.get("state") == state:
             changed = differences(said["identity"], identity)
+            if said["result"].get("plain"):
+                changed = changed or "the network failed on some of its frames"
             if not changed:
                 shutil.rmtree(folder_of(path), ignore_errors=True)  # a kill left it
                 kept = said["result"]

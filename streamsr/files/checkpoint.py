@@ -26,6 +26,7 @@ class Checkpoint:
     flicker: FlickerState = field(default_factory=FlickerState)  # before all of them
     memory: tuple[Memory, ...] = ()  # of recurrent networks, after the frames to warm up
     time_s: float = 0.0  # of the file's next frame, for people
+    plain: int = 0  # how often the network failed so far, and a frame was scaled plainly
 
     @property
     def first(self) -> int:

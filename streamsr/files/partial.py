@@ -101,6 +101,7 @@ class Partial:
             "again": checkpoint.again,
             "warm_up": checkpoint.warm_up,
             "time_s": checkpoint.time_s,
+            "plain": checkpoint.plain,
             "left": flicker.left,
             "usual": flicker.usual,
             "memory": [len(memory) for memory in checkpoint.memory],
@@ -202,6 +203,7 @@ class Partial:
                 FlickerState(held, said["left"], said["usual"]),
                 memory,
                 said["time_s"],
+                said["plain"],
             )
             end = said["end"]
             self.end = end and End(**{**end, "damage": tuple(end["damage"])})

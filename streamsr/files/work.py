@@ -51,7 +51,8 @@ class FileResult:
     size: str = ""  # "320x180 -> 1280x720"
     model: str = ""
     notes: tuple[str, ...] = ()  # what is not as the source has it
-    damage: tuple[str, ...] = ()  # what of the source could not be read
+    damage: tuple[str, ...] = ()  # what of the source could not be read, or upscaled
+    plain: int = 0  # how often the network failed: another run makes the file again
 
 
 class Watcher(Protocol):
@@ -77,10 +78,13 @@ class Workshop:
 
 
 class _Watched:
-    """A sink that tells how far it is."""
+    """A sink that tells how far it is, and keeps how often the network has failed."""
 
-    def __init__(self, sink: PartSink, done: int, watcher: Watcher, most: int | None) -> None:
-        self._sink, self._frames, self._watcher, self._most = sink, done, watcher, most
+    def __init__(
+        self, sink: PartSink, done: Checkpoint, watcher: Watcher, most: int | None, meter: Meter
+    ) -> None:
+        self._sink, self._watcher, self._most = sink, watcher, most
+        self._frames, self._plain, self._meter = done.frames, done.plain, meter
 
     def open(self, frame: Frame, info: SourceInfo, model: LoadedModel) -> None:
         self._sink.open(frame, info, model)
@@ -92,7 +96,7 @@ class _Watched:
         self._watcher.is_at(self._frames, min(known, default=None))
 
     def commit(self, checkpoint: Checkpoint, end: End | None = None) -> None:
-        self._sink.commit(checkpoint, end)
+        self._sink.commit(replace(checkpoint, plain=self._plain + self._meter["failed"]), end)
 
 
 class FileWork:
@@ -163,7 +167,13 @@ class FileWork:
             models,
             Span(gop_s, settings.limits),
             partial.checkpoint,
-            _Watched(sink, partial.frames, self._shop.watcher, settings.limits.frames),
+            _Watched(
+                sink,
+                partial.checkpoint,
+                self._shop.watcher,
+                settings.limits.frames,
+                self._meter,
+            ),
             workers=engines.workers,
             meter=self._meter,
             emit=self._hear,
@@ -173,6 +183,13 @@ class FileWork:
 
     def _damage(self) -> Sequence[str]:
         return [self._told[Code.SRC_DAMAGED]] if Code.SRC_DAMAGED in self._told else []
+
+    def _failures(self, plain: int) -> list[str]:
+        """Says how often the network failed, and how it did last where that was in this run."""
+        if not plain:
+            return []
+        how = self._told.get(Code.SR_FAILED, "the network failed; the frame is scaled plainly")
+        return [f"{how}: {plain} times; another run makes the file again"]
 
     def _hear(self, event: Event) -> None:
         if event.code not in self._told:
@@ -211,7 +228,8 @@ class FileWork:
             "size": f"{opening.input} -> {opening.width}x{opening.height}",
             "model": opening.model,
             "notes": tuple(notes),
-            "damage": end.damage,
+            "damage": (*end.damage, *self._failures(partial.checkpoint.plain)),
+            "plain": partial.checkpoint.plain,
         }
         self._shop.record.done(self._job.source, self._job.output, self._identity, state, facts)
         if self._path.is_dir() and self._job.is_images:

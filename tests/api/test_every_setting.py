@@ -163,7 +163,7 @@ async def only_open(url: str, **more: object) -> None:
     [
         ({"enabled": False}, "enabled: got false", r"\[serve\] or \[mqtt\]"),
         ({"record": {"folder": "r", "enabled": False}}, "record.enabled: got false", "switch"),
-        ({"output": {"labels": True}}, "output.labels: got true", "output.compare"),
+        ({"output": {"labels": True}}, "labels: got true", "compare: side or split"),
         ({"hls": {}}, "hls.folder: got none", r"\[serve\]"),
         ({"webrtc": {"udp_ports": "5000"}}, "webrtc.udp_ports: got '5000'", r"\[serve\]"),
         ({"webrtc": {"announce": ["192.0.2.1"]}}, "webrtc.announce: got", r"\[serve\]"),

@@ -116,3 +116,31 @@ def test_killed_at_any_moment_it_comes_out_as_in_one_go(
     assert told["rc"] == 1
     assert outputs(killed) == outputs(whole)
     assert list(killed.rglob("*.partial")) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--rate", "30"], "--rate 30: got videos"),
+        (["--labels"], "labels: got true"),
+        (["--set", 'sinks=[{url="nosuch://x"}]'], "sinks: got files"),
+    ],
+)
+def test_what_many_files_do_not_use_is_refused_before_anything_is_begun(
+    options: list[str], told: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    one = clip(width=32, height=16, seconds=0.2)
+    (tmp_path / "b.mp4").symlink_to(one)
+    done = run(one, tmp_path / "b.mp4", tmp_path / "out", *options)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_file_goes_wherever_its_settings_say(clip: Callable[..., Path], tmp_path: Path) -> None:
+    one = clip(width=96, height=64, seconds=1)
+    done = run(one, tmp_path / "out.mp4", "--set", f"record.folder={tmp_path}/recorded")
+    assert done.returncode == 0, done.stderr
+    assert packets(tmp_path / "out.mp4")
+    (recorded,) = (tmp_path / "recorded").glob("*.mp4")
+    assert packets(recorded)

@@ -93,12 +93,15 @@ def run(engines: Engines) -> Run:
 @pytest.fixture(scope="module")
 def edvr(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A folder of a tiny network of windows of five frames."""
-    folder = tmp_path_factory.mktemp("models") / "tiny-edvr"
-    folder.mkdir()
-    torch.manual_seed(1)
     network = EDVR(**EDVR_OPTIONS).requires_grad_(False)
+    torch.manual_seed(1)
     for parameter in network.parameters():
         parameter.normal_(std=max(1, parameter[0].numel()) ** -0.5)
+    return edvr_folder(tmp_path_factory.mktemp("models") / "tiny-edvr", network)
+
+
+def edvr_folder(folder: Path, network: EDVR) -> str:
+    folder.mkdir()
     facts = FactsCard(scale=4, window=5, lookahead=2, colour=Colour.RGB, multiple=4)
     weights = Weights(sha256=write_weights(folder / WEIGHTS_NAME, network))
     card = Card(description="", network="edvr", options=EDVR_OPTIONS, facts=facts, weights=weights)
@@ -208,6 +211,29 @@ def test_what_is_done_by_other_settings_is_not_done(
     assert (out / "a.mp4").read_bytes() == b"mine"
     (result,), _ = run(source, out, model={"name": "lanczos"}, output={"overwrite": True})
     assert result.state == "done"
+
+
+def test_a_network_that_fails_is_damage_and_is_tried_again(
+    clip: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    network = EDVR(**EDVR_OPTIONS).requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.fill_(1e30)  # they are finite, what comes of them is not
+    settings = {
+        "model": {"name": edvr_folder(tmp_path / "broken-edvr", network)},
+        "limits": {"frames": 10},
+        "encoder": {"gop_s": 0.2},
+    }
+    source, out = clip(width=32, height=16, seconds=1), tmp_path / "out"
+    (result,), _ = run(source, out, 8, **settings)
+    assert result.state == "stopped", result.why
+    for upscaled in (5, 10):
+        (result,), watched = run(source, out, **settings)
+        assert (result.state, result.frames, result.upscaled) == ("done", 10, upscaled)
+        (told,) = result.damage
+        assert "not finite; the frame is scaled plainly" in told
+        assert result.plain >= 10
+    assert "made again: the network failed" in watched.said[0]
 
 
 def test_half_done_by_other_settings_is_begun_again(

@@ -166,8 +166,10 @@ class OutputSettings(Settings):
         return value
 
     @model_validator(mode="after")
-    def _has_one(self) -> "OutputSettings":
+    def _goes_together(self) -> "OutputSettings":
         TargetSize.parse(self.size, self.scale)
+        if self.labels and self.compare is None:
+            raise ValueError("labels: got true, allowed is it with compare: side or split")
         return self
 
     @property
