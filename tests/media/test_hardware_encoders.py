@@ -113,6 +113,13 @@ def test_one_that_encodes_wrong_is_left(
     assert why in told
 
 
+@pytest.mark.parametrize("tags", [ColourTags(6, 6, 6), ColourTags(5, 5, 6, True)], ids=str)
+def test_colours_reach_it_as_they_are(tags: ColourTags) -> None:
+    """Its frames are converted to the format that it takes, and to nothing else."""
+    stream = replace(STREAM, tags=tags, width=322, height=182, aspect="16/11", rate="30000/1001")
+    assert try_encoder(TrialRequest(RIGHT, LIVE.model_dump_json(), stream)) > 40
+
+
 def test_one_that_makes_no_keyframe_when_asked_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     request = TrialRequest(RIGHT, LIVE.model_dump_json(), STREAM)
     assert try_encoder(request) > 40
