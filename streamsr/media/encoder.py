@@ -3,11 +3,11 @@
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import partial
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 from av.video.frame import PictureType
@@ -19,6 +19,7 @@ from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
 from streamsr.media.encoder_options import FORMATS, KINDS, Buffer, filled, is_deep, open_encoder
 from streamsr.media.hardware.choice import EncoderChoice, hardware_choice
+from streamsr.media.hardware.driver_thread import DriverThread, HangError
 from streamsr.media.hardware.encoders import HardwareEncoder
 from streamsr.media.hardware.request import CodedStream
 from streamsr.media.pixels import planes_of, scaler_matrix, to_av
@@ -27,6 +28,10 @@ from streamsr.media.tone_curve import HDR_TRANSFERS
 __all__ = ["VideoEncoder"]
 
 AGAIN_S = 1.0  # after a failure, until another encoder is begun
+OPENS_S = 15.0  # at most, of hardware
+HANGS_S = 5.0  # of a frame in hardware: more is a driver that hangs
+
+T = TypeVar("T")
 
 logger = logging.getLogger("streamsr")
 
@@ -81,9 +86,10 @@ class VideoEncoder:
             buffer_s=(buffer.size_s, buffer.full_s),
         )
         self._hardware = self._choice.encoder_for(settings, stream)
+        self._driver = DriverThread(self._hardware.name) if self._hardware else None
         self._fallen_back = ""  # why hardware has been left, until that is told
         try:
-            self.context = self._open(hardware=self._hardware)
+            self.context = self._opened()
         except OutputError as error:
             if self._hardware is None or settings.hardware != "auto":
                 raise
@@ -110,12 +116,12 @@ class VideoEncoder:
                 self.context, self.trouble = self._open(), ""
             image = self._image_of(_even(frame))
             try:
-                return self.context.encode(image)
-            except av.FFmpegError as error:
+                return self._coded(image)
+            except (av.FFmpegError, OutputError) as error:
                 if self._hardware is None or self._holds:
                     raise
-                self._fall_back(self._hardware, str(error.strerror))
-                return self.context.encode(image)
+                self._fall_back(self._hardware, str(getattr(error, "strerror", "") or error))
+                return self._coded(image)
         except av.FFmpegError as error:
             return self._failed(f"encoder: {error.strerror}")
         except OutputError as error:
@@ -126,19 +132,38 @@ class VideoEncoder:
         told, self._fallen_back = self._fallen_back, ""
         return told
 
+    def _opened(self) -> av.VideoCodecContext:
+        """Raises OutputError where the encoder cannot be made, or its driver hangs."""
+        return self._made(partial(self._open, hardware=self._hardware), OPENS_S)
+
+    def _coded(self, image: av.VideoFrame | None) -> list[av.Packet[Any]]:
+        """Raises av.FFmpegError, and OutputError where a driver hangs."""
+        return self._made(partial(self.context.encode, image), HANGS_S)
+
+    def _made(self, call: Callable[[], T], limit_s: float) -> T:
+        """Makes a call into FFmpeg, with a limit where that is a driver's."""
+        if self._driver is None:
+            return call()
+        try:
+            return self._driver.run(call, limit_s)
+        except HangError as error:
+            raise OutputError(f"encoder: {error}") from None
+
     def _fall_back(self, hardware: HardwareEncoder, reason: str) -> None:
         """Begins the CPU's encoder. Raises OutputError where it cannot."""
         self._choice.failed(hardware, reason)
-        self._hardware = None
+        self._hardware = self._driver = None
         self._fallen_back = f"{hardware.name} failed: {reason}; the CPU encodes on"
         self.context = self._open()
 
     def flush(self) -> list[av.Packet[Any]]:
         """Returns what the encoder still holds. Raises OutputError."""
         try:
-            return [] if self.trouble else self.context.encode(None)
+            return [] if self.trouble else self._coded(None)
         except av.FFmpegError as error:
             return self._failed(f"encoder: {error.strerror}")
+        except OutputError as error:
+            return self._failed(str(error))
 
     def news(self) -> str:
         """Returns what has become of it, failed or begun again, for people; "" where that is told.

@@ -186,6 +186,38 @@ class FailingContext:
         return self._context.encode(frame)
 
 
+class HangingContext(FailingContext):
+    """An encoder that hangs at its nth frame, as where a driver waits for a device."""
+
+    ends = threading.Event()
+
+    def encode(self, frame: av.VideoFrame | None) -> list[av.Packet]:
+        try:
+            return super().encode(frame)
+        except av.FFmpegError:
+            self.ends.wait(60)
+            raise
+
+
+def test_one_that_hangs_in_mid_stream_loses_nothing_either(
+    choice_of: Callable[..., HardwareChoice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamsr.media.encoder.HANGS_S", 0.5)
+    given = frames(4)
+    encoder = VideoEncoder(LIVE, given[0], RATE, Fraction(1), choice=choice_of(RIGHT))
+    packets = encoder.encode(given[0])
+    context = encoder.context = HangingContext(encoder.context, 1)  # type: ignore[assignment]
+    packets += [packet for frame in given[1:] for packet in encoder.encode(frame)]
+    assert [packet.pts for packet in packets] == [frame.pts for frame in given]
+    assert "takes longer than 0.5 s" in encoder.fallen_back()
+    assert any(thread.name == "h264_right" for thread in threading.enumerate())
+    context.ends.set()
+    until_over = [t for t in threading.enumerate() if t.name == "h264_right"]
+    for thread in until_over:
+        thread.join(20)
+        assert not thread.is_alive(), "the thread ends with its call"
+
+
 def test_one_that_fails_in_mid_stream_loses_nothing(
     choice_of: Callable[..., HardwareChoice],
 ) -> None:
