@@ -65,8 +65,8 @@ def train(
         result = _finetune(entry, data or on_demo(), minutes, name, threads or 1)
     else:
         raise ConfigError(
-            "train: allowed are a training file (with --set and --data), or --init MODEL (with "
-            "--data FOLDER and --scale)"
+            "train: allowed are a training file (with --set and --data), or --init MODEL --data "
+            "FOLDER (with --scale)"
         )
     print_result(result, None, as_json)
 
