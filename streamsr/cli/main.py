@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import typer
 
+from streamsr.cli.batch.fleet_upscale import upscale_by_fleet
 from streamsr.cli.fleet import (
     drain_host,
     fleet_status,
@@ -62,6 +63,7 @@ fleet.command("serve")(command(serve_fleet))
 fleet.command("drain")(command(drain_host))
 fleet.command("move")(command(move_camera))
 fleet.command("stop")(command(stop_fleet))
+fleet.command("upscale", cls=NamesCommand)(command(upscale_by_fleet))
 models.callback(invoke_without_command=True)(command(show_models))
 models.command("list")(command(list_models))
 models.command("info")(command(model_info))

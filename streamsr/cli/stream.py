@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from streamsr.cli.batch import are_several
+from streamsr.cli.batch.running import are_several
 from streamsr.cli.options import (
     Audio,
     Device,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamsr.cli.batch import is_batch, run_batch
+from streamsr.cli.batch.running import is_batch, run_batch
 from streamsr.cli.options import (
     Audio,
     Bitrate,

@@ -21,7 +21,7 @@ from streamsr.networks.facts import Colour
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.card import Precision
-from streamsr.zoo.loading import load_model
+from streamsr.zoo.loading import load_model, precisions_of
 from streamsr.zoo.measured import Measured
 from streamsr.zoo.registry import Entry
 from streamsr.zoo.speed import Speed
@@ -38,11 +38,20 @@ class Engines(AbstractContextManager["Engines"]):
     ``speed`` says what a model costs there, by what is ``measured`` on this machine.
     """
 
-    def __init__(self, device: torch.device, *, own_process: bool = True) -> None:
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        own_process: bool = True,
+        threads: int = MAX_WORKERS,
+        precision: Precision | None = None,
+    ) -> None:
         """``own_process``: all that this process computes may be set to take one thread an
-        operation; else only what these engines compute does.
+        operation; else only what these engines compute does. ``threads``: of a CPU, at most.
+        ``precision``: of models whose card allows it; None: the quickest.
         """
         self.device = device
+        self._precision = precision
         self.measured = Measured()
         self.speed = Speed(device, self.measured)
         self.sharing = 0  # streams that cannot wait
@@ -54,7 +63,7 @@ class Engines(AbstractContextManager["Engines"]):
         if own_process:
             one_thread_each()  # see cpu/engine.py
         if device.type == "cpu":
-            self._pool = self._stack.enter_context(cpu_pool(min(MAX_WORKERS, _cores())))
+            self._pool = self._stack.enter_context(cpu_pool(min(threads, MAX_WORKERS, _cores())))
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -79,13 +88,17 @@ class Engines(AbstractContextManager["Engines"]):
         In the precision that costs least, where none is given. Raises ModelError as ``load_model``
         does.
         """
-        precision = precision or self.speed.quickest(entry)
+        precision = precision or self._asked(entry) or self.speed.quickest(entry)
         with self._loading:
             # a filter serves every scale
             key = entry.folder, entry.facts.scale, precision, memory
             if key not in self._loaded:
                 self._loaded[key] = self.of(load_model(entry, self.device, precision), memory)
             return self._loaded[key]
+
+    def _asked(self, entry: Entry) -> Precision | None:
+        able = precisions_of(entry.card, self.device)
+        return self._precision if self._precision in able else None
 
     @contextmanager
     def shared(self) -> Iterator[None]:

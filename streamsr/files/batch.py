@@ -4,6 +4,7 @@ import logging
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -11,11 +12,11 @@ from typing import Any
 
 from streamsr.core.errors import OutputError, StreamsrError
 from streamsr.core.settings import StreamSettings
-from streamsr.engine.engines import Engines
 from streamsr.files.identity import differences, identity_of
 from streamsr.files.part import BeginAgainError, Stopped
 from streamsr.files.plan import FileJob
 from streamsr.files.record import Record, state_of
+from streamsr.files.upscaling import FileUpscaling
 from streamsr.files.work import (
     FileResult,
     FileWork,
@@ -38,31 +39,41 @@ class Batch:
         jobs: Sequence[FileJob],
         folder: Path,
         record: Record,
-        engines: Engines,
+        upscaling: FileUpscaling,
         settings_of: Callable[[FileJob], StreamSettings],
         watcher: Watcher,
+        *,
+        at_once: int = 1,
     ) -> None:
+        """``at_once``: files that are in work."""
         self.stop = threading.Event()  # set it: what is done of a file stays, the rest is left
         self._jobs, self._folder, self._record = jobs, folder, record
-        self._settings_of, self._watcher = settings_of, watcher
-        self._shop = Workshop(engines, record, watcher, self.stop)
+        self._settings_of, self._watcher, self._at_once = settings_of, watcher, at_once
+        self._shop = Workshop(upscaling, record, watcher, self.stop)
 
     def run(self) -> list[FileResult]:
         """Does the jobs, whatever becomes of each; returns the results of those that were begun."""
-        results: list[FileResult] = []
-        for number, job in enumerate(self._jobs):
-            if self.stop.is_set():
-                break
-            self._watcher.begins(number, job)
-            results.append(self._result(job))
-            self._watcher.ends(results[-1])
-        return results
+        if self._at_once == 1:
+            results = [self._begun(number, job) for number, job in enumerate(self._jobs)]
+        else:
+            with ThreadPoolExecutor(self._at_once, "streamsr-file") as threads:
+                results = list(threads.map(self._begun, range(len(self._jobs)), self._jobs))
+        return [result for result in results if result is not None]
 
-    def _result(self, job: FileJob) -> FileResult:
+    def _begun(self, number: int, job: FileJob) -> FileResult | None:
+        """Does a job, unless the run is to end."""
+        if self.stop.is_set():
+            return None
+        self._watcher.begins(number, job)
+        result = self._result(number, job)
+        self._watcher.ends(number, result)
+        return result
+
+    def _result(self, number: int, job: FileJob) -> FileResult:
         began_s = monotonic()
         result = FileResult(input=str(job.source), output=str(self._folder / job.output), state="")
         try:
-            made = self._done(job, result)
+            made = self._done(number, job, result)
         except Stopped:
             made = replace(result, state="stopped")
         except (StreamsrError, OSError) as error:
@@ -72,7 +83,7 @@ class Batch:
             made = replace(result, state="failed", why=f"{type(error).__name__}: {error}")
         return replace(made, elapsed_s=monotonic() - began_s)
 
-    def _done(self, job: FileJob, result: FileResult) -> FileResult:
+    def _done(self, number: int, job: FileJob, result: FileResult) -> FileResult:
         path = self._folder / job.output
         settings = self._settings_of(job)
         identity = identity_of(job.source, settings)
@@ -84,7 +95,7 @@ class Batch:
         except OSError as error:
             raise OutputError(f"output {path}: cannot be written: {error.strerror}") from None
         self._record.begin(job.source, job.output)
-        work = FileWork(job, path, settings, identity, self._shop)
+        work = FileWork(number, job, path, settings, identity, self._shop)
         while True:
             try:
                 return work.done(result)

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ from streamsr.core.errors import InputError, ModelError
 from streamsr.core.settings import StreamSettings
 from streamsr.pipeline.selection import FOR_CLEAN, FOR_CODED
 from streamsr.zoo.card import AUTO
-from streamsr.zoo.registry import members
+from streamsr.zoo.registry import Entry, members
 
-__all__ = ["differences", "identity_of", "model_digest"]
+__all__ = ["differences", "identity_of", "model_digest", "models_of"]
 
 SHOWN = ("size", "scale", "compare", "labels")  # of an output
 ASIDE = {"url", "live", "give_up_s", "transport", "follow", "follow_s"}  # of a file's input
@@ -38,21 +38,25 @@ def identity_of(source: Path, settings: StreamSettings) -> dict[str, Any]:
 
 def model_digest(settings: StreamSettings) -> str:
     """Returns eight digits that change with what the models that may run compute."""
-    model = settings.model
-    names = (FOR_CODED, FOR_CLEAN) if model.name == AUTO else (model.name,)
     told = hashlib.sha256()
-    for name in names:
+    for scale, entry in models_of(settings):
+        card = entry.card
+        weights = card.weights.sha256 if card.weights else ""
+        told.update(f"{scale} {card.network} {card.options} {card.facts} {weights}".encode())
+    return told.hexdigest()[:8]
+
+
+def models_of(settings: StreamSettings) -> Iterator[tuple[int, Entry]]:
+    """Yields the models that may run, each with its scale. Raises ModelError."""
+    model = settings.model
+    for name in (FOR_CODED, FOR_CLEAN) if model.name == AUTO else (model.name,):
         try:
             found = members(name, model.folders)
         except ModelError:
             if model.name == AUTO:
                 continue
             raise
-        for scale, entry in sorted(found.items()):
-            card = entry.card
-            weights = card.weights.sha256 if card.weights else ""
-            told.update(f"{scale} {card.network} {card.options} {card.facts} {weights}".encode())
-    return told.hexdigest()[:8]
+        yield from sorted(found.items())
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

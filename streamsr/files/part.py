@@ -10,24 +10,22 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Protocol
 
 from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
-from streamsr.core.settings import LimitSettings
 from streamsr.engine.base import EngineStream
 from streamsr.files.checkpoint import Checkpoint, End
+from streamsr.files.span import Read, Span
 from streamsr.media.source import MediaSource, SourceInfo
 from streamsr.pipeline.channel import Channel, Closed, Overflow
 from streamsr.pipeline.keyframe_flicker import FlickerFilter, FlickerState
 from streamsr.pipeline.model_choice import ModelChoice
 from streamsr.pipeline.model_session import LoadedModel
 
-__all__ = ["BeginAgainError", "PartSink", "Span", "Stopped", "upscale_part"]
+__all__ = ["DETACHED", "BeginAgainError", "PartSink", "Stopped", "upscale_part"]
 
-WHOLE = 0.9  # of what a source says it has: less is not all of it
 AHEAD = 2  # frames that are upscaled and wait for their encoder
 DETACHED = 32  # frames that a recurrent network is warmed up by, where its memory is not kept
 MOST_AGAIN = 128  # frames that are seen again, after any checkpoint
@@ -52,19 +50,6 @@ class PartSink(Protocol):
 
     def commit(self, checkpoint: Checkpoint, end: End | None = None) -> None:
         """States that the segment is whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Which frames of a file are a part."""
-
-    segment_s: Fraction  # how long a segment is
-    limits: LimitSettings  # of the file
-    segments: int | None = None  # in the part, at most; None: to the end of the file
-
-    def segment_of(self, frame: Frame) -> int:
-        """Returns the number of a frame's segment: they begin at multiples of ``segment_s``."""
-        return int(frame.pts * frame.time_base // self.segment_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +100,8 @@ def upscale_part(
         until_s = upscaling.result()
     if stop.is_set():
         raise Stopped
-    broken = part.breaks_off() if until_s is None else []
-    end = End(until_s, (*damage(), *broken), source.moved, source.jumps)
-    sink.commit(part.last, None if part.cut_short else end)
+    end = None if part.cut_short else part.read.end(until_s, part.last.frames, damage())
+    sink.commit(part.last, end)
 
 
 def _deliver(part: "_Part", sink: PartSink, meter: Meter) -> None:
@@ -129,14 +113,14 @@ def _deliver(part: "_Part", sink: PartSink, meter: Meter) -> None:
         except Closed:
             return
         frame = upscaled.frame.result()
-        assert part.info is not None  # a source describes itself before its first frame
+        assert part.read.info is not None  # a source describes itself before its first frame
         assert part.model is not None  # likewise
         if not opened:
-            sink.open(frame, part.info, part.model)
+            sink.open(frame, part.read.info, part.model)
             opened = True
         if upscaled.begins is not None:
             sink.commit(upscaled.begins())
-        sink.write(frame, part.info)
+        sink.write(frame, part.read.info)
         meter.left(frame.arrived, f"{frame.width}x{frame.height}")
 
 
@@ -156,7 +140,6 @@ class _Part:
         ending: threading.Event,
     ) -> None:
         self.in_flight: Channel[_Upscaled] = Channel(workers + AHEAD, Overflow.WAIT)
-        self.info: SourceInfo | None = None
         self.model: LoadedModel | None = None
         self.last = begin  # once upscale() has returned: after its last frame
         self.cut_short = False  # there are frames after it, of another part
@@ -170,7 +153,7 @@ class _Part:
         self._begun: deque[_Begun] = deque()
         self._segment: int | None = None  # of the newest frame
         self._segments = 0  # that have ended
-        self._reached_s = 0.0  # the latest time of what was read
+        self.read = Read(source)
 
     def upscale(self) -> float | None:
         """Reads and upscales to the end of the part; returns up to when the rest is asked for."""
@@ -188,7 +171,7 @@ class _Part:
         done = self._begin.frames
         first, beyond = self._begin.first, 0
         for number, frame in enumerate(self._frames()):
-            if self._is_past(frame, number):
+            if self._span.is_past(frame, number):
                 return frame.time_s
             if number == first - 1:
                 self._flicker = FlickerFilter(frame, self._begin.flicker)
@@ -196,9 +179,10 @@ class _Part:
                 begins = self._begins_segment(frame) and number > done
                 self._segments += begins
                 if self._segments == self._span.segments:
+                    self.cut_short = True
                     if beyond == self._lookahead:  # what the last frames of the part look at
                         return None
-                    beyond, self.cut_short = beyond + 1, True
+                    beyond += 1
                     self._push(frame, _Begun(delivered=False))
                 else:
                     self._take(frame, number, begins=begins)
@@ -208,29 +192,11 @@ class _Part:
         for item in self._source.items(self._ending):
             if self._stop.is_set():
                 return
+            self.read.note(item)
             if isinstance(item, SourceInfo):
-                self.info = item
                 self._meter.input = item.size
-                continue
-            self._reached_s = max(self._reached_s, item.time_s)
-            if isinstance(item, Frame):
+            elif isinstance(item, Frame):
                 yield item
-
-    def breaks_off(self) -> list[str]:
-        """Says, of a source that was read to its end, whether it says itself that it is longer."""
-        info, done = self.info, self.last.frames
-        if info is None or info.frames is None or self._source.jumps:
-            return []
-        said_s = float(info.frames / info.rate)
-        if done >= WHOLE * info.frames or self._reached_s >= WHOLE * said_s - 1:
-            return []
-        return [f"it breaks off after {done} of about {info.frames} frames"]
-
-    def _is_past(self, frame: Frame, number: int) -> bool:
-        limits = self._span.limits
-        if limits.frames is not None and number >= limits.frames:
-            return True
-        return limits.seconds is not None and frame.time_s >= limits.seconds
 
     def _begins_segment(self, frame: Frame) -> bool:
         before, self._segment = self._segment, self._span.segment_of(frame)
@@ -259,8 +225,8 @@ class _Part:
 
     def _streamed(self) -> EngineStream:
         """The stream through the model that suits the source now."""
-        assert self.info is not None  # a source describes itself before its first frame
-        suited = self._models.suit(self.info)
+        assert self.read.info is not None  # a source describes itself before its first frame
+        suited = self._models.suit(self.read.info)
         if self._stream is None or suited != self._suited:
             if self._stream is not None:
                 self._send(self._stream.flush())

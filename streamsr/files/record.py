@@ -6,6 +6,7 @@ The file is locked while a run lasts: two runs would take each other's half-done
 import fcntl
 import json
 import os
+import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -21,12 +22,14 @@ NAME = ".streamsr.jsonl"
 class Record(AbstractContextManager["Record"]):
     """The record of a folder, which is made where it is missing.
 
-    Raises OutputError where it cannot be written, or another program works there.
+    Any thread may call it. Raises OutputError where it cannot be written, or another program works
+    there.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lines: dict[str, dict[str, Any]] = {}  # by output
+        self._writing = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._file = (folder / NAME).open("a+b")
@@ -78,12 +81,13 @@ class Record(AbstractContextManager["Record"]):
         self._add({**said, "state": state, "result": result})
 
     def _add(self, line: dict[str, Any]) -> None:
-        self._lines[line["output"]] = json.loads(json.dumps(line))
         try:
-            self._file.seek(0, os.SEEK_END)
-            self._file.write(b"\n" + json.dumps(line).encode())  # after a line that was cut off
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            with self._writing:
+                self._lines[line["output"]] = json.loads(json.dumps(line))
+                self._file.seek(0, os.SEEK_END)
+                self._file.write(b"\n" + json.dumps(line).encode())  # after a line cut off
+                self._file.flush()
+                os.fsync(self._file.fileno())
         except OSError as error:
             raise OutputError(
                 f"output {self._folder}: cannot be written: {error.strerror}"

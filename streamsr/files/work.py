@@ -1,34 +1,23 @@
 """One file from its source to its name: upscaled from where it was, joined, and named at last."""
 
+import functools
 import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
 
 from streamsr.core.errors import InputError, OutputError
-from streamsr.core.events import Code, Event
-from streamsr.core.frame import Frame
-from streamsr.core.metrics import Meter
 from streamsr.core.settings import StreamSettings
 from streamsr.core.version import version_of_streamsr
-from streamsr.engine.engines import Engines
-from streamsr.files.checkpoint import Checkpoint, End
 from streamsr.files.join import join_parts
-from streamsr.files.part import PartSink, Span, upscale_part
 from streamsr.files.partial import IMAGES, Partial
 from streamsr.files.plan import PARTIAL, FileJob
 from streamsr.files.record import Record, state_of
-from streamsr.files.sinks import ImagesSink, VideoSink
+from streamsr.files.upscaling import FileUpscaling, HalfDone
 from streamsr.media.encoder_options import filled
-from streamsr.media.source import SourceInfo
-from streamsr.pipeline.build import choose_by, coded_bits
-from streamsr.pipeline.model_choice import ModelChoice
-from streamsr.pipeline.model_session import LoadedModel
 from streamsr.sources.files import FileSource
-from streamsr.sources.opening import open_source
 
 __all__ = ["FileResult", "FileWork", "Watcher", "Workshop", "folder_of", "is_about_to_be_named"]
 
@@ -56,47 +45,25 @@ class FileResult:
 
 
 class Watcher(Protocol):
-    """Who is told how far a batch is. Any thread may call it."""
+    """Who is told how far a batch is, of files by their number. Any thread may call it."""
 
     def begins(self, number: int, job: FileJob) -> None: ...
 
     def says(self, message: str) -> None: ...
 
-    def is_at(self, frames: int, of: int | None) -> None: ...
+    def is_at(self, number: int, frames: int, of: int | None) -> None: ...
 
-    def ends(self, result: FileResult) -> None: ...
+    def ends(self, number: int, result: FileResult) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """What the files of a run have in common."""
 
-    engines: Engines
+    upscaling: FileUpscaling
     record: Record
     watcher: Watcher
     stop: threading.Event  # set once the run is to end
-
-
-class _Watched:
-    """A sink that tells how far it is, and keeps how often the network has failed."""
-
-    def __init__(
-        self, sink: PartSink, done: Checkpoint, watcher: Watcher, most: int | None, meter: Meter
-    ) -> None:
-        self._sink, self._watcher, self._most = sink, watcher, most
-        self._frames, self._plain, self._meter = done.frames, done.plain, meter
-
-    def open(self, frame: Frame, info: SourceInfo, model: LoadedModel) -> None:
-        self._sink.open(frame, info, model)
-
-    def write(self, frame: Frame, info: SourceInfo) -> None:
-        self._sink.write(frame, info)
-        self._frames += 1
-        known = [count for count in (info.frames, self._most) if count is not None]
-        self._watcher.is_at(self._frames, min(known, default=None))
-
-    def commit(self, checkpoint: Checkpoint, end: End | None = None) -> None:
-        self._sink.commit(replace(checkpoint, plain=self._plain + self._meter["failed"]), end)
 
 
 class FileWork:
@@ -104,19 +71,18 @@ class FileWork:
 
     def __init__(
         self,
+        number: int,
         job: FileJob,
         path: Path,
         settings: StreamSettings,
         identity: Mapping[str, Any],
         shop: Workshop,
     ) -> None:
-        self._job, self._path, self._shop = job, path, shop
+        self._number, self._job, self._path, self._shop = number, job, path, shop
         low_delay = {"encoder": filled(settings.encoder, low_delay=False)}
         self._settings = settings.model_copy(update=low_delay)
         self._identity = identity
         self._folder = folder_of(path)
-        self._told: dict[Code, str] = {}  # events of the source, the newest of each code
-        self._meter = Meter()
 
     def forget(self) -> None:
         """Removes what is half done."""
@@ -148,53 +114,14 @@ class FileWork:
 
     @property
     def _begun_as(self) -> dict[str, Any]:
-        device = self._shop.engines.device.type
+        device = self._shop.upscaling.device
         return {**self._identity, "device": device, "version": version_of_streamsr()}
 
     def _upscale(self, partial: Partial) -> None:
-        settings, engines = self._settings, self._shop.engines
-        source = open_source(settings.input, self._hear, coded_bits(settings))
-        choose = choose_by(settings, engines, real_time=False)
-        models = ModelChoice(settings.model.name, choose)
-        sink: PartSink
-        if self._job.is_images:
-            sink = ImagesSink(partial, self._job.source, settings.output)
-        else:
-            sink = VideoSink(partial, settings.encoder)
-        gop_s = Fraction(settings.encoder.gop_s or 2).limit_denominator(1000)
-        upscale_part(
-            source,
-            models,
-            Span(gop_s, settings.limits),
-            partial.checkpoint,
-            _Watched(
-                sink,
-                partial.checkpoint,
-                self._shop.watcher,
-                settings.limits.frames,
-                self._meter,
-            ),
-            workers=engines.workers,
-            meter=self._meter,
-            emit=self._hear,
-            stop=self._shop.stop,
-            damage=self._damage,
-        )
-
-    def _damage(self) -> Sequence[str]:
-        return [self._told[Code.SRC_DAMAGED]] if Code.SRC_DAMAGED in self._told else []
-
-    def _failures(self, plain: int) -> list[str]:
-        """Says how often the network failed, and how it did last where that was in this run."""
-        if not plain:
-            return []
-        how = self._told.get(Code.SR_FAILED, "the network failed; the frame is scaled plainly")
-        return [f"{how}: {plain} times; another run makes the file again"]
-
-    def _hear(self, event: Event) -> None:
-        if event.code not in self._told:
-            self._shop.watcher.says(f"{self._job.source}: {event.text}")
-        self._told[event.code] = event.text
+        shop, number = self._shop, self._number
+        is_at = functools.partial(shop.watcher.is_at, number)
+        file = HalfDone(self._job, self._settings, partial, shop.stop, shop.watcher.says, is_at)
+        shop.upscaling.upscale(file)
 
     def _join(self, partial: Partial) -> list[str]:
         """Makes of a half-done file what gets its name; returns what is not kept."""

@@ -16,6 +16,7 @@ from streamsr.engine.engines import Engines
 from streamsr.files.batch import Batch
 from streamsr.files.plan import FileJob, planned
 from streamsr.files.record import Record
+from streamsr.files.upscaling import HereUpscaling
 from streamsr.files.work import FileResult
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour
@@ -48,13 +49,13 @@ class Watched:
     def says(self, message: str) -> None:
         self.said.append(message)
 
-    def is_at(self, frames: int, of: int | None) -> None:
+    def is_at(self, number: int, frames: int, of: int | None) -> None:
         self.frames += 1
         if self._stop_at is not None and frames >= self._stop_at:
             assert self.batch is not None
             self.batch.stop.set()
 
-    def ends(self, result: FileResult) -> None:
+    def ends(self, number: int, result: FileResult) -> None:
         pass
 
 
@@ -83,8 +84,9 @@ def run(engines: Engines) -> Run:
 
         watched = Watched(stop_at)
         with Record(out) as record:
+            here = HereUpscaling(engines)
             jobs = planned([source], out, known=record.outputs).jobs
-            batch = watched.batch = Batch(jobs, out, record, engines, settings_of, watched)
+            batch = watched.batch = Batch(jobs, out, record, here, settings_of, watched)
             return batch.run(), watched
 
     return go

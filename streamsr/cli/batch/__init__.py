@@ -1,0 +1,1 @@
+"""Many files upscaled by one command, here or by a fleet."""

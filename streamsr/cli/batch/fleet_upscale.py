@@ -1,0 +1,173 @@
+"""``fleet upscale``: files upscaled by the machines of a Ray cluster."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from streamsr.cli.batch.running import Workplace, is_batch, plan_of, run_plan
+from streamsr.cli.batch.shown import Together
+from streamsr.cli.options import (
+    Audio,
+    Bitrate,
+    Codec,
+    Compare,
+    Container,
+    Crf,
+    Denoise,
+    Device,
+    Frames,
+    Json,
+    Model,
+    Models,
+    Preset,
+    Scale,
+    Seconds,
+    Set,
+    Size,
+    Video,
+)
+from streamsr.cli.settings import (
+    audio_choice,
+    denoise_share,
+    encoder_settings,
+    parsed,
+    stream_settings,
+)
+from streamsr.cli.terminal import progress_bar
+from streamsr.core.config import parse
+from streamsr.core.errors import InputError, UserError
+from streamsr.core.settings import PipelineSettings, Quality, StreamSettings
+from streamsr.core.settings.fleet import FleetGroup
+from streamsr.files.plan import FileJob, Plan
+from streamsr.fleet.environment import prepare
+from streamsr.media.addresses import SUFFIXES, is_folder_output
+from streamsr.zoo.card import AUTO
+
+__all__ = ["upscale_by_fleet"]
+
+AT_ONCE = 64  # files, at most
+NICENESS = 10  # of tasks on machines that have cameras, too
+
+
+def upscale_by_fleet(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT", help="Files, folders of videos or of images."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUTPUT", help="A folder that all hosts share; of one file a file in one."
+        ),
+    ],
+    address: Annotated[
+        str,
+        typer.Option(
+            "--address", envvar="RAY_ADDRESS", help="Of Ray; local: simulated hosts, here."
+        ),
+    ] = "auto",
+    hosts: Annotated[
+        int | None, typer.Option(help="How many hosts are simulated, with --address local; else 3.")
+    ] = None,
+    part: Annotated[
+        float,
+        typer.Option(min=0.1, max=3600, help="Seconds of a file that one task upscales."),
+    ] = 10.0,
+    model: Model = AUTO,
+    quality: Annotated[
+        Quality, typer.Option(help="best: several passes of the network; auto: of images alone.")
+    ] = Quality.AUTO,
+    models: Models = None,
+    device: Device = "auto",
+    size: Size = None,
+    scale: Scale = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    bitrate: Bitrate = None,
+    video: Video = None,
+    audio: Audio = "all",
+    overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
+    denoise: Denoise = None,
+    container: Container = None,
+    compare: Compare = None,
+    labels: Annotated[bool, typer.Option(help="With --compare: say which is which.")] = False,
+    seconds: Seconds = None,
+    frames: Frames = None,
+    as_json: Json = False,
+    set_: Set = None,
+) -> None:
+    """Upscale files and folders by the machines of a fleet, each file in parts.
+
+    As upscale into a folder: killed, the same command goes on where it was.
+    """
+    data = stream_settings("upscale", str(inputs[0]), model, models, device, seconds, frames)
+    data["model"] |= {"quality": quality, "denoise": denoise_share(denoise)}
+    data["input"] |= {"video": video, "audio": audio_choice(audio)}
+    data["output"] = {"size": size, "scale": scale, "compare": compare, "labels": labels}
+    data["output"] |= {"overwrite": overwrite}
+    data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
+    group = parse({"address": address, "hosts": hosts}, FleetGroup, "command line")
+    prepare(address)
+
+    def settings_of(source: Path, path: Path) -> PipelineSettings:
+        given = {"input": data["input"] | {"url": str(source)}}
+        return parsed(data | given | {"output": data["output"] | {"path": path}}, set_)
+
+    named = [str(given) for given in inputs]
+    one = _one_file(inputs, output, container)
+    folder = output if one is None else output.parent
+
+    def plan(known: Mapping[str, str]) -> Plan:
+        kept = [s for s in SUFFIXES if s != ".webm" or codec in (None, "vp9")]
+        suffix = container and f".{container}"
+        return one or plan_of(named, folder, suffix, known, kept)
+
+    @contextmanager
+    def workplace(plan: Plan, settings: StreamSettings) -> Iterator[Workplace]:
+        with ExitStack() as opened:
+            yield _opened(opened, group, plan, settings, part)
+
+    run_plan(plan, folder, settings_of, as_json, workplace)
+
+
+def _opened(
+    opened: ExitStack, group: FleetGroup, plan: Plan, settings: StreamSettings, part_s: float
+) -> Workplace:
+    """Joins the cluster, or starts one."""
+    from streamsr.fleet.archive.ray_tasks import RayTasks, offered
+    from streamsr.fleet.archive.upscaling import FleetUpscaling
+    from streamsr.fleet.cluster.client import joined
+    from streamsr.fleet.cluster.local import LocalCluster
+
+    address = group.address
+    if group.is_local:
+        address = opened.enter_context(LocalCluster(group.local_hosts)).address
+    opened.enter_context(joined(address))
+    asked = settings.model.device
+    on_gpus = asked.startswith("cuda") or (asked == "auto" and offered("GPU") > 0)
+    device = "cuda" if on_gpus else "cpu"
+    at_once = offered("GPU" if on_gpus else "CPU") + 1
+    tasks = FleetUpscaling(RayTasks(device), device, part_s, 0 if group.is_local else NICENESS)
+    bar = opened.enter_context(progress_bar())
+    opened.enter_context(redirect_stdout(sys.stderr))  # what Ray prints is no result
+    return Workplace(tasks, Together(plan, bar), min(at_once, AT_ONCE, len(plan.jobs)))
+
+
+def _one_file(inputs: list[Path], output: Path, container: str | None) -> Plan | None:
+    """Returns the plan of one file into one; None where the output is a folder."""
+    if is_folder_output(output):
+        return None
+    is_batch([str(given) for given in inputs], str(output))  # which raises where it is several
+    if container is not None:
+        raise UserError(f"--container {container}: got one file, whose ending says it")
+    source = inputs[0]
+    if not source.is_file():
+        raise InputError(f"input {source}: there is no such file, allowed is a video")
+    if output.exists() and output.samefile(source):
+        raise UserError(f"output {output}: it is the input, allowed is another")
+    return Plan([FileJob(source, Path(output.name))])

@@ -1,0 +1,133 @@
+"""How the frames of a half-done file are made: here, or by what else takes its place."""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import torch
+
+from streamsr.core.events import Code, Event
+from streamsr.core.frame import Frame
+from streamsr.core.metrics import Meter
+from streamsr.core.settings import StreamSettings
+from streamsr.engine.engines import Engines
+from streamsr.files.checkpoint import Checkpoint, End
+from streamsr.files.part import PartSink, upscale_part
+from streamsr.files.partial import Partial
+from streamsr.files.plan import FileJob
+from streamsr.files.sinks import ImagesSink, VideoSink
+from streamsr.files.span import Span
+from streamsr.media.source import SourceInfo
+from streamsr.pipeline.build import choose_by, coded_bits
+from streamsr.pipeline.model_choice import ModelChoice
+from streamsr.pipeline.model_session import LoadedModel
+from streamsr.sources.opening import open_source
+from streamsr.zoo.card import Precision
+
+__all__ = ["FileUpscaling", "HalfDone", "Heard", "HereUpscaling", "one_thread_of", "segment_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class HalfDone:
+    """A file, some frames of which are done."""
+
+    job: FileJob
+    settings: StreamSettings  # its encoder filled
+    partial: Partial
+    stop: threading.Event  # set once the run is to end
+    says: Callable[[str], None]
+    is_at: Callable[[int, int | None], None]  # frames that are done, of how many
+
+    def sink(self) -> PartSink:
+        """Returns what takes its upscaled frames."""
+        if self.job.is_images:
+            return ImagesSink(self.partial, self.job.source, self.settings.output)
+        return VideoSink(self.partial, self.settings.encoder)
+
+
+class FileUpscaling(Protocol):
+    """What upscales the frames of half-done files. Any thread may call it."""
+
+    @property
+    def device(self) -> str:
+        """The kind of device: half done by one, a file is begun again by another."""
+
+    def upscale(self, file: HalfDone) -> None:
+        """Has every frame done, from where the file is. Raises StreamsrError, Stopped once it is
+        to stop, and BeginAgainError."""
+
+
+class Heard:
+    """What is told of a source: each kind of event once."""
+
+    def __init__(self, source: str, says: Callable[[str], None]) -> None:
+        self._source, self._says = source, says
+        self._told: dict[Code, str] = {}  # the newest of each
+
+    def __call__(self, event: Event) -> None:
+        if event.code not in self._told:
+            self._says(f"{self._source}: {event.text}")
+        self._told[event.code] = event.text
+
+    def damage(self) -> Sequence[str]:
+        """Returns what of the source could not be read."""
+        return [self._told[Code.SRC_DAMAGED]] if Code.SRC_DAMAGED in self._told else []
+
+
+class HereUpscaling:
+    """This process upscales, by its own engines."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    @property
+    def device(self) -> str:
+        return self._engines.device.type
+
+    def upscale(self, file: HalfDone) -> None:
+        settings, hear = file.settings, Heard(str(file.job.source), file.says)
+        choose = choose_by(settings, self._engines, real_time=False)
+        upscale_part(
+            open_source(settings.input, hear, coded_bits(settings)),
+            ModelChoice(settings.model.name, choose),
+            Span(segment_of(settings), settings.limits),
+            file.partial.checkpoint,
+            _Watched(file),
+            workers=self._engines.workers,
+            meter=Meter(),
+            emit=hear,
+            stop=file.stop,
+            damage=hear.damage,
+        )
+
+
+def one_thread_of(device: str, precision: Precision | None) -> Engines:
+    """Returns engines that share a machine with others, for models in that precision, if given."""
+    return Engines(torch.device(device), threads=1, precision=precision)
+
+
+def segment_of(settings: StreamSettings) -> Fraction:
+    """Returns how long a segment is, in seconds."""
+    return Fraction(settings.encoder.gop_s or 2).limit_denominator(1000)
+
+
+class _Watched:
+    """A sink that tells how far it is."""
+
+    def __init__(self, file: HalfDone) -> None:
+        self._sink, self._frames = file.sink(), file.partial.frames
+        self._is_at, self._most = file.is_at, file.settings.limits.frames
+
+    def open(self, frame: Frame, info: SourceInfo, model: LoadedModel) -> None:
+        self._sink.open(frame, info, model)
+
+    def write(self, frame: Frame, info: SourceInfo) -> None:
+        self._sink.write(frame, info)
+        self._frames += 1
+        known = [count for count in (info.frames, self._most) if count is not None]
+        self._is_at(self._frames, min(known, default=None))
+
+    def commit(self, checkpoint: Checkpoint, end: End | None = None) -> None:
+        self._sink.commit(checkpoint, end)
