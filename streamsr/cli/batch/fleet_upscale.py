@@ -144,6 +144,7 @@ def _opened(
     from streamsr.fleet.cluster.client import joined
     from streamsr.fleet.cluster.local import LocalCluster
 
+    opened.enter_context(redirect_stdout(sys.stderr))  # what Ray prints is no result
     address = group.address
     if group.is_local:
         address = opened.enter_context(LocalCluster(group.local_hosts)).address
@@ -154,7 +155,6 @@ def _opened(
     at_once = offered("GPU" if on_gpus else "CPU") + 1
     tasks = FleetUpscaling(RayTasks(device), device, part_s, 0 if group.is_local else NICENESS)
     bar = opened.enter_context(progress_bar())
-    opened.enter_context(redirect_stdout(sys.stderr))  # what Ray prints is no result
     return Workplace(tasks, Together(plan, bar), min(at_once, AT_ONCE, len(plan.jobs)))
 
 

@@ -1,16 +1,16 @@
 """What goes between the driver and the tasks of an archive: no frame, no packet, no secret."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from streamsr.core.settings import StreamSettings
 from streamsr.files.plan import FileJob
 from streamsr.fleet.archive.parts import FilePart
 from streamsr.zoo.card import Precision
 
-__all__ = ["Failed", "Made", "Order"]
+__all__ = ["Failed", "Made", "Order", "Tasks"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,3 +44,19 @@ class Failed:
 
     host: str
     why: str
+
+
+class Tasks(Protocol):
+    """What runs orders on hosts. Any thread may call it."""
+
+    def begin(self, order: Order) -> Any:
+        """Returns what stands for the task."""
+
+    def ended(self, tasks: Sequence[Any], within_s: float) -> set[Any]:
+        """Returns those of the tasks that have ended, after a while where not all have."""
+
+    def result(self, task: Any) -> Made | Failed:
+        """Returns what a task that has ended came to. Raises StreamsrError."""
+
+    def cancel(self, tasks: Sequence[Any]) -> None:
+        """Ends tasks, whose parts are made by others then, or not at all."""

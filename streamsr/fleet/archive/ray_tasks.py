@@ -30,16 +30,13 @@ class RayTasks:
         )
 
     def begin(self, order: Order) -> Any:
-        """Returns what stands for the task."""
         return self._task.remote(order)
 
     def ended(self, tasks: Sequence[Any], within_s: float) -> set[Any]:
-        """Returns those of the tasks that have ended, after a while where not all have."""
         ended, _ = ray.wait(list(tasks), num_returns=len(tasks), timeout=within_s)
         return set(ended)
 
     def result(self, task: Any) -> Made | Failed:
-        """Returns what a task that has ended came to. Raises StreamsrError."""
         try:
             result: Made | Failed = ray.get(task)
         except ray.exceptions.RayTaskError as error:
@@ -53,7 +50,6 @@ class RayTasks:
         return result
 
     def cancel(self, tasks: Sequence[Any]) -> None:
-        """Ends tasks, whose parts are made by others then, or not at all."""
         for task in tasks:
             with suppress(ray.exceptions.RayError, ValueError):
                 ray.cancel(task, force=True)

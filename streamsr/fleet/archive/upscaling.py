@@ -23,9 +23,8 @@ from streamsr.files.part import BeginAgainError, Stopped
 from streamsr.files.partial import Partial, write_whole
 from streamsr.files.span import Span
 from streamsr.files.upscaling import HalfDone, segment_of
-from streamsr.fleet.archive.orders import Failed, Order
+from streamsr.fleet.archive.orders import Failed, Order, Tasks
 from streamsr.fleet.archive.parts import FilePart, warm_up_of
-from streamsr.fleet.archive.ray_tasks import RayTasks
 from streamsr.fleet.archive.scan import Scan
 from streamsr.fleet.archive.task import MARK
 from streamsr.zoo.card import Precision
@@ -40,7 +39,7 @@ SCANS = 2  # files that are read at once, which leaves decoders cores
 class FleetUpscaling:
     """Parts of files upscaled by the tasks of a cluster."""
 
-    def __init__(self, tasks: RayTasks, device: str, part_s: float, niceness: int) -> None:
+    def __init__(self, tasks: Tasks, device: str, part_s: float, niceness: int) -> None:
         """``part_s``: how long a part is, rounded to whole segments."""
         self._tasks, self._device = tasks, device
         self._part_s, self._niceness = part_s, niceness
@@ -115,7 +114,7 @@ class _Orders:
 class _Work:
     """The parts of one file: begun by the thread that scans, taken by another."""
 
-    def __init__(self, file: HalfDone, tasks: RayTasks, orders: _Orders, scan: Scan) -> None:
+    def __init__(self, file: HalfDone, tasks: Tasks, orders: _Orders, scan: Scan) -> None:
         self._file, self._tasks, self._orders, self._scan = file, tasks, orders, scan
         self._partial = file.partial
         self._begun: queue.SimpleQueue[tuple[FilePart, Any] | None] = queue.SimpleQueue()
