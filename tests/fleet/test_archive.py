@@ -8,12 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 from peers.archive import Hosts
 
 OPTIONS = ("--set", "encoder.gop_s=0.4", "--json")
-WARMED_UP_DB = 55.0  # of what a recurrent network makes, to what it makes in one go
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +37,6 @@ def contents(path: Path) -> list[object]:
         ]
 
 
-def frames_of(path: Path) -> np.ndarray:
-    with av.open(str(path)) as container:
-        return np.stack([f.to_ndarray(format="gray") for f in container.decode(video=0)])
-
-
 @pytest.mark.timeout(300)
 def test_what_hosts_make_whose_tasks_are_killed_is_what_one_machine_makes(
     hosts: Hosts, clip: Callable[..., Path], tmp_path: Path
@@ -55,7 +48,7 @@ def test_what_hosts_make_whose_tasks_are_killed_is_what_one_machine_makes(
     (given / "broken.mp4").write_bytes(b"no video" * 100)
     words = "--model", "fast-small", *OPTIONS
     done = hosts.upscale(
-        str(given), str(tmp_path / "fleet"), *words, "--part", "0.8", kills=(0.1, 0.1)
+        str(given), str(tmp_path / "fleet"), *words, "--part", "1.2", kills=(0.1, 0.1)
     )
     assert hosts.killed == 2
     assert done.returncode == 1, done.stderr  # for one is broken
@@ -67,27 +60,24 @@ def test_what_hosts_make_whose_tasks_are_killed_is_what_one_machine_makes(
     assert not [*(tmp_path / "fleet").glob("*.partial")]
 
 
-@pytest.mark.timeout(300)
-def test_a_recurrent_network_is_warmed_up_and_a_killed_driver_goes_on(
-    hosts: Hosts, clip: Callable[..., Path], tmp_path: Path
+@pytest.mark.soak
+@pytest.mark.timeout(1500)
+def test_a_minute_on_three_hosts_through_kills_of_tasks_and_of_the_command(
+    clip: Callable[..., Path], tmp_path: Path
 ) -> None:
-    source = clip(width=160, height=90, seconds=4, gop=30, b_frames=2)
-    out, here = tmp_path / "fleet" / "a.mp4", tmp_path / "here"
-    words = "--model", "fast-camera", "--crf", "1", *OPTIONS
-    command = str(source), str(out), *words, "--part", "0.8"
-    commits = out.with_name("a.mp4.partial") / "commits.jsonl"
-    hosts.upscale_killed_once(lambda: commits.exists() and commits.stat().st_size > 0, *command)
-    assert not out.exists()
-    done = hosts.upscale(*command)
-    assert done.returncode == 0, done.stderr
-    assert "goes on after" in done.stderr
-    assert 0 < json.loads(done.stdout)["frames"] < 100
     given = tmp_path / "given"
     given.mkdir()
-    (given / "a.mp4").symlink_to(source)
-    upscaled_here(str(given), str(here), *words)
-    made, whole = frames_of(out), frames_of(here / "a.mp4")
-    assert made.shape == whole.shape
-    error = np.square(made.astype(np.float64) - whole).mean((1, 2))
-    assert np.all(error[:20] == 0)  # the first part
-    assert 10 * np.log10(255**2 / max(error.max(), 1e-9)) > WARMED_UP_DB
+    (given / "a.mp4").symlink_to(clip(width=160, height=90, seconds=60, gop=50, b_frames=2))
+    words = "--model", "fast-small", "--json"
+    command = str(given / "a.mp4"), str(tmp_path / "fleet" / "a.mp4"), *words
+    commits = tmp_path / "fleet" / "a.mp4.partial" / "commits.jsonl"
+    with Hosts(3) as three:
+        three.upscale_killed_once(lambda: commits.exists() and commits.stat().st_size, *command)
+        assert not Path(command[1]).exists()
+        done = three.upscale(*command, kills=(0.5, 0.5))
+        assert three.killed == 2
+    assert done.returncode == 0, done.stderr
+    assert "goes on after" in done.stderr
+    assert 0 < json.loads(done.stdout)["frames"] < 1500
+    upscaled_here(str(given), str(tmp_path / "here"), *words)
+    assert contents(tmp_path / "fleet/a.mp4") == contents(tmp_path / "here/a.mp4")
