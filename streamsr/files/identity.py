@@ -31,6 +31,7 @@ def identity_of(source: Path, settings: StreamSettings) -> dict[str, Any]:
         "model": f"{settings.model.name} {model_digest(settings)}",
         "quality": str(settings.model.quality),
         "denoise": settings.model.denoise,
+        "precision": settings.model.precision,
         "audio_from": settings.input.audio_from and _facts(settings.input.audio_from),
     }
     return {key: value for key, value in (named | facts).items() if value is not None}

@@ -22,6 +22,7 @@ from streamsr.cli.options import (
     Frames,
     Json,
     Model,
+    ModelPrecision,
     Models,
     Preset,
     Scale,
@@ -83,6 +84,7 @@ def upscale_by_fleet(
     ] = Quality.AUTO,
     models: Models = None,
     device: Device = "auto",
+    precision: ModelPrecision = None,
     size: Size = None,
     scale: Scale = None,
     codec: Codec = None,
@@ -107,6 +109,7 @@ def upscale_by_fleet(
     """
     data = stream_settings("upscale", str(inputs[0]), model, models, device, seconds, frames)
     data["model"] |= {"quality": quality, "denoise": denoise_share(denoise)}
+    data["model"] |= {"precision": precision}
     data["input"] |= {"video": video, "audio": audio_choice(audio)}
     data["output"] = {"size": size, "scale": scale, "compare": compare, "labels": labels}
     data["output"] |= {"overwrite": overwrite}
