@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Protocol
 
@@ -26,7 +26,15 @@ from streamsr.pipeline.model_session import LoadedModel
 from streamsr.sources.opening import open_source
 from streamsr.zoo.card import Precision
 
-__all__ = ["FileUpscaling", "HalfDone", "Heard", "HereUpscaling", "one_thread_of", "segment_of"]
+__all__ = [
+    "FileUpscaling",
+    "HalfDone",
+    "Heard",
+    "HereUpscaling",
+    "WatchedSink",
+    "one_thread_of",
+    "segment_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,7 @@ class HalfDone:
     partial: Partial
     stop: threading.Event  # set once the run is to end
     says: Callable[[str], None]
+    hear: "Heard"  # what is told of its source and its network
     is_at: Callable[[int, int | None], None]  # frames that are done, of how many
 
     def sink(self) -> PartSink:
@@ -60,7 +69,7 @@ class FileUpscaling(Protocol):
 
 
 class Heard:
-    """What is told of a source: each kind of event once."""
+    """What is told of a file: each kind of event once."""
 
     def __init__(self, source: str, says: Callable[[str], None]) -> None:
         self._source, self._says = source, says
@@ -70,6 +79,10 @@ class Heard:
         if event.code not in self._told:
             self._says(f"{self._source}: {event.text}")
         self._told[event.code] = event.text
+
+    def newest(self, code: Code) -> str | None:
+        """Returns what was told last of that kind; None: nothing."""
+        return self._told.get(code)
 
     def damage(self) -> Sequence[str]:
         """Returns what of the source could not be read."""
@@ -87,16 +100,16 @@ class HereUpscaling:
         return self._engines.device.type
 
     def upscale(self, file: HalfDone) -> None:
-        settings, hear = file.settings, Heard(str(file.job.source), file.says)
+        settings, hear, meter = file.settings, file.hear, Meter()
         choose = choose_by(settings, self._engines, real_time=False)
         upscale_part(
             open_source(settings.input, hear, coded_bits(settings)),
             ModelChoice(settings.model.name, choose),
             Span(segment_of(settings), settings.limits),
             file.partial.checkpoint,
-            _Watched(file),
+            WatchedSink(file, meter),
             workers=self._engines.workers,
-            meter=Meter(),
+            meter=meter,
             emit=hear,
             stop=file.stop,
             damage=hear.damage,
@@ -113,11 +126,13 @@ def segment_of(settings: StreamSettings) -> Fraction:
     return Fraction(settings.encoder.gop_s or 2).limit_denominator(1000)
 
 
-class _Watched:
-    """A sink that tells how far it is."""
+class WatchedSink:
+    """A sink that tells how far it is, and keeps how often the network has failed."""
 
-    def __init__(self, file: HalfDone) -> None:
-        self._sink, self._frames = file.sink(), file.partial.frames
+    def __init__(self, file: HalfDone, meter: Meter) -> None:
+        done = file.partial.checkpoint
+        self._sink, self._meter = file.sink(), meter
+        self._frames, self._plain = done.frames, done.plain
         self._is_at, self._most = file.is_at, file.settings.limits.frames
 
     def open(self, frame: Frame, info: SourceInfo, model: LoadedModel) -> None:
@@ -130,4 +145,4 @@ class _Watched:
         self._is_at(self._frames, min(known, default=None))
 
     def commit(self, checkpoint: Checkpoint, end: End | None = None) -> None:
-        self._sink.commit(checkpoint, end)
+        self._sink.commit(replace(checkpoint, plain=self._plain + self._meter["failed"]), end)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from streamsr.core.errors import InputError, OutputError
+from streamsr.core.events import Code
 from streamsr.core.settings import StreamSettings
 from streamsr.core.version import version_of_streamsr
 from streamsr.files.join import join_parts
 from streamsr.files.partial import IMAGES, Partial
 from streamsr.files.plan import PARTIAL, FileJob
 from streamsr.files.record import Record, state_of
-from streamsr.files.upscaling import FileUpscaling, HalfDone
+from streamsr.files.upscaling import FileUpscaling, HalfDone, Heard
 from streamsr.media.encoder_options import filled
 from streamsr.sources.files import FileSource
 
@@ -82,6 +83,7 @@ class FileWork:
         low_delay = {"encoder": filled(settings.encoder, low_delay=False)}
         self._settings = settings.model_copy(update=low_delay)
         self._identity = identity
+        self._heard = Heard(str(job.source), shop.watcher.says)
         self._folder = folder_of(path)
 
     def forget(self) -> None:
@@ -120,8 +122,17 @@ class FileWork:
     def _upscale(self, partial: Partial) -> None:
         shop, number = self._shop, self._number
         is_at = functools.partial(shop.watcher.is_at, number)
-        file = HalfDone(self._job, self._settings, partial, shop.stop, shop.watcher.says, is_at)
+        says = shop.watcher.says
+        job, settings = self._job, self._settings
+        file = HalfDone(job, settings, partial, shop.stop, says, self._heard, is_at)
         shop.upscaling.upscale(file)
+
+    def _failures(self, plain: int) -> list[str]:
+        """Says how often the network failed, and how it did last where that was in this run."""
+        if not plain:
+            return []
+        how = self._heard.newest(Code.SR_FAILED) or "the network failed; a frame is scaled plainly"
+        return [f"{how}: {plain} times; another run makes the file again"]
 
     def _join(self, partial: Partial) -> list[str]:
         """Makes of a half-done file what gets its name; returns what is not kept."""

@@ -41,7 +41,7 @@ from streamsr.cli.settings import (
 from streamsr.cli.terminal import progress_bar
 from streamsr.core.config import parse
 from streamsr.core.errors import InputError, UserError
-from streamsr.core.settings import PipelineSettings, Quality, StreamSettings
+from streamsr.core.settings import PipelineSettings, Quality
 from streamsr.core.settings.fleet import FleetGroup
 from streamsr.files.plan import FileJob, Plan
 from streamsr.fleet.environment import prepare
@@ -131,7 +131,7 @@ def upscale_by_fleet(
         return one or plan_of(named, folder, suffix, known, kept)
 
     @contextmanager
-    def workplace(plan: Plan, settings: StreamSettings) -> Iterator[Workplace]:
+    def workplace(plan: Plan, settings: PipelineSettings) -> Iterator[Workplace]:
         with ExitStack() as opened:
             yield _opened(opened, group, plan, settings, part)
 
@@ -139,7 +139,7 @@ def upscale_by_fleet(
 
 
 def _opened(
-    opened: ExitStack, group: FleetGroup, plan: Plan, settings: StreamSettings, part_s: float
+    opened: ExitStack, group: FleetGroup, plan: Plan, settings: PipelineSettings, part_s: float
 ) -> Workplace:
     """Joins the cluster, or starts one."""
     from streamsr.fleet.archive.ray_tasks import RayTasks, offered

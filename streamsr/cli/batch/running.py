@@ -23,9 +23,10 @@ from streamsr.cli.terminal import (
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.redact import redact
-from streamsr.core.settings import StreamSettings
+from streamsr.core.settings import PipelineSettings
 from streamsr.files.plan import Plan, holds_videos, planned
 from streamsr.files.record import Record
+from streamsr.files.unused import refuse_unused
 from streamsr.media.addresses import STDIO, SUFFIXES, is_folder_output, is_pipe_output
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import members
@@ -38,7 +39,7 @@ __all__ = ["Workplace", "are_several", "is_batch", "plan_of", "run_batch", "run_
 
 FAILED = 1  # the exit code where a file is not done, or not whole
 
-SettingsOf = Callable[[Path, Path], StreamSettings]
+SettingsOf = Callable[[Path, Path], PipelineSettings]
 """The settings that make an output of a source."""
 
 
@@ -74,7 +75,7 @@ class Workplace:
     at_once: int = 1  # files that are in work
 
 
-WorkplaceOf = Callable[[Plan, StreamSettings], AbstractContextManager[Workplace]]
+WorkplaceOf = Callable[[Plan, PipelineSettings], AbstractContextManager[Workplace]]
 """Opens one for a plan, by the settings that its files have in common."""
 
 
@@ -122,7 +123,9 @@ def run_plan(
 ) -> NoReturn:
     """As ``run_batch``; ``planned_by`` gives the plan by the outputs that sources had before."""
     first = planned_by({})
-    _check(settings_of(first.jobs[0].source, folder / first.jobs[0].output))
+    settings = settings_of(first.jobs[0].source, folder / first.jobs[0].output)
+    refuse_unused(settings, first.jobs, folder)
+    _check(settings)
     with Record(folder) as record:
         plan = planned_by(record.outputs)
         code = _run(plan, folder, record, settings_of, as_json, workplace)
@@ -130,7 +133,7 @@ def run_plan(
     raise typer.Exit(code)
 
 
-def _check(settings: StreamSettings) -> None:
+def _check(settings: PipelineSettings) -> None:
     """Raises ModelError, before torch is imported."""
     if settings.model.name != AUTO:
         members(settings.model.name, settings.model.folders)
@@ -170,7 +173,7 @@ def _run(
 
 
 @contextmanager
-def _here(plan: Plan, settings: StreamSettings) -> Iterator[Workplace]:
+def _here(plan: Plan, settings: PipelineSettings) -> Iterator[Workplace]:
     """This process."""
     import torch
 

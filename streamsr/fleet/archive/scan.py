@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from streamsr.core.frame import Frame
 from streamsr.files.checkpoint import End
 from streamsr.files.span import Read, Span
-from streamsr.files.upscaling import HalfDone, Heard
+from streamsr.files.upscaling import HalfDone
 from streamsr.fleet.archive.parts import Divider, FilePart
 from streamsr.pipeline.build import coded_bits
 from streamsr.sources.opening import open_source
@@ -27,7 +27,7 @@ class Scan:
         """Yields the parts that are not done, each once its end is known. Ends early once
         ``ending`` is set. Raises InputError."""
         settings = self._file.settings
-        hear = Heard(str(self._file.job.source), self._file.says)
+        hear = self._file.hear
         source = open_source(settings.input, hear, coded_bits(settings))
         read, until_s = Read(source), None
         for item in source.items(ending):

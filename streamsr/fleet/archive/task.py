@@ -16,7 +16,7 @@ from streamsr.files.identity import differences, identity_of
 from streamsr.files.part import upscale_part
 from streamsr.files.partial import Partial
 from streamsr.files.span import Span
-from streamsr.files.upscaling import HalfDone, Heard, one_thread_of, segment_of
+from streamsr.files.upscaling import HalfDone, Heard, WatchedSink, one_thread_of, segment_of
 from streamsr.fleet.archive.orders import Failed, Made, Order
 from streamsr.pipeline.build import choose_by, coded_bits
 from streamsr.pipeline.model_choice import ModelChoice
@@ -75,16 +75,17 @@ def _upscale(order: Order, attempt: Path) -> None:
     part, settings = order.part, order.settings
     partial = Partial(attempt, order.identity)
     hear = Heard(str(order.job.source), _says_nothing)  # the driver tells it
-    file = HalfDone(order.job, settings, partial, threading.Event(), _says_nothing, _is_nowhere)
+    stop, meter = threading.Event(), Meter()
+    file = HalfDone(order.job, settings, partial, stop, _says_nothing, hear, _is_nowhere)
     with one_thread_of(order.device, order.precision) as engines:
         upscale_part(
             open_source(settings.input, hear, coded_bits(settings)),
             ModelChoice(settings.model.name, choose_by(settings, engines, real_time=False)),
             Span(segment_of(settings), settings.limits, order.segments),
             part.begin,
-            file.sink(),
+            WatchedSink(file, meter),
             workers=engines.workers,
-            meter=Meter(),
+            meter=meter,
             emit=hear,
             stop=file.stop,
         )

@@ -147,7 +147,8 @@ class _Work:
         """States that the file's frames are done. Raises Stopped where they are not."""
         if self._file.stop.is_set() or self._scan.end is None:
             raise Stopped
-        self._partial.commit(Checkpoint(self._scan.frames), self._scan.end)
+        last = Checkpoint(self._scan.frames, plain=self._partial.checkpoint.plain)
+        self._partial.commit(last, self._scan.end)
         shutil.rmtree(self._orders.folder, ignore_errors=True)
 
     def close(self, scanned: "Future[None]") -> None:
@@ -241,7 +242,8 @@ class _Work:
         for packet in made.packets(self._file.settings.encoder.codec):
             partial.append(packet)
         _move(list(made.images.iterdir()), partial.images)
-        partial.commit(part.after)
+        failed = partial.checkpoint.plain + made.checkpoint.plain
+        partial.commit(replace(part.after, plain=failed))
         self._ahead -= part.frames
         made.remove()
 
