@@ -31,8 +31,9 @@ from streamsr.fleet.placing.rungs import at_rung
 from streamsr.fleet.stored import Stored
 from streamsr.fleet.view import addresses_of, status_of
 
-__all__ = ["Controller"]
+__all__ = ["GRACE_S", "Controller"]
 
+GRACE_S = 3.0  # in which a controller that cannot ask whether it still is one prolongs leases
 EVERY_S = 1.0  # between placements where nothing has happened
 CALM_S = 5.0  # without a change before hosts are evened out
 AT_ONCE = 0.05  # of the cameras, that move for that
@@ -69,10 +70,13 @@ class Controller:
         self._index()
 
     @classmethod
-    def restored(cls, data: bytes, now: float) -> "Controller":
-        """A controller that goes on from the ``state()`` of another. Raises UserError."""
+    def restored(cls, data: bytes, now: float, others_s: float = 0.0) -> "Controller":
+        """A controller that goes on from the ``state()`` of another, which for ``others_s`` more
+        may prolong what hosts have: 0 where its process is known to be gone. Raises UserError."""
         stored = Stored.of_bytes(data)
-        return cls(stored.wanted, now, stored)
+        controller = cls(stored.wanted, now, stored)
+        controller.hold(now + others_s + stored.wanted.policy.lease_s)
+        return controller
 
     def state(self) -> bytes:
         """All that ``restored`` goes on from; it holds secrets."""

@@ -4,10 +4,11 @@ Ray reads its settings from there once, and hands them to what it starts.
 """
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 
 from streamsr.core.config import parse
@@ -15,6 +16,10 @@ from streamsr.core.errors import UserError
 from streamsr.core.settings.fleet import FleetGroup
 
 __all__ = ["prepare"]
+
+INSTALL = "pip install -U 'streamsr[fleet]'"
+OLDEST = (2, 60)  # version of Ray
+OF_ITS_CLIENT = "ray://"
 
 MODE, TOKEN = "RAY_AUTH_MODE", "token"
 OF_A_LOCAL_CLUSTER = {
@@ -33,16 +38,34 @@ def prepare(address: str) -> None:
     """Prepares for Ray at ``address``, as ``fleet.address`` has it.
 
     Who joins a cluster shows a token, unless Ray's own variable says otherwise. One that runs on
-    this machine alone is as it was started. Raises UserError without Ray.
+    this machine alone is as it was started. Raises UserError without Ray, or one that is too old.
     """
-    if find_spec("ray") is None:
-        raise UserError("fleet: Ray is not installed: pip install 'streamsr[fleet]'")
     if parse({"address": address}, FleetGroup, "--address").is_local:
         defaults = OF_A_LOCAL_CLUSTER
     else:
         defaults = {MODE: _mode_of_this_machines(address) or TOKEN}
     for name, value in (QUIET | defaults).items():
         os.environ.setdefault(name, value)
+    _require_ray(address)
+
+
+def _require_ray(address: str) -> None:
+    """Raises UserError where Ray cannot be used, whatever is the matter with it."""
+    try:
+        version = str(import_module("ray").__version__)
+    except (ImportError, AttributeError):  # the latter: a folder of that name is in the way
+        raise UserError(f"fleet: Ray is not installed: {INSTALL}") from None
+    numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if numbers < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise UserError(f"fleet: got Ray {version}, allowed is {oldest} and newer: {INSTALL}")
+    if address.startswith(OF_ITS_CLIENT):
+        try:
+            import_module("grpc")
+        except ImportError:
+            raise UserError(
+                f"fleet: Ray is installed without its client, for {address!r}: {INSTALL}"
+            ) from None
 
 
 def _mode_of_this_machines(address: str) -> str | None:
@@ -51,10 +74,11 @@ def _mode_of_this_machines(address: str) -> str | None:
     if address == "auto":
         address = os.environ.get(ADDRESS) or _current_cluster()
     host, _, port = address.rpartition(":")
-    if address.startswith("ray://") or not _is_own(host):
+    if address.startswith(OF_ITS_CLIENT) or not _is_own(host):
         return None
-    for environment in _environments_of_gcs(port):
-        return environment.get(MODE, "disabled")
+    for said in (port, "0"):  # that it was started with; 0: it took a free one
+        for environment in _environments_of_gcs(said):
+            return environment.get(MODE, "disabled")
     return None
 
 
@@ -81,6 +105,6 @@ def _environments_of_gcs(port: str) -> Iterator[dict[str, str]]:
             arguments = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
             if not arguments[0].endswith("gcs_server"):
                 continue
-            if f"--gcs_server_port={port}" in arguments or "--gcs_server_port=0" in arguments:
+            if f"--gcs_server_port={port}" in arguments:
                 said = (folder / "environ").read_bytes().decode(errors="replace").split("\0")
                 yield dict(line.partition("=")[::2] for line in said if line)

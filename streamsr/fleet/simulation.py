@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from streamsr.fleet.controller import Controller
+from streamsr.fleet.controller import GRACE_S, Controller
 from streamsr.fleet.lease import HostLease
 from streamsr.fleet.messages import Assignment, CameraReport, HostReport, Orders, Wanted
 
@@ -115,7 +115,7 @@ class SimulatedFleet:
         self.starts: list[Start] = []
         self._network = network or SimulatedNetwork()
         self._cost = cost
-        self._start_s = start_s
+        self.start_s = start_s
         self._chance = random.Random(seed)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
@@ -171,9 +171,12 @@ class SimulatedFleet:
         """Ends the controller; what it has kept is left."""
         self.controller = None
 
-    def start_controller(self, *, with_state: bool = True) -> None:
-        """Starts another one, from what the last has kept or from nothing but the file."""
-        restored = Controller.restored(self._state, self.now)
+    def start_controller(self, *, with_state: bool = True, known_gone: bool = True) -> None:
+        """Starts another one, from what the last has kept or from nothing but the file.
+
+        ``known_gone``: the last ran on this machine, and its process has ended.
+        """
+        restored = Controller.restored(self._state, self.now, 0.0 if known_gone else GRACE_S)
         self.controller = restored if with_state else Controller(restored.wanted, self.now)
         self._kept = -1
 
@@ -251,7 +254,7 @@ class SimulatedFleet:
         self._rights[camera.name][host.name] = until
         before = host.running.get(camera.name)
         if before is None:
-            live_at = self.now + self._chance.uniform(*self._start_s)
+            live_at = self.now + self._chance.uniform(*self.start_s)
             self.starts.append(Start(camera.name, host.name, live_at))
         else:
             live_at = before.live_at

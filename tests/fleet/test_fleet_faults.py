@@ -41,12 +41,19 @@ def played_fleet(
                 player.end()
 
 
-def canaries(fleet: RunningFleet) -> list[str]:
-    """Every log of Ray's, and of the fleet's, that shows where a camera is published to."""
+def canaries(fleet: RunningFleet, server: RtmpServer) -> list[str]:
+    """Every log of Ray's that shows where a camera is published to, and every log with its key."""
     logs = (fleet.folder / "ray").glob("session_*/logs/**/*")
-    files = [path for path in (*logs, fleet.folder / "log") if path.is_file()]
-    assert len(files) > 10
-    return [str(path) for path in files if CANARY.encode() in path.read_bytes()]
+    of_ray = [path for path in logs if path.is_file()]
+    own = [fleet.folder / "log", *(fleet.folder / "state").glob("streamsr/fleet/*.log")]
+    assert len(of_ray) > 10
+    assert len(own) == 4, "of the command, the controller and two hosts"
+    place = server.url("").partition("://")[2].partition("/")[0].encode()
+    shown = [path for path in of_ray if place in path.read_bytes()]
+    return [
+        *map(str, shown),
+        *(str(p) for p in (*of_ray, *own) if CANARY.encode() in p.read_bytes()),
+    ]
 
 
 def until(met: Callable[[], object], within_s: float) -> float:
@@ -104,7 +111,7 @@ def test_cameras_of_a_host_that_dies_run_on_elsewhere(rtmp_server: RtmpServer) -
         status = fleet.status()
         assert status["cameras"][0]["host"] not in ("", lost)
         assert not any(is_running(pid) for pid in tree), "nothing of it is left"
-        assert canaries(fleet) == []
+        assert canaries(fleet, rtmp_server) == []
         assert CANARY not in str(status)
         done = fleet.command("stop")
         assert done.returncode == 0, done.stderr

@@ -4,13 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from typer.testing import CliRunner
 
 from streamsr.cli.main import app
 from streamsr.core.errors import UserError
-from streamsr.fleet import environment
 from streamsr.fleet.environment import MODE, OF_A_LOCAL_CLUSTER, QUIET, prepare
 from streamsr.fleet.host import machine
 from streamsr.fleet.host.usage import CpuUsage
@@ -26,18 +26,35 @@ def kept_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name)
 
 
+NOT_INSTALLED = "Ray is not installed: pip install -U 'streamsr[fleet]'"
+IN_THE_WAY = {
+    "nothing": (None, NOT_INSTALLED),
+    "a folder": (ModuleType("ray"), NOT_INSTALLED),
+    "an old one": ("2.9.3", "got Ray 2.9.3, allowed is 2.60 and newer: pip install -U"),
+}
+
+
+@pytest.mark.parametrize("found", IN_THE_WAY)
 @pytest.mark.parametrize(
     "words", [["status"], ["stop"], ["drain", "host"], ["run", "pipelines/fleet.toml"]]
 )
 def test_without_ray_it_says_what_to_install(
-    words: list[str], monkeypatch: pytest.MonkeyPatch
+    words: list[str], found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(environment, "find_spec", lambda name: None)
+    ray, said = IN_THE_WAY[found]
+    if isinstance(ray, str):
+        version, ray = ray, ModuleType("ray")
+        monkeypatch.setattr(ray, "__version__", version, raising=False)
+    monkeypatch.setitem(sys.modules, "ray", ray)
     result = CliRunner().invoke(app, ["fleet", *words])
     assert result.exit_code == 2
-    assert result.stderr.split("\n", 1)[0].endswith(
-        "fleet: Ray is not installed: pip install 'streamsr[fleet]'"
-    )
+    assert f"fleet: {said}" in result.stderr.split("\n", 1)[0]
+
+
+def test_without_rays_client_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    with pytest.raises(UserError, match=r"without its client, for 'ray://head:10001'"):
+        prepare("ray://head:10001")
 
 
 def test_nothing_else_needs_ray() -> None:

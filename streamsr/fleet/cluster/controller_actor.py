@@ -23,14 +23,13 @@ from streamsr.fleet.cluster.actors import begin_actor
 from streamsr.fleet.cluster.kept_state import KeptState
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.cluster.recruiting import Recruiter
-from streamsr.fleet.controller import Controller
+from streamsr.fleet.controller import GRACE_S, Controller
 from streamsr.fleet.messages import FleetStatus, HostAddress, HostReport, Orders, Wanted
 
 __all__ = ["ControllerActor", "find_controller", "start_controller"]
 
 TICK_S = 1.0
 ASK_S = 0.5  # for Ray to say who the controller is
-GRACE_S = 3.0  # after Ray said so last, in which leases may be prolonged
 
 T = TypeVar("T")
 
@@ -41,7 +40,7 @@ class ControllerActor:
     """What runs in the process. All methods are called by others, over Ray."""
 
     def __init__(self) -> None:
-        begin_actor()
+        begin_actor("controller")
         self._id: str = ray.get_runtime_context().get_actor_id() or ""
         self._raylet = os.getppid()
         self._kept = KeptState()
@@ -136,9 +135,7 @@ def _restored(kept: KeptState) -> Controller:
     data = kept.load()
     if data is not None:
         try:
-            controller = Controller.restored(data, monotonic())
-            controller.hold(monotonic() + GRACE_S + controller.wanted.policy.lease_s)
-            return controller
+            return Controller.restored(data, monotonic(), GRACE_S)
         except UserError as error:
             log.error("fleet: what was wanted is lost: %s", redact(error))
     return Controller(Wanted(0, ()), monotonic())

@@ -32,7 +32,7 @@ class HostActor:
     """What runs in the process. The raylet that it belongs to is its parent."""
 
     def __init__(self, name: str, labels: Mapping[str, str], groups: Mapping[str, Any]) -> None:
-        begin_actor()
+        begin_actor(name)
         self._folder = Path(tempfile.mkdtemp(prefix="streamsr-host-"))
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         serving = Serving.begun(address, self._folder / "serving", groups)
