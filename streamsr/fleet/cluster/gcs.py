@@ -17,7 +17,16 @@ from ray.experimental.internal_kv import (
     _internal_kv_put,
 )
 
-__all__ = ["RayNode", "actor_runs", "alive_nodes", "is_this_process", "keep", "kept", "remove"]
+__all__ = [
+    "RayNode",
+    "actor_runs",
+    "address",
+    "alive_nodes",
+    "is_this_process",
+    "keep",
+    "kept",
+    "remove",
+]
 
 KV_NAMESPACE = "streamsr"
 RAYS_OWN = "ray.io/"  # of labels
@@ -35,6 +44,11 @@ class RayNode:
     cpus: float  # that it offers
     gpus: float
     is_head: bool
+
+
+def address() -> str:
+    """Returns HOST:PORT of the cluster's head, which it has again after its restart."""
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def alive_nodes() -> list[RayNode]:

@@ -1,17 +1,20 @@
 """The controller's state, where it survives the controller, and the head with a file beside it."""
 
 import logging
+import os
+import re
 from contextlib import suppress
+from pathlib import Path
 
 from streamsr.core.redact import redact
 from streamsr.fleet.cluster import gcs
 from streamsr.node.edits import write_whole
 from streamsr.node.kept import state_folder
 
-__all__ = ["KeptState"]
+__all__ = ["RAY_ALONE", "KeptState", "file_of"]
 
 KEY = "fleet"
-FILE_NAME = "fleet.state"
+RAY_ALONE = "STREAMSR_FLEET_KEPT_BY_RAY_ALONE"  # set for a cluster whose end is its fleet's
 PRIVATE = 0o600  # it holds secrets
 
 log = logging.getLogger("streamsr")
@@ -22,8 +25,7 @@ class KeptState:
     machine that the controller runs on, which it may not run on next time."""
 
     def __init__(self) -> None:
-        folder = state_folder()
-        self._path = folder / FILE_NAME if folder is not None else None
+        self._path = file_of(gcs.address())
         self._told = False  # that the file cannot be written
 
     def load(self) -> bytes | None:
@@ -52,3 +54,11 @@ class KeptState:
         with suppress(OSError):
             return self._path.read_bytes() if self._path is not None else None
         return None
+
+
+def file_of(address: str) -> Path | None:
+    """Returns the file for the fleet of the cluster whose head is at HOST:PORT; None for none."""
+    folder = state_folder()
+    if folder is None or os.environ.get(RAY_ALONE):
+        return None
+    return folder / f"fleet-{re.sub(r'[^0-9A-Za-z.]+', '-', address)}.state"

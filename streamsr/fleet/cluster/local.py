@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from ray.cluster_utils import Cluster
 
+from streamsr.fleet.cluster.kept_state import RAY_ALONE
 from streamsr.fleet.cluster.names import NAME_LABEL
 
 __all__ = ["LocalCluster"]
@@ -28,6 +29,7 @@ class LocalCluster:
         self._storage = tempfile.mkdtemp(prefix="streamsr-gcs-")
         os.environ.setdefault("RAY_gcs_storage", "rocksdb")  # so that a head goes on where it was
         os.environ.setdefault("RAY_gcs_storage_path", self._storage)
+        os.environ[RAY_ALONE] = "1"
         self._cluster = Cluster(
             initialize_head=True,
             head_node_args={"num_cpus": 0, **_LEAN},
