@@ -131,6 +131,10 @@ CASES = {
     "passes": ({"name": "fast", "quality": "best"}, {}),
     "compared": ({"name": "fast-camera"}, {"compare": "split"}),
     "denoised": ({"denoise": 0.5, "name": "auto"}, {}),
+    "denoised in passes and compared": (
+        {"denoise": 0.5, "name": "auto", "quality": "best"},
+        {"compare": "side", "scale": 4},
+    ),
 }
 
 
@@ -171,15 +175,17 @@ def test_windows_that_look_ahead_go_on_too(
     assert contents(tmp_path / "out" / source.name) == contents(tmp_path / "whole" / source.name)
 
 
-@pytest.mark.parametrize("model", ["fast", "bicubic"])
-def test_a_folder_of_images_goes_on_where_it_was(model: str, run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", [{"denoise": 0.5, "name": "auto"}, {"name": "bicubic"}])
+def test_a_folder_of_images_goes_on_where_it_was(
+    model: dict[str, object], run: Run, tmp_path: Path
+) -> None:
     source = tmp_path / "frames"
     source.mkdir()
     ramp = np.linspace(0, 255, 32 * 24 * 3).reshape(24, 32, 3)
     for number in range(60):
         image = np.roll(ramp, number, 1).astype(np.uint8)
         cv2.imwrite(str(source / f"f{number}.png"), image)
-    settings = {"model": {"name": model, "quality": "auto"}, "encoder": {"gop_s": 0.4}}
+    settings = {"model": model, "encoder": {"gop_s": 0.4}}  # in passes: they are images
     run(source, tmp_path / "whole", **settings)
     for stop_at in (15, 33):
         (result,), _ = run(source, tmp_path / "out", stop_at, **settings)

@@ -30,6 +30,10 @@ def blended(one: Frame, other: Frame, share: float) -> Frame:
     return replace(one, planes=tuple(planes))
 
 
+_Waiting = tuple[int, Sequence[Memory]]
+"""A memory to be restored, and how many frames a stream takes before."""
+
+
 class BlendedEngine:
     """Streams through ``one`` and ``other``, ``share`` of each frame the other's."""
 
@@ -83,6 +87,7 @@ class _BlendedStream(EngineStream):
         self._streams = one, other
         self._share = share
         self._given: tuple[list[Future[Frame]], list[Future[Frame]]] = [], []  # without their pair
+        self._waiting: tuple[list[_Waiting], list[_Waiting]] = [], []  # one at most, each
 
     def push(self, frame: Frame) -> list[Future[Frame]]:
         return self._take(frame)
@@ -91,24 +96,47 @@ class _BlendedStream(EngineStream):
         return self._paired([stream.flush() for stream in self._streams])
 
     def memory(self) -> Sequence[Future[Memory]]:
-        return [memory for stream in self._streams for memory in stream.memory()]
+        """Returns what both have, after how much of it is whose: what a stream has depends on how
+        far it is, so that another one cannot tell."""
+        left = [stream.memory() for stream in self._streams]
+        if not any(left):
+            return ()
+        shares = [(len(m), s.since_memory) for m, s in zip(left, self._streams, strict=True)]
+        shared: Future[Memory] = Future()
+        shared.set_result((torch.tensor(shares),))
+        return [shared, *left[0], *left[1]]
 
     @property
     def since_memory(self) -> int:
         return max(stream.since_memory for stream in self._streams)
 
     def restore(self, memory: Sequence[Memory]) -> list[Future[Frame]]:
-        first = len(self._streams[0].memory())
-        parts = memory[:first], memory[first:]
-        return self._paired(
-            [s.restore(part) if part else () for s, part in zip(self._streams, parts, strict=True)]
-        )
+        shares: list[tuple[int, int]] = memory[0][0].tolist()
+        (first, _), _ = shares
+        parts = memory[1 : 1 + first], memory[1 + first :]
+        most = max(since for _, since in shares)
+        for waiting, part, (_, since) in zip(self._waiting, parts, shares, strict=True):
+            waiting[:] = [(most - since, part)] if part else []
+        return self._paired([self._restored(number) for number in range(len(self._streams))])
 
     def size_of(self, frame: Frame) -> tuple[int, int]:
         return self._streams[0].size_of(frame)
 
     def _take(self, frame: Frame) -> list[Future[Frame]]:
-        return self._paired([stream.push(frame) for stream in self._streams])
+        upscaled = []
+        for number, stream in enumerate(self._streams):
+            given = [*stream.push(frame)]
+            self._waiting[number][:] = [(left - 1, part) for left, part in self._waiting[number]]
+            upscaled.append([*given, *self._restored(number)])
+        return self._paired(upscaled)
+
+    def _restored(self, number: int) -> Sequence[Future[Frame]]:
+        """Restores a stream of the two, once it is as far as its memory."""
+        waiting = self._waiting[number]
+        if not waiting or waiting[0][0] > 0:
+            return ()
+        _, part = waiting.pop()
+        return self._streams[number].restore(part)
 
     def _paired(self, upscaled: Sequence[Sequence[Future[Frame]]]) -> list[Future[Frame]]:
         for given, more in zip(self._given, upscaled, strict=True):
