@@ -1,10 +1,10 @@
 """Many files upscaled one after the other: each done whole, or left where it can go on."""
 
 import logging
-import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -12,6 +12,7 @@ from typing import Any
 
 from streamsr.core.errors import OutputError, StreamsrError
 from streamsr.core.settings import StreamSettings
+from streamsr.files.half_done import folder_of, is_ours, remove_ours
 from streamsr.files.identity import differences, identity_of
 from streamsr.files.part import BeginAgainError, Stopped
 from streamsr.files.plan import FileJob
@@ -22,8 +23,6 @@ from streamsr.files.work import (
     FileWork,
     Watcher,
     Workshop,
-    folder_of,
-    is_about_to_be_named,
 )
 
 __all__ = ["Batch"]
@@ -118,12 +117,13 @@ class Batch:
             if said["result"].get("plain"):
                 changed = changed or "the network failed on some of its frames"
             if not changed:
-                shutil.rmtree(folder_of(path), ignore_errors=True)  # a kill left it
+                with suppress(OSError):
+                    remove_ours(folder_of(path))  # a kill left it
                 kept = said["result"]
                 return {**kept, **{name: tuple(kept[name]) for name in ("notes", "damage")}}
             self._watcher.says(f"{path}: it is made again: {changed}")
-        elif said is not None and is_about_to_be_named(path, said.get("state")):
-            return None
+        elif said is not None and said.get("replaces") == state and is_ours(folder_of(path)):
+            return None  # killed before the new one got its name
         elif not settings.output.overwrite:
             raise OutputError(
                 f"output {path}: it exists already, and is not what streamsr wrote there; "

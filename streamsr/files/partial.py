@@ -8,7 +8,6 @@ file goes on: a kill at any moment costs a segment.
 
 import json
 import os
-import shutil
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from safetensors.torch import save as format_safetensors
 from streamsr.core.errors import OutputError
 from streamsr.core.packet import Packet, Track
 from streamsr.files.checkpoint import Checkpoint, End, Opening
+from streamsr.files.half_done import check_ours, remove_ours
 from streamsr.files.identity import differences
 from streamsr.networks.contract import Memory
 from streamsr.pipeline.keyframe_flicker import FlickerState
@@ -44,7 +44,7 @@ class Partial:
     """One such folder, made where it is missing. One program at a time may open it.
 
     What was half done as another ``identity`` says is thrown away: ``restarted`` says why. Raises
-    OutputError where it cannot be read or written, as every method does.
+    OutputError where it cannot be read or written, as every method does, or is somebody else's.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -60,9 +60,11 @@ class Partial:
         self._crc = 0  # of what is not committed
         self._synced_s = 0.0  # monotonic
         try:
+            check_ours(folder)
             self._load()
-            self.images.mkdir(parents=True, exist_ok=True)
-            self._video = (folder / VIDEO).open("ab")
+            folder.mkdir(parents=True, exist_ok=True)
+            self._video = (folder / VIDEO).open("ab")  # first of all: it is known by it
+            self.images.mkdir(exist_ok=True)
             self._commits = (folder / COMMITS).open("ab")
         except OSError as error:
             raise self._error(error) from None
@@ -155,7 +157,7 @@ class Partial:
         """Removes the folder: what it was is done, or begun again."""
         self.close()
         try:
-            shutil.rmtree(self.folder)
+            remove_ours(self.folder)
         except OSError as error:
             raise self._error(error) from None
 
@@ -171,7 +173,7 @@ class Partial:
             changed, opening = "", None  # it was killed before its first frame
         if opening is None or changed:
             self.restarted = changed
-            shutil.rmtree(self.folder)
+            remove_ours(self.folder)
             return
         self.opening = opening
         lines = (self.folder / COMMITS).read_bytes().split(b"\n")[:-1] if self._has_commits else []

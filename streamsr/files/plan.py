@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamsr.core.errors import InputError, OutputError
+from streamsr.files.half_done import ENDING, is_ours
 from streamsr.media.addresses import SUFFIXES, image_kind
 
-__all__ = ["PARTIAL", "VIDEOS", "FileJob", "Plan", "holds_videos", "planned"]
+__all__ = ["VIDEOS", "FileJob", "Plan", "holds_videos", "planned"]
 
-PARTIAL = ".partial"  # the ending of the folder of what is half done
 ENDINGS = """
 3g2 3gp asf avi divx dv f4v flv gif h264 264 h265 265 hevc m1v m2t m2ts m2v m4v mjpeg mjpg mkv mov
 mp4 mpeg mpg mpv mts mxf nut ogm ogv qt rm rmvb ts vob webm wmv y4m
@@ -56,15 +56,19 @@ def planned(
 
     Folders are searched by name, and what is below them keeps its place. ``suffix``: of every video
     that is written; None: its own where that is ``kept``, or .mp4. ``known``: outputs that sources
-    had before, by their absolute path; they keep them. Raises InputError for what is not there, and
-    OutputError where a source would be overwritten.
+    had before, by their absolute path; they keep them, and are no sources themselves. Raises
+    InputError for what is not there, and OutputError where a source would be overwritten.
     """
+    known = known or {}
+    made = {(folder / output).absolute() for output in known.values()} - {*map(Path, known)}
     left_out: list[str] = []
     found: dict[Path, _Found] = {}
     for given in inputs:
         for one in _found(given, folder, left_out):
             found.setdefault(one.source.absolute(), one)
-    jobs = _named(list(found.values()), _Endings(suffix, kept), known or {})
+    for path in sorted(found.keys() & made):
+        left_out.append(f"{found.pop(path).source}: it is the output of another")
+    jobs = _named(list(found.values()), _Endings(suffix, kept), known)
     outputs = {(folder / job.output).absolute(): job for job in jobs}
     for job in jobs:
         if job.source.absolute() in outputs or _is_same(job.source, folder / job.output):
@@ -124,7 +128,7 @@ def _found_in(
 
 
 def _is_searched(path: Path, outputs: Path, left_out: list[str]) -> bool:
-    if path.name.endswith(PARTIAL) or _is_same(path, outputs):
+    if _is_same(path, outputs) or (path.name.endswith(ENDING) and _is_half_done(path)):
         return False
     if path.name.startswith("."):
         left_out.append(f"{path}: hidden")
@@ -189,6 +193,13 @@ def _output(one: _Found, depth: int, endings: _Endings, whole: bool) -> Path:
         return path
     end = endings.of(one)
     return path.with_name(path.name + end) if whole else path.with_suffix(end)
+
+
+def _is_half_done(path: Path) -> bool:
+    try:
+        return is_ours(path)
+    except OSError:
+        return False
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from streamsr.core.errors import OutputError
 
-__all__ = ["Record", "state_of"]
+__all__ = ["Record", "outputs_of", "state_of"]
 
 NAME = ".streamsr.jsonl"
 
@@ -43,12 +43,7 @@ class Record(AbstractContextManager["Record"]):
                 f"output {folder}: another streamsr writes there, allowed is one at a time"
             ) from None
         self._file.seek(0)
-        for line in self._file.read().split(b"\n"):
-            try:
-                said = json.loads(line)
-                self._lines[said["output"]] = said
-            except (ValueError, TypeError, LookupError):
-                continue  # it was cut off by a kill
+        self._lines = _parsed(self._file.read())
 
     def __exit__(self, *exception: object) -> None:
         self._file.close()
@@ -56,10 +51,11 @@ class Record(AbstractContextManager["Record"]):
     @property
     def outputs(self) -> dict[str, str]:
         """The output that each source has, by its absolute path."""
-        return {line["source"]: name for name, line in self._lines.items()}
+        return _outputs(self._lines)
 
     def of(self, output: Path) -> dict[str, Any] | None:
-        """What is known of an output: its ``source``, ``identity``, ``state`` and ``result``."""
+        """What is known of an output: its ``source``, ``identity``, ``state`` and ``result``, and
+        of what state it ``replaces`` an output."""
         return self._lines.get(str(output))
 
     def begin(self, source: Path, output: Path) -> None:
@@ -74,11 +70,12 @@ class Record(AbstractContextManager["Record"]):
         identity: Mapping[str, Any],
         state: Mapping[str, Any],
         result: Mapping[str, Any],
+        replaces: Mapping[str, Any] | None,
     ) -> None:
         """States that an output is done: to be called before it gets its name, so that a kill in
-        between does not leave one that nobody knows."""
+        between does not leave one that nobody knows, nor one that it ``replaces``."""
         said = {"source": str(source.absolute()), "output": str(output), "identity": identity}
-        self._add({**said, "state": state, "result": result})
+        self._add({**said, "state": state, "result": result, "replaces": replaces})
 
     def _add(self, line: dict[str, Any]) -> None:
         try:
@@ -92,6 +89,31 @@ class Record(AbstractContextManager["Record"]):
             raise OutputError(
                 f"output {self._folder}: cannot be written: {error.strerror}"
             ) from None
+
+
+def outputs_of(folder: Path) -> dict[str, str]:
+    """Returns the output that each source has in a folder, by its absolute path, though another
+    program may work there."""
+    try:
+        return _outputs(_parsed((folder / NAME).read_bytes()))
+    except OSError:
+        return {}
+
+
+def _parsed(written: bytes) -> dict[str, dict[str, Any]]:
+    """Returns the newest line of each output."""
+    lines: dict[str, dict[str, Any]] = {}
+    for line in written.split(b"\n"):
+        try:
+            said = json.loads(line)
+            lines[said["output"]] = said
+        except (ValueError, TypeError, LookupError):
+            continue  # it was cut off by a kill
+    return lines
+
+
+def _outputs(lines: Mapping[str, dict[str, Any]]) -> dict[str, str]:
+    return {line["source"]: name for name, line in lines.items()}
 
 
 def state_of(path: Path) -> dict[str, Any] | None:

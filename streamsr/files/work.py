@@ -12,15 +12,16 @@ from streamsr.core.errors import InputError, OutputError
 from streamsr.core.events import Code
 from streamsr.core.settings import StreamSettings
 from streamsr.core.version import version_of_streamsr
+from streamsr.files.half_done import folder_of
 from streamsr.files.join import join_parts
-from streamsr.files.partial import IMAGES, Partial
-from streamsr.files.plan import PARTIAL, FileJob
+from streamsr.files.partial import Partial
+from streamsr.files.plan import FileJob
 from streamsr.files.record import Record, state_of
 from streamsr.files.upscaling import FileUpscaling, HalfDone, Heard
 from streamsr.media.encoder_options import filled
 from streamsr.sources.files import FileSource
 
-__all__ = ["FileResult", "FileWork", "Watcher", "Workshop", "folder_of", "is_about_to_be_named"]
+__all__ = ["FileResult", "FileWork", "Watcher", "Workshop"]
 
 JOINED = "joined"  # the file in a folder of a half-done one that gets its name
 FORMER = "former"  # the images that were there before
@@ -169,7 +170,8 @@ class FileWork:
             "damage": (*end.damage, *self._failures(partial.checkpoint.plain)),
             "plain": partial.checkpoint.plain,
         }
-        self._shop.record.done(self._job.source, self._job.output, self._identity, state, facts)
+        done = self._job.source, self._job.output, self._identity, state, facts
+        self._shop.record.done(*done, replaces=state_of(self._path))
         if self._path.is_dir() and self._job.is_images:
             self._path.rename(self._folder / FORMER)
         made.replace(self._path)
@@ -184,14 +186,3 @@ def _sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-def folder_of(path: Path) -> Path:
-    """Returns the folder of what is half done and becomes ``path``."""
-    return path.with_name(path.name + PARTIAL)
-
-
-def is_about_to_be_named(path: Path, state: Mapping[str, Any] | None) -> bool:
-    """Whether what becomes ``path`` is there in that state, whole, and has not got its name yet."""
-    folder = folder_of(path)
-    return state is not None and state in (state_of(folder / JOINED), state_of(folder / IMAGES))

@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import NoReturn
 
 import av
 import cv2
@@ -304,3 +306,68 @@ def test_a_file_that_breaks_off_says_so(
     (told,) = result.damage
     assert f"it breaks off after {result.frames} of about 20" in told
     assert run(whole, tmp_path / "out")[0][0].damage == ()
+
+
+def test_a_folder_of_somebody_else_is_left_alone(
+    clip: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    source, out = clip(width=32, height=16, seconds=1), tmp_path / "out"
+    mine = out / f"{source.name}.partial"
+    mine.mkdir(parents=True)
+    (mine / "notes.txt").write_text("mine", encoding="utf-8")
+    (result,), _ = run(source, out)
+    assert (result.state, (mine / "notes.txt").read_text()) == ("failed", "mine")
+    assert str(mine) in result.why
+    mine.rename(out / "elsewhere")
+    assert [r.state for r in run(source, out)[0]] == ["done"]
+    (out / "elsewhere").rename(mine)
+    assert [r.state for r in run(source, out)[0]] == ["already done"]
+    assert (mine / "notes.txt").read_text() == "mine"
+
+
+def test_killed_twice_before_it_is_named_it_is_still_known(
+    clip: Callable[..., Path], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = clip(width=32, height=16, seconds=1), tmp_path / "out"
+    run(source, out)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object) -> NoReturn:
+        raise Killed
+
+    real, joined = Path.replace, out / f"{source.name}.partial/joined"
+
+    def replaced(path: Path, to: Path) -> Path:
+        return kill() if path == joined else real(path, to)
+
+    for killed in (("pathlib.Path.replace", replaced), ("streamsr.files.work._sync", kill)):
+        with monkeypatch.context() as patch:
+            patch.setattr(*killed)  # before it is named, then when it is joined again
+            with pytest.raises(Killed):
+                run(source, out, model={"name": "lanczos"})
+    (result,), _ = run(source, out, model={"name": "lanczos"})
+    assert result.state == "done", result.why
+
+
+@pytest.mark.parametrize("ending", [".mkv", ".webm", ".mp4", ".mov", ".ts"])
+def test_a_result_is_the_same_byte_for_byte(
+    ending: str, clip: Callable[..., Path], run: Run, tmp_path: Path
+) -> None:
+    source = tmp_path / f"a{ending}"
+    codec = "vp9" if ending == ".webm" else "h264"
+    with av.open(str(clip(width=32, height=16, seconds=1, gop=5))) as given:
+        (image, *_) = given.decode(video=0)
+    with av.open(str(source), "w") as made:
+        stream = made.add_stream("libvpx-vp9" if codec == "vp9" else "libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+        for number in range(25):
+            image.pts, image.time_base = number, Fraction(1, 25)
+            made.mux(stream.encode(image))
+        made.mux(stream.encode())
+    for out in ("one", "other"):
+        (result,), _ = run(source, tmp_path / out, encoder={"codec": codec})
+        assert result.state == "done", result.why
+    name = source.name
+    assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()

@@ -63,7 +63,7 @@ def test_a_source_that_is_named_twice_is_one(tmp_path: Path) -> None:
 
 def test_images_are_a_folder_and_what_is_no_media_is_said(tmp_path: Path) -> None:
     names = "film.mp4", "cover.jpg", "shots/1.png", "shots/2.png", ".hidden.mp4", "notes.txt"
-    videos = made(tmp_path / "in", *names, ".git/x.mp4", "half.mp4.partial/y.mp4")
+    videos = made(tmp_path / "in", *names, ".git/x.mp4", "half.mp4.partial/video.packets")
     plan = planned([videos], tmp_path / "out")
     assert [(str(job.output), job.is_images) for job in plan.jobs] == [
         ("film.mp4", False),
@@ -88,3 +88,17 @@ def test_a_source_is_not_overwritten(tmp_path: Path) -> None:
 def test_what_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         planned([tmp_path / "none.mp4"], tmp_path / "out")
+
+
+def test_what_was_made_of_another_is_no_source(tmp_path: Path) -> None:
+    folder = made(tmp_path / "in", "b.avi", "b.mp4", "c.mkv")
+    known = {str(folder / "b.avi"): "b.mp4"}
+    plan = planned([folder, folder / "b.mp4"], folder, ".mp4", known)
+    assert [str(job.output) for job in plan.jobs] == ["b.mp4", "c.mp4"]
+    assert plan.left_out == [f"{folder}/b.mp4: it is the output of another"]
+
+
+def test_a_folder_that_is_called_as_if_half_done_is_searched(tmp_path: Path) -> None:
+    folder = made(tmp_path / "in", "x.mp4.partial/video.packets", "x.mp4.partial/images/a.mp4")
+    made(folder, "mine.partial/b.mp4")
+    assert [*outputs(folder, out=tmp_path / "out").values()] == ["mine.partial/b.mp4"]

@@ -25,7 +25,7 @@ from streamsr.core.errors import InputError, OutputError
 from streamsr.core.redact import redact
 from streamsr.core.settings import PipelineSettings
 from streamsr.files.plan import Plan, holds_videos, planned
-from streamsr.files.record import Record
+from streamsr.files.record import Record, outputs_of
 from streamsr.files.unused import refuse_unused
 from streamsr.media.addresses import STDIO, SUFFIXES, is_folder_output, is_pipe_output
 from streamsr.zoo.card import AUTO
@@ -122,7 +122,7 @@ def run_plan(
     workplace: WorkplaceOf,
 ) -> NoReturn:
     """As ``run_batch``; ``planned_by`` gives the plan by the outputs that sources had before."""
-    first = planned_by({})
+    first = planned_by(outputs_of(folder))
     settings = settings_of(first.jobs[0].source, folder / first.jobs[0].output)
     refuse_unused(settings, first.jobs, folder)
     _check(settings)

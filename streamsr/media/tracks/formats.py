@@ -15,6 +15,7 @@ ISO = {
     # and where a text ends one, FFmpeg times other tracks by what waits
 }
 MATROSKA = {
+    "fflags": "bitexact",  # no random numbers: the same tracks are the same file
     "flush_packets": "1",
     "cluster_time_limit": "1000",
     "max_interleave_delta": "500000",  # µs that a track waits for one with nothing to say
