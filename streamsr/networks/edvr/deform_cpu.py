@@ -29,7 +29,7 @@ def deform_on_cpu(
     """
     n, channels, height, width = x.shape
     samples = conv_offset.out_channels // 3  # of a pixel: taps of each group
-    by_tap = weight.view(len(weight), channels, TAPS).permute(2, 1, 0).reshape(-1, len(weight))
+    by_tap = weight.view(len(weight), channels, TAPS).transpose(1, 2).reshape(len(weight), -1, 1, 1)
     predict = _Predict(conv_offset, samples)
     out = x.new_empty((n, height, width, len(weight)), dtype=weight.dtype)
     blocks = -(-height * width // BLOCK_PX)
@@ -39,9 +39,18 @@ def deform_on_cpu(
         for top in range(0, height, rows):
             bottom = min(top + rows, height)
             columns = sampled.columns(predict.rows(given, top, bottom), top)
-            into = result[top:bottom].view(-1, len(weight))
-            torch.addmm(bias, columns.to(weight.dtype), by_tap, out=into)
+            result[top:bottom] = _projected(columns.to(weight.dtype), by_tap, bias, width)
     return out.permute(0, 3, 1, 2)
+
+
+def _projected(columns: Tensor, by_tap: Tensor, bias: Tensor, width: int) -> Tensor:
+    """Samples (rows * width, 9 * c) by weights (out, 9 * c, 1, 1): (rows, width, out).
+
+    Lines of them form a batch: on one thread, torch leaves less than 16 of one to a slower library.
+    """
+    rows = len(columns) // width
+    batch = columns.view(max(rows, width), 1, min(rows, width), -1).permute(0, 3, 1, 2)
+    return F.conv2d(batch, by_tap, bias).permute(0, 2, 3, 1).reshape(rows, width, -1)
 
 
 class _Predict:
@@ -60,10 +69,11 @@ class _Predict:
     def rows(self, x: Tensor, top: int, bottom: int) -> Tensor:
         """Rows of what it makes of ``x`` (c, h, w): (rows, w, channels), float32."""
         above, below = int(top == 0), int(bottom == x.shape[1])
+        whole = above and below
         x = x[None, :, top - 1 + above : bottom + 1 - below]
-        if above or below:
+        if not whole and (above or below):
             x = F.pad(x, (0, 0, above, below))
-        predicted = F.conv2d(x, self._weight, self._bias, padding=(0, 1))
+        predicted = F.conv2d(x, self._weight, self._bias, padding=(int(whole), 1))
         exact = torch.promote_types(predicted.dtype, torch.float32)
         return predicted[0].permute(1, 2, 0).to(exact).contiguous()
 
