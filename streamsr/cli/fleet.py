@@ -94,7 +94,8 @@ def move_camera(
 
 def serve_fleet(
     config: Annotated[
-        Path, typer.Argument(metavar="FLEET", help="A fleet's file, for its [serve] and [mqtt].")
+        Path,
+        typer.Argument(metavar="FLEET", help="A fleet's file: how it is served, and its broker."),
     ],
     address: Address = "auto",
     set_: Set = None,
