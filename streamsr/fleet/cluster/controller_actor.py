@@ -1,18 +1,12 @@
-"""The controller's actor: one process of the cluster in which the one controller decides.
-
-It decides only while Ray takes this process for the controller: asked before each answer, for an
-older one that was cut off may not know of the one in its place. Where Ray cannot be asked it
-prolongs what is, for a while that one in its place waits for before it gives anything away.
-"""
+"""The controller's actor: one process of the cluster in which the one controller decides."""
 
 import asyncio
 import logging
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 import ray
 
@@ -20,6 +14,7 @@ from streamsr.core.errors import UserError
 from streamsr.core.redact import redact
 from streamsr.fleet.cluster import gcs
 from streamsr.fleet.cluster.actors import begin_actor
+from streamsr.fleet.cluster.decisions import Decisions
 from streamsr.fleet.cluster.kept_state import KeptState
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.cluster.recruiting import Recruiter
@@ -29,9 +24,6 @@ from streamsr.fleet.messages import FleetStatus, HostAddress, HostReport, Orders
 __all__ = ["ControllerActor", "find_controller", "start_controller"]
 
 TICK_S = 1.0
-ASK_S = 0.5  # for Ray to say who the controller is
-
-T = TypeVar("T")
 
 log = logging.getLogger("streamsr")
 
@@ -45,9 +37,7 @@ class ControllerActor:
         self._raylet = os.getppid()
         self._kept = KeptState()
         self._controller = _restored(self._kept)
-        self._saved = self._controller.changes
-        self._confirmed = float("-inf")  # monotonic: Ray said that this is the controller
-        self._deciding = asyncio.Lock()
+        self._decisions = Decisions(self._controller, self._is_controller, self._kept.keep)
         self._recruiter = Recruiter()
         self._ticking: asyncio.Task[None] | None = None
 
@@ -59,22 +49,22 @@ class ControllerActor:
     async def report(self, report: HostReport) -> Orders:
         """Answers a host."""
         await self.begin()
-        return await self._decide(lambda now: self._controller.report(report, now))
+        return await self._decisions.report(report)
 
     async def want(self, wanted: Wanted) -> int:
         """Takes what is wanted from now on; returns its version, which is a later one."""
         version = max(wanted.version, self._controller.wanted.version + 1)
         wanted = replace(wanted, version=version)
-        await self._decide(lambda now: self._controller.want(wanted, now))
+        await self._decisions.steer(lambda now: self._controller.want(wanted, now))
         return version
 
     async def drain(self, host: str) -> None:
         """Raises UserError."""
-        await self._decide(lambda now: self._controller.drain(host))
+        await self._decisions.steer(lambda now: self._controller.drain(host))
 
     async def move(self, camera: str, host: str) -> None:
         """Raises UserError."""
-        await self._decide(lambda now: self._controller.move(camera, host))
+        await self._decisions.steer(lambda now: self._controller.move(camera, host))
 
     async def status(self) -> FleetStatus:
         return self._controller.status(monotonic())
@@ -93,38 +83,18 @@ class ControllerActor:
         await self._recruiter.dismiss()
         await asyncio.to_thread(self._kept.remove)
 
-    async def _decide(self, decision: Callable[[float], T]) -> T:
-        """Raises ConnectionError where this is not the controller, as far as it can know."""
-        async with self._deciding:
-            now = monotonic()
-            await self._confirm(now)
-            decided: T = decision(now)
-            if self._controller.changes != self._saved:
-                changes, data = self._controller.changes, self._controller.state()
-                await asyncio.to_thread(self._kept.keep, data)
-                self._saved = changes
-            return decided
-
-    async def _confirm(self, now: float) -> None:
-        try:
-            async with asyncio.timeout(ASK_S):
-                confirmed = await asyncio.to_thread(gcs.is_this_process, self._id)
-        except Exception as error:  # whichever: Ray cannot be asked
-            if now - self._confirmed > GRACE_S:
-                raise ConnectionError(f"Ray does not answer: {redact(error)}") from None
-            self._controller.hold(now + ASK_S)
-            return
-        if not confirmed:
-            if os.getppid() != self._raylet:  # which would have ended this process
-                os._exit(1)
-            raise ConnectionError("another process is the controller")
-        self._confirmed = now
+    def _is_controller(self) -> bool:
+        """Blocks for as long as Ray cannot be asked."""
+        confirmed = gcs.is_this_process(self._id)
+        if not confirmed and os.getppid() != self._raylet:  # which would have ended this process
+            os._exit(1)
+        return confirmed
 
     async def _tick(self) -> None:
         while True:
             began = monotonic()
             try:
-                await self._decide(self._controller.tick)
+                await self._decisions.tick()
                 await asyncio.to_thread(self._recruiter.recruit, self._controller.wanted.groups)
             except Exception as error:  # a supervisor: the next second may go better
                 log.warning("fleet: %s", redact(error) or type(error).__name__)
@@ -135,7 +105,8 @@ def _restored(kept: KeptState) -> Controller:
     data = kept.load()
     if data is not None:
         try:
-            return Controller.restored(data, monotonic(), GRACE_S)
+            grace_s = 0.0 if kept.is_of_an_ended_process else GRACE_S
+            return Controller.restored(data, monotonic(), grace_s)
         except UserError as error:
             log.error("fleet: what was wanted is lost: %s", redact(error))
     return Controller(Wanted(0, ()), monotonic())

@@ -14,6 +14,7 @@ from ray._private.state import state
 from ray.experimental.internal_kv import (
     _internal_kv_del,
     _internal_kv_get,
+    _internal_kv_list,
     _internal_kv_put,
 )
 
@@ -25,7 +26,9 @@ __all__ = [
     "is_this_process",
     "keep",
     "kept",
+    "keys",
     "remove",
+    "this_node",
 ]
 
 KV_NAMESPACE = "streamsr"
@@ -80,18 +83,28 @@ def actor_runs(actor: Any) -> bool:
 def is_this_process(actor_id: str) -> bool:
     """Whether the process of this actor that counts is the one that asks."""
     found = state.actor_table(actor_id)
-    here = ray.get_runtime_context().get_node_id()
     return (
         bool(found)
         and found["State"] == ALIVE
-        and (found["Address"]["NodeID"], found["Pid"]) == (here, os.getpid())
+        and (found["Address"]["NodeID"], found["Pid"]) == (this_node(), os.getpid())
     )
+
+
+def this_node() -> str:
+    """Returns the id of the Ray node of this process."""
+    node: str = ray.get_runtime_context().get_node_id()
+    return node
 
 
 def kept(key: str) -> bytes | None:
     """Returns what is kept under a key; None for nothing."""
     value: bytes | None = _internal_kv_get(key, namespace=KV_NAMESPACE)
     return value
+
+
+def keys(prefix: str) -> list[str]:
+    """Returns the keys under which something is kept."""
+    return [key.decode() for key in _internal_kv_list(prefix, namespace=KV_NAMESPACE)]
 
 
 def keep(key: str, value: bytes) -> None:

@@ -22,6 +22,7 @@ __all__ = ["ControllerLink", "Host", "Identity"]
 EVERY_S = 1.0  # between two questions
 AGAIN_S = 0.2  # after one that was not answered
 ANSWER_S = 1.0  # for an answer
+LEAVE_S = 5.0  # for a controller to hear that a host has left
 SECOND_NS = 1_000_000_000
 
 log = logging.getLogger("streamsr")
@@ -87,8 +88,17 @@ class Host:
         more: others need not wait for the end of its leases."""
         self.draining, self._orders = True, None
         with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S):
+                while not await self._tell_that_it_left():  # noqa: ASYNC110 - nobody tells
+                    await asyncio.sleep(AGAIN_S)
+
+    async def _tell_that_it_left(self) -> bool:
+        try:
             async with asyncio.timeout(ANSWER_S):
                 await self._link.report(self._report(self._lease.asks(_now_s())))
+        except Exception:  # of whatever carries it, or the controller is starting
+            return False
+        return True
 
     async def _ask(self) -> None:
         sent = self._lease.asks(_now_s())
