@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
-__all__ = ["Lease", "LeaseFolder", "now_ns"]
+__all__ = ["CLOCK", "MOMENT", "Lease", "LeaseFolder", "now_ns"]
 
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # on Linux it counts suspension
 MOMENT = struct.Struct("=q")  # aligned by the map's page: it is written whole

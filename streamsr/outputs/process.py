@@ -6,7 +6,6 @@ and kills it. It tells why it fails, and never tries again by itself. Nothing he
 has to be back within a second of being started again.
 """
 
-import ctypes
 import os
 import select
 import signal
@@ -36,7 +35,14 @@ from streamsr.ipc.messages import (
     StartServer,
 )
 from streamsr.media.container import reason_of
-from streamsr.outputs.fence import Fence, LeaseFence, LeaseOverError, Unfenced
+from streamsr.outputs.fence import (
+    Fence,
+    LeaseFence,
+    LeaseOverError,
+    Unfenced,
+    die_with,
+    killing_fence,
+)
 from streamsr.outputs.hls import HlsWriter
 from streamsr.outputs.mux_session import Muxer, MuxTarget
 from streamsr.outputs.recorder import Recorder
@@ -47,7 +53,6 @@ __all__ = ["ServerWriter", "main"]
 PROGRESS_S = 0.25  # between reports to the main process
 PROGRESS_PACKETS = 24  # or after so many, so that it can send on
 READ_BYTES = 1 << 18
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class ServerWriter:
@@ -130,8 +135,9 @@ def run(main_process: MainProcess) -> None:
         return
     writer: PacketWriter | None = None
     try:
+        fence = fence_of(start)
         writer = writer_of(start, lambda code, text: main_process.send(OutputEvent(code, text)))
-        taken = write_packets(main_process, writer, fence_of(start))
+        taken = write_packets(main_process, writer, fence)
         writer.close()
         main_process.send(OutputProgress(OutputState.OFF, taken))
     except Exception as error:  # the last message of this process: a traceback has secrets in it
@@ -177,9 +183,8 @@ def write_packets(main_process: MainProcess, writer: PacketWriter, fence: Fence)
 def writer_of(start: Message, tell: Callable[[Code, str], None]) -> PacketWriter:
     """Returns what the first message describes."""
     match start:
-        case StartServer(url, transport, parent_pid, _):
+        case StartServer(url, transport):
             protect(url)
-            die_with(parent_pid)
             return ServerWriter(url, transport)
         case StartHls(folder, segment_s, segments, _):
             os.chdir(folder)  # keeps odd names of folders out of FFmpeg's patterns
@@ -190,24 +195,16 @@ def writer_of(start: Message, tell: Callable[[Code, str], None]) -> PacketWriter
 
 
 def fence_of(start: Message) -> Fence:
-    """Returns what keeps the process to the lease that its first message names.
+    """Returns what keeps the process to the lease that its first message names, where it may fork.
 
     Raises OSError where that is not there.
     """
-    if not isinstance(start, StartServer | StartHls | StartRecorder) or start.lease is None:
+    if isinstance(start, StartServer):
+        die_with(start.parent_pid)
+        return Unfenced() if start.lease is None else killing_fence(start.lease)
+    if not isinstance(start, StartHls | StartRecorder) or start.lease is None:
         return Unfenced()
-    return LeaseFence(start.lease, kills=isinstance(start, StartServer))
-
-
-def die_with(parent_pid: int) -> None:
-    """Makes the kernel kill this process when its parent is gone: a peer may hold it in FFmpeg.
-
-    Files are no peers: a process that writes some sees the end of its socket, and finishes them.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_pid:
-            os._exit(1)
+    return LeaseFence(start.lease)
 
 
 def main() -> None:

@@ -3,9 +3,11 @@
 import os
 import signal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from peers import RtmpServer
+from peers import RtmpServer, TcpProxy
+from peers.fleet import children_of
 from peers.outputs import Outputs, quick, record, recorded, sent, studio_outputs
 from peers.studio import FPS
 from peers.waiting import until
@@ -41,22 +43,45 @@ def runs(pid: int) -> bool:
         return False
 
 
+@pytest.mark.parametrize("frozen", [slice(None), slice(1, None)], ids=["all", "writes"])
 async def test_a_frozen_process_is_killed_when_its_lease_is_over(
-    rtmp_server: RtmpServer, leases: LeaseFolder
+    rtmp_server: RtmpServer, leases: LeaseFolder, frozen: slice
 ) -> None:
     """The server is free then for another machine, and what thaws writes nothing any more."""
     async with studio_outputs() as outputs:
         lease = leases.path_of("cam")
         leases.grant("cam", now_ns() + 30 * SECOND_NS)
-        frozen = await published(outputs, rtmp_server.url(), lease)
+        output = await published(outputs, rtmp_server.url(), lease)
         leases.grant("cam", now_ns() + SECOND_NS)
-        await sent(outputs.studio, FPS // 4)  # it looks at its lease before each packet
-        pid = pid_of(frozen)
-        os.kill(pid, signal.SIGSTOP)
+        await sent(outputs.studio, FPS // 2)  # what guards it looks at its lease meanwhile
+        pids = children_of(pid_of(output))
+        assert len(pids) == 2, "one writes, and one guards it"
+        for pid in pids[frozen]:
+            os.kill(pid, signal.SIGSTOP)
         held = Lease(lease).until_ns
-        await until(lambda: not runs(pid), 5)
+        await until(lambda: not any(runs(pid) for pid in pids), 5)
         assert held <= now_ns() < held + 2 * SECOND_NS
         await published(outputs, rtmp_server.url(), None)
+
+
+async def test_a_slow_server_is_waited_for_as_long_as_the_lease_is_renewed(
+    rtmp_server: RtmpServer, leases: LeaseFolder
+) -> None:
+    """FFmpeg holds its process the while."""
+    proxied = urlsplit(rtmp_server.url())
+    async with studio_outputs() as outputs:
+        with TcpProxy(proxied.port or 0) as slow:
+            slow.stall()
+            settings = PublishSettings(url=f"rtmp://127.0.0.1:{slow.port}{proxied.path}")
+            output = outputs.start(settings, lease=leases.path_of("cam"))
+            accepted: list[int] = []
+            while output.state is not OutputState.UP:
+                leases.grant("cam", now_ns() + 2 * SECOND_NS)
+                await sent(outputs.studio, FPS // 5)
+                accepted += [now_ns()] if slow.connections else []
+                if accepted and now_ns() - accepted[0] > 3 * SECOND_NS:
+                    slow.forward()
+            assert output.restarts == 0
 
 
 async def test_what_may_not_publish_waits_until_it_may(
