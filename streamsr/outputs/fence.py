@@ -69,7 +69,8 @@ class KillingFence:
         self._armed = armed  # the moment for which the parent has set its timer
 
     def holds(self) -> bool:
-        until_ns = min(self._lease.until_ns, MOMENT.unpack_from(self._armed)[0])
+        armed_ns: int = MOMENT.unpack_from(self._armed)[0]
+        until_ns = min(self._lease.until_ns, armed_ns)
         return now_ns() < until_ns - MARGIN_NS
 
 

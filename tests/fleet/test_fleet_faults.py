@@ -100,6 +100,7 @@ def settled(fleet: RunningFleet, hosts: int) -> None:
     fleet.until(met, 120)
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(240)
 def test_cameras_of_a_host_that_dies_run_on_elsewhere(rtmp_server: RtmpServer) -> None:
     with played_fleet(rtmp_server, cameras=2, hosts=2) as (fleet, players):

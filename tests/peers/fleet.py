@@ -126,8 +126,8 @@ class Player:
         threading.Thread(target=self._play, daemon=True).start()
 
     def begin(self) -> None:
-        """Measures gaps from now on."""
-        self._worst = 0.0
+        """Measures gaps from now on; what is interrupted already counts from now, too."""
+        self._worst, self.last = 0.0, max(self.last, time.monotonic())
 
     @property
     def gap(self) -> float:

@@ -22,7 +22,7 @@ __all__ = ["ControllerLink", "Host", "Identity"]
 EVERY_S = 1.0  # between two questions
 AGAIN_S = 0.2  # after one that was not answered
 ANSWER_S = 1.0  # for an answer
-LEAVE_S = 5.0  # for a controller to hear that a host has left
+HEARD_S = 5.0  # for a controller to hear that a host has left
 SECOND_NS = 1_000_000_000
 
 log = logging.getLogger("streamsr")
@@ -88,7 +88,7 @@ class Host:
         more: others need not wait for the end of its leases."""
         self.draining, self._orders = True, None
         with suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_S):
+            async with asyncio.timeout(HEARD_S):
                 while not await self._tell_that_it_left():  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(AGAIN_S)
 
