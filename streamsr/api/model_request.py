@@ -1,13 +1,15 @@
 """What an upscaler is asked for: a model, and the size of its results."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from os import PathLike, fspath
+from numbers import Real
+from os import PathLike
 from pathlib import Path
 from typing import Self
 
+from streamsr.api.models import path_of
 from streamsr.core.errors import ConfigError
 from streamsr.core.target_size import TargetSize
 from streamsr.zoo.card import AUTO
@@ -15,7 +17,7 @@ from streamsr.zoo.registry import Entry, find, members
 
 __all__ = ["ModelRequest", "Size"]
 
-Size = str | int | tuple[int, int]
+Size = str | int | Sequence[int]
 FOR_IMAGES = "fast"  # of what is not coded
 
 
@@ -37,12 +39,15 @@ class ModelRequest:
         scale: float | None,
     ) -> Self:
         """Raises ConfigError for a size or a scale that there cannot be."""
-        name = fspath(model)
+        name = path_of(model, "model")
         if not isinstance(model, str) and os.sep not in name:
             name = f".{os.sep}{name}"
-        if isinstance(size, tuple):
+        if isinstance(size, Iterable) and not isinstance(size, str):
             size = "x".join(map(str, size))
-        wanted = cls(name if name != AUTO else FOR_IMAGES, folders, _text(size), scale)
+        if scale is not None and (not isinstance(scale, Real) or isinstance(scale, bool)):
+            raise ConfigError(f"scale: got {scale!r}, allowed are numbers")
+        by = None if scale is None else float(scale)
+        wanted = cls(name if name != AUTO else FOR_IMAGES, folders, _text(size), by)
         wanted.target()
         return wanted
 
@@ -55,8 +60,6 @@ class ModelRequest:
             if None not in (self.size, self.scale):
                 got += f" and a scale of {self.scale:g}"
             raise ConfigError(f"{got}, {error}") from None
-        except TypeError:
-            raise ConfigError(f"scale: got {self.scale!r}, allowed are numbers") from None
 
     @property
     def output(self) -> dict[str, str | float | None]:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 
+from streamsr.core.errors import InputError
 from streamsr.zoo.registry import Entry, find, folder_of_new, listing
 
-__all__ = ["Folders", "Model", "folders_of", "import_model", "list_models"]
+__all__ = ["Folders", "Model", "folders_of", "import_model", "list_models", "path_of"]
 
 Folders = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -57,16 +58,24 @@ def import_model(
     ``Upscaler(model.folder)`` runs it. Raises ModelError where it is damaged or no such checkpoint,
     and where there is a model of that name.
     """
-    place = Path(fspath(into))
+    place = Path(path_of(into, "into"))
     folder_of_new(name, place)  # before torch is imported, which takes seconds
     from streamsr.zoo.convert import import_checkpoint
 
-    folder = import_checkpoint(Path(fspath(checkpoint)), place, name)
+    folder = import_checkpoint(Path(path_of(checkpoint, "checkpoint")), place, name)
     return Model.of(find(str(folder.resolve())))
 
 
 def folders_of(folders: Folders) -> tuple[Path, ...]:
-    """Returns the folders that are named, one or several of them."""
-    if isinstance(folders, str | PathLike):
-        return (Path(fspath(folders)),)
-    return tuple(Path(fspath(folder)) for folder in folders)
+    """Returns the folders that are named, one or several of them. Raises InputError."""
+    if isinstance(folders, str | PathLike) or not isinstance(folders, Iterable):
+        return (Path(path_of(folders, "folders")),)
+    return tuple(Path(path_of(folder, "folders")) for folder in folders)
+
+
+def path_of(given: object, what: str) -> str:
+    """Returns a name or a path as text. Raises InputError for what is none."""
+    path = fspath(given) if isinstance(given, str | PathLike) else None
+    if not isinstance(path, str):
+        raise InputError(f"{what}: got {given!r}, allowed are names and paths")
+    return path

@@ -14,7 +14,7 @@ from streamsr.api.opened import NodeRun, OpenedPipeline, PipelineRun, Run, SinkC
 from streamsr.api.told import ToldEvents
 from streamsr.core.config import parse
 from streamsr.core.devices import pick_device
-from streamsr.core.errors import ConfigError
+from streamsr.core.errors import ConfigError, OutputError
 from streamsr.core.events import Event
 from streamsr.core.events.journal import Journal
 from streamsr.core.settings import PipelineSettings, WebRtcSettings
@@ -39,22 +39,28 @@ async def open_pipeline(
     ``settings`` are those of a pipeline file, as ``pipelines/reference.toml`` shows them, and all
     of them count: files and folders, servers, HLS, recordings, the page and MQTT. ``sinks`` take
     what is made beside those, and are closed at the end, whatever happens. ``emit`` is called with
-    events, each change once; left out, they are logged by the logger "streamsr".
+    events, each change once, in whichever thread it happens and by several at once; left out, they
+    are logged by the logger "streamsr".
 
     Raises ConfigError, which names the setting, InputError, ModelError or OutputError. Leaving the
     context stops what still runs.
     """
-    if isinstance(settings, dict):
-        settings = parse(settings, PipelineSettings, "settings")
-    for key, got, instead in _refused(settings):
-        raise ConfigError(f"settings: {key}: got {got}: {instead}")
-    taken = [OpenedSink.of(sink, f"sink {type(sink).__name__}") for sink in sinks]
-    kept_open = [replace(sink, close=lambda: None) for sink in taken]
-    journal = Journal()
-    told = ToldEvents(journal, emit)
+    taken: list[OpenedSink] = []
+    faults: list[OutputError] = []
+    for sink in sinks:
+        try:
+            taken.append(OpenedSink.of(sink, f"sink {type(sink).__name__}"))
+        except OutputError as fault:
+            faults.append(fault)
     async with AsyncExitStack() as stack:
         closing = SinkClosing(taken)
         stack.push_async_callback(closing.drop)
+        if faults:
+            raise faults[0]
+        settings = _checked(settings)
+        kept_open = [replace(sink, close=lambda: None) for sink in taken]
+        journal = Journal()
+        told = ToldEvents(journal, emit)
         run: Run
         if settings.needs_node:
             workers = partial(LocalWorker, sinks=kept_open)
@@ -67,6 +73,15 @@ async def open_pipeline(
         opened = OpenedPipeline(run, told, closing)
         stack.push_async_callback(opened.close)
         yield opened
+
+
+def _checked(settings: PipelineSettings | dict[str, Any]) -> PipelineSettings:
+    """Raises ConfigError for what is no setting, and what a program cannot have."""
+    if isinstance(settings, dict):
+        settings = parse(settings, PipelineSettings, "settings")
+    for key, got, instead in _refused(settings):
+        raise ConfigError(f"settings: {key}: got {got}: {instead}")
+    return settings
 
 
 def _refused(settings: PipelineSettings) -> Iterator[tuple[str, str, str]]:

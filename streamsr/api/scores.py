@@ -1,14 +1,15 @@
 """Scoring a model on clips whose truth is known."""
 
 from collections.abc import Iterable
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from streamsr.api.models import Folders, folders_of
+from streamsr.api.models import Folders, folders_of, path_of
 from streamsr.core.devices import pick_device
+from streamsr.core.errors import InputError
 from streamsr.engine.threads import counts_kept
 from streamsr.train.evaluation import evaluate as scored
 from streamsr.train.results import Degradation, Evaluation
@@ -42,14 +43,17 @@ def evaluate(
     known = folders_of(folders)
 
     def named(name: Name) -> str:
-        return fspath(name) if isinstance(name, str) else str(Path(name).resolve())
+        path = path_of(name, "model")
+        return path if isinstance(name, str) else str(Path(path).resolve())
 
+    if degrade not in [*Degradation]:
+        raise InputError(f"degrade: got {degrade!r}, allowed are {', '.join(Degradation)}")
     with counts_kept():
         return scored(
-            Path(fspath(target)),
+            Path(path_of(target, "target")),
             find(named(model), known, scale),
             torch.device(pick_device(device)),
-            low=None if low is None else Path(fspath(low)),
+            low=None if low is None else Path(path_of(low, "low")),
             against=[find(named(other), known, scale) for other in against],
             degrade=Degradation(degrade),
             precision=precision,

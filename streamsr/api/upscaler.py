@@ -3,8 +3,9 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, Iterable
-from concurrent.futures import Future
+from collections.abc import AsyncIterable, Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Self, overload
@@ -66,6 +67,8 @@ class Upscaler:
 
         Raises ModelError, ConfigError and UserError for what there is not.
         """
+        if not isinstance(engine, SharedEngine | None):
+            raise InputError(f"engine: got {engine!r}, allowed is a streamsr.Engine")
         if engine is not None and str(device or "auto") not in ("auto", str(engine.device)):
             raise InputError(
                 f"device: got '{device}', allowed is that of the engine, '{engine.device}'"
@@ -73,12 +76,13 @@ class Upscaler:
         known = folders_of(folders) + (engine.folders if engine is not None else ())
         wanted = ModelRequest.of(model, known, size, scale)
         wanted.usual()
+        self._reader = ImageReader(layout, colour or UNSPECIFIED)
         self.engine = engine or SharedEngine(device or "auto")
         self._owns_engine = engine is None
-        self._reader = ImageReader(layout, colour or UNSPECIFIED)
         self._pushed: deque[Ticket] = deque()  # by ``push``, and not returned
         self._clip: ClipStream | None = None  # theirs
         self._lock = threading.RLock()
+        self._in_order = ThreadPoolExecutor(1, "streamsr-pusher")  # of ``apush`` and ``aflush``
         try:
             self._clips = ImageClips(wanted, self._reader, self.engine, precision)
         except BaseException:
@@ -232,18 +236,26 @@ class Upscaler:
         if self._owns_engine:
             self.engine.close()
         self._clips.close()
+        self._in_order.shutdown()
 
     @overload
     async def apush(self, image: Image) -> list[Image]: ...
     @overload
     async def apush(self, image: Image, tag: Tag) -> list[tuple[Image, Tag]]: ...
     async def apush(self, image: Any, tag: Any = NO_TAG) -> Any:
-        """Does what ``push`` does, the loop running on."""
-        return await asyncio.to_thread(self.push, image, tag)
+        """Does what ``push`` does, the loop running on; several are in the order of their calls."""
+        return await self._after_others(partial(self.push, image, tag))
 
     async def aflush(self) -> list[Any]:
-        """Does what ``flush`` does, the loop running on."""
-        return await asyncio.to_thread(self.flush)
+        """Does what ``flush`` does, after every ``apush`` before it, the loop running on."""
+        return await self._after_others(self.flush)
+
+    async def _after_others(self, work: Callable[[], list[Any]]) -> list[Any]:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._in_order, work)
+        except RuntimeError:
+            self._clips.check()  # what it was closed for is said in its own words
+            raise
 
     @overload
     async def aupscale(self, images: Image) -> Image: ...
@@ -260,6 +272,10 @@ class Upscaler:
     def _whole(self, images: Any) -> Any:
         """What becomes of an image, or of an array of them, as one array."""
         before = self._reader.axes_before(images)
+        if isinstance(images, tuple) and before:
+            of_each = [tuple(part[n] for part in images) for n in range(len(images[0]))]
+            made = [self._whole(one) for one in of_each] if before == 2 else list(self.map(of_each))
+            return tuple(stacked(list(parts)) for parts in zip(*made, strict=True))
         if before == 0:
             return self.upscale_image(images)
         if not len(images):

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
+from streamsr.core.settings import Quality
 from streamsr.media.addresses import SUFFIXES
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Models",
     "NamesCommand",
     "Preset",
+    "QualityOption",
     "Scale",
     "Seconds",
     "Set",
@@ -98,6 +100,10 @@ Denoise = Annotated[
     typer.Option(
         help="How much a file is restored, in place of --model: low, medium, high, or 0 to 1."
     ),
+]
+QualityOption = Annotated[
+    Quality,
+    typer.Option("--quality", help="best: several passes of the network; auto: of images alone."),
 ]
 Preset = Annotated[
     str | None,

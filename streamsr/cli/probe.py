@@ -6,17 +6,18 @@ It imports torch only once there is a frame: until then a wrong source is refuse
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 from rich.text import Text
 
 from streamsr.cli.terminal import facts_table, size_text
 from streamsr.core.devices import pick_device
-from streamsr.core.errors import InputError, StreamsrError
+from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
@@ -24,6 +25,9 @@ from streamsr.media.addresses import InputKind, input_kind, scheme_of
 from streamsr.media.source import SourceInfo
 from streamsr.plugins.registry import Kind, find
 from streamsr.sources.opening import open_source
+
+if TYPE_CHECKING:
+    from streamsr.engine.engines import Engines
 
 __all__ = ["all_table", "describe", "describe_all", "findings_table", "first_frame"]
 
@@ -44,21 +48,13 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
     import torch
 
     from streamsr.engine.engines import Engines
-    from streamsr.media.encoder_options import filled
-    from streamsr.pipeline.machine import Machine
-    from streamsr.pipeline.selection import Selector, cost_ms
 
     device = pick_device(settings.model.device)
     with Engines(torch.device(device)) as engines:
-        machine = Machine(engines, filled(settings.encoder, low_delay=live))
-        selection = Selector(settings, machine, real_time=live).select(info)
-        entry, target = selection.entries[0], selection.target
-        width, height = target.of(info.width, info.height)
-        coded = _encoder(settings, info, frame, (width, height), live)
-        cores = machine.cores
-        cpu_ms = selection.cpu_ms  # of what can wait it is not asked before
-        if cpu_ms is None:
-            _, cpu_ms = cost_ms(machine, entry, info, (width, height))
+        choice = (_live_choice if live else _file_choice)(settings, engines, info)
+        width, height = choice.size
+        coded = _encoder(settings, info, frame, choice.size, live)
+        cores, cpu_ms = engines.cores, choice.cpu_ms
     in_file = frames and not os.path.isdir(settings.input.url)
     return {
         "input": redact(settings.input.url),
@@ -73,18 +69,68 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         "scan": info.scan or None,
         "colour": _colour(frame.colour),
         "audio": info.audio_codec or None,
-        "model": entry.name,
+        "model": choice.model,
         "device": device,
-        "lookahead": entry.facts.lookahead,
+        "lookahead": choice.lookahead,
         "output": f"{width}x{height}",
-        "output_sample_aspect": str(info.aspect_of(width, height)),
+        "output_sample_aspect": str(info.aspect_of(*_one_of(settings, choice.size))),
         "cpu_ms": round(cpu_ms, 1),
         "all_s": round(frames * cpu_ms / cores / 1e3, 1) if frames else None,
-        "all_bytes": _result_bytes(settings, info, (width, height)) if in_file else None,
+        "all_bytes": _result_bytes(settings, info, choice.size) if in_file else None,
         "encoder": coded,
-        "why": selection.why,
-        "fallback": [fallback.name for fallback in selection.entries[1:]],
+        "why": choice.why,
+        "fallback": list(choice.fallback),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """What a source would be upscaled by."""
+
+    model: str
+    lookahead: int
+    size: tuple[int, int]  # of the result
+    cpu_ms: float  # a frame
+    why: str
+    fallback: Sequence[str] = ()
+
+
+def _live_choice(settings: StreamSettings, engines: "Engines", info: SourceInfo) -> _Choice:
+    from streamsr.media.encoder_options import filled
+    from streamsr.pipeline.build import choose_by
+    from streamsr.pipeline.machine import Machine
+    from streamsr.pipeline.selection import Selector, cost_ms
+
+    choose_by(settings, engines, real_time=True)  # what it refuses is refused here
+    encoder = filled(settings.encoder, low_delay=True)
+    machine = Machine(engines, encoder, precision=settings.model.precision)
+    selection = Selector(settings, machine, real_time=True).select(info)
+    entry, size = selection.entries[0], selection.target.of(info.width, info.height)
+    cpu_ms = selection.cpu_ms or cost_ms(machine, entry, info, size)[1]
+    names = [fallback.name for fallback in selection.entries[1:]]
+    return _Choice(entry.name, entry.facts.lookahead, size, cpu_ms, selection.why, names)
+
+
+def _file_choice(settings: StreamSettings, engines: "Engines", info: SourceInfo) -> _Choice:
+    """What can wait runs every pass of every network that its settings ask for."""
+    from streamsr.media.encoder_options import filled
+    from streamsr.pipeline.build import choose_by
+    from streamsr.pipeline.machine import Machine
+    from streamsr.pipeline.selection import cost_ms
+
+    chosen = choose_by(settings, engines, real_time=False)(info, None)
+    assert chosen.target is not None  # a selector names it
+    width, height = chosen.target.of(info.width, info.height)
+    size = (2 * width if settings.output.compare == "side" else width), height
+    encoder = filled(settings.encoder, low_delay=False)
+    machine = Machine(engines, encoder, precision=settings.model.precision)
+    cpu_ms = machine.path_ms(*size)
+    for entry, passes in chosen.runs:
+        network_ms, _ = cost_ms(machine, entry, info, size)
+        cpu_ms += 0.0 if machine.on_gpu else passes * network_ms
+    model = chosen.models[0]
+    lookahead = model.engine.model.facts.lookahead
+    return _Choice(model.name, lookahead, size, cpu_ms, chosen.why)
 
 
 def findings_table(findings: dict[str, Any]) -> Table:
@@ -144,7 +190,7 @@ def describe_all(all_settings: Sequence[StreamSettings]) -> dict[str, Any]:
     for settings in all_settings:
         try:
             files.append(describe(settings))
-        except StreamsrError as error:
+        except Exception as error:  # whatever a file brings about, the others are told
             files.append({"input": redact(settings.input.url), "error": redact(error)})
     return {
         "files": files,
@@ -171,6 +217,11 @@ def all_table(findings: dict[str, Any]) -> Table:
     return table
 
 
+def _one_of(settings: StreamSettings, size: tuple[int, int]) -> tuple[int, int]:
+    """The size of before, or of after, where a result of ``size`` has both beside each other."""
+    return size[0] // 2 if settings.output.compare == "side" else size[0], size[1]
+
+
 def _encoder(
     settings: StreamSettings, info: SourceInfo, frame: Frame, size: tuple[int, int], live: bool
 ) -> str | None:
@@ -186,7 +237,7 @@ def _encoder(
         return None
     coding = filled(settings.encoder, low_delay=live)
     width, height = (side - side % 2 for side in size)
-    aspect = info.aspect_of(width, height)
+    aspect = info.aspect_of(*_one_of(settings, (width, height)))
     tags = ColourTags(1, 1, 1) if frame.is_rgb else frame.colour
     stream = CodedStream.of(
         *((width, height), tags),
@@ -201,6 +252,7 @@ def _encoder(
 
 def _result_bytes(settings: StreamSettings, info: SourceInfo, size: tuple[int, int]) -> int:
     """About how large a file's result is: its first frames, scaled plainly and coded as it is."""
+    from streamsr.engine.mixed.compare import compared
     from streamsr.engine.resample import resize_frame
     from streamsr.media.encoder import VideoEncoder
     from streamsr.media.encoder_options import filled
@@ -214,7 +266,8 @@ def _result_bytes(settings: StreamSettings, info: SourceInfo, size: tuple[int, i
     encoder: VideoEncoder | None = None
     packets: list[int] = []
     for frame in islice(frames, TRIED):
-        upscaled = resize_frame(frame, *size)
+        upscaled, compare = resize_frame(frame, *_one_of(settings, size)), settings.output.compare
+        upscaled = upscaled if compare is None else compared(frame, upscaled, compare)
         encoder = encoder or VideoEncoder(coding, upscaled, info.rate, Fraction(1))
         packets += [packet.size for packet in encoder.encode(upscaled)]
     stop.set()

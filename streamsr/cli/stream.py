@@ -10,15 +10,22 @@ from typing import Annotated
 
 import typer
 
-from streamsr.cli.batch.running import are_several
+from streamsr.cli.batch.several import are_several
 from streamsr.cli.options import (
     Audio,
+    Bitrate,
+    Codec,
+    Compare,
+    Crf,
+    Denoise,
     Device,
     Frames,
     Json,
     Model,
     ModelPrecision,
     Models,
+    Preset,
+    QualityOption,
     Scale,
     Seconds,
     Set,
@@ -27,11 +34,18 @@ from streamsr.cli.options import (
     Video,
 )
 from streamsr.cli.run import run_here, run_node
-from streamsr.cli.settings import GIVE_UP_S, audio_choice, parsed, stream_settings
+from streamsr.cli.settings import (
+    GIVE_UP_S,
+    audio_choice,
+    denoise_share,
+    encoder_settings,
+    parsed,
+    stream_settings,
+)
 from streamsr.cli.terminal import print_result
 from streamsr.core.config import load, nearest, parse
 from streamsr.core.errors import ConfigError, OutputError, UserError
-from streamsr.core.settings import NodeSettings, OutputSettings, PipelineSettings
+from streamsr.core.settings import NodeSettings, OutputSettings, PipelineSettings, Quality
 from streamsr.core.target_size import TargetSize
 from streamsr.files.plan import planned
 from streamsr.pipeline.check import check_settings
@@ -171,6 +185,14 @@ def probe(
     transport: Transport = "tcp",
     video: Video = None,
     audio: Audio = "all",
+    precision: ModelPrecision = None,
+    quality: QualityOption = Quality.AUTO,
+    denoise: Denoise = None,
+    compare: Compare = None,
+    codec: Codec = None,
+    crf: Crf = None,
+    preset: Preset = None,
+    bitrate: Bitrate = None,
     as_json: Json = False,
     set_: Set = None,
 ) -> None:
@@ -182,7 +204,10 @@ def probe(
         "audio": audio_choice(audio),
         "give_up_s": GIVE_UP_S,
     }
-    data["output"] = {"size": size, "scale": scale}
+    data["model"] |= {"quality": quality, "denoise": denoise_share(denoise)}
+    data["model"] |= {"precision": precision}
+    data["output"] = {"size": size, "scale": scale, "compare": compare}
+    data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
     if are_several(urls):
         found = planned([Path(url) for url in urls], Path(os.devnull)).jobs
         inputs = [data["input"] | {"url": str(job.source)} for job in found]

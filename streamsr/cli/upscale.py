@@ -1,11 +1,13 @@
 """The command that upscales a file, a folder or a live address into something that is kept."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from streamsr.cli.batch.running import is_batch, run_batch
+from streamsr.cli.batch.running import run_batch
+from streamsr.cli.batch.several import is_batch
 from streamsr.cli.options import (
     Audio,
     Bitrate,
@@ -22,6 +24,7 @@ from streamsr.cli.options import (
     ModelPrecision,
     Models,
     Preset,
+    QualityOption,
     Scale,
     Seconds,
     Set,
@@ -38,6 +41,7 @@ from streamsr.cli.settings import (
     parsed,
     stream_settings,
 )
+from streamsr.cli.terminal import say
 from streamsr.core.errors import UserError
 from streamsr.core.redact import redact
 from streamsr.core.settings import PipelineSettings, Quality
@@ -69,14 +73,12 @@ def upscale(
         typer.Argument(
             metavar="OUTPUT",
             help="A folder, where INPUT is several files or a folder of videos. Of one: NAME.mp4, "
-            ".mkv, .mov, .webm or .ts, - (stdout: Matroska), a folder for images, or rtsp://… or "
-            "rtmp://… of a server.",
+            ".mkv, .mov, .webm or .ts, - (stdout: Matroska), NAME for a folder of images, NAME/ "
+            "for one of videos, or rtsp://… or rtmp://… of a server.",
         ),
     ],
     model: Model = AUTO,
-    quality: Annotated[
-        Quality, typer.Option(help="best: several passes of the network; auto: of images alone.")
-    ] = Quality.AUTO,
+    quality: QualityOption = Quality.AUTO,
     models: Models = None,
     device: Device = "auto",
     precision: ModelPrecision = None,
@@ -120,7 +122,7 @@ def upscale(
     data["output"] = {"size": size, "scale": scale, "compare": compare, "labels": labels}
     data["output"] |= {"overwrite": overwrite}
     data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
-    if is_batch(inputs, output):
+    if is_batch(inputs, output, has_container=container is not None):
 
         def settings_of(source: Path, path: Path) -> PipelineSettings:
             given = {"input": data["input"] | {"url": str(source)}}
@@ -153,6 +155,8 @@ def _upscale_one(output: str, data: dict[str, Any], set_: list[str] | None, as_j
         data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
     else:
         data["output"] |= {"path": output}
+        if is_folder_output(Path(output)) and os.path.isfile(url):
+            say(f"{output}: every frame becomes an image there; {output}/ is for videos")
     settings = parsed(data, set_)
     if settings.needs_node:  # --set may name more than OUTPUT
         run_node(lambda: parsed(data, set_).as_node(), as_json)

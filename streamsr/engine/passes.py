@@ -25,7 +25,7 @@ from streamsr.networks.contract import Memory
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import Entry
 
-__all__ = ["Load", "PassesEngine", "in_passes"]
+__all__ = ["Load", "PassesEngine", "in_passes", "passes_of"]
 
 GROUP = 32  # frames that a backward pass gives at once, at most
 LEAST_GROUP = 8
@@ -46,6 +46,14 @@ def in_passes(load: Load) -> Load:
         return engine if entry.card.serves_every_scale else PassesEngine(engine)
 
     return loaded
+
+
+def passes_of(engine: ModelEngine) -> float:
+    """Returns how often a model runs for a frame, about: of large frames it is more often."""
+    if not isinstance(engine, PassesEngine):
+        return 1.0
+    backward = (GROUP + RUN_UP) / GROUP if engine.model.recurrent else 0.0
+    return 2 * (1.0 + backward)
 
 
 class PassesEngine:

@@ -33,7 +33,7 @@ def _unused(
     given = settings.input
     for key, option in OF_ONE.items():
         if getattr(given, key):
-            yield option, "several files, allowed is one"
+            yield option, "a folder of results, allowed is one file into another"
     if given.url != str(jobs[0].source):
         yield "input.url", "inputs beside it, allowed is to name them there"
     if settings.output.path != folder / jobs[0].output:

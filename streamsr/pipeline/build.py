@@ -158,7 +158,8 @@ def _denoised(settings: StreamSettings, machine: Machine, load: Load, remark: st
             return (keeping, restoring)[round(share)]
         engine = BlendedEngine(one.engine, other.engine, share)
         told = f"{share:.0%} of {other.name}, the rest of {one.name}{remark}"
-        return Chosen([LoadedModel(other.name, engine)], restoring.target, told)
+        runs = (*keeping.runs, *restoring.runs)
+        return Chosen([LoadedModel(other.name, engine)], restoring.target, told, runs)
 
     return chosen
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from streamsr.core.events import Code
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.passes import Load
+from streamsr.engine.passes import Load, passes_of
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.channel import Closed
 from streamsr.pipeline.model_fallback import ModelFallback
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.selection import Selector
+from streamsr.zoo.registry import Entry
 
 __all__ = ["Choose", "Chosen", "ModelChoice", "chooser"]
 
@@ -25,6 +26,7 @@ class Chosen:
     models: Sequence[LoadedModel]
     target: TargetSize | None = None  # None: as large as the model makes it
     why: str = ""
+    runs: Sequence[tuple[Entry, float]] = ()  # what computes a frame of the first, and how often
 
 
 Choose = Callable[[SourceInfo, TargetSize | None], Chosen]
@@ -38,7 +40,8 @@ def chooser(selector: Selector, load: Load, remark: str = "") -> Choose:
     def choose(info: SourceInfo, kept: TargetSize | None) -> Chosen:
         selection = selector.select(info, kept)
         models = [LoadedModel(entry.name, load(entry)) for entry in selection.entries]
-        return Chosen(models, selection.target, selection.why + remark)
+        runs = [(selection.entries[0], passes_of(models[0].engine))]
+        return Chosen(models, selection.target, selection.why + remark, runs)
 
     return choose
 

@@ -7,6 +7,7 @@ broken and not asked for stops nothing.
 
 import logging
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -89,6 +90,13 @@ class Plugin:
             raise self.fault(f"got {type(made).__name__}, allowed is a callable that makes one")
         return made
 
+    def is_of(self, factory: Factory) -> bool:
+        """Whether it is made by ``factory``: registered, or named by an entry point."""
+        if self.entry_point is None:
+            return bool(self.factory == factory)
+        module, name = getattr(factory, "__module__", ""), getattr(factory, "__qualname__", "")
+        return self.entry_point.value.replace(" ", "") == f"{module}:{name}"
+
     def fault(self, what: str) -> UserError:
         """Returns the error that says what is wrong with it."""
         return self.kind.error(f"{self}: {what}")
@@ -102,12 +110,13 @@ class Registration:
 
     def __init__(self, plugin: Plugin) -> None:
         self.plugin = plugin
+        self._lasts = True
 
     def remove(self) -> None:
         """Makes its name free again; what has been opened goes on. Twice does nothing."""
-        key = self.plugin.kind, self.plugin.name
-        if _registered.get(key) is self.plugin:
-            del _registered[key]
+        if self._lasts:
+            self._lasts = False
+            _registered[self.plugin.kind, self.plugin.name].remove(self.plugin)
 
     def __enter__(self) -> "Registration":
         return self
@@ -121,7 +130,8 @@ class Registration:
         self.remove()
 
 
-_registered: dict[tuple[Kind, str], Plugin] = {}  # by this program: of the whole process
+# by this program, in the whole process: as often as it was registered, and is not removed
+_registered: defaultdict[tuple[Kind, str], list[Plugin]] = defaultdict(list)
 _warned: set[str] = set()  # what is said once
 
 
@@ -138,10 +148,10 @@ def register(kind: Kind, name: str, factory: Factory) -> Registration:
         got = type(factory).__name__
         raise ConfigError(f"{kind} {name!r}: got {got}, allowed is a callable that makes one")
     for other in plugins(kind):
-        if other.name == name and other.factory is not factory:
+        if other.name == name and not other.is_of(factory):
             raise ConfigError(f"{kind} {name!r}: there is one already, of {other.origin}")
     plugin = Plugin(kind, name, "this program", factory=factory)
-    _registered[kind, name] = plugin
+    _registered[kind, name].append(plugin)
     return Registration(plugin)
 
 
@@ -152,6 +162,8 @@ def find(kind: Kind, name: str) -> Plugin | None:
     """
     if name in BUILT_IN[kind]:
         return None
+    if mine := _registered.get((kind, name)):
+        return mine[0]
     found = [plugin for plugin in plugins(kind) if plugin.name == name]
     if len(found) > 1:
         origins = " and ".join(plugin.origin for plugin in found)
@@ -175,7 +187,7 @@ def unknown(kind: Kind, name: str, own: list[str]) -> str:
 
 def plugins(kind: Kind) -> Iterator[Plugin]:
     """Yields every plugin of a kind, those registered first; what is no plugin is said once."""
-    yield from (plugin for plugin in list(_registered.values()) if plugin.kind is kind)
+    yield from (same[0] for (of, _), same in list(_registered.items()) if same and of is kind)
     seen: set[str] = set()
     for distribution in distributions():
         try:

@@ -304,3 +304,24 @@ def test_what_is_no_image_is_named(upscaler: streamsr.Upscaler, message: str) ->
     with pytest.raises(streamsr.InputError, match=message):
         upscaler(WRONG[message])  # type: ignore[call-overload]
     assert upscaler(pixels(9, 9, 3)).shape == (36, 36, 3)  # and the next one is upscaled
+
+
+@pytest.mark.parametrize("layout", ["foo", "HWC", ""])
+def test_a_layout_that_there_is_not_is_refused(layout: Any) -> None:
+    with pytest.raises(streamsr.InputError, match=f"layout: got '{layout}', allowed are hwc, chw"):
+        streamsr.Upscaler("bicubic", device="cpu", layout=layout)
+
+
+@pytest.mark.parametrize("before", [(2,), (2, 3)])
+@pytest.mark.parametrize("is_nv12", [False, True])
+def test_planes_of_a_clip_are_taken_at_once(
+    upscaler: streamsr.Upscaler, before: tuple[int, ...], is_nv12: bool
+) -> None:
+    half = HEIGHT // 2, WIDTH // 2
+    shapes = [(HEIGHT, WIDTH), (*half, 2)] if is_nv12 else [(HEIGHT, WIDTH), half, half]
+    planes = tuple(pixels(*before, *shape, seed=n) for n, shape in enumerate(shapes))
+    made = upscaler(planes)
+    last = tuple(np.full(before, 1).nonzero()[axis][-1] for axis in range(len(before)))
+    one = upscaler(tuple(plane[last] for plane in planes))
+    assert [m.shape[: len(before)] for m in made] == [before] * len(planes)
+    assert all(np.array_equal(m[last], o) for m, o in zip(made, one, strict=True))

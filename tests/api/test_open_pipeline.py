@@ -368,3 +368,16 @@ async def test_what_fails_at_the_first_frame_is_raised_typed(tmp_path: Path, *, 
         async with streamsr.open_pipeline(settings("empty://x", **more)) as pipeline:
             with pytest.raises(InputError, match="nothing to see"):
                 await pipeline.run()
+
+
+@pytest.mark.parametrize("wrong", [{"no_such": 1}, {"enabled": False}, {}])
+async def test_a_sink_is_closed_though_the_settings_are_wrong(wrong: dict[str, Any]) -> None:
+    kept = Kept()
+    sinks = [kept] if wrong else [[], kept]
+    with pytest.raises(streamsr.UserError):
+        async with streamsr.open_pipeline(
+            settings("demo") | wrong,
+            sinks=sinks,  # type: ignore[arg-type]
+        ):
+            pass
+    assert kept.closed == 1

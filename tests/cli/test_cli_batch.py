@@ -144,3 +144,14 @@ def test_one_file_goes_wherever_its_settings_say(clip: Callable[..., Path], tmp_
     assert packets(tmp_path / "out.mp4")
     (recorded,) = (tmp_path / "recorded").glob("*.mp4")
     assert packets(recorded)
+
+
+def test_one_video_goes_into_a_folder_of_videos(clip: Callable[..., Path], tmp_path: Path) -> None:
+    one, out = clip(width=32, height=16, seconds=0.2), tmp_path / "out"
+    told = summary(one, f"{out}/")
+    assert (told["rc"], told["done"]) == (0, 1)
+    assert [*outputs(out)] == [one.name]
+    assert summary(one, out)["already_done"] == 1  # it holds videos
+    images = run(one, tmp_path / "images")
+    assert "images: every frame becomes an image there" in images.stderr
+    assert len([*(tmp_path / "images").glob("*.png")]) == 5

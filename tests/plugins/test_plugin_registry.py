@@ -51,6 +51,20 @@ def test_the_same_factory_may_be_registered_again_another_may_not() -> None:
         with pytest.raises(ConfigError, match=r"'mine': there is one already.*this program"):
             register(Kind.SOURCE, "mine", list)
         again.remove()
+        assert find(Kind.SOURCE, "mine") is not None  # it is registered once more
+    assert find(Kind.SOURCE, "mine") is None
+
+
+def test_a_method_may_be_registered_again_and_what_an_entry_point_names(folder: Path) -> None:
+    made: list[str] = []
+    with register(Kind.SOURCE, "mine", made.append), register(Kind.SOURCE, "mine", made.append):
+        assert names(Kind.SOURCE) == ["mine"]
+    install(folder, "sensors", {"streamsr.sources": {"mysensor": "sensors:Sensor"}}, SOURCE)
+    sensor = find(Kind.SOURCE, "mysensor")
+    assert sensor is not None
+    with register(Kind.SOURCE, "mysensor", sensor.load()):
+        assert "this program" in str(find(Kind.SOURCE, "mysensor"))
+    assert "sensors 1.0" in str(find(Kind.SOURCE, "mysensor"))
 
 
 @pytest.mark.parametrize(

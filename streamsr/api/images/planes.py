@@ -10,20 +10,28 @@ from streamsr.api.images.kinds import Array, Layout, OpenedImage
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame, Plane
 
-__all__ = ["are_planes", "opened_packed_planes", "opened_planes"]
+__all__ = ["are_planes", "axes_before_planes", "opened_packed_planes", "opened_planes"]
 
 ALLOWED = "(Y, Cb, Cr) of (h, w) and twice (h/2, w/2), or (Y, CbCr) of (h, w) and (h/2, w/2, 2)"
 
 
 def are_planes(image: tuple[Any, ...]) -> bool:
     """Returns whether a tuple is (Y, Cb, Cr) or (Y, CbCr), and no image with its tag."""
-    shapes = [getattr(part, "shape", None) for part in image]
-    if len(image) == 3:
-        return all(shape is not None and len(shape) == 2 for shape in shapes)
-    if len(image) != 2 or any(shape is None for shape in shapes):
-        return False
-    luma, chroma = (tuple(shape) for shape in shapes if shape is not None)
-    return len(luma) == 2 and chroma == (*_halved(luma), 2)
+    return axes_before_planes(image) == 0
+
+
+def axes_before_planes(image: tuple[Any, ...]) -> int | None:
+    """Returns how many axes stand before those of each of an image's planes, as of a clip's; None
+    of what are no planes."""
+    shapes = [tuple(getattr(part, "shape", ())) for part in image]
+    before = len(shapes[0]) - 2 if shapes else -1
+    if not 0 <= before <= 2 or any(shape[:before] != shapes[0][:before] for shape in shapes):
+        return None
+    luma, *others = (shape[before:] for shape in shapes)
+    if len(others) == 1:
+        return before if others[0] == (*_halved(luma), 2) else None
+    is_one = len(others) == 2 and all(len(shape) == 2 for shape in others)
+    return before if is_one else None
 
 
 def opened_planes(image: tuple[Any, ...], colour: ColourTags) -> OpenedImage:

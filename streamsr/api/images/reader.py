@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterable, Iterable
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, get_args
 
 import av
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from streamsr.api.images.arrays import NumpyImage, axes_before, numpy_of, opened_array
 from streamsr.api.images.kinds import Layout, OpenedImage
-from streamsr.api.images.planes import are_planes, opened_packed_planes, opened_planes
+from streamsr.api.images.planes import axes_before_planes, opened_packed_planes, opened_planes
 from streamsr.api.images.video_frames import opened_video_frame
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags
@@ -24,7 +24,7 @@ UNSPECIFIED = ColourTags()
 def is_array(images: object) -> bool:
     """Returns whether it is an image, or an array of them."""
     if isinstance(images, tuple):
-        return are_planes(images)
+        return axes_before_planes(images) is not None
     return isinstance(images, av.VideoFrame) or hasattr(images, "__array__")
 
 
@@ -41,6 +41,12 @@ class ImageReader:
     layout: Layout | None = None
     colour: ColourTags = UNSPECIFIED
 
+    def __post_init__(self) -> None:
+        """Raises InputError for a layout that there is not."""
+        allowed = get_args(Layout)
+        if self.layout is not None and self.layout not in allowed:
+            raise InputError(f"layout: got {self.layout!r}, allowed are {', '.join(allowed)}")
+
     def opened(self, image: Any) -> OpenedImage:
         """Opens one image. Raises InputError."""
         if isinstance(image, av.VideoFrame):
@@ -54,8 +60,10 @@ class ImageReader:
 
         Raises InputError for what is no image.
         """
-        if isinstance(image, av.VideoFrame) or (isinstance(image, tuple) and are_planes(image)):
+        if isinstance(image, av.VideoFrame):
             return 0
+        if isinstance(image, tuple) and (before := axes_before_planes(image)) is not None:
+            return before
         return axes_before(numpy_of(image), self.layout)
 
     def check_clip(self, images: Any) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from streamsr.cli.batch.running import Workplace, is_batch, plan_of, run_plan
+from streamsr.cli.batch.running import Workplace, plan_of, run_plan
+from streamsr.cli.batch.several import is_batch
 from streamsr.cli.batch.shown import Together
 from streamsr.cli.options import (
     Audio,

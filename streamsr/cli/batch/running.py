@@ -21,13 +21,12 @@ from streamsr.cli.terminal import (
     say,
 )
 from streamsr.core.devices import pick_device
-from streamsr.core.errors import InputError, OutputError
-from streamsr.core.redact import redact
+from streamsr.core.errors import InputError
 from streamsr.core.settings import PipelineSettings
-from streamsr.files.plan import Plan, holds_videos, planned
+from streamsr.files.plan import Plan, planned
 from streamsr.files.record import Record, outputs_of
 from streamsr.files.unused import refuse_unused
-from streamsr.media.addresses import STDIO, SUFFIXES, is_folder_output, is_pipe_output
+from streamsr.media.addresses import SUFFIXES
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import members
 
@@ -35,35 +34,12 @@ if TYPE_CHECKING:
     from streamsr.files.upscaling import FileUpscaling
     from streamsr.files.work import Watcher
 
-__all__ = ["Workplace", "are_several", "is_batch", "plan_of", "run_batch", "run_plan"]
+__all__ = ["Workplace", "plan_of", "run_batch", "run_plan"]
 
 FAILED = 1  # the exit code where a file is not done, or not whole
 
 SettingsOf = Callable[[Path, Path], PipelineSettings]
 """The settings that make an output of a source."""
-
-
-def are_several(inputs: Sequence[str]) -> bool:
-    """Whether it is several files, or a folder of videos."""
-    first = Path(inputs[0])
-    return len(inputs) > 1 or (first.is_dir() and holds_videos(first))
-
-
-def is_batch(inputs: Sequence[str], output: str) -> bool:
-    """As ``are_several``. Raises UserError where the output is none for that."""
-    several = len(inputs) > 1
-    if not are_several(inputs):
-        return False
-    what = f"{len(inputs)} inputs" if several else f"the folder of videos {inputs[0]}"
-    path = Path(output)
-    if "://" in output or is_pipe_output(path) or not is_folder_output(path):
-        raise OutputError(f"output {redact(output)}: got {what}, allowed is a folder for them")
-    for given in inputs if several else ():
-        if "://" in given or given == STDIO:
-            raise InputError(
-                f"input {redact(given)}: got {what}, allowed among several are files and folders"
-            )
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from streamsr.train.finetune import TrainingTime
     from streamsr.train.run_log import Progress
 
+MINUTES = 20.0  # that training takes, where nobody says how long
 HELD_OUT = 0.2  # of every clip, its end, where it takes the place of a file's
 
 __all__ = ["on_demo", "on_footage", "train"]
@@ -40,8 +41,9 @@ def train(
         typer.Option(help="A folder of clips of your own, in place of the file's; demo: a trial."),
     ] = None,
     minutes: Annotated[
-        float, typer.Option(min=0.05, help="With --init: how long it may take.")
-    ] = 20.0,
+        float | None,
+        typer.Option(min=0.05, help=f"With --init: how long it may take; else {MINUTES:g}."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="With --init: the family that the new model belongs to.")
     ] = None,
@@ -58,11 +60,14 @@ def train(
     Either goes on from the last checkpoint of its run.
     """
     if config is not None and init is None and scale is None:
+        of_init = {"--minutes": minutes, "--name": name, "--models": models}
+        for option in (option for option, value in of_init.items() if value):
+            raise ConfigError(f"{option}: got a training file, allowed is it with --init")
         settings = load(config, TrainSettings, set_ or [])
         result = _train_by(settings if data is None else on_footage(settings, data), threads or 1)
     elif config is None and init is not None and not set_:
         entry = find(init, models or [], scale)
-        result = _finetune(entry, data or on_demo(), minutes, name, threads or 1)
+        result = _finetune(entry, data or on_demo(), minutes or MINUTES, name, threads or 1)
     else:
         raise ConfigError(
             "train: allowed are a training file (with --set and --data), or --init MODEL --data "
