@@ -15,7 +15,7 @@ from streamsr.core.config import parse
 from streamsr.core.errors import UserError
 from streamsr.core.settings.fleet import FleetGroup
 
-__all__ = ["prepare"]
+__all__ = ["place_of", "prepare"]
 
 INSTALL = "pip install -U 'streamsr[fleet]'"
 OLDEST = (2, 60)  # version of Ray
@@ -68,14 +68,21 @@ def _require_ray(address: str) -> None:
             ) from None
 
 
+def place_of(address: str) -> tuple[str, int] | None:
+    """Returns host and port of the cluster at ``address``; None where Ray alone finds it."""
+    if address == "auto":
+        address = os.environ.get(ADDRESS) or _current_cluster()
+    host, _, port = address.removeprefix(OF_ITS_CLIENT).rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdecimal() else None
+
+
 def _mode_of_this_machines(address: str) -> str | None:
     """Returns the mode of a cluster whose control service runs on this machine, for this user;
     None for any other."""
-    if address == "auto":
-        address = os.environ.get(ADDRESS) or _current_cluster()
-    host, _, port = address.rpartition(":")
-    if address.startswith(OF_ITS_CLIENT) or not _is_own(host):
+    found = place_of(address)
+    if address.startswith(OF_ITS_CLIENT) or found is None or not _is_own(found[0]):
         return None
+    port = str(found[1])
     for said in (port, "0"):  # that it was started with; 0: it took a free one
         for environment in _environments_of_gcs(said):
             return environment.get(MODE, "disabled")

@@ -114,9 +114,9 @@ def test_cameras_of_a_host_that_dies_run_on_elsewhere(rtmp_server: RtmpServer) -
         assert not any(is_running(pid) for pid in tree), "nothing of it is left"
         assert canaries(fleet, rtmp_server) == []
         assert CANARY not in str(status)
-        done = fleet.command("stop")
-        assert done.returncode == 0, done.stderr
-        until(lambda: fleet.exit_code == 0, 30)
+        fleet.terminate()
+        until(lambda: fleet.exit_code is not None, 30)
+        assert fleet.exit_code == 0
         assert fleet.pids() == []
 
 

@@ -55,7 +55,7 @@ class RunningFleet:
 
     def __exit__(self, *_exc: object) -> None:
         assert self._run is not None
-        self._run.send_signal(signal.SIGTERM)
+        self.terminate()
         with suppress(subprocess.TimeoutExpired):
             self._run.wait(ANSWER_S)
         for pid in self.pids():
@@ -63,6 +63,11 @@ class RunningFleet:
                 os.kill(pid, signal.SIGKILL)
         self._run.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def terminate(self) -> None:
+        """Asks ``fleet run`` to end, as systemd and Kubernetes do."""
+        assert self._run is not None
+        self._run.send_signal(signal.SIGTERM)
 
     @property
     def exit_code(self) -> int | None:

@@ -1,20 +1,33 @@
 """The fleet as those see it who start, ask and steer it: calls to its controller."""
 
+import asyncio
 import logging
+import signal
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic, sleep
 from typing import Any, Self
 
 import ray
 
 from streamsr.core.errors import StreamsrError, UserError
+from streamsr.core.redact import redact
 from streamsr.fleet.cluster.controller_actor import find_controller, start_controller
+from streamsr.fleet.cluster.kept_state import KeptState
 from streamsr.fleet.cluster.names import NAMESPACE
+from streamsr.fleet.cluster.recruiting import Recruiter
+from streamsr.fleet.environment import place_of
 from streamsr.fleet.messages import FleetStatus, HostAddress, Wanted
 
-__all__ = ["FleetClient", "GoneError"]
+__all__ = ["FleetClient", "GoneError", "joined", "kept_signals"]
 
 ANSWER_S = 20.0  # for the controller, which may be starting
+AGAIN_S = 0.2  # while it is
+CONNECT_S = 3.0  # for a cluster's machine
+
+log = logging.getLogger("streamsr")
 
 
 class GoneError(StreamsrError):
@@ -39,68 +52,102 @@ class FleetClient:
 
     def want(self, wanted: Wanted) -> int:
         """Has the fleet run this from now on; returns the version that it has by that."""
-        version: int = self._get(self._controller.want.remote(wanted))
-        self._get(self._controller.begin.remote())
+        version: int = self._ask("want", wanted)
+        self._ask("begin")
         return version
 
     def status(self) -> FleetStatus:
-        status: FleetStatus = self._get(self._controller.status.remote())
+        status: FleetStatus = self._ask("status")
         return status
 
     def addresses(self) -> tuple[HostAddress, ...]:
         """Returns where the nodes of the hosts that are up serve."""
-        addresses: tuple[HostAddress, ...] = self._get(self._controller.addresses.remote())
+        addresses: tuple[HostAddress, ...] = self._ask("addresses")
         return addresses
 
     def wanted(self) -> Wanted:
         """Returns what the fleet is to run."""
-        wanted: Wanted = self._get(self._controller.wanted.remote())
+        wanted: Wanted = self._ask("wanted")
         return wanted
 
     def drain(self, host: str) -> None:
         """Raises UserError."""
-        self._get(self._controller.drain.remote(host))
+        self._ask("drain", host)
 
     def move(self, camera: str, host: str) -> None:
         """Raises UserError."""
-        self._get(self._controller.move.remote(camera, host))
+        self._ask("move", camera, host)
 
     def stop(self) -> None:
-        """Ends the fleet, and forgets what it was to run."""
-        self._get(self._controller.stop.remote())
-        ray.kill(self._controller, no_restart=True)
-
-    def _get(self, answer: Any) -> Any:
-        """Raises UserError for what was asked wrongly, GoneError, and StreamsrError without an
-        answer."""
+        """Ends the fleet, and forgets what it was to run; without its controller's help, if need
+        be: hosts would go on without it."""
         try:
-            return ray.get(answer, timeout=ANSWER_S)
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, UserError):
-                raise UserError(str(error.cause)) from None
-            raise StreamsrError(f"fleet: its controller says: {error.cause}") from None
-        except ray.exceptions.ActorDiedError:
-            raise GoneError("fleet: it has ended") from None
-        except (ray.exceptions.RayError, TimeoutError) as error:
-            raise StreamsrError(f"fleet: its controller does not answer: {error}") from None
+            self._ask("stop")
+        except GoneError:
+            raise
+        except StreamsrError as error:
+            log.warning("%s: its hosts are ended without it", redact(error))
+            ray.kill(self._controller, no_restart=True)
+            asyncio.run(Recruiter().dismiss())
+            KeptState().remove()
+        else:
+            ray.kill(self._controller, no_restart=True)
+
+    def _ask(self, what: str, *about: Any) -> Any:
+        """Asks the controller, again while it is started anew: each of these may be done twice.
+
+        Raises UserError for what was asked wrongly, GoneError, and StreamsrError without an answer.
+        """
+        until = monotonic() + ANSWER_S
+        while True:
+            try:
+                answer = getattr(self._controller, what).remote(*about)
+                return ray.get(answer, timeout=max(0.0, until - monotonic()))
+            except ray.exceptions.RayTaskError as error:
+                if isinstance(error.cause, UserError):
+                    raise UserError(str(error.cause)) from None
+                raise StreamsrError(f"fleet: its controller says: {error.cause}") from None
+            except ray.exceptions.ActorDiedError:
+                raise GoneError("fleet: it has ended") from None
+            except (ray.exceptions.RayError, TimeoutError) as error:
+                starts = isinstance(error, ray.exceptions.ActorUnavailableError)
+                if not starts or monotonic() > until:
+                    raise StreamsrError(f"fleet: its controller does not answer: {error}") from None
+            sleep(AGAIN_S)
+
+
+@contextmanager
+def kept_signals() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, and ends what it runs in an order of its own: after this, it is
+    handled as before."""
+    found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in found.items():
+                signal.signal(number, handler)
 
 
 @contextmanager
 def joined(address: str) -> Iterator[None]:
     """In it, this process is in the cluster at ``address``. Raises UserError."""
     try:
-        ray.init(
-            address=address,
-            namespace=NAMESPACE,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        if (place := place_of(address)) is not None:  # Ray itself would try for minutes
+            socket.create_connection(place, CONNECT_S).close()
+        with kept_signals():
+            ray.init(
+                address=address,
+                namespace=NAMESPACE,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except ray.exceptions.AuthenticationError:
         raise UserError(
             "fleet: there is no token for this cluster, or another one: RAY_AUTH_TOKEN_PATH names "
             "its file; RAY_AUTH_MODE=disabled joins one that asks for none"
         ) from None
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"fleet: no Ray cluster answers at {address!r}, ray start --head begins one: {reason}"

@@ -40,19 +40,28 @@ class ControllerActor:
         self._decisions = Decisions(self._controller, self._is_controller, self._kept.keep)
         self._recruiter = Recruiter()
         self._ticking: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def begin(self) -> None:
         """Called once by who starts it, and by every host that it has: it looks after hosts."""
-        if self._ticking is None:
+        if self._ticking is None and not self._stopping:
             self._ticking = asyncio.create_task(self._tick(), name="fleet")
 
     async def report(self, report: HostReport) -> Orders:
         """Answers a host."""
+        if self._stopping:
+            policy = self._controller.wanted.policy
+            return Orders(policy.lease_s, (), self._controller.wanted.version)
         await self.begin()
         return await self._decisions.report(report)
 
     async def want(self, wanted: Wanted) -> int:
-        """Takes what is wanted from now on; returns its version, which is a later one."""
+        """Takes what is wanted from now on; returns its version, which is a later one.
+
+        Raises UserError while the fleet is being ended.
+        """
+        if self._stopping:
+            raise UserError("fleet: it is being ended: begin it again once that is done")
         version = max(wanted.version, self._controller.wanted.version + 1)
         wanted = replace(wanted, version=version)
         await self._decisions.steer(lambda now: self._controller.want(wanted, now))
@@ -77,11 +86,17 @@ class ControllerActor:
         return self._controller.wanted
 
     async def stop(self) -> None:
-        """Ends every host, and forgets what was wanted; then its process is to be ended."""
+        """Ends every host, and forgets what was wanted; then its process is to be ended.
+
+        What is forgotten first is not begun again by a controller in this one's place.
+        """
+        self._stopping = True
         if self._ticking is not None:
             self._ticking.cancel()
-        await self._recruiter.dismiss()
+            self._ticking = None
         await asyncio.to_thread(self._kept.remove)
+        await self._recruiter.dismiss()
+        await asyncio.to_thread(self._kept.remove)  # a decision that was under way may have kept
 
     def _is_controller(self) -> bool:
         """Blocks for as long as Ray cannot be asked."""

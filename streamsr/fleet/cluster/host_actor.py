@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import os
-import tempfile
+import shutil
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -20,6 +19,7 @@ from streamsr.fleet.host.machine import capacity_of_machine, kind_of_machine
 from streamsr.fleet.host.node_process import NodeProcess
 from streamsr.fleet.host.serving import Serving
 from streamsr.fleet.messages import HostReport, Orders
+from streamsr.fleet.own_folder import make_own_folder
 
 __all__ = ["HostActor"]
 
@@ -33,7 +33,7 @@ class HostActor:
 
     def __init__(self, name: str, labels: Mapping[str, str], groups: Mapping[str, Any]) -> None:
         begin_actor(name)
-        self._folder = Path(tempfile.mkdtemp(prefix="streamsr-host-"))
+        self._folder = make_own_folder("streamsr-host-")
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         serving = Serving.begun(address, self._folder / "serving", groups)
         identity = Identity(
@@ -67,6 +67,7 @@ class HostActor:
         for task in self._tasks:
             task.cancel()
         await self._host.stop(Deadline.after())
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _end_with_raylet(self, pid: int) -> None:
         """Ends this process with Ray's on this machine: to the cluster the machine is gone.
@@ -82,6 +83,7 @@ class HostActor:
         try:
             await self._host.leave()
         finally:
+            shutil.rmtree(self._folder, ignore_errors=True)
             os._exit(1)
 
 

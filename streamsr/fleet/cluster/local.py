@@ -1,21 +1,25 @@
 """Ray on this machine, with hosts that are simulated: a head, and a raylet each, in processes."""
 
+import json
 import logging
 import os
 import shutil
-import tempfile
+import signal
 from contextlib import suppress
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any, Self
 
 from ray.cluster_utils import Cluster
 
+from streamsr.fleet.cluster.client import kept_signals
 from streamsr.fleet.cluster.kept_state import RAY_ALONE
 from streamsr.fleet.cluster.names import NAME_LABEL
+from streamsr.fleet.own_folder import hand_over, is_running, make_own_folder, name_of_process
 
-__all__ = ["LocalCluster"]
+__all__ = ["LocalCluster", "end_cluster"]
 
 STORE_BYTES = 80 * 2**20  # the least that Ray takes; nothing goes through it
+ENDED_S, LOOK_S = 10.0, 0.1  # for Ray's processes to end by themselves; between two looks
 AGAIN_S = 15.0  # after a host has died: it is another machine then, or the same, started again
 
 log = logging.getLogger("streamsr")
@@ -26,15 +30,16 @@ class LocalCluster:
 
     def __init__(self, hosts: int, *, stays: bool = False) -> None:
         """``stays``: it goes on when this process ends."""
-        self._storage = tempfile.mkdtemp(prefix="streamsr-gcs-")
+        self._storage = make_own_folder("streamsr-gcs-")
         os.environ.setdefault("RAY_gcs_storage", "rocksdb")  # so that a head goes on where it was
-        os.environ.setdefault("RAY_gcs_storage_path", self._storage)
+        os.environ.setdefault("RAY_gcs_storage_path", str(self._storage))
         os.environ[RAY_ALONE] = "1"
-        self._cluster = Cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": 0, **_LEAN},
-            shutdown_at_exit=not stays,
-        )
+        with kept_signals():
+            self._cluster = Cluster(
+                initialize_head=True,
+                head_node_args={"num_cpus": 0, **_LEAN},
+                shutdown_at_exit=not stays,
+            )
         self._head: Any = self._cluster.head_node
         names = [f"host-{number}" for number in range(1, hosts + 1)]
         self._hosts = {name: self._host(name) for name in names}
@@ -44,10 +49,13 @@ class LocalCluster:
     def address(self) -> str:
         return str(self._cluster.address)
 
-    def pids(self) -> list[int]:
-        """Returns the processes that Ray was started as."""
+    def left_behind(self) -> bytes:
+        """Has it go on without this process; returns what ``end_cluster`` ends it by."""
+        hand_over(self._storage, self._head.all_processes["gcs_server"][0].process.pid)
         nodes = [self._head, *self._hosts.values()]
-        return [p.process.pid for n in nodes for ps in n.all_processes.values() for p in ps]
+        pids = [p.process.pid for n in nodes for ps in n.all_processes.values() for p in ps]
+        names = [name_of_process(pid) for pid in pids]
+        return json.dumps({"folder": str(self._storage), "processes": names}).encode()
 
     def mend(self) -> None:
         """Starts what has died again: Ray's control service at once, hosts after a while."""
@@ -79,7 +87,22 @@ class LocalCluster:
         self.close()
 
     def _host(self, name: str) -> Any:
-        return self._cluster.add_node(wait=False, num_cpus=1, labels={NAME_LABEL: name}, **_LEAN)
+        labels = {NAME_LABEL: name}
+        with kept_signals():
+            return self._cluster.add_node(wait=False, num_cpus=1, labels=labels, **_LEAN)
+
+
+def end_cluster(left_behind: bytes) -> None:
+    """Ends a cluster that was left behind on this machine, and removes its folder."""
+    left = json.loads(left_behind)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        until = monotonic() + ENDED_S
+        for name in filter(is_running, left["processes"]):
+            with suppress(OSError):
+                os.kill(int(name.partition(" ")[0]), number)
+        while any(map(is_running, left["processes"])) and monotonic() < until:
+            sleep(LOOK_S)
+    shutil.rmtree(left["folder"], ignore_errors=True)
 
 
 _LEAN: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE_BYTES}

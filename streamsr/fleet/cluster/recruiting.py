@@ -1,18 +1,23 @@
 """Which machines of the cluster are hosts: those that offer cores have an actor each."""
 
+import asyncio
 import logging
+import threading
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from streamsr.core.deadline import STOP_S
 from streamsr.fleet.cluster.gcs import RayNode, alive_nodes
 from streamsr.fleet.cluster.host_actor import HostActor
 from streamsr.fleet.cluster.names import NAME_LABEL, NAMESPACE, host_actor_name, of_host_actor
 
 __all__ = ["Recruiter", "names_of"]
 
+ENDED_S = STOP_S + 3.0  # for a host to end what it runs
 
 log = logging.getLogger("streamsr")
 
@@ -20,28 +25,51 @@ log = logging.getLogger("streamsr")
 class Recruiter:
     """Keeps one actor a machine, by what there is in the cluster at the moment."""
 
+    def __init__(self) -> None:
+        self._busy = threading.Lock()  # with looking who there is
+        self._dismissed = False
+
     def recruit(self, groups: Mapping[str, Any]) -> None:
-        """Starts a host on every machine that has none; ``groups`` are those of its node.
+        """Starts a host on every machine that has none; ``groups`` are those of its node. Once they
+        have been dismissed it starts none.
 
         It blocks.
         """
-        taken = {node: host for host, node in _hosts()}
-        nodes = [node for node in alive_nodes() if node.cpus]
-        names = names_of(nodes, {n.id: taken[n.id] for n in nodes if n.id in taken})
-        for node in nodes:
-            if node.id not in taken:
-                _start(names[node.id], node, groups)
-                log.info("fleet: %s is a host", names[node.id])
+        with self._busy:
+            if self._dismissed:
+                return
+            taken = {node: host for host, node in _hosts()}
+            nodes = [node for node in alive_nodes() if node.cpus]
+            names = names_of(nodes, {n.id: taken[n.id] for n in nodes if n.id in taken})
+            for node in nodes:
+                if node.id not in taken:
+                    _start(names[node.id], node, groups)
+                    log.info("fleet: %s is a host", names[node.id])
 
     async def dismiss(self) -> None:
-        """Has every host end what it runs, and ends it."""
-        for host, node in _hosts():
-            actor = ray.get_actor(host_actor_name(host, node), namespace=NAMESPACE)
-            try:
-                await actor.stop.remote()
-            except ray.exceptions.RayError:
-                log.warning("fleet: %s has ended already", host)
-            ray.kill(actor, no_restart=True)
+        """Has every host end what it runs, all at once, and ends it; one that does not answer, too:
+        what it has ends with its leases."""
+        await asyncio.gather(*(_end(host, actor) for host, actor in await self._dismissing()))
+
+    async def _dismissing(self) -> list[tuple[str, Any]]:
+        def found() -> list[tuple[str, Any]]:
+            with self._busy:
+                self._dismissed = True
+                return list(_actors())
+
+        return await asyncio.to_thread(found)
+
+
+async def _end(host: str, actor: Any) -> None:
+    try:
+        async with asyncio.timeout(ENDED_S):
+            await actor.stop.remote()
+    except TimeoutError:
+        log.warning("fleet: %s does not answer: it is killed", host)
+    except ray.exceptions.RayError:
+        log.warning("fleet: %s has ended already", host)
+    with suppress(ray.exceptions.RayError):
+        ray.kill(actor, no_restart=True)
 
 
 def names_of(nodes: Iterable[RayNode], taken: dict[str, str]) -> dict[str, str]:
@@ -66,6 +94,13 @@ def _hosts() -> Iterator[tuple[str, str]]:
         found = of_host_actor(actor["name"]) if actor["namespace"] == NAMESPACE else None
         if found is not None:
             yield found
+
+
+def _actors() -> Iterator[tuple[str, Any]]:
+    """Name and actor of every host."""
+    for host, node in _hosts():
+        with suppress(ValueError):  # it has gone just now
+            yield host, ray.get_actor(host_actor_name(host, node), namespace=NAMESPACE)
 
 
 def _start(name: str, node: RayNode, groups: Mapping[str, Any]) -> Any:

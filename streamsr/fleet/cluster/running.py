@@ -1,8 +1,6 @@
 """``fleet run``: has a cluster run what a file says, and follows both until it is interrupted."""
 
 import logging
-import os
-import signal
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -14,7 +12,7 @@ from streamsr.core.redact import redact
 from streamsr.core.settings.fleet import FleetSettings
 from streamsr.fleet.cluster import gcs
 from streamsr.fleet.cluster.client import FleetClient, GoneError, joined
-from streamsr.fleet.cluster.local import LocalCluster
+from streamsr.fleet.cluster.local import LocalCluster, end_cluster
 from streamsr.fleet.cluster.serving import gateway_beside
 from streamsr.fleet.messages import FleetStatus
 from streamsr.fleet.wanted import wanted_of
@@ -59,7 +57,7 @@ def run_fleet(
             opened.enter_context(gateway_beside(settings, fleet, partial(_tell_page, say)))
             _follow(fleet, read, path, stopping, cluster)
         elif cluster is not None:
-            gcs.keep(LOCAL_KEY, " ".join(map(str, cluster.pids())).encode())
+            gcs.keep(LOCAL_KEY, cluster.left_behind())
 
 
 def _tell_page(say: Callable[[str], None], url: str) -> None:
@@ -79,11 +77,9 @@ def stop_fleet(address: str) -> None:
     """
     with joined(address):
         FleetClient.of_running().stop()
-        pids = [int(pid) for pid in (gcs.kept(LOCAL_KEY) or b"").split()]
-    for pid in pids:
-        with suppress(OSError):
-            if b"ray" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, signal.SIGTERM)
+        left_behind = gcs.kept(LOCAL_KEY)
+    if left_behind is not None:
+        end_cluster(left_behind)
 
 
 def _follow(
