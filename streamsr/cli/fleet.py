@@ -16,7 +16,7 @@ from streamsr.cli.terminal import print_result, say
 from streamsr.core.config import load
 from streamsr.core.deadline import Deadline
 from streamsr.core.settings.fleet import FleetSettings
-from streamsr.fleet.environment import prepare
+from streamsr.fleet.environment import prepare, prepare_to_join
 from streamsr.fleet.messages import FleetStatus
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ Address = Annotated[
     typer.Option(
         "--address", envvar="RAY_ADDRESS", help="Of Ray; else the cluster of this machine."
     ),
+]
+AddressOfFile = Annotated[
+    str | None,
+    typer.Option("--address", envvar="RAY_ADDRESS", help="Of Ray; else as the file says."),
 ]
 Detach = Annotated[
     bool,
@@ -59,7 +63,7 @@ def run_fleet(
 
 def fleet_status(address: Address = "auto", as_json: Json = False) -> None:
     """Show the fleet's hosts and cameras."""
-    prepare(address)
+    prepare_to_join(address)
     from streamsr.fleet.cluster.client import FleetClient, joined
 
     with joined(address):
@@ -72,7 +76,7 @@ def drain_host(
     address: Address = "auto",
 ) -> None:
     """Move a host's cameras to others, and give it none until it starts again."""
-    prepare(address)
+    prepare_to_join(address)
     from streamsr.fleet.cluster.client import FleetClient, joined
 
     with joined(address):
@@ -85,7 +89,7 @@ def move_camera(
     address: Address = "auto",
 ) -> None:
     """Move a camera to a host, where it stays while that is up."""
-    prepare(address)
+    prepare_to_join(address)
     from streamsr.fleet.cluster.client import FleetClient, joined
 
     with joined(address):
@@ -97,12 +101,14 @@ def serve_fleet(
         Path,
         typer.Argument(metavar="FLEET", help="A fleet's file: how it is served, and its broker."),
     ],
-    address: Address = "auto",
+    address: AddressOfFile = None,
     set_: Set = None,
 ) -> None:
     """Show and steer a fleet that runs: its page, API, metrics and MQTT, from this machine."""
     settings = load(config, FleetSettings, set_ or [])
-    prepare(address)
+    group = settings.fleet
+    address = address or ("auto" if group.is_local else group.address)
+    prepare_to_join(address)
     from streamsr.fleet.cluster.client import FleetClient, joined
     from streamsr.fleet.cluster.serving import gateway_of
 
@@ -124,7 +130,7 @@ def serve_fleet(
 
 def stop_fleet(address: Address = "auto") -> None:
     """End the fleet's cameras on all hosts, and forget what it was to run."""
-    prepare(address)
+    prepare_to_join(address)
     from streamsr.fleet.cluster import running
 
     running.stop_fleet(address)

@@ -23,6 +23,7 @@ from streamsr.fleet.messages import (
     Orders,
     Wanted,
 )
+from streamsr.fleet.moving import check_move
 from streamsr.fleet.placement import place
 from streamsr.fleet.placing.costs import CostTable
 from streamsr.fleet.placing.demand import HostRoom, Place
@@ -59,7 +60,10 @@ class Controller:
         self._at: defaultdict[str, list[str]] = defaultdict(list)  # cameras, by host
         self._up: set[str] = set()
         self._at_rest: object = None  # what a placement changed nothing for, and would again
-        self._still_until = until = now + wanted.policy.lease_s  # nothing is moved
+        self._began = now
+        self._longest_s = max(stored.lease_s, wanted.policy.lease_s)  # leases that hosts may have
+        self._longest_until = until = now + self._longest_s
+        self._still_until = until  # nothing is moved
         leases = {camera: replace(lease, until=until) for camera, lease in stored.leases.items()}
         self._leases = Leases(leases)
         self._held_until = now  # nothing begins, and nothing is moved
@@ -75,7 +79,7 @@ class Controller:
         may prolong what hosts have: 0 where its process is known to be gone. Raises UserError."""
         stored = Stored.of_bytes(data)
         controller = cls(stored.wanted, now, stored)
-        controller.hold(now + others_s + stored.wanted.policy.lease_s)
+        controller.hold(controller._still_until + others_s)
         return controller
 
     def state(self) -> bytes:
@@ -87,6 +91,7 @@ class Controller:
             self._pins,
             self._hosts.drained,
             self._demands.costs.known(),
+            self._longest(self._called),
         ).to_bytes()
 
     def hold(self, until: float) -> None:
@@ -101,6 +106,8 @@ class Controller:
 
     def want(self, wanted: Wanted, now: float) -> None:
         """Takes another version of what is wanted; it replaces the one before whole."""
+        self._longest_s = self._longest(now)
+        self._longest_until = now + self._longest_s
         self._wanted = wanted
         self._cameras = {camera.name: camera for camera in wanted.cameras}
         self._demands.want(self._cameras)
@@ -120,7 +127,8 @@ class Controller:
         if news is None:
             return Orders(policy.lease_s, (), self._wanted.version)
         self._leases.release(report, now)
-        if now < self._still_until:
+        if now < self._still_until:  # what the state lacks: leases of another length, too
+            self._still_until = max(self._still_until, self._began + report.lease_s)
             self._claim(report)
         self._demands.learn(report)
         if news:
@@ -142,7 +150,7 @@ class Controller:
 
     def drain(self, host: str) -> None:
         """Has nothing run on a host until its process starts again. Raises UserError."""
-        self._known_host(host)
+        self._hosts.require(host)
         self._hosts.drain(host)
         self._due = True
         self.changes += 1
@@ -155,11 +163,12 @@ class Controller:
         if camera not in self._cameras:
             hint = nearest(camera, self._cameras)
             raise UserError(f"camera: got {camera!r}, which the fleet does not have{hint}")
-        self._pins.pop(camera, None)
         if host:
-            self._known_host(host)
-            self._check_room(camera, host)
+            self._hosts.require(host)
+            self._room_for(camera, host)
             self._pins[camera] = host
+        else:
+            self._pins.pop(camera, None)
         self._demands.invalidate()
         self._due = True
         self.changes += 1
@@ -174,20 +183,16 @@ class Controller:
         """Where the nodes of the hosts that are up serve."""
         return addresses_of(self._hosts, self._wanted.policy.lease_s, now)
 
-    def _known_host(self, host: str) -> None:
-        if self._hosts.get(host) is None:
-            hint = nearest(host, self._hosts.names)
-            known = ", ".join(self._hosts.names) or "none"
-            raise UserError(f"host: got {host!r}{hint}, known are {known}")
+    def _longest(self, now: float) -> float:
+        """The longest lease that a host may have, where ``lease_s`` was shortened, too."""
+        return max(self._wanted.policy.lease_s, self._longest_s * (now < self._longest_until))
 
-    def _check_room(self, camera: str, host: str) -> None:
-        room = next((r for r in self._rooms(self._called) if r.name == host), None)
-        labels = self._cameras[camera].labels
-        if room is None:
-            raise UserError(f"host: got {host!r}, which is lost or draining")
-        if not room.has(labels):
-            asked = ", ".join(f"{key}={value}" for key, value in sorted(labels.items()))
-            raise UserError(f"host: got {host!r}, which lacks what {camera!r} asks for: {asked}")
+    def _room_for(self, camera: str, host: str) -> None:
+        """Raises UserError where a camera that is moved to a host would not run there."""
+        rooms, pins = self._rooms(self._called), {**self._pins, camera: host}
+        self._demands.invalidate()
+        demands = self._demands.on(rooms, pins) if rooms else {}
+        check_move(camera, host, demands, rooms, self._places)
 
     def _wake(self, now: float) -> None:
         """Notices that the controller itself stood still: hosts could not report meanwhile."""

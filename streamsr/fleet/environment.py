@@ -15,7 +15,7 @@ from streamsr.core.config import parse
 from streamsr.core.errors import UserError
 from streamsr.core.settings.fleet import FleetGroup
 
-__all__ = ["place_of", "prepare"]
+__all__ = ["place_of", "prepare", "prepare_to_join"]
 
 INSTALL = "pip install -U 'streamsr[fleet]'"
 OLDEST = (2, 60)  # version of Ray
@@ -47,6 +47,17 @@ def prepare(address: str) -> None:
     for name, value in (QUIET | defaults).items():
         os.environ.setdefault(name, value)
     _require_ray(address)
+
+
+def prepare_to_join(address: str) -> None:
+    """Prepares for a cluster that runs already. Raises UserError, for "local" too, which would
+    start another one."""
+    if parse({"address": address}, FleetGroup, "--address").is_local:
+        raise UserError(
+            f"--address: got {address!r}, which fleet run alone begins: allowed are auto, which "
+            "finds the one that runs here, HOST:PORT and ray://HOST:PORT"
+        )
+    prepare(address)
 
 
 def _require_ray(address: str) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from streamsr.core.config import nearest
+from streamsr.core.errors import UserError
 from streamsr.fleet.messages import HostReport, Policy
 from streamsr.fleet.placing.demand import HostRoom
 
@@ -44,6 +46,12 @@ class Hosts:
     def drained(self) -> Mapping[str, int]:
         """The incarnations that were drained by hand, by host."""
         return self._drained
+
+    def require(self, name: str) -> None:
+        """Raises UserError for a host that is not known."""
+        if name not in self._known:
+            known = ", ".join(self.names) or "none"
+            raise UserError(f"host: got {name!r}{nearest(name, self.names)}, known are {known}")
 
     def drain(self, name: str) -> None:
         """Has nothing run on a host until its process starts again."""

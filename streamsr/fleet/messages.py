@@ -91,6 +91,7 @@ class HostReport:
     address: str = ""  # http://HOST:PORT of its node's server, for the gateway
     pid: int = 0  # of its Ray node's process (the raylet)
     token: str = field(default="", repr=False)  # that its node's server asks of the gateway
+    lease_s: float = 0.0  # of the orders that it runs by
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ class Stored:
     pins: Mapping[str, str] = field(default_factory=dict)  # host by camera, moved by hand
     drained: Mapping[str, int] = field(default_factory=dict)  # incarnation by host
     costs: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
+    lease_s: float = 0.0  # the longest that a host may have; 0: that of what is wanted
 
     def to_bytes(self) -> bytes:
         return bytes([FORM]) + encode(self)

@@ -52,7 +52,7 @@ def test_addresses_of_ray(address: str) -> None:
         ({"hosts": 3}, {}, "hosts: got 3 with the address 'auto'"),
         ({"address": "local", "hosts": 0}, {}, "fleet.hosts: got 0"),
         ({"reserve": 1.0}, {}, "fleet.reserve: got 1.0"),
-        ({"lease_s": 0}, {}, "fleet.lease_s: got 0"),
+        ({"lease_s": 2.4}, {}, "fleet.lease_s: got 2.4.*2.5"),
         ({"spread": "all"}, {}, "fleet.spread: got 'all'"),
         ({"labels": {"host-1": {"site": "two words"}}}, {}, "fleet.labels.host-1.site: got"),
         ({"spred": "even"}, {}, "did you mean 'spread'"),

@@ -297,3 +297,39 @@ def test_labels_that_the_file_gives_a_host_count() -> None:
 def test_a_damaged_state_says_so(data: bytes) -> None:
     with pytest.raises(UserError, match="state of the fleet"):
         Controller.restored(data, 0.0)
+
+
+def test_a_lease_that_was_shortened_is_still_waited_for_after_a_restart() -> None:
+    controller, (first, second) = settled("one", "two")
+    controller.want(dataclasses.replace(controller.wanted, policy=Policy(lease_s=30.0)), 10.0)
+    mine = {camera.name for camera in second.report.cameras}
+    for host in (first, second):
+        host.asks(10.5)
+    controller.want(dataclasses.replace(controller.wanted, policy=Policy(lease_s=LEASE_S)), 11.0)
+    first.controller = Controller.restored(controller.state(), 12.0)
+    for now in range(12, 42):
+        assert first.asks(float(now)).isdisjoint(mine), "the second may publish it until 40.5"
+    assert first.asks(42.0) >= mine
+
+
+def test_a_controller_without_a_state_waits_for_the_leases_that_hosts_have() -> None:
+    _, (first, second) = settled("one", "two")
+    mine = {camera.name for camera in second.report.cameras}
+    controller = Controller(wanted("one", "two"), 12.0)
+    first.controller = controller
+    first.is_other(lease_s=20.0)
+    for now in range(12, 32):
+        assert first.asks(float(now)).isdisjoint(mine)
+    assert first.asks(32.0) >= mine
+
+
+def test_a_move_to_a_host_without_room_says_what_there_is() -> None:
+    controller, (first, second) = settled("one", "two", "three", "four")
+    second.is_other(capacity=20.0)
+    for now in (11.0, 12.0):
+        for host in (first, second):
+            host.asks(now)
+    name = first.report.cameras[0].name
+    with pytest.raises(UserError, match=r"'host-2', which has no room for .* ms/s of CPU, and"):
+        controller.move(name, "host-2")
+    assert name in first.asks(13.0)

@@ -10,7 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from streamsr.cli.main import app
+from streamsr.core.config import parse
 from streamsr.core.errors import UserError
+from streamsr.core.settings import FleetSettings
+from streamsr.fleet.cluster.running import unfollowed
 from streamsr.fleet.environment import MODE, OF_A_LOCAL_CLUSTER, QUIET, prepare
 from streamsr.fleet.host import machine
 from streamsr.fleet.host.usage import CpuUsage
@@ -126,3 +129,21 @@ def test_a_machine_holds_what_its_cores_do(tmp_path: Path, monkeypatch: pytest.M
         limit.write_text(none)
         assert machine.capacity_of_machine() == cores * 1000
     assert machine.kind_of_machine() == machine.kind_of_machine() != ""
+
+
+@pytest.mark.parametrize("words", [["status"], ["stop"], ["move", "gate", "host-1"]])
+def test_only_run_begins_a_local_cluster(words: list[str]) -> None:
+    result = CliRunner().invoke(app, ["fleet", *words, "--address", "local"])
+    assert result.exit_code == 2
+    assert "'local', which fleet run alone begins: allowed are auto" in result.stderr
+
+
+def test_what_a_running_fleet_does_not_follow_of_its_file_is_named() -> None:
+    def read(group: dict[str, object], **more: object) -> FleetSettings:
+        stream = {"name": "gate", "input": {"url": "demo"}}
+        return parse({"fleet": group, "streams": [stream], **more}, FleetSettings, "here")
+
+    before = read({"address": "local"})
+    assert unfollowed(before, read({"address": "local", "reserve": 0.5})) == ""
+    now = read({"address": "local", "hosts": 2}, serve={"listen": "127.0.0.1:0"})
+    assert unfollowed(before, now) == "fleet.hosts, serve"

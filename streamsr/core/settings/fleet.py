@@ -26,7 +26,7 @@ class FleetGroup(Settings):
     labels: dict[Name, Labels] = Field(default_factory=dict)  # of hosts, by their names
     spread: Literal["even", "pack"] = "even"
     reserve: float = Field(default=0.2, ge=0, le=0.9)  # share of each host kept free
-    lease_s: float = Field(default=3.0, ge=1, le=60)
+    lease_s: float = Field(default=3.0, ge=2.5, le=60)  # hosts ask once a second
 
     @field_validator("address")
     @classmethod

@@ -94,7 +94,7 @@ class FleetClient:
             ray.kill(self._controller, no_restart=True)
 
     def _ask(self, what: str, *about: Any) -> Any:
-        """Asks the controller, again while it is started anew: each of these may be done twice.
+        """Asks the controller, again while it restarts: each of these may be done twice.
 
         Raises UserError for what was asked wrongly, GoneError, and StreamsrError without an answer.
         """

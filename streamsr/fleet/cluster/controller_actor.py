@@ -96,7 +96,7 @@ class ControllerActor:
             self._ticking = None
         await asyncio.to_thread(self._kept.remove)
         await self._recruiter.dismiss()
-        await asyncio.to_thread(self._kept.remove)  # a decision that was under way may have kept
+        await asyncio.to_thread(self._kept.remove)  # one more decision may have come between
 
     def _is_controller(self) -> bool:
         """Blocks for as long as Ray cannot be asked."""

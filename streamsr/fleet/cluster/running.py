@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from threading import Event
 
@@ -17,7 +18,7 @@ from streamsr.fleet.cluster.serving import gateway_beside
 from streamsr.fleet.messages import FleetStatus
 from streamsr.fleet.wanted import wanted_of
 
-__all__ = ["run_fleet", "stop_fleet"]
+__all__ = ["run_fleet", "stop_fleet", "unfollowed"]
 
 LOOK_S = 1.0  # between looks at the file and at the fleet
 LOCAL_KEY = "local"  # under which the processes of a local cluster are kept
@@ -55,7 +56,7 @@ def run_fleet(
         say(f"The fleet has {len(settings.streams)} cameras: streamsr fleet status shows them")
         if not detach:
             opened.enter_context(gateway_beside(settings, fleet, partial(_tell_page, say)))
-            _follow(fleet, read, path, stopping, cluster)
+            _follow(fleet, _File(read, path, settings), stopping, cluster)
         elif cluster is not None:
             gcs.keep(LOCAL_KEY, cluster.left_behind())
 
@@ -82,23 +83,45 @@ def stop_fleet(address: str) -> None:
         end_cluster(left_behind)
 
 
-def _follow(
-    fleet: FleetClient,
-    read: Callable[[], FleetSettings],
-    path: Path,
-    stopping: Event,
-    cluster: LocalCluster | None,
-) -> None:
+class _File:
+    """The fleet's file, looked at now and then."""
+
+    def __init__(
+        self, read: Callable[[], FleetSettings], path: Path, settings: FleetSettings
+    ) -> None:
+        """``settings`` are what it said when ``fleet run`` began."""
+        self._read = read
+        self._path = path
+        self._begun_with = settings
+        self._modified = _modified_ns(path)
+
+    def changed(self) -> FleetSettings | None:
+        """Returns what it says where that is new; None where it is not. Raises UserError."""
+        now = _modified_ns(self._path)
+        if now == self._modified:
+            return None
+        self._modified = now
+        settings = self._read()
+        if names := unfollowed(self._begun_with, settings):
+            log.warning("fleet: what changed of %s holds when fleet run begins again", names)
+        return settings
+
+
+def unfollowed(before: FleetSettings, now: FleetSettings) -> str:
+    """Returns what a running ``fleet run`` does not follow of what changed in its file."""
+    names = ["fleet.address", "fleet.hosts", "name", "serve", "mqtt"]
+    return ", ".join(n for n in names if attrgetter(n)(before) != attrgetter(n)(now))
+
+
+def _follow(fleet: FleetClient, file: _File, stopping: Event, cluster: LocalCluster | None) -> None:
     changes = _Changes()
-    modified = _modified_ns(path)
     while not stopping.wait(LOOK_S):
         if cluster is not None:
             cluster.mend()
-        now = _modified_ns(path)
         try:
-            if now != modified:
-                modified = now
-                version = fleet.want(wanted_of(read(), 0))
+            settings = file.changed()
+            if settings is not None:
+                version = fleet.want(wanted_of(settings, 0))
                 log.info("fleet: what the file says now is version %d", version)
             changes.tell(fleet.status())
         except GoneError:

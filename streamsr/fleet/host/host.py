@@ -148,6 +148,7 @@ class Host:
             address=self._node.address,
             pid=identity.pid,
             token=identity.token,
+            lease_s=self._orders.lease_s if self._orders is not None else 0.0,
         )
 
     def _cameras(self, load: float) -> tuple[CameraReport, ...]:
