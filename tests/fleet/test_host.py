@@ -129,3 +129,17 @@ async def test_a_node_whose_process_dies_is_back(rtmp_server: RtmpServer, tmp_pa
         assert link.states() == {"a": "live"} or link.states() == {"a": "starting"}
         await until_published(url, 30)
         assert len(list((tmp_path / "leases").iterdir())) == 1, "the old one's leases are gone"
+
+
+async def test_a_host_that_leaves_says_so_until_it_is_heard(tmp_path: Path) -> None:
+    """The controller may be starting at that moment."""
+    link = Link()
+    link.answers = False
+    host = Host(IDENTITY, link, NodeProcess({"name": "yard"}, tmp_path, lambda text: None))
+    leaving = asyncio.create_task(host.leave())
+    await until(lambda: len(link.reports) >= 2)
+    assert not leaving.done()
+    link.answers = True
+    await asyncio.wait_for(leaving, 5)
+    assert link.reports[-1].draining
+    assert link.reports[-1].cameras == ()

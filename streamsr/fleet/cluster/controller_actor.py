@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
@@ -15,13 +16,14 @@ from streamsr.core.redact import redact
 from streamsr.fleet.cluster import gcs
 from streamsr.fleet.cluster.actors import begin_actor
 from streamsr.fleet.cluster.decisions import Decisions
+from streamsr.fleet.cluster.gcs import RayNode
 from streamsr.fleet.cluster.kept_state import KeptState
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.cluster.recruiting import Recruiter
 from streamsr.fleet.controller import GRACE_S, Controller
 from streamsr.fleet.messages import FleetStatus, HostAddress, HostReport, Orders, Wanted
 
-__all__ = ["ControllerActor", "find_controller", "start_controller"]
+__all__ = ["ControllerActor", "find_controller", "seat_of", "start_controller"]
 
 TICK_S = 1.0
 
@@ -129,7 +131,7 @@ def _restored(kept: KeptState) -> Controller:
 
 def start_controller() -> Any:
     """Returns the fleet's controller, which is started where there is none."""
-    head = next((node.id for node in gcs.alive_nodes() if node.is_head), None)
+    seat = seat_of(gcs.alive_nodes())
     options: dict[str, Any] = {
         "name": CONTROLLER,
         "namespace": NAMESPACE,
@@ -138,10 +140,19 @@ def start_controller() -> Any:
         "max_restarts": -1,
         "num_cpus": 0,
     }
-    if head is not None:  # with Ray's own control service, both can be reached or neither
+    if seat is not None:
         affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        options["scheduling_strategy"] = affinity(head, soft=True)
+        options["scheduling_strategy"] = affinity(seat.id, soft=True)
     return ray.remote(ControllerActor).options(**options).remote()
+
+
+def seat_of(nodes: Iterable[RayNode]) -> RayNode | None:
+    """Returns the machine that the controller is to run on; None where there is none.
+
+    One that is no host, so that no camera's machine takes it along; of those the head, for Ray's
+    own control service is there: both can be reached, or neither.
+    """
+    return min(nodes, key=lambda node: (node.cpus > 0, not node.is_head), default=None)
 
 
 def find_controller() -> Any:
