@@ -1,7 +1,8 @@
 """Fine-tuning a model for a user's own footage: settings that fit, and a time, not steps."""
 
+import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from streamsr.core.config import load, parse
+from streamsr.train.files import clip_paths
 from streamsr.train.loop import Trainer
 from streamsr.train.network import start_from
 from streamsr.train.run_log import Progress
@@ -36,6 +38,7 @@ class Tuned:
 
     folder: Path
     steps: int
+    begun_again: bool  # what was trained before was on other footage
     before: Gains  # on what was held out and not used to choose, on this device
     after: Gains
 
@@ -65,6 +68,8 @@ def finetune(
 ) -> Tuned:
     """Trains ``entry`` on the clips of ``footage`` for so long, the time to read them included.
 
+    Goes on where the same was begun before; of other clips it begins again.
+
     The new model is the member of its scale in a family called ``name``: its own name is that, or
     ``name``-xN where the scale is not the usual one. ``prepared`` is called with the name of each
     clip that is ready, ``report`` after each step. Raises ConfigError for a name that cannot be
@@ -75,31 +80,38 @@ def finetune(
     degrade = trained.data.degrade if trained else DegradeSettings()
     data: dict[str, Any] = {
         "train": footage,
+        "footage": _told_apart(footage),
         "held_out": HELD_OUT,
         "clip_frames": CLIP_FRAMES,
         "cache": runs / "cache",
         "degrade": degrade and degrade.model_dump() | {"codings": CODINGS},
     }
     settings = further(entry, data, f"clips of {footage.name}", name, runs)
-    return tuned(settings, entry, end, prepared, report)
+    trainer = Trainer(settings, prepared)
+    try:
+        made = tuned(trainer, entry, end, report)
+        return replace(made, folder=trainer.model.put_in_place())
+    finally:
+        trainer.model.discard()
 
 
-def tuned(
-    settings: TrainSettings,
-    entry: Entry,
-    end: float,
-    prepared: Callable[[str], None] = lambda clip: None,
-    report: Report = lambda time: None,
-) -> Tuned:
-    """Trains ``entry`` by ``settings``, whose steps do not count, until ``end`` of the monotonic
-    clock, by which everything is done.
+def _told_apart(footage: Path) -> str:
+    """What the clips of a folder are told from others by."""
+    clips = [(path.name, path.stat()) for path in clip_paths(footage)]
+    known = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in clips]
+    return hashlib.sha256(repr(known).encode()).hexdigest()
+
+
+def tuned(trainer: Trainer, entry: Entry, end: float, report: Report = lambda time: None) -> Tuned:
+    """Trains ``entry`` by the settings of ``trainer``, whose steps do not count, until ``end`` of
+    the monotonic clock, by which everything is done.
 
     What is kept lies between the weights it started from and those it came to, where that is best
     on the first half of what is held out (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models,
     2022): a fixed camera wants all of the way, clips of many scenes little of it. The gains are
-    measured on the second half. Goes on where the same run ended, if it has had less time.
+    measured on the second half. Goes on where the same run ended, if it has had less time. The new
+    model is left beside the place of the run's, which the caller may put it in.
     """
-    trainer = Trainer(settings, prepared)
     _, judging = trainer.validator.halves()
     began = monotonic()
     before = judging.gains(load_model(entry, trainer.device).network)
@@ -110,12 +122,12 @@ def tuned(
         report(TrainingTime(progress.step, progress.loss, trainer.seconds, seconds))
 
     if trainer.seconds < ENOUGH * seconds or not trainer.step:
-        trainer.run(told, seconds)
-    return _kept(trainer, entry, before)
+        trainer.run_for(seconds, told)
+    return _chosen(trainer, entry, before)
 
 
-def _kept(trainer: Trainer, entry: Entry, before: Gains) -> Tuned:
-    """Exports the best mixture of what the training started from and what it came to."""
+def _chosen(trainer: Trainer, entry: Entry, before: Gains) -> Tuned:
+    """Writes the best mixture of what the training started from and what it came to."""
     choosing, judging = trainer.validator.halves()
     network = make_network(entry.card)
     start_from(network, entry)
@@ -128,9 +140,10 @@ def _kept(trainer: Trainer, entry: Entry, before: Gains) -> Tuned:
         return choosing.gains(network).gain
 
     mix(max(SHARES, key=mix))
-    made = find(str(trainer.export(network)))
+    trainer.model.write(network, trainer.settings)
+    made = find(str(trainer.model.made))
     after = judging.gains(load_model(made, trainer.device).network)
-    return Tuned(made.folder, trainer.step, before, after)
+    return Tuned(made.folder, trainer.step, trainer.begun_again, before, after)
 
 
 def further(

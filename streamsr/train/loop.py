@@ -21,15 +21,15 @@ from streamsr.core.devices import pick_device
 from streamsr.core.errors import UserError
 from streamsr.train.clips import Footage
 from streamsr.train.crops import Crops, batches
+from streamsr.train.model_folder import ModelFolder
 from streamsr.train.network import start_from, unrolled
 from streamsr.train.run_log import Progress, RunLog
 from streamsr.train.settings import TrainSettings
 from streamsr.train.sheets import write_png
 from streamsr.train.validation import Validator
-from streamsr.zoo.card import CARD_NAME, TRAINING_NAME, WEIGHTS_NAME, Weights
+from streamsr.zoo.card import TRAINING_NAME
 from streamsr.zoo.loading import in_channels_last, make_network
 from streamsr.zoo.registry import find
-from streamsr.zoo.weights import write_weights
 
 __all__ = ["Trainer", "charbonnier", "flicker"]
 
@@ -79,7 +79,8 @@ def _average(
 
 class Trainer:
     """One run. ``run()`` goes on from the last checkpoint of its folder, or starts; with more
-    steps, or a longer time, than it had before it goes further.
+    steps, or a longer time, than it had before it goes further. Where the footage is another than
+    that of the checkpoint, as ``data.footage`` tells, it begins again.
 
     ``prepared`` is called with the name of each clip that is ready. Raises UserError where the
     run cannot be begun, or was begun with other settings.
@@ -96,6 +97,8 @@ class Trainer:
         except OSError as error:
             raise UserError(f"runs {self.folder}: cannot be written: {error.strerror}") from None
         self._checkpoint = self.folder / "checkpoint.pt"
+        self.model = ModelFolder.of(settings)
+        self.begun_again = False  # there is a checkpoint, of other footage
         self.step = 0
         self.seconds = 0.0  # that its steps have taken
         self._seconds: float | None = None  # that they may take in all; None: they are counted
@@ -129,15 +132,11 @@ class Trainer:
         if not written.exists() or load(written, TrainSettings) != settings:
             dump(settings, written)  # a user's own file that says the same is left as it is
 
-    def run(self, report: Callable[[Progress], None], seconds: float | None = None) -> Path:
+    def run(self, report: Callable[[Progress], None]) -> Path:
         """Trains to the last step; returns the folder of the finished model.
 
-        With ``seconds`` it trains for so long, those of what it goes on from included, however many
-        steps that are, and at least one. ``report`` is called after each step. Raises UserError
-        where the loss is not finite.
+        ``report`` is called after each step. Raises UserError where the loss is not finite.
         """
-        if seconds is not None:
-            return self._run_for(seconds, report)
         settings, losses = self.settings, self._losses
         if self.step == 0 and settings.init is not None:  # how good the init is
             self._validate(math.nan)
@@ -155,7 +154,9 @@ class Trainer:
                 report(progress)
         return self.export()
 
-    def _run_for(self, seconds: float, report: Callable[[Progress], None]) -> Path:
+    def run_for(self, seconds: float, report: Callable[[Progress], None]) -> None:
+        """Trains for so long, the time of what it goes on from included, and at least one step;
+        exports nothing. ``report`` and errors as those of ``run``."""
         self._seconds = seconds
         with closing(batches(self.crops, self.step, self.settings.workers)) as pairs:
             while not self.step or self.seconds < seconds:
@@ -167,21 +168,15 @@ class Trainer:
                 report(Progress(self.step, loss))
         self.settings = self.settings.model_copy(update={"steps": self.step})
         self._save()
-        return self.export()
 
     def last_validation(self) -> Progress | None:
         """Returns what the run's log ends with."""
         return next(reversed(self._log.validations()), None)
 
-    def export(self, network: nn.Module | None = None) -> Path:
-        """Writes a network, by default the averaged one, as a model folder with its settings."""
-        folder = self.folder / self.settings.name
-        folder.mkdir(exist_ok=True)
-        sha256 = write_weights(folder / WEIGHTS_NAME, network or self.average.module)
-        card = self.settings.model.model_copy(update={"weights": Weights(sha256=sha256)})
-        dump(card, folder / CARD_NAME)
-        dump(self.settings, folder / TRAINING_NAME)
-        return folder
+    def export(self) -> Path:
+        """Writes the averaged network as a model folder with its settings."""
+        self.model.write(self.average.module, self.settings)
+        return self.model.put_in_place()
 
     def advance(self, low: Tensor, truth: Tensor) -> float:
         """Takes one step on a batch of ``crops``; returns its loss.
@@ -267,6 +262,10 @@ class Trainer:
         then = TrainSettings.model_validate_json(state["settings"])  # what it lacks: the defaults
         named = ((key, value) for key, value in then if key not in HOW_LONG)
         changed = [key for key, value in named if value != getattr(self.settings, key)]
+        footage = self.settings.data.footage
+        if changed == ["data"] and footage is not None and footage != then.data.footage:
+            self.begun_again = True
+            return
         if changed:
             raise UserError(
                 f"run {str(self.folder)!r} was started with other settings ({', '.join(changed)}); "

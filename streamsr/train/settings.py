@@ -79,6 +79,7 @@ class DataSettings(Settings):
     valid: Path | None = None  # a folder of HR clips that training never sees
     low: Path | None = None  # the same clips as a camera's sub-stream shows them: nothing is coded
     valid_low: Path | None = None  # those of valid
+    footage: str | None = None  # what tells these clips from others: of others a run begins again
     held_out: float = Field(default=0.0, ge=0, le=0.5)  # without valid: so much of each clip's end
     clip_frames: int | None = Field(default=None, ge=8)  # at most so many of each clip
     cache: Path = Path("runs/cache")  # decoded clips are kept here: luma or RGB planes

@@ -13,7 +13,9 @@ from streamsr.core.errors import InputError
 from streamsr.core.settings import InputSettings
 from streamsr.sources.demo import bitmap
 from streamsr.train.teach.alignment import Alignment, align
+from streamsr.train.teach.pair_clips import planned
 from streamsr.train.teach.recording import Recorded
+from streamsr.train.teach.thumbnails import thumbnails_of, told_apart
 
 CROPPED = Crop(16, 8, 288, 162)
 STREAMS = {  # what the two streams are made with
@@ -137,3 +139,32 @@ def test_a_stream_of_a_few_frames_is_refused(tmp_path: Path) -> None:
     main, sub = two_streams(tmp_path, yard_frames(6))
     with pytest.raises(InputError, match="got 6 frames, allowed are 8 and more"):
         of(main, sub)
+
+
+def test_a_long_recording_is_aligned_at_some_times_of_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The memory is bounded, and each frame that is kept gets the one of its moment."""
+    monkeypatch.setattr("streamsr.train.teach.thumbnails.MOST", 130)
+    monkeypatch.setattr("streamsr.train.teach.thumbnails.BLOCK_S", 1.6)
+    found = of(*two_streams(tmp_path, yard_frames(320), lag=5))
+    subs = found.sub.numbers[found.matches.subs]
+    assert [*found.main.numbers[found.matches.mains]] == [5 + number for number in subs]
+    assert max(len(found.main.images), len(found.sub.images)) <= 130
+    assert len(subs) > 60
+    assert subs[-1] > 190
+    monkeypatch.setattr("streamsr.train.teach.pair_clips.TRAINED", 0.1)
+    monkeypatch.setattr("streamsr.train.teach.pair_clips.CHOSEN", 0.9)
+    whole = planned(found, 1200, 8)
+    assert all((np.diff(clip.subs) == 1).all() for clip in whole)
+    assert all((clip.mains == clip.subs + 5).all() for clip in whole)
+
+
+def test_other_recordings_are_told_apart(tmp_path: Path) -> None:
+    main, sub = (InputSettings(url=str(path)) for path in two_streams(tmp_path, yard_frames(60)))
+
+    def told(most_s: float | None, *settings: InputSettings) -> str:
+        return told_apart(*(thumbnails_of(one, most_s, lambda count: None) for one in settings))
+
+    assert told(None, main, sub) == told(60.0, main, sub)
+    assert len({told(None, main, sub), told(1.0, main, sub), told(None, main, main)}) == 3

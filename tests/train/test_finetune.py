@@ -12,12 +12,14 @@ from synthetic import texture, write_clip
 from tiny_models import model_folder
 
 from streamsr.cli.training.train import train
-from streamsr.core.config import load
+from streamsr.core.config import dump, load
 from streamsr.core.errors import ConfigError, InputError, ModelError
+from streamsr.networks.int8 import runs_int8
 from streamsr.train.finetune import TrainingTime, finetune
 from streamsr.train.loop import Trainer
 from streamsr.train.settings import TrainSettings
 from streamsr.train.validation import Gains, Validator
+from streamsr.zoo.card import Card
 from streamsr.zoo.loading import load_model
 from streamsr.zoo.registry import find
 
@@ -184,3 +186,76 @@ def test_a_folder_without_clips_is_refused(model: Path, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(InputError, match="there is no clip here"):
         finetune(find(str(model)), tmp_path / "none", minutes=1, name="x", runs=tmp_path)
+
+
+def test_other_clips_of_the_same_folder_begin_again(
+    model: Path, footage: Path, tmp_path: Path, clock: SimpleNamespace
+) -> None:
+    """What is held out now may be what the run was trained on."""
+    shown = {"minutes": 1, "name": "gate", "runs": tmp_path / "runs"}
+    first = finetune(find(str(model)), footage, **shown)  # type: ignore[arg-type]
+    luma = texture(24, 208, 240, seed=9, speed=2)[..., 1].clip(16, 235)
+    write_clip(footage / "gate.mkv", luma)
+    second = finetune(find(str(model)), footage, **shown)  # type: ignore[arg-type]
+    assert not first.begun_again
+    assert second.begun_again
+    assert second.steps == first.steps  # in as much time again, and none of the first run's
+    again = finetune(find(str(model)), footage, **shown)  # type: ignore[arg-type]
+    assert (again.begun_again, again.steps) == (False, second.steps)
+
+
+@pytest.mark.parametrize("ends", ["trains", "is chosen", "is judged"])
+def test_a_run_that_ends_too_soon_leaves_the_former_model(
+    ends: str,
+    model: Path,
+    footage: Path,
+    tmp_path: Path,
+    clock: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = {"name": "gate", "runs": tmp_path / "runs"}
+    made = finetune(find(str(model)), footage, minutes=0.5, **shown)  # type: ignore[arg-type]
+    before = {path.name: path.read_bytes() for path in made.folder.iterdir()}
+    gains, scored = Validator.gains, iter(range(100))
+
+    def interrupted(validator: Validator, network: torch.nn.Module) -> Gains:
+        if next(scored) == {"trains": 0, "is chosen": 3, "is judged": 6}[ends]:
+            raise KeyboardInterrupt
+        return gains(validator, network)
+
+    monkeypatch.setattr(Validator, "gains", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(find(str(model)), footage, minutes=1, **shown)  # type: ignore[arg-type]
+    assert {path.name: path.read_bytes() for path in made.folder.iterdir()} == before
+    assert [*(tmp_path / "runs").rglob("card.toml")] == [made.folder / "card.toml"]
+
+
+def test_a_model_that_a_kill_left_beside_its_place_is_put_back(
+    model: Path, footage: Path, tmp_path: Path, clock: SimpleNamespace
+) -> None:
+    shown = {"minutes": 0, "name": "gate", "runs": tmp_path / "runs"}
+    made = finetune(find(str(model)), footage, **shown).folder  # type: ignore[arg-type]
+    (made / "notes.txt").write_text("mine")
+    (made.parent / ".new").mkdir()
+    made.rename(made.parent / ".new" / ".former")
+    finetune(find(str(model)), footage, **shown)  # type: ignore[arg-type]
+    load_model(find(str(made)), torch.device("cpu"))
+    assert (made / "notes.txt").read_text() == "mine"
+    assert not (made.parent / ".new").exists()
+
+
+@pytest.mark.skipif(not runs_int8(), reason="this CPU has no instructions for 8-bit integers")
+@pytest.mark.parametrize(("network", "window"), [("fast", 1), ("recurrent", 2)])
+def test_what_runs_in_integers_is_judged_as_in_floats(
+    network: str, window: int, footage: Path, tmp_path: Path, clock: SimpleNamespace
+) -> None:
+    options = {"kept": 4} if network == "recurrent" else {}
+    folder = model_folder(tmp_path / "models" / network, network, window, **options)
+    shown = {"minutes": 0, "runs": tmp_path / "runs"}
+    floats = finetune(find(str(folder)), footage, name="floats", **shown)  # type: ignore[arg-type]
+    card = load(folder / "card.toml", Card)
+    dump(card.model_copy(update={"precision": "int8"}), folder / "card.toml")
+    ours = finetune(find(str(folder)), footage, name="ours", **shown)  # type: ignore[arg-type]
+    assert load_model(find(str(ours.folder)), torch.device("cpu")).precision == "int8"
+    for one, other in ((ours.before, floats.before), (ours.after, floats.after)):
+        assert abs(one.psnr - other.psnr) < 0.5

@@ -2,11 +2,16 @@
 
 import json
 import os
+import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,10 +22,14 @@ from two_streams import Crop, Luma, two_streams, yard_frames
 from typer.testing import CliRunner, Result
 
 from streamsr.cli.main import app
+from streamsr.core.config import load
 from streamsr.core.errors import InputError
+from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.settings import InputSettings
 from streamsr.sources.opening import file_frames
+from streamsr.train.settings import TrainSettings
 from streamsr.train.teach.recording import record, recorded_in
+from streamsr.train.teach.taught import Taught
 from streamsr.zoo.registry import find
 
 CROP = Crop(16, 10, 288, 160)
@@ -113,12 +122,15 @@ def test_two_rtsp_streams_teach_a_model(
         assert "p%40ss" not in text
 
 
-def test_files_teach_too_and_what_is_not_better_is_not_kept(
+def test_files_teach_too_and_what_is_not_better_leaves_what_is_there(
     family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     main, sub = two_streams(tmp_path, yard_frames(120))
     monkeypatch.setattr("streamsr.train.loop.Trainer.learning_rate", lambda trainer: -1e-3)
+    there = tmp_path / "runs" / "taught-x2" / "taught-x2"
+    shutil.copytree(family / "tiny-x2", there)
+    before = {path.name: path.read_bytes() for path in there.iterdir()}
     done = teach(
         *("--main", main, "--sub", sub, "--train-minutes", 0.1, "--init", "tiny"),
         *("--models", family),
@@ -128,7 +140,10 @@ def test_files_teach_too_and_what_is_not_better_is_not_kept(
     assert not result["better"]
     assert result["folder"] is None
     assert "not better than tiny-x2" in done.stderr
-    assert not [*(tmp_path / "runs").rglob("card.toml")]
+    assert result["psnr_there_db"] == result["psnr_before_db"]
+    assert [*(tmp_path / "runs").rglob("card.toml")] == [there / "card.toml"]
+    assert {path.name: path.read_bytes() for path in there.iterdir()} == before
+    assert load(there.parent / "train.toml", TrainSettings).data.footage
 
 
 @pytest.mark.parametrize(
@@ -191,6 +206,70 @@ def test_a_camera_that_never_comes_is_named(tmp_path: Path) -> None:
     inputs = [InputSettings(url=f"rtsp://127.0.0.1:1/{n}", give_up_s=1.0) for n in "ab"]
     with pytest.raises(Exception, match="refused"):
         record(inputs, tmp_path / "none", seconds=60, most_bytes=10**9, emit=lambda event: None)
+    assert not (tmp_path / "none").exists()
+
+
+def scored(psnr_db: float) -> Any:
+    return SimpleNamespace(ours=SimpleNamespace(psnr_db=psnr_db))
+
+
+@pytest.mark.parametrize(
+    ("after", "there", "better"),
+    [(31, None, True), (30, None, False), (31, 30.5, True), (31, 31, True), (31, 31.5, False)],
+)
+def test_a_new_model_is_also_to_be_as_good_as_the_one_there_is(
+    after: float, there: float | None, better: bool
+) -> None:
+    taught = Taught(
+        *("tiny", None, False, 1, {}, 2, True, 0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 1.0, 1.0),
+        before=scored(30),
+        after=scored(after),
+        there=None if there is None else scored(there),
+    )
+    assert taught.better == better
+
+
+@dataclass
+class Source:
+    """Frames of a moment each, until it fails or ends."""
+
+    name: str
+    frames: int
+    error: Exception | None = None
+    reconnects: int = 0
+
+    def items(self, stop: threading.Event) -> Iterator[Frame]:
+        for number in range(self.frames):
+            if stop.wait(0.01):
+                return
+            planes = tuple(np.full(side, number % 255, np.uint8) for side in ((32, 32), (16, 16)))
+            yield Frame(
+                (*planes, planes[1]), ColourTags(), number, Fraction(1, 100), time.monotonic()
+            )
+        if self.error:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [None, ValueError("odd")])
+@pytest.mark.parametrize("frames", [0, 200])
+def test_a_source_that_fails_or_ends_ends_the_recording(
+    frames: int, error: Exception | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that gave nothing leaves no folder, and the other one does not wait for it."""
+    made = iter([Source("main", 10**9), Source("sub", frames, error)])
+    monkeypatch.setattr(
+        "streamsr.train.teach.recording.open_source", lambda settings, emit: next(made)
+    )
+    folder, inputs = tmp_path / "a" / "recording", [InputSettings(url="rtsp://a/b")] * 2
+    limits = {"seconds": 60, "most_bytes": 10**9, "emit": print}
+    why = "odd" if error else "--sub: the stream has ended"
+    if not frames:
+        with pytest.raises(Exception, match=why):
+            record(inputs, folder, **limits)  # type: ignore[arg-type]
+        assert not folder.exists()
+        return
+    assert why in record(inputs, folder, **limits).ended  # type: ignore[arg-type]
+    assert min(recorded_frames(folder)) > 30
 
 
 def test_a_folder_without_both_streams_is_refused(tmp_path: Path) -> None:

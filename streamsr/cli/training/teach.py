@@ -21,7 +21,7 @@ from streamsr.zoo.registry import Entry, members
 
 if TYPE_CHECKING:
     from streamsr.train.teach.recording import Recorded, RecordingState
-    from streamsr.train.teach.teaching import Stage, Taught
+    from streamsr.train.teach.taught import Stage, Taught
 
 __all__ = ["teach"]
 
@@ -73,8 +73,8 @@ def teach(
 ) -> None:
     """Fit a model to a camera by its own main stream: record both streams, train, and compare.
 
-    Where the result is not better on what training did not see, nothing is kept, and the exit code
-    is 1.
+    Where the result is not better on what training did not see, also than a model that --name has
+    already, nothing is kept, and the exit code is 1.
     """
     parse({"name": name}, Named, "command line")
     inputs = _inputs(main, sub, pairs, transport)
@@ -161,7 +161,8 @@ def _recorded(inputs: list[InputSettings], name: str, minutes: float, disk_gb: f
                 report=report,
             )
         except KeyboardInterrupt:
-            say(f"what was recorded stays; {go_on}")
+            if folder.exists():
+                say(f"what was recorded stays; {go_on}")
             raise
     kinds = " and ".join(
         f"{done.frames[role]} frames of {role}"
@@ -195,9 +196,18 @@ def _progress() -> Iterator[Callable[["Stage"], None]]:
 
 def _say(taught: "Taught") -> None:
     change = f"{taught.improvement_db:+.3f} dB on what training did not see"
+    if taught.begun_again:
+        say("what was trained under this name was on another recording: it was begun again")
+    there = taught.there
+    if taught.folder is None and there and there.ours.psnr_db > taught.before.ours.psnr_db:
+        say(
+            "not better than the model of this name that is there, on what training did not see: "
+            f"{taught.after.ours.psnr_db:.3f} dB, that one {there.ours.psnr_db:.3f} dB: it stays"
+        )
+        return
     if taught.folder is None:
         say(
-            f"not better than {taught.begun_with} ({change}): nothing was kept, "
+            f"not better than {taught.begun_with} ({change}): nothing of it was kept, "
             f"{taught.begun_with} stays; longer --minutes or --train-minutes may help"
         )
         return

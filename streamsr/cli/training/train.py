@@ -162,6 +162,8 @@ def _finetune(
             prepared=lambda clip: bar.update(reading, description=f"reading {clip}"),
             report=report,
         )
+    if tuned.begun_again:
+        say("the run of this name was on other clips: it was begun again")
     before, after = tuned.before.gain, tuned.after.gain
     better = f"use it with --model {tuned.folder}"
     plain = "bicubic" if entry.facts.scale > 1 else "the input"

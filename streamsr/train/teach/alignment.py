@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 
 import cv2
@@ -14,7 +15,7 @@ from streamsr.train.teach.agreement import Agreement, agreement, overlaid
 from streamsr.train.teach.matching import Matches
 from streamsr.train.teach.recording import Recorded
 from streamsr.train.teach.registration import WHOLE, Geometry, Registered, refined, seen
-from streamsr.train.teach.thumbnails import Thumbnails, numbered_frames, thumbnails_of
+from streamsr.train.teach.thumbnails import Numbers, Thumbnails, numbered_frames, thumbnails_of
 from streamsr.train.teach.timing import aligned
 from streamsr.train.teach.truth import FULL, IDENTITY, LIMITED, Light
 
@@ -62,8 +63,11 @@ def align(
     Raises InputError where they do not show the same scene, where there is too little to see in it,
     or where the main stream shows no more than the sub-stream.
     """
-    main = thumbnails_of(recorded.main, most_s, lambda frames: report("main", frames))
-    sub = thumbnails_of(recorded.sub, most_s, lambda frames: report("sub", frames))
+    lag_s = recorded.lag_s or 0.0
+    main = thumbnails_of(recorded.main, most_s, partial(report, "main"))
+    sub = thumbnails_of(
+        recorded.sub, most_s, partial(report, "sub"), every=main.every, offset_s=-lag_s
+    )
     if main.width * main.height <= sub.width * sub.height:
         raise InputError(
             f"--main: got {main.size} pixels, allowed are more than --sub has, {sub.size}: are "
@@ -72,7 +76,8 @@ def align(
     for stream, role in ((main, "main"), (sub, "sub")):
         _check_detail(stream, role)
     timing = aligned(main, sub, recorded.lag_s)
-    pairs = _full_size(recorded, timing.matches)
+    numbers = sub.numbers[timing.matches.subs], main.numbers[timing.matches.mains]
+    pairs = _full_size(recorded, *numbers)
     registered = refined(pairs, timing.registered.geometry)
     agrees = agreement(pairs, registered.geometry)
     _check_agreement(agrees, registered)
@@ -172,16 +177,16 @@ def _light(pairs: Sequence[tuple[Luma, Luma]], geometry: Geometry) -> Light:
     return Light(float(gain), float(bias))
 
 
-def _full_size(recorded: Recorded, matches: Matches) -> list[tuple[Luma, Luma]]:
-    """Luma of some pairs, those that lie apart in time."""
-    count = min(len(matches.subs), WITHIN)
+def _full_size(recorded: Recorded, subs: Numbers, mains: Numbers) -> list[tuple[Luma, Luma]]:
+    """Luma of some pairs of frames with these numbers, those that lie apart in time."""
+    count = min(len(subs), WITHIN)
     some = np.unique(np.linspace(0, count - 1, min(SAMPLES, count)).round().astype(np.int64))
-    subs = _frames(numbered_frames(recorded.sub), matches.subs[some])
-    mains = _frames(numbered_frames(recorded.main), matches.mains[some])
-    return [(mains[int(matches.mains[index])], subs[int(matches.subs[index])]) for index in some]
+    theirs = _frames(numbered_frames(recorded.sub), subs[some])
+    ours = _frames(numbered_frames(recorded.main), mains[some])
+    return [(ours[int(mains[index])], theirs[int(subs[index])]) for index in some]
 
 
-def _frames(frames: Iterator[tuple[int, Frame]], wanted: NDArray[np.int64]) -> dict[int, Luma]:
+def _frames(frames: Iterator[tuple[int, Frame]], wanted: Numbers) -> dict[int, Luma]:
     """Copies of the luma of some frames."""
     numbers = {int(number) for number in wanted}
     kept: dict[int, Luma] = {}

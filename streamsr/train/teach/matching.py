@@ -72,7 +72,7 @@ def matched(
     drift = _drift(told[tells], sub.times[tells])
     local = _centred(local, told, tells, sub.times)
     chosen, usable = _chosen(errors, np.abs(lags - local[:, None]), shown.step_s)
-    subs = np.flatnonzero(usable)
+    subs = np.flatnonzero(usable & ~shown.left_out(sub.times + local))
     mains = (near + offsets[chosen])[subs]
     if len(subs) < LEAST:
         raise InputError(

@@ -57,8 +57,9 @@ def planned(alignment: Alignment, most: int, least: int, share: float = 1.0) -> 
 
     Raises InputError where one kind has none.
     """
-    matches = alignment.matches
-    times = alignment.sub.times[matches.subs]
+    matches, sub, main = alignment.matches, alignment.sub, alignment.main
+    subs, mains = sub.numbers[matches.subs], main.numbers[matches.mains]
+    times = sub.times[matches.subs]
     begin, end = float(times[0]), float(times[-1])
     shares = (times - begin) / max(end - begin, 1e-9)
     parts = np.digitize(shares, (TRAINED, CHOSEN))
@@ -68,7 +69,7 @@ def planned(alignment: Alignment, most: int, least: int, share: float = 1.0) -> 
         if part is not Use.TRAIN:
             usual, frames = SHORT[part]
             length, count = max(least, round(share * frames)), max(2, round(share * usual))
-        pieces = [*_pieces(np.flatnonzero(parts == number), matches.subs, length, least)]
+        pieces = [*_pieces(np.flatnonzero(parts == number), subs, length, least)]
         if not pieces:
             raise InputError(
                 f"main and sub: {end - begin:.1f} s have no {least} matched frames in a row to "
@@ -77,7 +78,7 @@ def planned(alignment: Alignment, most: int, least: int, share: float = 1.0) -> 
         spread = np.unique(
             np.linspace(0, len(pieces) - 1, min(count, len(pieces))).round().astype(int)
         )
-        clips += [PairClip(part, matches.subs[pieces[i]], matches.mains[pieces[i]]) for i in spread]
+        clips += [PairClip(part, subs[pieces[i]], mains[pieces[i]]) for i in spread]
     return clips
 
 

@@ -6,6 +6,7 @@ where it is full they are dropped and counted.
 
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -101,18 +102,12 @@ def record(
 ) -> RecordingState:
     """Records the main and the sub-stream into ``folder`` for so long, from when both have come.
 
-    Ends sooner where the disk's limit is reached. What there is stays, also at an interrupt. Raises
-    SourceError where one of them never comes, and OutputError where nothing can be written.
+    Ends sooner where the disk's limit is reached. What there is of both stays, also at an
+    interrupt; the folder is made when both have come. Raises SourceError where one of them never
+    comes, OutputError where nothing can be written, and whatever else a source fails with.
     """
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise OutputError(
-            f"{folder}: there is a recording already; go on with it by --pairs {folder}, or give "
-            "another --name"
-        ) from None
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
+    if folder.exists():
+        raise _recorded_already(folder)
     sources = [open_source(settings, emit) for settings in inputs]
     recording = RecordingState(dict(zip(ROLES, (source.name for source in sources), strict=True)))
     tracks = [
@@ -129,8 +124,35 @@ def record(
         end = monotonic() + STOP_S
         for track in tracks:
             track.join(end - monotonic())
-        _describe(recording, folder)
+        _finish(recording, tracks, folder)
     return recording
+
+
+def _recorded_already(folder: Path) -> OutputError:
+    return OutputError(
+        f"{folder}: there is a recording already; go on with it by --pairs {folder}, or give "
+        "another --name"
+    )
+
+
+def _begin(tracks: Sequence["_Track"], folder: Path) -> None:
+    """Makes the folder, into which all tracks are written from now on. Raises OutputError."""
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise _recorded_already(folder) from None
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
+    for track in tracks:
+        track.kept.set()
+
+
+def _finish(recording: RecordingState, tracks: Sequence["_Track"], folder: Path) -> None:
+    """Describes a recording; removes the folder where one of the streams is not in it."""
+    if min(recording.frames.values()):
+        _describe(recording, folder)
+    elif any(track.kept.is_set() for track in tracks):  # it was made here
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _until_done(
@@ -142,15 +164,20 @@ def _until_done(
     report: Callable[[RecordingState], None],
 ) -> None:
     began: float | None = None
+    described = False
     while began is None or monotonic() - began < seconds:
         for track in tracks:
-            if track.failure is not None:
-                if isinstance(track.failure, SourceError) or not recording.seconds:
-                    raise track.failure
-                recording.ended = str(track.failure)
+            failure = track.ended()
+            if failure is not None:
+                if isinstance(failure, SourceError) or not recording.seconds:
+                    raise failure
+                recording.ended = str(failure)
                 return
-        if began is None and len(recording.first) == len(tracks):
+        if began is None and all(track.came for track in tracks):
             began = monotonic()
+            _begin(tracks, folder)
+        if not described and len(recording.first) == len(tracks):
+            described = True
             _describe(recording, folder)
         recording.seconds = 0.0 if began is None else monotonic() - began
         recording.size_bytes = sum(track.bytes for track in tracks)
@@ -168,17 +195,21 @@ def _describe(recording: RecordingState, folder: Path) -> None:
 
 
 class _Track:
-    """One stream on its way into a file: a thread that reads, and one that writes."""
+    """One stream on its way into a file: a thread that reads, and one that writes.
+
+    Frames count from when ``kept`` is set; before that ``came`` says that there are some.
+    """
 
     def __init__(
         self, role: str, source: MediaSource, path: Path, recording: RecordingState
     ) -> None:
-        self.stop = threading.Event()
-        self.failure: StreamsrError | None = None
+        self.stop, self.kept = threading.Event(), threading.Event()
+        self.came = False
         self.bytes = 0
+        self._failure: Exception | None = None
         self._role, self._source, self._recording = role, source, recording
         self._frames: Queue[Frame] = Queue(QUEUE)
-        self._writer = LosslessWriter(path)
+        self._path = path
         self._threads = [
             threading.Thread(target=self._read, name=f"streamsr-source-{role}", daemon=True),
             threading.Thread(target=self._write, name=f"recording-{role}", daemon=True),
@@ -187,6 +218,12 @@ class _Track:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+
+    def ended(self) -> Exception | None:
+        """Returns why no more is recorded; None: it goes on."""
+        if self._failure is None and not all(thread.is_alive() for thread in self._threads):
+            return self._failure or InputError(f"--{self._role}: the stream has ended")
+        return self._failure
 
     def join(self, seconds: float) -> None:
         """Waits until what was read is written; a read that hangs is left behind."""
@@ -199,19 +236,25 @@ class _Track:
             for item in self._source.items(self.stop):
                 if not isinstance(item, Frame):
                     continue
+                self.came = True
+                if not self.kept.is_set():
+                    continue
                 recording.first.setdefault(role, item.arrived)
                 recording.reconnects[role] = self._source.reconnects
                 try:
                     self._frames.put_nowait(item)
                 except Full:
                     recording.dropped[role] += 1
-        except StreamsrError as error:
-            self.failure = error
+        except Exception as error:  # a thread's own: whoever waits for it is to know
+            self._failed(error)
 
     def _write(self) -> None:
         first_s: float | None = None
         try:
-            with self._writer as writer:
+            while not self.kept.wait(POLL_S):
+                if self.stop.is_set():
+                    return
+            with LosslessWriter(self._path) as writer:
                 while not (self.stop.is_set() and self._frames.empty()):
                     try:
                         frame = self._frames.get(timeout=POLL_S)
@@ -222,5 +265,10 @@ class _Track:
                     self._recording.dropped[self._role] += not written
                     self._recording.frames[self._role] += written
                     self.bytes = writer.bytes
-        except StreamsrError as error:
-            self.failure = error
+        except Exception as error:  # likewise
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, StreamsrError):
+            log.exception("recording of %s failed", self._role)
+        self._failure = self._failure or error

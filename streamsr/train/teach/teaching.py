@@ -1,14 +1,14 @@
 """A camera teaches itself: its two streams become pairs, by which a model is trained further.
 
-Nothing is kept that is not better than what it began with, on the end of the recording, which
-training did not see.
+Nothing is kept that is not better than what it began with, and than what is there under its name
+already, on the end of the recording, which training did not see.
 """
 
 import json
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import log
 from pathlib import Path
 from time import monotonic
@@ -16,20 +16,24 @@ from typing import Any
 
 import torch
 
-from streamsr.core.config import dump, load
-from streamsr.core.errors import InputError, ModelError, OutputError
+from streamsr.core.errors import InputError, ModelError
 from streamsr.train.evaluation import evaluate
-from streamsr.train.finetune import TrainingTime, further, tuned
+from streamsr.train.finetune import TrainingTime, Tuned, further, tuned
+from streamsr.train.loop import Trainer
+from streamsr.train.model_folder import ModelFolder
 from streamsr.train.results import Evaluation
 from streamsr.train.settings import TrainSettings
 from streamsr.train.teach.alignment import Alignment, align
 from streamsr.train.teach.pair_clips import LOW, TRUTH, PairClip, Use, planned, write_pairs
 from streamsr.train.teach.recording import Recorded
+from streamsr.train.teach.taught import Stage, Taught, write_figures
+from streamsr.train.teach.thumbnails import told_apart
 from streamsr.train.teach.truth import Grid, grid_of
-from streamsr.zoo.card import CARD_NAME, Card
+from streamsr.zoo.card import CARD_NAME
+from streamsr.zoo.loading import load_model
 from streamsr.zoo.registry import Entry, find
 
-__all__ = ["Stage", "Taught", "closest_member", "teach", "trainable"]
+__all__ = ["closest_member", "teach", "trainable"]
 
 DESCRIPTION = "pairs.json"
 SCORED_S = 6e-4  # a limit for each pixel of the truth from which on all is scored
@@ -38,62 +42,6 @@ PAIR_SHARE = 0.15  # of the time, for making pairs
 RESERVE = 1.5  # times as long as it took to score one model, to score the other
 SPARE = 0.01  # of the time
 MOST, LEAST = 1200, 60  # frames to train on
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """How far it has come, in words and numbers."""
-
-    stage: str
-    done: int
-    of: int | None = None
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Taught:
-    """What became of it."""
-
-    begun_with: str  # the family's member
-    folder: Path | None  # of the new model; None: it was not better
-    steps: int
-    pairs: Mapping[str, int]  # frames of each part
-    scale: int
-    exact: bool  # the truth is the main stream's own pixels; False: they were resampled
-    lag_s: float
-    drift: float
-    moving: float
-    left: float  # what the sub-stream shows of the main stream, in its pixels
-    top: float
-    width: float
-    height: float
-    alike: float
-    before: Evaluation  # of the member it began with, on what training did not see
-    after: Evaluation
-
-    @property
-    def improvement_db(self) -> float:
-        """How much better the new model is than the one it began with."""
-        return self.after.ours.psnr_db - self.before.ours.psnr_db
-
-    def to_json(self) -> dict[str, Any]:
-        """Returns plain values."""
-        plain = asdict(self)
-        for name in ("before", "after"):
-            del plain[name]
-        return plain | {
-            "folder": None if self.folder is None else str(self.folder),
-            "better": self.folder is not None,
-            "frames_unseen": sum(clip.frames for clip in self.after.clips),
-            "psnr_bicubic_db": self.before.bicubic.psnr_db,
-            "psnr_before_db": self.before.ours.psnr_db,
-            "psnr_db": self.after.ours.psnr_db,
-            "ssim_before": self.before.ours.ssim,
-            "ssim": self.after.ours.ssim,
-            "gain_before_db": self.before.gain_db,
-            "gain_db": self.after.gain_db,
-            "improvement_db": self.improvement_db,
-        }
 
 
 def trainable(members: Mapping[int, Entry]) -> dict[int, Entry]:
@@ -124,8 +72,10 @@ def teach(
     """Aligns a recording, trains the member that fits on it and scores what came of it, all of it
     within ``minutes``; ``most_s``: of the recording.
 
-    Goes on where the same was begun before. Raises InputError where the two files cannot be
-    aligned or are too short, and what ``tuned`` raises.
+    Goes on where the same was begun before; of another recording it begins again. A model of this
+    name that is there already stays unless the new one is as good. Raises InputError where the two
+    files cannot be aligned or are too short, ModelError where the model that is there is of another
+    scale, and what ``Trainer`` and ``tuned`` raise.
     """
     begun, limit_s = monotonic(), minutes * 60
     alignment = align(recorded, most_s, lambda role, n: report(Stage(f"reading {role}", n)))
@@ -136,18 +86,60 @@ def teach(
     began = monotonic()
     before = _scored(unseen, entry, pairs, "scoring what it begins with", report)
     end = begun + (1 - SPARE) * limit_s - RESERVE * (monotonic() - began)
+    model = ModelFolder.of(settings)
+    known = _there(model.place, entry)
+    there = None
+    if known is not None:
+        there = _scored(unseen, known, pairs, "scoring the one that is there", report)
 
     def training(time: TrainingTime) -> None:
         said = f"step {time.step}, loss {time.loss:.5f}"
         report(Stage("training", round(time.seconds), round(time.of_seconds), said))
 
-    made = tuned(settings, entry, end, report=training)
-    after = _scored(unseen, find(str(made.folder)), pairs, "scoring the new one", report)
+    try:
+        made = tuned(Trainer(settings), entry, end, report=training)
+        after = _scored(unseen, find(str(made.folder)), pairs, "scoring the new one", report)
+        result = _result(entry, alignment, pairs, made, (before, after, there))
+        if not result.better:
+            return result
+        write_figures(made.folder, result)
+        return replace(result, folder=model.put_in_place())
+    finally:
+        model.discard()  # nobody is to take it for better
+
+
+def _there(place: Path, entry: Entry) -> Entry | None:
+    """The model of an earlier run, if it can be used. Raises ModelError where it is of another
+    scale."""
+    if not (place / CARD_NAME).exists():
+        return None
+    try:
+        known = find(str(place))
+        load_model(known, torch.device("cpu"))
+    except ModelError:
+        return None
+    if known.facts.scale != entry.facts.scale:
+        raise ModelError(
+            f"--name: {place} is a model of scale {known.facts.scale}, allowed is a name whose "
+            f"model is of scale {entry.facts.scale}, or has none yet"
+        )
+    return known
+
+
+def _result(
+    entry: Entry,
+    alignment: Alignment,
+    pairs: "_Pairs",
+    made: Tuned,
+    scores: tuple[Evaluation, Evaluation, Evaluation | None],
+) -> Taught:
+    """What is known before anything is kept; ``scores``: before, after, and of what was there."""
     geometry, main = alignment.geometry, alignment.main
-    folder = made.folder if after.ours.psnr_db > before.ours.psnr_db else None
-    result = Taught(
+    before, after, there = scores
+    return Taught(
         begun_with=entry.name,
-        folder=folder,
+        folder=None,
+        begun_again=made.begun_again,
         steps=made.steps,
         pairs=pairs.counts,
         scale=entry.facts.scale,
@@ -162,12 +154,8 @@ def teach(
         alike=alignment.agreement.alike,
         before=before,
         after=after,
+        there=there,
     )
-    if folder is None:
-        shutil.rmtree(made.folder)  # nobody is to take it for better
-    else:
-        _write_figures(made.folder, result)
-    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +163,7 @@ class _Pairs:
     """The pairs of a recording on the disk."""
 
     folder: Path
+    footage: str  # what tells what they were made of from other recordings
     grid: Grid
     counts: Mapping[str, int]
 
@@ -206,24 +195,26 @@ def _made(
     most = min(MOST, max(LEAST, affordable))
     clips = planned(alignment, most, facts.window + 7, min(1.0, limit_s / (truth * SCORED_S)))
     counts = {part.value: sum(len(c.subs) for c in clips if c.part is part) for part in Use}
-    described = json.dumps(_description(recorded, alignment, grid, clips), indent=1) + "\n"
+    footage = told_apart(main, sub)
+    described = json.dumps(_description(footage, alignment, grid, clips), indent=1) + "\n"
     written = folder / DESCRIPTION
     with suppress(OSError):
         if written.read_text(encoding="utf-8") == described:
-            return _Pairs(folder, grid, counts)
+            return _Pairs(folder, footage, grid, counts)
     shutil.rmtree(folder, ignore_errors=True)
     total = sum(counts.values())
     write_pairs(recorded, clips, grid, folder, lambda n: report(Stage("making pairs", n, total)))
     written.write_text(described, encoding="utf-8")
-    return _Pairs(folder, grid, counts)
+    return _Pairs(folder, footage, grid, counts)
 
 
 def _description(
-    recorded: Recorded, alignment: Alignment, grid: Grid, clips: list[PairClip]
+    footage: str, alignment: Alignment, grid: Grid, clips: list[PairClip]
 ) -> dict[str, Any]:
     """What pairs follow from: those of the same description are the same."""
     geometry, matches = alignment.geometry, alignment.matches
     return {
+        "footage": footage,
         "main": alignment.main.name,
         "sub": alignment.sub.name,
         "lag_s": matches.lag_s,
@@ -245,6 +236,7 @@ def _settings(entry: Entry, pairs: _Pairs, name: str, runs: Path) -> TrainSettin
         "low": train / LOW,
         "valid": choose / TRUTH,
         "valid_low": choose / LOW,
+        "footage": pairs.footage,
         "cache": pairs.folder / "cache",
     }
     settings = further(entry, data, "the main stream of the camera itself", name, runs)
@@ -277,21 +269,3 @@ def _scored(
 
     device = torch.device("cpu")
     return evaluate(unseen / TRUTH, entry, device, low=unseen / LOW, report=told)
-
-
-def _write_figures(folder: Path, taught: Taught) -> None:
-    """Writes into the card what was measured."""
-    card = load(folder / CARD_NAME, Card)
-    before, after = taught.before, taught.after
-    frames = sum(clip.frames for clip in after.clips)
-    figures = {
-        "luma PSNR": f"{after.ours.psnr_db:.2f} dB, bicubic {after.bicubic.psnr_db:.2f} dB, "
-        f"{taught.begun_with} {before.ours.psnr_db:.2f} dB, on {frames} frames of the end of the "
-        "recording, which training did not see (streamsr teach)",
-        "luma SSIM": f"{after.ours.ssim:.4f}, bicubic {after.bicubic.ssim:.4f}, "
-        f"{taught.begun_with} {before.ours.ssim:.4f}, of the same run",
-    }
-    try:
-        dump(card.model_copy(update={"figures": figures}), folder / CARD_NAME)
-    except OSError as error:
-        raise OutputError(f"{folder / CARD_NAME}: cannot be written: {error.strerror}") from None

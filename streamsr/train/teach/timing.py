@@ -104,8 +104,10 @@ def _correlated(main: Floats, sub: Floats) -> tuple[Floats, Floats]:
     """Every lag in seconds at which both show enough, and the correlation there."""
     ours, theirs = len(main), len(sub)
     length = 1 << (ours + theirs).bit_length()
-    product = np.fft.rfft(main, length, 0) * np.fft.rfft(sub, length, 0).conj()
-    sums = np.fft.irfft(product.sum(1), length)
+    product = np.zeros(length // 2 + 1, np.complex128)
+    for a, b in zip(main.T, sub.T, strict=True):  # one cell after the other: bounds the memory
+        product += np.fft.rfft(a, length) * np.fft.rfft(b, length).conj()
+    sums = np.fft.irfft(product, length)
     least = min(max(LEAST_S * HZ, LEAST_SHARE * min(ours, theirs)), 0.8 * min(ours, theirs))
     shifts = np.arange(-theirs + 1, ours)
     low, high = shifts.clip(0), np.minimum(ours, shifts + theirs)
