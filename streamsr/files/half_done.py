@@ -6,11 +6,12 @@ Only such a folder is ever removed: somebody may call a folder of their own ``ho
 import re
 import shutil
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from streamsr.core.errors import OutputError
 
-__all__ = ["ENDING", "check_ours", "folder_of", "is_ours", "remove_ours"]
+__all__ = ["ENDING", "check_ours", "folder_of", "half_done_in", "is_ours", "remove_ours"]
 
 ENDING = ".partial"
 NAMES = re.compile(
@@ -43,6 +44,14 @@ def remove_ours(folder: Path) -> None:
     """Removes what is half done, if it is that. Raises OSError."""
     if is_ours(folder):
         shutil.rmtree(folder)
+
+
+def half_done_in(folder: Path) -> list[Path]:
+    """Returns every folder of something half done below ``folder``."""
+    named = sorted(folder.rglob(f"*{ENDING}"))
+    with suppress(OSError):  # it is about to be gone
+        return [one for one in named if (one / FIRST).is_file() and is_ours(one)]
+    return []
 
 
 def _foreign(inside: Collection[Path]) -> bool:

@@ -80,15 +80,17 @@ def upscale_part(
     emit: Emit,
     stop: threading.Event,
     damage: Callable[[], Sequence[str]] = tuple,
+    passes: Callable[[int], None] = lambda frames: None,
 ) -> None:
     """Upscales the frames of ``source`` from ``begin`` on, each segment committed to ``sink``.
 
     ``workers`` frames are in flight at once. ``damage`` says at the end what of the source could
-    not be read. Raises Stopped once ``stop`` is set, and what the source, the models and the sink
+    not be read; ``passes`` is told, of frames that are done and are read again, how many there are
+    by now. Raises Stopped once ``stop`` is set, and what the source, the models and the sink
     do.
     """
     ending = threading.Event()
-    part = _Part(source, models, span, begin, workers, meter, emit, stop, ending)
+    part = _Part(source, models, span, begin, workers, meter, emit, stop, ending, passes)
     with ThreadPoolExecutor(1, "streamsr-part") as thread:
         upscaling = thread.submit(part.upscale)
         try:
@@ -138,13 +140,14 @@ class _Part:
         emit: Emit,
         stop: threading.Event,
         ending: threading.Event,
+        passes: Callable[[int], None],
     ) -> None:
         self.in_flight: Channel[_Upscaled] = Channel(workers + AHEAD, Overflow.WAIT)
         self.model: LoadedModel | None = None
         self.last = begin  # once upscale() has returned: after its last frame
         self.cut_short = False  # there are frames after it, of another part
         self._source, self._models, self._span, self._begin = source, models, span, begin
-        self._meter, self._emit = meter, emit
+        self._meter, self._emit, self._passes = meter, emit, passes
         self._stop, self._ending = stop, ending
         self._stream: EngineStream | None = None
         self._suited: object = None
@@ -173,6 +176,8 @@ class _Part:
         for number, frame in enumerate(self._frames()):
             if self._span.is_past(frame, number):
                 return frame.time_s
+            if number < done:
+                self._passes(number + 1)
             if number == first - 1:
                 self._flicker = FlickerFilter(frame, self._begin.flicker)
             elif number >= first:

@@ -4,7 +4,8 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol
+from time import monotonic
+from typing import Protocol, cast
 
 import torch
 
@@ -35,6 +36,9 @@ __all__ = [
     "one_thread_of",
     "segment_of",
 ]
+
+
+EVERY_S = 10.0  # between two lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,9 @@ class HereUpscaling:
 
     def upscale(self, file: HalfDone) -> None:
         settings, hear, meter = file.settings, file.hear, Meter()
-        choose = choose_by(settings, self._engines, real_time=False)
+        began, passed = file.partial.opening, _Passed(file)
+        precision = None if began is None else cast("Precision", began.precision)
+        choose = choose_by(settings, self._engines, real_time=False, precision=precision)
         upscale_part(
             open_source(settings.input, hear, coded_bits(settings)),
             ModelChoice(settings.model.name, choose),
@@ -113,6 +119,7 @@ class HereUpscaling:
             emit=hear,
             stop=file.stop,
             damage=hear.damage,
+            passes=passed,
         )
 
 
@@ -124,6 +131,20 @@ def one_thread_of(device: str, precision: Precision | None) -> Engines:
 def segment_of(settings: StreamSettings) -> Fraction:
     """Returns how long a segment is, in seconds."""
     return Fraction(settings.encoder.gop_s or 2).limit_denominator(1000)
+
+
+class _Passed:
+    """Says now and then how far a file is read that goes on: nothing new comes of it as yet."""
+
+    def __init__(self, file: HalfDone) -> None:
+        self._file, self._told_s = file, monotonic()
+
+    def __call__(self, frames: int) -> None:
+        if monotonic() - self._told_s < EVERY_S:
+            return
+        self._told_s = monotonic()
+        done = self._file.partial.frames
+        self._file.says(f"{self._file.job.source}: read again to {frames} of {done} done frames")
 
 
 class WatchedSink:

@@ -37,7 +37,8 @@ from streamsr.pipeline.sinks.folder import FolderSink
 from streamsr.pipeline.sinks.plugin_sinks import OpenedSink, opened_sinks
 from streamsr.sources.image_headers import checked_images
 from streamsr.sources.opening import open_source
-from streamsr.zoo.card import AUTO
+from streamsr.zoo.card import AUTO, Precision
+from streamsr.zoo.loading import precisions_of
 from streamsr.zoo.registry import Entry, members
 
 __all__ = ["choose_by", "coded_bits", "open_pipeline"]
@@ -99,11 +100,18 @@ def open_pipeline(
         )
 
 
-def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) -> Choose:
+def choose_by(
+    settings: StreamSettings,
+    engines: Engines,
+    *,
+    real_time: bool,
+    precision: Precision | None = None,
+) -> Choose:
     """Returns what chooses and loads the models that ``settings`` describe.
 
-    Raises ModelError where there is no such model, before a source is known, and ConfigError
-    where its frames cannot have the time that ``model.quality`` asks for.
+    ``precision``: of networks that can have it, where the settings name none. Raises ModelError
+    where there is no such model, before a source is known, and ConfigError where its frames cannot
+    have the time that ``model.quality`` asks for.
     """
     model = settings.model
     if model.name != AUTO:
@@ -113,7 +121,7 @@ def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) ->
     encoder = filled(settings.encoder, low_delay=real_time)
     record = settings.record if real_time else None
     machine = Machine(engines, encoder, record, model.precision)
-    load_one = _loading(engines, model)
+    load_one = _loading(engines, model, precision)
     best = model.quality is Quality.BEST
     if model.quality is Quality.AUTO:
         best = not real_time and _of_images(settings)
@@ -127,12 +135,14 @@ def choose_by(settings: StreamSettings, engines: Engines, *, real_time: bool) ->
     return choose if settings.output.compare is None else _compared(choose, settings.output)
 
 
-def _loading(engines: Engines, model: ModelSettings) -> Load:
+def _loading(engines: Engines, model: ModelSettings, usual: Precision | None) -> Load:
     """Returns what loads a stream's models, as its settings have it."""
     memory = None if model.memory_mb is None else model.memory_mb << 20
 
     def load(entry: Entry) -> ModelEngine:
         precision = None if entry.card.serves_every_scale else model.precision
+        if precision is None and usual in precisions_of(entry.card, engines.device):
+            precision = usual
         return engines.load(entry, precision, memory)
 
     return load

@@ -155,3 +155,15 @@ def test_one_video_goes_into_a_folder_of_videos(clip: Callable[..., Path], tmp_p
     images = run(one, tmp_path / "images")
     assert "images: every frame becomes an image there" in images.stderr
     assert len([*(tmp_path / "images").glob("*.png")]) == 5
+
+
+def test_what_is_half_done_and_of_no_input_is_named(
+    clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    left, one = tmp_path / "out/gone.mp4.partial", clip(width=32, height=16, seconds=0.2)
+    left.mkdir(parents=True)
+    (left / "video.packets").touch()
+    (tmp_path / "b.mp4").symlink_to(one)
+    done = run(one, tmp_path / "b.mp4", tmp_path / "out")
+    assert done.returncode == 0
+    assert f"half done, and not gone on with: {left}" in done.stderr

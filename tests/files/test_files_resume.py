@@ -371,3 +371,21 @@ def test_a_result_is_the_same_byte_for_byte(
         assert result.state == "done", result.why
     name = source.name
     assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
+
+
+def test_it_goes_on_in_the_precision_it_began_in_and_says_how_far_it_is(
+    edvr: str, clip: Callable[..., Path], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = clip(width=32, height=16, seconds=1, gop=5)
+    settings = {"model": {"name": edvr}, "encoder": {"gop_s": 0.28}}
+    monkeypatch.setattr("streamsr.files.upscaling.EVERY_S", 0.0)
+    quickest = "streamsr.zoo.speed.Speed.quickest"
+    monkeypatch.setattr("streamsr.zoo.loading.precisions_of", lambda *_: ("float32", "bfloat16"))
+    monkeypatch.setattr("streamsr.pipeline.build.precisions_of", lambda *_: ("float32", "bfloat16"))
+    monkeypatch.setattr(quickest, lambda *_: "bfloat16")
+    run(source, tmp_path / "out", 16, **settings)
+    monkeypatch.setattr(quickest, lambda *_: "float32")
+    (result,), watched = run(source, tmp_path / "out", **settings)
+    assert result.state == "done", result.why
+    assert result.upscaled < 25
+    assert f"{source}: read again to 1 of {25 - result.upscaled} done frames" in watched.said

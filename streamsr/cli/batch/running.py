@@ -23,6 +23,7 @@ from streamsr.cli.terminal import (
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError
 from streamsr.core.settings import PipelineSettings
+from streamsr.files.half_done import folder_of, half_done_in
 from streamsr.files.plan import Plan, planned
 from streamsr.files.record import Record, outputs_of
 from streamsr.files.unused import refuse_unused
@@ -141,7 +142,10 @@ def _run(
     elapsed_s = monotonic() - began_s
     begun = {result.input for result in results}
     waiting = [str(job.source) for job in plan.jobs if str(job.source) not in begun]
-    summarise(results, waiting, plan.left_out, elapsed_s, as_json)
+    going_on = {r.input for r in results if r.state == "stopped"} | {*waiting}
+    kept = {folder_of(folder / j.output) for j in plan.jobs if str(j.source) in going_on}
+    left = [str(one) for one in half_done_in(folder) if one not in kept]
+    summarise(results, waiting, plan.left_out, left, elapsed_s, as_json)
     if asked:
         return INTERRUPTED if signal.SIGINT in asked else FAILED
     whole = all(r.state in ("done", "already done") and not r.damage for r in results)

@@ -147,6 +147,7 @@ def summarise(
     results: Sequence["FileResult"],
     waiting: Sequence[str],
     left_out: Sequence[str],
+    half_done: Sequence[str],
     elapsed_s: float,
     as_json: bool,
 ) -> None:
@@ -161,6 +162,7 @@ def summarise(
             "damaged": [one.input for one in damaged],
             "not_begun": list(waiting),
             "left_out": list(left_out),
+            "half_done": list(half_done),
             "frames": sum(one.upscaled for one in results),
             "bytes": sum(one.bytes for one in by["done"]),
             "elapsed_s": round(elapsed_s, 2),
@@ -177,6 +179,8 @@ def summarise(
         more = len(left_out) - MOST_SAID
         also = f"; and {more} more (--json names them)" if more > 0 else ""
         say(f"left out: {'; '.join(left_out[:MOST_SAID])}{also}")
+    if half_done:
+        say(f"half done, and not gone on with: {'; '.join(half_done)}: remove what is not to be")
     for one in damaged:
         say(f"damaged: {one.input}: {'; '.join(one.damage)}")
     for one in by["failed"]:
