@@ -10,6 +10,8 @@ import mmap
 import os
 import struct
 import time
+from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -33,6 +35,7 @@ class Lease:
         flags = os.O_RDWR if writable else os.O_RDONLY
         descriptor = os.open(path, flags | os.O_CLOEXEC)
         try:
+            self._file = _identity(os.fstat(descriptor))
             access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
             self._map = mmap.mmap(descriptor, MOMENT.size, access=access)
         except ValueError as error:
@@ -53,6 +56,14 @@ class Lease:
     def holds(self) -> bool:
         return now_ns() < self.until_ns
 
+    def is_at(self, path: Path) -> bool:
+        """Whether the file there is this one. Raises OSError."""
+        return _identity(path.stat()) == self._file
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
 
 class LeaseFolder:
     """The leases of one node's cameras, made for that run of it and granted by who supervises it.
@@ -63,7 +74,7 @@ class LeaseFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._leases: dict[str, Lease] = {}
+        self._leases: defaultdict[str, list[Lease]] = defaultdict(list)  # the newest last
 
     @classmethod
     def made(cls, folder: Path) -> Self:
@@ -72,28 +83,34 @@ class LeaseFolder:
         return cls(folder)
 
     def path_of(self, camera: str) -> Path:
-        """Returns the file of a camera, which is made where there is none. Raises OSError."""
+        """Returns the file of a camera, which is made where there is none and one can be made."""
         path = self.folder / f"{quote(camera, safe='')}.lease"
         if not path.exists():
             partial = path.with_suffix(".partial")
-            partial.write_bytes(MOMENT.pack(ENDED_NS))
-            partial.rename(path)
+            with suppress(OSError):  # who opens it meets that
+                partial.write_bytes(MOMENT.pack(ENDED_NS))
+                partial.rename(path)
         return path
 
     def grant(self, camera: str, until_ns: int) -> None:
-        """Lets a camera be published until then. Raises OSError."""
-        self._lease(camera).until_ns = until_ns
+        """Lets a camera be published until then. Raises OSError where no new file can be made.
+
+        One that somebody has removed, as who tidies temporary folders does, is made again; who has
+        it open still reads that, which is granted the same.
+        """
+        for lease in self._leases[camera]:
+            lease.until_ns = until_ns
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self.path_of(camera)
+        if not self._leases[camera] or not self._leases[camera][-1].is_at(path):
+            self._leases[camera].append(Lease(path, writable=True))
+            self._leases[camera][-1].until_ns = until_ns
 
     def end(self, camera: str) -> None:
         """Lets a camera be published no more, from now on."""
-        if camera in self._leases:
-            self._leases[camera].until_ns = ENDED_NS
+        for lease in self._leases.get(camera, ()):
+            lease.until_ns = ENDED_NS
 
     def end_all(self) -> None:
         for camera in self._leases:
             self.end(camera)
-
-    def _lease(self, camera: str) -> Lease:
-        if camera not in self._leases:
-            self._leases[camera] = Lease(self.path_of(camera), writable=True)
-        return self._leases[camera]

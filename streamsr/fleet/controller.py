@@ -123,9 +123,9 @@ class Controller:
         policy = self._wanted.policy
         if not self._hosts.up(now, policy.lease_s):  # the others may return as well
             self._still_until = max(self._still_until, now + policy.lease_s)
-        news = self._hosts.take(report, now)
+        news = self._hosts.take(report, now, policy.lease_s)
         if news is None:
-            return Orders(policy.lease_s, (), self._wanted.version)
+            return Orders(policy.lease_s, (), self._wanted.version, self._wanted.groups)
         self._leases.release(report, now)
         if now < self._still_until:  # what the state lacks: leases of another length, too
             self._still_until = max(self._still_until, self._began + report.lease_s)
@@ -288,7 +288,7 @@ class Controller:
             else:
                 continue
             assigned.append(self._assignment(name))
-        return Orders(lease_s, tuple(assigned), self._wanted.version)
+        return Orders(lease_s, tuple(assigned), self._wanted.version, self._wanted.groups)
 
     def _assignment(self, name: str) -> Assignment:
         rung = self._places[name].rung

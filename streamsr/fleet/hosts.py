@@ -59,11 +59,17 @@ class Hosts:
         self._drained[name] = host.report.incarnation
         self._known[name] = replace(host, drained=True)
 
-    def take(self, report: HostReport, now: float) -> bool | None:
-        """Takes a report in. None: it is older than what is known. True: placement may change."""
+    def take(self, report: HostReport, now: float, lease_s: float) -> bool | None:
+        """Takes a report in. None: it is older than what is known. True: placement may change.
+
+        A host that was not heard of for a lease may come back as an earlier incarnation: they are
+        numbered by the machine's clock, which may have been set back.
+        """
         before = self._known.get(report.host)
         if before is not None and _stamp(report) <= _stamp(before.report):
-            return None
+            is_another = report.incarnation != before.report.incarnation
+            if not is_another or now - before.heard < lease_s:
+                return None
         if self._drained.get(report.host, report.incarnation) != report.incarnation:
             del self._drained[report.host]
         capacity = report.capacity

@@ -115,6 +115,7 @@ class Orders:
     lease_s: float
     cameras: tuple[Assignment, ...]
     version: int  # of the Wanted that they come from
+    groups: Settings = field(default_factory=dict)  # of the Wanted; they hold secrets
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,6 +278,7 @@ class RunCameras(Message):
     node: str  # the groups of a NodeSettings but its streams, as JSON
     cameras: tuple[str, ...]  # a StreamSettings each, as JSON; they hold secrets
     leases: Path  # the folder by which alone they may be published
+    number: int  # rises from 1 within one process
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,3 +297,4 @@ class NodeReport(Message):
 
     cameras: tuple[RunningCamera, ...]
     address: str  # of its server; "" without one
+    followed: int  # the number of the newest RunCameras that it has carried out; 0 for none

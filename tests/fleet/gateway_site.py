@@ -73,7 +73,7 @@ class FleetSite:
     async def host(self, name: str) -> AsyncIterator[NodeProcess]:
         """A host with a node in a process of its own."""
         folder = self._folder / name
-        serving = Serving.begun("127.0.0.1", folder, self.controller.wanted.groups)
+        serving = Serving.begun("127.0.0.1", folder)
         node = NodeProcess({"name": name, **serving.groups}, folder / "leases", print)
         identity = Identity(
             name, time.time_ns(), {}, "a machine", 4000.0, os.getpid(), serving.token

@@ -333,3 +333,21 @@ def test_a_move_to_a_host_without_room_says_what_there_is() -> None:
     with pytest.raises(UserError, match=r"'host-2', which has no room for .* ms/s of CPU, and"):
         controller.move(name, "host-2")
     assert name in first.asks(13.0)
+
+
+def test_a_host_whose_clock_was_set_back_is_up_again_after_a_lease() -> None:
+    controller, hosts = settled("one", hosts=1)
+    hosts[0].is_other(incarnation=0, cameras=())
+    assert hosts[0].asks(10.5) == set(), "its former process may be running yet"
+    assert hosts[0].asks(13.5) == {"one"}
+    assert [host.state for host in controller.status(13.5).hosts] == ["up"]
+
+
+def test_what_all_nodes_are_told_comes_with_each_answer_and_as_it_is_now() -> None:
+    controller, (host,) = settled("one", hosts=1)
+    for groups in ({"webrtc": {"stun": ["a"]}}, {"webrtc": {"stun": ["b"]}}):
+        changed = dataclasses.replace(controller.wanted, groups=groups)
+        controller.want(changed, 10.0)
+        host.asks(11.0)
+        assert host.orders.groups == groups
+        host.is_other(incarnation=host.report.incarnation + 1)

@@ -1,7 +1,9 @@
 """A host with its node's process: it runs what it is answered, as long as its lease lasts."""
 
 import asyncio
+import json
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +19,7 @@ from streamsr.core.deadline import Deadline
 from streamsr.fleet.host.host import Host, Identity
 from streamsr.fleet.host.node_process import NodeProcess
 from streamsr.fleet.messages import Assignment, HostReport, Orders
+from streamsr.ipc.messages import Message, NodeReport, RunCameras
 
 IDENTITY = Identity("yard", 1, {}, "a machine", 2000.0, os.getpid())
 
@@ -143,3 +146,74 @@ async def test_a_host_that_leaves_says_so_until_it_is_heard(tmp_path: Path) -> N
     await asyncio.wait_for(leaving, 5)
     assert link.reports[-1].draining
     assert link.reports[-1].cameras == ()
+
+
+class SilentNode(NodeProcess):
+    """Whose process says nothing but what the test does."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__({"name": "yard"}, folder, self.told)
+        self.sent: list[RunCameras] = []
+        self.lines: list[str] = []
+
+    def told(self, text: str) -> None:
+        self.lines.append(text)
+
+    def send(self, message: Message) -> None:
+        if isinstance(message, RunCameras):
+            self.sent.append(message)
+
+    async def run(self) -> None:
+        await self.send_input()
+        await asyncio.Event().wait()
+
+    def follows(self) -> None:
+        """Says that it has carried out all that it was sent."""
+        self.handle(NodeReport((), "", self.sent[-1].number))
+
+
+@asynccontextmanager
+async def silent_host(link: Link, folder: Path) -> AsyncIterator[SilentNode]:
+    node = SilentNode(folder / "leases")
+    task = asyncio.create_task(Host(IDENTITY, link, node).run())
+    yield node
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_a_camera_is_reported_until_the_node_has_said_that_it_ended(tmp_path: Path) -> None:
+    link = Link()
+    async with silent_host(link, tmp_path) as node:
+        link.assign(camera("a"))
+        await until(lambda: link.reports and "a" in link.states())
+        node.follows()
+        link.assign()
+        await until(lambda: node.sent[-1].cameras == (), 10)
+        node.handle(NodeReport((), "", node.sent[-2].number))  # it has not read it yet
+        reports = len(link.reports)
+        await until(lambda: len(link.reports) > reports, 10)
+        assert "a" in link.states(), "it may be publishing until it has"
+        node.follows()
+        await until(lambda: link.states() == {}, 10)
+
+
+async def test_a_host_that_cannot_write_leases_says_so_and_goes_on(tmp_path: Path) -> None:
+    link = Link()
+    async with silent_host(link, tmp_path) as node:
+        await until(lambda: link.reports)
+        shutil.rmtree(tmp_path / "leases")
+        (tmp_path / "leases").write_text("a file is where the folder was")
+        link.assign(camera("a"))
+        await until(lambda: "lease cannot be written" in str(link.reports[-1].cameras), 10)
+        assert link.states() == {"a": "down"}
+        assert len([line for line in node.lines if "lease" in line]) == 1
+        (tmp_path / "leases").unlink()
+        await until(lambda: link.states() == {"a": "starting"}, 10)
+
+
+async def test_what_all_nodes_are_told_reaches_one_that_runs(tmp_path: Path) -> None:
+    link = Link()
+    async with silent_host(link, tmp_path) as node:
+        link.orders = replace(link.orders, groups={"name": "ours", "webrtc": {"stun": ["a"]}})
+        await until(lambda: node.sent and "stun" in node.sent[-1].node, 10)
+        assert json.loads(node.sent[-1].node) == {"name": "yard", "webrtc": {"stun": ["a"]}}

@@ -112,7 +112,7 @@ class ControllerActor:
             began = monotonic()
             try:
                 await self._decisions.tick()
-                await asyncio.to_thread(self._recruiter.recruit, self._controller.wanted.groups)
+                await asyncio.to_thread(self._recruiter.recruit)
             except Exception as error:  # a supervisor: the next second may go better
                 log.warning("fleet: %s", redact(error) or type(error).__name__)
             await asyncio.sleep(max(0.0, TICK_S - (monotonic() - began)))

@@ -11,6 +11,7 @@ from typing import Any
 import ray
 
 from streamsr.core.deadline import Deadline
+from streamsr.core.redact import redact
 from streamsr.fleet.cluster import gcs
 from streamsr.fleet.cluster.actors import begin_actor
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
@@ -31,11 +32,11 @@ log = logging.getLogger("streamsr")
 class HostActor:
     """What runs in the process. The raylet that it belongs to is its parent."""
 
-    def __init__(self, name: str, labels: Mapping[str, str], groups: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, labels: Mapping[str, str]) -> None:
         begin_actor(name)
         self._folder = make_own_folder("streamsr-host-")
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-        serving = Serving.begun(address, self._folder / "serving", groups)
+        serving = Serving.begun(address, self._folder / "serving")
         identity = Identity(
             name=name,
             incarnation=time.time_ns(),
@@ -53,6 +54,8 @@ class HostActor:
             loop.create_task(self._host.run(), name="host"),
             loop.create_task(self._end_with_raylet(identity.pid), name="raylet"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(_end_by_fault)
 
     async def ping(self) -> int:
         """Returns the process's id, once it runs."""
@@ -85,6 +88,13 @@ class HostActor:
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
             os._exit(1)
+
+
+def _end_by_fault(task: asyncio.Task[None]) -> None:
+    """Ends this process, for Ray to start another, where what it does has failed."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("fleet: this host starts again: %s", redact(error) or type(error).__name__)
+        os._exit(1)
 
 
 class _Link:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from contextlib import suppress
+from functools import partial
 from time import monotonic, sleep
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ from ray.cluster_utils import Cluster
 from streamsr.fleet.cluster.client import kept_signals
 from streamsr.fleet.cluster.kept_state import RAY_ALONE
 from streamsr.fleet.cluster.names import NAME_LABEL
+from streamsr.fleet.cluster.repairs import Repairs
 from streamsr.fleet.own_folder import hand_over, is_running, make_own_folder, name_of_process
 
 __all__ = ["LocalCluster", "end_cluster"]
@@ -43,7 +45,8 @@ class LocalCluster:
         self._head: Any = self._cluster.head_node
         names = [f"host-{number}" for number in range(1, hosts + 1)]
         self._hosts = {name: self._host(name) for name in names}
-        self._died: dict[str, float] = {}  # monotonic, by name
+        self._repairs = Repairs()
+        self._told = False  # that the head's raylet has ended
 
     @property
     def address(self) -> str:
@@ -59,20 +62,14 @@ class LocalCluster:
 
     def mend(self) -> None:
         """Starts what has died again: Ray's control service at once, hosts after a while."""
-        head = self._head
-        if _has_died(head, "gcs_server"):
-            log.warning("fleet: the head's control service has ended; it is started again")
-            head.kill_gcs_server(check_alive=False)
-            head.start_gcs_server()
-        for name, node in self._hosts.items():
-            if not _has_died(node, "raylet"):
-                continue
-            died = self._died.setdefault(name, monotonic())
-            if monotonic() - died >= AGAIN_S:
-                del self._died[name]
-                node.kill_all_processes(check_alive=False, allow_graceful=False)
-                self._cluster.worker_nodes.discard(node)
-                self._hosts[name] = self._host(name)
+        gcs_runs = _runs(self._head, "gcs_server")
+        self._repairs.look("the head's control service", self._start_gcs, runs=gcs_runs)
+        for name, node in list(self._hosts.items()):
+            start = partial(self._start_host, name)
+            self._repairs.look(name, start, runs=_runs(node, "raylet"), after_s=AGAIN_S)
+        if not _runs(self._head, "raylet") and not self._told:
+            self._told = True
+            log.error("fleet: the head's raylet has ended: end `fleet run`, and start it again")
 
     def close(self) -> None:
         """Ends all of it."""
@@ -85,6 +82,16 @@ class LocalCluster:
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    def _start_gcs(self) -> None:
+        self._head.kill_gcs_server(check_alive=False)
+        self._head.start_gcs_server()
+
+    def _start_host(self, name: str) -> None:
+        node = self._hosts[name]
+        node.kill_all_processes(check_alive=False, allow_graceful=False)
+        self._cluster.worker_nodes.discard(node)
+        self._hosts[name] = self._host(name)
 
     def _host(self, name: str) -> Any:
         labels = {NAME_LABEL: name}
@@ -108,6 +115,6 @@ def end_cluster(left_behind: bytes) -> None:
 _LEAN: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE_BYTES}
 
 
-def _has_died(node: Any, kind: str) -> bool:
+def _runs(node: Any, kind: str) -> bool:
     processes = node.all_processes.get(kind, [])
-    return any(process.process.poll() is not None for process in processes)
+    return bool(processes) and all(process.process.poll() is None for process in processes)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -29,12 +29,8 @@ class Recruiter:
         self._busy = threading.Lock()  # with looking who there is
         self._dismissed = False
 
-    def recruit(self, groups: Mapping[str, Any]) -> None:
-        """Starts a host on every machine that has none; ``groups`` are those of its node. Once they
-        have been dismissed it starts none.
-
-        It blocks.
-        """
+    def recruit(self) -> None:
+        """Starts a host on every machine that has none, until they are dismissed. It blocks."""
         with self._busy:
             if self._dismissed:
                 return
@@ -43,7 +39,7 @@ class Recruiter:
             names = names_of(nodes, {n.id: taken[n.id] for n in nodes if n.id in taken})
             for node in nodes:
                 if node.id not in taken:
-                    _start(names[node.id], node, groups)
+                    _start(names[node.id], node)
                     log.info("fleet: %s is a host", names[node.id])
 
     async def dismiss(self) -> None:
@@ -103,7 +99,8 @@ def _actors() -> Iterator[tuple[str, Any]]:
             yield host, ray.get_actor(host_actor_name(host, node), namespace=NAMESPACE)
 
 
-def _start(name: str, node: RayNode, groups: Mapping[str, Any]) -> Any:
+def _start(name: str, node: RayNode) -> Any:
+    """What the actor is made with is in Ray's state: it holds no secret."""
     options: dict[str, Any] = {
         "name": host_actor_name(name, node.id),
         "namespace": NAMESPACE,
@@ -115,4 +112,4 @@ def _start(name: str, node: RayNode, groups: Mapping[str, Any]) -> Any:
         "scheduling_strategy": NodeAffinitySchedulingStrategy(node.id, soft=False),
     }
     labels = {key: value for key, value in node.labels.items() if key != NAME_LABEL}
-    return ray.remote(HostActor).options(**options).remote(name, labels, groups)
+    return ray.remote(HostActor).options(**options).remote(name, labels)

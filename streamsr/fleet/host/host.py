@@ -113,7 +113,7 @@ class Host:
         self._answered = True
         if self._lease.takes(sent, orders):
             self._orders = orders
-            self._node.assign(orders.cameras, self._until_ns())
+            self._node.assign(orders.cameras, self._until_ns(), orders.groups)
 
     async def _unanswered(self, why: str) -> None:
         """Goes on as long as nobody can give its cameras away: a controller that is not running
@@ -160,7 +160,8 @@ class Host:
         pixels_s = sum(camera.pixels_s for camera in running.values())
         a_pixel = load / pixels_s if pixels_s else 0.0
         assigned = {camera.name: camera for camera in self._orders.cameras} if self._orders else {}
-        had = {name: self._had[name] for name in running if name in self._had}
+        may_run = self._had if self._node.is_behind else running
+        had = {name: self._had[name] for name in may_run if name in self._had}
         self._had = had | assigned
         return tuple(
             _report_of(camera, running.get(name), a_pixel) for name, camera in self._had.items()

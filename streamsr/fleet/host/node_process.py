@@ -3,12 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from streamsr.core.backoff import Backoff
 from streamsr.core.deadline import Deadline
 from streamsr.core.lease import LeaseFolder
+from streamsr.core.status import StreamState
 from streamsr.fleet.messages import Assignment
 from streamsr.ipc.messages import Message, NodeReport, Quit, RunCameras, RunningCamera
 from streamsr.ipc.process import HeartbeatLimits, SupervisedProcess
@@ -32,7 +34,7 @@ class NodeProcess(SupervisedProcess):
         tell: Callable[[str], None],
         limits: HeartbeatLimits = LIMITS,
     ) -> None:
-        """``groups`` are those of its NodeSettings, but for streams; ``folder`` is for leases.
+        """``groups`` are those of its NodeSettings that are this host's; ``folder`` is for leases.
 
         ``tell`` is told why a process is gone.
         """
@@ -40,8 +42,10 @@ class NodeProcess(SupervisedProcess):
             "streamsr.fleet.host.program", limits=limits, backoff=Backoff(FIRST_S, LAST_S)
         )
         self.address = ""  # of its server
-        self.cameras: Mapping[str, RunningCamera] = {}  # that it has not ended
-        self._groups = json.dumps(dict(groups))
+        self._reported: Mapping[str, RunningCamera] = {}  # as the process said
+        self._unleased: dict[str, str] = {}  # why these may not be published
+        self._own_groups = dict(groups)
+        self._groups = json.dumps(self._own_groups)
         self._folder = folder
         self._tell = tell
         self._leases: LeaseFolder | None = None
@@ -49,9 +53,28 @@ class NodeProcess(SupervisedProcess):
         self._assigned: tuple[Assignment, ...] = ()
         self._until_ns = 0
         self._sent: RunCameras | None = None  # to the process there is
+        self._followed = 0  # the number of the newest that the process follows
 
-    def assign(self, cameras: tuple[Assignment, ...], until_ns: int) -> None:
-        """Has it run these cameras, which may be published until then, and no others."""
+    @property
+    def cameras(self) -> Mapping[str, RunningCamera]:
+        """What it has not ended, as far as that is known."""
+        unleased = self._unleased.items()
+        down = {name: RunningCamera(name, StreamState.DOWN, why, 0.0) for name, why in unleased}
+        return {**self._reported, **down}
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it may still run what it was told before."""
+        return self._sent is not None and self._sent.number != self._followed
+
+    def assign(
+        self, cameras: tuple[Assignment, ...], until_ns: int, groups: Mapping[str, Any]
+    ) -> None:
+        """Has it run these cameras, which may be published until then, and no others.
+
+        ``groups`` are those of its NodeSettings that all hosts have.
+        """
+        self._groups = json.dumps({**groups, **self._own_groups})
         before = {camera.name for camera in self._assigned}
         self._assigned, self._until_ns = cameras, until_ns
         if self._leases is not None:
@@ -74,7 +97,8 @@ class NodeProcess(SupervisedProcess):
     def handle(self, message: Message) -> None:
         if isinstance(message, NodeReport):
             self.backoff.succeeded()
-            self.cameras = {camera.name: camera for camera in message.cameras}
+            self._reported = {camera.name: camera for camera in message.cameras}
+            self._followed = message.followed
             self.address = message.address
 
     def finish(self, deadline: Deadline) -> None:
@@ -84,16 +108,24 @@ class NodeProcess(SupervisedProcess):
         self._tell(f"the node's process: {reason}; another one is started")
 
     def ended(self) -> None:
-        self.cameras, self.address, self._sent = {}, "", None
+        self._reported, self.address, self._sent, self._followed = {}, "", None, 0
         if self._leases is not None:
             self._leases.end_all()
             shutil.rmtree(self._leases.folder, ignore_errors=True)
             self._leases = None
 
     def _grant(self) -> None:
-        if self._leases is not None:
-            for camera in self._assigned:
+        before, self._unleased = self._unleased, {}
+        if self._leases is None:
+            return
+        for camera in self._assigned:
+            try:
                 self._leases.grant(camera.name, self._until_ns)
+            except OSError as error:
+                why = f"its lease cannot be written: {error.strerror or error}"
+                self._unleased[camera.name] = why
+                if before.get(camera.name) != why:
+                    self._tell(f"camera {camera.name}: {why}")
 
     def _send_cameras(self) -> None:
         if self._leases is None:
@@ -101,7 +133,8 @@ class NodeProcess(SupervisedProcess):
         cameras = tuple(
             json.dumps({**camera.settings, "name": camera.name}) for camera in self._assigned
         )
-        wanted = RunCameras(self._groups, cameras, self._leases.folder)
+        number = self._sent.number if self._sent is not None else 0
+        wanted = RunCameras(self._groups, cameras, self._leases.folder, number)
         if wanted != self._sent:
-            self._sent = wanted
-            self.send(wanted)
+            self._sent = replace(wanted, number=number + 1)
+            self.send(self._sent)

@@ -53,6 +53,8 @@ class NodeProgram:
         self._refused: dict[str, str] = {}  # why a camera cannot be run here
         self._ended: dict[str, StreamStatus] = {}  # cameras of a node that has ended by itself
         self._address = ""
+        self._groups = ""  # of the node
+        self._followed = 0
 
     def want(self, wanted: RunCameras) -> None:
         self._wanted = wanted
@@ -67,6 +69,7 @@ class NodeProgram:
             if self._wanted is not None and self._wanted != followed:
                 followed = self._wanted
                 await self._follow(followed)
+                self._followed = followed.number
 
     async def stop(self, deadline: Deadline) -> None:
         """Ends the node by the deadline."""
@@ -81,7 +84,7 @@ class NodeProgram:
             found.setdefault(name, RunningCamera(name, StreamState.DOWN, "it is ending", 0.0))
         for name, why in self._refused.items():
             found[name] = RunningCamera(name, StreamState.DOWN, why, 0.0)
-        return NodeReport(tuple(found.values()), self._address)
+        return NodeReport(tuple(found.values()), self._address, self._followed)
 
     def _statuses(self) -> dict[str, StreamStatus]:
         if self._node is None:
@@ -96,12 +99,14 @@ class NodeProgram:
             return
         try:
             settings = _node_settings(wanted.node, streams.values())
+            if wanted.node != self._groups:  # which a node takes at its start alone
+                await self.stop(Deadline.after())
             if self._node is not None:
                 await self._node.reload(settings)
             else:
                 node = Node(settings, self._journal, None, LeaseFolder(wanted.leases))
                 self._running = asyncio.create_task(self._run(node), name="node")
-                self._node = node
+                self._node, self._groups = node, wanted.node
         except UserError as error:
             self._refused |= dict.fromkeys(streams, redact(error))
         else:

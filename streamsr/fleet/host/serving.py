@@ -21,12 +21,11 @@ class Serving:
     groups: Mapping[str, Any]  # of NodeSettings
 
     @classmethod
-    def begun(cls, address: str, folder: Path, groups: Mapping[str, Any]) -> "Serving":
+    def begun(cls, address: str, folder: Path) -> "Serving":
         """Makes a token, in a file of ``folder`` that its owner alone can read.
 
-        ``address`` is the host's own, where gateways reach it; ``groups`` are those that the
-        fleet's file has for all hosts. What a gateway says of the client is taken wherever it runs:
-        nobody else has the token. Raises OSError.
+        ``address`` is the host's own, where gateways reach it. What a gateway says of the client is
+        taken wherever it runs: nobody else has the token. Raises OSError.
         """
         token = secrets.token_urlsafe(TOKEN_BYTES)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -40,4 +39,4 @@ class Serving:
             "trusted_proxies": list(ANYWHERE),
             "max_viewers": MOST_VIEWERS,
         }
-        return cls(token, {**groups, "serve": {**serve, **groups.get("serve", {})}})
+        return cls(token, {"serve": serve})
