@@ -21,6 +21,7 @@ from streamsr.fleet.own_folder import hand_over, is_running, make_own_folder, na
 __all__ = ["LocalCluster", "end_cluster"]
 
 STORE_BYTES = 80 * 2**20  # the least that Ray takes; nothing goes through it
+CONTROL = "gcs_server"  # what Ray calls the process of its control service
 ENDED_S, LOOK_S = 10.0, 0.1  # for Ray's processes to end by themselves; between two looks
 AGAIN_S = 15.0  # after a host has died: it is another machine then, or the same, started again
 
@@ -54,15 +55,16 @@ class LocalCluster:
 
     def left_behind(self) -> bytes:
         """Has it go on without this process; returns what ``end_cluster`` ends it by."""
-        hand_over(self._storage, self._head.all_processes["gcs_server"][0].process.pid)
-        nodes = [self._head, *self._hosts.values()]
-        pids = [p.process.pid for n in nodes for ps in n.all_processes.values() for p in ps]
-        names = [name_of_process(pid) for pid in pids]
+        hand_over(self._storage, self._head.all_processes[CONTROL][0].process.pid)
+        nodes = [*self._hosts.values(), self._head]
+        found = [(kind, p) for n in nodes for kind, ps in n.all_processes.items() for p in ps]
+        found.sort(key=lambda process: process[0] == CONTROL)  # last: nodes say there that they end
+        names = [name_of_process(process.process.pid) for _, process in found]
         return json.dumps({"folder": str(self._storage), "processes": names}).encode()
 
     def mend(self) -> None:
         """Starts what has died again: Ray's control service at once, hosts after a while."""
-        gcs_runs = _runs(self._head, "gcs_server")
+        gcs_runs = _runs(self._head, CONTROL)
         self._repairs.look("the head's control service", self._start_gcs, runs=gcs_runs)
         for name, node in list(self._hosts.items()):
             start = partial(self._start_host, name)
@@ -102,14 +104,20 @@ class LocalCluster:
 def end_cluster(left_behind: bytes) -> None:
     """Ends a cluster that was left behind on this machine, and removes its folder."""
     left = json.loads(left_behind)
+    *nodes, control = left["processes"]
+    for names in (nodes, [control]):
+        _end(names)
+    shutil.rmtree(left["folder"], ignore_errors=True)
+
+
+def _end(names: list[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         until = monotonic() + ENDED_S
-        for name in filter(is_running, left["processes"]):
+        for name in filter(is_running, names):
             with suppress(OSError):
                 os.kill(int(name.partition(" ")[0]), number)
-        while any(map(is_running, left["processes"])) and monotonic() < until:
+        while any(map(is_running, names)) and monotonic() < until:
             sleep(LOOK_S)
-    shutil.rmtree(left["folder"], ignore_errors=True)
 
 
 _LEAN: dict[str, Any] = {"include_dashboard": False, "object_store_memory": STORE_BYTES}
