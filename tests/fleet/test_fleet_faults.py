@@ -107,6 +107,8 @@ def test_cameras_of_a_host_that_dies_run_on_elsewhere(rtmp_server: RtmpServer) -
         status = fleet.status()
         lost = status["cameras"][0]["host"]
         tree = children_of(next(h["pid"] for h in status["hosts"] if h["name"] == lost))
+        hosts = [pid for host in status["hosts"] for pid in children_of(host["pid"])]
+        assert fleet.pid_of(CONTROLLER) not in hosts, "it is on the head, whatever begins first"
         gap_s = gaps(players, lambda: os.kill(tree[0], signal.SIGKILL), 30)
         assert gap_s <= 2 * RECOVERED_S, "on a machine that has much else to do"
         status = fleet.status()

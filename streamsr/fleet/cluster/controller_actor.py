@@ -26,6 +26,7 @@ from streamsr.fleet.messages import FleetStatus, HostAddress, HostReport, Orders
 __all__ = ["ControllerActor", "find_controller", "seat_of", "start_controller"]
 
 TICK_S = 1.0
+SHARE = 0.001  # of the head, which has 1
 
 log = logging.getLogger("streamsr")
 
@@ -140,7 +141,9 @@ def start_controller() -> Any:
         "max_restarts": -1,
         "num_cpus": 0,
     }
-    if seat is not None:
+    if seat is not None and seat.is_head and not seat.cpus:
+        options["resources"] = {gcs.HEAD: SHARE}  # a machine that just began knows no other yet
+    elif seat is not None:
         affinity = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
         options["scheduling_strategy"] = affinity(seat.id, soft=True)
     return ray.remote(ControllerActor).options(**options).remote()

@@ -19,6 +19,7 @@ from ray.experimental.internal_kv import (
 )
 
 __all__ = [
+    "HEAD",
     "RayNode",
     "actor_runs",
     "address",
