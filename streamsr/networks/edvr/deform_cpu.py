@@ -6,6 +6,7 @@ pixel. A bilinear sample is a weighed sum of four rows, its mask among the weigh
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 __all__ = ["deform_on_cpu"]
 
 TAPS = 9
-BLOCK_PX = 3200  # of the output at once: samples are 9 times as much, and fall out of the cache
+BLOCK_PX = 1600  # of the output at once: samples are 9 times as much, and fall out of the cache
 OUTSIDE = 2  # pixels of zeros around a frame: whatever lies farther out is sampled there
 
 
@@ -120,12 +121,18 @@ class _Samples:
         sampled = F.embedding_bag(
             indices,
             self._table,
-            torch.arange(0, len(indices) + 1, 4, dtype=torch.int32),
+            _ends(len(indices)),
             mode="sum",
             per_sample_weights=_beside([part.to(self._table.dtype) for part in weights]),
             include_last_offset=True,
         )
         return sampled.view(rows * width, TAPS * self._channels)
+
+
+@lru_cache(maxsize=16)
+def _ends(count: int) -> Tensor:
+    """Where the four rows of each sample begin among ``count``, and where the last end."""
+    return torch.arange(0, count + 1, 4, dtype=torch.int32)
 
 
 def _beside(parts: Sequence[Tensor]) -> Tensor:
