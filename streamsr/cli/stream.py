@@ -43,8 +43,8 @@ from streamsr.cli.settings import (
     stream_settings,
 )
 from streamsr.cli.terminal import print_result
-from streamsr.core.config import load, nearest, parse
-from streamsr.core.errors import ConfigError, OutputError, UserError
+from streamsr.core.config import load, parse
+from streamsr.core.errors import ConfigError, OutputError, UserError, nearest
 from streamsr.core.settings import NodeSettings, OutputSettings, PipelineSettings, Quality
 from streamsr.core.target_size import TargetSize
 from streamsr.files.plan import planned

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import Field, JsonValue
 
 from streamsr.control.merge_patch import laid_over
-from streamsr.core.config import FILLED_IN, Settings, nearest, parse
-from streamsr.core.errors import ConfigError
+from streamsr.core.config import FILLED_IN, Settings, parse
+from streamsr.core.errors import ConfigError, nearest
 from streamsr.core.redact import redact
 from streamsr.core.redact.shown import MASK
 from streamsr.core.settings import InputSettings, StreamSettings

@@ -4,7 +4,6 @@ Every settings class derives from :class:`Settings`. An unknown key is an error 
 nearest key there is.
 """
 
-import difflib
 import json
 import logging
 import os
@@ -28,7 +27,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from streamsr.core.errors import ConfigError
+from streamsr.core.errors import ConfigError, nearest
 from streamsr.core.redact import SecretAddress, filled_in
 
 __all__ = [
@@ -41,7 +40,6 @@ __all__ = [
     "Url",
     "dump",
     "load",
-    "nearest",
     "parse",
     "with_overrides",
 ]
@@ -143,12 +141,6 @@ def _with_new_names(data: Any, kind: type[BaseModel], path: str) -> Any:
         group = _group_of(field.annotation) if field is not None else None
         renamed[name] = _with_new_names(value, group, f"{path}{name}.") if group else value
     return renamed
-
-
-def nearest(word: str, words: Iterable[str]) -> str:
-    """Returns what ``word`` may have meant: " (did you mean 'x'?)", or nothing."""
-    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _value(text: str) -> Any:

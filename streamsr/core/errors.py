@@ -12,6 +12,9 @@ StreamsrError
 A message states what was got, what is allowed and where; it holds no secret.
 """
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "ConfigError",
     "InputError",
@@ -23,6 +26,7 @@ __all__ = [
     "UserError",
     "error_named",
     "name_of",
+    "nearest",
 ]
 
 
@@ -69,3 +73,9 @@ def error_named(name: str) -> type[StreamsrError]:
     if isinstance(found, type) and issubclass(found, StreamsrError):
         return found
     return StreamsrError
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """Returns what ``word`` may have meant: " (did you mean 'x'?)", or nothing."""
+    close = difflib.get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -9,8 +9,7 @@ from fractions import Fraction
 from math import ceil, floor
 from typing import Self
 
-from streamsr.core.config import nearest
-from streamsr.core.errors import ConfigError
+from streamsr.core.errors import ConfigError, nearest
 
 __all__ = ["MAX_SCALE", "MIN_SCALE", "TargetSize"]
 

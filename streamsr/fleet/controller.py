@@ -11,8 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 
-from streamsr.core.config import nearest
-from streamsr.core.errors import UserError
+from streamsr.core.errors import UserError, nearest
 from streamsr.fleet.hosts import Hosts
 from streamsr.fleet.leases import CameraLease, Leases
 from streamsr.fleet.messages import (

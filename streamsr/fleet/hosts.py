@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from streamsr.core.config import nearest
-from streamsr.core.errors import UserError
+from streamsr.core.errors import UserError, nearest
 from streamsr.fleet.messages import HostReport, Policy
 from streamsr.fleet.placing.demand import HostRoom
 

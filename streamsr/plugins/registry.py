@@ -15,8 +15,14 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from types import TracebackType
 from typing import Any
 
-from streamsr.core.config import nearest
-from streamsr.core.errors import ConfigError, InputError, ModelError, OutputError, UserError
+from streamsr.core.errors import (
+    ConfigError,
+    InputError,
+    ModelError,
+    OutputError,
+    UserError,
+    nearest,
+)
 from streamsr.core.redact import redact
 
 __all__ = [

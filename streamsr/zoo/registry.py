@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
-from streamsr.core.config import load, nearest
-from streamsr.core.errors import ConfigError, ModelError
+from streamsr.core.config import load
+from streamsr.core.errors import ConfigError, ModelError, nearest
 from streamsr.core.redact import redact
 from streamsr.networks.facts import Facts
 from streamsr.zoo.card import AUTO, CARD_NAME, TRAINING_NAME, Card

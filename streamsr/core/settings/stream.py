@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from streamsr.core.config import FilePath, Name, Settings, Text, Url, nearest
+from streamsr.core.config import FilePath, Name, Settings, Text, Url
+from streamsr.core.errors import nearest
 from streamsr.core.settings.rates import exact_rate
 from streamsr.core.target_size import TargetSize
 
@@ -32,6 +33,7 @@ Preset = Literal[
 ]  # of x264 and x265
 PUBLISH_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
 OWN_NAMES = ("hls", "record")  # of the outputs of which there is one
+HARDWARE = r"^(auto|off|[a-z0-9]{1,32}_[a-z0-9]{1,31})$"
 NAME = r"^[A-Za-z0-9_-]{1,64}$"
 MAX_S = 1e9  # thirty years
 
@@ -112,7 +114,7 @@ class ModelSettings(Settings):
 class EncoderSettings(Settings):
     """How frames are coded. What is left out: ``media/encoder_options.py``."""
 
-    hardware: str = Field(default="auto", max_length=64)  # "off", or a name as h264_nvenc
+    hardware: str = Field(default="auto", pattern=HARDWARE)  # "off", or a name as h264_nvenc
     codec: Literal["h264", "hevc", "vp9"] = "h264"  # hevc: of a file alone; vp9: of .webm
     depth: Literal[8, 10] | None = None  # bits of a sample; left out: of hevc as the input's
     preset: Preset | None = None

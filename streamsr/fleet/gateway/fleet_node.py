@@ -17,8 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from streamsr.control.changes import CameraChange, NewCamera, Surroundings, changed, made
 from streamsr.control.node_api import CameraState, NodeStatus
-from streamsr.core.config import FILLED_IN, nearest, parse
-from streamsr.core.errors import StreamsrError, UserError
+from streamsr.core.config import FILLED_IN, parse
+from streamsr.core.errors import StreamsrError, UserError, nearest
 from streamsr.core.events.event import iso
 from streamsr.core.settings import StreamSettings
 from streamsr.core.status import OutputStatus, StreamState, StreamStatus

@@ -35,7 +35,7 @@ def steady_writer(container: Container, track: av.AudioStream | None, suffix: st
         if described[:2] == context.extradata[:2]:  # ISO/IEC 14496-3, 1.6.2.1: kind, rate, layout
             inner = audio_writer(container, track, suffix)
             return _SteadyCopy(container, inner, packet, Fraction(1, context.sample_rate))
-    return _SteadyAudio(container, layout)
+    return _SteadyAudio(container, layout=layout)
 
 
 class _SteadyAudio(EncodedAudio):
