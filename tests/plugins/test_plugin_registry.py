@@ -142,6 +142,7 @@ def test_a_name_that_is_streamsrs_own_is_left_out_and_said_once(
     folder: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("streamsr"), "propagate", True)
+    caplog.set_level(logging.WARNING, "streamsr")
     points = {"rtsp": "thief:Sensor", "fine": "thief:Sensor"}
     install(folder, "thief", {"streamsr.sources": points}, SOURCE)
     for _ in range(3):
