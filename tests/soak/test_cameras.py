@@ -18,7 +18,7 @@ from peers.live_reader import Reader
 from soak import Usage, counts, figure, soak
 from streamsr.core.backoff import Backoff
 from streamsr.core.events import Code
-from streamsr.sources import live
+from streamsr.sources import reopened
 from streamsr.sources.live import LiveSource
 from streamsr.sources.opening import file_frames
 
@@ -65,7 +65,7 @@ async def test_a_camera_that_is_killed_is_back_soon_and_its_recording_stays_open
 def test_reconnects_leave_nothing_behind(
     rtsp_camera: Camera, clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    monkeypatch.setattr(live, "Backoff", lambda *_: Backoff(0.01, 0.05))
+    monkeypatch.setattr(reopened, "Backoff", lambda *_: Backoff(0.01, 0.05))
     camera = rtsp_camera(clip(width=160, height=90))
     with TcpProxy(camera.port) as proxy, Reader(camera.url_as(None, port=proxy.port)) as reader:
         reader.wait_for_frames(1)
