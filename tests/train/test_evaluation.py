@@ -17,6 +17,7 @@ from streamsr.cli.upscale import upscale
 from streamsr.core.config import dump
 from streamsr.core.errors import InputError, ModelError, UserError
 from streamsr.core.frame import ColourTags, Frame
+from streamsr.core.settings import Quality
 from streamsr.media.camera_codec import CameraCoding, coded
 from streamsr.media.images import ImageWriter, image_frames, read_image
 from streamsr.networks.facts import Colour
@@ -183,18 +184,19 @@ def test_sides_are_cut_to_the_scale(tmp_path: Path) -> None:
     assert result.clips[0].size == "68x48"
 
 
+@pytest.mark.parametrize("quality", [Quality.USUAL, Quality.BEST])
 @pytest.mark.parametrize("name", ["fast", "fast-small"])
-def test_what_is_scored_is_what_upscale_makes(tmp_path: Path, name: str) -> None:
+def test_what_is_scored_is_what_upscale_makes(tmp_path: Path, name: str, quality: Quality) -> None:
     rgb = images(4, 96, 128)
     write_folder(tmp_path / "GT", rgb)
     low = write_folder(tmp_path / "LR", shrunk(rgb, 4))
     with pytest.raises(typer.Exit) as ended:
-        upscale(str(low), str(tmp_path / "OUT"), name, device="cpu")
+        upscale([str(low)], str(tmp_path / "OUT"), name, quality=quality, device="cpu")
     assert ended.value.exit_code == 0
     made = np.stack([frame.planes[0] for frame in image_frames(tmp_path / "OUT")])
     errors = ((luma(made) - luma(rgb)) ** 2).mean((1, 2))
     wanted = float(np.mean(10 * np.log10(255**2 / errors)))
-    result = evaluate(tmp_path / "GT", find(name), CPU, low=low)
+    result = evaluate(tmp_path / "GT", find(name), CPU, low=low, quality=quality)
     assert result.ours.psnr_db == pytest.approx(wanted, abs=1e-6)
 
 
