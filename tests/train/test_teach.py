@@ -173,7 +173,11 @@ def recorded_frames(folder: Path) -> list[int]:
 
 
 def test_an_interrupt_keeps_what_was_recorded(
-    streams: tuple[Path, Path], rtsp_camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    streams: tuple[Path, Path],
+    rtsp_camera: Camera,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     main, sub = (rtsp_camera(path) for path in streams)
@@ -183,6 +187,8 @@ def test_an_interrupt_keeps_what_was_recorded(
             os.kill(os.getpid(), signal.SIGINT)
 
     inputs = [InputSettings(url=one.url) for one in (main, sub)]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # of whichever test was last
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(KeyboardInterrupt):
         record(inputs, Path("kept"), seconds=60, most_bytes=10**9, emit=print, report=interrupt)
     assert min(recorded_frames(Path("kept"))) > 30

@@ -59,7 +59,7 @@ def test_a_figure_is_measured_by_one_thread(tmp_path: Path) -> None:
 def test_other_machines_figures_are_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measured, "_machine", lambda: "another")
+    monkeypatch.setattr(measured, "machine_name", lambda: "another")
     Measured(tmp_path).of("a", Trial(1))
     monkeypatch.undo()
     trial = Trial(2)

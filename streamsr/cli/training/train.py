@@ -67,7 +67,8 @@ def train(
         result = _train_by(settings if data is None else on_footage(settings, data), threads or 1)
     elif config is None and init is not None and not set_:
         entry = find(init, models or [], scale)
-        result = _finetune(entry, data or on_demo(), minutes or MINUTES, name, threads or 1)
+        lasts = MINUTES if minutes is None else minutes
+        result = _finetune(entry, data or on_demo(), lasts, name, threads or 1)
     else:
         raise ConfigError(
             "train: allowed are a training file (with --set and --data), or --init MODEL --data "
