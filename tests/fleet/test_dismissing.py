@@ -44,4 +44,4 @@ async def test_hosts_that_were_dismissed_are_not_begun_again(
     monkeypatch.setattr(recruiting, "alive_nodes", lambda: pytest.fail("it looks for hosts"))
     recruiter = Recruiter()
     await recruiter.dismiss()
-    await asyncio.to_thread(recruiter.recruit, {})
+    await asyncio.to_thread(recruiter.recruit)
