@@ -18,7 +18,7 @@ from streamsr.core.errors import ConfigError, nearest
 from streamsr.core.redact import redact
 from streamsr.core.redact.shown import MASK
 from streamsr.core.settings import InputSettings, StreamSettings
-from streamsr.core.settings.stream import NAME
+from streamsr.core.settings.shapes import PlainName, Shaped
 from streamsr.media.addresses import DEMO, FILE_SCHEMES, LIVE_SCHEMES
 
 __all__ = ["CameraChange", "CameraGroups", "NewCamera", "Surroundings", "changed", "made"]
@@ -32,7 +32,12 @@ MODELS = ("settings.model.name", "settings.model.fallback")
 OF_FILES = ("settings.input.follow", "settings.output.overwrite")
 Address = Annotated[str, Field(min_length=1, max_length=2048, examples=["rtsp://10.0.0.9/live"])]
 Size = Annotated[
-    str, Field(pattern=r"^(720p|1080p|4k|\d{2,4}|\d{2,4}x\d{2,4})$", examples=["1080p"])
+    str,
+    Shaped(
+        r"^(720p|1080p|4k|[0-9]{2,4}|[0-9]{2,4}x[0-9]{2,4})$",
+        "720p, 1080p, 4k, LINES or WIDTHxHEIGHT",
+    ),
+    Field(examples=["1080p"]),
 ]
 
 
@@ -63,7 +68,7 @@ class CameraChange(Settings):
 class NewCamera(CameraChange):
     """A camera to be added: the same as in a node file."""
 
-    name: Annotated[str, Field(pattern=NAME, examples=["gate"])]
+    name: Annotated[PlainName, Field(examples=["gate"])]
     url: Address
 
 

@@ -124,7 +124,7 @@ class TrainSettings(Settings):
     # gradients are scaled down to this norm where theirs is larger; None: as they are
     gradient_norm: float | None = Field(default=None, gt=0)
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    precision: str = Field(default="bfloat16", pattern="^(float32|bfloat16)$")
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
     device: str = "cpu"  # auto, cpu or cuda:N; to the bit it goes on only on a CPU
     workers: int = Field(default=0, ge=0, le=64)  # threads that make batches ahead, for a GPU
     seed: int = 0

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from streamsr.core.config import Settings
+from streamsr.core.settings.shapes import PlainLetters, Shaped
 from streamsr.networks.facts import Colour, Facts
 
 __all__ = [
@@ -38,7 +39,7 @@ def _not_auto(name: str) -> str:
     return name
 
 
-ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$"), AfterValidator(_not_auto)]
+ModelName = Annotated[PlainLetters, AfterValidator(_not_auto)]
 
 
 class FactsCard(Settings):
@@ -63,8 +64,10 @@ class FactsCard(Settings):
 class Weights(Settings):
     """The weights file beside the card. A network without parameters has none."""
 
-    file: str = Field(default=WEIGHTS_NAME, pattern=r"^[A-Za-z0-9_.-]+\.safetensors$")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    file: Annotated[
+        str, Shaped(r"^[A-Za-z0-9_.-]+\.safetensors$", "a file beside the card, *.safetensors")
+    ] = WEIGHTS_NAME
+    sha256: Annotated[str, Shaped(r"^[0-9a-f]{64}$", "64 hexadecimal digits, as sha256sum says")]
 
 
 class Origin(Settings):

@@ -1,20 +1,20 @@
 """A file for ``streamsr fleet``: a node file's streams, over many machines."""
 
 import re
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from streamsr.core.config import Name, Settings, Text
 from streamsr.core.settings.node import NodeSettings
-from streamsr.core.settings.stream import NAME, StreamSettings
+from streamsr.core.settings.shapes import Label, PlainName
+from streamsr.core.settings.stream import StreamSettings
 
 __all__ = ["FleetGroup", "FleetSettings", "FleetStreamSettings"]
 
 LOCAL = "local"
 ADDRESS = re.compile(r"ray://[^\s/?#@]+:[0-9]{1,5}|[A-Za-z0-9.-]+:[0-9]{1,5}")
 
-Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$")]
 Labels = dict[Label, Label]
 
 
@@ -70,6 +70,6 @@ class FleetStreamSettings(StreamSettings):
 class FleetSettings(NodeSettings):
     """A file for ``streamsr fleet``; [serve] and [mqtt] are those of its gateway."""
 
-    name: str = Field(default="fleet", pattern=NAME)  # in MQTT's topics
+    name: PlainName = "fleet"  # in MQTT's topics
     fleet: FleetGroup = FleetGroup()
     streams: tuple[FleetStreamSettings, ...] = Field(min_length=1)

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 from streamsr.core.config import Settings
 from streamsr.core.live_address import WHIP
 from streamsr.core.settings.serve import MqttSettings, ServeSettings
-from streamsr.core.settings.stream import NAME, StreamSettings, repeated
+from streamsr.core.settings.shapes import PlainName
+from streamsr.core.settings.stream import StreamSettings, repeated
 from streamsr.core.settings.webrtc import WebRtcSettings
 
 __all__ = ["NodeSettings", "PipelineSettings"]
@@ -17,7 +18,7 @@ __all__ = ["NodeSettings", "PipelineSettings"]
 class NodeSettings(Settings):
     """A file for ``streamsr node``: many streams, and who watches and steers them."""
 
-    name: str = Field(default="node", pattern=NAME)  # in MQTT's topics
+    name: PlainName = "node"  # in MQTT's topics
     serve: ServeSettings | None = None
     mqtt: MqttSettings | None = None
     webrtc: WebRtcSettings = WebRtcSettings()

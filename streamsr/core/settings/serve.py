@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from streamsr.core.config import FilePath, Settings, Text
-from streamsr.core.settings.stream import NAME, repeated
+from streamsr.core.settings.shapes import PageUrl, PlainLetters, PlainName, Topic
+from streamsr.core.settings.stream import repeated
 
 __all__ = ["MqttSettings", "ServeSettings", "TokenSettings"]
 
@@ -21,7 +22,7 @@ HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 class TokenSettings(Settings):
     """A token of its own for each who watches or steers, so that one can be taken back."""
 
-    name: str = Field(pattern=NAME)
+    name: PlainName
     role: Literal["view", "control"] = "view"
     file: FilePath  # its first line
 
@@ -135,11 +136,11 @@ class MqttSettings(Settings):
     password_file: FilePath | None = None  # first line; left out: STREAMSR_MQTT_PASSWORD, if set
     tls: bool = False
     ca_file: FilePath | None = None  # PEM; left out: the system's authorities
-    prefix: str = Field(default="streamsr", pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")
+    prefix: Topic = "streamsr"
     discovery: bool = True  # by Home Assistant
-    discovery_prefix: str = Field(default="homeassistant", pattern=r"^[A-Za-z0-9_-]+$")
+    discovery_prefix: PlainLetters = "homeassistant"
     discovery_form: Literal["device", "components"] = "device"  # components: before 2024.11
-    page_url: Text | None = Field(default=None, pattern=r"^https?://[^\s?#@]+$")  # of the page, as
+    page_url: PageUrl | None = None  # of the page, as
     # Home Assistant reaches it: no user name or password in it
     image_s: float = Field(default=10.0, ge=0, le=86_400)  # between images; 0: when asked for alone
     interval_s: float = Field(default=5.0, ge=1, le=3600)  # between metrics

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 from streamsr.core.config import FilePath, Name, Settings, Text, Url
 from streamsr.core.errors import nearest
 from streamsr.core.settings.rates import exact_rate
+from streamsr.core.settings.shapes import HardwareName, PlainName
 from streamsr.core.target_size import TargetSize
 
 __all__ = [
@@ -33,8 +34,6 @@ Preset = Literal[
 ]  # of x264 and x265
 PUBLISH_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps")
 OWN_NAMES = ("hls", "record")  # of the outputs of which there is one
-HARDWARE = r"^(auto|off|[a-z0-9]{1,32}_[a-z0-9]{1,31})$"
-NAME = r"^[A-Za-z0-9_-]{1,64}$"
 MAX_S = 1e9  # thirty years
 
 
@@ -114,7 +113,7 @@ class ModelSettings(Settings):
 class EncoderSettings(Settings):
     """How frames are coded. What is left out: ``media/encoder_options.py``."""
 
-    hardware: str = Field(default="auto", pattern=HARDWARE)  # "off", or a name as h264_nvenc
+    hardware: HardwareName = "auto"  # "off", or a name as h264_nvenc
     codec: Literal["h264", "hevc", "vp9"] = "h264"  # hevc: of a file alone; vp9: of .webm
     depth: Literal[8, 10] | None = None  # bits of a sample; left out: of hevc as the input's
     preset: Preset | None = None
@@ -184,7 +183,7 @@ class PublishSettings(Settings):
     """The result as a stream on a server, for other software to read."""
 
     url: Url  # rtsp:// rtsps:// rtmp:// rtmps://
-    name: str | None = Field(default=None, pattern=NAME)  # in MQTT, metrics and the API
+    name: PlainName | None = None  # in MQTT, metrics and the API
     transport: Literal["tcp", "udp"] = "tcp"  # of RTSP
     audio: bool = True
     give_up_s: float | None = Field(default=None, gt=0, le=60)  # all is to arrive, or it fails
@@ -250,7 +249,7 @@ class LimitSettings(Settings):
 class StreamSettings(Settings):
     """One stream, from its source to its outputs."""
 
-    name: str = Field(default="stream", pattern=NAME)
+    name: PlainName = "stream"
     enabled: bool = True  # from the start; MQTT switches it
     input: InputSettings
     model: ModelSettings = ModelSettings()

@@ -5,12 +5,12 @@ from typing import Annotated
 from pydantic import Field, JsonValue
 
 from streamsr.core.config import Settings
-from streamsr.core.settings.stream import NAME
+from streamsr.core.settings.shapes import PlainName
 from streamsr.core.status import OutputStatus, StreamStatus
 
 __all__ = ["CameraList", "CameraName", "CameraView", "ModelList", "SelfCheckView"]
 
-CameraName = Annotated[str, Field(pattern=NAME, examples=["gate"])]
+CameraName = Annotated[PlainName, Field(examples=["gate"])]
 
 
 class CameraView(Settings):
