@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from streamsr.cli.batch.one import run_one
 from streamsr.cli.batch.several import are_several
 from streamsr.cli.options import (
     Audio,
@@ -33,7 +34,7 @@ from streamsr.cli.options import (
     Transport,
     Video,
 )
-from streamsr.cli.run import run_here, run_node
+from streamsr.cli.run import run_node
 from streamsr.cli.settings import (
     GIVE_UP_S,
     audio_choice,
@@ -143,7 +144,7 @@ def run(
     if settings.needs_node:
         run_node(lambda: read().as_node(), as_json, path)
     elif settings.output.path is not None or settings.sinks:
-        run_here(settings, as_json)
+        run_one(settings, as_json)
     else:
         raise OutputError(
             f"{pipeline}: it has no output: add output.path, [serve], [hls], [record], "

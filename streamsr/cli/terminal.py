@@ -111,6 +111,8 @@ class MadeFile:
 
     path: Path
     elapsed_s: float
+    upscaled: int | None = None  # frames, by this run; None: all of them
+    damage: Sequence[str] = ()  # of the source, where that is known
 
     @property
     def bytes(self) -> int:
@@ -124,10 +126,13 @@ class MadeFile:
 
     def to_json(self) -> dict[str, object]:
         """What ``--json`` adds."""
+        more = {} if self.upscaled is None else {"upscaled": self.upscaled}
         return {
             "path": str(self.path),
             "elapsed_s": round(self.elapsed_s, 2),
             "bytes": self.bytes,
+            "damage": list(self.damage),
+            **more,
         }
 
     def told(self, made: StreamStatus) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from streamsr.cli.batch.one import run_one
 from streamsr.cli.batch.running import run_batch
 from streamsr.cli.batch.several import is_batch
 from streamsr.cli.options import (
@@ -32,7 +33,7 @@ from streamsr.cli.options import (
     Transport,
     Video,
 )
-from streamsr.cli.run import run_here, run_node
+from streamsr.cli.run import run_node
 from streamsr.cli.settings import (
     GIVE_UP_S,
     audio_choice,
@@ -160,4 +161,4 @@ def _upscale_one(output: str, data: dict[str, Any], set_: list[str] | None, as_j
     settings = parsed(data, set_)
     if settings.needs_node:  # --set may name more than OUTPUT
         run_node(lambda: parsed(data, set_).as_node(), as_json)
-    run_here(settings, as_json)
+    run_one(settings, as_json)

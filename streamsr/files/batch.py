@@ -11,12 +11,13 @@ from time import monotonic
 from typing import Any
 
 from streamsr.core.errors import OutputError, StreamsrError
+from streamsr.core.events import Code, Emit, Event
 from streamsr.core.settings import StreamSettings
 from streamsr.files.half_done import folder_of, is_ours, remove_ours
 from streamsr.files.identity import differences, identity_of
-from streamsr.files.part import BeginAgainError, Stopped
+from streamsr.files.part import Stopped
 from streamsr.files.plan import FileJob
-from streamsr.files.record import Record, state_of
+from streamsr.files.record import Kept, state_of
 from streamsr.files.upscaling import FileUpscaling
 from streamsr.files.work import (
     FileResult,
@@ -37,18 +38,23 @@ class Batch:
         self,
         jobs: Sequence[FileJob],
         folder: Path,
-        record: Record,
+        record: Kept,
         upscaling: FileUpscaling,
         settings_of: Callable[[FileJob], StreamSettings],
         watcher: Watcher,
         *,
         at_once: int = 1,
+        stop: threading.Event | None = None,
+        emit_of: Callable[[FileJob], Emit] | None = None,
     ) -> None:
-        """``at_once``: files that are in work."""
-        self.stop = threading.Event()  # set it: what is done of a file stays, the rest is left
+        """``stop`` is set once what is done of a file is to stay, and the rest to be left.
+        ``at_once``: files that are in work. ``emit_of`` says who is told what happens to a
+        file; None: the watcher, each kind once."""
+        self.stop = stop or threading.Event()
         self._jobs, self._folder, self._record = jobs, folder, record
         self._settings_of, self._watcher, self._at_once = settings_of, watcher, at_once
-        self._shop = Workshop(upscaling, record, watcher, self.stop)
+        emit_of = emit_of or (lambda job: _each_once(str(job.source), watcher.says))
+        self._shop = Workshop(upscaling, record, watcher, self.stop, emit_of)
 
     def run(self) -> list[FileResult]:
         """Does the jobs, whatever becomes of each; returns the results of those that were begun."""
@@ -69,12 +75,9 @@ class Batch:
         return result
 
     def _result(self, number: int, job: FileJob) -> FileResult:
-        began_s = monotonic()
-        result = FileResult(input=str(job.source), output=str(self._folder / job.output), state="")
+        began_s, result = monotonic(), self._nothing_of(job)
         try:
-            made = self._done(number, job, result)
-        except Stopped:
-            made = replace(result, state="stopped")
+            made = self.made(number, job)
         except (StreamsrError, OSError) as error:
             made = replace(result, state="failed", why=str(error))
         except Exception as error:  # whatever a file brings about, the others are done
@@ -82,8 +85,9 @@ class Batch:
             made = replace(result, state="failed", why=f"{type(error).__name__}: {error}")
         return replace(made, elapsed_s=monotonic() - began_s)
 
-    def _done(self, number: int, job: FileJob, result: FileResult) -> FileResult:
-        path = self._folder / job.output
+    def made(self, number: int, job: FileJob) -> FileResult:
+        """Does a job. Raises StreamsrError and OSError where it fails."""
+        path, result = self._folder / job.output, self._nothing_of(job)
         settings = self._settings_of(job)
         identity = identity_of(job.source, settings)
         known = self._known(job, path, identity, settings)
@@ -94,13 +98,13 @@ class Batch:
         except OSError as error:
             raise OutputError(f"output {path}: cannot be written: {error.strerror}") from None
         self._record.begin(job.source, job.output)
-        work = FileWork(number, job, path, settings, identity, self._shop)
-        while True:
-            try:
-                return work.done(result)
-            except BeginAgainError as error:
-                self._watcher.says(f"{path}: begun again: {error}")
-                work.forget()
+        try:
+            return FileWork(number, job, path, settings, identity, self._shop).done(result)
+        except Stopped:
+            return replace(result, state="stopped")
+
+    def _nothing_of(self, job: FileJob) -> FileResult:
+        return FileResult(input=str(job.source), output=str(self._folder / job.output), state="")
 
     def _known(
         self, job: FileJob, path: Path, identity: Mapping[str, Any], settings: StreamSettings
@@ -130,3 +134,14 @@ class Batch:
                 "--overwrite replaces it"
             )
         return None
+
+
+def _each_once(source: str, says: Callable[[str], None]) -> Emit:
+    told: set[Code] = set()
+
+    def tell(event: Event) -> None:
+        if event.code not in told:
+            says(f"{source}: {event.text}")
+        told.add(event.code)
+
+    return tell

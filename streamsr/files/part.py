@@ -9,13 +9,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Protocol
 
 from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.engine.base import EngineStream
+from streamsr.engine.threads import one_thread_here
 from streamsr.files.checkpoint import Checkpoint, End
 from streamsr.files.span import Read, Span
 from streamsr.media.source import MediaSource, SourceInfo
@@ -91,7 +93,7 @@ def upscale_part(
     """
     ending = threading.Event()
     part = _Part(source, models, span, begin, workers, meter, emit, stop, ending, passes)
-    with ThreadPoolExecutor(1, "streamsr-part") as thread:
+    with ThreadPoolExecutor(1, "streamsr-part", one_thread_here) as thread:
         upscaling = thread.submit(part.upscale)
         try:
             _deliver(part, sink, meter)
@@ -216,6 +218,8 @@ class _Part:
         self.last = Checkpoint(number + 1, time_s=frame.time_s)
         self._states.append(self._flicker.state)
         self._meter.count("in")
+        self._meter.begin()
+        frame = frame if frame.arrived else replace(frame, arrived=monotonic())
         self._push(frame, _Begun(number >= self._begin.frames, kept))
 
     def _push(self, frame: Frame, begun: _Begun) -> None:

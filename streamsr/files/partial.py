@@ -6,6 +6,7 @@ its packets and after what the next one depends on. What follows the last line i
 file goes on: a kill at any moment costs a segment.
 """
 
+import io
 import json
 import os
 import struct
@@ -15,7 +16,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -27,24 +28,32 @@ from safetensors.torch import save as format_safetensors
 from streamsr.core.errors import OutputError
 from streamsr.core.packet import Packet, Track
 from streamsr.files.checkpoint import Checkpoint, End, Opening
-from streamsr.files.half_done import check_ours, remove_ours
+from streamsr.files.half_done import (
+    FIRST,
+    check_ours,
+    empty_ours,
+    open_alone,
+    remove_ours,
+    write_whole,
+)
 from streamsr.files.identity import differences
 from streamsr.networks.contract import Memory
 from streamsr.pipeline.keyframe_flicker import FlickerState
 
-__all__ = ["IMAGES", "Partial", "write_whole"]
+__all__ = ["IMAGES", "Partial"]
 
-JOB, COMMITS, VIDEO, IMAGES = "job.json", "commits.jsonl", "video.packets", "images"
+JOB, COMMITS, VIDEO, IMAGES = "job.json", "commits.jsonl", FIRST, "images"
 RECORD = struct.Struct("<qqqIB")  # of a packet: pts, dts, duration, bytes, whether it is a keyframe
 SYNC_S = 1.0  # between two writes to the disk itself: a kill needs none, a power failure does
 MISSING = (OSError, ValueError, TypeError, LookupError, SafetensorError)
 
 
 class Partial:
-    """One such folder, made where it is missing. One program at a time may open it.
+    """One such folder, made where it is missing.
 
     What was half done as another ``identity`` says is thrown away: ``restarted`` says why. Raises
-    OutputError where it cannot be read or written, as every method does, or is somebody else's.
+    OutputError where it cannot be read or written, as every method does, or is somebody else's, or
+    another program has it open.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -59,14 +68,16 @@ class Partial:
         self._bytes = 0  # of packets that are committed
         self._crc = 0  # of what is not committed
         self._synced_s = 0.0  # monotonic
+        self._video: BinaryIO = io.BytesIO()  # until there is a file
         try:
             check_ours(folder)
+            self._video = open_alone(folder / VIDEO)  # first of all: it is known by it
             self._load()
-            folder.mkdir(parents=True, exist_ok=True)
-            self._video = (folder / VIDEO).open("ab")  # first of all: it is known by it
+            self._video.seek(0, os.SEEK_END)
             self.images.mkdir(exist_ok=True)
             self._commits = (folder / COMMITS).open("ab")
         except OSError as error:
+            self._video.close()
             raise self._error(error) from None
 
     @property
@@ -163,8 +174,6 @@ class Partial:
 
     def _load(self) -> None:
         """Takes up what is there, or throws it away."""
-        if not self.folder.is_dir():
-            return
         try:
             said = json.loads((self.folder / JOB).read_bytes())
             changed = differences(said["identity"], self._identity)
@@ -173,7 +182,8 @@ class Partial:
             changed, opening = "", None  # it was killed before its first frame
         if opening is None or changed:
             self.restarted = changed
-            remove_ours(self.folder)
+            empty_ours(self.folder)
+            self._video.truncate(0)
             return
         self.opening = opening
         lines = (self.folder / COMMITS).read_bytes().split(b"\n")[:-1] if self._has_commits else []
@@ -181,8 +191,7 @@ class Partial:
             lines.pop()
         with (self.folder / COMMITS).open("ab") as file:
             file.truncate(sum(len(line) + 1 for line in lines))
-        with (self.folder / VIDEO).open("ab") as file:
-            file.truncate(self._bytes)
+        self._video.truncate(self._bytes)
 
     @property
     def _has_commits(self) -> bool:
@@ -247,14 +256,3 @@ class Partial:
 
     def _error(self, error: OSError) -> OutputError:
         return OutputError(f"output {self.folder}: cannot be written: {error.strerror or error}")
-
-
-def write_whole(path: Path, data: bytes, *, synced: bool = True) -> None:
-    """Writes a file that is there whole or not at all. Raises OSError."""
-    written = path.with_name(f".{path.name}.new")
-    with written.open("wb") as file:
-        file.write(data)
-        file.flush()
-        if synced:
-            os.fsync(file.fileno())
-    written.replace(path)

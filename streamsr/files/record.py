@@ -1,6 +1,8 @@
-"""What of a folder of outputs is done, and by what: one line a file, in ``.streamsr.jsonl``.
+"""What of outputs is done, and by what.
 
-The file is locked while a run lasts: two runs would take each other's half-done files for theirs.
+Of a folder of them that is one line a file, in ``.streamsr.jsonl``. It is locked while a run lasts:
+two runs would give several sources one name. Beside one output that has a name of its own nothing
+is left: what is said of it goes with its half-done folder.
 """
 
 import fcntl
@@ -10,58 +12,26 @@ import threading
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from streamsr.core.errors import OutputError
+from streamsr.files.half_done import DONE, folder_of, write_whole
 
-__all__ = ["Record", "outputs_of", "state_of"]
+__all__ = ["Kept", "OneRecord", "Record", "outputs_of", "state_of"]
 
 NAME = ".streamsr.jsonl"
 
 
-class Record(AbstractContextManager["Record"]):
-    """The record of a folder, which is made where it is missing.
-
-    Any thread may call it. Raises OutputError where it cannot be written, or another program works
-    there.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lines: dict[str, dict[str, Any]] = {}  # by output
-        self._writing = threading.Lock()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = (folder / NAME).open("a+b")
-        except OSError as error:
-            raise OutputError(f"output {folder}: cannot be written: {error.strerror}") from None
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise OutputError(
-                f"output {folder}: another streamsr writes there, allowed is one at a time"
-            ) from None
-        self._file.seek(0)
-        self._lines = _parsed(self._file.read())
-
-    def __exit__(self, *exception: object) -> None:
-        self._file.close()
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        """The output that each source has, by its absolute path."""
-        return _outputs(self._lines)
+class Kept(Protocol):
+    """What is known of outputs. Any thread may call it. Raises OutputError where it cannot be
+    written."""
 
     def of(self, output: Path) -> dict[str, Any] | None:
         """What is known of an output: its ``source``, ``identity``, ``state`` and ``result``, and
         of what state it ``replaces`` an output."""
-        return self._lines.get(str(output))
 
     def begin(self, source: Path, output: Path) -> None:
         """States which output a source has, before there is one."""
-        if output.as_posix() not in self._lines:
-            self._add({"source": str(source.absolute()), "output": str(output)})
 
     def done(
         self,
@@ -74,8 +44,58 @@ class Record(AbstractContextManager["Record"]):
     ) -> None:
         """States that an output is done: to be called before it gets its name, so that a kill in
         between does not leave one that nobody knows, nor one that it ``replaces``."""
-        said = {"source": str(source.absolute()), "output": str(output), "identity": identity}
-        self._add({**said, "state": state, "result": result, "replaces": replaces})
+
+
+class Record(Kept, AbstractContextManager["Record"]):
+    """The record of a folder, which is made where it is missing. Raises OutputError where another
+    program works there, too."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lines: dict[str, dict[str, Any]] = {}  # by output
+        self._writing = threading.Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / NAME).open("a+b")
+        except OSError as error:
+            raise OutputError(f"output {folder}: cannot be written: {error.strerror}") from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise OutputError(
+                f"output {folder}: another streamsr writes there, allowed is one at a time"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        self._file.seek(0)
+        self._lines = _parsed(self._file.read())
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The output that each source has, by its absolute path."""
+        return _outputs(self._lines)
+
+    def of(self, output: Path) -> dict[str, Any] | None:
+        return self._lines.get(str(output))
+
+    def begin(self, source: Path, output: Path) -> None:
+        if output.as_posix() not in self._lines:
+            self._add({"source": str(source.absolute()), "output": str(output)})
+
+    def done(
+        self,
+        source: Path,
+        output: Path,
+        identity: Mapping[str, Any],
+        state: Mapping[str, Any],
+        result: Mapping[str, Any],
+        replaces: Mapping[str, Any] | None,
+    ) -> None:
+        self._add(_line(source, output, identity, state, result, replaces))
 
     def _add(self, line: dict[str, Any]) -> None:
         try:
@@ -89,6 +109,55 @@ class Record(AbstractContextManager["Record"]):
             raise OutputError(
                 f"output {self._folder}: cannot be written: {error.strerror}"
             ) from None
+
+
+class OneRecord(Kept, AbstractContextManager["OneRecord"]):
+    """The record of one output."""
+
+    outputs: Mapping[str, str] = {}  # it has no folder of them
+
+    def __init__(self, path: Path) -> None:
+        self._path = folder_of(path) / DONE
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def of(self, output: Path) -> dict[str, Any] | None:
+        try:
+            said = json.loads(self._path.read_bytes())
+            return said if isinstance(said, dict) and said["output"] == str(output) else None
+        except (OSError, ValueError, LookupError):
+            return None
+
+    def begin(self, source: Path, output: Path) -> None:
+        pass
+
+    def done(
+        self,
+        source: Path,
+        output: Path,
+        identity: Mapping[str, Any],
+        state: Mapping[str, Any],
+        result: Mapping[str, Any],
+        replaces: Mapping[str, Any] | None,
+    ) -> None:
+        line = _line(source, output, identity, state, result, replaces)
+        try:
+            write_whole(self._path, json.dumps(line).encode())
+        except OSError as error:
+            raise OutputError(f"output {self._path}: cannot be written: {error.strerror}") from None
+
+
+def _line(
+    source: Path,
+    output: Path,
+    identity: Mapping[str, Any],
+    state: Mapping[str, Any],
+    result: Mapping[str, Any],
+    replaces: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    said = {"source": str(source.absolute()), "output": str(output), "identity": identity}
+    return {**said, "state": state, "result": result, "replaces": replaces}
 
 
 def outputs_of(folder: Path) -> dict[str, str]:

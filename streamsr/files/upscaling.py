@@ -9,7 +9,7 @@ from typing import Protocol, cast
 
 import torch
 
-from streamsr.core.events import Code, Event
+from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.settings import StreamSettings
@@ -73,16 +73,15 @@ class FileUpscaling(Protocol):
 
 
 class Heard:
-    """What is told of a file: each kind of event once."""
+    """What is told of a file."""
 
-    def __init__(self, source: str, says: Callable[[str], None]) -> None:
-        self._source, self._says = source, says
+    def __init__(self, tell: Emit) -> None:
+        self._tell = tell
         self._told: dict[Code, str] = {}  # the newest of each
 
     def __call__(self, event: Event) -> None:
-        if event.code not in self._told:
-            self._says(f"{self._source}: {event.text}")
         self._told[event.code] = event.text
+        self._tell(event)
 
     def newest(self, code: Code) -> str | None:
         """Returns what was told last of that kind; None: nothing."""
@@ -98,6 +97,8 @@ class HereUpscaling:
 
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
+        self.meter = Meter()  # of the file that was begun last
+        self.models: ModelChoice | None = None  # likewise
 
     @property
     def device(self) -> str:
@@ -105,12 +106,14 @@ class HereUpscaling:
 
     def upscale(self, file: HalfDone) -> None:
         settings, hear, meter = file.settings, file.hear, Meter()
+        self.meter = meter
         began, passed = file.partial.opening, _Passed(file)
         precision = None if began is None else cast("Precision", began.precision)
         choose = choose_by(settings, self._engines, real_time=False, precision=precision)
+        self.models = ModelChoice(settings.model.name, choose)
         upscale_part(
             open_source(settings.input, hear, coded_bits(settings)),
-            ModelChoice(settings.model.name, choose),
+            self.models,
             Span(segment_of(settings), settings.limits),
             file.partial.checkpoint,
             WatchedSink(file, meter),

@@ -3,20 +3,21 @@
 import functools
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from streamsr.core.errors import InputError, OutputError
-from streamsr.core.events import Code
+from streamsr.core.events import Code, Emit
 from streamsr.core.settings import StreamSettings
 from streamsr.core.version import version_of_streamsr
 from streamsr.files.half_done import folder_of
 from streamsr.files.join import join_parts
+from streamsr.files.part import BeginAgainError
 from streamsr.files.partial import Partial
 from streamsr.files.plan import FileJob
-from streamsr.files.record import Record, state_of
+from streamsr.files.record import Kept, state_of
 from streamsr.files.upscaling import FileUpscaling, HalfDone, Heard
 from streamsr.media.encoder_options import filled
 from streamsr.sources.files import FileSource
@@ -43,6 +44,8 @@ class FileResult:
     model: str = ""
     notes: tuple[str, ...] = ()  # what is not as the source has it
     damage: tuple[str, ...] = ()  # what of the source could not be read, or upscaled
+    moved: int = 0  # frames whose time stamps could not be kept
+    jumps: int = 0  # of its time stamps, that were joined
     plain: int = 0  # how often the network failed: another run makes the file again
 
 
@@ -63,9 +66,10 @@ class Workshop:
     """What the files of a run have in common."""
 
     upscaling: FileUpscaling
-    record: Record
+    record: Kept
     watcher: Watcher
     stop: threading.Event  # set once the run is to end
+    emit_of: Callable[[FileJob], Emit]  # who is told what happens to a file
 
 
 class FileWork:
@@ -84,22 +88,29 @@ class FileWork:
         low_delay = {"encoder": filled(settings.encoder, low_delay=False)}
         self._settings = settings.model_copy(update=low_delay)
         self._identity = identity
-        self._heard = Heard(str(job.source), shop.watcher.says)
+        self._heard = Heard(shop.emit_of(job))
         self._folder = folder_of(path)
 
-    def forget(self) -> None:
-        """Removes what is half done."""
-        Partial(self._folder, self._begun_as).remove()
-
     def done(self, result: FileResult) -> FileResult:
-        """Makes the file, from where it was. Raises StreamsrError, OSError and what
-        ``upscale_part`` does."""
+        """Makes the file, from where it was. Raises StreamsrError, OSError, and Stopped once it is
+        to stop."""
+        while True:
+            try:
+                return self._tried(result)
+            except BeginAgainError as error:
+                self._shop.watcher.says(f"{self._path}: begun again: {error}")
+                Partial(self._folder, self._begun_as).remove()
+
+    def _tried(self, result: FileResult) -> FileResult:
+        """As ``done``; raises BeginAgainError too."""
         partial = Partial(self._folder, self._begun_as)
         try:
             if partial.restarted:
                 self._shop.watcher.says(f"{self._path}: begun again: {partial.restarted}")
             elif partial.frames and partial.end is None:
                 self._shop.watcher.says(f"{self._path}: goes on after {partial.frames} frames")
+            elif partial.end is not None:
+                self._shop.watcher.says(f"{self._path}: its {partial.frames} frames are done")
             began = partial.frames
             if partial.end is None:
                 self._upscale(partial)
@@ -133,7 +144,7 @@ class FileWork:
         if not plain:
             return []
         how = self._heard.newest(Code.SR_FAILED) or "the network failed; a frame is scaled plainly"
-        return [f"{how}: {plain} times; another run makes the file again"]
+        return [f"{how}: {plain} times"]
 
     def _join(self, partial: Partial) -> list[str]:
         """Makes of a half-done file what gets its name; returns what is not kept."""
@@ -169,6 +180,8 @@ class FileWork:
             "notes": tuple(notes),
             "damage": (*end.damage, *self._failures(partial.checkpoint.plain)),
             "plain": partial.checkpoint.plain,
+            "moved": end.moved,
+            "jumps": end.jumps,
         }
         done = self._job.source, self._job.output, self._identity, state, facts
         self._shop.record.done(*done, replaces=state_of(self._path))

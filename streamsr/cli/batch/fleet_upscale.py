@@ -45,8 +45,9 @@ from streamsr.core.errors import InputError, UserError
 from streamsr.core.settings import PipelineSettings, Quality
 from streamsr.core.settings.fleet import FleetGroup
 from streamsr.files.plan import FileJob, Plan
+from streamsr.files.record import OneRecord
 from streamsr.fleet.environment import prepare
-from streamsr.media.addresses import SUFFIXES, is_folder_output
+from streamsr.media.addresses import SUFFIXES, check_writable, is_folder_output
 from streamsr.zoo.card import AUTO
 
 __all__ = ["upscale_by_fleet"]
@@ -136,7 +137,9 @@ def upscale_by_fleet(
         with ExitStack() as opened:
             yield _opened(opened, group, plan, settings, part)
 
-    run_plan(plan, folder, settings_of, as_json, workplace)
+    if one is None:
+        run_plan(plan, folder, settings_of, as_json, workplace)
+    run_plan(plan, folder, settings_of, as_json, workplace, lambda folder: OneRecord(output))
 
 
 def _opened(
@@ -174,4 +177,5 @@ def _one_file(inputs: list[Path], output: Path, container: str | None) -> Plan |
         raise InputError(f"input {source}: there is no such file, allowed is a video")
     if output.exists() and output.samefile(source):
         raise UserError(f"output {output}: it is the input, allowed is another")
+    check_writable(output)
     return Plan([FileJob(source, Path(output.name))])

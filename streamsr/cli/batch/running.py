@@ -1,9 +1,6 @@
-"""``upscale`` of many files: progress, the summary, and how it is stopped."""
+"""``upscale`` of many files: what is asked for, and by what it is done."""
 
-import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -14,18 +11,14 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 
 from streamsr.cli.batch.shown import OneByOne, summarise
-from streamsr.cli.run import HARD_STOP_S
-from streamsr.cli.terminal import (
-    INTERRUPTED,
-    progress_bar,
-    say,
-)
+from streamsr.cli.batch.stopping import stopped_by_signals
+from streamsr.cli.terminal import progress_bar
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError
 from streamsr.core.settings import PipelineSettings
 from streamsr.files.half_done import folder_of, half_done_in
 from streamsr.files.plan import Plan, planned
-from streamsr.files.record import Record, outputs_of
+from streamsr.files.record import Kept, OneRecord, Record, outputs_of
 from streamsr.files.unused import refuse_unused
 from streamsr.media.addresses import SUFFIXES
 from streamsr.zoo.card import AUTO
@@ -97,13 +90,15 @@ def run_plan(
     settings_of: SettingsOf,
     as_json: bool,
     workplace: WorkplaceOf,
+    record_of: Callable[[Path], Record | OneRecord] = Record,
 ) -> NoReturn:
-    """As ``run_batch``; ``planned_by`` gives the plan by the outputs that sources had before."""
+    """As ``run_batch``; ``planned_by`` gives the plan by the outputs that sources had before, and
+    ``record_of`` the record of the folder."""
     first = planned_by(outputs_of(folder))
     settings = settings_of(first.jobs[0].source, folder / first.jobs[0].output)
     refuse_unused(settings, first.jobs, folder)
     _check(settings)
-    with Record(folder) as record:
+    with record_of(folder) as record:
         plan = planned_by(record.outputs)
         code = _run(plan, folder, record, settings_of, as_json, workplace)
     sys.stdout.flush()
@@ -119,7 +114,7 @@ def _check(settings: PipelineSettings) -> None:
 def _run(
     plan: Plan,
     folder: Path,
-    record: Record,
+    record: Kept,
     settings_of: SettingsOf,
     as_json: bool,
     workplace: WorkplaceOf,
@@ -127,7 +122,7 @@ def _run(
     from streamsr.files.batch import Batch
 
     began_s = monotonic()
-    with workplace(plan, settings_of(Path("."), folder)) as place:
+    with workplace(plan, settings_of(Path("."), folder)) as place, stopped_by_signals() as signals:
         batch = Batch(
             plan.jobs,
             folder,
@@ -136,8 +131,8 @@ def _run(
             lambda job: settings_of(job.source, folder / job.output),
             place.watcher,
             at_once=place.at_once,
+            stop=signals.stop,
         )
-        asked = _stopped_by_signals(batch.stop)
         results = batch.run()
     elapsed_s = monotonic() - began_s
     begun = {result.input for result in results}
@@ -146,10 +141,8 @@ def _run(
     kept = {folder_of(folder / j.output) for j in plan.jobs if str(j.source) in going_on}
     left = [str(one) for one in half_done_in(folder) if one not in kept]
     summarise(results, waiting, plan.left_out, left, elapsed_s, as_json)
-    if asked:
-        return INTERRUPTED if signal.SIGINT in asked else FAILED
     whole = all(r.state in ("done", "already done") and not r.damage for r in results)
-    return 0 if whole else FAILED
+    return signals.code or (0 if whole else FAILED)
 
 
 @contextmanager
@@ -163,26 +156,3 @@ def _here(plan: Plan, settings: PipelineSettings) -> Iterator[Workplace]:
     device = torch.device(pick_device(settings.model.device))
     with Engines(device) as engines, progress_bar() as bar:
         yield Workplace(HereUpscaling(engines), OneByOne(plan, bar))
-
-
-def _stopped_by_signals(stop: threading.Event) -> list[int]:
-    """Sets ``stop`` at SIGINT and SIGTERM, and ends the process at the second one; returns those
-    that came."""
-    received: list[int] = []
-
-    def end_now() -> None:
-        say(f"streamsr: it has not stopped within {HARD_STOP_S:g} s: ended")
-        os._exit(INTERRUPTED)
-
-    def interrupted(number: int, frame: object) -> None:
-        if received:
-            os._exit(INTERRUPTED)
-        received.append(number)
-        stop.set()
-        timer = threading.Timer(HARD_STOP_S, end_now)
-        timer.daemon = True
-        timer.start()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, interrupted)
-    return received

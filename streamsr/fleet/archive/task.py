@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 
 from streamsr.core.errors import InputError, OutputError, StreamsrError
+from streamsr.core.events import Event
 from streamsr.core.metrics import Meter
 from streamsr.files.identity import differences, identity_of
 from streamsr.files.part import upscale_part
@@ -74,7 +75,7 @@ def _make(order: Order) -> None:
 def _upscale(order: Order, attempt: Path) -> None:
     part, settings = order.part, order.settings
     partial = Partial(attempt, order.identity)
-    hear = Heard(str(order.job.source), _says_nothing)  # the driver tells it
+    hear = Heard(_hears_nothing)  # the driver tells it
     stop, meter = threading.Event(), Meter()
     file = HalfDone(order.job, settings, partial, stop, _says_nothing, hear, _is_nowhere)
     with one_thread_of(order.device, order.precision) as engines:
@@ -98,6 +99,10 @@ def _upscale(order: Order, attempt: Path) -> None:
 
 
 def _says_nothing(message: str) -> None:
+    pass
+
+
+def _hears_nothing(event: Event) -> None:
     pass
 
 

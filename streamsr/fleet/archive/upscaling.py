@@ -18,9 +18,10 @@ from typing import Any, cast
 from streamsr.core.errors import OutputError, StreamsrError
 from streamsr.core.settings import StreamSettings
 from streamsr.files.checkpoint import Checkpoint, Opening
+from streamsr.files.half_done import write_whole
 from streamsr.files.identity import identity_of
 from streamsr.files.part import BeginAgainError, Stopped
-from streamsr.files.partial import Partial, write_whole
+from streamsr.files.partial import Partial
 from streamsr.files.span import Span
 from streamsr.files.upscaling import HalfDone, segment_of
 from streamsr.fleet.archive.orders import Failed, Order, Tasks
