@@ -35,15 +35,18 @@ if TYPE_CHECKING:
     from streamsr.plugins.contracts import EncodedSink, ImageSink, Network, Sink, Source
     from streamsr.plugins.registering import register_network, register_sink, register_source
     from streamsr.plugins.registry import Registration
+    from streamsr.train.results import ClipScores, Evaluation, Scores
 
     __version__: str
 
 __all__ = [
+    "ClipScores",
     "Code",
     "ColourTags",
     "ConfigError",
     "EncodedSink",
     "Engine",
+    "Evaluation",
     "Event",
     "ImageSink",
     "InputError",
@@ -57,6 +60,7 @@ __all__ = [
     "PipelineSettings",
     "RecurrentNetwork",
     "Registration",
+    "Scores",
     "Sink",
     "Source",
     "SourceError",
@@ -79,10 +83,12 @@ __all__ = [
 ]
 
 _LATER = {
+    "ClipScores": "streamsr.train.results",
     "Code": "streamsr.core.events",
     "ColourTags": "streamsr.core.frame",
     "EncodedSink": "streamsr.plugins.contracts",
     "Engine": "streamsr.api.engine",
+    "Evaluation": "streamsr.train.results",
     "Event": "streamsr.core.events",
     "ImageSink": "streamsr.plugins.contracts",
     "Model": "streamsr.api.models",
@@ -93,6 +99,7 @@ _LATER = {
     "PipelineSettings": "streamsr.core.settings",
     "RecurrentNetwork": "streamsr.networks.contract",
     "Registration": "streamsr.plugins.registry",
+    "Scores": "streamsr.train.results",
     "Sink": "streamsr.plugins.contracts",
     "Source": "streamsr.plugins.contracts",
     "StreamStatus": "streamsr.core.status",
@@ -121,4 +128,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

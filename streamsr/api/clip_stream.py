@@ -4,6 +4,7 @@ What the engine does to take a frame runs in a thread of ours, so that it costs 
 and torch no threads of the caller's.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -12,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from streamsr.api.images.kinds import OpenedImage
+from streamsr.api.shared import FORKED
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
 from streamsr.engine.base import EngineStream
@@ -27,6 +29,7 @@ class Ticket:
     """An image that was begun, and what is to come of it."""
 
     restore: Callable[[Frame], Any]
+    process: int = field(default_factory=os.getpid)
     upscaled: Future[Frame] = field(default_factory=Future)
     _running: Future[Frame] | None = None  # the engine's; None before its window is complete
 
@@ -47,7 +50,9 @@ class Ticket:
 
     def result(self) -> Any:
         """Waits for the image, and returns it as what it was made of. Raises InputError where the
-        engine is closed before."""
+        engine is closed before, and in a process that was forked from its own."""
+        if os.getpid() != self.process:
+            raise InputError(FORKED)
         return self.restore(self.upscaled.result())
 
     def _settle(self, running: Future[Frame]) -> None:

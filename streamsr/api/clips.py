@@ -64,7 +64,8 @@ class ImageClips:
         self._feeder.shutdown()
 
     def check(self) -> None:
-        """Raises InputError once it is closed."""
+        """Raises InputError once it is closed, and in a process that was forked from its own."""
+        self.engine.check()
         if self.closed:
             raise InputError(CLOSED)
 

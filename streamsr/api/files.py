@@ -3,38 +3,52 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from os import PathLike, fspath
-from typing import Any
+from os import PathLike
+from pathlib import Path
 
+from streamsr.api.clips import ImageClips, warn
+from streamsr.api.models import path_of
 from streamsr.core.config import parse
-from streamsr.core.events import Emit
 from streamsr.core.settings import PipelineSettings
 from streamsr.core.status import StreamStatus
-from streamsr.engine.engines import Engines
+from streamsr.core.target_size import TargetSize
+from streamsr.media.addresses import is_folder_output
+from streamsr.media.source import SourceInfo
 from streamsr.pipeline import build
-from streamsr.pipeline.model_choice import Choose
+from streamsr.pipeline.model_choice import Chosen
+from streamsr.pipeline.model_session import LoadedModel
 
 __all__ = ["upscale_file"]
 
 
 def upscale_file(
+    clips: ImageClips,
     source: str | PathLike[str],
-    output: dict[str, Any],
+    target: str | PathLike[str],
+    overwrite: bool,
     frames: int | None,
-    engines: Engines,
-    choose: Choose,
-    emit: Emit,
 ) -> StreamStatus:
-    """Runs a pipeline by the models that are chosen; returns what it did.
+    """Runs a pipeline by the model of an upscaler and on its engine; returns what it did.
 
-    ``output`` is the group of that name of its settings. Raises ConfigError, InputError, ModelError
-    and OutputError. Where a loop runs in this thread, another one works.
+    Raises ConfigError, InputError, ModelError and OutputError. Where a loop runs in this thread,
+    another one works.
     """
-    data = {"input": {"url": fspath(source)}, "output": output, "limits": {"frames": frames}}
-    settings = parse(data, PipelineSettings, "upscale_file")
+    path = Path(path_of(target, "target"))
+    output = {"path": path, "overwrite": overwrite, **clips.wanted.output}
+    data = {"input": {"url": path_of(source, "source")}, "output": output}
+    settings = parse(data | {"limits": {"frames": frames}}, PipelineSettings, "upscale_file")
+    clips.check()
+
+    def choose(info: SourceInfo, kept: TargetSize | None) -> Chosen:
+        entry, made = clips.wanted.member(info.width, info.height)
+        if made is not None and not is_folder_output(path):
+            made = clips.wanted.target(even=True)
+        loaded = clips.engine.load(entry, clips.precision)
+        return Chosen([LoadedModel(entry.name, loaded)], kept or made)
 
     async def run() -> StreamStatus:
-        with build.open_pipeline(settings, emit, engines=engines, choose=choose) as pipeline:
+        engines = clips.engine.engines
+        with build.open_pipeline(settings, warn, engines=engines, choose=choose) as pipeline:
             return await pipeline.run()
 
     return _outside_loop(lambda: asyncio.run(run()))

@@ -4,13 +4,13 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from numbers import Real
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Self
 
 from streamsr.api.models import path_of
-from streamsr.core.errors import ConfigError
+from streamsr.core.errors import ConfigError, InputError
 from streamsr.core.target_size import TargetSize
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import Entry, find, members
@@ -78,6 +78,14 @@ class ModelRequest:
         entry = self._reaching(round(ratio) if abs(ratio - round(ratio)) * height < 2 else ratio)
         exact = made == (width * entry.facts.scale, height * entry.facts.scale)
         return entry, None if exact else target
+
+    def made_of(self, width: int, height: int) -> tuple[int, int]:
+        """Returns width and height of the result of an image. Raises InputError, ConfigError."""
+        if not all(isinstance(side, Integral) and side > 0 for side in (width, height)):
+            raise InputError(f"size: got {width!r}x{height!r}, allowed are whole numbers from 1")
+        entry, target = self.member(width, height)
+        scale = entry.facts.scale
+        return (width * scale, height * scale) if target is None else target.of(width, height)
 
     def usual(self) -> Entry:
         """Returns the model for images of whatever size. Raises ModelError."""

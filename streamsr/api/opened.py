@@ -136,6 +136,9 @@ class OpenedPipeline:
         self._run, self._told, self._sinks = run, told, sinks
         self._running: asyncio.Task[StreamStatus] | None = None
 
+    def __repr__(self) -> str:
+        return f"<streamsr.OpenedPipeline {self.status().name!r}, {self.status().state}>"
+
     @property
     def url(self) -> str | None:
         """The address of the page, once ``run`` serves it; None without the group ``serve``."""

@@ -1,6 +1,6 @@
 """A whole pipeline in a program of one's own, opened and closed as a context."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -32,7 +32,7 @@ async def open_pipeline(
     settings: PipelineSettings | dict[str, Any],
     emit: Callable[[Event], None] | None = None,
     *,
-    sinks: Sequence[Sink] = (),
+    sinks: Iterable[Sink] = (),
 ) -> AsyncIterator[OpenedPipeline]:
     """Opens a whole pipeline in this process: ``await`` its ``run()``.
 
@@ -45,6 +45,9 @@ async def open_pipeline(
     Raises ConfigError, which names the setting, InputError, ModelError or OutputError. Leaving the
     context stops what still runs.
     """
+    if not isinstance(sinks, Iterable):
+        got = type(sinks).__name__
+        raise ConfigError(f"sinks: got {got}, allowed are several of them: a list of one is right")
     taken: list[OpenedSink] = []
     faults: list[OutputError] = []
     for sink in sinks:
@@ -77,6 +80,9 @@ async def open_pipeline(
 
 def _checked(settings: PipelineSettings | dict[str, Any]) -> PipelineSettings:
     """Raises ConfigError for what is no setting, and what a program cannot have."""
+    if not isinstance(settings, dict | PipelineSettings):
+        got = type(settings).__name__
+        raise ConfigError(f"settings: got {got}, allowed are a dict and streamsr.PipelineSettings")
     if isinstance(settings, dict):
         settings = parse(settings, PipelineSettings, "settings")
     for key, got, instead in _refused(settings):

@@ -2,14 +2,14 @@
 
 import shutil
 from collections.abc import Mapping
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import nn
 
-from streamsr.api.models import Model
+from streamsr.api.models import Model, path_of
 from streamsr.core.config import parse
 from streamsr.core.errors import ConfigError, ModelError
 from streamsr.zoo.card import Card
@@ -45,7 +45,9 @@ def save_model(
     Raises ModelError where there is a model of that name, and where what is written is not a model
     that can be loaded and does what is said of it; nothing is left then.
     """
-    folder = folder_of_new(name, Path(fspath(into)))
+    if not isinstance(network, nn.Module):
+        raise ModelError(f"network: got {type(network).__name__}, allowed is a torch.nn.Module")
+    folder = folder_of_new(name, Path(path_of(into, "into")))
     facts = {"scale": scale, "window": window, "lookahead": lookahead}
     said = {
         "description": description,

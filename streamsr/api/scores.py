@@ -26,7 +26,7 @@ def evaluate(
     model: Name = "fast",
     *,
     low: str | PathLike[str] | None = None,
-    against: Iterable[Name] = (),
+    against: Name | Iterable[Name] = (),
     degrade: Literal["bicubic", "bd", "camera"] = "bicubic",
     scale: int | None = None,
     device: str = "auto",
@@ -38,7 +38,7 @@ def evaluate(
 
     ``target`` is a clip, a folder of clips or of frames, and the truth; ``low`` holds what the
     model sees, else it is made of the truth by ``degrade``. Of each clip at most ``max_frames``.
-    Raises InputError where there is nothing to score, and ModelError.
+    Raises InputError where there is nothing to score, and for what is no path, and ModelError.
     """
     known = folders_of(folders)
 
@@ -46,6 +46,9 @@ def evaluate(
         path = path_of(name, "model")
         return path if isinstance(name, str) else str(Path(path).resolve())
 
+    others = (against,) if isinstance(against, str | PathLike) else tuple(against)
+    if max_frames is not None and not (isinstance(max_frames, int) and max_frames >= 1):
+        raise InputError(f"max_frames: got {max_frames!r}, allowed are whole numbers from 1")
     if degrade not in [*Degradation]:
         raise InputError(f"degrade: got {degrade!r}, allowed are {', '.join(Degradation)}")
     with counts_kept():
@@ -54,7 +57,7 @@ def evaluate(
             find(named(model), known, scale),
             torch.device(pick_device(device)),
             low=None if low is None else Path(path_of(low, "low")),
-            against=[find(named(other), known, scale) for other in against],
+            against=[find(named(other), known, scale) for other in others],
             degrade=Degradation(degrade),
             precision=precision,
             max_frames=max_frames,

@@ -1,9 +1,10 @@
 """One device with its models, loaded once, for any number of streams."""
 
 import asyncio
+import os
 import threading
 import weakref
-from typing import Self
+from typing import Never, Self
 
 import torch
 
@@ -12,10 +13,13 @@ from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError
 from streamsr.engine.base import ModelEngine
 from streamsr.engine.engines import Engines
+from streamsr.engine.threads import in_thread_of_ours
 from streamsr.zoo.card import Precision
 from streamsr.zoo.registry import Entry
 
-__all__ = ["SharedEngine"]
+__all__ = ["FORKED", "SharedEngine"]
+
+FORKED = "it was made before this process was forked: allowed is to make another one here"
 
 
 class SharedEngine:
@@ -25,16 +29,18 @@ class SharedEngine:
     Leaving the context ends them all. Closed twice, nothing happens the second time.
     """
 
-    def __init__(self, device: str | torch.device = "auto", *, folders: Folders = ()) -> None:
-        """``device`` is "auto", "cpu", "cuda" or "cuda:N"; ``folders`` hold more models.
+    def __init__(self, device: str | torch.device | None = None, *, folders: Folders = ()) -> None:
+        """``device`` is "auto" (left out), "cpu", "cuda" or "cuda:N"; ``folders`` hold more models.
 
         Raises UserError for a device that there is not.
         """
-        self.device = torch.device(pick_device(str(device)))
+        self.device = torch.device(pick_device("auto" if device is None else str(device)))
         self.folders = folders_of(folders)
         self.engines = Engines(self.device, own_process=False)
         self._closing = threading.Lock()
-        self._finalizer = weakref.finalize(self, self.engines.close)  # also as the program ends
+        self.process = os.getpid()
+        # also as the program ends
+        self._finalizer = weakref.finalize(self, _close_in, self.process, self.engines)
 
     def __enter__(self) -> Self:
         return self
@@ -53,9 +59,15 @@ class SharedEngine:
 
         Raises ModelError, and InputError once it is closed.
         """
+        self.check()
         if self.closed:
             raise InputError("the engine is closed: allowed is to use it before")
-        return self.engines.load(entry, precision)
+        return in_thread_of_ours(lambda: self.engines.load(entry, precision))
+
+    def check(self) -> None:
+        """Raises InputError in a process that was forked from its own, where it has no threads."""
+        if os.getpid() != self.process:
+            raise InputError(FORKED)
 
     @property
     def workers(self) -> int:
@@ -72,5 +84,14 @@ class SharedEngine:
         with self._closing:
             self._finalizer()
 
+    def __reduce__(self) -> Never:
+        raise TypeError("an Engine is its threads and cannot be copied: make one in each process")
+
     def __repr__(self) -> str:
         return f"<streamsr.Engine on {self.device}{', closed' if self.closed else ''}>"
+
+
+def _close_in(process: int, engines: Engines) -> None:
+    """Ends the threads; in a process that was forked from theirs there are none."""
+    if os.getpid() == process:
+        engines.close()

@@ -6,14 +6,13 @@ from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from os import PathLike, fspath
-from pathlib import Path
-from typing import Any, Self, overload
+from os import PathLike
+from typing import Any, Never, Self, overload
 
 import torch
 
 from streamsr.api.clip_stream import ClipStream, Ticket
-from streamsr.api.clips import NO_TAG, ImageClips, warn
+from streamsr.api.clips import NO_TAG, ImageClips
 from streamsr.api.files import upscale_file
 from streamsr.api.images.kinds import Image, Item, Layout, Tag
 from streamsr.api.images.reader import UNSPECIFIED, ImageReader, is_array, stacked
@@ -24,11 +23,6 @@ from streamsr.api.upscaled import Upscaled, UpscaledAsync
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags
 from streamsr.core.status import StreamStatus
-from streamsr.core.target_size import TargetSize
-from streamsr.media.addresses import is_folder_output
-from streamsr.media.source import SourceInfo
-from streamsr.pipeline.model_choice import Chosen
-from streamsr.pipeline.model_session import LoadedModel
 from streamsr.zoo.card import Precision
 from streamsr.zoo.registry import Entry
 
@@ -69,15 +63,15 @@ class Upscaler:
         """
         if not isinstance(engine, SharedEngine | None):
             raise InputError(f"engine: got {engine!r}, allowed is a streamsr.Engine")
-        if engine is not None and str(device or "auto") not in ("auto", str(engine.device)):
+        if engine is not None and str(device) not in ("None", "auto", str(engine.device)):
             raise InputError(
                 f"device: got '{device}', allowed is that of the engine, '{engine.device}'"
             )
         known = folders_of(folders) + (engine.folders if engine is not None else ())
         wanted = ModelRequest.of(model, known, size, scale)
         wanted.usual()
-        self._reader = ImageReader(layout, colour or UNSPECIFIED)
-        self.engine = engine or SharedEngine(device or "auto")
+        self._reader = ImageReader(layout, UNSPECIFIED if colour is None else colour)
+        self.engine = engine or SharedEngine(device)
         self._owns_engine = engine is None
         self._pushed: deque[Ticket] = deque()  # by ``push``, and not returned
         self._clip: ClipStream | None = None  # theirs
@@ -91,10 +85,11 @@ class Upscaler:
             raise
 
     def __enter__(self) -> Self:
+        self._clips.check()
         return self
 
     async def __aenter__(self) -> Self:
-        return self
+        return self.__enter__()
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -134,11 +129,16 @@ class Upscaler:
         """Whether it takes no more."""
         return self._clips.closed
 
+    def __reduce__(self) -> Never:
+        raise TypeError("an Upscaler has threads and cannot be copied: make one in each process")
+
+    def __repr__(self) -> str:
+        closed = ", closed" if self.closed else ""
+        return f"<streamsr.Upscaler of {self.model!r} on {self.device}{closed}>"
+
     def size_of(self, width: int, height: int) -> tuple[int, int]:
-        """Returns width and height of what becomes of an image. Raises ConfigError."""
-        entry, target = self._clips.wanted.member(width, height)
-        scale = entry.facts.scale
-        return (width * scale, height * scale) if target is None else target.of(width, height)
+        """Returns width and height of what becomes of an image. Raises InputError, ConfigError."""
+        return self._clips.wanted.made_of(width, height)
 
     @overload
     def __call__(self, images: Image) -> Image: ...
@@ -179,18 +179,7 @@ class Upscaler:
 
         ``frames``: at most so many. Raises InputError, OutputError, ConfigError.
         """
-        path = Path(fspath(target))
-        output = {"path": path, "overwrite": overwrite, **self._clips.wanted.output}
-        self._clips.check()
-
-        def choose(info: SourceInfo, kept: TargetSize | None) -> Chosen:
-            entry, made = self._clips.wanted.member(info.width, info.height)
-            if made is not None and not is_folder_output(path):
-                made = self._clips.wanted.target(even=True)
-            loaded = self.engine.load(entry, self._clips.precision)
-            return Chosen([LoadedModel(entry.name, loaded)], kept or made)
-
-        return upscale_file(source, output, frames, self.engine.engines, choose, warn)
+        return upscale_file(self._clips, source, target, overwrite, frames)
 
     @overload
     def map(self, images: Iterable[Item]) -> Upscaled[Item]: ...

@@ -7,13 +7,14 @@ alone, and the process's own counts stay as they are.
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 import cv2
 import torch
 
-__all__ = ["alone", "counts_kept", "one_thread_each", "one_thread_here"]
+__all__ = ["alone", "counts_kept", "in_thread_of_ours", "one_thread_each", "one_thread_here"]
 
 T = TypeVar("T")
 _setting = threading.Lock()
@@ -47,6 +48,16 @@ def alone(function: Callable[[], None]) -> Callable[[], None]:
         function()
 
     return run
+
+
+def in_thread_of_ours(function: Callable[[], T]) -> T:
+    """Returns what ``function`` returns, or raises what it raises, in a thread of one operation's.
+
+    OpenMP's threads belong to the thread that first needed them: what the caller's thread never
+    needed does not hang in a process that is forked from it.
+    """
+    with ThreadPoolExecutor(1, "streamsr-load", one_thread_here) as threads:
+        return threads.submit(function).result()
 
 
 @contextmanager

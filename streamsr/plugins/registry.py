@@ -118,6 +118,9 @@ class Registration:
         self.plugin = plugin
         self._lasts = True
 
+    def __repr__(self) -> str:
+        return f"<streamsr.Registration of {self.plugin}{'' if self._lasts else ', removed'}>"
+
     def remove(self) -> None:
         """Makes its name free again; what has been opened goes on. Twice does nothing."""
         if self._lasts:
@@ -148,7 +151,7 @@ def register(kind: Kind, name: str, factory: Factory) -> Registration:
     distribution's.
     """
     if not isinstance(name, str) or (fault := _name_fault(kind, name)):
-        fault = f"got {name!r}" if not isinstance(name, str) else fault
+        fault = fault if isinstance(name, str) else "its name comes first, allowed is a text"
         raise ConfigError(f"{kind} {name!r}: {fault}")
     if not callable(factory):
         got = type(factory).__name__
@@ -188,7 +191,8 @@ def names(kind: Kind) -> list[str]:
 def unknown(kind: Kind, name: str, own: list[str]) -> str:
     """Returns what to say of a name that there is not, beside those of streamsr's ``own``."""
     known = sorted({*own, *names(kind)})
-    return f"got {redact(name)!r}{nearest(name, known)}, allowed are {', '.join(known)}"
+    allowed = ", ".join(known) or f"none: no {kind} is registered or installed"
+    return f"got {redact(name)!r}{nearest(name, known)}, allowed are {allowed}"
 
 
 def plugins(kind: Kind) -> Iterator[Plugin]:

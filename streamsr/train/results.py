@@ -1,14 +1,13 @@
-"""What an evaluation found: the scores, as JSON and as tables. Pure: no frame, no network."""
+"""What an evaluation found: the scores, and as JSON. Pure: no frame, no network."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from statistics import fmean
 from typing import Any
 
 from pydantic_core import to_json
-from rich.table import Table
 
 __all__ = [
     "ClipScores",
@@ -16,8 +15,7 @@ __all__ = [
     "Degradation",
     "Evaluation",
     "Scores",
-    "evaluation_tables",
-    "markdown",
+    "gain_db",
 ]
 
 
@@ -63,7 +61,8 @@ class ClipScores:
 
     @property
     def gain_db(self) -> float:
-        return _gain(self.ours, self.bicubic)
+        """By how much the model is better than bicubic; 0 where both are exact."""
+        return gain_db(self.ours, self.bicubic)
 
     def by_model(self, ours: str, plain: str) -> dict[str, Scores]:
         """Returns the scores of every model, the one called ``ours`` first, bicubic last."""
@@ -94,21 +93,24 @@ class Evaluation:
 
     @property
     def ours(self) -> Scores:
+        """The means of the model."""
         return _mean([clip.ours for clip in self.clips])
 
     @property
     def bicubic(self) -> Scores:
+        """The means of bicubic."""
         return _mean([clip.bicubic for clip in self.clips])
 
     @property
     def others(self) -> dict[str, Scores]:
+        """The means of the models beside it, by name."""
         names = self.clips[0].others
         return {name: _mean([clip.others[name] for clip in self.clips]) for name in names}
 
     @property
     def gain_db(self) -> float:
         """By how much the model is better than bicubic; 0 where both are exact."""
-        return _gain(self.ours, self.bicubic)
+        return gain_db(self.ours, self.bicubic)
 
     @property
     def least_gain_db(self) -> float:
@@ -145,94 +147,10 @@ SEEN = {
     Degradation.BD: "BD",
     Degradation.CAMERA: "as cameras code it",
 }
-SHORT = {"float32": "f32", "bfloat16": "bf16", "int8": "int8"}
-CLIP_HEADERS = ("clip", "n", "{1} dB", "SSIM", "temp", "{0} dB", "SSIM", "temp", "gain")
-MODEL_HEADERS = (
-    "model", "dB", "gain", "least", "SSIM", "temp", "RGB", "shift", "ms", "weights", "MAC/px", "in",
-)  # fmt: skip
 
 
-def evaluation_tables(result: Evaluation) -> list[Table]:
-    """Returns two tables: a line a clip and one for their mean; a line a model."""
-    what = f"x{result.scale} on {result.device}, input {result.seen}"
-    title = f"{what}: luma PSNR, SSIM, temporal PSNR"
-    clips = [header.format(result.model, result.plain) for header in CLIP_HEADERS]
-    return [
-        _table(title, clips, _clip_rows(result)),
-        _table("", MODEL_HEADERS, _model_rows(result)),
-    ]
-
-
-def _table(title: str, headers: Sequence[str], rows: Iterator[Sequence[str]]) -> Table:
-    """A table of narrow columns: a header of two words takes two lines."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for header in headers:
-        table.add_column(header.replace(" ", "\n"), justify="right", no_wrap=True)
-    table.columns[0].justify = "left"
-    for cells in rows:
-        table.add_row(*cells)
-    return table
-
-
-def markdown(result: Evaluation) -> str:
-    """Returns both tables as Markdown."""
-    return "\n".join(_markdown(table) for table in evaluation_tables(result))
-
-
-def _markdown(table: Table) -> str:
-    headers = [str(column.header).replace("\n", " ") for column in table.columns]
-    rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
-    lines = [headers, ["---"] * len(headers), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
-
-
-def _clip_rows(result: Evaluation) -> Iterator[Sequence[str]]:
-    for clip in result.clips:
-        rate = "" if clip.kbit_s is None else f"@{clip.kbit_s:g}"
-        yield (clip.name + rate, str(clip.frames), *_cells(clip.ours, clip.bicubic))
-    frames = str(sum(clip.frames for clip in result.clips))
-    yield ("mean", frames, *_cells(result.ours, result.bicubic))
-
-
-def _cells(ours: Scores, bicubic: Scores) -> Iterator[str]:
-    for scores in (bicubic, ours):
-        yield f"{scores.psnr_db:.2f}"
-        yield _similarity(scores.ssim)
-        yield _decibels(scores.temporal_db)
-    yield f"{_gain(ours, bicubic):+.2f}"
-
-
-def _model_rows(result: Evaluation) -> Iterator[Sequence[str]]:
-    means = result.by_model()
-    every = [clip.by_model(result.model, result.plain) for clip in result.clips]
-    for name, mean in means.items():
-        least = min(_gain(clip[name], clip[result.plain]) for clip in every)
-        cost = result.costs[name]
-        yield (
-            name,
-            f"{mean.psnr_db:.2f}",
-            f"{_gain(mean, means[result.plain]):+.2f}",
-            f"{least:+.2f}",
-            _similarity(mean.ssim),
-            _decibels(mean.temporal_db),
-            _decibels(mean.rgb_db),
-            f"{mean.shift:.2f}",
-            f"{mean.ms:.2f}",
-            f"{cost.parameters:,}",
-            f"{cost.macs:,.0f}",
-            SHORT[result.precisions[name]],
-        )
-
-
-def _similarity(value: float) -> str:
-    return f"{value:.4f}".lstrip("0")  # a terminal is 80 columns wide
-
-
-def _decibels(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _gain(ours: Scores, bicubic: Scores) -> float:
+def gain_db(ours: Scores, bicubic: Scores) -> float:
+    """Returns by how much ours are better; 0 where both are exact."""
     return 0.0 if ours.psnr_db == bicubic.psnr_db else ours.psnr_db - bicubic.psnr_db
 
 

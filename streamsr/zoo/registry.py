@@ -88,7 +88,7 @@ def members(name: str, folders: Sequence[Path] = ()) -> dict[int, Entry]:
     """
     if os.sep in name:
         if not os.path.isfile(Path(name) / CARD_NAME):
-            raise ModelError(f"model {redact(name)!r}: there is no {CARD_NAME} in that folder")
+            raise ModelError(f"model {redact(name)!r}: {_no_model(name)}")
         return _alone(_entry(Path(name)))
     entries, damaged = _read(folders)
     for folder, error in damaged.items():
@@ -133,13 +133,21 @@ def lighter_of(entry: Entry, folders: Sequence[Path] = ()) -> Entry | None:
 
 def folder_of_new(name: str, destination: Path) -> Path:
     """Returns the folder of a model that is to be made. Raises ModelError where it cannot be."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == AUTO:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name == AUTO:
         allowed = f"letters, digits, '_' and '-', but not {AUTO!r}"
         raise ModelError(f"model name: got {name!r}, allowed are {allowed}")
     folder = destination / name
     if folder.exists():
         raise ModelError(f"model folder {folder}: is there already; nothing was written")
     return folder
+
+
+def _no_model(path: str) -> str:
+    if os.path.isfile(path):
+        return "got a file, allowed is a model's folder; 'streamsr models import' makes one of it"
+    if os.path.isdir(path):
+        return f"there is no {CARD_NAME} in that folder"
+    return "there is no such folder"
 
 
 def _member(name: str, found: Mapping[int, Entry], scale: int) -> Entry:

@@ -36,7 +36,8 @@ def read_weights(path: Path, sha256: str, network: nn.Module) -> None:
     except (SafetensorError, ValueError) as error:
         raise ModelError(f"weights {path}: damaged: {error}") from None
     except RuntimeError as error:
-        raise ModelError(f"weights {path}: do not fit their network: {error}") from None
+        what = "; ".join(line.strip().rstrip(".") for line in str(error).splitlines()[1:4])
+        raise ModelError(f"weights {path}: do not fit their network: {what or error}") from None
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise ModelError(f"weights {path}: {name} holds values that are not finite")

@@ -10,6 +10,7 @@ import faulthandler
 import gc
 import logging
 import os
+import random
 import signal
 import sys
 import threading
@@ -49,6 +50,7 @@ def state():
         "torch, dtype": torch.get_default_dtype(),
         "torch, grad": torch.is_grad_enabled(),
         "torch, seed": torch.random.get_rng_state().tolist(),
+        "random": random.getstate(),
         "numpy, seed": np.random.get_state()[1].tolist(),
         "numpy, errors": np.geterr(),
         "cv2": cv2.getNumThreads(),
@@ -76,6 +78,7 @@ opened = state()
 assert opened == before, [key for key in before if opened[key] != before[key]]
 list(upscaler.map(images))
 upscaler(torch.zeros(3, 24, 32))
+upscaler.upscale_file("demo", "file.mp4", frames=3)
 during = state()
 assert during == before, [key for key in before if during[key] != before[key]]
 
@@ -95,6 +98,10 @@ asyncio.run(pipeline())
 after = state()
 assert after == before, [key for key in before if after[key] != before[key]]
 upscaler.close()
+streamsr.evaluate("file.mp4", "bicubic", max_frames=1)
+imported = {"warnings", "environment"}  # counting multiply-adds imports torch's compiler
+after = state()
+assert not [key for key in {*before} - imported if after[key] != before[key]]
 assert not [t.name for t in threading.enumerate() if t.name.startswith("streamsr")]
 print("done")
 # and what nobody has closed ends with the program, whatever it is at

@@ -113,7 +113,7 @@ def test_a_size_that_cannot_be_is_named_by_the_image() -> None:
 def test_a_model_that_there_is_not_is_a_model_error(model: str) -> None:
     with pytest.raises(streamsr.ModelError, match=r"got .*"):
         streamsr.Upscaler(model, device="cpu")
-    with pytest.raises(streamsr.ModelError, match="there is no card"):
+    with pytest.raises(streamsr.ModelError, match="there is no such folder"):
         streamsr.Upscaler(Path("fast"), device="cpu")
     with pytest.raises(streamsr.ModelError, match="no such folder"):
         streamsr.Upscaler("fast", device="cpu", folders=Path("nowhere"))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from peers import camera_clip, scene
 
 from streamsr.cli.training.evaluate import evaluate as evaluate_command
+from streamsr.cli.training.tables import evaluation_tables, markdown
 from streamsr.cli.upscale import upscale
 from streamsr.core.config import dump
 from streamsr.core.errors import InputError, ModelError, UserError
@@ -25,7 +26,7 @@ from streamsr.networks.resample import resize
 from streamsr.sources.opening import file_frames
 from streamsr.train.evaluation import Scored, evaluate
 from streamsr.train.frames import fitted
-from streamsr.train.results import Degradation, evaluation_tables, markdown
+from streamsr.train.results import Degradation
 from streamsr.train.scoring import ssim
 from streamsr.zoo.card import Card, FactsCard, Weights
 from streamsr.zoo.loading import make_network

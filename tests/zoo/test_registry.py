@@ -61,7 +61,7 @@ def test_a_name_that_is_none_gets_the_nearest(tmp_path: Path) -> None:
         find("bicubik")
     with pytest.raises(ModelError, match="allowed are bicubic, fast"):
         find("xyzzy")
-    with pytest.raises(ModelError, match=r"nowhere.*no card\.toml"):
+    with pytest.raises(ModelError, match=r"nowhere.*no such folder"):
         find(str(tmp_path / "nowhere"))
     with pytest.raises(ModelError, match="there is no such folder"):
         find("bicubic", [tmp_path / "nowhere"])

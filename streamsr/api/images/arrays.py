@@ -114,9 +114,10 @@ def opened_array(source: NumpyImage, layout: Layout | None = None) -> OpenedImag
 
 def _tensor(image: Tensor) -> NumpyImage:
     kept = image.detach()
-    if kept.is_sparse or kept.is_quantized or kept.is_complex():
+    if kept.layout is not torch.strided or kept.is_quantized or kept.is_meta or kept.is_nested:
         raise InputError(
-            f"image: got a tensor of {kept.layout} {kept.dtype}, allowed are {ALLOWED}"
+            f"image: got a tensor of {kept.layout} {kept.dtype} on {kept.device}, "
+            f"allowed are dense ones with samples, of {ALLOWED}"
         )
     if kept.dtype is torch.bfloat16:
         kept = kept.float()

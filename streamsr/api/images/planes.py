@@ -10,7 +10,13 @@ from streamsr.api.images.kinds import Array, Layout, OpenedImage
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame, Plane
 
-__all__ = ["are_planes", "axes_before_planes", "opened_packed_planes", "opened_planes"]
+__all__ = [
+    "are_planes",
+    "axes_before_planes",
+    "have_shapes_of_planes",
+    "opened_packed_planes",
+    "opened_planes",
+]
 
 ALLOWED = "(Y, Cb, Cr) of (h, w) and twice (h/2, w/2), or (Y, CbCr) of (h, w) and (h/2, w/2, 2)"
 
@@ -32,6 +38,16 @@ def axes_before_planes(image: tuple[Any, ...]) -> int | None:
         return before if others[0] == (*_halved(luma), 2) else None
     is_one = len(others) == 2 and all(len(shape) == 2 for shape in others)
     return before if is_one else None
+
+
+def have_shapes_of_planes(image: tuple[Any, ...]) -> bool:
+    """Returns whether a tuple can be (Y, Cb, Cr) or (Y, CbCr), or a clip of either, rather than
+    several images of grey."""
+    before = axes_before_planes(image)
+    if before is None:
+        return False
+    luma, *others = (tuple(part.shape)[before:] for part in image)
+    return len(others) == 1 or others == [_halved(luma)] * 2
 
 
 def opened_planes(image: tuple[Any, ...], colour: ColourTags) -> OpenedImage:

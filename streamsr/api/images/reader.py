@@ -11,7 +11,12 @@ import torch
 
 from streamsr.api.images.arrays import NumpyImage, axes_before, numpy_of, opened_array
 from streamsr.api.images.kinds import Layout, OpenedImage
-from streamsr.api.images.planes import axes_before_planes, opened_packed_planes, opened_planes
+from streamsr.api.images.planes import (
+    axes_before_planes,
+    have_shapes_of_planes,
+    opened_packed_planes,
+    opened_planes,
+)
 from streamsr.api.images.video_frames import opened_video_frame
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags
@@ -42,16 +47,20 @@ class ImageReader:
     colour: ColourTags = UNSPECIFIED
 
     def __post_init__(self) -> None:
-        """Raises InputError for a layout that there is not."""
+        """Raises InputError for a layout that there is not, and for what are no colours."""
         allowed = get_args(Layout)
         if self.layout is not None and self.layout not in allowed:
             raise InputError(f"layout: got {self.layout!r}, allowed are {', '.join(allowed)}")
+        if not isinstance(self.colour, ColourTags):
+            raise InputError(f"colour: got {self.colour!r}, allowed is a streamsr.ColourTags")
 
     def opened(self, image: Any) -> OpenedImage:
         """Opens one image. Raises InputError."""
         if isinstance(image, av.VideoFrame):
             return opened_video_frame(image)
         if isinstance(image, tuple):
+            if not is_array(image):
+                raise _no_planes(image)
             return opened_planes(image, self.colour)
         return self._array(numpy_of(image))
 
@@ -62,13 +71,16 @@ class ImageReader:
         """
         if isinstance(image, av.VideoFrame):
             return 0
-        if isinstance(image, tuple) and (before := axes_before_planes(image)) is not None:
+        if isinstance(image, tuple):
+            if (before := axes_before_planes(image)) is None:
+                raise _no_planes(image)
             return before
         return axes_before(numpy_of(image), self.layout)
 
     def check_clip(self, images: Any) -> None:
         """Raises InputError for what are no images one after another."""
-        if is_array(images) and (before := self.axes_before(images)) != 1:
+        is_clip = isinstance(images, tuple) and not have_shapes_of_planes(images)
+        if is_array(images) and not is_clip and (before := self.axes_before(images)) != 1:
             got = "clips: each is one of its own" if before else "one image: upscale() takes one"
             raise InputError(f"images: got {got}, allowed is a clip")
         several = isinstance(images, Iterable | AsyncIterable)
@@ -80,3 +92,10 @@ class ImageReader:
         if self.layout in ("nv12", "i420"):
             return opened_packed_planes(source, self.layout, self.colour)
         return opened_array(source, self.layout)
+
+
+def _no_planes(image: tuple[Any, ...]) -> InputError:
+    return InputError(
+        f"image: got a tuple of {len(image)}, allowed are (Y, Cb, Cr) and (Y, CbCr); (image, tag) "
+        "of a clip; a clip is a list"
+    )

@@ -14,12 +14,13 @@ from rich.progress import TaskID
 
 from streamsr.cli.options import Device, Json, Model, ModelPrecision, Models
 from streamsr.cli.terminal import print_result, progress_bar
+from streamsr.cli.training.tables import evaluation_tables, markdown
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import OutputError, UserError
 from streamsr.core.settings import Quality
 from streamsr.train.chart import check_charts, scatter_chart
 from streamsr.train.files import target_paths
-from streamsr.train.results import Degradation, Evaluation, evaluation_tables, markdown
+from streamsr.train.results import Degradation, Evaluation
 from streamsr.zoo.registry import find
 
 if TYPE_CHECKING:
