@@ -23,8 +23,9 @@ one more. The alignment's counts the pyramid before it, and what enlarges in the
 TAIL_FEATURES = 64
 """The published networks of every width end in as many features."""
 
-STRIP_PX = 1 << 12
-"""Of the frame in one strip of the tail: 16 times as many of the result, with 64 features."""
+STRIP_PX = 1 << 11
+"""Of the frame in one strip of the tail: 16 times as many of the result, with 64 features. What is
+larger than a cache costs more, not least in pages that the system makes and takes back."""
 
 
 class EDVR(StreamingNetwork):
@@ -124,7 +125,9 @@ class EDVR(StreamingNetwork):
             return detailed
         output = output.clone() if self.hr_in else output
         top = 0
-        for detail in in_strips(x, self._tail(), max(1, STRIP_PX // x.shape[3])):
+        height = x.shape[2]
+        strips = -(-height * x.shape[3] // STRIP_PX)
+        for detail in in_strips(x, self._tail(), -(-height // min(height, strips))):
             rows = output[:, :, top : top + detail.shape[2]]
             rows += detail
             top += detail.shape[2]
