@@ -17,7 +17,7 @@ from streamsr.engine.base import ModelEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.mixed.blend import BlendedEngine
 from streamsr.engine.mixed.compare import ComparedEngine
-from streamsr.engine.passes import Load, in_passes
+from streamsr.engine.mixed.passes import Load, in_passes
 from streamsr.media.addresses import (
     InputKind,
     input_kind,

@@ -21,7 +21,7 @@ from streamsr.core.frame import Frame, Plane
 from streamsr.core.settings import Quality
 from streamsr.engine.base import ModelEngine
 from streamsr.engine.engines import Engines
-from streamsr.engine.passes import in_passes
+from streamsr.engine.mixed.passes import in_passes
 from streamsr.media.pixels import SRGB
 from streamsr.media.source import SourceInfo
 from streamsr.networks.facts import Colour, Facts

@@ -13,7 +13,7 @@ from streamsr.engine.base import EngineStream, ModelEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.mixed.blend import BlendedEngine
 from streamsr.engine.mixed.compare import ComparedEngine
-from streamsr.engine.passes import GROUP, RUN_UP, PassesEngine
+from streamsr.engine.mixed.passes import GROUP, RUN_UP, PassesEngine
 from streamsr.networks.facts import Colour
 
 Made = Callable[[Engines], ModelEngine]

@@ -23,7 +23,7 @@ from streams import (
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.engine.engines import Engines
-from streamsr.engine.passes import GROUP, RUN_UP, PassesEngine
+from streamsr.engine.mixed.passes import GROUP, RUN_UP, PassesEngine
 from streamsr.networks.sliding import SlidingWindow
 
 CPU = torch.device("cpu")

@@ -14,6 +14,7 @@ from streamsr.core.frame import Frame, Plane
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream, ModelEngine
+from streamsr.engine.mixed.over import EngineOver
 from streamsr.networks.contract import Memory
 from streamsr.networks.sliding import SlidingWindow
 
@@ -34,10 +35,11 @@ _Waiting = tuple[int, Sequence[Memory]]
 """A memory to be restored, and how many frames a stream takes before."""
 
 
-class BlendedEngine:
+class BlendedEngine(EngineOver):
     """Streams through ``one`` and ``other``, ``share`` of each frame the other's."""
 
     def __init__(self, one: ModelEngine, other: ModelEngine, share: float) -> None:
+        super().__init__(one)
         self._engines = one, other
         self._share = share
 
@@ -45,14 +47,6 @@ class BlendedEngine:
     def model(self) -> SlidingWindow:
         """That of the two which looks at more frames."""
         return max((engine.model for engine in self._engines), key=lambda m: m.facts.window)
-
-    @property
-    def device(self) -> torch.device:
-        return self._engines[0].device
-
-    @property
-    def workers(self) -> int:
-        return self._engines[0].workers
 
     def stream(
         self,

@@ -9,16 +9,15 @@ from typing import Literal
 
 import cv2
 import numpy as np
-import torch
 
 from streamsr.core.events import Emit
 from streamsr.core.frame import Frame, Plane
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream, ModelEngine
+from streamsr.engine.mixed.over import EngineOver
 from streamsr.engine.resample import resize_frame
 from streamsr.networks.contract import Memory
-from streamsr.networks.sliding import SlidingWindow
 
 __all__ = ["ComparedEngine", "compared"]
 
@@ -52,25 +51,13 @@ def compared(source: Frame, upscaled: Frame, compare: Compare, *, labels: bool =
     return replace(upscaled, planes=tuple(joined))
 
 
-class ComparedEngine:
+class ComparedEngine(EngineOver):
     """An engine whose streams give both. What runs beside one of them is not compared."""
 
     def __init__(self, engine: ModelEngine, compare: Compare, *, labels: bool) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._compare: Compare = compare
         self._labels = labels
-
-    @property
-    def model(self) -> SlidingWindow:
-        return self._engine.model
-
-    @property
-    def device(self) -> torch.device:
-        return self._engine.device
-
-    @property
-    def workers(self) -> int:
-        return self._engine.workers
 
     def stream(
         self,

@@ -14,15 +14,14 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-import torch
 
 from streamsr.core.events import Emit
 from streamsr.core.frame import Frame, Plane
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream, ModelEngine
+from streamsr.engine.mixed.over import EngineOver
 from streamsr.networks.contract import Memory
-from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.registry import Entry
 
 __all__ = ["Load", "PassesEngine", "in_passes", "passes_of"]
@@ -56,24 +55,9 @@ def passes_of(engine: ModelEngine) -> float:
     return 2 * (1.0 + backward)
 
 
-class PassesEngine:
+class PassesEngine(EngineOver):
     """Every stream through ``engine`` in several passes: forward and mirrored, and of a recurrent
     network both of them backward too."""
-
-    def __init__(self, engine: ModelEngine) -> None:
-        self._engine = engine
-
-    @property
-    def model(self) -> SlidingWindow:
-        return self._engine.model
-
-    @property
-    def device(self) -> torch.device:
-        return self._engine.device
-
-    @property
-    def workers(self) -> int:
-        return self._engine.workers
 
     def stream(
         self,
