@@ -1,6 +1,7 @@
 """The clips of one upscaler: which model they run, and what their images go through."""
 
 import logging
+import os
 import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -65,9 +66,9 @@ class ImageClips:
 
     def check(self) -> None:
         """Raises InputError once it is closed, and in a process that was forked from its own."""
-        self.engine.check()
-        if self.closed:
+        if self.closed and self.engine.process == os.getpid():
             raise InputError(CLOSED)
+        self.engine.check()
 
     def new(self) -> ClipStream:
         """Returns a clip that an image begins. Raises InputError once it is closed."""

@@ -3,11 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-import torch
-
+from streamsr.api.shared import SharedEngine
 from streamsr.core.deadline import Deadline
 from streamsr.core.events import Emit
-from streamsr.engine.engines import Engines
 from streamsr.ipc.messages import Message, StreamMessage
 from streamsr.node.remote_stream import RemoteStream
 from streamsr.pipeline.sinks.plugin_sinks import OpenedSink
@@ -22,14 +20,24 @@ class LocalWorker:
     Nothing starts it again: what ends this process ends it too.
     """
 
-    def __init__(self, device: str, emit: Emit, sinks: Sequence[OpenedSink] = ()) -> None:
-        """``sinks`` take what every stream makes, beside those of its settings."""
+    def __init__(
+        self,
+        device: str,
+        emit: Emit,
+        sinks: Sequence[OpenedSink] = (),
+        engine: SharedEngine | None = None,
+    ) -> None:
+        """``sinks`` take what every stream makes, beside those of its settings. ``engine`` runs
+        what is on its device, and stays open."""
         self.device = device
         self.streams: dict[str, RemoteStream] = {}
         self.ready = asyncio.Event()
         self._over = asyncio.Event()
-        self._engines = Engines(torch.device(device), own_process=False)
-        self._worker = Worker(_LocalLink(self._handle), self._engines, sinks)
+        is_elsewhere = engine is None or str(engine.device) != device
+        self._own = SharedEngine(device) if is_elsewhere else None
+        used = self._own or engine
+        assert used is not None
+        self._worker = Worker(_LocalLink(self._handle), used.engines, sinks)
 
     def send(self, message: Message) -> None:
         self._worker.handle(message)
@@ -45,7 +53,8 @@ class LocalWorker:
         try:
             await self._worker.end(deadline)
         finally:
-            await asyncio.to_thread(self._engines.close)
+            if self._own is not None:
+                await asyncio.to_thread(self._own.close)
             self._over.set()
 
     def _handle(self, message: Message) -> None:

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Protocol
 
+from streamsr.api.shared import CLOSED_ENGINE, SharedEngine
 from streamsr.api.told import ToldEvents
 from streamsr.core.deadline import Deadline
-from streamsr.core.errors import OutputError
+from streamsr.core.errors import InputError, OutputError
 from streamsr.core.events import Event
 from streamsr.core.events.journal import Journal
 from streamsr.core.status import OutputStatus, StreamState, StreamStatus
@@ -132,8 +134,13 @@ def _close(sink: OpenedSink) -> None:
 class OpenedPipeline:
     """A pipeline in this process: ``await run()`` it once; ``stop()`` ends it."""
 
-    def __init__(self, run: Run, told: ToldEvents, sinks: SinkClosing) -> None:
+    def __init__(
+        self, run: Run, told: ToldEvents, sinks: SinkClosing, engine: SharedEngine
+    ) -> None:
         self._run, self._told, self._sinks = run, told, sinks
+        self._engine = engine  # which somebody may close meanwhile
+        self._loop = asyncio.get_running_loop()
+        self._is_cut = False  # by that
         self._running: asyncio.Task[StreamStatus] | None = None
 
     def __repr__(self) -> str:
@@ -147,19 +154,29 @@ class OpenedPipeline:
     async def run(self) -> StreamStatus:
         """Runs to the end of the source, a limit or ``stop()``; returns the stream's summary.
 
-        Cancelled, it stops first. Raises what ended the stream, and OutputError of a sink.
+        Cancelled, it stops first. Raises what ended the stream, OutputError of a sink, and
+        InputError where its engine was closed meanwhile.
         """
         if self._running is not None:
             raise RuntimeError("run: it was called before, allowed is once")
+        self._engine.check()
+        self._engine.closing.append(self._cut)
         self._running = asyncio.create_task(self._run.run(), name="pipeline")
         try:
             summary = await asyncio.shield(self._running)
         except asyncio.CancelledError:
             await self._end_run()
             raise
+        except Exception as error:
+            if self._engine.closed:
+                raise InputError(CLOSED_ENGINE) from error
+            raise
         finally:
+            self._engine.closing.remove(self._cut)
             self._told.end()
         await self._sinks.close()
+        if self._is_cut:
+            raise InputError(CLOSED_ENGINE)
         return summary
 
     def stop(self) -> None:
@@ -186,6 +203,12 @@ class OpenedPipeline:
         """Stops what still runs. The context does it."""
         await self._end_run()
         self._told.end()
+
+    def _cut(self) -> None:
+        """In whichever thread closes the engine."""
+        self._is_cut = True
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self.stop)
 
     async def _end_run(self) -> None:
         if self._running is not None and not self._running.done():

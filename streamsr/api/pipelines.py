@@ -7,18 +7,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from streamsr.api.local_worker import LocalWorker
 from streamsr.api.opened import NodeRun, OpenedPipeline, PipelineRun, Run, SinkClosing
+from streamsr.api.shared import SharedEngine
 from streamsr.api.told import ToldEvents
 from streamsr.core.config import parse
 from streamsr.core.devices import pick_device
-from streamsr.core.errors import ConfigError, OutputError
+from streamsr.core.errors import ConfigError, InputError, OutputError
 from streamsr.core.events import Event
 from streamsr.core.events.journal import Journal
 from streamsr.core.settings import PipelineSettings, WebRtcSettings
-from streamsr.engine.engines import Engines
 from streamsr.node.node import Node
 from streamsr.pipeline import build
 from streamsr.pipeline.sinks.plugin_sinks import OpenedSink
@@ -33,12 +31,14 @@ async def open_pipeline(
     emit: Callable[[Event], None] | None = None,
     *,
     sinks: Iterable[Sink] = (),
+    engine: SharedEngine | None = None,
 ) -> AsyncIterator[OpenedPipeline]:
     """Opens a whole pipeline in this process: ``await`` its ``run()``.
 
     ``settings`` are those of a pipeline file, as ``pipelines/reference.toml`` shows them, and all
     of them count: files and folders, servers, HLS, recordings, the page and MQTT. ``sinks`` take
-    what is made beside those, and are closed at the end, whatever happens. ``emit`` is called with
+    what is made beside those, and are closed at the end, whatever happens. ``engine`` runs its
+    models, beside the streams of others; else it has threads of its own. ``emit`` is called with
     events, each change once, in whichever thread it happens and by several at once; left out, they
     are logged by the logger "streamsr".
 
@@ -61,21 +61,40 @@ async def open_pipeline(
         if faults:
             raise faults[0]
         settings = _checked(settings)
+        if engine is not None:
+            settings = _on(engine, settings)
+        shared = engine or stack.enter_context(SharedEngine(settings.model.device))
         kept_open = [replace(sink, close=lambda: None) for sink in taken]
         journal = Journal()
         told = ToldEvents(journal, emit)
         run: Run
         if settings.needs_node:
-            workers = partial(LocalWorker, sinks=kept_open)
+            workers = partial(LocalWorker, sinks=kept_open, engine=shared)
             run = NodeRun(Node(settings.as_node(), journal, worker_of=workers), settings.name)
         else:
-            device = torch.device(pick_device(settings.model.device))
-            engines = stack.enter_context(Engines(device, own_process=False))
+            engines = shared.engines
             opening = build.open_pipeline(settings, journal, engines=engines, sinks=kept_open)
             run = PipelineRun(stack.enter_context(opening), journal)
-        opened = OpenedPipeline(run, told, closing)
+        opened = OpenedPipeline(run, told, closing, shared)
         stack.push_async_callback(opened.close)
         yield opened
+
+
+def _on(engine: SharedEngine, settings: PipelineSettings) -> PipelineSettings:
+    """The settings of a pipeline that an engine runs. Raises ConfigError, InputError."""
+    if not isinstance(engine, SharedEngine):
+        raise InputError(f"engine: got {engine!r}, allowed is a streamsr.Engine")
+    engine.check()
+    model, device = settings.model, str(engine.device)
+    if model.device not in ("auto", device) and pick_device(model.device) != device:
+        raise ConfigError(
+            f"settings: model.device: got {model.device!r}, allowed is that of the engine, "
+            f"{device!r}"
+        )
+    folders = (*model.folders, *engine.folders)
+    return settings.model_copy(
+        update={"model": model.model_copy(update={"device": device, "folders": folders})}
+    )
 
 
 def _checked(settings: PipelineSettings | dict[str, Any]) -> PipelineSettings:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Never, Self
 
 import torch
@@ -17,8 +18,9 @@ from streamsr.engine.threads import in_thread_of_ours
 from streamsr.zoo.card import Precision
 from streamsr.zoo.registry import Entry
 
-__all__ = ["FORKED", "SharedEngine"]
+__all__ = ["CLOSED_ENGINE", "FORKED", "SharedEngine"]
 
+CLOSED_ENGINE = "the engine is closed: allowed is to use it before"
 FORKED = "it was made before this process was forked: allowed is to make another one here"
 
 
@@ -38,6 +40,7 @@ class SharedEngine:
         self.folders = folders_of(folders)
         self.engines = Engines(self.device, own_process=False)
         self._closing = threading.Lock()
+        self.closing: list[Callable[[], None]] = []  # called as it is to be closed, in its thread
         self.process = os.getpid()
         # also as the program ends
         self._finalizer = weakref.finalize(self, _close_in, self.process, self.engines)
@@ -60,14 +63,15 @@ class SharedEngine:
         Raises ModelError, and InputError once it is closed.
         """
         self.check()
-        if self.closed:
-            raise InputError("the engine is closed: allowed is to use it before")
         return in_thread_of_ours(lambda: self.engines.load(entry, precision))
 
     def check(self) -> None:
-        """Raises InputError in a process that was forked from its own, where it has no threads."""
+        """Raises InputError once it is closed, and in a process that was forked from its own,
+        where it has no threads."""
         if os.getpid() != self.process:
             raise InputError(FORKED)
+        if self.closed:
+            raise InputError(CLOSED_ENGINE)
 
     @property
     def workers(self) -> int:
@@ -81,6 +85,8 @@ class SharedEngine:
 
     def close(self) -> None:
         """Ends the threads; images that no thread had begun are not upscaled any more."""
+        for tell in list(self.closing):
+            tell()
         with self._closing:
             self._finalizer()
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from peers.waiting import until
 
 import streamsr
 from streamsr.engine import engines
@@ -103,3 +106,80 @@ def test_a_wrong_device_is_named(device: str) -> None:
         pytest.raises(streamsr.InputError, match="allowed is that of the engine, 'cpu'"),
     ):
         streamsr.Upscaler("bicubic", engine=engine, device=device)
+
+
+class Ramp:
+    """A source of grey frames, which goes on for ``count`` of them."""
+
+    rate = 25.0
+
+    def __init__(self, count: int, *, live: bool = False) -> None:
+        self.count, self.live = count, live
+
+    def frames(self, stop: threading.Event) -> Iterator[NDArray[np.uint8]]:
+        for number in range(self.count):
+            if self.live and stop.wait(0.04):
+                return
+            yield np.full((24, 32), number % 200, np.uint8)
+
+
+class Kept:
+    """Keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.images: list[NDArray[np.uint8]] = []
+
+    def write(self, image: NDArray[np.uint8], time_s: float) -> None:
+        self.images.append(image)
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("more", [{}, {"hls": {"folder": "hls"}}], ids=["alone", "node"])
+async def test_a_pipeline_runs_on_an_engine_beside_an_upscaler(
+    more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"input": {"url": "ramp://"}, "model": {"name": "bicubic"}, **more}
+    loads, load = [], engines.load_model
+    monkeypatch.setattr(engines, "load_model", lambda *a: loads.append(a[0].name) or load(*a))
+    with streamsr.register_source("ramp", lambda _: Ramp(8)):
+        async with streamsr.Engine("cpu") as engine:
+            upscaler, sink = engine.stream("bicubic"), Kept()
+            async with streamsr.open_pipeline(settings, sinks=[sink], engine=engine) as pipeline:
+                await pipeline.run()
+            assert len(sink.images) == 8
+            assert upscaler(np.zeros((24, 32), np.uint8)).shape == (96, 128)  # it is open still
+    assert loads.count("bicubic") == 1
+
+
+@pytest.mark.parametrize("more", [{}, {"hls": {"folder": "hls"}}], ids=["alone", "node"])
+async def test_a_pipeline_ends_where_its_engine_is_closed(
+    more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = {"input": {"url": "ramp://"}, "model": {"name": "bicubic"}, **more}
+    with streamsr.register_source("ramp", lambda _: Ramp(10**6, live=True)):
+        engine, sink = streamsr.Engine("cpu"), Kept()
+        async with streamsr.open_pipeline(settings, sinks=[sink], engine=engine) as pipeline:
+            running = asyncio.create_task(pipeline.run())
+            await until(lambda: bool(sink.images))
+            await asyncio.to_thread(engine.close)
+            async with asyncio.timeout(20):
+                with pytest.raises(streamsr.InputError, match="the engine is closed"):
+                    await running
+        with pytest.raises(streamsr.InputError, match="the engine is closed"):
+            async with streamsr.open_pipeline(settings, engine=engine):
+                pass
+
+
+async def test_a_pipeline_is_of_the_device_of_its_engine() -> None:
+    settings = {"input": {"url": "demo"}, "model": {"device": "cpu"}}
+    with streamsr.Engine("cpu") as engine:
+        engine.device = torch.device("cuda:1")  # none is needed to be refused
+        with pytest.raises(streamsr.ConfigError, match=r"model\.device: got 'cpu', allowed is"):
+            async with streamsr.open_pipeline(settings, engine=engine):
+                pass
+    with pytest.raises(streamsr.InputError, match=r"engine: got 'cpu', allowed is"):
+        async with streamsr.open_pipeline(settings, engine="cpu"):  # type: ignore[arg-type]
+            pass
