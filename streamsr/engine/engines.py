@@ -17,7 +17,9 @@ from streamsr.engine.cuda.device import CudaDevice
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.thread_pool import ThreadPool
 from streamsr.engine.threads import one_thread_each
+from streamsr.networks.contract import RecurrentNetwork
 from streamsr.networks.facts import Colour
+from streamsr.networks.flow import USUAL, Search
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.zoo.card import Precision
@@ -27,6 +29,8 @@ from streamsr.zoo.registry import Entry
 from streamsr.zoo.speed import Speed
 
 __all__ = ["Engines"]
+
+_Key = tuple[Path, int, Precision, int | None, Search]
 
 MAX_WORKERS = 8  # more would only queue frames, and so add latency
 SLOTS = 6  # frames of a stream in flight on a GPU
@@ -56,7 +60,7 @@ class Engines(AbstractContextManager["Engines"]):
         self.speed = Speed(device, self.measured)
         self.sharing = 0  # streams that cannot wait
         self._counting = threading.Lock()  # of them: it is never held for long
-        self._loaded: dict[tuple[Path, int, Precision, int | None], ModelEngine] = {}
+        self._loaded: dict[_Key, ModelEngine] = {}
         self._loading = threading.Lock()
         self._stack = ExitStack()
         self._pool: ThreadPool[CpuJob] | None = None
@@ -81,19 +85,26 @@ class Engines(AbstractContextManager["Engines"]):
         return self._stack.enter_context(CudaEngine(model, CudaDevice(self.device), slots=SLOTS))
 
     def load(
-        self, entry: Entry, precision: Precision | None = None, memory: int | None = None
+        self,
+        entry: Entry,
+        precision: Precision | None = None,
+        memory: int | None = None,
+        search: Search = USUAL,
     ) -> ModelEngine:
         """Returns the engine of a model, loaded the first time, with ``memory`` as ``of`` has it.
 
-        In the precision that costs least, where none is given. Raises ModelError as ``load_model``
-        does.
+        In the precision that costs least, where none is given; a recurrent network finds motion by
+        ``search``. Raises ModelError as ``load_model`` does.
         """
         precision = precision or self._asked(entry) or self.speed.quickest(entry)
         with self._loading:
             # a filter serves every scale
-            key = entry.folder, entry.facts.scale, precision, memory
+            key = entry.folder, entry.facts.scale, precision, memory, search
             if key not in self._loaded:
-                self._loaded[key] = self.of(load_model(entry, self.device, precision), memory)
+                model = load_model(entry, self.device, precision)
+                if isinstance(model.network, RecurrentNetwork):
+                    model.network.search = search
+                self._loaded[key] = self.of(model, memory)
             return self._loaded[key]
 
     def _asked(self, entry: Entry) -> Precision | None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from streamsr.core.frame import Plane
-from streamsr.networks.flow import Flow, flow_of_planes, planes_of
+from streamsr.networks.flow import USUAL, Flow, Search, flow_of_planes, planes_of
 
 __all__ = ["Memory", "RecurrentNetwork", "Rows", "Step", "StreamingNetwork"]
 
@@ -47,6 +47,7 @@ class RecurrentNetwork(nn.Module, ABC, Generic[A]):
     """
 
     fold: int = 1  # pixels a side of a frame that one place of its motion covers
+    search: Search = USUAL  # for that motion
 
     def motion(self, window: Tensor) -> Tensor:
         """Returns ``motion_of_planes`` of each window, found on the CPU: (b, 2, h / fold, w / fold)
@@ -64,7 +65,7 @@ class RecurrentNetwork(nn.Module, ABC, Generic[A]):
         Both are (h, w) uint8: the luma of a window in levels. A frame compared with itself, as a
         chain's first one is, gives zeros.
         """
-        return flow_of_planes(frame, before, self.fold)
+        return flow_of_planes(frame, before, self.fold, self.search)
 
     @abstractmethod
     def fresh(self, batch: int, height: int, width: int) -> Memory:

@@ -26,6 +26,7 @@ from streamsr.media.addresses import (
 from streamsr.media.encoder_options import filled
 from streamsr.media.muxing import FileWriter
 from streamsr.media.source import SourceInfo
+from streamsr.networks.flow import USUAL, Search
 from streamsr.pipeline.check import check_output_path
 from streamsr.pipeline.delivery import FrameSink, PacketSink
 from streamsr.pipeline.machine import Machine
@@ -139,11 +140,11 @@ def _loading(engines: Engines, model: ModelSettings, usual: Precision | None) ->
     """Returns what loads a stream's models, as its settings have it."""
     memory = None if model.memory_mb is None else model.memory_mb << 20
 
-    def load(entry: Entry) -> ModelEngine:
+    def load(entry: Entry, search: Search = USUAL) -> ModelEngine:
         precision = None if entry.card.serves_every_scale else model.precision
         if precision is None and usual in precisions_of(entry.card, engines.device):
             precision = usual
-        return engines.load(entry, precision, memory)
+        return engines.load(entry, precision, memory, search)
 
     return load
 

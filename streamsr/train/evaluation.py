@@ -25,6 +25,7 @@ from streamsr.engine.mixed.passes import in_passes
 from streamsr.media.pixels import SRGB
 from streamsr.media.source import SourceInfo
 from streamsr.networks.facts import Colour, Facts
+from streamsr.networks.flow import USUAL, Search
 from streamsr.networks.resample import Resample
 from streamsr.networks.sliding import SlidingWindow
 from streamsr.sources.opening import file_frames, file_items
@@ -96,8 +97,9 @@ def evaluate(
     plain = SlidingWindow(Resample("bicubic", scale), Facts(scale, 1, 0, Colour.LUMA))
     with Engines(device) as engines:
 
-        def load(one: Entry) -> ModelEngine:
-            return engines.load(one, None if one.card.serves_every_scale else precision)
+        def load(one: Entry, search: Search = USUAL) -> ModelEngine:
+            plain = one.card.serves_every_scale
+            return engines.load(one, None if plain else precision, search=search)
 
         loaded = {
             name: (in_passes(load) if quality is Quality.BEST else load)(one)

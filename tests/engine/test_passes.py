@@ -22,9 +22,13 @@ from streams import (
 
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
+from streamsr.engine.base import ModelEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.mixed.passes import GROUP, RUN_UP, PassesEngine
+from streamsr.engine.mixed.passes import in_passes as in_passes_of
+from streamsr.networks.flow import FINE, USUAL, Search
 from streamsr.networks.sliding import SlidingWindow
+from streamsr.zoo.registry import Entry, find
 
 CPU = torch.device("cpu")
 
@@ -61,6 +65,18 @@ def test_a_short_clip_is_the_mean_of_its_four_passes(rgb: bool) -> None:
         assert got.pts == source.pts
         if not rgb:
             assert got.planes[1].tolist() == each[0].planes[1].tolist()
+
+
+def test_motion_is_searched_for_finely_and_in_one_pass_as_usual() -> None:
+    with Engines(CPU) as engines:
+
+        def load(entry: Entry, search: Search = USUAL) -> ModelEngine:
+            return engines.load(entry, search=search)
+
+        one, several = load(find("fast", ())), in_passes_of(load)(find("fast", ()))
+        networks = [engine.model.network for engine in (one, several)]
+        assert [network.search for network in networks] == [USUAL, FINE]
+        assert load(find("fast", ())) is one  # what runs live is not touched
 
 
 def test_a_backward_pass_comes_from_beyond_its_group() -> None:

@@ -3,6 +3,7 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -10,7 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from streamsr.core.frame import Plane
-from streamsr.networks.flow import Flow, flow_of_planes, planes_of, sampling_grid
+from streamsr.networks.flow import (
+    FINE,
+    USUAL,
+    Flow,
+    flow_of_planes,
+    planes_of,
+    sampled,
+    sampling_grid,
+)
 
 SIZES = [(48, 64), (45, 63), (180, 320), (31, 200), (12, 13), (5, 7), (1, 1)]
 
@@ -50,6 +59,18 @@ def test_it_finds_how_far_everything_moved(motion: tuple[float, float], most: fl
     flow = flow_of_planes(scene(180, 320, *motion), scene(180, 320))
     assert flow.dtype == np.float32
     assert np.median(errors(flow, motion)) < most
+
+
+def test_a_fine_search_is_closer_where_motion_differs_from_place_to_place() -> None:
+    frame = scene(180, 320)
+    rows, columns = np.mgrid[0:180, 0:320].astype(np.float32)
+    bent = np.stack([3 * np.sin(rows / 23), 2 * np.cos(columns / 31)], -1).astype(np.float32)
+    other = sampled(frame, np.stack([columns, rows], -1) - bent, cv2.INTER_CUBIC)
+    usual, fine = (
+        np.linalg.norm(flow_of_planes(frame, other, 1, search) - bent, axis=-1)[16:-16, 16:-16]
+        for search in (USUAL, FINE)
+    )
+    assert fine.mean() < 0.9 * usual.mean()
 
 
 @pytest.mark.parametrize("fold", [2, 3, 4])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from fractions import Fraction
+from typing import Protocol
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from streamsr.core.target_size import TargetSize
 from streamsr.engine.base import EngineStream, ModelEngine
 from streamsr.engine.mixed.over import EngineOver
 from streamsr.networks.contract import Memory
+from streamsr.networks.flow import FINE, USUAL, Search
 from streamsr.zoo.registry import Entry
 
 __all__ = ["Load", "PassesEngine", "in_passes", "passes_of"]
@@ -33,15 +35,21 @@ GROUP_BYTES = 96 << 20  # of a group's results, where that is more than LEAST_GR
 RATE = Fraction(1, 25)  # seconds: a backward pass has no time stamps of its own
 
 
-Load = Callable[[Entry], ModelEngine]
-"""Returns a model's engine. Raises ModelError."""
+class Load(Protocol):
+    """Returns a model's engine, a recurrent network's with its search for motion.
+
+    Raises ModelError.
+    """
+
+    def __call__(self, entry: Entry, search: Search = USUAL, /) -> ModelEngine: ...
 
 
 def in_passes(load: Load) -> Load:
-    """Returns what loads as ``load``, to run in several passes; a filter needs but one."""
+    """Returns what loads as ``load``, to run in several passes by a fine search; a filter needs but
+    one."""
 
-    def loaded(entry: Entry) -> ModelEngine:
-        engine = load(entry)
+    def loaded(entry: Entry, search: Search = FINE) -> ModelEngine:
+        engine = load(entry, search)
         return engine if entry.card.serves_every_scale else PassesEngine(engine)
 
     return loaded
