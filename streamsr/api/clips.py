@@ -21,7 +21,13 @@ from streamsr.zoo.card import Precision
 
 __all__ = ["NO_TAG", "ImageClips", "warn"]
 
-NO_TAG = object()
+
+class _NoTag:
+    def __repr__(self) -> str:
+        return "..."
+
+
+NO_TAG = _NoTag()
 logger = logging.getLogger("streamsr")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from streamsr.core.errors import InputError
 from streamsr.zoo.registry import Entry, find, folder_of_new, listing
 
-__all__ = ["Folders", "Model", "folders_of", "import_model", "list_models", "path_of"]
+__all__ = ["Folders", "Model", "folders_of", "import_model", "list_models", "model_of", "path_of"]
 
 Folders = str | PathLike[str] | Iterable[str | PathLike[str]]
 
@@ -28,26 +28,10 @@ class Model:
     licence: str
     folder: Path
 
-    @classmethod
-    def of(cls, entry: Entry) -> "Model":
-        """Returns what a model's card says."""
-        card, facts = entry.card, entry.facts
-        return cls(
-            entry.name,
-            entry.family,
-            facts.scale,
-            facts.window,
-            facts.lookahead,
-            card.precision,
-            card.description,
-            card.origin.licence,
-            entry.folder,
-        )
-
 
 def list_models(folders: Folders = ()) -> list[Model]:
     """Returns every model there is, by name. Raises ModelError where a card is damaged."""
-    return [Model.of(entry) for entry in listing(folders_of(folders)).values()]
+    return [model_of(entry) for entry in listing(folders_of(folders)).values()]
 
 
 def import_model(
@@ -63,7 +47,23 @@ def import_model(
     from streamsr.zoo.convert import import_checkpoint
 
     folder = import_checkpoint(Path(path_of(checkpoint, "checkpoint")), place, name)
-    return Model.of(find(str(folder.resolve())))
+    return model_of(find(str(folder.resolve())))
+
+
+def model_of(entry: Entry) -> Model:
+    """Returns what a model's card says."""
+    card, facts = entry.card, entry.facts
+    return Model(
+        entry.name,
+        entry.family,
+        facts.scale,
+        facts.window,
+        facts.lookahead,
+        card.precision,
+        card.description,
+        card.origin.licence,
+        entry.folder,
+    )
 
 
 def folders_of(folders: Folders) -> tuple[Path, ...]:

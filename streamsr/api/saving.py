@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from streamsr.api.models import Model, path_of
+from streamsr.api.models import Model, model_of, path_of
 from streamsr.core.config import parse
 from streamsr.core.errors import ConfigError, ModelError
 from streamsr.zoo.card import Card
@@ -66,4 +66,4 @@ def save_model(
     except BaseException:
         shutil.rmtree(folder)
         raise
-    return Model.of(entry)
+    return model_of(entry)

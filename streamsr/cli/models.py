@@ -68,7 +68,7 @@ def model_info(
 
 def import_model(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="A published EDVR checkpoint (.pth).")
+        Path, typer.Argument(metavar="CHECKPOINT", help="A published EDVR checkpoint.")
     ],
     name: Annotated[str, typer.Option(help="What the model is to be called.")],
     into: Annotated[Path, typer.Option(help="The folder of models to add it to.")] = Path("models"),

@@ -77,7 +77,7 @@ class RecurrentNetwork(nn.Module, ABC, Generic[A]):
 
     @abstractmethod
     def advance(self, aligned: A, memory: Memory) -> tuple[Tensor, Memory]:
-        """Returns the output, (b, 1, scale*h, scale*w), and what it leaves to the next frame."""
+        """Returns the output, (b, 1, scale·h, scale·w), and what it leaves to the next frame."""
 
     def step(self, aligned: A, memory: Memory, parts: int) -> Step:
         """Returns ``advance`` as a step of at most so many parts."""
@@ -138,7 +138,7 @@ class StreamingNetwork(nn.Module, ABC):
 
     @abstractmethod
     def restore(self, aligned: Sequence[Tensor], pixels: Tensor) -> Tensor:
-        """Returns the output, (b, c, scale*h, scale*w), of windows with all their frames aligned.
+        """Returns the output, (b, c, scale·h, scale·w), of windows with all their frames aligned.
 
         ``aligned`` is by place in the window, b rows each; ``pixels`` are the references'
         (b, c, h, w).

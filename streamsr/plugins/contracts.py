@@ -97,7 +97,7 @@ class Network(Protocol):
     """
 
     def forward(self, window: "Tensor", /) -> "Tensor":
-        """Returns (b, c, scale*h, scale*w) of (b, window, c, h, w), both float32."""
+        """Returns (b, c, scale·h, scale·w) of (b, window, c, h, w), both float32."""
 
 
 SourceFactory: TypeAlias = Callable[[str], Source]

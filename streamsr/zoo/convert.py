@@ -1,25 +1,22 @@
 """Importing EDVR checkpoints of other projects: a pickle in, a model folder out, offline.
 
-The only place that reads a pickle, and it reads none that holds more than tensors. Knows the names
-that BasicSR, mmagic and the release of 2019 gave the same layers, and reads the network's options
-off names and shapes.
+Knows the names that BasicSR, mmagic and the release of 2019 gave the same layers, and reads the
+network's options off names and shapes.
 """
 
-import pickle
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load as parse_safetensors
 from torch import Tensor
 
 from streamsr.core.errors import ModelError
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour
 from streamsr.zoo.card import Card, FactsCard
+from streamsr.zoo.checkpoints import read_checkpoint
 from streamsr.zoo.new_model import write_model
 from streamsr.zoo.registry import folder_of_new
 
@@ -27,10 +24,9 @@ __all__ = ["import_checkpoint"]
 
 Tensors = dict[str, Tensor]
 
-PICKLED = (".pth", ".pt", ".ckpt")
-
 WRAPPERS = (
-    *("params_ema", "net_g_ema", "model_ema", "ema", "params", "net_g", "generator"),
+    *("params_ema", "net_g_ema", "model_ema", "ema_state_dict", "state_dict_ema", "ema"),
+    *("params", "net_g", "generator"),
     *("model_state_dict", "state_dict", "model", "network", "net", "weights"),
 )
 """Where the tensors are when they are not at the top, in one another too, the better ones first."""
@@ -82,14 +78,14 @@ LIMITS = {
 def import_checkpoint(path: Path, destination: Path, name: str | None = None) -> Path:
     """Makes the model folder ``destination / name`` of an EDVR checkpoint; returns its path.
 
-    ``path`` is a ``.pth``, ``.pt``, ``.ckpt`` or ``.safetensors`` file; ``name`` is its stem
-    unless stated, and that of its family.
+    ``path`` is a ``.pth``, ``.pt``, ``.ckpt``, ``.pth.tar`` or ``.safetensors`` file; ``name`` is
+    its stem unless stated, and that of its family.
     The weights become float32. Raises ModelError, in one line, where the file cannot be read,
     holds anything but finite tensors that fit an EDVR, or where the folder is there already.
     """
-    folder = folder_of_new(path.stem if name is None else name, destination)
+    folder = folder_of_new(_stem(path) if name is None else name, destination)
     try:
-        tensors = _renamed(_unwrapped(_read(path)))
+        tensors = _renamed(_unwrapped(read_checkpoint(path)))
         options = _options(tensors)
         network = _network(tensors, options)
     except ModelError as error:
@@ -114,27 +110,6 @@ def import_checkpoint(path: Path, destination: Path, name: str | None = None) ->
     return folder
 
 
-def _read(path: Path) -> Any:
-    """What the file holds: a tree of tensors and plain values, on the CPU."""
-    try:
-        if path.suffix == ".safetensors":
-            return parse_safetensors(path.read_bytes())
-        if path.suffix in PICKLED:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch's advice on files that it then refuses
-                return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror or error}") from None
-    except pickle.UnpicklingError:
-        raise ModelError(
-            "is damaged, or holds more than tensors and plain values; nothing of it was run"
-        ) from None
-    except Exception as error:  # a damaged file fails its parser in every way there is
-        raise ModelError(f"is damaged, or no checkpoint: {type(error).__name__}") from None
-    allowed = ", ".join((*PICKLED, ".safetensors"))
-    raise ModelError(f"got a {path.suffix or 'suffixless'} file, allowed: {allowed}")
-
-
 def _unwrapped(data: Any) -> dict[str, Any]:
     """Named tensors without the prefix of what held the network in training: of several networks,
     as a restorer's, of the EDVR with the shortest prefix."""
@@ -142,12 +117,22 @@ def _unwrapped(data: Any) -> dict[str, Any]:
         inner = [data[name] for name in WRAPPERS if isinstance(data.get(name), Mapping)]
         if not inner:
             break
-        data = inner[0]
+        data = next(filter(_holds_edvr, inner), inner[0])
     if not isinstance(data, Mapping) or not all(isinstance(key, str) for key in data):
         raise ModelError(f"holds a {type(data).__name__}, allowed are named tensors")
     prefixes = {found[1] for name in data if (found := ANCHOR.match(name))}
     prefix = min(prefixes, key=len, default="")
     return {name.removeprefix(prefix): data[name] for name in data if name.startswith(prefix)}
+
+
+def _holds_edvr(data: Mapping[Any, Any]) -> bool:
+    """Whether an EDVR's tensors are in it, or in what it wraps."""
+    inner = (data[name] for name in WRAPPERS if isinstance(data.get(name), Mapping))
+    return any(ANCHOR.match(str(name)) for name in data) or any(map(_holds_edvr, inner))
+
+
+def _stem(path: Path) -> str:
+    return Path(path.name.removesuffix(".tar")).stem
 
 
 def _renamed(data: Mapping[str, Any]) -> Tensors:

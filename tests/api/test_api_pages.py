@@ -55,3 +55,10 @@ def test_pages_are_made_of_every_name_without_a_warning(tmp_path: Path) -> None:
     assert set(re.findall(r'<section id="(\w+)"', page)) == set(streamsr.__all__)
     assert 'id="OpenedPipeline.events"' in page
     assert "each change once" in page
+    for shown in ("Engine.__init__", "Engine.workers", "Engine.close", "Upscaler.__call__"):
+        assert f'id="{shown}"' in page
+    for inherited in ("PipelineSettings.input", "StreamStatus.frames_out"):
+        assert f'id="{inherited}"' in page
+    for inner in ("OpenedPipeline.__init__", "Upscaled.__init__", "Engine.load", "Upscaler.entry"):
+        assert f'id="{inner}"' not in page
+    assert "(b, c, scale·h, scale·w) of (b, window, c, h, w)" in page

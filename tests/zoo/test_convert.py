@@ -1,10 +1,13 @@
 """Importing checkpoints: every naming, every wrapper, and the files that must not come in."""
 
+import argparse
 import os
 import pickle
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -253,6 +256,15 @@ WRAPPERS = {
         "pytorch-lightning_version": "2.5.0",
         "hyper_parameters": {"lr": 1e-4},
     },
+    "an average of another form": lambda t: {"ema": {"shadow_params": [1]}, "params": t},
+    "ema_state_dict": lambda t: {"state_dict": other(t), "ema_state_dict": t},
+    "settings as objects": lambda t: {
+        "state_dict": prefixed("model.", t),
+        "hyper_parameters": argparse.Namespace(lr=1e-4, folder=Path("clips")),
+        "best": np.float64(31.5),
+        "curve": np.arange(3.0),
+        "counts": defaultdict(int, step=7),
+    },
     "float16": lambda t: {name: tensor.half() for name, tensor in t.items()},
     "parameters": lambda t: {name: torch.nn.Parameter(tensor) for name, tensor in t.items()},
 }
@@ -269,9 +281,11 @@ def test_safetensors_pt_and_ckpt_are_read_too(tmp_path: Path) -> None:
     torch.save({"state_dict": prefixed("net.", tensors)}, tmp_path / "c.ckpt")
     save_file(named(tensors, MMAGIC), tmp_path / "a.safetensors")
     torch.save(tensors, tmp_path / "b.pt", _use_new_zipfile_serialization=False)
-    for name in ("a.safetensors", "b.pt", "c.ckpt"):
+    torch.save(tensors, tmp_path / "d.pth.tar")
+    torch.save(tensors, tmp_path / "e.PTH")
+    for name in ("a.safetensors", "b.pt", "c.ckpt", "d.pth.tar", "e.PTH"):
         assert_holds(import_checkpoint(tmp_path / name, tmp_path / "models"), tensors)
-    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["a", "b", "c"]
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == [*"abcde"]
 
 
 def test_the_card_says_where_it_comes_from(tmp_path: Path) -> None:
@@ -296,7 +310,9 @@ def test_a_pickle_that_would_run_code_runs_none(tmp_path: Path, form: str) -> No
     if form == "plain pickle":
         path.write_bytes(pickle.dumps(bomb))
     else:
-        data = {**weights(), "extra": bomb} if form == "beside the weights" else bomb
+        settings = argparse.Namespace(lr=1)  # which are passed over, and let nothing else in
+        beside = {**weights(), "extra": bomb, "settings": settings}
+        data = beside if form == "beside the weights" else bomb
         torch.save(data, path, _use_new_zipfile_serialization=form != "legacy")
     refused(path, "is damaged, or holds more than tensors and plain values; nothing of it was run")
     assert not mark.exists()
@@ -337,7 +353,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_other_formats(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"net{suffix}"
     path.write_bytes(b"")
-    refused(path, r"got a .* file, allowed: .pth, .pt, .ckpt, .safetensors")
+    refused(path, r"got a .* file, allowed: .pth, .pt, .ckpt, .pth.tar, .safetensors")
 
 
 @pytest.mark.parametrize(
