@@ -1,11 +1,11 @@
 """The commands of ``streamsr models``: list the models there are, inspect one, import another."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -43,9 +43,7 @@ def list_models(models: Models = None, as_json: Json = False) -> None:
     folders = models or []
     entries = listing(folders)
     planned = {path: load(path, TrainSettings) for path in recipes(folders).values()}
-    tables = [_families_table(families(folders), entries.values())]
-    if planned:
-        tables.append(_recipes_table(planned))
+    tables = [_families_table(families(folders), entries.values()), *_recipes(planned)]
     result = [_to_json(entry) for entry in entries.values()]
     result += [_recipe_to_json(path, training) for path, training in planned.items()]
     print_result(result, Group(*tables), as_json)
@@ -62,6 +60,7 @@ def model_info(
     folders = models or []
     entry = find(name, folders)
     members = families(folders).get(entry.family, {})
+    members = members or {entry.facts.scale: entry}
     named = {str(scale): member.name for scale, member in sorted(members.items())}
     print_result(_to_json(entry) | {"members": named}, _card_table(entry, named), as_json)
 
@@ -163,13 +162,17 @@ def _scale(entry: Entry) -> str:
     return f"{scale}" if usual else f"{scale} ({entry.name})"
 
 
-def _recipes_table(planned: Mapping[Path, TrainSettings]) -> Table:
+def _recipes(planned: Mapping[Path, TrainSettings]) -> Iterator[RenderableType]:
+    """What is not trained yet, then the commands that do it: whole, to be copied."""
+    if not planned:
+        return
     table = _table("not trained yet", "scale", "for")
-    for path, training in planned.items():
+    for training in planned.values():
         card = training.model
         table.add_row(training.name, str(card.facts.scale), Text(card.description))
-        table.add_row("", "", Text(f"$ {training_command(path)}", no_wrap=True, overflow="ignore"))
-    return table
+    yield table
+    for path in planned:
+        yield Text(f"$ {training_command(path)}", no_wrap=True, overflow="ignore")
 
 
 def _table(*columns: str) -> Table:

@@ -102,7 +102,7 @@ def print_result(
         stream.write(json.dumps(result) + "\n")
         stream.flush()  # whoever reads it may be gone, which is an error here and now
     elif table is not None:
-        Console().print(table)
+        Console().print(table, crop=False)  # a command to be copied is whole
 
 
 @dataclass(frozen=True, slots=True)

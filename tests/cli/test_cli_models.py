@@ -50,12 +50,12 @@ def test_models_are_listed_for_programs(streamsr: "Streamsr") -> None:
 def test_what_is_not_trained_yet_is_listed_with_the_command_that_does_it(
     tmp_path: Path, streamsr: "Streamsr", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "60")
     (tmp_path / "my models" / "planned").mkdir(parents=True)
     shutil.copy(find("fast").folder / "train.toml", tmp_path / "my models" / "planned")
     arguments = ("models", "list", "--models", tmp_path / "my models")
     command = f"streamsr train '{tmp_path}/my models/planned/train.toml'"
-    assert command in " ".join(streamsr(*arguments).stdout.split())
+    assert f"$ {command}" in streamsr(*arguments).stdout.splitlines()  # whole, however narrow
     listed = json.loads(streamsr(*arguments, "--json").stdout)
     (planned,) = [model for model in listed if model["recipe"] and "my models" in model["recipe"]]
     assert planned["recipe"] == command

@@ -11,7 +11,7 @@ import typer
 
 from streamsr.cli.options import Json, Models, Transport
 from streamsr.cli.settings import GIVE_UP_S
-from streamsr.cli.terminal import facts_table, print_result, progress_bar, say
+from streamsr.cli.terminal import Lines, facts_table, print_result, progress_bar, say
 from streamsr.core.config import Settings, parse
 from streamsr.core.errors import UserError
 from streamsr.core.events.journal import logged_journal
@@ -144,11 +144,13 @@ def _recorded(inputs: list[InputSettings], name: str, minutes: float, disk_gb: f
     go_on = f"go on with: streamsr teach --pairs {folder} --name {name}"
     journal = logged_journal()
     with progress_bar() as bar:
-        task = bar.add_task("recording", total=round(minutes * 60), fps="s")
+        total = round(minutes * 60)
+        task, lines = bar.add_task("recording", total=total, fps="s"), Lines()
 
         def report(recording: "RecordingState") -> None:
-            size = f"s, {recording.size_bytes / GB:.2f} GB"
-            bar.update(task, completed=round(recording.seconds), fps=size)
+            done, size = round(recording.seconds), f"s, {recording.size_bytes / GB:.2f} GB"
+            bar.update(task, completed=done, fps=size)
+            lines.now_and_then(f"recording: {done} of {total} {size}")
             journal.tick()
 
         try:
@@ -180,7 +182,7 @@ def _progress() -> Iterator[Callable[["Stage"], None]]:
     """A bar for the stage that is worked on; a line for each where there is no terminal."""
     last = ""
     with progress_bar() as bar:
-        task = bar.add_task("", total=None, fps="")
+        task, lines = bar.add_task("", total=None, fps=""), Lines()
 
         def report(progress: "Stage") -> None:
             nonlocal last
@@ -190,6 +192,8 @@ def _progress() -> Iterator[Callable[["Stage"], None]]:
                 if bar.disable:
                     say(f"{last} …")
             bar.update(task, completed=progress.done, total=progress.of, fps=progress.text)
+            of = "" if progress.of is None else f" of {progress.of}"
+            lines.now_and_then(f"{last}: {progress.done}{of} {progress.text}".rstrip())
 
         yield report
 
@@ -218,11 +222,12 @@ def _facts(taught: "Taught") -> dict[str, str]:
     before, after = taught.before, taught.after
     pixels = f"{taught.width:.2f}x{taught.height:.2f} at {taught.left:.2f}, {taught.top:.2f}"
     drift = f", drifting by {taught.drift * 1e6:.0f} ms in 1000 s" if taught.drift else ""
+    behind = "main" if taught.lag_s > 0 else "sub"
     return {
         "model": str(taught.folder or ""),
         "begun with": f"{taught.begun_with}, scale {taught.scale}",
         "sub shows": f"{pixels} pixels of main, {taught.alike:.0%} of them alike",
-        "time": f"main is {taught.lag_s * 1e3:+.0f} ms behind{drift}; "
+        "time": f"{behind} is {abs(taught.lag_s) * 1e3:.0f} ms behind{drift}; "
         f"{taught.moving:.0%} of the frames move",
         "truth": "main's own pixels" if taught.exact else "main, resampled",
         "frames": ", ".join(f"{count} to {part}" for part, count in taught.pairs.items()),
