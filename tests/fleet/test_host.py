@@ -155,6 +155,7 @@ class SilentNode(NodeProcess):
         super().__init__({"name": "yard"}, folder, self.told)
         self.sent: list[RunCameras] = []
         self.lines: list[str] = []
+        self.heard.set()  # a host waits for that
 
     def told(self, text: str) -> None:
         self.lines.append(text)

@@ -22,6 +22,7 @@ __all__ = ["ControllerLink", "Host", "Identity"]
 EVERY_S = 1.0  # between two questions
 AGAIN_S = 0.2  # after one that was not answered
 ANSWER_S = 1.0  # for an answer
+BEGUN_S = 20.0  # for the node's process to begin, before anything is asked
 HEARD_S = 5.0  # for a controller to hear that a host has left
 SECOND_NS = 1_000_000_000
 
@@ -69,6 +70,8 @@ class Host:
         """Reports until it is cancelled; the node's process runs beside."""
         running = asyncio.create_task(self._node.run(), name="node of the fleet")
         try:
+            with suppress(TimeoutError):  # a camera that came earlier would wait for it as well
+                await asyncio.wait_for(self._node.heard.wait(), BEGUN_S)
             while True:
                 began_ns = now_ns()
                 await self._ask()
@@ -83,14 +86,16 @@ class Host:
         """Ends the node's process by the deadline."""
         await self._node.stop(deadline)
 
-    async def leave(self) -> None:
+    async def leave(self, within_s: float = HEARD_S) -> bool:
         """Says, once ``run`` has ended and the node's process with it, that nothing runs here any
-        more: others need not wait for the end of its leases."""
+        more: others need not wait for the end of its leases. Returns whether that was heard."""
         self.draining, self._orders = True, None
         with suppress(TimeoutError):
-            async with asyncio.timeout(HEARD_S):
+            async with asyncio.timeout(within_s):
                 while not await self._tell_that_it_left():  # noqa: ASYNC110 - nobody tells
                     await asyncio.sleep(AGAIN_S)
+                return True
+        return False
 
     async def _tell_that_it_left(self) -> bool:
         try:

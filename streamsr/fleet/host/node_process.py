@@ -1,5 +1,6 @@
 """A host's node, as the host sees it: a supervised process, its leases, and what it reported."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from streamsr.ipc.process import HeartbeatLimits, SupervisedProcess
 
 __all__ = ["NodeProcess"]
 
-LIMITS = HeartbeatLimits(start_s=30.0, silence_s=5.0)
+LIMITS = HeartbeatLimits(start_s=60.0, silence_s=5.0)
 FIRST_S, LAST_S = 0.2, 5.0  # before a process is started again
 
 
@@ -42,6 +43,7 @@ class NodeProcess(SupervisedProcess):
             "streamsr.fleet.host.program", limits=limits, backoff=Backoff(FIRST_S, LAST_S)
         )
         self.address = ""  # of its server
+        self.heard = asyncio.Event()  # one can run cameras at once, or could
         self._reported: Mapping[str, RunningCamera] = {}  # as the process said
         self._unleased: dict[str, str] = {}  # why these may not be published
         self._own_groups = dict(groups)
@@ -96,6 +98,7 @@ class NodeProcess(SupervisedProcess):
 
     def handle(self, message: Message) -> None:
         if isinstance(message, NodeReport):
+            self.heard.set()
             self.backoff.succeeded()
             self._reported = {camera.name: camera for camera in message.cameras}
             self._followed = message.followed

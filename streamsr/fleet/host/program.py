@@ -25,6 +25,7 @@ from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
 from streamsr.core.temporary import FILE_MASK
+from streamsr.fleet.host.warm_worker import WarmWorkers
 from streamsr.ipc.framing import encode, read
 from streamsr.ipc.messages import Message, NodeReport, Quit, RunCameras, RunningCamera
 from streamsr.node.check import check_stream
@@ -35,6 +36,7 @@ from streamsr.serve.app import Server  # noqa: F401 - loaded before a heartbeat 
 __all__ = ["NodeProgram", "main"]
 
 REPORT_S = 0.5
+WARM_S = 15.0  # until it says that it is there, whether or not its worker is
 SIZE = re.compile(r"(\d+)x(\d+)")
 
 log = logging.getLogger("streamsr")
@@ -55,6 +57,7 @@ class NodeProgram:
         self._address = ""
         self._groups = ""  # of the node
         self._followed = 0
+        self._workers = WarmWorkers(journal)
 
     def want(self, wanted: RunCameras) -> None:
         self._wanted = wanted
@@ -63,13 +66,22 @@ class NodeProgram:
     async def run(self) -> None:
         """Follows what is wanted, one change after another, until it is cancelled."""
         followed: RunCameras | None = None
-        while True:
-            await self.changed.wait()
-            self.changed.clear()
-            if self._wanted is not None and self._wanted != followed:
-                followed = self._wanted
-                await self._follow(followed)
-                self._followed = followed.number
+        self._workers.begin()
+        try:
+            while True:
+                await self.changed.wait()
+                self.changed.clear()
+                if self._wanted is not None and self._wanted != followed:
+                    followed = self._wanted
+                    await self._follow(followed)
+                    self._followed = followed.number
+        finally:
+            self._workers.end()
+
+    async def ready(self) -> None:
+        """Returns once a camera that it is told to run begins at once; after 15 s in any case."""
+        self._workers.begin()
+        await self._workers.ready(WARM_S)
 
     async def stop(self, deadline: Deadline) -> None:
         """Ends the node by the deadline."""
@@ -104,7 +116,8 @@ class NodeProgram:
             if self._node is not None:
                 await self._node.reload(settings)
             else:
-                node = Node(settings, self._journal, None, LeaseFolder(wanted.leases))
+                leases = LeaseFolder(wanted.leases)
+                node = Node(settings, self._journal, None, leases, self._workers)
                 self._running = asyncio.create_task(self._run(node), name="node")
                 self._node, self._groups = node, wanted.node
         except UserError as error:
@@ -136,6 +149,7 @@ class NodeProgram:
             statuses = [camera.status for camera in node.cameras().values()]
         self._ended = {status.name: status for status in statuses}
         self._node, self._address = None, ""
+        self._workers.begin()
         self.changed.set()
 
     def _listens(self, url: str) -> None:
@@ -174,6 +188,7 @@ class _Connection:
                     os._exit(1)  # the host is gone: files are finished by processes of their own
 
     async def report(self, program: NodeProgram) -> None:
+        await program.ready()
         while True:
             self._send(program.report())
             await self._writer.drain()
