@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sys
 import time
 from typing import Any
 
@@ -28,12 +29,14 @@ class Starting:
 
 @pytest.fixture(autouse=True)
 def answers_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    def get(answer: Any, timeout: float) -> Any:
+    def get(answer: Any) -> Any:
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     monkeypatch.setattr(client.ray, "get", get)
+    monkeypatch.setattr(client.ray, "wait", lambda answers, timeout: (answers, []))
+    monkeypatch.setattr(client.gcs, "address", lambda: "192.0.2.1:6379")
 
 
 def test_a_controller_that_restarts_is_asked_again() -> None:
@@ -68,3 +71,19 @@ def test_what_takes_the_signals_gives_them_back() -> None:
         assert signal.getsignal(signal.SIGTERM) is ours
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_that_came_while_another_had_them_is_handled() -> None:
+    came = []
+    before = signal.signal(signal.SIGTERM, lambda *_: came.append("ours"))
+    try:
+        with pytest.raises(InterruptedError), kept_signals():
+            _ended_by_another()
+        assert came == ["ours"]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _ended_by_another() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.raise_signal(signal.SIGTERM)

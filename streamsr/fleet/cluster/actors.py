@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from streamsr.core.events.log import set_up_log
+from streamsr.fleet.cluster.urgency import as_urgent_as_others
 from streamsr.node.kept import state_folder
 
 __all__ = ["begin_actor"]
@@ -33,9 +34,7 @@ def begin_actor(name: str) -> None:
     """
     _log_apart(name)
     set_up_log()
-    with suppress(OSError):
-        for thread in os.listdir("/proc/self/task"):  # on Linux each has its own
-            os.setpriority(os.PRIO_PROCESS, int(thread), 0)
+    as_urgent_as_others()
 
 
 def _log_apart(name: str) -> None:

@@ -14,16 +14,19 @@ import ray
 
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.redact import redact
+from streamsr.fleet.cluster import gcs
 from streamsr.fleet.cluster.controller_actor import find_controller, start_controller
 from streamsr.fleet.cluster.kept_state import KeptState
 from streamsr.fleet.cluster.names import NAMESPACE
 from streamsr.fleet.cluster.recruiting import Recruiter
+from streamsr.fleet.cluster.urgency import Hurry
 from streamsr.fleet.environment import place_of
 from streamsr.fleet.messages import FleetStatus, HostAddress, Wanted
 
 __all__ = ["FleetClient", "GoneError", "joined", "kept_signals"]
 
-ANSWER_S = 20.0  # for the controller, which may be starting
+ANSWER_S = 20.0  # for the controller, which may be starting again
+BEGUN_S = 120.0  # for one to begin, on a machine that has much else to do
 AGAIN_S = 0.2  # while it is
 CONNECT_S = 3.0  # for a cluster's machine
 
@@ -39,6 +42,7 @@ class FleetClient:
 
     def __init__(self, controller: Any) -> None:
         self._controller = controller
+        self._hurry: Hurry | None = None  # while the controller starts
 
     @classmethod
     def of_running(cls) -> Self:
@@ -47,8 +51,11 @@ class FleetClient:
 
     @classmethod
     def begun(cls) -> Self:
-        """Returns the fleet of the cluster, which is begun where there is none."""
-        return cls(start_controller())
+        """Returns the fleet of the cluster, which is begun where there is none. Raises
+        StreamsrError where that takes longer than two minutes."""
+        fleet = cls(start_controller())
+        fleet._ask("wanted", within_s=BEGUN_S)
+        return fleet
 
     def want(self, wanted: Wanted) -> int:
         """Has the fleet run this from now on; returns the version that it has by that."""
@@ -93,16 +100,15 @@ class FleetClient:
         else:
             ray.kill(self._controller, no_restart=True)
 
-    def _ask(self, what: str, *about: Any) -> Any:
+    def _ask(self, what: str, *about: Any, within_s: float | None = None) -> Any:
         """Asks the controller, again while it restarts: each of these may be done twice.
 
         Raises UserError for what was asked wrongly, GoneError, and StreamsrError without an answer.
         """
-        until = monotonic() + ANSWER_S
+        until = monotonic() + (within_s or ANSWER_S)
         while True:
             try:
-                answer = getattr(self._controller, what).remote(*about)
-                return ray.get(answer, timeout=max(0.0, until - monotonic()))
+                return self._answer(getattr(self._controller, what).remote(*about), until)
             except ray.exceptions.RayTaskError as error:
                 if isinstance(error.cause, UserError):
                     raise UserError(str(error.cause)) from None
@@ -115,18 +121,40 @@ class FleetClient:
                     raise StreamsrError(f"fleet: its controller does not answer: {error}") from None
             sleep(AGAIN_S)
 
+    def _answer(self, answer: Any, until: float) -> Any:
+        """Waits for an answer, which a controller that starts owes for a while."""
+        while not ray.wait([answer], timeout=AGAIN_S)[0]:
+            if monotonic() > until:
+                raise TimeoutError("not in time")
+            self._hurry_it()
+        if self._hurry is not None:
+            self._hurry.off()
+            self._hurry = None
+        return ray.get(answer)
+
+    def _hurry_it(self) -> None:
+        """The controller may be started on this machine."""
+        self._hurry = self._hurry or Hurry(gcs.address())
+        self._hurry.on()
+
 
 @contextmanager
 def kept_signals() -> Iterator[None]:
     """Ray takes SIGTERM for itself, and ends what it runs in an order of its own: after this, it is
-    handled as before."""
+    handled as before; one that came meanwhile, too. Raises InterruptedError after that."""
     found = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    ended = False
     try:
         yield
+    except SystemExit:  # Ray's answer to it
+        ended = True
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in found.items():
                 signal.signal(number, handler)
+    if ended:
+        signal.raise_signal(signal.SIGTERM)
+        raise InterruptedError("it is being ended")
 
 
 @contextmanager

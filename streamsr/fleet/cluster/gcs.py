@@ -5,11 +5,15 @@ used here and nowhere else. All of it blocks, for as long as the service cannot 
 """
 
 import os
+import random
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import ray
+from ray._private.grpc_utils import init_grpc_channel
 from ray._private.state import state
 from ray.experimental.internal_kv import (
     _internal_kv_del,
@@ -17,6 +21,11 @@ from ray.experimental.internal_kv import (
     _internal_kv_list,
     _internal_kv_put,
 )
+
+# They come without types.
+common_pb2: Any = import_module("ray.core.generated.common_pb2")
+gcs_service_pb2: Any = import_module("ray.core.generated.gcs_service_pb2")
+gcs_service_pb2_grpc: Any = import_module("ray.core.generated.gcs_service_pb2_grpc")
 
 __all__ = [
     "HEAD",
@@ -29,11 +38,15 @@ __all__ = [
     "kept",
     "keys",
     "remove",
+    "tell_which_machines_are_gone",
     "this_node",
 ]
 
 KV_NAMESPACE = "streamsr"
 RAYS_OWN = "ray.io/"  # of labels
+TOLD_S = 2.0  # for a word to it
+MOST_LOOKED_AT = 10
+LISTENS_S = 0.5  # for a raylet to take a connection
 HEAD = "node:__internal_head__"  # a resource
 ALIVE = "ALIVE"
 
@@ -61,7 +74,7 @@ def alive_nodes() -> list[RayNode]:
 
 
 def _alive_nodes() -> Iterator[RayNode]:
-    for node in ray.nodes():  # type: ignore[no-untyped-call]
+    for node in _nodes():
         if node["Alive"]:
             resources: dict[str, float] = node["Resources"]
             labels = {k: v for k, v in node["Labels"].items() if not k.startswith(RAYS_OWN)}
@@ -73,6 +86,10 @@ def _alive_nodes() -> Iterator[RayNode]:
                 resources.get("GPU", 0.0),
                 HEAD in resources,
             )
+
+
+def _nodes() -> list[dict[str, Any]]:
+    return list(ray.nodes())  # type: ignore[no-untyped-call]
 
 
 def actor_runs(actor: Any) -> bool:
@@ -89,6 +106,36 @@ def is_this_process(actor_id: str) -> bool:
         and found["State"] == ALIVE
         and (found["Address"]["NodeID"], found["Pid"]) == (this_node(), os.getpid())
     )
+
+
+def tell_which_machines_are_gone() -> None:
+    """Has Ray take machines for dead at whose raylet's port nothing listens any more, as it would
+    by itself once its health checks have failed: it would start an actor there until then.
+
+    Of many it looks at a few, others each time. Raises RpcError.
+    """
+    alive = [node for node in _nodes() if node["Alive"]]
+    for node in random.sample(alive, min(len(alive), MOST_LOOKED_AT)):
+        try:
+            place = node["NodeManagerAddress"], node["NodeManagerPort"]
+            socket.create_connection(place, LISTENS_S).close()
+        except ConnectionRefusedError:
+            _tell_that_it_is_gone(node["NodeID"])
+        except OSError:
+            pass  # it may be cut off, and run
+
+
+def _tell_that_it_is_gone(node: str) -> None:
+    dead = common_pb2.NodeDeathInfo(
+        reason=common_pb2.NodeDeathInfo.UNEXPECTED_TERMINATION,
+        reason_message="nothing listens at its port",
+    )
+    request = gcs_service_pb2.UnregisterNodeRequest(
+        node_id=bytes.fromhex(node), node_death_info=dead
+    )
+    with init_grpc_channel(address()) as channel:
+        service = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
+        service.UnregisterNode(request, timeout=TOLD_S)
 
 
 def this_node() -> str:

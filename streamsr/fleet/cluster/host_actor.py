@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -14,7 +15,9 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.redact import redact
 from streamsr.fleet.cluster import gcs
 from streamsr.fleet.cluster.actors import begin_actor
+from streamsr.fleet.cluster.kept_state import tell_who_has_ended
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
+from streamsr.fleet.cluster.urgency import Hurry
 from streamsr.fleet.host.host import Host, Identity
 from streamsr.fleet.host.machine import capacity_of_machine, kind_of_machine
 from streamsr.fleet.host.node_process import NodeProcess
@@ -25,6 +28,11 @@ from streamsr.fleet.own_folder import make_own_folder
 __all__ = ["HostActor"]
 
 LOOK_S = 0.25  # between two looks at the raylet
+LOOKS = 20  # for a controller that starts, a tenth of a second apart
+TOLD_S = 0.4  # for Ray to hear which machines are gone, before it is asked
+FIRST_HEARD_S = (
+    1.2  # for a controller to hear that it has ended, before Ray is told to begin another
+)
 
 log = logging.getLogger("streamsr")
 
@@ -76,7 +84,7 @@ class HostActor:
         """Ends this process with Ray's on this machine: to the cluster the machine is gone.
 
         Ray looks whether there is a process of that number, which goes on while nobody has reaped
-        it.
+        it; then it ends this process within a second.
         """
         while os.getppid() == pid:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(LOOK_S)
@@ -84,7 +92,10 @@ class HostActor:
         host.cancel()
         await asyncio.wait({host})
         try:
-            await self._host.leave()
+            if not await self._host.leave(FIRST_HEARD_S):
+                with suppress(Exception):  # of Ray, whichever: the next controller waits for longer
+                    await asyncio.to_thread(tell_who_has_ended)
+                await self._host.leave()
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
             os._exit(1)
@@ -102,6 +113,9 @@ class _Link:
 
     def __init__(self) -> None:
         self._controller: Any = None
+        self._hurry = Hurry(gcs.address())
+        self._hurrying: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None  # Ray, which machines are gone
 
     async def report(self, report: HostReport) -> Orders:
         controller = await self._found()
@@ -110,15 +124,28 @@ class _Link:
         except ray.exceptions.ActorDiedError:
             self._controller = None  # it will not come back, but another one may
             raise
+        self._hurry.off()
         return orders
 
     async def is_down(self) -> bool:
         try:
-            return not await asyncio.to_thread(gcs.actor_runs, await self._found())
+            if self._telling is None or self._telling.done():
+                self._telling = asyncio.create_task(_tell_which_machines_are_gone())
+                await asyncio.wait({self._telling}, timeout=TOLD_S)
+            down = not await asyncio.to_thread(gcs.actor_runs, await self._found())
+            if down and (self._hurrying is None or self._hurrying.done()):
+                self._hurrying = asyncio.create_task(self._hurry_it())
+            return down
         except ValueError:  # there is none of its name
             return True
         except Exception:  # whichever: nobody knows
             return False
+
+    async def _hurry_it(self) -> None:
+        """The controller may be started on this machine."""
+        for _ in range(LOOKS):
+            await asyncio.to_thread(self._hurry.on)
+            await asyncio.sleep(TOLD_S / 4)
 
     async def _found(self) -> Any:
         if self._controller is None:
@@ -126,3 +153,10 @@ class _Link:
                 ray.get_actor, CONTROLLER, namespace=NAMESPACE
             )
         return self._controller
+
+
+async def _tell_which_machines_are_gone() -> None:
+    try:
+        await asyncio.to_thread(gcs.tell_which_machines_are_gone)
+    except Exception as error:  # of Ray, whichever: it notices by itself, later
+        log.info("fleet: Ray is not told which machines are gone: %s", redact(error))

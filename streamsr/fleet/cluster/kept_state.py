@@ -11,8 +11,9 @@ from streamsr.fleet.cluster import gcs
 from streamsr.node.edits import write_whole
 from streamsr.node.kept import state_folder
 
-__all__ = ["RAY_ALONE", "KeptState", "file_of"]
+__all__ = ["RAY_ALONE", "KeptState", "file_of", "tell_who_has_ended"]
 
+ENDED = "ended/"  # of keys: the process of the rest of it was seen to have ended
 PREFIX = "fleet/"  # of keys; each controller has one of its own, with its number and process
 RAY_ALONE = "STREAMSR_FLEET_KEPT_BY_RAY_ALONE"  # set for a cluster whose end is its fleet's
 PRIVATE = 0o600  # it holds secrets
@@ -37,10 +38,10 @@ class KeptState:
         data = gcs.kept(last) or self._read()
         number = int(last.split("/")[1]) + 1
         self._key = f"{PREFIX}{number:012}/{gcs.this_node()}/{_process(os.getpid())}"
-        self.is_of_an_ended_process = _has_ended(last)
+        self.is_of_an_ended_process = _has_ended(last) or gcs.kept(ENDED + last) is not None
         if data is not None:
             gcs.keep(self._key, data)
-        for key in earlier:
+        for key in (*earlier, *gcs.keys(ENDED)):
             gcs.remove(key)
         return data
 
@@ -75,6 +76,12 @@ def file_of(address: str) -> Path | None:
     if folder is None or os.environ.get(RAY_ALONE):
         return None
     return folder / f"fleet-{re.sub(r'[^0-9A-Za-z.]+', '-', address)}.state"
+
+
+def tell_who_has_ended() -> None:
+    """Notes the controllers of this machine that have ended, for one that begins elsewhere."""
+    for key in filter(_has_ended, gcs.keys(PREFIX)):
+        gcs.keep(ENDED + key, b"1")
 
 
 def _process(pid: int) -> str:

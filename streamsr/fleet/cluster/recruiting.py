@@ -5,19 +5,22 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from time import monotonic
 from typing import Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from streamsr.core.deadline import STOP_S
-from streamsr.fleet.cluster.gcs import RayNode, alive_nodes
+from streamsr.fleet.cluster.gcs import RayNode, address, alive_nodes
 from streamsr.fleet.cluster.host_actor import HostActor
 from streamsr.fleet.cluster.names import NAME_LABEL, NAMESPACE, host_actor_name, of_host_actor
+from streamsr.fleet.cluster.urgency import Hurry
 
 __all__ = ["Recruiter", "names_of"]
 
 ENDED_S = STOP_S + 3.0  # for a host to end what it runs
+BEGUN_S = 30.0  # for one to begin, where it does so on this machine
 
 log = logging.getLogger("streamsr")
 
@@ -28,6 +31,8 @@ class Recruiter:
     def __init__(self) -> None:
         self._busy = threading.Lock()  # with looking who there is
         self._dismissed = False
+        self._hurry = Hurry(address())
+        self._started = -BEGUN_S  # monotonic: the newest host
 
     def recruit(self) -> None:
         """Starts a host on every machine that has none, until they are dismissed. It blocks."""
@@ -40,7 +45,9 @@ class Recruiter:
             for node in nodes:
                 if node.id not in taken:
                     _start(names[node.id], node)
+                    self._started = monotonic()
                     log.info("fleet: %s is a host", names[node.id])
+            self._hurry.on() if monotonic() - self._started < BEGUN_S else self._hurry.off()
 
     async def dismiss(self) -> None:
         """Has every host end what it runs, all at once, and ends it; one that does not answer, too:
