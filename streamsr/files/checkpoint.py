@@ -3,13 +3,14 @@
 Knows no file: ``streamsr/files/partial.py`` keeps it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
 
 from streamsr.core.frame import ColourTags, Frame, HdrMetadata
+from streamsr.files.passage import Passage
 from streamsr.networks.contract import Memory
 from streamsr.pipeline.keyframe_flicker import FlickerState
 
@@ -27,6 +28,12 @@ class Checkpoint:
     memory: tuple[Memory, ...] = ()  # of recurrent networks, after the frames to warm up
     time_s: float = 0.0  # of the file's next frame, for people
     plain: int = 0  # how often the network failed so far, and a frame was scaled plainly
+    passage: Passage = field(default_factory=Passage)  # to it, from before the first of all those
+
+    @property
+    def from_the_start(self) -> "Checkpoint":
+        """It, reached by reading all frames before."""
+        return replace(self, passage=Passage())
 
     @property
     def first(self) -> int:

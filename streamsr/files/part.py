@@ -19,6 +19,7 @@ from streamsr.core.metrics import Meter
 from streamsr.engine.base import EngineStream
 from streamsr.engine.threads import one_thread_here
 from streamsr.files.checkpoint import Checkpoint, End
+from streamsr.files.passage import Marks
 from streamsr.files.span import Read, Span
 from streamsr.media.source import MediaSource, SourceInfo
 from streamsr.pipeline.channel import Channel, Closed, Overflow
@@ -85,6 +86,9 @@ def upscale_part(
     passes: Callable[[int], None] = lambda frames: None,
 ) -> None:
     """Upscales the frames of ``source`` from ``begin`` on, each segment committed to ``sink``.
+
+    Frames before it are sought: raises SoughtError, before the sink is opened, where they are not
+    what they were. ``begin.from_the_start`` needs no seek, with another source and other models.
 
     ``workers`` frames are in flight at once. ``damage`` says at the end what of the source could
     not be read; ``passes`` is told, of frames that are done and are read again, how many there are
@@ -154,6 +158,7 @@ class _Part:
         self._stream: EngineStream | None = None
         self._suited: object = None
         self._flicker = FlickerFilter()
+        self._marks = Marks(source, MOST_AGAIN + 1)
         self._states: deque[FlickerState] = deque(maxlen=MOST_AGAIN)  # before the newest frames
         self._begun: deque[_Begun] = deque()
         self._segment: int | None = None  # of the newest frame
@@ -175,13 +180,14 @@ class _Part:
     def _read(self) -> float | None:
         done = self._begin.frames
         first, beyond = self._begin.first, 0
-        for number, frame in enumerate(self._frames()):
+        for number, frame in self._numbered(first - 1):
             if self._span.is_past(frame, number):
                 return frame.time_s
             if number < done:
                 self._passes(number + 1)
             if number == first - 1:
                 self._flicker = FlickerFilter(frame, self._begin.flicker)
+                self._marks.note(frame)
             elif number >= first:
                 begins = self._begins_segment(frame) and number > done
                 self._segments += begins
@@ -194,6 +200,14 @@ class _Part:
                 else:
                     self._take(frame, number, begins=begins)
         return None
+
+    def _numbered(self, first: int) -> Iterator[tuple[int, Frame]]:
+        """Yields frames with their numbers, from ``first`` on where that can be sought."""
+        passage = self._begin.passage
+        if not passage.is_sought:
+            return enumerate(self._frames())
+        passage.begin(self._source)
+        return passage.numbered(self._source, self._frames(), first)
 
     def _frames(self) -> Iterator[Frame]:
         for item in self._source.items(self._ending):
@@ -220,6 +234,7 @@ class _Part:
         self._meter.count("in")
         self._meter.begin()
         frame = frame if frame.arrived else replace(frame, arrived=monotonic())
+        self._marks.note(frame)
         self._push(frame, _Begun(number >= self._begin.frames, kept))
 
     def _push(self, frame: Frame, begun: _Begun) -> None:
@@ -259,10 +274,13 @@ class _Part:
         memory, again = stream.memory(), stream.since_memory
         warm_up = DETACHED if model.recurrent and not memory else model.facts.window
         states = list(self._states)[-(warm_up + again) :]
+        passage = self._marks.before(len(states))
 
         def made() -> Checkpoint:
             cancelled = any(one.cancelled() for one in memory)
             left = () if cancelled else tuple(one.result() for one in memory)
-            return Checkpoint(number, again, len(states) - again, states[0], left, time_s)
+            return Checkpoint(
+                number, again, len(states) - again, states[0], left, time_s, passage=passage
+            )
 
         return made

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 from time import monotonic
 from typing import Any, BinaryIO
@@ -37,6 +38,7 @@ from streamsr.files.half_done import (
     write_whole,
 )
 from streamsr.files.identity import differences
+from streamsr.files.passage import Mark, Passage
 from streamsr.networks.contract import Memory
 from streamsr.pipeline.keyframe_flicker import FlickerState
 
@@ -115,6 +117,9 @@ class Partial:
             "warm_up": checkpoint.warm_up,
             "time_s": checkpoint.time_s,
             "plain": checkpoint.plain,
+            "marks": [[mark.pts, mark.checksum] for mark in checkpoint.passage.marks],
+            "base": str(checkpoint.passage.base),
+            "place": checkpoint.passage.place,
             "left": flicker.left,
             "usual": flicker.usual,
             "memory": [len(memory) for memory in checkpoint.memory],
@@ -215,6 +220,11 @@ class Partial:
                 memory,
                 said["time_s"],
                 said["plain"],
+                Passage(
+                    tuple(Mark(*mark) for mark in said["marks"]),
+                    Fraction(said["base"]),
+                    said["place"],
+                ),
             )
             end = said["end"]
             self.end = end and End(**{**end, "damage": tuple(end["damage"])})

@@ -17,6 +17,7 @@ from streamsr.engine.engines import Engines
 from streamsr.files.checkpoint import Checkpoint, End
 from streamsr.files.part import PartSink, upscale_part
 from streamsr.files.partial import Partial
+from streamsr.files.passage import SoughtError
 from streamsr.files.plan import FileJob
 from streamsr.files.sinks import ImagesSink, VideoSink
 from streamsr.files.span import Span
@@ -105,6 +106,13 @@ class HereUpscaling:
         return self._engines.device.type
 
     def upscale(self, file: HalfDone) -> None:
+        begin = file.partial.checkpoint
+        try:
+            self._upscale(file, begin)
+        except SoughtError:
+            self._upscale(file, begin.from_the_start)
+
+    def _upscale(self, file: HalfDone, begin: Checkpoint) -> None:
         settings, hear, meter = file.settings, file.hear, Meter()
         self.meter = meter
         began, passed = file.partial.opening, _Passed(file)
@@ -115,7 +123,7 @@ class HereUpscaling:
             open_source(settings.input, hear, coded_bits(settings)),
             self.models,
             Span(segment_of(settings), settings.limits),
-            file.partial.checkpoint,
+            begin,
             WatchedSink(file, meter),
             workers=self._engines.workers,
             meter=meter,

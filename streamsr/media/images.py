@@ -63,9 +63,10 @@ class Image:
 
 
 def image_frames(
-    folder: Path, rate: Fraction = Fraction(25), *, deep: bool = False
+    folder: Path, rate: Fraction = Fraction(25), *, deep: bool = False, begin: int = 0
 ) -> Iterator[Frame]:
-    """Yields every image of a folder, its pts the number in order, ``rate`` a second.
+    """Yields every image of a folder from number ``begin`` on, its pts the number in order,
+    ``rate`` a second.
 
     ``deep``: those of 16 bits keep them.
 
@@ -74,7 +75,7 @@ def image_frames(
     """
     names = folder_images(folder)
     first: Frame | None = None
-    for number, name in enumerate(names):
+    for number, name in enumerate(names[begin:], begin):
         frame = replace(read_image(folder / name, deep=deep), pts=number, time_base=1 / rate)
         first = first or frame
         if (frame.width, frame.height) != (first.width, first.height):

@@ -3,7 +3,7 @@
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import av
 
+from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
 from streamsr.media.orientation import Orientation
 from streamsr.media.tracks.carried import Carried, codec_of, lasting
@@ -152,6 +153,21 @@ class MediaSource(Protocol):
     down: bool = False  # it has failed, and is to be opened again
     jumps: int = 0  # how often its time stamps jumped and what followed was joined
     moved: int = 0  # frames and packets whose stamps could not be kept: they repeat or stand alone
+
+    def place(self) -> dict[str, Any] | None:
+        """Returns, of the frame that was given last, what another reading of the source needs to
+        go on with it, in plain values; None: such a reading begins at the start."""
+        return None
+
+    def begin_before(self, time_s: Fraction) -> None:
+        """Makes ``items`` begin with a frame before that time, as near as it can; ``restore``
+        follows. Raises InputError where it has no ``place``."""
+        raise InputError(f"input {self.name}: it can be read from its start alone")
+
+    def restore(self, place: Mapping[str, Any]) -> bool:
+        """Goes on from the ``place`` of another reading, once the same frame has been given;
+        returns False where it cannot."""
+        return False
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         """Opens the source and yields its items, SourceInfo before the first frame of each opening.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
-import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -15,49 +14,33 @@ from streamsr.core.events import Code, Emit, Event
 from streamsr.core.frame import Frame
 from streamsr.core.redact import redact
 from streamsr.media.container import reason_of
-from streamsr.media.orientation import Orientation, OrientationTracker
 from streamsr.media.source import (
-    DEFAULT_RATE,
-    AudioFrame,
     Item,
     MediaSource,
-    PacketSizes,
     Piece,
     Reached,
     SourceInfo,
-    Subtitle,
-    nominal_rate,
     stream_info,
 )
 from streamsr.media.tracks.carried import (
     ALL,
+    Attachment,
     Streams,
-    TrackInfo,
     carried_by,
-    codec_of,
     cover_of,
-    lasting,
     start_of,
     streams_of,
 )
 from streamsr.media.tracks.succession import Succession
 from streamsr.sources.containers import opened
 from streamsr.sources.interlace.deinterlace import Deinterlace, Deinterlacer
-from streamsr.sources.timing.frame_times import FrameTimes
-from streamsr.sources.timing.stamps import (
-    PacketTimes,
-    PiecePlaces,
-    StampChoice,
-    kept_of,
-    kind_of_stamps,
-)
+from streamsr.sources.timing.decoded import DecodedFrames
+from streamsr.sources.timing.pieces import OtherPieces
+from streamsr.sources.timing.seeking import can_seek, seek_before
+from streamsr.sources.timing.stamps import PacketTimes, kept_of, kind_of_stamps
 from streamsr.sources.timing.timeline import Jump
 
 __all__ = ["FileSource"]
-
-COARSEST = Fraction(1, 1000)  # a frame whose stamp is wrong fits between two others
-FINEST = Fraction(1, 90_000)
-"""A time base that every container holds for as long as an input may pause."""
 
 
 class FileSource(MediaSource):
@@ -90,12 +73,29 @@ class FileSource(MediaSource):
         self._max_gap_s = max_gap_s
         self._bits = bits
         self._damaged = 0  # packets that could not be decoded
+        self._sought_s: Fraction | None = None  # where it is to begin, roughly
+        self._passes = False  # it has not come to where it goes on: it tells nothing
+        self._reading: _Reading | None = None  # what goes on now
+
+    def place(self) -> dict[str, Any] | None:
+        faults = self._damaged or self.jumps or self.moved
+        return None if faults or self._reading is None else self._reading.state
+
+    def begin_before(self, time_s: Fraction) -> None:
+        self._sought_s, self._passes = time_s, True
+
+    def restore(self, place: Mapping[str, Any]) -> bool:
+        self._passes, self._damaged = False, 0
+        if self._reading is None or self.place() is None:
+            return False
+        return self._reading.deinterlacer.restore(place)
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         try:
             left_out: list[str] = []  # told by what reads it
+            info = None if self._sought_s is None else self._described(stop)
             with opened(self.url, stop, self._follow_s, left_out) as container:
-                for item in self._read(container, stop, left_out):
+                for item in self._read(container, stop, left_out, info):
                     if not isinstance(item, Reached):
                         yield item
         except InputError:
@@ -111,14 +111,36 @@ class FileSource(MediaSource):
                 if not isinstance(item, Frame):
                     yield item
 
+    def _described(self, stop: threading.Event) -> SourceInfo | None:
+        """What it is at its start."""
+        with opened(self.url, stop) as container:
+            found = self._read(container, stop, [], frames_too=False)
+            return next((item for item in found if isinstance(item, SourceInfo)), None)
+
+    def _begun(
+        self,
+        container: av.container.InputContainer,
+        video: av.VideoStream,
+        start: Fraction,
+        deinterlacer: Deinterlacer,
+        info: SourceInfo | None,
+    ) -> Fraction:
+        """Goes to where reading is to begin; returns the second before which nothing is read."""
+        if info is None or self._sought_s is None:
+            return Fraction(0)
+        deinterlacer.describe(info, restored=True)
+        return seek_before(container, video, start, self._sought_s)
+
     def _read(
         self,
         container: av.container.InputContainer,
         stop: threading.Event,
         left_out: list[str],
+        info: SourceInfo | None = None,
         *,
         frames_too: bool = True,
     ) -> Iterator[Item | Reached]:
+        """``info``: what it is, where it begins further on."""
         streams = self._streams(container)
         video = streams.video
         video.thread_type = "AUTO"
@@ -129,15 +151,16 @@ class FileSource(MediaSource):
         carried = carried_by(container, streams, start)
         succession = Succession(container, streams, carried.left_out)
         times = PacketTimes(container, self._max_gap_s, start, succession.heirs)
-        frames = _Frames(video, deinterlacer, shown=kind_of_stamps(container).shown)
-        others = _Others(streams, carried.tracks, succession.heirs)
-        info: SourceInfo | None = None
+        frames = DecodedFrames(video, deinterlacer, shown=kind_of_stamps(container).shown)
+        others = OtherPieces(streams, carried.tracks, succession.heirs)
+        self._reading = _Reading(container, deinterlacer, frames)
+        times.begin_at(self._begun(container, video, start, deinterlacer, info))
         packets = succession.packets(self._packets(container, succession.read))
         for packet in times.steadied(packets):
             if stop.is_set():
                 return
             if packet.stream in streams.covers:
-                carried.attachments.extend([cover_of(packet)] if packet.size else [])
+                carried.attachments.extend(_covers(packet))
                 continue
             if packet.stream.type != "video":
                 self._tell_of(times.place(packet).jump)
@@ -194,99 +217,46 @@ class FileSource(MediaSource):
         if jump is None:
             return
         self.jumps += not jump.kept
-        self._emit(Event(Code.SRC_TIME, self.name, jump.told))
+        self._tell(Code.SRC_TIME, jump.told)
 
     def _tell_of_moved(self, moved: int) -> None:
         if moved and not self.moved:
             told = (
                 "time stamps repeat, fall or stand alone: their frames go between those beside them"
             )
-            self._emit(Event(Code.SRC_TIME, self.name, told))
+            self._tell(Code.SRC_TIME, told)
         self.moved = moved
 
     def _interlaced(self, message: str) -> None:
-        self._emit(Event(Code.SRC_INTERLACED, self.name, message))
+        self._tell(Code.SRC_INTERLACED, message)
 
     def _complain(self, message: str) -> None:
-        self._emit(Event(Code.SRC_DAMAGED, self.name, message))
+        self._tell(Code.SRC_DAMAGED, message)
+
+    def _tell(self, code: Code, message: str) -> None:
+        if not self._passes:
+            self._emit(Event(code, self.name, message))
 
 
-class _Others:
-    """The packets of audio and subtitles as what a stream delivers."""
-
-    def __init__(
-        self, streams: Streams, tracks: Sequence[TrackInfo], heirs: Mapping[int, int]
-    ) -> None:
-        """``heirs``: by a stream's index that of the one in whose place it is."""
-        self._heard = None if streams.audio is None else streams.audio.index
-        self._streams = {track.index: track.stream for track in tracks}
-        self._heirs = heirs
-        self._places: dict[int, PiecePlaces] = {}
-
-    def piece(self, packet: av.Packet[Any]) -> Iterator[Piece]:
-        """Yields what a packet is, at its place."""
-        index = packet.stream.index
-        track = self._heirs.get(index, index)
-        if packet.time_base is None or not packet.size:
-            return
-        if index not in self._streams:
-            self._streams[index] = lasting(packet.stream)
-        if index not in self._places:
-            self._places[index] = PiecePlaces(self._streams[index])
-        begins_s = float(self._places[index].begin_s(packet))
-        packet.stream = self._streams[index]  # which decodes it, also once the file is closed
-        if packet.stream.type == "audio":
-            codec = codec_of(packet.stream)
-            yield AudioFrame(begins_s, codec, packet, track=track, heard=track == self._heard)
-        else:
-            yield Subtitle(begins_s, track, packet)
-
-
-class _Frames:
-    """Makes frames of one stream's decoded images, each at its place, strictly rising."""
+class _Reading:
+    """What one reading of a file stands on."""
 
     def __init__(
-        self, video: av.VideoStream, deinterlacer: Deinterlacer, *, shown: bool = True
+        self,
+        container: av.container.InputContainer,
+        deinterlacer: Deinterlacer,
+        frames: DecodedFrames,
     ) -> None:
-        """``shown``: its presentation times are the file's own."""
-        self.orientations = OrientationTracker()
-        self._deinterlacer = deinterlacer
-        self._native = video.time_base or FINEST  # of packets and images
-        self._base = max(self._native / math.ceil(self._native / COARSEST), FINEST)
-        self.step_s = 1 / nominal_rate(video)
-        usual = round(1 / (video.guessed_rate or DEFAULT_RATE) / self._native)
-        self._times = FrameTimes(self._base, round(self.step_s / self._base))
-        self._sizes = PacketSizes()
-        self._choice = StampChoice(shown=shown, step=usual)
-        self._lasts = None if shown else usual  # AVI says that of a field
-        self._joined: int | None = None  # stamp at which another segment begins
+        self.deinterlacer = deinterlacer
+        self._sought = can_seek(container)
+        self._frames = frames
 
     @property
-    def moved(self) -> int:
-        """Frames that are not where their stamps say."""
-        return self._times.moved
+    def state(self) -> dict[str, Any] | None:
+        """What another one needs to go on, None where it has to begin at the start."""
+        whole = self._sought and self._frames.faultless
+        return self.deinterlacer.state if whole else None
 
-    def note(self, packet: av.Packet[Any], begins: bool) -> None:
-        """Takes a packet that is decoded next, and whether a joined segment begins with it."""
-        self._sizes.note(packet)
-        self._choice.note(packet.dts)
-        if begins:
-            self._joined = packet.pts if packet.pts is not None else packet.dts
 
-    def of(self, image: av.VideoFrame, orientation: Orientation) -> Iterator[SourceInfo | Frame]:
-        """Takes a decoded image and yields what is due."""
-        image.duration = image.duration if self._lasts is None else self._lasts
-        stamp = self._choice.best(image.pts, image.dts)
-        joined = self._joined is not None and stamp is not None and stamp >= self._joined
-        if joined:
-            self._joined = None
-        if stamp is not None:
-            stamp = round(stamp * self._native / self._base)
-        return self._deinterlacer.frames(
-            image,
-            pts=self._times.placed(stamp),
-            time_base=self._base,
-            discontinuous=joined,
-            packet_bytes=self._sizes.of(image),
-            orientation=orientation,
-        )
+def _covers(packet: av.Packet[av.VideoStream]) -> list[Attachment]:
+    return [cover_of(packet)] if packet.size else []

@@ -3,7 +3,7 @@
 from __future__ import annotations  # av.Packet is generic in its stubs alone
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
@@ -51,6 +51,16 @@ class FolderSource(MediaSource):
         self._audio_from = audio_from
         self._emit = emit
         self._deep = deep
+        self._begin = 0  # number of the first image that is given
+
+    def place(self) -> dict[str, Any] | None:
+        return {} if self._audio_from is None else None
+
+    def begin_before(self, time_s: Fraction) -> None:
+        self._begin = max(0, int(time_s * self.rate))
+
+    def restore(self, place: Mapping[str, Any]) -> bool:
+        return True
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         images = checked_images(self.folder)
@@ -61,7 +71,7 @@ class FolderSource(MediaSource):
                 audio = _Audio(container, self._audio_from, self._tell_of)
             info = self._info(images)
             yield info if audio is None else replace(info, **audio.described)
-            for frame in image_frames(self.folder, self.rate, deep=self._deep):
+            for frame in image_frames(self.folder, self.rate, deep=self._deep, begin=self._begin):
                 if stop.is_set():
                     return
                 if audio is not None:

@@ -1,10 +1,10 @@
 """A file that was stopped anywhere and goes on comes out as one that was not."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import av
 import cv2
@@ -12,20 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from streamsr.core.config import dump, parse
-from streamsr.core.settings import PipelineSettings, StreamSettings
-from streamsr.engine.engines import Engines
-from streamsr.files.batch import Batch
-from streamsr.files.plan import FileJob, planned
-from streamsr.files.record import Record
-from streamsr.files.upscaling import HereUpscaling
+from streamsr.core.config import dump
 from streamsr.files.work import FileResult
+from streamsr.media.muxing import FileWriter
 from streamsr.networks.edvr import EDVR
 from streamsr.networks.facts import Colour
 from streamsr.zoo.card import CARD_NAME, WEIGHTS_NAME, Card, FactsCard, Weights
 from streamsr.zoo.weights import write_weights
 
-Run = Callable[..., tuple[list[FileResult], "Watched"]]
+Run = Callable[..., tuple[list[FileResult], Any]]
 
 EDVR_OPTIONS = {
     "num_feat": 8,
@@ -34,64 +29,6 @@ EDVR_OPTIONS = {
     "num_extract_block": 1,
     "num_reconstruct_block": 1,
 }
-
-
-class Watched:
-    """Hears what a batch says, and stops it at a frame."""
-
-    def __init__(self, stop_at: int | None) -> None:
-        self.said: list[str] = []
-        self.frames = 0
-        self.batch: Batch | None = None
-        self._stop_at = stop_at
-
-    def begins(self, number: int, job: FileJob) -> None:
-        pass
-
-    def says(self, message: str) -> None:
-        self.said.append(message)
-
-    def is_at(self, number: int, frames: int, of: int | None) -> None:
-        self.frames += 1
-        if self._stop_at is not None and frames >= self._stop_at:
-            assert self.batch is not None
-            self.batch.stop.set()
-
-    def ends(self, number: int, result: FileResult) -> None:
-        pass
-
-
-@pytest.fixture(scope="module")
-def engines() -> Iterator[Engines]:
-    with Engines(torch.device("cpu")) as made:
-        yield made
-
-
-@pytest.fixture
-def run(engines: Engines) -> Run:
-    """``run(source, out, stop_at=None, **settings)``: one run of a batch over one input."""
-
-    def go(
-        source: Path, out: Path, stop_at: int | None = None, **more: dict[str, object]
-    ) -> tuple[list[FileResult], Watched]:
-        def settings_of(job: FileJob) -> StreamSettings:
-            data = {
-                "input": {"url": str(job.source)},
-                "output": {"path": out / job.output, **more.get("output", {})},
-                "model": {"name": "bicubic", **more.get("model", {})},
-                "encoder": more.get("encoder", {}),
-                "limits": more.get("limits", {}),
-            }
-            return parse(data, PipelineSettings, "test")
-
-        watched = Watched(stop_at)
-        with Record(out) as record:
-            here = HereUpscaling(engines)
-            jobs = planned([source], out, known=record.outputs).jobs
-            batch = watched.batch = Batch(jobs, out, record, here, settings_of, watched)
-            return batch.run(), watched
-
-    return go
 
 
 @pytest.fixture(scope="module")
@@ -349,6 +286,36 @@ def test_killed_twice_before_it_is_named_it_is_still_known(
                 run(source, out, model={"name": "lanczos"})
     (result,), _ = run(source, out, model={"name": "lanczos"})
     assert result.state == "done", result.why
+
+
+def test_killed_while_it_is_joined_it_is_joined_again_and_nothing_is_upscaled_again(
+    clip: Callable[..., Path], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = clip(width=48, height=32, seconds=3), tmp_path / "out"
+    run(source, tmp_path / "whole")
+
+    class Killed(BaseException):
+        pass
+
+    written: list[object] = []
+    real = FileWriter.video
+
+    def killed_in_the_middle(writer: FileWriter, *facts: Any) -> None:
+        written.append(facts)
+        if len(written) > 40:
+            raise Killed
+        real(writer, *facts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileWriter, "video", killed_in_the_middle)
+        with pytest.raises(Killed):
+            run(source, out)
+    assert not (out / source.name).exists()
+    (result,), watched = run(source, out)
+    assert (result.state, result.upscaled, watched.frames) == ("done", 0, 0), result.why
+    assert "its 75 frames are done" in watched.said[0]
+    name = source.name
+    assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.parametrize("ending", [".mkv", ".webm", ".mp4", ".mov", ".ts"])

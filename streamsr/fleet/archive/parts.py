@@ -13,11 +13,12 @@ from streamsr.core.settings import StreamSettings
 from streamsr.files.checkpoint import Checkpoint
 from streamsr.files.identity import models_of
 from streamsr.files.part import DETACHED
+from streamsr.files.passage import Marks
 from streamsr.files.span import Span
 from streamsr.pipeline.keyframe_flicker import FlickerFilter, FlickerState
 from streamsr.zoo.card import Card
 
-__all__ = ["Divider", "FilePart", "warm_up_of"]
+__all__ = ["MOST_KEPT", "Divider", "FilePart", "warm_up_of"]
 
 MOST_KEPT = 256  # frames before a part among which one is looked for where nothing is held back
 WITHOUT_MEMORY = ("edvr", "fast", "resample")  # networks of windows
@@ -43,10 +44,11 @@ class FilePart:
 class Divider:
     """Takes the frames of a file in order, and says where parts end."""
 
-    def __init__(self, span: Span, warm_up: int, done: int) -> None:
-        """``span``: how many segments a part has. The first part begins after ``done`` frames."""
+    def __init__(self, span: Span, warm_up: int, done: int, marks: Marks) -> None:
+        """``span``: how many segments a part has. The first part begins after ``done`` frames.
+        ``marks``: of the frames that it takes, ``MOST_KEPT`` and one."""
         self._span, self._warm_up, self._done = span, warm_up, done
-        self._filter = FlickerFilter()
+        self._filter, self._marks = FlickerFilter(), marks
         self._states: deque[tuple[int, FlickerState]] = deque(maxlen=MOST_KEPT)  # before frames
         self._segment: int | None = None  # of the newest frame
         self._segments = 0  # of the part that have ended
@@ -55,6 +57,11 @@ class Divider:
 
     def take(self, frame: Frame) -> FilePart | None:
         """Takes the next frame; returns the part that has ended before it."""
+        part = self._part_before(frame)
+        self._marks.note(frame)
+        return part
+
+    def _part_before(self, frame: Frame) -> FilePart | None:
         number, self.frames = self.frames, self.frames + 1
         state = self._filter.state
         if state.held is None:
@@ -81,7 +88,8 @@ class Divider:
         back, as pixels do not go through Ray."""
         enough = [found for found in self._states if found[0] <= number - self._warm_up]
         first, state = enough[-1] if enough else (0, FlickerState())
-        return Checkpoint(number, 0, number - first, state, (), frame.time_s)
+        passage = self._marks.before(number - first)
+        return Checkpoint(number, 0, number - first, state, (), frame.time_s, passage=passage)
 
 
 def warm_up_of(settings: StreamSettings) -> int:

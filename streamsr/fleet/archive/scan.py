@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from streamsr.core.frame import Frame
 from streamsr.files.checkpoint import End
+from streamsr.files.passage import Marks
 from streamsr.files.span import Read, Span
 from streamsr.files.upscaling import HalfDone
-from streamsr.fleet.archive.parts import Divider, FilePart
+from streamsr.fleet.archive.parts import MOST_KEPT, Divider, FilePart
 from streamsr.pipeline.build import coded_bits
 from streamsr.sources.opening import open_source
 
@@ -19,18 +20,18 @@ class Scan:
 
     def __init__(self, file: HalfDone, span: Span, warm_up: int) -> None:
         self._file, self._span = file, span
-        self._divider = Divider(span, warm_up, file.partial.frames)
+        settings = file.settings
+        self._source = open_source(settings.input, file.hear, coded_bits(settings))
+        marks = Marks(self._source, MOST_KEPT + 1)
+        self._divider = Divider(span, warm_up, file.partial.frames, marks)
         self.known: int | None = None  # that the file says it has
         self.end: End | None = None  # once it is read
 
     def parts(self, ending: threading.Event) -> Iterator[FilePart]:
         """Yields the parts that are not done, each once its end is known. Ends early once
         ``ending`` is set. Raises InputError."""
-        settings = self._file.settings
-        hear = self._file.hear
-        source = open_source(settings.input, hear, coded_bits(settings))
-        read, until_s = Read(source), None
-        for item in source.items(ending):
+        read, until_s = Read(self._source), None
+        for item in self._source.items(ending):
             read.note(item)
             if not isinstance(item, Frame):
                 self._look(read)
@@ -44,7 +45,7 @@ class Scan:
             return
         if part := self._divider.rest():
             yield part
-        self.end = read.end(until_s, self._divider.frames, hear.damage())
+        self.end = read.end(until_s, self._divider.frames, self._file.hear.damage())
 
     @property
     def frames(self) -> int:

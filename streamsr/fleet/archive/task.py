@@ -13,9 +13,11 @@ from time import monotonic
 from streamsr.core.errors import InputError, OutputError, StreamsrError
 from streamsr.core.events import Event
 from streamsr.core.metrics import Meter
+from streamsr.files.checkpoint import Checkpoint
 from streamsr.files.identity import differences, identity_of
 from streamsr.files.part import upscale_part
 from streamsr.files.partial import Partial
+from streamsr.files.passage import SoughtError
 from streamsr.files.span import Span
 from streamsr.files.upscaling import HalfDone, Heard, WatchedSink, one_thread_of, segment_of
 from streamsr.fleet.archive.orders import Failed, Made, Order
@@ -73,8 +75,22 @@ def _make(order: Order) -> None:
 
 
 def _upscale(order: Order, attempt: Path) -> None:
-    part, settings = order.part, order.settings
+    part = order.part
     partial = Partial(attempt, order.identity)
+    try:
+        _upscale_from(part.begin, order, partial)
+    except SoughtError:
+        _upscale_from(part.begin.from_the_start, order, partial)
+    partial.close()
+    if partial.frames != part.after.frames:
+        raise InputError(
+            f"input {order.job.source}: got {partial.frames - part.begin.frames} frames from frame "
+            f"{part.begin.frames} on, the driver {part.frames}"
+        )
+
+
+def _upscale_from(begin: Checkpoint, order: Order, partial: Partial) -> None:
+    settings = order.settings
     hear = Heard(_hears_nothing)  # the driver tells it
     stop, meter = threading.Event(), Meter()
     file = HalfDone(order.job, settings, partial, stop, _says_nothing, hear, _is_nowhere)
@@ -83,18 +99,12 @@ def _upscale(order: Order, attempt: Path) -> None:
             open_source(settings.input, hear, coded_bits(settings)),
             ModelChoice(settings.model.name, choose_by(settings, engines, real_time=False)),
             Span(segment_of(settings), settings.limits, order.segments),
-            part.begin,
+            begin,
             WatchedSink(file, meter),
             workers=engines.workers,
             meter=meter,
             emit=hear,
             stop=file.stop,
-        )
-    partial.close()
-    if partial.frames != part.after.frames:
-        raise InputError(
-            f"input {order.job.source}: got {partial.frames - part.begin.frames} frames from frame "
-            f"{part.begin.frames} on, the driver {part.frames}"
         )
 
 

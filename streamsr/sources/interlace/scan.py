@@ -11,8 +11,10 @@ It is pure: rows in, findings out, no clock and no library of video.
 """
 
 from collections import deque
+from collections.abc import Mapping
 from enum import Enum
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +67,7 @@ class ScanFinder:
         self.interlaced: bool | None = None
         self.order: Verdict | None = None  # TOP_FIRST or BOTTOM_FIRST, once it is seen
         self.flagged = False  # the stream says that it is interlaced
+        self.sees_all = False  # whatever it has seen: ``restore`` follows
         self._last: Rows | None = None
         self._verdicts: deque[Verdict] = deque(maxlen=LONG)  # that say anything
         self._combed = np.zeros(5, np.int64)  # see _combed; until they are enough for a verdict
@@ -74,7 +77,35 @@ class ScanFinder:
     def wants(self) -> bool:
         """Whether the next frame is to be seen; ``skip`` it otherwise."""
         sure = len(self._verdicts) == LONG and not any(v in INTERLACED for v in self._verdicts)
-        return not sure or self._number % EVERY < 2
+        return self.sees_all or not sure or self._number % EVERY < 2
+
+    @property
+    def state(self) -> dict[str, Any] | None:
+        """What another one needs to go on, beside the rows of the newest frame, in plain values;
+        None where the stream may be interlaced."""
+        if self.flagged or self.interlaced:
+            return None
+        return {
+            "interlaced": self.interlaced,
+            "order": self.order and self.order.value,
+            "verdicts": [verdict.value for verdict in self._verdicts],
+            "combed": self._combed.tolist(),
+            "number": self._number,
+            "seen": self._last is not None,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> bool:
+        """Goes on from ``state`` of another one that has seen the same newest frame; returns False
+        where it cannot."""
+        if self.flagged or (state["seen"] and self._last is None):
+            return False
+        self.interlaced, self.sees_all = state["interlaced"], False
+        self.order = Verdict(state["order"]) if state["order"] else None
+        self._verdicts = deque(map(Verdict, state["verdicts"]), LONG)
+        self._combed[:] = state["combed"]
+        self._number = state["number"]
+        self._last = self._last if state["seen"] else None
+        return True
 
     @property
     def mixed(self) -> bool:

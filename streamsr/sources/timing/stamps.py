@@ -92,6 +92,10 @@ class PacketTimes:
             TimePolicy(Fraction(kind.gap_s if max_gap_s is None else max_gap_s), kind.wrap_s),
         )
 
+    def begin_at(self, place_s: Fraction) -> None:
+        """States, before any packet, that those before a second of the stream were read."""
+        self._timeline.end = place_s
+
     def steadied(self, packets: Iterable[av.Packet[Any]]) -> Iterator[av.Packet[Any]]:
         """Yields packets as they come, each to be placed before the next is asked for.
 
@@ -220,6 +224,11 @@ class StampChoice:
         self._shown = _Falls()
         self._decoded = _Falls()
 
+    @property
+    def faultless(self) -> bool:
+        """Whether neither of them has ever fallen."""
+        return not self._shown.count and not self._decoded.count
+
     def note(self, dts: int | None) -> None:
         """Takes the decoding time of a packet that is decoded next."""
         self._begin = dts if self._begin is None else self._begin
@@ -248,7 +257,7 @@ class _Falls:
     """Counts how often stamps did not rise."""
 
     def __init__(self) -> None:
-        self._count = 0
+        self.count = 0
         self._last: int | None = None
 
     @property
@@ -257,9 +266,9 @@ class _Falls:
 
     def counted(self, stamp: int | None) -> int:
         if stamp is not None:
-            self._count += self._last is not None and stamp <= self._last
+            self.count += self._last is not None and stamp <= self._last
             self._last = stamp
-        return self._count
+        return self.count
 
 
 def _ticks(time_s: Fraction | None, base: Fraction) -> int | None:

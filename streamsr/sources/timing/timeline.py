@@ -84,7 +84,7 @@ class Timeline:
         self._policy = policy
         self._tracks: dict[Hashable, TrackTime] = {}
         self._leader: TrackTime | None = None
-        self._end = Fraction(0)  # of all tracks
+        self.end = Fraction(0)  # of all tracks
 
     def place(
         self,
@@ -156,12 +156,12 @@ class Timeline:
 
         It begins no segment: it belongs to the newest, or to the one before it.
         """
-        stamp = unwrapped(stamp, self._newest.shift + self._end, self._policy.wrap_s)
+        stamp = unwrapped(stamp, self._newest.shift + self.end, self._policy.wrap_s)
         places = [stamp - segment.shift for segment in (self._newest, self._before)]
         most = max(self._policy.max_gap_s, LEAD_S)
-        near = [place for place in places if -LEAD_S <= place - self._end <= most]
+        near = [place for place in places if -LEAD_S <= place - self.end <= most]
         place = near[0] if near else places[0]
-        return min(max(place, self._newest.begin - LEAD_S, Fraction(0)), self._end + most)
+        return min(max(place, self._newest.begin - LEAD_S, Fraction(0)), self.end + most)
 
     def _enter(self, shown: Fraction, arrived: Fraction) -> Jump | None:
         """Makes room for a track's first packet: in the newest segment, or it begins another.
@@ -173,11 +173,11 @@ class Timeline:
             if self._leader is None or abs(place - arrived) > APART_S:
                 self._begin(shown - arrived, arrived)
             return None
-        earliest = min(self._newest.begin, self._end) - LEAD_S
-        if earliest <= place <= self._end + max(self._policy.max_gap_s, LEAD_S):
+        earliest = min(self._newest.begin, self.end) - LEAD_S
+        if earliest <= place <= self.end + max(self._policy.max_gap_s, LEAD_S):
             return None
-        jump = Jump(float(self._end), float(place - self._end), kept=False)
-        self._begin(shown - self._end, self._end)
+        jump = Jump(float(self.end), float(place - self.end), kept=False)
+        self._begin(shown - self.end, self.end)
         return jump if self._tracks else None  # else the file begins elsewhere than it says
 
     def _goes_on(
@@ -191,7 +191,7 @@ class Timeline:
             return not fell and self._fits(track, place, arrived)
         if track.segment is not self._newest:  # others have left it
             return not fell and place - track.last <= GOES_ON_S
-        return not fell and place - self._end <= self._most(track)
+        return not fell and place - self.end <= self._most(track)
 
     def _most(self, track: TrackTime) -> Fraction:
         """The longest gap, in seconds, that stays; slides keep their rhythm and their order."""
@@ -199,7 +199,7 @@ class Timeline:
         return max(self._policy.max_gap_s, min(usual, RHYTHM_S))
 
     def _kept_gap(self, track: TrackTime, stamp: Fraction) -> Jump | None:
-        if self._policy.reach_s is not None or stamp - track.segment.shift - self._end <= 0:
+        if self._policy.reach_s is not None or stamp - track.segment.shift - self.end <= 0:
             return None
         end = max(other.usual_end for other in self._tracks.values())
         gap = stamp - track.segment.shift - end
@@ -245,7 +245,7 @@ class Timeline:
         if self._policy.reach_s is None:
             place = stamp - self._newest.shift
             follows = place - self._newest.begin >= -LEAD_S
-            follows &= place - self._end <= self._policy.max_gap_s
+            follows &= place - self.end <= self._policy.max_gap_s
             return self._newest if follows and track.segment is not self._newest else None
         for segment in (self._newest, self._before):
             fits = self._fits(track, stamp - segment.shift, arrived)
@@ -289,7 +289,7 @@ class Timeline:
         lasts = min(max(lasts, Fraction(0)), LONGEST_S)
         track.end = max(track.end, place + lasts)
         track.usual_end = max(track.usual_end, place + min(lasts, track.rhythm or lasts))
-        self._end = max(self._end, track.end)
+        self.end = max(self.end, track.end)
 
 
 def unwrapped(stamp: Fraction, near: Fraction, wrap: Fraction | None) -> Fraction:
