@@ -74,14 +74,15 @@ def test_a_minute_on_three_hosts_through_kills_of_tasks_and_of_the_command(
     given = tmp_path / "a.mp4"
     given.symlink_to(clip(width=160, height=90, seconds=60, gop=50, b_frames=2))
     words = "--model", model, "--crf", "4", "--json"
+    parts = (*words, "--part", "4")
     out = tmp_path / "fleet.mp4"
     commits = tmp_path / "fleet.mp4.partial" / "commits.jsonl"
     with Hosts(3) as three:
         three.upscale_killed_once(
-            lambda: commits.exists() and commits.stat().st_size, str(given), str(out), *words
+            lambda: commits.exists() and commits.stat().st_size, str(given), str(out), *parts
         )
         assert not out.exists()
-        done = three.upscale(str(given), str(out), *words, kills=(0.5, 0.5))
+        done = three.upscale(str(given), str(out), *parts, kills=(0.2, 0.2))
         assert three.killed == 2
         assert done.returncode == 0, done.stderr
         (told,) = json.loads(done.stdout)["files"]

@@ -15,7 +15,7 @@ from typing import Self
 
 __all__ = ["Hosts"]
 
-ANSWER_S = 250.0  # of a command, on a busy machine
+ANSWER_S = 600.0  # of a command: a minute of video, on a busy machine
 FOLDER = "RAY_TMPDIR"  # of the environment: what a cluster's processes are known by
 UPSCALE = (sys.executable, "-m", "streamsr", "fleet", "upscale")
 STARTED = """

@@ -8,47 +8,19 @@ from typing import Annotated
 
 import typer
 
+from streamsr.cli.batch.file_options import FileOptions, with_file_options
 from streamsr.cli.batch.running import Workplace, plan_of, run_plan
 from streamsr.cli.batch.several import is_batch
 from streamsr.cli.batch.shown import Together
-from streamsr.cli.options import (
-    Audio,
-    Bitrate,
-    Codec,
-    Compare,
-    Container,
-    Crf,
-    Denoise,
-    Device,
-    Frames,
-    Json,
-    Model,
-    ModelPrecision,
-    Models,
-    Preset,
-    Scale,
-    Seconds,
-    Set,
-    Size,
-    Video,
-)
-from streamsr.cli.settings import (
-    audio_choice,
-    denoise_share,
-    encoder_settings,
-    parsed,
-    stream_settings,
-)
 from streamsr.cli.terminal import progress_bar
 from streamsr.core.config import parse
 from streamsr.core.errors import InputError, UserError
-from streamsr.core.settings import PipelineSettings, Quality
+from streamsr.core.settings import PipelineSettings
 from streamsr.core.settings.fleet import FleetGroup
 from streamsr.files.plan import FileJob, Plan
 from streamsr.files.record import OneRecord
 from streamsr.fleet.environment import prepare
-from streamsr.media.addresses import SUFFIXES, check_writable, is_folder_output
-from streamsr.zoo.card import AUTO
+from streamsr.media.addresses import check_writable, is_folder_output
 
 __all__ = ["upscale_by_fleet"]
 
@@ -56,6 +28,7 @@ AT_ONCE = 64  # files, at most
 NICENESS = 10  # of tasks on machines that have cameras, too
 
 
+@with_file_options
 def upscale_by_fleet(
     inputs: Annotated[
         list[Path],
@@ -67,6 +40,7 @@ def upscale_by_fleet(
             metavar="OUTPUT", help="A folder that all hosts share; of one file a file in one."
         ),
     ],
+    options: FileOptions,
     address: Annotated[
         str,
         typer.Option(
@@ -80,57 +54,20 @@ def upscale_by_fleet(
         float,
         typer.Option(min=0.1, max=3600, help="Seconds of a file that one task upscales."),
     ] = 10.0,
-    model: Model = AUTO,
-    quality: Annotated[
-        Quality, typer.Option(help="best: several passes of the network; auto: of images alone.")
-    ] = Quality.AUTO,
-    models: Models = None,
-    device: Device = "auto",
-    precision: ModelPrecision = None,
-    size: Size = None,
-    scale: Scale = None,
-    codec: Codec = None,
-    crf: Crf = None,
-    preset: Preset = None,
-    bitrate: Bitrate = None,
-    video: Video = None,
-    audio: Audio = "all",
-    overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False,
-    denoise: Denoise = None,
-    container: Container = None,
-    compare: Compare = None,
-    labels: Annotated[bool, typer.Option(help="With --compare: say which is which.")] = False,
-    seconds: Seconds = None,
-    frames: Frames = None,
-    as_json: Json = False,
-    set_: Set = None,
 ) -> None:
     """Upscale files and folders by the machines of a fleet, each file in parts.
 
-    As upscale into a folder: killed, the same command goes on where it was.
+    As upscale: killed, the same command goes on where it was.
     """
-    data = stream_settings("upscale", str(inputs[0]), model, models, device, seconds, frames)
-    data["model"] |= {"quality": quality, "denoise": denoise_share(denoise)}
-    data["model"] |= {"precision": precision}
-    data["input"] |= {"video": video, "audio": audio_choice(audio)}
-    data["output"] = {"size": size, "scale": scale, "compare": compare, "labels": labels}
-    data["output"] |= {"overwrite": overwrite}
-    data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
     group = parse({"address": address, "hosts": hosts}, FleetGroup, "command line")
     prepare(address)
-
-    def settings_of(source: Path, path: Path) -> PipelineSettings:
-        given = {"input": data["input"] | {"url": str(source)}}
-        return parsed(data | given | {"output": data["output"] | {"path": path}}, set_)
-
+    settings_of = options.settings_by(options.data(str(inputs[0])))
     named = [str(given) for given in inputs]
-    one = _one_file(inputs, output, container)
+    one = _one_file(inputs, output, options.container)
     folder = output if one is None else output.parent
 
     def plan(known: Mapping[str, str]) -> Plan:
-        kept = [s for s in SUFFIXES if s != ".webm" or codec in (None, "vp9")]
-        suffix = container and f".{container}"
-        return one or plan_of(named, folder, suffix, known, kept)
+        return one or plan_of(named, folder, options.suffix, known, options.kept)
 
     @contextmanager
     def workplace(plan: Plan, settings: PipelineSettings) -> Iterator[Workplace]:
@@ -138,8 +75,10 @@ def upscale_by_fleet(
             yield _opened(opened, group, plan, settings, part)
 
     if one is None:
-        run_plan(plan, folder, settings_of, as_json, workplace)
-    run_plan(plan, folder, settings_of, as_json, workplace, lambda folder: OneRecord(output))
+        run_plan(plan, folder, settings_of, options.as_json, workplace)
+    run_plan(
+        plan, folder, settings_of, options.as_json, workplace, lambda folder: OneRecord(output)
+    )
 
 
 def _opened(

@@ -53,8 +53,8 @@ def run_batch(
     inputs: Sequence[str],
     folder: Path,
     settings_of: SettingsOf,
-    suffix: str | None,
     as_json: bool,
+    suffix: str | None,
     kept: Sequence[str] = SUFFIXES,
 ) -> NoReturn:
     """Upscales files and folders into ``folder``, prints what has become of each and exits.
