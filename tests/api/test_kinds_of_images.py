@@ -248,6 +248,15 @@ def test_a_video_frame_keeps_its_format_time_and_colours(
     assert np.abs(shown - before).max() <= 8, "a ramp, and its halved chroma"
 
 
+def test_a_video_frame_without_a_time_base_gets_none(upscaler: streamsr.Upscaler) -> None:
+    """An encoder takes its own then: another one would change how fast the video is."""
+    for name in ("yuv420p", "rgb24", "rgba"):
+        frame = av.VideoFrame(WIDTH, HEIGHT, name)
+        frame.pts = 7
+        made = upscaler(frame)
+        assert (made.pts, made.time_base) == (7, None)
+
+
 def test_an_image_of_pillow_stays_one(upscaler: streamsr.Upscaler) -> None:
     image = Pillow.fromarray(pixels(HEIGHT, WIDTH, 3))
     made = upscaler(image)

@@ -88,6 +88,5 @@ def _timed(made: av.VideoFrame, image: av.VideoFrame, colour: ColourTags) -> av.
     """Gives an image the colours and the time of another."""
     set_colour(made, colour)
     made.pts, made.duration, made.opaque = image.pts, image.duration, image.opaque
-    if image.time_base is not None:
-        made.time_base = image.time_base
+    made.time_base = image.time_base or Fraction(0)  # which is none
     return made

@@ -93,7 +93,7 @@ def teach(
         there = _scored(unseen, known, pairs, "scoring the one that is there", report)
 
     def training(time: TrainingTime) -> None:
-        said = f"step {time.step}, loss {time.loss:.5f}"
+        said = f"s, step {time.step}, loss {time.loss:.5f}"
         report(Stage("training", round(time.seconds), round(time.of_seconds), said))
 
     try:
