@@ -116,6 +116,7 @@ def test_cameras_of_a_host_that_dies_run_on_elsewhere(rtmp_server: RtmpServer) -
         assert not any(is_running(pid) for pid in tree), "nothing of it is left"
         assert canaries(fleet, rtmp_server) == []
         assert CANARY not in str(status)
+        assert "(raylet)" not in fleet.log(), "what Ray has to say of it is in its logs"
         fleet.terminate()
         until(lambda: fleet.exit_code is not None, 30)
         assert fleet.exit_code == 0

@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import signal
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,6 +19,7 @@ from peers.waiting import until
 
 from streamsr.core.deadline import Deadline
 from streamsr.fleet.host.host import Host, Identity
+from streamsr.fleet.host.machine import is_stopped
 from streamsr.fleet.host.node_process import NodeProcess
 from streamsr.fleet.messages import Assignment, HostReport, Orders
 from streamsr.ipc.messages import Message, NodeReport, RunCameras
@@ -218,3 +221,28 @@ async def test_what_all_nodes_are_told_reaches_one_that_runs(tmp_path: Path) -> 
         link.orders = replace(link.orders, groups={"name": "ours", "webrtc": {"stun": ["a"]}})
         await until(lambda: node.sent and "stun" in node.sent[-1].node, 10)
         assert json.loads(node.sent[-1].node) == {"name": "yard", "webrtc": {"stun": ["a"]}}
+
+
+async def test_a_host_that_is_frozen_in_part_gives_its_cameras_up(tmp_path: Path) -> None:
+    link = Link()
+    node = SilentNode(tmp_path / "leases")
+    host = Host(IDENTITY, link, node)
+    task = asyncio.create_task(host.run())
+    await until(lambda: link.reports)
+    for frozen in (True, False):
+        host.frozen = frozen
+        await until(lambda frozen=frozen: link.reports[-1].draining is frozen, 10)
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def test_a_process_that_is_stopped_is_seen() -> None:
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=PIPE)
+    assert not is_stopped(process.pid)
+    process.send_signal(signal.SIGSTOP)
+    await until(lambda: is_stopped(process.pid), 10)
+    process.send_signal(signal.SIGCONT)
+    await until(lambda: not is_stopped(process.pid), 10)
+    process.kill()
+    await process.wait()
+    assert not is_stopped(process.pid)

@@ -163,6 +163,7 @@ def joined(address: str) -> Iterator[None]:
     try:
         if (place := place_of(address)) is not None:  # Ray itself would try for minutes
             socket.create_connection(place, CONNECT_S).close()
+        gcs.keep_its_errors_in_its_logs()
         with kept_signals():
             ray.init(
                 address=address,

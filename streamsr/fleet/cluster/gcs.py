@@ -35,6 +35,7 @@ __all__ = [
     "alive_nodes",
     "is_this_process",
     "keep",
+    "keep_its_errors_in_its_logs",
     "kept",
     "keys",
     "remove",
@@ -123,6 +124,13 @@ def tell_which_machines_are_gone() -> None:
             _tell_that_it_is_gone(node["NodeID"])
         except OSError:
             pass  # it may be cut off, and run
+
+
+def keep_its_errors_in_its_logs() -> None:
+    """Has Ray not print them on the terminal of this process, which is to join: of a raylet that
+    was killed it prints the last lines of its log. To be called before ``ray.init``."""
+    of_ray: Any = import_module("ray._private.worker")
+    of_ray.listen_error_messages = lambda *_: None
 
 
 def _tell_that_it_is_gone(node: str) -> None:

@@ -19,7 +19,7 @@ from streamsr.fleet.cluster.kept_state import tell_who_has_ended
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.cluster.urgency import Hurry
 from streamsr.fleet.host.host import Host, Identity
-from streamsr.fleet.host.machine import capacity_of_machine, kind_of_machine
+from streamsr.fleet.host.machine import capacity_of_machine, is_stopped, kind_of_machine
 from streamsr.fleet.host.node_process import NodeProcess
 from streamsr.fleet.host.serving import Serving
 from streamsr.fleet.messages import HostReport, Orders
@@ -86,7 +86,8 @@ class HostActor:
         Ray looks whether there is a process of that number, which goes on while nobody has reaped
         it; then it ends this process within a second.
         """
-        while os.getppid() == pid:  # noqa: ASYNC110 - nobody tells
+        while os.getppid() == pid:  # nobody tells
+            self._host.frozen = is_stopped(pid)  # Ray takes it for dead once its checks fail
             await asyncio.sleep(LOOK_S)
         host = self._tasks[0]
         host.cancel()

@@ -57,6 +57,7 @@ class Host:
 
     def __init__(self, identity: Identity, link: ControllerLink, node: NodeProcess) -> None:
         self.draining = False  # it is about to leave
+        self.frozen = False  # part of it is: others are to run its cameras until it goes on
         self._identity = identity
         self._link = link
         self._node = node
@@ -149,7 +150,7 @@ class Host:
             capacity=identity.capacity,
             load=load,
             cameras=self._cameras(load),
-            draining=self.draining,
+            draining=self.draining or self.frozen,
             address=self._node.address,
             pid=identity.pid,
             token=identity.token,

@@ -6,10 +6,11 @@ import os
 from streamsr.core.devices import count_cuda_devices
 from streamsr.zoo.measured import machine_name
 
-__all__ = ["capacity_of_machine", "kind_of_machine"]
+__all__ = ["capacity_of_machine", "is_stopped", "kind_of_machine"]
 
 CPU_MAX = "/sys/fs/cgroup/cpu.max"  # of a container: "QUOTA PERIOD", both in microseconds
 CORE_MS = 1000.0
+STOPPED = ("T", "t")  # of proc_pid_stat(5)
 
 
 def kind_of_machine() -> str:
@@ -26,6 +27,15 @@ def capacity_of_machine() -> float:
     has = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if has else os.cpu_count() or 1
     return min(float(cores), _quota() or cores) * CORE_MS
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still until somebody lets it go on, by SIGSTOP or a debugger."""
+    try:
+        with open(f"/proc/{pid}/stat", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] in STOPPED
+    except OSError:
+        return False
 
 
 def _quota() -> float | None:
