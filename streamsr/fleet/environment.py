@@ -30,7 +30,11 @@ OF_A_LOCAL_CLUSTER = {
     "RAY_health_check_timeout_ms": "3000",
     "RAY_health_check_failure_threshold": "3",
 }
-QUIET = {"RAY_DISABLE_IMPORT_WARNING": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+QUIET = {
+    "RAY_DISABLE_IMPORT_WARNING": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",  # who is in no cluster starts none
+}
 ADDRESS, FOLDER, FILE_NAME = "RAY_ADDRESS", "RAY_TMPDIR", "ray_current_cluster"
 
 

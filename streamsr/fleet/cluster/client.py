@@ -57,6 +57,14 @@ class FleetClient:
         fleet._ask("wanted", within_s=BEGUN_S)
         return fleet
 
+    def join_again(self, address: str) -> None:
+        """Joins the cluster at ``address`` again, as one whose head was away may not know this
+        process any more. Raises UserError, and StreamsrError as ``begun`` does."""
+        ray.shutdown()
+        _join(address)
+        self._controller = start_controller()
+        self._ask("wanted", within_s=BEGUN_S)
+
     def want(self, wanted: Wanted) -> int:
         """Has the fleet run this from now on; returns the version that it has by that."""
         version: int = self._ask("want", wanted)
@@ -115,7 +123,7 @@ class FleetClient:
                 raise StreamsrError(f"fleet: its controller says: {error.cause}") from None
             except ray.exceptions.ActorDiedError:
                 raise GoneError("fleet: it has ended") from None
-            except (ray.exceptions.RayError, TimeoutError) as error:
+            except (ray.exceptions.RayError, OSError) as error:  # the latter: no answer, or way
                 starts = isinstance(error, ray.exceptions.ActorUnavailableError)
                 if not starts or monotonic() > until:
                     raise StreamsrError(f"fleet: its controller does not answer: {error}") from None
@@ -160,6 +168,14 @@ def kept_signals() -> Iterator[None]:
 @contextmanager
 def joined(address: str) -> Iterator[None]:
     """In it, this process is in the cluster at ``address``. Raises UserError."""
+    _join(address)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _join(address: str) -> None:
     try:
         if (place := place_of(address)) is not None:  # Ray itself would try for minutes
             socket.create_connection(place, CONNECT_S).close()
@@ -181,7 +197,3 @@ def joined(address: str) -> Iterator[None]:
         raise UserError(
             f"fleet: no Ray cluster answers at {address!r}, ray start --head begins one: {reason}"
         ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()

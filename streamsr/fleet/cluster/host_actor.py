@@ -55,8 +55,8 @@ class HostActor:
             token=serving.token,
         )
         groups = {"name": "node", **serving.groups}
-        node = NodeProcess(groups, self._folder, lambda text: log.warning("%s", text))
-        self._host = Host(identity, _Link(), node)
+        self._node = NodeProcess(groups, self._folder, lambda text: log.warning("%s", text))
+        self._host = Host(identity, _Link(), self._node)
         loop = asyncio.get_event_loop()
         self._tasks = [
             loop.create_task(self._host.run(), name="host"),
@@ -87,7 +87,8 @@ class HostActor:
         it; then it ends this process within a second.
         """
         while os.getppid() == pid:  # nobody tells
-            self._host.frozen = is_stopped(pid)  # Ray takes it for dead once its checks fail
+            parts = (pid, self._node.pid)  # the former is taken for dead once Ray's checks fail
+            self._host.frozen = any(is_stopped(part) for part in parts if part is not None)
             await asyncio.sleep(LOOK_S)
         host = self._tasks[0]
         host.cancel()

@@ -1,14 +1,16 @@
 """``fleet run``: has a cluster run what a file says, and follows both until it is interrupted."""
 
 import logging
+import math
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from threading import Event
+from time import monotonic
 
-from streamsr.core.errors import StreamsrError
+from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.redact import redact
 from streamsr.core.settings.fleet import FleetSettings
 from streamsr.fleet.cluster import gcs
@@ -18,9 +20,10 @@ from streamsr.fleet.cluster.serving import gateway_beside
 from streamsr.fleet.messages import FleetStatus
 from streamsr.fleet.wanted import wanted_of
 
-__all__ = ["run_fleet", "stop_fleet", "unfollowed"]
+__all__ = ["FleetFile", "Follower", "run_fleet", "stop_fleet", "unfollowed"]
 
 LOOK_S = 1.0  # between looks at the file and at the fleet
+AWAY_S = 15.0  # of a cluster, until this process joins it again
 LOCAL_KEY = "local"  # under which the processes of a local cluster are kept
 
 log = logging.getLogger("streamsr")
@@ -52,11 +55,15 @@ def run_fleet(
         fleet = FleetClient.begun()
         if cluster is not None and not detach:
             opened.callback(_stop, fleet)
-        fleet.want(wanted_of(settings, 0))
+        version = fleet.want(wanted_of(settings, 0))
         say(f"The fleet has {len(settings.streams)} cameras: streamsr fleet status shows them")
         if not detach:
             opened.enter_context(gateway_beside(settings, fleet, partial(_tell_page, say)))
-            _follow(fleet, _File(read, path, settings), stopping, cluster)
+            follower = Follower(fleet, FleetFile(read, path, settings), address, version)
+            while not stopping.wait(LOOK_S) and not follower.ended:
+                if cluster is not None:
+                    cluster.mend()
+                follower.look()
         elif cluster is not None:
             gcs.keep(LOCAL_KEY, cluster.left_behind())
 
@@ -83,7 +90,7 @@ def stop_fleet(address: str) -> None:
         end_cluster(left_behind)
 
 
-class _File:
+class FleetFile:
     """The fleet's file, looked at now and then."""
 
     def __init__(
@@ -92,19 +99,20 @@ class _File:
         """``settings`` are what it said when ``fleet run`` began."""
         self._read = read
         self._path = path
+        self.settings = settings
         self._begun_with = settings
         self._modified = _modified_ns(path)
 
-    def changed(self) -> FleetSettings | None:
-        """Returns what it says where that is new; None where it is not. Raises UserError."""
+    def changed(self) -> bool:
+        """Returns whether it says something new: ``settings``. Raises UserError."""
         now = _modified_ns(self._path)
         if now == self._modified:
-            return None
+            return False
         self._modified = now
-        settings = self._read()
+        settings = self.settings = self._read()
         if names := unfollowed(self._begun_with, settings):
             log.warning("fleet: what changed of %s holds when fleet run begins again", names)
-        return settings
+        return True
 
 
 def unfollowed(before: FleetSettings, now: FleetSettings) -> str:
@@ -113,21 +121,45 @@ def unfollowed(before: FleetSettings, now: FleetSettings) -> str:
     return ", ".join(n for n in names if attrgetter(n)(before) != attrgetter(n)(now))
 
 
-def _follow(fleet: FleetClient, file: _File, stopping: Event, cluster: LocalCluster | None) -> None:
-    changes = _Changes()
-    while not stopping.wait(LOOK_S):
-        if cluster is not None:
-            cluster.mend()
+class Follower:
+    """Has a fleet run what its file says, and joins its cluster again where that was away."""
+
+    def __init__(self, fleet: FleetClient, file: FleetFile, address: str, version: int) -> None:
+        """``version`` is the fleet's of what the file says now."""
+        self.ended = False  # the fleet was, by somebody
+        self._fleet = fleet
+        self._file = file
+        self._address = address
+        self._version = version
+        self._changes = _Changes()
+        self._silent: float | None = None  # monotonic, since when the fleet does not answer
+
+    def look(self) -> None:
+        """To be called once a second."""
         try:
-            settings = file.changed()
-            if settings is not None:
-                version = fleet.want(wanted_of(settings, 0))
-                log.info("fleet: what the file says now is version %d", version)
-            changes.tell(fleet.status())
+            if self._silent is not None and monotonic() - self._silent > AWAY_S:
+                self._silent = -math.inf  # at the next look again, where that fails
+                self._fleet.join_again(self._address)
+                log.warning("fleet: the cluster is joined again")
+            if self._file.changed():
+                self._want()
+            status = self._fleet.status()
+            self._silent = None
+            if status.version < self._version:
+                log.warning("fleet: it has lost what it was to run, and is told again")
+                self._want()
+            self._changes.tell(status)
         except GoneError:
-            return
+            self.ended = self._silent is None
+        except UserError as error:
+            log.warning("%s", redact(error))
         except StreamsrError as error:
             log.warning("%s", redact(error))
+            self._silent = monotonic() if self._silent is None else self._silent
+
+    def _want(self) -> None:
+        self._version = self._fleet.want(wanted_of(self._file.settings, 0))
+        log.info("fleet: what the file says now is version %d", self._version)
 
 
 class _Changes:
