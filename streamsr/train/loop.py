@@ -28,7 +28,7 @@ from streamsr.train.settings import TrainSettings
 from streamsr.train.sheets import write_png
 from streamsr.train.validation import Validator
 from streamsr.zoo.card import TRAINING_NAME
-from streamsr.zoo.loading import in_channels_last, make_network
+from streamsr.zoo.loading import check_facts, in_channels_last, make_network
 from streamsr.zoo.registry import find
 
 __all__ = ["Trainer", "charbonnier", "flicker"]
@@ -92,6 +92,7 @@ class Trainer:
         self.settings = settings
         self.facts = settings.model.facts.facts()
         self.folder = settings.runs / settings.name
+        check_facts(settings.name, settings.model)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -18,7 +18,14 @@ from streamsr.zoo.plugin_networks import hold_to_contract, plugin_network
 from streamsr.zoo.registry import Entry
 from streamsr.zoo.weights import read_weights
 
-__all__ = ["NETWORKS", "in_channels_last", "load_model", "make_network", "precisions_of"]
+__all__ = [
+    "NETWORKS",
+    "check_facts",
+    "in_channels_last",
+    "load_model",
+    "make_network",
+    "precisions_of",
+]
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "edvr": EDVR,
@@ -70,16 +77,28 @@ def load_model(
         read_weights(entry.folder / entry.card.weights.file, entry.card.weights.sha256, network)
     elif any(True for _ in network.parameters()):
         raise ModelError(f"model {entry.name!r}: its card names no weights: train or import some")
-    precision = precision or able[-1]
+    return _ready(network, entry.name, entry.card, device, precision or able[-1])
+
+
+def check_facts(name: str, card: Card) -> None:
+    """Raises ModelError where the network of a card does not do what its facts state."""
+    with torch.random.fork_rng(devices=()):
+        _ready(make_network(card), name, card, torch.device("cpu"), "float32")
+
+
+def _ready(
+    network: nn.Module, name: str, card: Card, device: torch.device, precision: Precision
+) -> SlidingWindow:
+    facts = card.facts.facts()
     try:
         network = _laid_out(network.requires_grad_(False).eval(), device, precision)
-        if entry.card.network not in NETWORKS:
-            hold_to_contract(network, entry.facts, entry.card.network)
-        model = SlidingWindow(network, entry.facts, precision)
+        if card.network not in NETWORKS:
+            hold_to_contract(network, facts, card.network)
+        model = SlidingWindow(network, facts, precision)
         _try_facts(model, device)
         return model
     except (IndexError, RuntimeError, ValueError) as error:
-        raise ModelError(f"model {entry.name!r}: its card does not fit it: {error}") from None
+        raise ModelError(f"model {name!r}: its card does not fit it: {error}") from None
 
 
 def in_channels_last(network: nn.Module) -> nn.Module:

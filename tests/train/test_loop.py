@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from synthetic import texture, write_clip
 from torch import Tensor, nn
 
+import streamsr
 from streamsr.core.config import load, parse
 from streamsr.core.errors import ConfigError, ModelError, UserError
 from streamsr.media.images import read_image
@@ -259,6 +261,55 @@ def test_a_run_may_start_from_a_model(clips: Path, tmp_path: Path) -> None:
     lines = logged(tmp_path / "runs" / "again")
     assert [(line["step"], line["loss"] is None) for line in lines] == [(0, True), (1, False)]
     assert lines[0]["gain_db"] == pytest.approx(reached, abs=0.02)
+
+
+class Shuffle(nn.Module):
+    """Somebody else's network: R'G'B', twice as large."""
+
+    def __init__(self, features: int = 4) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, features, 3, padding=1), nn.Conv2d(features, 12, 1)
+
+    def forward(self, window: Tensor) -> Tensor:
+        return nn.functional.pixel_shuffle(self.last(self.first(window[:, 0]).relu()), 2)
+
+
+def test_a_network_of_somebody_elses_is_trained_and_goes_further(
+    clips: Path, tmp_path: Path
+) -> None:
+    facts = {"scale": 2, "window": 1, "lookahead": 0, "colour": "rgb"}
+    model = {"description": "theirs", "network": "shuffled", "facts": facts}
+    run = settings(clips, tmp_path, model=model, steps=10, learning_rate=0.01)
+    with streamsr.register_network("shuffled", Shuffle):
+        folder = Trainer(run).run(ignore)
+        assert [line["step"] for line in logged(folder.parent)][-1] == 10
+        more = run.model_copy(update={"name": "more", "init": str(folder), "steps": 11})
+        further = Trainer(more).run(ignore)
+        with streamsr.Upscaler(further, device="cpu") as upscaler:
+            assert upscaler(np.zeros((8, 8, 3), np.uint8)).shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"facts": {"scale": 3}}, r"got \(1, 3, 32, 32\) of a window .* state \(1, 3, 48, 48\)"),
+        ({"facts": {"window": 3, "colour": "luma"}}, "RuntimeError: Given groups=1"),
+        ({"options": {"depth": 3}}, "unexpected keyword argument 'depth'"),
+        ({"network": "fast", "options": {"scale": 4}}, "its card does not fit it"),
+    ],
+)
+def test_a_network_that_is_not_what_its_facts_say_trains_nothing(
+    clips: Path, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    facts = {"scale": 2, "window": 1, "lookahead": 0, "colour": "rgb"}
+    model = {"network": "shuffled", **change, "facts": facts | change.get("facts", {})}
+    run = settings(clips, tmp_path, model={"description": "theirs"} | model)
+    with (
+        streamsr.register_network("shuffled", Shuffle),
+        pytest.raises(ModelError, match=words),
+    ):
+        Trainer(run)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_what_a_network_cannot_be_trained_on_is_refused(clips: Path, tmp_path: Path) -> None:
