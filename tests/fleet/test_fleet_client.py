@@ -50,6 +50,12 @@ def test_one_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
         FleetClient(Starting(UNAVAILABLE)).status()
 
 
+def test_a_client_that_has_lost_its_cluster_says_so() -> None:
+    fleet = FleetClient(Starting(Exception("Ray Client is not connected.")))
+    with pytest.raises(StreamsrError, match="not connected"):
+        fleet.status()
+
+
 def test_where_nobody_listens_it_is_said_at_once() -> None:
     began = time.monotonic()
     with socket.socket() as bound:

@@ -123,10 +123,11 @@ class FleetClient:
                 raise StreamsrError(f"fleet: its controller says: {error.cause}") from None
             except ray.exceptions.ActorDiedError:
                 raise GoneError("fleet: it has ended") from None
-            except (ray.exceptions.RayError, OSError) as error:  # the latter: no answer, or way
+            except Exception as error:  # of Ray, or of its client, which has none of its own
                 starts = isinstance(error, ray.exceptions.ActorUnavailableError)
                 if not starts or monotonic() > until:
-                    raise StreamsrError(f"fleet: its controller does not answer: {error}") from None
+                    why = str(error).partition("\n")[0]
+                    raise StreamsrError(f"fleet: its controller does not answer: {why}") from None
             sleep(AGAIN_S)
 
     def _answer(self, answer: Any, until: float) -> Any:
