@@ -9,7 +9,7 @@ from typing import Any
 from streamsr.api.clip_stream import CLOSED, ClipStream, Ticket
 from streamsr.api.images.kinds import OpenedImage
 from streamsr.api.images.planes import are_planes
-from streamsr.api.images.reader import ImageReader
+from streamsr.api.images.reader import ImageReader, is_array
 from streamsr.api.model_request import ModelRequest
 from streamsr.api.shared import SharedEngine
 from streamsr.core.errors import InputError
@@ -87,6 +87,10 @@ class ImageClips:
         """Begins an image of a clip, or (image, tag). Raises InputError."""
         is_tagged = isinstance(item, tuple) and len(item) == 2 and not are_planes(item)
         image, tag = item if is_tagged else (item, NO_TAG)
+        readable = is_array(image) or hasattr(image, "__array_interface__")  # Pillow's have that
+        if is_tagged and is_array(tag) and not readable:
+            got = type(image).__name__
+            raise InputError(f"image: got a pair of {got} and an image, allowed is (image, tag)")
         return self.push(clip, image, tag)[0]
 
     def push(self, clip: ClipStream, image: Any, tag: Any) -> tuple[Ticket, Future[int]]:

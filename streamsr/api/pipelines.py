@@ -1,17 +1,19 @@
 """A whole pipeline in a program of one's own, opened and closed as a context."""
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from streamsr.api.local_worker import LocalWorker
+from streamsr.api.models import path_of
 from streamsr.api.opened import NodeRun, OpenedPipeline, PipelineRun, Run, SinkClosing
 from streamsr.api.shared import SharedEngine
 from streamsr.api.told import ToldEvents
-from streamsr.core.config import parse
+from streamsr.core.config import load, parse
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, InputError, OutputError
 from streamsr.core.events import Event
@@ -27,7 +29,7 @@ __all__ = ["open_pipeline"]
 
 @asynccontextmanager
 async def open_pipeline(
-    settings: PipelineSettings | dict[str, Any],
+    settings: PipelineSettings | Mapping[str, Any] | str | PathLike[str],
     emit: Callable[[Event], None] | None = None,
     *,
     sinks: Iterable[Sink] = (),
@@ -35,7 +37,7 @@ async def open_pipeline(
 ) -> AsyncIterator[OpenedPipeline]:
     """Opens a whole pipeline in this process: ``await`` its ``run()``.
 
-    ``settings`` are those of a pipeline file, as ``pipelines/reference.toml`` shows them, and all
+    ``settings`` are a pipeline file, or what one holds, as ``pipelines/reference.toml`` shows. All
     of them count: files and folders, servers, HLS, recordings, the page and MQTT. ``sinks`` take
     what is made beside those, and are closed at the end, whatever happens. ``engine`` runs its
     models, beside the streams of others; else it has threads of its own. ``emit`` is called with
@@ -97,13 +99,19 @@ def _on(engine: SharedEngine, settings: PipelineSettings) -> PipelineSettings:
     )
 
 
-def _checked(settings: PipelineSettings | dict[str, Any]) -> PipelineSettings:
+def _checked(
+    settings: PipelineSettings | Mapping[str, Any] | str | PathLike[str],
+) -> PipelineSettings:
     """Raises ConfigError for what is no setting, and what a program cannot have."""
-    if not isinstance(settings, dict | PipelineSettings):
-        got = type(settings).__name__
-        raise ConfigError(f"settings: got {got}, allowed are a dict and streamsr.PipelineSettings")
-    if isinstance(settings, dict):
-        settings = parse(settings, PipelineSettings, "settings")
+    if isinstance(settings, str | PathLike):
+        settings = load(Path(path_of(settings, "settings")), PipelineSettings)
+    elif isinstance(settings, Mapping):
+        settings = parse(dict(settings), PipelineSettings, "settings")
+    elif not isinstance(settings, PipelineSettings):
+        raise ConfigError(
+            f"settings: got {type(settings).__name__}, allowed are a file's path, a dict and "
+            "streamsr.PipelineSettings"
+        )
     for key, got, instead in _refused(settings):
         raise ConfigError(f"settings: {key}: got {got}: {instead}")
     return settings

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import streamsr
@@ -20,6 +22,7 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "a sparse tensor": (lambda up: up(torch.zeros(3, 8, 8).to_sparse()), "sparse_coo"),
     "a tuple of images": (lambda up: up((RGB, RGB)), "a tuple of 2, allowed are .* a list"),
     "an image and two tags": (lambda up: list(up.map([(RGB, 1, 2)])), "a tuple of 3"),
+    "a tag before its image": (lambda up: list(up.map(enumerate([RGB]))), "a pair of int and an"),
     "three of full size": (lambda up: up((GREY,) * 3), r"got shapes .*h/2"),
     "no source": (lambda up: up.upscale_file(None, "out.mp4"), "source: got None"),
     "no target": (lambda up: up.upscale_file("in.mp4", 5), "target: got 5"),
@@ -62,9 +65,24 @@ async def test_what_no_pipeline_can_be_opened_with_is_named() -> None:
     with pytest.raises(streamsr.ConfigError, match="sinks: got Sink, allowed are several"):
         async with streamsr.open_pipeline({"input": {"url": "demo"}}, sinks=Sink()):  # type: ignore[arg-type]
             pass
-    with pytest.raises(streamsr.ConfigError, match="settings: got str, allowed are a dict"):
-        async with streamsr.open_pipeline("pipeline.toml"):  # type: ignore[arg-type]
+    with pytest.raises(streamsr.ConfigError, match="settings: got list, allowed are a file's path"):
+        async with streamsr.open_pipeline([]):  # type: ignore[arg-type]
             pass
+    with pytest.raises(streamsr.ConfigError, match=r"away\.toml: there is no such file"):
+        async with streamsr.open_pipeline("away.toml"):
+            pass
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+async def test_a_pipeline_may_be_a_file(tmp_path: Path, kind: type) -> None:
+    file, made = tmp_path / "pipeline.toml", tmp_path / "out.mp4"
+    file.write_text(
+        f"[input]\nurl = 'demo'\n[model]\nname = 'bicubic'\n[output]\npath = '{made}'\n"
+        "[limits]\nframes = 3\n"
+    )
+    async with streamsr.open_pipeline(kind(file)) as pipeline:
+        assert (await pipeline.run()).frames_in == 3
+    assert made.exists()
 
 
 def test_weights_that_do_not_fit_are_told_in_a_line(tmp_path: Path) -> None:
@@ -95,6 +113,13 @@ def test_a_tuple_of_grey_images_is_a_clip() -> None:
         (48, 64),
         (48, 64),
     ]
+
+
+def test_a_tag_may_be_an_image_too() -> None:
+    mask = np.ones((24, 32), np.uint8)
+    for image in (Image.fromarray(RGB), torch.zeros(3, 24, 32), av.VideoFrame(32, 24)):
+        ((_, tag),) = FILTER.map([(image, mask)])
+        assert tag is mask
 
 
 def test_one_model_beside_another_is_no_list_of_letters(clip: Callable[..., Path]) -> None:
