@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from peers.archive import Hosts
+from peers.archive import ANSWER_S, Hosts
 from soak import figure
 
 WARMED_UP_DB = 45.0  # of what a recurrent network makes, to what it makes in one go
@@ -28,7 +28,7 @@ def hosts() -> Iterator[Hosts]:
 def upscaled_here(*words: str) -> None:
     """One machine's ``upscale``, whatever its exit code."""
     command = [sys.executable, "-m", "streamsr", "upscale", *words]
-    subprocess.run(command, capture_output=True, check=False, timeout=100)
+    subprocess.run(command, capture_output=True, check=False, timeout=ANSWER_S)
 
 
 def contents(path: Path) -> list[object]:

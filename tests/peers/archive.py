@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Hosts"]
+__all__ = ["ANSWER_S", "Hosts"]
 
 ANSWER_S = 600.0  # of a command: a minute of video, on a busy machine
 FOLDER = "RAY_TMPDIR"  # of the environment: what a cluster's processes are known by
