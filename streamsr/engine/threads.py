@@ -56,8 +56,14 @@ def in_thread_of_ours(function: Callable[[], T]) -> T:
     OpenMP's threads belong to the thread that first needed them: what the caller's thread never
     needed does not hang in a process that is forked from it.
     """
-    with ThreadPoolExecutor(1, "streamsr-load", one_thread_here) as threads:
-        return threads.submit(function).result()
+    with _setting:
+        begun_with = _elsewhere(torch.get_num_threads)
+    try:
+        with ThreadPoolExecutor(1, "streamsr-load", one_thread_here) as threads:
+            return threads.submit(function).result()
+    finally:
+        with _setting:
+            _elsewhere(lambda: torch.set_num_threads(begun_with))
 
 
 @contextmanager
