@@ -246,6 +246,7 @@ def test_the_memory_of_a_stream_that_is_gone_is_freed(host_device: MakeDevice) -
 
 
 def test_closing_finishes_what_was_submitted(host_device: MakeDevice) -> None:
+    before = set(threading.enumerate())
     engine = CudaEngine(centre_model(Centre()), host_device(2))
     stream = Bench(engine).stream
     futures = [future for n in range(6) for future in stream.push(flat(60 + n, n))]
@@ -254,7 +255,8 @@ def test_closing_finishes_what_was_submitted(host_device: MakeDevice) -> None:
     assert [future.done() for future in futures] == [True] * 5
     with pytest.raises(RuntimeError, match="the engine is closed"):
         stream.flush()
-    assert not [t for t in threading.enumerate() if t.name.startswith("streamsr-engine")]
+    begun = set(threading.enumerate()) - before
+    assert not [thread for thread in begun if thread.name.startswith("streamsr-engine")]
 
 
 def test_half_precision_stays_within_a_level(host_device: MakeDevice) -> None:

@@ -28,7 +28,7 @@ from streamsr.engine.cuda.motion import MotionFinder
 from streamsr.engine.cuda.track import DeviceTrack, Layout
 from streamsr.networks.contract import RecurrentNetwork
 from streamsr.networks.facts import Colour
-from streamsr.networks.flow import Flow, planes_of
+from streamsr.networks.flow import Flow, Search, planes_of
 from streamsr.networks.recurrent import Recurrent
 from streamsr.networks.sliding import SlidingWindow
 
@@ -128,7 +128,7 @@ def test_frames_depend_on_the_motion(monkeypatch: pytest.MonkeyPatch) -> None:
         assert np.abs(apart).max() > 2
 
 
-def _still(frame: Plane, other: Plane, fold: int) -> Flow:
+def _still(frame: Plane, other: Plane, fold: int, search: Search) -> Flow:
     height, width = frame.shape
     return np.zeros((height // fold, width // fold, 2), np.float32)
 
