@@ -33,6 +33,16 @@ def test_strips_do_not_show(height: int, rows: int) -> None:
     assert all(strip.shape[2] <= 4 * 2 * rows + 12 for strip in strips)
 
 
+@pytest.mark.parametrize("width", [4, 8, 9, 18])
+@pytest.mark.parametrize("out", [1, 3, 4, 5])
+def test_few_channels_are_those_of_the_whole(width: int, out: int) -> None:
+    layer = nn.Conv2d(6, out, 3, padding=1, bias=out != 3)
+    x = torch.randn(2, 6, 7, width).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        strips = list(in_strips(x, [(layer, torch.relu)], 3))
+        torch.testing.assert_close(torch.cat(strips, 2), torch.relu(layer(x)))
+
+
 @pytest.mark.parametrize("options", [{}, {"with_predeblur": True, "hr_in": True}])
 def test_edvr_in_strips_is_edvr(options: dict[str, bool], monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)

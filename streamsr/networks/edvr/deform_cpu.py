@@ -68,32 +68,39 @@ class _Predict:
         self._weight, self._bias = conv.weight[order], conv.bias[order]
 
     def rows(self, x: Tensor, top: int, bottom: int) -> Tensor:
-        """Rows of what it makes of ``x`` (c, h, w): (rows, w, channels), float32."""
+        """Rows of what it makes of ``x`` (c, h, w): (rows, w, channels)."""
         above, below = int(top == 0), int(bottom == x.shape[1])
         whole = above and below
         x = x[None, :, top - 1 + above : bottom + 1 - below]
         if not whole and (above or below):
             x = F.pad(x, (0, 0, above, below))
         predicted = F.conv2d(x, self._weight, self._bias, padding=(int(whole), 1))
-        exact = torch.promote_types(predicted.dtype, torch.float32)
-        return predicted[0].permute(1, 2, 0).to(exact).contiguous()
+        return predicted[0].permute(1, 2, 0).contiguous()
 
 
 class _Samples:
-    """A frame (c, h, w) to be sampled, ``samples`` times for each pixel: taps of each group."""
+    """A frame (c, h, w) to be sampled, ``samples`` times for each pixel: taps of each group.
+
+    Its table holds a group after the other: neighbours across are rows beside each other.
+    """
 
     def __init__(self, frame: Tensor, samples: int) -> None:
         channels, self._height, self._width = frame.shape
         self._channels = channels
-        self._groups = samples // TAPS
-        self._pitch = (self._width + 2 * OUTSIDE) * self._groups  # table rows in one of the frame
-        table = frame.new_zeros(self._height + 2 * OUTSIDE, self._width + 2 * OUTSIDE, channels)
-        table[OUTSIDE:-OUTSIDE, OUTSIDE:-OUTSIDE] = frame.permute(1, 2, 0)
-        self._table = table.view(-1, channels // self._groups)
-        tap = torch.arange(TAPS, dtype=torch.int32).repeat_interleave(self._groups)
-        self._tap_y, self._tap_x = tap // 3 - 1, tap % 3 - 1
-        self._group = torch.arange(self._groups, dtype=torch.int32).repeat(TAPS)
-        self._corners = 0, self._groups, self._pitch, self._pitch + self._groups
+        groups = samples // TAPS
+        height, self._pitch = self._height + 2 * OUTSIDE, self._width + 2 * OUTSIDE
+        table = frame.new_zeros(groups, height, self._pitch, channels // groups)
+        by_group = frame.view(groups, -1, self._height, self._width).permute(0, 2, 3, 1)
+        table[:, OUTSIDE:-OUTSIDE, OUTSIDE:-OUTSIDE] = by_group
+        self._table = table.view(-1, channels // groups)
+        tap = torch.arange(TAPS).repeat_interleave(groups)
+        self._tap_y, self._tap_x = (tap // 3 - 1).float(), (tap % 3 - 1).float()
+        begin = torch.arange(groups, dtype=torch.int32).repeat(TAPS) * (height * self._pitch)
+        begin += OUTSIDE * (self._pitch + 1)  # the frame's first pixel
+        self._corners = [begin + corner for corner in (0, 1, self._pitch, self._pitch + 1)]
+        self._whole = torch.float32 if height * self._pitch < 1 << 24 else torch.float64  # exact
+        self._first = -OUTSIDE * (self._pitch + 1)
+        self._last = self._height * self._pitch + self._width
 
     def columns(self, predicted: Tensor, top: int) -> Tensor:
         """The samples of the rows from ``top`` on: (rows * w, 9 * c), by tap and channel.
@@ -102,28 +109,30 @@ class _Samples:
         """
         rows, width, predictions = predicted.shape
         samples = predictions // 3
-        places, mask = torch.split(predicted, [2 * samples, samples], 2)
-        corner = places.floor()
-        down, across = torch.split(places - corner, samples, 2)
-        mask = mask.sigmoid()
-        lower = mask * down
-        upper = mask - lower
-        right = upper * across, lower * across
-        weights = upper - right[0], right[0], lower - right[1], right[1]
-        y, x = torch.split(corner.to(torch.int32), samples, 2)
-        y += self._tap_y + torch.arange(top, top + rows, dtype=torch.int32)[:, None, None]
-        x += self._tap_x + torch.arange(width, dtype=torch.int32)[:, None]
+        exact = torch.promote_types(predicted.dtype, torch.float32)
+        by_kind = predicted.view(rows * width, 3, samples).permute(1, 0, 2)
+        parts = by_kind.to(exact, memory_format=torch.contiguous_format, copy=True)
+        corner = parts[:2].floor()
+        parts[:2] -= corner
+        down, across, mask = parts.view(3, rows, width, samples).unbind(0)
+        lower = mask.sigmoid_() * down
+        upper = mask.sub_(lower)
+        right = upper * across, across.mul_(lower)
+        weights = upper.sub_(right[0]), right[0], lower.sub_(right[1]), right[1]
+        y, x = corner.to(self._whole).view(2, rows, width, samples).unbind(0)
+        y += self._tap_y + torch.arange(top, top + rows)[:, None, None]
+        x += self._tap_x + torch.arange(width)[:, None]
         y.clamp_(-OUTSIDE, self._height)
         x.clamp_(-OUTSIDE, self._width)
-        first = y.mul(self._pitch).add_(x, alpha=self._groups)
-        first += self._group + OUTSIDE * (self._pitch + self._groups)
+        first = x.add_(y, alpha=self._pitch).to(torch.int32)
+        first.clamp_(self._first, self._last)  # a place that is no number is any other
         indices = _beside([first + corner for corner in self._corners])
         sampled = F.embedding_bag(
             indices,
             self._table,
             _ends(len(indices)),
             mode="sum",
-            per_sample_weights=_beside([part.to(self._table.dtype) for part in weights]),
+            per_sample_weights=_beside(weights).to(self._table.dtype),
             include_last_offset=True,
         )
         return sampled.view(rows * width, TAPS * self._channels)
@@ -137,8 +146,5 @@ def _ends(count: int) -> Tensor:
 
 def _beside(parts: Sequence[Tensor]) -> Tensor:
     """Interleaves four tensors of a shape: (4 * n,). OpenCV does so by the CPU's vectors."""
-    dtype = parts[0].dtype
-    if dtype.itemsize == 2:
-        parts = [part.view(torch.int16) for part in parts]  # NumPy knows no bfloat16
     merged = cv2.merge([part.view(len(part), -1).numpy() for part in parts])
-    return torch.from_numpy(merged).view(-1).view(dtype)
+    return torch.from_numpy(merged).view(-1)
