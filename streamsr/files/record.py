@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from streamsr.core.errors import OutputError
 from streamsr.files.half_done import DONE, folder_of, write_whole
 
-__all__ = ["Kept", "OneRecord", "Record", "outputs_of", "state_of"]
+__all__ = ["Kept", "OneRecord", "Record", "outputs_of", "said_of", "state_of"]
 
 NAME = ".streamsr.jsonl"
 
@@ -33,17 +33,10 @@ class Kept(Protocol):
     def begin(self, source: Path, output: Path) -> None:
         """States which output a source has, before there is one."""
 
-    def done(
-        self,
-        source: Path,
-        output: Path,
-        identity: Mapping[str, Any],
-        state: Mapping[str, Any],
-        result: Mapping[str, Any],
-        replaces: Mapping[str, Any] | None,
-    ) -> None:
-        """States that an output is done: to be called before it gets its name, so that a kill in
-        between does not leave one that nobody knows, nor one that it ``replaces``."""
+    def done(self, said: Mapping[str, Any]) -> None:
+        """States that an output is done, by ``said_of``: to be called before it gets its name, so
+        that a kill in between does not leave one that nobody knows, nor one that it
+        ``replaces``."""
 
 
 class Record(Kept, AbstractContextManager["Record"]):
@@ -86,18 +79,10 @@ class Record(Kept, AbstractContextManager["Record"]):
         if output.as_posix() not in self._lines:
             self._add({"source": str(source.absolute()), "output": str(output)})
 
-    def done(
-        self,
-        source: Path,
-        output: Path,
-        identity: Mapping[str, Any],
-        state: Mapping[str, Any],
-        result: Mapping[str, Any],
-        replaces: Mapping[str, Any] | None,
-    ) -> None:
-        self._add(_line(source, output, identity, state, result, replaces))
+    def done(self, said: Mapping[str, Any]) -> None:
+        self._add(said)
 
-    def _add(self, line: dict[str, Any]) -> None:
+    def _add(self, line: Mapping[str, Any]) -> None:
         try:
             with self._writing:
                 self._lines[line["output"]] = json.loads(json.dumps(line))
@@ -132,23 +117,14 @@ class OneRecord(Kept, AbstractContextManager["OneRecord"]):
     def begin(self, source: Path, output: Path) -> None:
         pass
 
-    def done(
-        self,
-        source: Path,
-        output: Path,
-        identity: Mapping[str, Any],
-        state: Mapping[str, Any],
-        result: Mapping[str, Any],
-        replaces: Mapping[str, Any] | None,
-    ) -> None:
-        line = _line(source, output, identity, state, result, replaces)
+    def done(self, said: Mapping[str, Any]) -> None:
         try:
-            write_whole(self._path, json.dumps(line).encode())
+            write_whole(self._path, json.dumps(said).encode())
         except OSError as error:
             raise OutputError(f"output {self._path}: cannot be written: {error.strerror}") from None
 
 
-def _line(
+def said_of(
     source: Path,
     output: Path,
     identity: Mapping[str, Any],
@@ -156,6 +132,7 @@ def _line(
     result: Mapping[str, Any],
     replaces: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
+    """Returns what is known of an output that is done, as ``Kept.of`` has it."""
     said = {"source": str(source.absolute()), "output": str(output), "identity": identity}
     return {**said, "state": state, "result": result, "replaces": replaces}
 

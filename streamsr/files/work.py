@@ -17,7 +17,7 @@ from streamsr.files.join import join_parts
 from streamsr.files.part import BeginAgainError
 from streamsr.files.partial import Partial
 from streamsr.files.plan import FileJob
-from streamsr.files.record import Kept, state_of
+from streamsr.files.record import Kept, said_of, state_of
 from streamsr.files.upscaling import FileUpscaling, HalfDone, Heard
 from streamsr.media.encoder_options import filled
 from streamsr.sources.files import FileSource
@@ -184,7 +184,7 @@ class FileWork:
             "jumps": end.jumps,
         }
         done = self._job.source, self._job.output, self._identity, state, facts
-        self._shop.record.done(*done, replaces=state_of(self._path))
+        self._shop.record.done(said_of(*done, replaces=state_of(self._path)))
         if self._path.is_dir() and self._job.is_images:
             self._path.rename(self._folder / FORMER)
         made.replace(self._path)
