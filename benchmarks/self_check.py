@@ -24,7 +24,7 @@ from streamsr.core.events import Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import ModelEngine
+from streamsr.engine.base import ModelEngine, StreamRequest
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
 from streamsr.media.camera_codec import CameraCoding, QuantiserSearch
@@ -57,7 +57,7 @@ def upscaled(engine: ModelEngine, frames: Sequence[Frame], size: tuple[int, int]
     def told(event: Event) -> None:
         raise RuntimeError(event.message)
 
-    stream = engine.stream("benchmark", Meter(), told, target=TargetSize(*size))
+    stream = engine.stream(StreamRequest("benchmark", Meter(), told, target=TargetSize(*size)))
     done = [future.result() for frame in frames for future in stream.push(frame)]
     return done + [future.result() for future in stream.flush()]
 

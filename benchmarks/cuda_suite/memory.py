@@ -7,6 +7,7 @@ from benchmarks.cuda_suite.rates import going_on
 from benchmarks.cuda_suite.streams import TAGS, clip, edvr, first, through, with_weights
 from streamsr.core.events import Code, Event
 from streamsr.core.metrics import Meter
+from streamsr.engine.base import StreamRequest
 from streamsr.engine.cuda.engine import CudaEngine
 
 __all__ = ["full", "memory"]
@@ -40,7 +41,7 @@ def full(place: Place) -> Outcome:
     with CudaEngine(edvr(place)(place.torch_device), device, max_batch=2, clock=clock) as engine:
         through(engine, shown[:8])
         need = place.need_mib(device)
-        stream = engine.stream("full", meter := Meter(), events.append)
+        stream = engine.stream(StreamRequest("full", meter := Meter(), events.append))
         for number, frame in enumerate(shown):
             if number % 4 == 0:
                 share = SHARES[number // 4] if number // 4 < len(SHARES) else 0.0

@@ -21,6 +21,7 @@ from benchmarks.cuda_suite.streams import (
 )
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
+from streamsr.engine.base import StreamRequest
 from streamsr.engine.cuda.compute import Compute
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.cuda.job import CudaJob
@@ -124,7 +125,7 @@ def computed(compute: Compute, model: SlidingWindow, job: CudaJob) -> None:
 
 def jobs_of(engine: CudaEngine, track: DeviceTrack, frame: Frame) -> Iterator[CudaJob]:
     """Windows of a track, each of which has one frame more than the one before."""
-    owner = engine.stream("bench", Meter(), lambda event: None)
+    owner = engine.stream(StreamRequest("bench", Meter(), lambda event: None))
     size = len(track.ring)
     for number in count(size):
         slot = number % len(track.memory)

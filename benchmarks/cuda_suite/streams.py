@@ -14,6 +14,7 @@ from benchmarks.cuda_suite.places import Place
 from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
+from streamsr.engine.base import StreamRequest
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.engines import Engines
 from streamsr.networks.edvr import EDVR
@@ -77,7 +78,8 @@ def through(
     engine: CudaEngine, frames: Sequence[Frame], events: list[Event] | None = None
 ) -> list[Frame]:
     """What the engine makes of a stream, of which ``SLOTS`` frames are in flight."""
-    stream = engine.stream("bench", Meter(), (events if events is not None else []).append)
+    emit = (events if events is not None else []).append
+    stream = engine.stream(StreamRequest("bench", Meter(), emit))
     in_flight: deque[Future[Frame]] = deque()
     made = []
     for frame in frames:
@@ -90,7 +92,7 @@ def through(
 def of_cpu(model: SlidingWindow, frames: Sequence[Frame]) -> list[Frame]:
     """What the CPU's engine makes of a stream."""
     with Engines(torch.device("cpu")) as engines:
-        stream = engines.of(model).stream("cpu", Meter(), lambda event: None)
+        stream = engines.of(model).stream(StreamRequest("cpu", Meter(), lambda event: None))
         done = [future for frame in frames for future in stream.push(frame)]
         done += stream.flush()
         return [future.result() for future in done]

@@ -15,7 +15,7 @@ from streamsr.api.shared import SharedEngine
 from streamsr.core.errors import InputError
 from streamsr.core.events import Event
 from streamsr.core.metrics import Meter
-from streamsr.engine.base import EngineStream
+from streamsr.engine.base import EngineStream, StreamRequest
 from streamsr.engine.threads import one_thread_here
 from streamsr.zoo.card import Precision
 
@@ -108,7 +108,8 @@ class ImageClips:
         if target is not None and first.even:
             target = self.wanted.target(even=True)
         loaded = self.engine.load(self.entry, self.precision)
-        stream = loaded.stream("library", self._meter, warn, beside=self._account, target=target)
+        request = StreamRequest("library", self._meter, warn, beside=self._account, target=target)
+        stream = loaded.stream(request)
         self._account = self._account or stream
         return stream
 

@@ -17,9 +17,27 @@ from streamsr.engine.discontinuity import DiscontinuityDetector
 from streamsr.networks.contract import Memory
 from streamsr.networks.sliding import SlidingWindow
 
-__all__ = ["IS_FULL", "EngineStream", "Job", "ModelEngine", "network_failure"]
+__all__ = ["IS_FULL", "EngineStream", "Job", "ModelEngine", "StreamRequest", "network_failure"]
 
 IS_FULL = "the device's memory is full"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRequest:
+    """What a stream through an engine is asked for.
+
+    One that runs ``beside`` another is no camera: its windows are charged to that stream's account,
+    none waits for them to fill a batch, and no thread is left to it.
+    """
+
+    name: str
+    """In its events and in the log."""
+    meter: Meter
+    """Where its stages and its failures are counted."""
+    emit: Emit
+    beside: "EngineStream | None" = None
+    target: TargetSize | None = None
+    """The size in which its frames come out; None: that of the model."""
 
 
 class ModelEngine(Protocol):
@@ -35,20 +53,8 @@ class ModelEngine(Protocol):
     def workers(self) -> int:
         """How many frames of one stream it wants in flight at once."""
 
-    def stream(
-        self,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        *,
-        beside: "EngineStream | None" = None,
-        target: TargetSize | None = None,
-    ) -> "EngineStream":
-        """Begins a stream, whose frames come out in the size of ``target``: None for the model's.
-
-        One that runs ``beside`` another is no camera: its windows are charged to that stream's
-        account, none waits for them to fill a batch, and no thread is left to it.
-        """
+    def stream(self, request: StreamRequest) -> "EngineStream":
+        """Begins a stream."""
 
 
 class EngineStream(ABC):
@@ -58,21 +64,14 @@ class EngineStream(ABC):
     thread may push.
     """
 
-    def __init__(
-        self,
-        engine: ModelEngine,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        beside: "EngineStream | None" = None,
-        target: TargetSize | None = None,
-    ) -> None:
-        self.meter = meter
+    def __init__(self, engine: ModelEngine, request: StreamRequest) -> None:
+        self.meter = request.meter
         self._engine = engine
-        self._name = name
-        self._emit = emit
+        self._name = request.name
+        self._emit = request.emit
+        beside = request.beside
         self._account: Hashable = object() if beside is None else beside.account
-        self._target = target
+        self._target = request.target
         self._pending: deque[Frame] = deque()  # pushed, but their window is not complete
         self._detector = DiscontinuityDetector(
             engine.model.facts.window, recurrent=engine.model.recurrent

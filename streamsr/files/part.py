@@ -16,7 +16,7 @@ from typing import Protocol
 from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
-from streamsr.engine.base import EngineStream
+from streamsr.engine.base import EngineStream, StreamRequest
 from streamsr.engine.threads import one_thread_here
 from streamsr.files.checkpoint import Checkpoint, End
 from streamsr.files.passage import Marks
@@ -256,8 +256,8 @@ class _Part:
                 self._send(self._stream.flush())
             self._suited = suited
             self.model, target = suited
-            name = self._source.name
-            self._stream = self.model.engine.stream(name, self._meter, self._emit, target=target)
+            request = StreamRequest(self._source.name, self._meter, self._emit, target=target)
+            self._stream = self.model.engine.stream(request)
         return self._stream
 
     @property

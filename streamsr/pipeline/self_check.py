@@ -18,7 +18,7 @@ from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.redact import redact
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import EngineStream
+from streamsr.engine.base import EngineStream, StreamRequest
 from streamsr.engine.discontinuity import DiscontinuityDetector
 from streamsr.media.camera_codec import QuantiserSearch
 from streamsr.networks.resample import Resample
@@ -159,13 +159,14 @@ class SelfCheck:
     ) -> list[Frame]:
         """A shrunk clip as a stream of its own, one frame after the other, in the size it had."""
         truth, troubles = shrunk.truth[0], list[Event]()
-        stream = model.engine.stream(
+        request = StreamRequest(
             f"{self._name} self-check",
             Meter(),
             troubles.append,
             beside=beside,
             target=TargetSize(truth.width, truth.height),
         )
+        stream = model.engine.stream(request)
         done: list[Frame] = []
         for frame in shrunk.small:
             if self._closing.is_set():

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from streamsr.core.events import Emit
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
+from streamsr.engine.base import StreamRequest
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.capture import Capture
 from streamsr.pipeline.channel import Channel, Closed, Overflow
@@ -88,5 +89,6 @@ class Upscaling:
         if model not in self._budgets:  # what it took is remembered for its next session
             wait_s = model.engine.model.facts.lookahead / float(info.rate)
             self._budgets[model] = LatencyBudget(self._budget_s + wait_s)
-        stream = model.engine.stream(self._name, self._meter, self._emit, target=target)
+        request = StreamRequest(self._name, self._meter, self._emit, target=target)
+        stream = model.engine.stream(request)
         return ModelSession(model, stream, self._budgets[model], self.in_flight)

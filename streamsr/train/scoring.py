@@ -20,7 +20,7 @@ from streamsr.core.errors import ModelError
 from streamsr.core.events import Event
 from streamsr.core.frame import Frame, Plane
 from streamsr.core.metrics import Meter
-from streamsr.engine.base import ModelEngine
+from streamsr.engine.base import ModelEngine, StreamRequest
 from streamsr.engine.colour import luma_of_rgb, network_input
 from streamsr.engine.discontinuity import CutDetector
 from streamsr.networks.contract import RecurrentNetwork, StreamingNetwork
@@ -122,7 +122,7 @@ class ClipScorer:
         self._clip = clip
         self._engine = engine
         self._failures: list[Event] = []
-        self._stream = engine.stream(clip, Meter(), self._failures.append)
+        self._stream = engine.stream(StreamRequest(clip, Meter(), self._failures.append))
         self._cuts = CutDetector()  # what changes across them is no flicker
         self._pushed: deque[tuple[Frame, Truth, bool]] = deque()  # and whether a cut is before it
         self._upscaled: deque[Future[Frame]] = deque()

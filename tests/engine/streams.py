@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.core.metrics import Meter
+from streamsr.engine.base import StreamRequest
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.resample import resize_frame
@@ -163,7 +164,7 @@ class Bench:
     def __init__(self, engine: CudaEngine, name: str = "cam") -> None:
         self.meter = Meter()
         self.events: list[Event] = []
-        self.stream = engine.stream(name, self.meter, self.events.append)
+        self.stream = engine.stream(StreamRequest(name, self.meter, self.events.append))
 
     def run(self, frames: Sequence[Frame]) -> list[Frame]:
         done: list[Future[Frame]] = []
@@ -204,7 +205,7 @@ def enlarged(frame: Frame, scale: int) -> Frame:
 def of_cpu(model: SlidingWindow, frames: Sequence[Frame]) -> list[Frame]:
     """What the CPU engine makes of a stream."""
     with Engines(torch.device("cpu")) as engines:
-        stream = engines.of(model).stream("cam", Meter(), lambda event: None)
+        stream = engines.of(model).stream(StreamRequest("cam", Meter(), lambda event: None))
         done = [future for frame in frames for future in stream.push(frame)]
         done += stream.flush()
         return [future.result(timeout=60) for future in done]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
+from streamsr.engine.base import StreamRequest
 from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.cuda.host_device import MakeDevice
@@ -47,9 +48,9 @@ def test_no_thread_is_left_to_a_stream_beside_another(beside: bool) -> None:
     model = SlidingWindow(Slow(), Facts(2, 1, 0, Colour.LUMA))
     with cpu_pool(2) as pool:
         engine = CpuEngine(model, torch.device("cpu"), pool)
-        stream = engine.stream("cam", Meter(), lambda event: None)
+        stream = engine.stream(StreamRequest("cam", Meter(), lambda event: None))
         check = engine.stream(
-            "check", Meter(), lambda event: None, beside=stream if beside else None
+            StreamRequest("check", Meter(), lambda event: None, beside=stream if beside else None)
         )
         check.push(small())[0].result(WAIT_S)
         stream.push(flat(60, 0))[0].result(WAIT_S)
@@ -61,8 +62,8 @@ def test_no_thread_is_left_to_a_stream_beside_another(beside: bool) -> None:
 
 def test_no_window_waits_for_a_stream_beside_another(host_device: MakeDevice) -> None:
     with CudaEngine(centre_model(Centre(), 1), host_device(), max_wait_s=20.0) as engine:
-        stream = engine.stream("cam", Meter(), lambda event: None)
-        check = engine.stream("check", Meter(), lambda event: None, beside=stream)
+        stream = engine.stream(StreamRequest("cam", Meter(), lambda event: None))
+        check = engine.stream(StreamRequest("check", Meter(), lambda event: None, beside=stream))
         check.push(small())[0].result(5)
         (upscaled,) = stream.push(flat(90, 0))
         assert upscaled.result(5).planes[0][0, 0] == 90

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
-from streamsr.engine.base import EngineStream, ModelEngine
+from streamsr.engine.base import EngineStream, ModelEngine, StreamRequest
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.engines import Engines
 from streamsr.networks.facts import Colour, Facts
@@ -80,7 +80,8 @@ class Bench:
     def __init__(self, engine: ModelEngine) -> None:
         self.meter = Meter()
         self.events: list[Event] = []
-        self.stream: EngineStream = engine.stream("cam", self.meter, self.events.append)
+        request = StreamRequest("cam", self.meter, self.events.append)
+        self.stream: EngineStream = engine.stream(request)
 
     def run(self, frames: Sequence[Frame]) -> list[Frame]:
         done: list[Future[Frame]] = []

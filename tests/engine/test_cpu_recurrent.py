@@ -21,7 +21,7 @@ from streamsr.core.events import Code, Event
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.settings import EncoderSettings
-from streamsr.engine.base import ModelEngine
+from streamsr.engine.base import ModelEngine, StreamRequest
 from streamsr.engine.cpu import cpu_pool
 from streamsr.engine.cpu.recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
@@ -83,7 +83,7 @@ class Bench:
     def __init__(self, engine: ModelEngine) -> None:
         self.events: list[Event] = []
         self.meter = Meter()
-        self.stream = engine.stream("cam", self.meter, self.events.append)
+        self.stream = engine.stream(StreamRequest("cam", self.meter, self.events.append))
         self.futures: list[Future[Frame]] = []
 
     def push(self, *levels: int, start: int = 0, discontinuous: bool = False) -> None:
@@ -391,7 +391,7 @@ def test_levels_of_odd_frames_are_the_same_on_any_threads(tags: ColourTags) -> N
 
 def _upscaled(model: SlidingWindow, frames: Sequence[Frame], threads: int) -> list[Frame]:
     with cpu_pool(threads) as pool:
-        stream = CpuRecurrentEngine(model, CPU, pool).stream("cam", Meter(), _refuse)
+        stream = CpuRecurrentEngine(model, CPU, pool).stream(StreamRequest("cam", Meter(), _refuse))
         done = [future for frame in frames for future in stream.push(frame)]
         return [future.result(WAIT_S) for future in done]
 

@@ -13,6 +13,7 @@ from streamsr.core.events import Event
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
+from streamsr.engine.base import StreamRequest
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.engines import Engines
 from streamsr.networks.facts import Colour
@@ -55,7 +56,7 @@ def upscaled(
         raise AssertionError(event)
 
     engine = engines.load(find(model, ()), precision)
-    stream = engine.stream("cam", Meter(), fail, target=target)
+    stream = engine.stream(StreamRequest("cam", Meter(), fail, target=target))
     futures = [future for n in range(4) for future in stream.push(frame(n, depth))]
     return [future.result(30) for future in [*futures, *stream.flush()]]
 
@@ -116,7 +117,7 @@ def test_rgb_of_16_bits_keeps_them(engines: Engines) -> None:
     rgb = Frame((np.dstack([levels] * 3),), tags, 0, Fraction(1), depth=16)
     for model in ("bicubic-x4", "fast-small"):
         engine = engines.load(find(model, ()), "float32")
-        stream = engine.stream("still", Meter(), print)
+        stream = engine.stream(StreamRequest("still", Meter(), print))
         (made,) = [f.result(30) for f in [*stream.push(rgb), *stream.flush()]]
         assert (made.depth, made.planes[0].shape) == (16, (4 * HEIGHT, 4 * WIDTH, 3))
         grey = replace(made, planes=(made.planes[0][..., :1].repeat(3, 2),))

@@ -9,7 +9,7 @@ from streams import TAGS, assert_same, bicubic, clip, small_recurrent
 
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
-from streamsr.engine.base import EngineStream, ModelEngine
+from streamsr.engine.base import EngineStream, ModelEngine, StreamRequest
 from streamsr.engine.engines import Engines
 from streamsr.engine.mixed.blend import BlendedEngine
 from streamsr.engine.mixed.compare import ComparedEngine
@@ -28,7 +28,7 @@ COUNT = GROUP + RUN_UP + 6
 
 
 def stream_of(engine: ModelEngine) -> EngineStream:
-    return engine.stream("file", Meter(), lambda event: None)
+    return engine.stream(StreamRequest("file", Meter(), lambda event: None))
 
 
 @pytest.mark.parametrize("other", KINDS)

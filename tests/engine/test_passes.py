@@ -22,7 +22,7 @@ from streams import (
 
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
-from streamsr.engine.base import ModelEngine
+from streamsr.engine.base import ModelEngine, StreamRequest
 from streamsr.engine.engines import Engines
 from streamsr.engine.mixed.passes import GROUP, RUN_UP, PassesEngine
 from streamsr.engine.mixed.passes import in_passes as in_passes_of
@@ -35,7 +35,9 @@ CPU = torch.device("cpu")
 
 def in_passes(model: SlidingWindow, frames: Sequence[Frame]) -> list[Frame]:
     with Engines(CPU) as engines:
-        stream = PassesEngine(engines.of(model)).stream("file", Meter(), lambda event: None)
+        stream = PassesEngine(engines.of(model)).stream(
+            StreamRequest("file", Meter(), lambda event: None)
+        )
         done = [future for frame in frames for future in stream.push(frame)]
         done += stream.flush()
         return [future.result(timeout=60) for future in done]
@@ -111,7 +113,7 @@ def test_frames_leave_one_by_one_and_none_waits_for_two_groups() -> None:
     stream_frames = [flat(60, n) for n in range(3 * GROUP)]
     with Engines(CPU) as engines:
         engine = PassesEngine(engines.of(counting_model(Counting())))
-        stream = engine.stream("file", Meter(), lambda event: None)
+        stream = engine.stream(StreamRequest("file", Meter(), lambda event: None))
         left = 0
         for pushed, frame in enumerate(stream_frames, 1):
             given = stream.push(frame)
@@ -124,7 +126,7 @@ def test_frames_leave_one_by_one_and_none_waits_for_two_groups() -> None:
 def test_a_closed_engine_leaves_nobody_waiting() -> None:
     with Engines(CPU) as engines:
         engine = PassesEngine(engines.of(counting_model(Counting())))
-        stream = engine.stream("file", Meter(), lambda event: None)
+        stream = engine.stream(StreamRequest("file", Meter(), lambda event: None))
         waiting: list[Future[Frame]] = []
         for n in range(GROUP + RUN_UP):
             waiting += stream.push(flat(60, n))

@@ -15,7 +15,7 @@ from streamsr.core.events import Event
 from streamsr.core.frame import Frame
 from streamsr.core.metrics import Meter
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import ModelEngine
+from streamsr.engine.base import ModelEngine, StreamRequest
 from streamsr.engine.cuda.device import CudaDevice
 from streamsr.engine.cuda.engine import CudaEngine
 from streamsr.engine.cuda.host_device import HostDevice
@@ -49,7 +49,7 @@ def run(
 ) -> list[Frame]:
     events: list[Event] = []
     target = TargetSize.parse(size, scale)
-    stream = engine.stream("cam", Meter(), events.append, target=target)
+    stream = engine.stream(StreamRequest("cam", Meter(), events.append, target=target))
     done = [future for frame in frames for future in stream.push(frame)]
     return [future.result(timeout=60) for future in [*done, *stream.flush()]]
 

@@ -22,7 +22,7 @@ from streamsr.core.metrics import Meter
 from streamsr.core.settings import InputSettings, ModelSettings, StreamSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import ModelEngine
+from streamsr.engine.base import ModelEngine, StreamRequest
 from streamsr.engine.cpu import CpuEngine, cpu_pool
 from streamsr.engine.cpu.recurrent import CpuRecurrentEngine
 from streamsr.engine.engines import Engines
@@ -526,7 +526,9 @@ async def test_a_check_is_of_the_size_that_the_stream_has(town: list[Frame]) -> 
     with Engines(CPU) as engines:
         models = [LoadedModel("centre", engines.of(sliding(network)))]
         target = TargetSize(scale=Fraction(2))
-        stream = models[0].engine.stream("yard", Meter(), lambda event: None, target=target)
+        stream = models[0].engine.stream(
+            StreamRequest("yard", Meter(), lambda event: None, target=target)
+        )
         for frame in town[: MEMORIES + COUNTED]:
             check.see(models, stream, frame)
         await until(lambda: check.counts)
@@ -550,7 +552,7 @@ async def test_no_check_reaches_across(town: list[Frame], gap: bool) -> None:
     thread.start()
     with Engines(CPU) as engines:
         models = [LoadedModel("centre", engines.of(sliding(network, 3, 1)))]
-        stream = models[0].engine.stream("yard", Meter(), lambda event: None)
+        stream = models[0].engine.stream(StreamRequest("yard", Meter(), lambda event: None))
         for frame in frames:
             check.see(models, stream, frame)
         await until(lambda: check.counts)

@@ -14,11 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
-from streamsr.core.metrics import Meter
-from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import EngineStream, Job, network_failure
+from streamsr.engine.base import EngineStream, Job, StreamRequest, network_failure
 from streamsr.engine.colour import network_input, network_output
 from streamsr.engine.resample import resize_frame
 from streamsr.engine.thread_pool import ThreadPool
@@ -74,16 +71,8 @@ class CpuEngine:
         self.workers = pool.workers
         self._pool = pool
 
-    def stream(
-        self,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        *,
-        beside: EngineStream | None = None,
-        target: TargetSize | None = None,
-    ) -> EngineStream:
-        return CpuEngineStream(self, name, meter, emit, beside, target)
+    def stream(self, request: StreamRequest) -> EngineStream:
+        return CpuEngineStream(self, request)
 
     def submit(self, job: CpuJob) -> Future[Frame]:
         """Queues a job. Raises RuntimeError where the pool is closed."""

@@ -2,11 +2,8 @@
 
 from concurrent.futures import Future
 
-from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
-from streamsr.core.metrics import Meter
-from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import EngineStream
+from streamsr.engine.base import EngineStream, StreamRequest
 from streamsr.engine.cpu.engine import CpuEngine, CpuJob
 from streamsr.engine.resample import resize_frame
 from streamsr.networks.resample import Resample
@@ -17,16 +14,8 @@ __all__ = ["CpuResampleEngine", "ResampleStream"]
 class CpuResampleEngine(CpuEngine):
     """A model whose network is ``Resample``; frames are resized in ``pool``."""
 
-    def stream(
-        self,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        *,
-        beside: EngineStream | None = None,
-        target: TargetSize | None = None,
-    ) -> EngineStream:
-        return ResampleStream(self, name, meter, emit, beside, target)
+    def stream(self, request: StreamRequest) -> EngineStream:
+        return ResampleStream(self, request)
 
     def run(self, job: CpuJob) -> None:
         """Resizes a job's frame, and settles its future."""

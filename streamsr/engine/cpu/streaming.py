@@ -20,11 +20,8 @@ from typing import Any
 import cv2
 import torch
 
-from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
-from streamsr.core.metrics import Meter
-from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import EngineStream
+from streamsr.engine.base import EngineStream, StreamRequest
 from streamsr.engine.cpu.engine import CpuEngine, CpuEngineStream, CpuJob
 from streamsr.engine.cpu.memory import Footprint, MemoryPlan, limit_bytes, plan_for
 from streamsr.engine.thread_pool import ThreadPool
@@ -70,16 +67,8 @@ class CpuStreamingEngine(CpuEngine):
     def _footprint(self) -> Footprint:
         return footprint_of(self.model)
 
-    def stream(
-        self,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        *,
-        beside: EngineStream | None = None,
-        target: TargetSize | None = None,
-    ) -> EngineStream:
-        return _CpuStreamingStream(self, name, meter, emit, beside, target)
+    def stream(self, request: StreamRequest) -> EngineStream:
+        return _CpuStreamingStream(self, request)
 
     def run(self, job: CpuJob) -> None:
         if isinstance(job, _AheadJob):
@@ -114,16 +103,8 @@ class _CpuStreamingStream(CpuEngineStream):
     _engine: CpuStreamingEngine
     _newest: Frame
 
-    def __init__(
-        self,
-        engine: CpuStreamingEngine,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        beside: EngineStream | None,
-        target: TargetSize | None,
-    ) -> None:
-        super().__init__(engine, name, meter, emit, beside, target)
+    def __init__(self, engine: CpuStreamingEngine, request: StreamRequest) -> None:
+        super().__init__(engine, request)
         window = engine.model.facts.window
         self._begun: deque[Done] = deque(maxlen=window)
         self._aligned: deque[Done] = deque(maxlen=window)

@@ -18,11 +18,8 @@ from weakref import WeakSet
 
 import torch
 
-from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
-from streamsr.core.metrics import Meter
-from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import IS_FULL, EngineStream
+from streamsr.engine.base import IS_FULL, EngineStream, StreamRequest
 from streamsr.engine.cuda.compute import Compute
 from streamsr.engine.cuda.device import Device
 from streamsr.engine.cuda.job import CudaJob, job_of
@@ -83,17 +80,9 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def stream(
-        self,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        *,
-        beside: EngineStream | None = None,
-        target: TargetSize | None = None,
-    ) -> EngineStream:
-        stream = CudaEngineStream(self, name, meter, emit, beside, target)
-        if beside is None:
+    def stream(self, request: StreamRequest) -> EngineStream:
+        stream = CudaEngineStream(self, request)
+        if request.beside is None:
             with self._lock:
                 self._streams.add(stream)
                 self._scheduler.max_wait_s = self._max_wait_s if len(self._streams) > 1 else 0.0

@@ -9,11 +9,8 @@ import cv2
 import numpy as np
 import torch
 
-from streamsr.core.events import Emit
 from streamsr.core.frame import Frame, Plane
-from streamsr.core.metrics import Meter
-from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import EngineStream, ModelEngine
+from streamsr.engine.base import EngineStream, ModelEngine, StreamRequest
 from streamsr.engine.mixed.over import EngineOver
 from streamsr.networks.contract import Memory
 from streamsr.networks.sliding import SlidingWindow
@@ -48,20 +45,9 @@ class BlendedEngine(EngineOver):
         """That of the two which looks at more frames."""
         return max((engine.model for engine in self._engines), key=lambda m: m.facts.window)
 
-    def stream(
-        self,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        *,
-        beside: EngineStream | None = None,
-        target: TargetSize | None = None,
-    ) -> EngineStream:
-        one, other = (
-            engine.stream(name, meter, emit, beside=beside, target=target)
-            for engine in self._engines
-        )
-        return _BlendedStream(one, other, self._engines[0], name, meter, emit, self._share)
+    def stream(self, request: StreamRequest) -> EngineStream:
+        one, other = (engine.stream(request) for engine in self._engines)
+        return _BlendedStream(one, other, self._engines[0], request, self._share)
 
 
 class _BlendedStream(EngineStream):
@@ -72,12 +58,10 @@ class _BlendedStream(EngineStream):
         one: EngineStream,
         other: EngineStream,
         engine: ModelEngine,
-        name: str,
-        meter: Meter,
-        emit: Emit,
+        request: StreamRequest,
         share: float,
     ) -> None:
-        super().__init__(engine, name, meter, emit)
+        super().__init__(engine, request)
         self._streams = one, other
         self._share = share
         self._given: tuple[list[Future[Frame]], list[Future[Frame]]] = [], []  # without their pair

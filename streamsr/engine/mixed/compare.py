@@ -10,11 +10,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from streamsr.core.events import Emit
 from streamsr.core.frame import Frame, Plane
-from streamsr.core.metrics import Meter
-from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import EngineStream, ModelEngine
+from streamsr.engine.base import EngineStream, ModelEngine, StreamRequest
 from streamsr.engine.mixed.over import EngineOver
 from streamsr.engine.resample import resize_frame
 from streamsr.networks.contract import Memory
@@ -59,20 +56,14 @@ class ComparedEngine(EngineOver):
         self._compare: Compare = compare
         self._labels = labels
 
-    def stream(
-        self,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        *,
-        beside: EngineStream | None = None,
-        target: TargetSize | None = None,
-    ) -> EngineStream:
+    def stream(self, request: StreamRequest) -> EngineStream:
+        beside = request.beside
+        if isinstance(beside, _ComparedStream):
+            request = replace(request, beside=beside.upscaling)
+        stream = self._engine.stream(request)
         if beside is not None:
-            beside = beside.upscaling if isinstance(beside, _ComparedStream) else beside
-            return self._engine.stream(name, meter, emit, beside=beside, target=target)
-        stream = self._engine.stream(name, meter, emit, target=target)
-        return _ComparedStream(stream, self._engine, name, meter, emit, self._compare, self._labels)
+            return stream
+        return _ComparedStream(stream, self._engine, request, self._compare, self._labels)
 
 
 class _ComparedStream(EngineStream):
@@ -82,13 +73,11 @@ class _ComparedStream(EngineStream):
         self,
         upscaling: EngineStream,
         engine: ModelEngine,
-        name: str,
-        meter: Meter,
-        emit: Emit,
+        request: StreamRequest,
         compare: Compare,
         labels: bool,
     ) -> None:
-        super().__init__(engine, name, meter, emit)
+        super().__init__(engine, request)
         self.upscaling = upscaling
         self._compare: Compare = compare
         self._labels = labels

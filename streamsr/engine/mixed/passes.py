@@ -16,11 +16,8 @@ from typing import Protocol
 
 import numpy as np
 
-from streamsr.core.events import Emit
 from streamsr.core.frame import Frame, Plane
-from streamsr.core.metrics import Meter
-from streamsr.core.target_size import TargetSize
-from streamsr.engine.base import EngineStream, ModelEngine
+from streamsr.engine.base import EngineStream, ModelEngine, StreamRequest
 from streamsr.engine.mixed.over import EngineOver
 from streamsr.networks.contract import Memory
 from streamsr.networks.flow import FINE, USUAL, Search
@@ -67,20 +64,11 @@ class PassesEngine(EngineOver):
     """Every stream through ``engine`` in several passes: forward and mirrored, and of a recurrent
     network both of them backward too."""
 
-    def stream(
-        self,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        *,
-        beside: EngineStream | None = None,
-        target: TargetSize | None = None,
-    ) -> EngineStream:
+    def stream(self, request: StreamRequest) -> EngineStream:
         def begun() -> _Pass:
-            stream = self._engine.stream(name, meter, emit, beside=beside, target=target)
-            return _Pass(stream, self.workers)
+            return _Pass(self._engine.stream(request), self.workers)
 
-        return _PassesStream(self._engine, name, meter, emit, beside, target, begun)
+        return _PassesStream(self._engine, request, begun)
 
 
 class _Pass:
@@ -114,14 +102,10 @@ class _PassesStream(EngineStream):
     def __init__(
         self,
         engine: ModelEngine,
-        name: str,
-        meter: Meter,
-        emit: Emit,
-        beside: EngineStream | None,
-        target: TargetSize | None,
+        request: StreamRequest,
         begun: Callable[[], _Pass],
     ) -> None:
-        super().__init__(engine, name, meter, emit, beside, target)
+        super().__init__(engine, request)
         self._forward = begun(), begun()  # as they are, and mirrored
         self._backward = (begun(), begun()) if engine.model.recurrent else ()
         self._given: tuple[deque[Future[Frame]], ...] = (deque(), deque())  # forward, of pending
