@@ -2,7 +2,7 @@
 
     python benchmarks/fleet.py [CAMERAS HOSTS FAILURES]
 
-The real controller, placement and leases run in simulated time (streamsr/fleet/simulation.py).
+The real controller, placement and leases run in simulated time (streamsr/fleet/simulated/).
 Hosts of two kinds, of which one takes 0.7 of the other's time for the same, are killed (one or two
 at a time), frozen, cut off and drained, and come back; half of the times the controller is replaced
 as well, now and then because its machine is lost, too: the one after it waits for longer then. What
@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from streamsr.fleet.messages import Policy, Wanted, WantedCamera
 from streamsr.fleet.placing.balance import TOLERANCE, imbalance
 from streamsr.fleet.placing.demand import HostRoom
-from streamsr.fleet.simulation import SimulatedFleet, SimulatedHost
+from streamsr.fleet.simulated.fleet import SimulatedFleet
+from streamsr.fleet.simulated.host import SimulatedHost
 
 SETTLE_S, APART_S, RETURN_S = 20.0, 20.0, 25.0  # simulated: at the start, after a failure, a return
 COSTS = (40.0, 120.0)  # ms of CPU time a second

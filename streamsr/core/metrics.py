@@ -31,7 +31,9 @@ class Meter:
         self._counts: Counter[str] = Counter()
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
         self._departures: deque[float] = deque(maxlen=512)
+        self._spent: deque[tuple[float, float, float]] = deque(maxlen=512)  # at departures
         self._cpu_s: dict[str, float] = {}  # by stage
+        self._gpu_s = 0.0
         self._begun = self._first_out = self._last_out = 0.0  # monotonic
         self.input = ""  # "320x180"; "" before the first frame
         self.output = ""
@@ -72,6 +74,7 @@ class Meter:
             self._counts["out"] += 1
             self._latencies.append((now - arrived) * 1e3)
             self._departures.append(now)
+            self._spent.append((now, sum(self._cpu_s.values()), self._gpu_s))
             self._first_out = self._first_out or now
             self._last_out = now
             self.output = size
@@ -89,6 +92,25 @@ class Meter:
         """Charges CPU time to a stage."""
         with self._lock:
             self._cpu_s[name] = self._cpu_s.get(name, 0.0) + spent_s
+
+    def charge_gpu(self, spent_s: float) -> None:
+        """Charges time of a GPU."""
+        with self._lock:
+            self._gpu_s += spent_s
+
+    def takes_ms(self) -> tuple[float, float]:
+        """Returns what it takes of cores, as far as its own threads do, and of a GPU, in
+        milliseconds a second, over the last seconds."""
+        now = monotonic()
+        with self._lock:
+            recent = [spent for spent in self._spent if now - spent[0] <= FPS_SPAN_S]
+        if len(recent) < 2:
+            return 0.0, 0.0
+        (began, *before), (ended, *after) = recent[0], recent[-1]
+        cpu, gpu = (
+            (b - a) * 1e3 / max(ended - began, 1e-9) for a, b in zip(before, after, strict=True)
+        )
+        return cpu, gpu
 
     def cpu_ms(self) -> dict[str, float]:
         """Returns CPU milliseconds a frame that left, by stage."""

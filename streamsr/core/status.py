@@ -71,6 +71,7 @@ class StreamStatus(Counts):
     input: str  # "320x180", or "" before the first frame
     output: str
     fps: float = 0.0  # over the last seconds; the mean, of one that has ended
+    takes_ms: tuple[float, float] = 0.0, 0.0  # a second of late: of cores by its threads, of a GPU
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
     stalled_s: float = 0.0  # since a frame was finished, while others wait

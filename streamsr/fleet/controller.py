@@ -2,18 +2,19 @@
 
 Each host's report is answered with all that it shall run. What decides is level-triggered:
 placement is made again from what there is whenever that changes, and once a second. No two hosts
-ever may publish one camera (``Leases``). A controller that starts does not know who is there: for
-the length of a lease it moves nothing, and what hosts report that its state lacks is theirs
-afterwards.
+ever may publish one camera (``Leases``). A controller that starts does not know who is there: until
+all have reported that may have a camera, for the length of a lease at most, it moves nothing. What
+hosts report that its state lacks is theirs afterwards.
 """
 
+import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from streamsr.core.errors import UserError, nearest
 from streamsr.fleet.hosts import Hosts
-from streamsr.fleet.leases import CameraLease, Leases
+from streamsr.fleet.leases import Claims, Leases
 from streamsr.fleet.messages import (
     Assignment,
     FleetStatus,
@@ -28,6 +29,7 @@ from streamsr.fleet.placing.costs import CostTable
 from streamsr.fleet.placing.demand import HostRoom, Place
 from streamsr.fleet.placing.demands import Demands
 from streamsr.fleet.placing.rungs import at_rung
+from streamsr.fleet.stillness import Stillness
 from streamsr.fleet.stored import Stored
 from streamsr.fleet.view import addresses_of, status_of
 
@@ -55,17 +57,15 @@ class Controller:
         self._places = dict(stored.places)
         self._pins = dict(stored.pins)
         self._demands = Demands(self._cameras, CostTable(stored.costs))
-        self._claims: dict[str, tuple[CameraLease, int]] = {}  # and rung, that the state lacks
+        self._claims = Claims()
         self._at: defaultdict[str, list[str]] = defaultdict(list)  # cameras, by host
         self._up: set[str] = set()
         self._at_rest: object = None  # what a placement changed nothing for, and would again
-        self._began = now
         self._longest_s = max(stored.lease_s, wanted.policy.lease_s)  # leases that hosts may have
         self._longest_until = until = now + self._longest_s
-        self._still_until = until  # nothing is moved
+        self._still = Stillness(now, self._longest_s)
         leases = {camera: replace(lease, until=until) for camera, lease in stored.leases.items()}
         self._leases = Leases(leases)
-        self._held_until = now  # nothing begins, and nothing is moved
         self._called = now
         self._placed_at = now
         self._changed_at = now
@@ -73,12 +73,24 @@ class Controller:
         self._index()
 
     @classmethod
-    def restored(cls, data: bytes, now: float, others_s: float = 0.0) -> "Controller":
+    def restored(
+        cls,
+        data: bytes,
+        now: float,
+        others_s: float = 0.0,
+        left: Collection[tuple[str, int]] = (),
+    ) -> "Controller":
         """A controller that goes on from the ``state()`` of another, which for ``others_s`` more
-        may prolong what hosts have: 0 where its process is known to be gone. Raises UserError."""
+        may prolong what hosts have: 0 where its process is known to be gone. ``left`` are hosts,
+        with their incarnations, that have said since that they publish no more. Raises UserError.
+        """
         stored = Stored.of_bytes(data)
         controller = cls(stored.wanted, now, stored)
-        controller.hold(controller._still_until + others_s)
+        controller._leases.end(left, now)
+        if others_s:
+            controller.hold(controller._still.until + others_s)
+        else:
+            controller._still.awaits(controller._leases.holders(now))
         return controller
 
     def state(self) -> bytes:
@@ -95,8 +107,7 @@ class Controller:
 
     def hold(self, until: float) -> None:
         """Only prolongs what hosts have before then: another process may be deciding, too."""
-        self._held_until = max(self._held_until, until)
-        self._still_until = max(self._still_until, until)
+        self._still.hold(until)
 
     @property
     def wanted(self) -> Wanted:
@@ -121,14 +132,14 @@ class Controller:
         self._wake(now)
         policy = self._wanted.policy
         if not self._hosts.up(now, policy.lease_s):  # the others may return as well
-            self._still_until = max(self._still_until, now + policy.lease_s)
+            self._be_still(now)
         news = self._hosts.take(report, now, policy.lease_s)
         if news is None:
             return Orders(policy.lease_s, (), self._wanted.version, self._wanted.groups)
         self._leases.release(report, now)
-        if now < self._still_until:  # what the state lacks: leases of another length, too
-            self._still_until = max(self._still_until, self._began + report.lease_s)
-            self._claim(report)
+        if now in self._still:
+            self._claims.take(report, self._leases)
+            self._still.reported(report.host, report.lease_s, now)
         self._demands.learn(report)
         if news:
             self._change(now)
@@ -196,8 +207,11 @@ class Controller:
     def _wake(self, now: float) -> None:
         """Notices that the controller itself stood still: hosts could not report meanwhile."""
         if now - self._called > self._wanted.policy.lease_s:
-            self._still_until = max(self._still_until, now + self._wanted.policy.lease_s)
+            self._be_still(now)
         self._called = now
+
+    def _be_still(self, now: float) -> None:
+        self._still.begin(now, self._wanted.policy.lease_s, self._leases.holders(-math.inf))
 
     def _change(self, now: float) -> None:
         self._due = True
@@ -208,31 +222,17 @@ class Controller:
     def _rooms(self, now: float) -> list[HostRoom]:
         return self._hosts.rooms(self._wanted.policy, now)
 
-    def _claim(self, report: HostReport) -> None:
-        """Notes what a host has that the state does not know of."""
-        for camera in report.cameras:
-            lease = CameraLease(report.host, report.incarnation, camera.epoch, 0.0)
-            known = self._leases.epoch(camera.name)
-            if camera.name in self._claims:
-                known = max(known, self._claims[camera.name][0].epoch)
-            if camera.epoch > known:
-                self._claims[camera.name] = lease, camera.rung
-
     def _adopt(self) -> None:
         """Leaves cameras where the highest epoch is."""
-        for camera, (claim, rung) in self._claims.items():
-            if camera in self._cameras:
-                until = self._leases.until(camera)
-                self._leases.adopt(camera, replace(claim, until=until))
-                self._places[camera] = Place(claim.host, rung, "")
-        self._claims = {}
+        for camera, rung in self._claims.adopted(self._leases, self._cameras):
+            self._places[camera] = Place(self._leases.last_host(camera), rung, "")
 
     def _place_if_due(self, now: float) -> None:
         up = self._hosts.up(now, self._wanted.policy.lease_s)
         if up != self._up:
             self._up = up
             self._change(now)
-        if now < self._still_until or not up:
+        if now in self._still or not up:
             return
         if self._due or now - self._placed_at >= EVERY_S:
             self._adopt()
@@ -281,7 +281,7 @@ class Controller:
         for name in self._at[report.host]:
             if name in has and self._leases.held_by(name, report):
                 self._leases.renew(name, report, now + lease_s)
-            elif now >= max(self._leases.until(name), self._held_until):
+            elif now >= max(self._leases.until(name), self._still.held_until):
                 self._leases.start(name, report, now + lease_s)
                 self.changes += 1
             else:

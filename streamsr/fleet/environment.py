@@ -15,7 +15,7 @@ from streamsr.core.config import parse
 from streamsr.core.errors import UserError
 from streamsr.core.settings.fleet import FleetGroup
 
-__all__ = ["place_of", "prepare", "prepare_to_join"]
+__all__ = ["OF_ITS_CLIENT", "place_of", "prepare", "prepare_to_join"]
 
 INSTALL = "pip install -U 'streamsr[fleet]'"
 OLDEST = (2, 60)  # version of Ray

@@ -6,12 +6,12 @@ or once its host has said, in a later report, that it does not have it.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from streamsr.fleet.messages import HostReport
 
-__all__ = ["CameraLease", "Leases"]
+__all__ = ["CameraLease", "Claims", "Leases"]
 
 
 @dataclass(slots=True)
@@ -47,6 +47,11 @@ class Leases:
         lease = self._leases.get(camera)
         return lease.host if lease is not None and now < lease.until else ""
 
+    def last_host(self, camera: str) -> str:
+        """The host that has a camera, or last had it; "" for none."""
+        lease = self._leases.get(camera)
+        return lease.host if lease is not None else ""
+
     def until(self, camera: str) -> float:
         """The moment until which somebody may be publishing a camera; it may have passed."""
         lease = self._leases.get(camera)
@@ -75,6 +80,16 @@ class Leases:
             if camera not in has and self.held_by(camera, report):
                 lease.until = now
 
+    def end(self, hosts: Collection[tuple[str, int]], now: float) -> None:
+        """Ends the leases of hosts that publish nothing more, in these incarnations."""
+        for lease in self._leases.values():
+            if (lease.host, lease.incarnation) in hosts:
+                lease.until = min(lease.until, now)
+
+    def holders(self, now: float) -> set[str]:
+        """Every host whose lease of a camera goes beyond that moment."""
+        return {lease.host for lease in self._leases.values() if lease.until > now}
+
     def renew(self, camera: str, report: HostReport, until: float) -> None:
         """Prolongs the lease of the host that has the camera."""
         lease = self._leases[camera]
@@ -100,3 +115,28 @@ class Leases:
             self._of_host[self._leases[camera].host].discard(camera)
         self._leases[camera] = lease
         self._of_host[lease.host].add(camera)
+
+
+class Claims:
+    """What hosts have that the state lacks, while a controller does not know who has what."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, tuple[CameraLease, int]] = {}  # and rung
+
+    def take(self, report: HostReport, leases: Leases) -> None:
+        """Notes what a host has of a higher epoch than is known."""
+        for camera in report.cameras:
+            lease = CameraLease(report.host, report.incarnation, camera.epoch, 0.0)
+            known = leases.epoch(camera.name)
+            if camera.name in self._claims:
+                known = max(known, self._claims[camera.name][0].epoch)
+            if camera.epoch > known:
+                self._claims[camera.name] = lease, camera.rung
+
+    def adopted(self, leases: Leases, wanted: Container[str]) -> Iterator[tuple[str, int]]:
+        """Leaves what is wanted where the highest epoch is, once: camera and rung of each."""
+        claims, self._claims = self._claims, {}
+        for camera, (claim, rung) in claims.items():
+            if camera in wanted:
+                leases.adopt(camera, replace(claim, until=leases.until(camera)))
+                yield camera, rung

@@ -2,7 +2,8 @@
 
 Level-triggered, and pulled by the host: once a second it reports all that it runs, and is answered
 with all that it shall run. Capacity, load and cost are in one unit, milliseconds of CPU time in a
-second of one host: two cores have 2000. Moments are seconds of a monotonic clock, each of its own
+second of one host: two cores have 2000; what takes a larger share of its GPUs counts as that share
+of its cores. Moments are seconds of a monotonic clock, each of its own
 machine: nobody compares those of two.
 """
 
@@ -84,7 +85,7 @@ class HostReport:
     sent: float  # its own clock, strictly rising within an incarnation
     labels: Mapping[str, str]
     kind: str  # of machine: cameras cost the same on hosts of one kind
-    capacity: float  # as a trial measured it
+    capacity: float  # of its cores, or of what a container may use of them
     load: float  # what its processes take now
     cameras: tuple[CameraReport, ...] = ()
     draining: bool = False  # it is about to leave, and takes nothing new

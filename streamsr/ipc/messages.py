@@ -288,7 +288,7 @@ class RunningCamera:
     name: str
     state: StreamState
     reason: str  # what is wrong, for people; it holds no secret
-    pixels_s: float  # that it upscales, in the result
+    takes_ms: tuple[float, float]  # a second, of cores by threads of its own, and of a GPU
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,12 +57,11 @@ class Pipeline:
         """``choose`` is called in the engine's thread, once the source is known; ``workers`` frames
         are in flight at once at most, on ``device``. ``aborted`` is set once sinks are to wait no
         longer. ``self_check_s``: between two self-checks; 0: none, whatever they say."""
-        self.name = settings.name
+        self.name, self._emit = settings.name, emit
         self.meter = Meter()
         self._source = source
         self._mean_fps = self.meter.mean_fps if source.live or paced else self.meter.throughput
         self.models = ModelChoice(settings.model.name, choose)
-        self._emit = emit
         self._delivery = Delivery(
             settings.encoder,
             self.meter,
@@ -167,6 +166,7 @@ class Pipeline:
             input=self.meter.input,
             output=self.meter.output,
             fps=self.meter.fps(),
+            takes_ms=self.meter.takes_ms(),
             latency_p50_ms=p50_ms,
             latency_p99_ms=p99_ms,
             stalled_s=self._stalled_s(p99_ms),

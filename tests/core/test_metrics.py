@@ -85,6 +85,18 @@ def test_a_stage_is_charged_what_it_spends_even_if_it_fails(
     assert meter.cpu_ms() == {"network": pytest.approx(10.0)}
 
 
+def test_what_a_stream_takes_is_that_of_the_last_seconds(clock: Clock) -> None:
+    meter = Meter()
+    assert meter.takes_ms() == (0.0, 0.0)
+    for network_ms, seconds in ((100, 20), (10, 10)):
+        for _ in range(seconds * 10):
+            meter.charge("network", network_ms / 1e3)
+            meter.charge("encode live", 5e-3)
+            meter.charge_gpu(20e-3)
+            run(meter, clock, 1, 10)
+    assert meter.takes_ms() == pytest.approx((150.0, 200.0))
+
+
 STATUS = StreamStatus(
     name="cam",
     state=StreamState.ENDED,

@@ -76,7 +76,7 @@ class FleetSite:
         serving = Serving.begun("127.0.0.1", folder)
         node = NodeProcess({"name": name, **serving.groups}, folder / "leases", print)
         identity = Identity(
-            name, time.time_ns(), {}, "a machine", 4000.0, os.getpid(), serving.token
+            name, time.time_ns(), {}, "a machine", 4000.0, 0, os.getpid(), serving.token
         )
         host = Host(identity, self, node)
         task = asyncio.create_task(host.run())

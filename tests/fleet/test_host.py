@@ -24,7 +24,7 @@ from streamsr.fleet.host.node_process import NodeProcess
 from streamsr.fleet.messages import Assignment, HostReport, Orders
 from streamsr.ipc.messages import Message, NodeReport, RunCameras
 
-IDENTITY = Identity("yard", 1, {}, "a machine", 2000.0, os.getpid())
+IDENTITY = Identity("yard", 1, {}, "a machine", 2000.0, 0, os.getpid())
 
 
 class Link:

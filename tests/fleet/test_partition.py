@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from streamsr.core.errors import UserError
 from streamsr.fleet.messages import Wanted, WantedCamera
-from streamsr.fleet.simulation import SimulatedFleet, SimulatedHost, SimulatedNetwork
+from streamsr.fleet.simulated.fleet import SimulatedFleet
+from streamsr.fleet.simulated.host import SimulatedHost, SimulatedNetwork
 
 CAMERAS = tuple(WantedCamera(f"cam-{n}", {"model": {"name": "fast"}}) for n in range(6))
 HOSTS = ("host-1", "host-2", "host-3")
@@ -28,8 +29,8 @@ def a_fleet(seed: int = 0, network: SimulatedNetwork | None = None) -> Simulated
     )
 
 
-ON_A_HOST = ("kill", "start", "freeze", "thaw", "cut", "join", "drain", "move", "move")
-ON_THE_CONTROLLER = ("end", "restore", "begin", "replace")
+ON_A_HOST = ("kill", "leave", "start", "freeze", "thaw", "cut", "join", "drain", "move", "move")
+ON_THE_CONTROLLER = ("end", "restore", "begin", "replace", "double")
 happenings = st.lists(
     st.tuples(
         st.sampled_from(ON_A_HOST + ON_THE_CONTROLLER),
@@ -44,6 +45,7 @@ def happens(fleet: SimulatedFleet, what: str, host: str) -> None:
     found = fleet.hosts[host]
     changes: dict[str, Callable[[], object]] = {
         "kill": lambda: fleet.kill(host),
+        "leave": lambda: fleet.leave(host),
         "start": lambda: None if found.up else fleet.start(host),
         "freeze": lambda: fleet.freeze(host),
         "thaw": lambda: fleet.thaw(host),
@@ -52,6 +54,7 @@ def happens(fleet: SimulatedFleet, what: str, host: str) -> None:
         "drain": lambda: fleet.drain(host),
         "move": lambda: fleet.controller and fleet.controller.move("cam-0", host),
         "replace": lambda: replace(fleet),
+        "double": fleet.cut_controller,
         "end": fleet.kill_controller,
         "restore": lambda: fleet.controller or fleet.start_controller(),
         "begin": lambda: fleet.controller or fleet.start_controller(with_state=False),
@@ -161,4 +164,35 @@ def test_a_host_that_was_frozen_publishes_nothing_that_has_moved() -> None:
     for _ in range(40):
         fleet.run(0.05)
         assert fleet.live() == moved
+    assert fleet.faults == []
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_controller_that_was_replaced_goes_on_beside_the_one_in_its_place(seed: int) -> None:
+    """What it prolongs for hosts that know of it alone is given to no others before it is over."""
+    fleet = a_fleet(seed)
+    fleet.run(20.0 + seed / 10)
+    fleet.hosts["host-1"].apart = True
+    fleet.cut_controller()
+    fleet.run(2.5)
+    assert len(fleet.live()) == len(CAMERAS), "it prolongs what there is"
+    fleet.run(20.0)
+    assert fleet.faults == []
+    assert set(fleet.live().values()) == {"host-2", "host-3"}
+    assert len(fleet.live()) == len(CAMERAS)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_what_a_host_has_left_begins_elsewhere_before_its_lease_is_over(both: bool) -> None:
+    """Where the controller ends with it as well: the next one finds what the host has noted."""
+    fleet = a_fleet()
+    fleet.run(20.0)
+    fleet.leave("host-2")
+    if both:
+        fleet.kill_controller()
+        fleet.run(1.0)
+        fleet.start_controller()
+    fleet.start_s = (0.0, 0.0)
+    fleet.run(1.5)
+    assert len(fleet.live()) == len(CAMERAS)
     assert fleet.faults == []

@@ -22,7 +22,7 @@ from streamsr.core.frame import Frame
 from streamsr.engine.base import IS_FULL, EngineStream, StreamRequest
 from streamsr.engine.cuda.compute import Compute
 from streamsr.engine.cuda.device import Device
-from streamsr.engine.cuda.job import CudaJob, job_of
+from streamsr.engine.cuda.job import CudaJob, charge_gpu, job_of
 from streamsr.engine.cuda.slots import BATCHES_AHEAD, Lane, Operation
 from streamsr.engine.cuda.track import DeviceTrack, Layout
 from streamsr.engine.resample import resize_frame
@@ -154,7 +154,7 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
     def _dispatch(self) -> None:
         """The dispatcher's thread."""
         while (jobs := self._next()) is not None:
-            started = thread_time()
+            started, jobs[0].launched_s = thread_time(), monotonic()
             try:
                 self._run(jobs)
             except Exception as error:  # whatever it is belongs to the streams that wait for it
@@ -193,10 +193,12 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
 
     def _finish(self) -> None:
         """The finisher's thread."""
+        served_s = 0.0  # monotonic: the batch before
         while (jobs := self._launched.get()) is not None:
             for job in jobs:
                 if not job.upscaled.done():
                     self._deliver(job)
+            served_s = charge_gpu(jobs, served_s)
             with self._lock:
                 self._in_flight -= 1
                 self._work.notify()

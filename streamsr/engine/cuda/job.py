@@ -1,6 +1,8 @@
 """A frame on its way through a device's engine, with the window that is run for it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from time import monotonic
 
 import torch
 
@@ -8,7 +10,7 @@ from streamsr.core.frame import Frame
 from streamsr.engine.base import IS_FULL, EngineStream, Job, network_failure
 from streamsr.engine.cuda.track import DeviceTrack, SlotMemory, UploadedFrame
 
-__all__ = ["FULL", "CudaJob", "job_of"]
+__all__ = ["FULL", "CudaJob", "charge_gpu", "job_of"]
 
 FULL = torch.OutOfMemoryError("there is not enough memory")
 
@@ -24,6 +26,7 @@ class CudaJob(Job):
     starts_chain: bool  # the network knows nothing of the stream yet
     newest: int = 0  # the number of the newest frame that came, and of the first of its chain
     first: int = 0
+    launched_s: float = 0.0  # monotonic, of its batch's first job
     failure: str = ""  # why the network gave nothing; set by the compute lane
 
     @property
@@ -51,3 +54,13 @@ def job_of(
     chain = track.starts_chain, track.newest, track.first
     track.arrivals, track.starts_chain = [], False
     return CudaJob(stream, frame, track, slot, arrivals, window, *chain)
+
+
+def charge_gpu(jobs: Sequence[CudaJob], served_s: float) -> float:
+    """Charges the streams of a batch that is done for the time since it was launched, or since the
+    batch before was done, at ``served_s``; returns the moment it is. Both are monotonic."""
+    now_s = monotonic()
+    spent_s = now_s - max(served_s, jobs[0].launched_s)
+    for job in jobs:
+        job.stream.meter.charge_gpu(spent_s / len(jobs))
+    return now_s

@@ -14,13 +14,13 @@ import ray
 
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.redact import redact
-from streamsr.fleet.cluster import gcs
+from streamsr.fleet.cluster import gcs, private
 from streamsr.fleet.cluster.controller_actor import find_controller, start_controller
 from streamsr.fleet.cluster.kept_state import KeptState
 from streamsr.fleet.cluster.names import NAMESPACE
 from streamsr.fleet.cluster.recruiting import Recruiter
 from streamsr.fleet.cluster.urgency import Hurry
-from streamsr.fleet.environment import place_of
+from streamsr.fleet.environment import OF_ITS_CLIENT, place_of
 from streamsr.fleet.messages import FleetStatus, HostAddress, Wanted
 
 __all__ = ["FleetClient", "GoneError", "joined", "kept_signals"]
@@ -29,6 +29,8 @@ ANSWER_S = 20.0  # for the controller, which may be starting again
 BEGUN_S = 120.0  # for one to begin, on a machine that has much else to do
 AGAIN_S = 0.2  # while it is
 CONNECT_S = 3.0  # for a cluster's machine
+JOINED_S = 40.0  # in which a join that has failed is tried again
+SHOWN_AS = "streamsr fleet"  # by Ray
 
 log = logging.getLogger("streamsr")
 
@@ -180,14 +182,9 @@ def _join(address: str) -> None:
     try:
         if (place := place_of(address)) is not None:  # Ray itself would try for minutes
             socket.create_connection(place, CONNECT_S).close()
-        gcs.keep_its_errors_in_its_logs()
-        with kept_signals():
-            ray.init(
-                address=address,
-                namespace=NAMESPACE,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        _show_no_arguments()
+        private.keep_its_errors_in_its_logs()
+        _init(address)
     except ray.exceptions.AuthenticationError:
         raise UserError(
             "fleet: there is no token for this cluster, or another one: RAY_AUTH_TOKEN_PATH names "
@@ -198,3 +195,35 @@ def _join(address: str) -> None:
         raise UserError(
             f"fleet: no Ray cluster answers at {address!r}, ray start --head begins one: {reason}"
         ) from None
+
+
+def _init(address: str) -> None:
+    """Raises what Ray does. A server of Ray's client starts a process for whoever joins, which on a
+    busy machine is not there in time at first: such a join is tried again."""
+    until = monotonic() + JOINED_S * address.startswith(OF_ITS_CLIENT)
+    while True:
+        try:
+            with kept_signals():
+                ray.init(
+                    address=address,
+                    namespace=NAMESPACE,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                )
+            return
+        except (ConnectionError, RuntimeError, TimeoutError) as error:
+            refused = isinstance(error, ray.exceptions.AuthenticationError)
+            if refused or monotonic() > until:
+                raise
+            log.info("fleet: %s: joined again", redact(error))
+        ray.shutdown()  # half of it may be there
+        sleep(AGAIN_S)
+
+
+def _show_no_arguments() -> None:
+    """Ray shows the command line of who joins in its state and its dashboard: ``--set`` may have an
+    address in it, or a password."""
+    try:
+        private.name_what_runs(SHOWN_AS)
+    except private.MovedError as error:
+        log.warning("fleet: %s: it shows this command line to all who may ask it", redact(error))

@@ -21,11 +21,13 @@ from streamsr.fleet.cluster.kept_state import KeptState
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.cluster.recruiting import Recruiter
 from streamsr.fleet.controller import GRACE_S, Controller
+from streamsr.fleet.host.machine import exists
 from streamsr.fleet.messages import FleetStatus, HostAddress, HostReport, Orders, Wanted
 
 __all__ = ["ControllerActor", "find_controller", "seat_of", "start_controller"]
 
 TICK_S = 1.0
+LOOK_S = 0.1  # between two looks at the raylet
 SHARE = 0.001  # of the head, which has 1
 
 log = logging.getLogger("streamsr")
@@ -44,6 +46,7 @@ class ControllerActor:
         self._recruiter = Recruiter()
         self._ticking: asyncio.Task[None] | None = None
         self._stopping = False
+        self._watching = asyncio.get_event_loop().create_task(self._end_with_raylet())
 
     async def begin(self) -> None:
         """Called once by who starts it, and by every host that it has: it looks after hosts."""
@@ -101,9 +104,26 @@ class ControllerActor:
         await self._recruiter.dismiss()
         await asyncio.to_thread(self._kept.remove)  # one more decision may have come between
 
+    async def _end_with_raylet(self) -> None:
+        """Ray ends this process within a second once that of its raylet is gone: before that it has
+        another begin elsewhere, which needs to wait for nothing.
+
+        One that has ended and was not reaped is there to Ray, and this process goes on.
+        """
+        while os.getppid() == self._raylet or exists(self._raylet):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(LOOK_S)
+        self._decisions.end()
+        with suppress(Exception):  # of Ray, whichever: the next one waits for longer
+            await asyncio.to_thread(self._kept.resign)
+        with suppress(Exception):
+            await asyncio.to_thread(gcs.tell_that_this_machine_is_gone)
+        os._exit(1)
+
     def _is_controller(self) -> bool:
         """Blocks for as long as Ray cannot be asked."""
         confirmed = gcs.is_this_process(self._id)
+        if confirmed is None:
+            return self._kept.is_newest()
         if not confirmed and os.getppid() != self._raylet:  # which would have ended this process
             os._exit(1)
         return confirmed
@@ -124,7 +144,7 @@ def _restored(kept: KeptState) -> Controller:
     if data is not None:
         try:
             grace_s = 0.0 if kept.is_of_an_ended_process else GRACE_S
-            return Controller.restored(data, monotonic(), grace_s)
+            return Controller.restored(data, monotonic(), grace_s, kept.left)
         except UserError as error:
             log.error("fleet: what was wanted is lost: %s", redact(error))
     return Controller(Wanted(0, ()), monotonic())

@@ -1,8 +1,5 @@
 """The decisions of a controller, taken for all that wait at a time: Ray is asked whether this is
 the controller, and what was decided is kept, once for all of them. Without Ray itself.
-
-An older process that was cut off may not know of the one in its place. Where Ray cannot be asked,
-it prolongs what is, for a while that one in its place waits for before it gives anything away.
 """
 
 import asyncio
@@ -12,12 +9,11 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from streamsr.core.redact import redact
-from streamsr.fleet.controller import GRACE_S, Controller
+from streamsr.fleet.confirmation import ASK_S, Confirmation
+from streamsr.fleet.controller import Controller
 from streamsr.fleet.messages import HostReport, Orders
 
 __all__ = ["Decisions"]
-
-ASK_S = 0.5  # for Ray to say who the controller is
 
 T = TypeVar("T")
 
@@ -48,7 +44,9 @@ class Decisions:
         self._waiting: list[_Waiting] = []
         self._working: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[bool] | None = None  # Ray; one question at a time
-        self._asked = self._confirmed = float("-inf")  # monotonic; the latter where Ray said so
+        self._asked = float("-inf")  # monotonic
+        self._confirmation = Confirmation(controller)
+        self._ended = False
 
     async def report(self, report: HostReport) -> Orders:
         """Answers a host; with nothing where it has asked again meanwhile."""
@@ -73,6 +71,10 @@ class Decisions:
         """Takes a decision of people's, by the moment it is. Raises what that raises."""
         decided: T = await self._decided(decision, steers=True)
         return decided
+
+    def end(self) -> None:
+        """Has nothing be decided from now on."""
+        self._ended = True
 
     def _nothing(self) -> Orders:
         wanted = self._controller.wanted
@@ -133,16 +135,9 @@ class Decisions:
         """Whether Ray says that this is the controller; False where it cannot be asked, and what
         there is may be prolonged. Raises ConnectionError."""
         answered, reason = await self._ask()
-        if answered is not None:
-            if not answered:
-                raise ConnectionError("another process is the controller")
-            self._confirmed = self._asked
-            return True
-        now = monotonic()
-        if now - self._confirmed > GRACE_S:
-            raise ConnectionError(f"Ray does not answer: {reason}")
-        self._controller.hold(now + ASK_S)
-        return False
+        if self._ended:
+            raise ConnectionError("this controller has ended")
+        return self._confirmation.takes(answered, self._asked, monotonic(), reason)
 
     async def _ask(self) -> tuple[bool | None, str]:
         """What Ray says, or None and why; it is waited for until 0.5 s after it was asked, and an

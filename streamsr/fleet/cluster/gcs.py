@@ -1,31 +1,23 @@
 """What Ray's control service (GCS) knows, asked by a process that is in the cluster.
 
-Ray has no public call that says what state an actor is in, nor for its key-value store: they are
-used here and nowhere else. All of it blocks, for as long as the service cannot be reached.
+All of it blocks, for as long as the service cannot be reached. What this version of Ray has moved
+(``private``) is done without: each function says how.
 """
 
+import logging
 import os
 import random
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any
+from functools import cache, partial
+from typing import Any, TypeVar
 
 import ray
-from ray._private.grpc_utils import init_grpc_channel
-from ray._private.state import state
-from ray.experimental.internal_kv import (
-    _internal_kv_del,
-    _internal_kv_get,
-    _internal_kv_list,
-    _internal_kv_put,
-)
 
-# They come without types.
-common_pb2: Any = import_module("ray.core.generated.common_pb2")
-gcs_service_pb2: Any = import_module("ray.core.generated.gcs_service_pb2")
-gcs_service_pb2_grpc: Any = import_module("ray.core.generated.gcs_service_pb2_grpc")
+from streamsr.core.redact import redact
+from streamsr.fleet.cluster import private
+from streamsr.fleet.cluster.private import KeyValues, MovedError
 
 __all__ = [
     "HEAD",
@@ -35,21 +27,25 @@ __all__ = [
     "alive_nodes",
     "is_this_process",
     "keep",
-    "keep_its_errors_in_its_logs",
     "kept",
     "keys",
     "remove",
+    "tell_that_this_machine_is_gone",
     "tell_which_machines_are_gone",
     "this_node",
 ]
 
 KV_NAMESPACE = "streamsr"
 RAYS_OWN = "ray.io/"  # of labels
-TOLD_S = 2.0  # for a word to it
 MOST_LOOKED_AT = 10
 LISTENS_S = 0.5  # for a raylet to take a connection
 HEAD = "node:__internal_head__"  # a resource
 ALIVE = "ALIVE"
+STORE = KeyValues(KV_NAMESPACE)
+
+T = TypeVar("T")
+
+log = logging.getLogger("streamsr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +90,28 @@ def _nodes() -> list[dict[str, Any]]:
 
 
 def actor_runs(actor: Any) -> bool:
-    """Whether an actor's process runs, or is taken to."""
-    found = state.actor_table(actor._actor_id.hex())
-    return bool(found) and found["State"] == ALIVE
+    """Whether an actor's process runs, or is taken to: so it is where Ray does not say, and hosts
+    then stop at the end of a lease."""
+    try:
+        facts = private.actor_facts(actor._actor_id.hex())
+    except (MovedError, AttributeError) as error:
+        _say_once(str(error))
+        return True
+    return bool(facts) and facts["State"] == ALIVE
 
 
-def is_this_process(actor_id: str) -> bool:
-    """Whether the process of this actor that counts is the one that asks."""
-    found = state.actor_table(actor_id)
+def is_this_process(actor_id: str) -> bool | None:
+    """Whether the process of this actor that counts is the one that asks; None where Ray does not
+    say."""
+    try:
+        facts = private.actor_facts(actor_id)
+    except MovedError as error:
+        _say_once(str(error))
+        return None
     return (
-        bool(found)
-        and found["State"] == ALIVE
-        and (found["Address"]["NodeID"], found["Pid"]) == (this_node(), os.getpid())
+        bool(facts)
+        and facts["State"] == ALIVE
+        and (facts["Address"]["NodeID"], facts["Pid"]) == (this_node(), os.getpid())
     )
 
 
@@ -113,7 +119,8 @@ def tell_which_machines_are_gone() -> None:
     """Has Ray take machines for dead at whose raylet's port nothing listens any more, as it would
     by itself once its health checks have failed: it would start an actor there until then.
 
-    Of many it looks at a few, others each time. Raises RpcError.
+    Of many it looks at a few, others each time. Where Ray is told otherwise now, it waits for its
+    checks. Raises RpcError.
     """
     alive = [node for node in _nodes() if node["Alive"]]
     for node in random.sample(alive, min(len(alive), MOST_LOOKED_AT)):
@@ -121,29 +128,14 @@ def tell_which_machines_are_gone() -> None:
             place = node["NodeManagerAddress"], node["NodeManagerPort"]
             socket.create_connection(place, LISTENS_S).close()
         except ConnectionRefusedError:
-            _tell_that_it_is_gone(node["NodeID"])
+            _or(None, partial(private.tell_that_it_is_gone, address(), node["NodeID"]))
         except OSError:
             pass  # it may be cut off, and run
 
 
-def keep_its_errors_in_its_logs() -> None:
-    """Has Ray not print them on the terminal of this process, which is to join: of a raylet that
-    was killed it prints the last lines of its log. To be called before ``ray.init``."""
-    of_ray: Any = import_module("ray._private.worker")
-    of_ray.listen_error_messages = lambda *_: None
-
-
-def _tell_that_it_is_gone(node: str) -> None:
-    dead = common_pb2.NodeDeathInfo(
-        reason=common_pb2.NodeDeathInfo.UNEXPECTED_TERMINATION,
-        reason_message="nothing listens at its port",
-    )
-    request = gcs_service_pb2.UnregisterNodeRequest(
-        node_id=bytes.fromhex(node), node_death_info=dead
-    )
-    with init_grpc_channel(address()) as channel:
-        service = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
-        service.UnregisterNode(request, timeout=TOLD_S)
+def tell_that_this_machine_is_gone() -> None:
+    """Has Ray take it for dead at once, as its raylet is. Raises RpcError."""
+    _or(None, partial(private.tell_that_it_is_gone, address(), this_node()))
 
 
 def this_node() -> str:
@@ -153,19 +145,31 @@ def this_node() -> str:
 
 
 def kept(key: str) -> bytes | None:
-    """Returns what is kept under a key; None for nothing."""
-    value: bytes | None = _internal_kv_get(key, namespace=KV_NAMESPACE)
-    return value
+    """Returns what is kept under a key; None for nothing, and where Ray keeps nothing for us."""
+    return _or(None, partial(STORE.get, key))
 
 
 def keys(prefix: str) -> list[str]:
     """Returns the keys under which something is kept."""
-    return [key.decode() for key in _internal_kv_list(prefix, namespace=KV_NAMESPACE)]
+    return _or([], partial(STORE.keys, prefix))
 
 
 def keep(key: str, value: bytes) -> None:
-    _internal_kv_put(key, value, overwrite=True, namespace=KV_NAMESPACE)
+    _or(None, partial(STORE.put, key, value))
 
 
 def remove(key: str) -> None:
-    _internal_kv_del(key, namespace=KV_NAMESPACE)
+    _or(None, partial(STORE.remove, key))
+
+
+def _or(otherwise: T, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except MovedError as error:
+        _say_once(str(error))
+        return otherwise
+
+
+@cache
+def _say_once(what: str) -> None:
+    log.warning("fleet: %s: it is done without, and slower", redact(what))

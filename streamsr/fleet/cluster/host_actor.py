@@ -12,10 +12,11 @@ from typing import Any
 import ray
 
 from streamsr.core.deadline import Deadline
+from streamsr.core.devices import count_cuda_devices
 from streamsr.core.redact import redact
 from streamsr.fleet.cluster import gcs
 from streamsr.fleet.cluster.actors import begin_actor
-from streamsr.fleet.cluster.kept_state import tell_who_has_ended
+from streamsr.fleet.cluster.kept_state import tell_that_it_left, tell_who_has_ended
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.cluster.urgency import Hurry
 from streamsr.fleet.host.host import Host, Identity
@@ -27,7 +28,7 @@ from streamsr.fleet.own_folder import make_own_folder
 
 __all__ = ["HostActor"]
 
-LOOK_S = 0.25  # between two looks at the raylet
+LOOK_S = 0.1  # between two looks at the raylet
 LOOKS = 20  # for a controller that starts, a tenth of a second apart
 TOLD_S = 0.4  # for Ray to hear which machines are gone, before it is asked
 FIRST_HEARD_S = (
@@ -51,9 +52,11 @@ class HostActor:
             labels=labels,
             kind=kind_of_machine(),
             capacity=capacity_of_machine(),
+            gpus=count_cuda_devices(),
             pid=os.getppid(),
             token=serving.token,
         )
+        self._named = identity.name, identity.incarnation
         groups = {"name": "node", **serving.groups}
         self._node = NodeProcess(groups, self._folder, lambda text: log.warning("%s", text))
         self._host = Host(identity, _Link(), self._node)
@@ -93,14 +96,21 @@ class HostActor:
         host = self._tasks[0]
         host.cancel()
         await asyncio.wait({host})
+        log.info("fleet: Ray has ended on this machine, and what ran here with it")
+        noted = asyncio.create_task(self._note_that_it_left())
         try:
             if not await self._host.leave(FIRST_HEARD_S):
                 with suppress(Exception):  # of Ray, whichever: the next controller waits for longer
                     await asyncio.to_thread(tell_who_has_ended)
                 await self._host.leave()
+            await noted
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
             os._exit(1)
+
+    async def _note_that_it_left(self) -> None:
+        with suppress(Exception):  # of Ray, whichever: it is said to the controller as well
+            await asyncio.to_thread(tell_that_it_left, *self._named)
 
 
 def _end_by_fault(task: asyncio.Task[None]) -> None:

@@ -5,15 +5,17 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from streamsr.core.redact import redact
 from streamsr.fleet.cluster import gcs
 from streamsr.node.edits import write_whole
 from streamsr.node.kept import state_folder
 
-__all__ = ["RAY_ALONE", "KeptState", "file_of", "tell_who_has_ended"]
+__all__ = ["RAY_ALONE", "KeptState", "file_of", "tell_that_it_left", "tell_who_has_ended"]
 
 ENDED = "ended/"  # of keys: the process of the rest of it was seen to have ended
+LEFT = "left/"  # of keys; each a host that publishes nothing more, and its incarnation
 PREFIX = "fleet/"  # of keys; each controller has one of its own, with its number and process
 RAY_ALONE = "STREAMSR_FLEET_KEPT_BY_RAY_ALONE"  # set for a cluster whose end is its fleet's
 PRIVATE = 0o600  # it holds secrets
@@ -30,20 +32,38 @@ class KeptState:
         self._told = False  # that the file cannot be written
         self._key = ""  # Ray's; the highest counts: a controller that was frozen overwrites nothing
         self.is_of_an_ended_process = False  # what was loaded; False in doubt
+        self.left: frozenset[tuple[str, int]] = frozenset()  # hosts that have said so since
 
     def load(self) -> bytes | None:
         """Returns what was kept last, and takes it over; None where nothing was."""
         earlier = sorted(gcs.keys(PREFIX))
         last = earlier[-1] if earlier else f"{PREFIX}0"
-        data = gcs.kept(last) or self._read()
+        kept = gcs.kept(last)
+        data = kept or self._read()
         number = int(last.split("/")[1]) + 1
         self._key = f"{PREFIX}{number:012}/{gcs.this_node()}/{_process(os.getpid())}"
-        self.is_of_an_ended_process = _has_ended(last) or gcs.kept(ENDED + last) is not None
-        if data is not None:
-            gcs.keep(self._key, data)
-        for key in (*earlier, *gcs.keys(ENDED)):
+        ended = _has_ended(last) or gcs.kept(ENDED + last) is not None
+        self.is_of_an_ended_process = bool(kept) and ended
+        notes = gcs.keys(LEFT)
+        self.left = frozenset(map(_host_of, notes))
+        gcs.keep(self._key, data or b"")
+        for key in (*earlier, *gcs.keys(ENDED), *notes):
             gcs.remove(key)
         return data
+
+    def resign(self) -> None:
+        """Notes that its process decides nothing more, for one that begins elsewhere."""
+        gcs.keep(ENDED + self._key, b"1")
+
+    def is_newest(self) -> bool:
+        """Whether no other controller has taken it over since, as far as Ray's store is there.
+
+        Raises ConnectionError where it is not, and what Ray does where it cannot be reached.
+        """
+        keys = gcs.keys(PREFIX)
+        if not keys:
+            raise ConnectionError("Ray does not say who the controller is")
+        return max(keys) == self._key
 
     def keep(self, data: bytes) -> None:
         """Raises what Ray does where its store cannot be reached."""
@@ -82,6 +102,16 @@ def tell_who_has_ended() -> None:
     """Notes the controllers of this machine that have ended, for one that begins elsewhere."""
     for key in filter(_has_ended, gcs.keys(PREFIX)):
         gcs.keep(ENDED + key, b"1")
+
+
+def tell_that_it_left(host: str, incarnation: int) -> None:
+    """Notes that a host publishes nothing more, for a controller that begins."""
+    gcs.keep(f"{LEFT}{quote(host, safe='')}/{incarnation}", b"1")
+
+
+def _host_of(note: str) -> tuple[str, int]:
+    _, host, incarnation = note.split("/")
+    return unquote(host), int(incarnation)
 
 
 def _process(pid: int) -> str:

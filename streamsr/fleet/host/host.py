@@ -12,6 +12,7 @@ from streamsr.core.lease import now_ns
 from streamsr.core.redact import redact
 from streamsr.core.status import StreamState
 from streamsr.fleet.host.node_process import NodeProcess
+from streamsr.fleet.host.taken import taken
 from streamsr.fleet.host.usage import CpuUsage
 from streamsr.fleet.lease import HostLease
 from streamsr.fleet.messages import Assignment, CameraReport, HostReport, Orders
@@ -38,6 +39,7 @@ class Identity:
     labels: Mapping[str, str]
     kind: str
     capacity: float
+    gpus: int
     pid: int
     token: str = field(default="", repr=False)  # of its node's server
 
@@ -140,7 +142,8 @@ class Host:
 
     def _report(self, sent: float) -> HostReport:
         identity = self._identity
-        load = self._usage.look(self._node.pid)
+        cpu_ms = self._usage.look(self._node.pid)
+        takes = taken(cpu_ms, self._node.cameras, identity.capacity, identity.gpus)
         return HostReport(
             host=identity.name,
             incarnation=identity.incarnation,
@@ -148,8 +151,8 @@ class Host:
             labels=identity.labels,
             kind=identity.kind,
             capacity=identity.capacity,
-            load=load,
-            cameras=self._cameras(load),
+            load=takes.load,
+            cameras=self._cameras(takes.by_camera),
             draining=self.draining or self.frozen,
             address=self._node.address,
             pid=identity.pid,
@@ -157,27 +160,22 @@ class Host:
             lease_s=self._orders.lease_s if self._orders is not None else 0.0,
         )
 
-    def _cameras(self, load: float) -> tuple[CameraReport, ...]:
-        """Returns what it was told to run, and what has not ended of what it was told before.
-
-        What a camera takes is its share of all, by the pixels that it upscales.
-        """
+    def _cameras(self, takes: Mapping[str, float]) -> tuple[CameraReport, ...]:
+        """Returns what it was told to run, and what has not ended of what it was told before."""
         running = self._node.cameras
-        pixels_s = sum(camera.pixels_s for camera in running.values())
-        a_pixel = load / pixels_s if pixels_s else 0.0
         assigned = {camera.name: camera for camera in self._orders.cameras} if self._orders else {}
         may_run = self._had if self._node.is_behind else running
         had = {name: self._had[name] for name in may_run if name in self._had}
         self._had = had | assigned
         return tuple(
-            _report_of(camera, running.get(name), a_pixel) for name, camera in self._had.items()
+            _report_of(camera, running.get(name), takes.get(name, 0.0))
+            for name, camera in self._had.items()
         )
 
 
-def _report_of(camera: Assignment, running: RunningCamera | None, a_pixel: float) -> CameraReport:
+def _report_of(camera: Assignment, running: RunningCamera | None, cost: float) -> CameraReport:
     if running is None:
         return CameraReport(camera.name, camera.epoch, StreamState.STARTING, rung=camera.rung)
-    cost = a_pixel * running.pixels_s
     return CameraReport(camera.name, camera.epoch, running.state, running.reason, cost, camera.rung)
 
 

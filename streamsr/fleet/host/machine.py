@@ -6,7 +6,7 @@ import os
 from streamsr.core.devices import count_cuda_devices
 from streamsr.zoo.measured import machine_name
 
-__all__ = ["capacity_of_machine", "is_stopped", "kind_of_machine"]
+__all__ = ["capacity_of_machine", "exists", "is_stopped", "kind_of_machine"]
 
 CPU_MAX = "/sys/fs/cgroup/cpu.max"  # of a container: "QUOTA PERIOD", both in microseconds
 CORE_MS = 1000.0
@@ -27,6 +27,17 @@ def capacity_of_machine() -> float:
     has = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if has else os.cpu_count() or 1
     return min(float(cores), _quota() or cores) * CORE_MS
+
+
+def exists(pid: int) -> bool:
+    """Whether there is a process of that number, one that has ended and was not reaped, too."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def is_stopped(pid: int) -> bool:

@@ -19,6 +19,7 @@ from streamsr.ipc.process import HeartbeatLimits, SupervisedProcess
 __all__ = ["NodeProcess"]
 
 LIMITS = HeartbeatLimits(start_s=60.0, silence_s=5.0)
+NOTHING = 0.0, 0.0  # that a camera takes
 FIRST_S, LAST_S = 0.2, 5.0  # before a process is started again
 
 
@@ -61,7 +62,7 @@ class NodeProcess(SupervisedProcess):
     def cameras(self) -> Mapping[str, RunningCamera]:
         """What it has not ended, as far as that is known."""
         unleased = self._unleased.items()
-        down = {name: RunningCamera(name, StreamState.DOWN, why, 0.0) for name, why in unleased}
+        down = {name: RunningCamera(name, StreamState.DOWN, why, NOTHING) for name, why in unleased}
         return {**self._reported, **down}
 
     @property

@@ -9,7 +9,6 @@ import asyncio
 import json
 import logging
 import os
-import re
 import signal
 import socket
 import sys
@@ -36,8 +35,8 @@ from streamsr.serve.app import Server  # noqa: F401 - loaded before a heartbeat 
 __all__ = ["NodeProgram", "main"]
 
 REPORT_S = 0.5
+NOTHING = 0.0, 0.0
 WARM_S = 15.0  # until it says that it is there, whether or not its worker is
-SIZE = re.compile(r"(\d+)x(\d+)")
 
 log = logging.getLogger("streamsr")
 
@@ -93,9 +92,9 @@ class NodeProgram:
         """Returns how all cameras stand that are wanted or have not ended."""
         found = {name: _running(status) for name, status in self._statuses().items()}
         for name in self._streams:  # one that a change is about to end is not reported as running
-            found.setdefault(name, RunningCamera(name, StreamState.DOWN, "it is ending", 0.0))
+            found.setdefault(name, RunningCamera(name, StreamState.DOWN, "it is ending", NOTHING))
         for name, why in self._refused.items():
-            found[name] = RunningCamera(name, StreamState.DOWN, why, 0.0)
+            found[name] = RunningCamera(name, StreamState.DOWN, why, NOTHING)
         return NodeReport(tuple(found.values()), self._address, self._followed)
 
     def _statuses(self) -> dict[str, StreamStatus]:
@@ -163,10 +162,8 @@ def _node_settings(groups: str, streams: Iterable[StreamSettings]) -> NodeSettin
 
 
 def _running(status: StreamStatus) -> RunningCamera:
-    size = SIZE.fullmatch(status.output)
-    pixels = int(size[1]) * int(size[2]) if size is not None else 0
     reason = redact(status.reason or status.message)
-    return RunningCamera(status.name, status.state, reason, pixels * status.fps)
+    return RunningCamera(status.name, status.state, reason, status.takes_ms)
 
 
 class _Connection:

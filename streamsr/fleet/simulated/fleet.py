@@ -1,97 +1,26 @@
-"""A fleet in simulated time: the real controller, hosts that only keep leases, a bad network.
+"""The real controller in simulated time, with hosts that only keep leases, on a bad network.
 
-Messages are late, lost and overtaken; hosts die, freeze and are cut off, the controller too. Each
-host has a clock of its own. What may publish a camera, and when, is recorded: two hosts that ever
-may at once are a fault, whatever has happened.
+Messages are late, lost and overtaken; hosts die, freeze and are cut off, the controller too, which
+then goes on beside the one in its place. Each host has a clock of its own. What may publish a
+camera, and when, is recorded: two hosts that ever may at once are a fault, whatever has happened.
 """
 
 import heapq
 import itertools
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Set
 from functools import partial
 
+from streamsr.fleet.confirmation import Confirmation
 from streamsr.fleet.controller import GRACE_S, Controller
 from streamsr.fleet.lease import HostLease
-from streamsr.fleet.messages import Assignment, CameraReport, HostReport, Orders, Wanted
+from streamsr.fleet.messages import Assignment, HostReport, Orders, Wanted
+from streamsr.fleet.simulated.host import SimulatedCamera, SimulatedHost, SimulatedNetwork, Start
 
-__all__ = ["SimulatedFleet", "SimulatedHost", "SimulatedNetwork", "Start"]
+__all__ = ["SimulatedFleet"]
 
 ASK_S = 1.0  # between a host's reports
-
-
-@dataclass(frozen=True, slots=True)
-class SimulatedNetwork:
-    """What becomes of a message on its way."""
-
-    delay_s: tuple[float, float] = (0.001, 0.02)  # least and most
-    lost: float = 0.0  # share
-
-    def arrives_after(self, chance: random.Random) -> float | None:
-        """Seconds until a message is there; None for never."""
-        return None if chance.random() < self.lost else chance.uniform(*self.delay_s)
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """A camera that was begun on a host."""
-
-    camera: str
-    host: str
-    live_at: float  # when it is to deliver
-
-
-@dataclass(slots=True)
-class _Running:
-    """A camera on a host."""
-
-    epoch: int
-    rung: int
-    live_at: float  # when it has begun to deliver
-
-
-@dataclass(slots=True)
-class SimulatedHost:
-    """A host: its lease, its cameras, and what is wrong with it."""
-
-    name: str
-    capacity: float
-    kind: str = "plain"
-    labels: Mapping[str, str] = field(default_factory=dict)
-    offset_s: float = 0.0  # of its clock
-    incarnation: int = 1
-    up: bool = True
-    frozen: bool = False
-    cut: bool = False  # off from the controller
-    lease: HostLease = field(default_factory=HostLease)
-    running: dict[str, _Running] = field(default_factory=dict)
-    held_back: list[tuple[float, Orders]] = field(default_factory=list)  # came while it was frozen
-
-    def report(self, now: float, cost: Callable[[str, str, int], float]) -> HostReport:
-        """Asks, at a moment of the world."""
-        cameras = tuple(
-            CameraReport(
-                name,
-                camera.epoch,
-                "live" if now >= camera.live_at else "starting",
-                cost=cost(name, self.kind, camera.rung) if now >= camera.live_at else 0.0,
-                rung=camera.rung,
-            )
-            for name, camera in self.running.items()
-        )
-        sent = self.lease.asks(now + self.offset_s)
-        return HostReport(
-            host=self.name,
-            incarnation=self.incarnation,
-            sent=sent,
-            labels=self.labels,
-            kind=self.kind,
-            capacity=self.capacity,
-            load=sum(camera.cost for camera in cameras),
-            cameras=cameras,
-        )
 
 
 class SimulatedFleet:
@@ -120,6 +49,9 @@ class SimulatedFleet:
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._number = itertools.count()
         self._rights: defaultdict[str, dict[str, float]] = defaultdict(dict)  # until, by host
+        self._older: tuple[Controller, Confirmation] | None = None  # cut off from Ray, not hosts
+        self._confirmation = Confirmation(self.controller)
+        self._left: set[tuple[str, int]] = set()  # hosts that have noted that they ended
         self._state = self.controller.state()
         self._kept = self.controller.changes
         for host in hosts:
@@ -142,10 +74,20 @@ class SimulatedFleet:
         """Takes a host away, its network and all."""
         self.hosts[host].up = False
 
+    def leave(self, host: str) -> None:
+        """Ends a host's raylet: it ends what it runs, and says so where that can be heard."""
+        found = self.hosts[host]
+        if found.up and not found.frozen and not found.cut:
+            found.draining = True
+            self._ends(found, frozenset[str]())
+            self._left.add((host, found.incarnation))
+            self._tells(found, found.incarnation)
+        found.up = False
+
     def start(self, host: str) -> None:
         """Starts a host that was killed: another process, that has nothing."""
         found = self.hosts[host]
-        found.up, found.incarnation = True, found.incarnation + 1
+        found.up, found.draining, found.incarnation = True, False, found.incarnation + 1
         found.lease, found.running, found.held_back = HostLease(), {}, []
         self._asks(found, found.incarnation)
 
@@ -171,13 +113,23 @@ class SimulatedFleet:
         """Ends the controller; what it has kept is left."""
         self.controller = None
 
+    def cut_controller(self) -> None:
+        """Cuts the controller off from Ray, which has another begin; hosts still reach it."""
+        if self.controller is not None:
+            self._older = self.controller, self._confirmation
+            self.controller = None
+            self.start_controller(known_gone=False)
+
     def start_controller(self, *, with_state: bool = True, known_gone: bool = True) -> None:
         """Starts another one, from what the last has kept or from nothing but the file.
 
         ``known_gone``: the last ran on this machine, and its process has ended.
         """
-        restored = Controller.restored(self._state, self.now, 0.0 if known_gone else GRACE_S)
+        others_s = 0.0 if known_gone and self._older is None else GRACE_S
+        restored = Controller.restored(self._state, self.now, others_s, self._left)
         self.controller = restored if with_state else Controller(restored.wanted, self.now)
+        self._confirmation = Confirmation(self.controller)
+        self._left = set()
         self._kept = -1
 
     def live(self) -> dict[str, str]:
@@ -211,14 +163,42 @@ class SimulatedFleet:
             self.after(delay_s, partial(self._reported, host, report))
 
     def _reported(self, host: SimulatedHost, report: HostReport) -> None:
-        if self.controller is None:
+        orders = self._orders(report)
+        delay_s = self._network.arrives_after(self._chance)
+        if delay_s is None:
             return
+        sent, incarnation = report.sent, report.incarnation
+        if orders is not None:
+            self.after(delay_s, partial(self._answered, host, incarnation, sent, orders))
+        elif self.controller is None and not host.apart:  # Ray says so
+            self.after(delay_s, partial(self._goes_on, host, incarnation, sent))
+
+    def _orders(self, report: HostReport) -> Orders | None:
+        """What a controller answers, the older one now and then where there are two."""
+        apart = self.hosts[report.host].apart
+        if self._older is not None and (apart or self._chance.random() < 0.5):
+            older, confirmation = self._older
+            try:
+                confirmation.takes(None, self.now, self.now)
+            except ConnectionError:
+                self._older = None
+            else:
+                return older.report(report, self.now)
+        if self.controller is None or apart:
+            return None
+        self._confirmation.takes(True, self.now, self.now)
         orders = self.controller.report(report, self.now)
         self._keep()
-        delay_s = self._network.arrives_after(self._chance)
-        if delay_s is not None:
-            sent, incarnation = report.sent, report.incarnation
-            self.after(delay_s, partial(self._answered, host, incarnation, sent, orders))
+        return orders
+
+    def _goes_on(self, host: SimulatedHost, incarnation: int, asked: float) -> None:
+        """A host prolongs its lease, as Ray has said that no controller ran."""
+        if not host.up or host.incarnation != incarnation or host.cut or host.frozen:
+            return
+        policy = Controller.restored(self._state, self.now).wanted.policy
+        if host.lease.extend(asked, self.now + host.offset_s, policy.lease_s):
+            for name in host.running:
+                self._may_publish(host, name)
 
     def _answered(self, host: SimulatedHost, incarnation: int, sent: float, orders: Orders) -> None:
         if not host.up or host.incarnation != incarnation or host.cut:
@@ -230,9 +210,7 @@ class SimulatedFleet:
             return
         ordered = {camera.name: camera for camera in orders.cameras}
         changed = ordered.keys() != host.running.keys()
-        for name in host.running.keys() - ordered.keys():
-            del host.running[name]
-            self._rights[name].pop(host.name, None)
+        self._ends(host, ordered.keys())
         for camera in ordered.values():
             self._runs(host, camera)
         if changed:  # what it has ended may start elsewhere at once
@@ -246,16 +224,24 @@ class SimulatedFleet:
             if delay_s is not None:
                 self.after(delay_s, partial(self._reported, host, report))
 
-    def _runs(self, host: SimulatedHost, camera: Assignment) -> None:
+    def _ends(self, host: SimulatedHost, but: Set[str]) -> None:
+        for name in host.running.keys() - but:
+            del host.running[name]
+            self._rights[name].pop(host.name, None)
+
+    def _may_publish(self, host: SimulatedHost, name: str) -> None:
         until = host.lease.until - host.offset_s
-        for other, right in self._rights[camera.name].items():
+        for other, right in self._rights[name].items():
             if other != host.name and right > self.now and until > self.now:
-                self.faults.append(f"{self.now:.3f}: {camera.name} on {other} and {host.name}")
-        self._rights[camera.name][host.name] = until
+                self.faults.append(f"{self.now:.3f}: {name} on {other} and {host.name}")
+        self._rights[name][host.name] = until
+
+    def _runs(self, host: SimulatedHost, camera: Assignment) -> None:
+        self._may_publish(host, camera.name)
         before = host.running.get(camera.name)
         if before is None:
             live_at = self.now + self._chance.uniform(*self.start_s)
             self.starts.append(Start(camera.name, host.name, live_at))
         else:
             live_at = before.live_at
-        host.running[camera.name] = _Running(camera.epoch, camera.rung, live_at)
+        host.running[camera.name] = SimulatedCamera(camera.epoch, camera.rung, live_at)

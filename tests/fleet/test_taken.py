@@ -1,0 +1,30 @@
+"""What cameras take of a host: by model and size, of its cores or of its GPUs."""
+
+import pytest
+
+from streamsr.core.status import StreamState
+from streamsr.fleet.host.taken import taken
+from streamsr.ipc.messages import RunningCamera
+
+
+def running(cpu_ms: float, gpu_ms: float = 0.0) -> RunningCamera:
+    return RunningCamera("cam", StreamState.LIVE, "", (cpu_ms, gpu_ms))
+
+
+def test_what_all_processes_take_is_shared_out_by_what_each_camera_takes_itself() -> None:
+    found = taken(1200.0, {"network": running(900.0), "plain": running(100.0)}, 2000.0, 0)
+    assert found.by_camera == pytest.approx({"network": 1080.0, "plain": 120.0})
+    assert found.load == 1200.0
+
+
+def test_a_larger_share_of_the_gpus_counts_as_that_share_of_the_cores() -> None:
+    cameras = {"network": running(100.0, 600.0), "plain": running(300.0)}
+    found = taken(400.0, cameras, 16_000.0, 2)
+    assert found.by_camera == pytest.approx({"network": 4800.0, "plain": 300.0})
+    assert found.load == pytest.approx(4800.0)
+
+
+def test_cameras_that_have_not_begun_take_nothing_yet() -> None:
+    found = taken(300.0, {"cam": running(0.0)}, 2000.0, 0)
+    assert found.by_camera == {"cam": 0.0}
+    assert taken(0.0, {}, 2000.0, 1).load == 0.0
