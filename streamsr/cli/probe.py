@@ -7,21 +7,17 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
-from rich.text import Text
-
-from streamsr.cli.terminal import facts_table, size_text
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.redact import redact
 from streamsr.core.settings import StreamSettings
-from streamsr.media.addresses import InputKind, input_kind, scheme_of
+from streamsr.media.addresses import InputKind, input_kind, is_folder_output, scheme_of
 from streamsr.media.source import SourceInfo
 from streamsr.plugins.registry import Kind, find
 from streamsr.sources.opening import open_source
@@ -29,7 +25,7 @@ from streamsr.sources.opening import open_source
 if TYPE_CHECKING:
     from streamsr.engine.engines import Engines
 
-__all__ = ["all_table", "describe", "describe_all", "findings_table", "first_frame"]
+__all__ = ["describe", "describe_all", "first_frame"]
 
 MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 7: "SMPTE 240M"}
 MATRICES |= {9: "BT.2020", 10: "BT.2020"}
@@ -43,6 +39,7 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
 
     Raises InputError or SourceError where there is no frame.
     """
+    settings = _with_output(settings)
     info, frame, live = first_frame(settings)
     frames = info.frames if not live else None
     import torch
@@ -55,7 +52,7 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         width, height = choice.size
         coded = _encoder(settings, info, frame, choice.size, live)
         cores, cpu_ms = engines.cores, choice.cpu_ms
-    in_file = frames and not os.path.isdir(settings.input.url)
+    in_file = frames and coded
     return {
         "input": redact(settings.input.url),
         "plugin": _plugin(settings.input.url),
@@ -81,6 +78,15 @@ def describe(settings: StreamSettings) -> dict[str, Any]:
         "why": choice.why,
         "fallback": list(choice.fallback),
     }
+
+
+def _with_output(settings: StreamSettings) -> StreamSettings:
+    """Of images whose output nobody names the result is images, too."""
+    output = settings.output
+    if output.path is not None or not os.path.isdir(settings.input.url):
+        return settings
+    images = output.model_copy(update={"path": Path("images")})
+    return settings.model_copy(update={"output": images})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,30 +139,6 @@ def _file_choice(settings: StreamSettings, engines: "Engines", info: SourceInfo)
     return _Choice(model.name, lookahead, size, cpu_ms, chosen.why)
 
 
-def findings_table(findings: dict[str, Any]) -> Table:
-    """Returns the findings of ``describe`` for people."""
-    frames = findings["frames"]
-    length = f", {frames} frames" if frames else ""
-    return facts_table(
-        {
-            "source": findings["input"] + (" (live)" if findings["live"] else ""),
-            **({"read by": findings["plugin"]} if findings["plugin"] else {}),
-            "video": f"{findings['codec']} {findings['pixel_format']}, {findings['size']}, "
-            f"{findings['fps']:g} fps{length}",
-            "pixel aspect": findings["sample_aspect"],
-            "scan": findings["scan"] or "not looked at",
-            "colour": findings["colour"],
-            "audio": findings["audio"] or "none",
-            "upscaled": f"to {findings['output']} by {findings['model']} on {findings['device']}, "
-            f"{findings['lookahead']} frames of lookahead",
-            "encoder": findings["encoder"] or "none: the result is images",
-            "cost": _cost(findings["cpu_ms"], findings["all_s"], findings["all_bytes"]),
-            "since": findings["why"],
-            "falls back to": ", ".join(findings["fallback"]),
-        }
-    )
-
-
 def first_frame(settings: StreamSettings) -> tuple[SourceInfo, Frame, bool]:
     """Opens the source; returns what it is, its first frame, and whether it is live.
 
@@ -201,22 +183,6 @@ def describe_all(all_settings: Sequence[StreamSettings]) -> dict[str, Any]:
     }
 
 
-def all_table(findings: dict[str, Any]) -> Table:
-    """Returns the findings of ``describe_all`` for people: a line each, and the sums."""
-    table = Table("input", "video", "frames", "upscaled", "time", "size", box=None, pad_edge=False)
-    for file in findings["files"]:
-        if "error" in file:
-            table.add_row(Text(file["input"]), Text(file["error"], "red"))
-            continue
-        upscaled = f"{file['output']} by {file['model']}"
-        video, frames = f"{file['codec']} {file['size']}", str(file["frames"] or "")
-        time, size = _about(file["all_s"]), _sized(file["all_bytes"])
-        table.add_row(*map(Text, (file["input"], video, frames, upscaled, time, size)))
-    time, size = _about(findings["all_s"]), _sized(findings["all_bytes"])
-    table.add_row("all", "", str(findings["frames"]), "", time, size)
-    return table
-
-
 def _one_of(settings: StreamSettings, size: tuple[int, int]) -> tuple[int, int]:
     """The size of before, or of after, where a result of ``size`` has both beside each other."""
     return size[0] // 2 if settings.output.compare == "side" else size[0], size[1]
@@ -233,7 +199,8 @@ def _encoder(
     from streamsr.media.hardware.choice import hardware_choice
     from streamsr.media.hardware.request import CodedStream
 
-    if not live and os.path.isdir(settings.input.url):
+    path = settings.output.path
+    if path is not None and is_folder_output(path):
         return None
     coding = filled(settings.encoder, low_delay=live)
     width, height = (side - side % 2 for side in size)
@@ -276,20 +243,6 @@ def _result_bytes(settings: StreamSettings, info: SourceInfo, size: tuple[int, i
     keyframes = max(1, round(info.frames / info.rate / Fraction(coding.gop_s or 2)))
     other = sum(others) / max(1, len(others))
     return round(keyframes * keyframe + (info.frames - keyframes) * other)
-
-
-def _cost(cpu_ms: float, all_s: float | None, all_bytes: int | None) -> str:
-    whole = f", all of it about {_about(all_s)}" if all_s else ""
-    large = f" and {_sized(all_bytes)}" if whole and all_bytes else ""
-    return f"{cpu_ms:.0f} CPU ms a frame here{whole}{large}"
-
-
-def _about(seconds: float | None) -> str:
-    return "" if seconds is None else str(timedelta(seconds=max(1, round(seconds))))
-
-
-def _sized(count: int | None) -> str:
-    return size_text(count) if count else ""
 
 
 def _colour(tags: ColourTags) -> str:

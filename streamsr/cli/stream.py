@@ -213,14 +213,16 @@ def probe(
         found = planned([Path(url) for url in urls], Path(os.devnull)).jobs
         inputs = [data["input"] | {"url": str(job.source)} for job in found]
         several = [parsed(data | {"input": one}, set_) for one in inputs]
-        from streamsr.cli.probe import all_table, describe_all
+        from streamsr.cli.probe import describe_all
+        from streamsr.cli.probe_tables import all_table
 
         findings = describe_all(several)
         print_result(findings, all_table(findings), as_json)
         raise typer.Exit(1 if findings["failed"] else 0)
     settings = parsed(data, set_)
     check_settings(settings)
-    from streamsr.cli.probe import describe, findings_table
+    from streamsr.cli.probe import describe
+    from streamsr.cli.probe_tables import findings_table
 
     findings = describe(settings)
     print_result(findings, findings_table(findings), as_json)

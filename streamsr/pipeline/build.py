@@ -30,7 +30,7 @@ from streamsr.networks.flow import USUAL, Search
 from streamsr.pipeline.check import check_output_path
 from streamsr.pipeline.delivery import FrameSink, PacketSink
 from streamsr.pipeline.machine import Machine
-from streamsr.pipeline.model_choice import Choose, Chosen, chooser
+from streamsr.pipeline.model_choice import Choose, Chosen, chooser, told_of_passes
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.pipeline import Pipeline
 from streamsr.pipeline.selection import FOR_CLEAN, FOR_CODED, PLAIN, Selector
@@ -44,7 +44,6 @@ from streamsr.zoo.registry import Entry, members
 
 __all__ = ["choose_by", "coded_bits", "open_pipeline"]
 
-IN_PASSES = ", in several passes, for its best quality: usual takes one"
 PIPE_S = 10.0  # that viewers wait for the reader of a pipe, before it is given up
 
 
@@ -126,13 +125,13 @@ def choose_by(
     best = model.quality is Quality.BEST
     if model.quality is Quality.AUTO:
         best = not real_time and _of_images(settings)
-    load, remark = (in_passes(load_one), IN_PASSES) if best else (load_one, "")
+    load = in_passes(load_one) if best else load_one
     if model.denoise is None:
-        choose = chooser(Selector(settings, machine, real_time=real_time), load, remark)
+        choose = chooser(Selector(settings, machine, real_time=real_time), load)
     elif real_time:
         raise ConfigError(f"model.denoise: got {model.denoise:g}, allowed is it of a file alone")
     else:
-        choose = _denoised(settings, machine, load, remark)
+        choose = _denoised(settings, machine, load)
     return choose if settings.output.compare is None else _compared(choose, settings.output)
 
 
@@ -149,7 +148,7 @@ def _loading(engines: Engines, model: ModelSettings, usual: Precision | None) ->
     return load
 
 
-def _denoised(settings: StreamSettings, machine: Machine, load: Load, remark: str) -> Choose:
+def _denoised(settings: StreamSettings, machine: Machine, load: Load) -> Choose:
     """Returns what chooses the network that restores, and takes ``model.denoise`` of it: the rest
     is of the one that keeps what it sees, or is the frame itself where that grows no larger."""
     share = settings.model.denoise or 0.0
@@ -157,7 +156,7 @@ def _denoised(settings: StreamSettings, machine: Machine, load: Load, remark: st
     def by(family: str) -> Choose:
         model = settings.model.model_copy(update={"name": family, "denoise": None})
         named = settings.model_copy(update={"model": model})
-        return chooser(Selector(named, machine, real_time=False), load, remark)
+        return chooser(Selector(named, machine, real_time=False), load)
 
     def chosen(info: SourceInfo, kept: TargetSize | None) -> Chosen:
         restoring = by(FOR_CODED)(info, kept)
@@ -168,8 +167,8 @@ def _denoised(settings: StreamSettings, machine: Machine, load: Load, remark: st
         if share in (0.0, 1.0):
             return (keeping, restoring)[round(share)]
         engine = BlendedEngine(one.engine, other.engine, share)
-        told = f"{share:.0%} of {other.name}, the rest of {one.name}{remark}"
         runs = (*keeping.runs, *restoring.runs)
+        told = f"{share:.0%} of {other.name}, the rest of {one.name}{told_of_passes(runs)}"
         return Chosen([LoadedModel(other.name, engine)], restoring.target, told, runs)
 
     return chosen

@@ -16,7 +16,9 @@ from streamsr.pipeline.model_session import LoadedModel
 from streamsr.pipeline.selection import Selector
 from streamsr.zoo.registry import Entry
 
-__all__ = ["Choose", "Chosen", "ModelChoice", "chooser"]
+__all__ = ["Choose", "Chosen", "ModelChoice", "chooser", "told_of_passes"]
+
+IN_PASSES = ", in several passes, for its best quality: usual takes one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +36,21 @@ Choose = Callable[[SourceInfo, TargetSize | None], Chosen]
 it is the target. Raises ModelError and ConfigError."""
 
 
-def chooser(selector: Selector, load: Load, remark: str = "") -> Choose:
-    """Returns what chooses by ``selector`` and loads by ``load``, of which ``remark`` tells."""
+def chooser(selector: Selector, load: Load) -> Choose:
+    """Returns what chooses by ``selector`` and loads by ``load``."""
 
     def choose(info: SourceInfo, kept: TargetSize | None) -> Chosen:
         selection = selector.select(info, kept)
         models = [LoadedModel(entry.name, load(entry)) for entry in selection.entries]
         runs = [(selection.entries[0], passes_of(models[0].engine))]
-        return Chosen(models, selection.target, selection.why + remark, runs)
+        return Chosen(models, selection.target, selection.why + told_of_passes(runs), runs)
 
     return choose
+
+
+def told_of_passes(runs: Sequence[tuple[Entry, float]]) -> str:
+    """Returns what is said beside a choice that ``runs`` its networks several times a frame."""
+    return IN_PASSES if any(passes > 1 for _, passes in runs) else ""
 
 
 class _InUse:

@@ -139,6 +139,11 @@ class Selector:
         target = asked or self._up_to_limit(found, info)
         entry = _member_for(found, _ratio(target, info))
         why = "a file can wait: the model that is asked for runs"
+        if self._model.name == AUTO:
+            why = f"a file can wait: {entry.family} suits {_coded_as(info, self._url)}"
+        most = min(LARGEST_SCALE, max(found))
+        if asked is None and most > 1:
+            why += f"; no size is asked for: {most} times, up to {MOST_LINES} lines"
         return self._selection(self._candidate(entry, target, info), info, why)
 
     def _up_to_limit(self, found: Mapping[int, Entry], info: SourceInfo) -> TargetSize:
@@ -270,6 +275,12 @@ def _ratio(target: TargetSize, info: SourceInfo) -> Fraction:
 def _served(name: str, folders: Sequence[Path], scale: int) -> Entry:
     found = members(name, folders)
     return _member_for(found, Fraction(scale))
+
+
+def _coded_as(info: SourceInfo, url: str) -> str:
+    """How a source is coded, for people: what ``family_for`` goes by."""
+    bits = None if info.codec in LOSSLESS else _bits_a_pixel(info, url)
+    return info.codec if bits is None else f"{info.codec} of {bits:.2g} bits a pixel"
 
 
 def _bits_a_pixel(info: SourceInfo, url: str) -> float | None:

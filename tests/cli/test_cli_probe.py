@@ -66,6 +66,28 @@ def test_probe_of_images_is_that_of_their_best_quality(
     assert auto > usual
 
 
+@pytest.mark.parametrize("asked", ["--scale=1.5", "--size=133"])
+def test_what_becomes_of_images_is_what_probe_said(
+    streamsr: "Streamsr", tmp_path: Path, asked: str
+) -> None:
+    """Of any size, odd ones too, and by as many passes."""
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "0.png"), np.zeros((55, 71, 3), np.uint8))
+    options = ("--json", "--model", "bicubic", asked)
+    told = json.loads(streamsr("probe", tmp_path / "in", *options).stdout)
+    made = json.loads(streamsr("upscale", tmp_path / "in", tmp_path / "out", *options).stdout)
+    made = made["streams"][0]
+    assert (told["output"], told["why"]) == (made["output"], made["why"])
+    assert "passes" not in told["why"], "a filter takes but one"
+    assert told["encoder"] is None
+    video = tmp_path / "out.mp4"
+    coded = json.loads(
+        streamsr("probe", tmp_path / "in", *options, "--set", f"output.path={video}").stdout
+    )
+    assert "even sides" in coded["why"]
+    assert coded["encoder"] is not None
+
+
 def test_probe_of_many_goes_on_after_one_that_fails_in_ffmpeg(
     clip: Callable[..., Path], streamsr: "Streamsr", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -331,6 +331,28 @@ def test_a_file_becomes_four_times_as_large_up_to_1440_lines(
     assert machine.asked == []
 
 
+@pytest.mark.parametrize(
+    ("codec", "name", "why"),
+    [
+        ("h264", "auto", "fast-camera suits h264 of 0.25 bits a pixel"),
+        ("hevc", "auto", "fast-camera suits hevc of 0.25 bits a pixel"),
+        ("ffv1", "auto", "fast suits ffv1"),
+        ("h264", "fast", "the model that is asked for runs"),
+    ],
+)
+def test_it_says_of_a_file_why_its_family_runs(
+    tmp_path: Path, codec: str, name: str, why: str
+) -> None:
+    file = tmp_path / "clip.mkv"
+    file.write_bytes(bytes(10 * PIXELS // 32))
+    info = replace(SUB, codec=codec, frames=10)
+    asked = OutputSettings(scale=2)
+    given = select(Costs({}), info, url=str(file), output=asked, name=name, real_time=False)
+    assert given.why == f"a file can wait: {why}"
+    unasked = select(Costs({}), info, url=str(file), name=name, real_time=False)
+    assert unasked.why == f"{given.why}; no size is asked for: 4 times, up to 1440 lines"
+
+
 def test_only_frames_in_a_folder_may_have_odd_sides() -> None:
     info = replace(SUB, width=107, height=61)
     for path, expected in (("out", (107, 61)), ("out.mp4", (106, 60))):
