@@ -13,6 +13,7 @@ import av
 import av.codec
 import pytest
 from peers import read_number, scene
+from peers.encoders import RIGHT, X264, FailingContext
 
 from streamsr.core.errors import OutputError
 from streamsr.core.frame import ColourTags, Frame
@@ -21,7 +22,7 @@ from streamsr.core.settings.stream import Preset
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.encoder_options import FORMATS, filled, lookahead_of
 from streamsr.media.hardware.choice import HardwareChoice, TrialError
-from streamsr.media.hardware.encoders import ENCODERS, PRESETS, HardwareEncoder, Wording
+from streamsr.media.hardware.encoders import ENCODERS, HardwareEncoder
 from streamsr.media.hardware.request import CodedStream, TrialRequest
 from streamsr.media.hardware.trial import try_encoder
 from streamsr.media.pixels import planes_of
@@ -32,16 +33,6 @@ TICK = Fraction(1, 90_000)
 TAGS = ColourTags(1, 1, 1)
 STREAM = CodedStream.of((160, 96), TAGS, rate=RATE)
 LIVE = filled(EncoderSettings())
-X264 = Wording(
-    quality={"crf": "{crf}"},
-    rate={},
-    live={"tune": "zerolatency"},
-    kept={"bf": "{bf}"},
-    always={"forced-idr": "1"},
-    preset="preset",
-    presets=dict(zip(PRESETS, PRESETS, strict=True)),
-)
-RIGHT = HardwareEncoder("h264_right", "h264", X264, formats=("nv12", ""), library="libx264")
 
 
 def like_right(name: str, **options: str) -> HardwareEncoder:
@@ -168,22 +159,6 @@ def test_files_and_off_are_the_cpus(choice_of: Callable[..., HardwareChoice]) ->
     assert choice.encoder_for(LIVE.model_copy(update={"hardware": "off"}), STREAM) is None
     named = kept.model_copy(update={"hardware": "h264_right", "preset": "medium"})
     assert choice.encoder_for(named, STREAM) is RIGHT, "of a file with B-frames, by its name"
-
-
-class FailingContext:
-    """An encoder that fails at its nth frame, as where a driver is reset."""
-
-    def __init__(self, context: av.VideoCodecContext, fails_at: int) -> None:
-        self._context, self._left = context, fails_at
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def encode(self, frame: av.VideoFrame | None) -> list[av.Packet]:
-        self._left -= 1
-        if self._left == 0:
-            raise av.error.ExternalError(542398533, "Generic error in an external library")
-        return self._context.encode(frame)
 
 
 class HangingContext(FailingContext):

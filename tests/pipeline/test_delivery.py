@@ -3,11 +3,10 @@
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
 
-import av
 import numpy as np
 import pytest
+from peers.encoders import RIGHT, FailingContext
 
 from streamsr.core.errors import OutputError
 from streamsr.core.events import Code
@@ -16,7 +15,6 @@ from streamsr.core.metrics import Meter
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings, RecordSettings
 from streamsr.media.hardware.choice import HardwareChoice
-from streamsr.media.hardware.encoders import HardwareEncoder, Wording
 from streamsr.media.source import AudioFrame, Piece, SourceInfo
 from streamsr.pipeline.channel import Channel, Overflow
 from streamsr.pipeline.delivery import Delivery
@@ -276,28 +274,10 @@ def test_a_keyframe_is_of_the_tracks_that_it_is_asked_of(asked: Track) -> None:
         assert keyframes == [True, False, track is asked, False]
 
 
-class FailingContext:
-    """An encoder that fails at one frame: a library does, of want of memory."""
-
-    def __init__(self, context: av.VideoCodecContext, fails_at: int) -> None:
-        self._context, self._left = context, fails_at
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def encode(self, frame: av.VideoFrame | None) -> list[av.Packet]:
-        self._left -= 1
-        if self._left == 0:
-            raise av.error.MemoryError(12, "Cannot allocate memory")
-        return self._context.encode(frame)
-
-
 def test_a_hardware_encoder_that_fails_is_told_of_and_the_cpu_encodes_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    words = Wording({"crf": "{crf}"}, {}, {"tune": "zerolatency"}, {}, always={"forced-idr": "1"})
-    right = HardwareEncoder("h264_right", "h264", words, library="libx264")
-    choice = HardwareChoice([right], Measured(tmp_path))
+    choice = HardwareChoice([RIGHT], Measured(tmp_path))
     monkeypatch.setattr("streamsr.media.encoder.hardware_choice", lambda: choice)
     sink = Sink()
     run = Run(sink)
