@@ -24,14 +24,13 @@ import numpy as np
 import torch
 
 import streamsr
+from streamsr.cli.bench import write_scene
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.packet import Packet, Track
 from streamsr.core.settings import EncoderSettings
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.muxing import FileWriter
 from streamsr.media.source import SourceInfo
-from streamsr.sources.demo import Scene
-from streamsr.sources.timing.clock_sync import TICKS
 
 Figures = tuple[float, float]
 """Frames a second, and CPU ms a frame."""
@@ -47,7 +46,7 @@ def main() -> None:
     width, height = map(int, chosen.size.split("x"))
     with TemporaryDirectory(prefix="streamsr-library-") as scratch:
         clip = Path(scratch) / "clip.mp4"
-        write_clip(clip, width, height, chosen.frames)
+        write_scene(clip, width, height, chosen.frames)
         figures = measured(clip, chosen.model, chosen.rounds)
         sys.stdout.write(table(chosen.model, chosen.size, figures) + "\n")
 
@@ -140,23 +139,6 @@ def planes_of(frame: av.VideoFrame) -> tuple[np.ndarray, ...]:
     packed = frame.to_ndarray(format="yuv420p").reshape(-1)
     luma, chroma = np.split(packed, [height * frame.width])
     return luma.reshape(height, -1), *chroma.reshape(2, half, -1)
-
-
-def write_clip(path: Path, width: int, height: int, frames: int) -> None:
-    """A clip of the built-in scene."""
-    scene = Scene(width, height)
-    rate = Fraction(scene.rate)
-    info = SourceInfo(width, height, rate, Fraction(1), "rawvideo", "yuv420p")
-    encoder: VideoEncoder | None = None
-    writer = FileWriter(path)
-    for number in range(frames):
-        pts = round(number / rate / TICKS)
-        frame = Frame(scene.frame(number), ColourTags(1, 1, 1), pts, TICKS)
-        encoder = encoder or VideoEncoder(EncoderSettings(), frame, rate, Fraction(1))
-        write(writer, info, encoder.encode(frame))
-    assert encoder is not None
-    write(writer, info, encoder.flush())
-    writer.close()
 
 
 def table(model: str, size: str, results: dict[str, list[Figures]]) -> str:

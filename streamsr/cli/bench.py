@@ -37,7 +37,7 @@ from streamsr.zoo.card import Precision
 from streamsr.zoo.loading import make_network
 from streamsr.zoo.registry import Entry
 
-__all__ = ["bench_file", "bench_table"]
+__all__ = ["bench_file", "bench_table", "write_scene"]
 
 BESIDE = "bicubic"  # measured in the same run: plain scaling by the same path
 
@@ -53,7 +53,7 @@ def bench_file(
     """
     with TemporaryDirectory(prefix="streamsr-bench-") as scratch:
         clip = Path(scratch) / "clip.mp4"
-        _write_clip(clip, *size, frames)
+        write_scene(clip, *size, frames)
         output = settings.output.model_copy(
             update={"path": clip.with_name("upscaled.mp4"), "overwrite": True}
         )
@@ -164,8 +164,8 @@ def _reached(entry: Entry, summary: StreamStatus, network_ms: float) -> dict[str
     return {name: round(value, 3) for name, value in zip(names, values, strict=True)}
 
 
-def _write_clip(path: Path, width: int, height: int, frames: int) -> None:
-    """A clip of the built-in scene, coded as a camera would."""
+def write_scene(path: Path, width: int, height: int, frames: int) -> None:
+    """Writes a clip of the built-in scene, coded as a camera would, 25 frames a second."""
     scene = Scene(width, height)
     rate = Fraction(scene.rate)
     info = SourceInfo(width, height, rate, Fraction(1), "rawvideo", "yuv420p")
