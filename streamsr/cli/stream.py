@@ -10,23 +10,17 @@ from typing import Annotated
 
 import typer
 
+from streamsr.cli.batch.file_options import ResultOptions, with_options
 from streamsr.cli.batch.one import run_one
 from streamsr.cli.batch.several import are_several
 from streamsr.cli.options import (
     Audio,
-    Bitrate,
-    Codec,
-    Compare,
-    Crf,
-    Denoise,
     Device,
     Frames,
     Json,
     Model,
     ModelPrecision,
     Models,
-    Preset,
-    QualityOption,
     Scale,
     Seconds,
     Set,
@@ -38,15 +32,13 @@ from streamsr.cli.run import run_node
 from streamsr.cli.settings import (
     GIVE_UP_S,
     audio_choice,
-    denoise_share,
-    encoder_settings,
     parsed,
     stream_settings,
 )
 from streamsr.cli.terminal import print_result
 from streamsr.core.config import load, parse
 from streamsr.core.errors import ConfigError, OutputError, UserError, nearest
-from streamsr.core.settings import NodeSettings, OutputSettings, PipelineSettings, Quality
+from streamsr.core.settings import NodeSettings, OutputSettings, PipelineSettings
 from streamsr.core.target_size import TargetSize
 from streamsr.files.plan import planned
 from streamsr.pipeline.check import check_settings
@@ -169,6 +161,7 @@ def node(
     run_node(read, as_json, path, seconds, overrides=set_ or [])
 
 
+@with_options
 def probe(
     urls: Annotated[
         list[str],
@@ -178,54 +171,29 @@ def probe(
             "videos: how long all of them take.",
         ),
     ],
-    model: Model = AUTO,
-    models: Models = None,
-    device: Device = "auto",
-    size: Size = None,
-    scale: Scale = None,
+    options: ResultOptions,
     transport: Transport = "tcp",
-    video: Video = None,
-    audio: Audio = "all",
-    precision: ModelPrecision = None,
-    quality: QualityOption = Quality.AUTO,
-    denoise: Denoise = None,
-    compare: Compare = None,
-    codec: Codec = None,
-    crf: Crf = None,
-    preset: Preset = None,
-    bitrate: Bitrate = None,
-    as_json: Json = False,
-    set_: Set = None,
 ) -> None:
     """Say what sources are, and what streamsr would do with them, how long and how large."""
-    data = stream_settings("probe", urls[0], model, models, device)
-    data["input"] |= {
-        "transport": transport,
-        "video": video,
-        "audio": audio_choice(audio),
-        "give_up_s": GIVE_UP_S,
-    }
-    data["model"] |= {"quality": quality, "denoise": denoise_share(denoise)}
-    data["model"] |= {"precision": precision}
-    data["output"] = {"size": size, "scale": scale, "compare": compare}
-    data["encoder"] = encoder_settings(codec, crf, preset, bitrate)
+    data = options.settings("probe", urls[0])
+    data["input"] |= {"transport": transport, "give_up_s": GIVE_UP_S}
     if are_several(urls):
         found = planned([Path(url) for url in urls], Path(os.devnull)).jobs
         inputs = [data["input"] | {"url": str(job.source)} for job in found]
-        several = [parsed(data | {"input": one}, set_) for one in inputs]
+        several = [parsed(data | {"input": one}, options.set_) for one in inputs]
         from streamsr.cli.probe import describe_all
         from streamsr.cli.probe_tables import all_table
 
         findings = describe_all(several)
-        print_result(findings, all_table(findings), as_json)
+        print_result(findings, all_table(findings), options.as_json)
         raise typer.Exit(1 if findings["failed"] else 0)
-    settings = parsed(data, set_)
+    settings = parsed(data, options.set_)
     check_settings(settings)
     from streamsr.cli.probe import describe
     from streamsr.cli.probe_tables import findings_table
 
     findings = describe(settings)
-    print_result(findings, findings_table(findings), as_json)
+    print_result(findings, findings_table(findings), options.as_json)
 
 
 def bench(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamsr.cli.batch.file_options import FileOptions, with_file_options
+from streamsr.cli.batch.file_options import FileOptions, with_options
 from streamsr.cli.batch.one import run_one
 from streamsr.cli.batch.running import run_batch
 from streamsr.cli.batch.several import is_batch
@@ -29,7 +29,7 @@ __all__ = ["upscale"]
 OPTION_OF = {"codec": "codec", "crf": "crf", "preset": "preset", "kbit_s": "bitrate"}
 
 
-@with_file_options
+@with_options
 def upscale(
     inputs: Annotated[
         list[str],

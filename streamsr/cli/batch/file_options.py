@@ -1,4 +1,5 @@
-"""The options of ``upscale``, here and by a fleet, declared once."""
+"""The options of ``upscale``, here and by a fleet, and of ``probe``, which says what it would do:
+declared once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -42,14 +43,14 @@ from streamsr.core.settings import PipelineSettings, Quality
 from streamsr.media.addresses import SUFFIXES
 from streamsr.zoo.card import AUTO
 
-__all__ = ["FileOptions", "with_file_options"]
+__all__ = ["FileOptions", "ResultOptions", "with_options"]
 
 PLACE = "options"  # the parameter of a command in whose place they come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileOptions:
-    """What the command line says of the files that are made, each field an option."""
+class ResultOptions:
+    """What the command line says of a source and of what becomes of it, each field an option."""
 
     model: Model = AUTO
     quality: QualityOption = Quality.AUTO
@@ -64,27 +65,39 @@ class FileOptions:
     bitrate: Bitrate = None
     video: Video = None
     audio: Audio = "all"
-    overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False
     denoise: Denoise = None
-    container: Container = None
     compare: Compare = None
-    labels: Annotated[bool, typer.Option(help="With --compare: say which is which.")] = False
-    seconds: Seconds = None
-    frames: Frames = None
     as_json: Json = False
     set_: Set = None
 
-    def data(self, url: str) -> dict[str, Any]:
-        """Returns them as settings of a pipeline that reads ``url``, its output not named. Raises
+    def settings(self, name: str, url: str) -> dict[str, Any]:
+        """Returns them as those of a pipeline called ``name`` that reads ``url``. Raises
         UserError."""
-        limits = self.seconds, self.frames
-        data = stream_settings("upscale", url, self.model, self.models, self.device, *limits)
+        data = stream_settings(name, url, self.model, self.models, self.device)
         data["model"] |= {"quality": self.quality, "denoise": denoise_share(self.denoise)}
         data["model"] |= {"precision": self.precision}
         data["input"] |= {"video": self.video, "audio": audio_choice(self.audio)}
         data["output"] = {"size": self.size, "scale": self.scale, "compare": self.compare}
-        data["output"] |= {"labels": self.labels, "overwrite": self.overwrite}
         data["encoder"] = encoder_settings(self.codec, self.crf, self.preset, self.bitrate)
+        return data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOptions(ResultOptions):
+    """What the command line says of the files that are made, too."""
+
+    overwrite: Annotated[bool, typer.Option(help="Replace an output that exists.")] = False
+    container: Container = None
+    labels: Annotated[bool, typer.Option(help="With --compare: say which is which.")] = False
+    seconds: Seconds = None
+    frames: Frames = None
+
+    def data(self, url: str) -> dict[str, Any]:
+        """Returns them as settings of a pipeline that reads ``url``, its output not named. Raises
+        UserError."""
+        data = self.settings("upscale", url)
+        data["output"] |= {"labels": self.labels, "overwrite": self.overwrite}
+        data["limits"] = {"seconds": self.seconds, "frames": self.frames}
         return data
 
     def settings_by(self, data: dict[str, Any]) -> Callable[[Path, Path], PipelineSettings]:
@@ -108,20 +121,20 @@ class FileOptions:
         return [s for s in SUFFIXES if s != ".webm" or self.codec in (None, "vp9")]
 
 
-def with_file_options(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command an option for each field of the ``FileOptions`` that it takes."""
-    of_files = fields(FileOptions)
+def with_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command an option for each field of the ``ResultOptions`` that it takes."""
+    taken: type[ResultOptions] = get_type_hints(function)[PLACE]
 
     @wraps(function)
     def run(**given: Any) -> None:
-        said = {field.name: given.pop(field.name) for field in of_files}
-        function(**{PLACE: FileOptions(**said)}, **given)
+        said = {field.name: given.pop(field.name) for field in fields(taken)}
+        function(**{PLACE: taken(**said)}, **given)
 
-    kinds = get_type_hints(FileOptions, include_extras=True)
+    kinds = get_type_hints(taken, include_extras=True)
     by_name = Parameter.KEYWORD_ONLY
     spread = [
         Parameter(field.name, by_name, default=field.default, annotation=kinds[field.name])
-        for field in of_files
+        for field in fields(taken)
     ]
     parameters: list[Parameter] = []
     for own in signature(function).parameters.values():

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streamsr.cli.batch.file_options import FileOptions, with_file_options
+from streamsr.cli.batch.file_options import FileOptions, with_options
 from streamsr.cli.batch.running import Workplace, plan_of, run_plan
 from streamsr.cli.batch.several import is_batch
 from streamsr.cli.batch.shown import Together
@@ -28,7 +28,7 @@ AT_ONCE = 64  # files, at most
 NICENESS = 10  # of tasks on machines that have cameras, too
 
 
-@with_file_options
+@with_options
 def upscale_by_fleet(
     inputs: Annotated[
         list[Path],
