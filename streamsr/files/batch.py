@@ -114,26 +114,50 @@ class Batch:
         Raises OutputError where there is another file of that name.
         """
         state, said = state_of(path), self._record.of(job.output)
+        half_done = folder_of(path, inside=job.in_place)
         if state is None:
             return None
         if said is not None and said.get("state") == state:
-            changed = differences(said["identity"], identity)
-            if said["result"].get("plain"):
-                changed = changed or "the network failed on some of its frames"
-            if not changed:
-                with suppress(OSError):
-                    remove_ours(folder_of(path))  # a kill left it
-                kept = said["result"]
-                return {**kept, **{name: tuple(kept[name]) for name in ("notes", "damage")}}
-            self._watcher.says(f"{path}: it is made again: {changed}")
-        elif said is not None and said.get("replaces") == state and is_ours(folder_of(path)):
+            again = self._why_again(path, said, identity, settings)
+            if again:
+                self._watcher.says(f"{path}: it is made again: {again}")
+                return None
+            with suppress(OSError):
+                remove_ours(half_done)  # a kill left it
+            kept = said["result"]
+            return {**kept, **{name: tuple(kept[name]) for name in ("notes", "damage")}}
+        if job.in_place:
+            return None  # whoever writes images there looks at what else there is
+        if said is not None and said.get("replaces") == state and is_ours(half_done):
             return None  # killed before the new one got its name
-        elif not settings.output.overwrite:
+        if not settings.output.overwrite:
             raise OutputError(
                 f"output {path}: it exists already, and is not what streamsr wrote there; "
                 "--overwrite replaces it"
             )
         return None
+
+    def _why_again(
+        self,
+        path: Path,
+        said: Mapping[str, Any],
+        identity: Mapping[str, Any],
+        settings: StreamSettings,
+    ) -> str:
+        """Says why an output that is done is made again; "" where it is not. Raises OutputError
+        where it is not asked for."""
+        overwrite, remakes = settings.output.overwrite, self._record.remakes
+        changed = differences(said["identity"], identity)
+        if changed and not (overwrite or remakes):
+            raise OutputError(
+                f"output {path}: it exists already, and was made otherwise: {changed}; "
+                "--overwrite makes it again"
+            )
+        if not changed and said["result"].get("plain"):
+            return "the network failed on some of its frames"
+        if not changed and overwrite and not (remakes or self._record.is_half_done):
+            return "--overwrite asks for it"
+        return changed
 
 
 def _each_once(source: str, says: Callable[[str], None]) -> Emit:

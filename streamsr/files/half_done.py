@@ -38,9 +38,10 @@ FIRST = "video.packets"  # what is in it from the beginning, and locked by who w
 LAST = (DONE, FIRST)  # what is removed at the end, in that order
 
 
-def folder_of(path: Path) -> Path:
-    """Returns the folder of what is half done and becomes ``path``."""
-    return path.with_name(path.name + ENDING)
+def folder_of(path: Path, *, inside: bool = False) -> Path:
+    """Returns the folder of what is half done and becomes ``path``; ``inside`` a folder that is
+    filled as it is made."""
+    return path / ENDING if inside else path.with_name(path.name + ENDING)
 
 
 def is_ours(folder: Path) -> bool:

@@ -16,6 +16,7 @@ from streamsr.media.source import Piece, Reached, SourceInfo
 from streamsr.media.tracks.piece_queue import PieceQueue
 from streamsr.pipeline.channel import ByTime
 from streamsr.sources.files import FileSource
+from streamsr.sources.folder import FolderSource
 
 __all__ = ["join_parts"]
 
@@ -24,7 +25,7 @@ BEHIND_S = 2.0  # that what belongs to a frame may come after it in a file
 
 def join_parts(
     partial: Partial,
-    source: FileSource,
+    source: FileSource | FolderSource,
     path: Path,
     suffix: str,
     codec: str,

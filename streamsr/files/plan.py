@@ -27,7 +27,8 @@ class FileJob:
 
     source: Path
     output: Path  # below the folder of outputs
-    is_images: bool = False
+    is_images: bool = False  # it becomes a folder of images
+    in_place: bool = False  # images that appear there one by one, beside what else is there
 
 
 @dataclass(frozen=True, slots=True)

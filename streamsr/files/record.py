@@ -2,7 +2,8 @@
 
 Of a folder of them that is one line a file, in ``.streamsr.jsonl``. It is locked while a run lasts:
 two runs would give several sources one name. Beside one output that has a name of its own nothing
-is left: what is said of it goes with its half-done folder.
+is left: what is said of it goes with its half-done folder, and then with the output itself, in an
+extended attribute where its file system has them.
 """
 
 import fcntl
@@ -10,7 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,11 +21,18 @@ from streamsr.files.half_done import DONE, folder_of, write_whole
 __all__ = ["Kept", "OneRecord", "Record", "outputs_of", "said_of", "state_of"]
 
 NAME = ".streamsr.jsonl"
+LABEL = "user.streamsr"  # the attribute of an output that has no such record
 
 
 class Kept(Protocol):
     """What is known of outputs. Any thread may call it. Raises OutputError where it cannot be
     written."""
+
+    remakes: bool  # what was made otherwise is made again; False: where it is asked for alone
+
+    @property
+    def is_half_done(self) -> bool:
+        """Whether a kill left what one output was made of, once it was done."""
 
     def of(self, output: Path) -> dict[str, Any] | None:
         """What is known of an output: its ``source``, ``identity``, ``state`` and ``result``, and
@@ -33,15 +41,17 @@ class Kept(Protocol):
     def begin(self, source: Path, output: Path) -> None:
         """States which output a source has, before there is one."""
 
-    def done(self, said: Mapping[str, Any]) -> None:
-        """States that an output is done, by ``said_of``: to be called before it gets its name, so
-        that a kill in between does not leave one that nobody knows, nor one that it
+    def done(self, said: Mapping[str, Any], made: Path) -> None:
+        """States that an output is done, by ``said_of``: to be called before what is ``made`` gets
+        its name, so that a kill in between does not leave one that nobody knows, nor one that it
         ``replaces``."""
 
 
 class Record(Kept, AbstractContextManager["Record"]):
     """The record of a folder, which is made where it is missing. Raises OutputError where another
     program works there, too."""
+
+    remakes = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -72,6 +82,10 @@ class Record(Kept, AbstractContextManager["Record"]):
         """The output that each source has, by its absolute path."""
         return _outputs(self._lines)
 
+    @property
+    def is_half_done(self) -> bool:
+        return False  # by the folder's own record it is done
+
     def of(self, output: Path) -> dict[str, Any] | None:
         return self._lines.get(str(output))
 
@@ -79,7 +93,7 @@ class Record(Kept, AbstractContextManager["Record"]):
         if output.as_posix() not in self._lines:
             self._add({"source": str(source.absolute()), "output": str(output)})
 
-    def done(self, said: Mapping[str, Any]) -> None:
+    def done(self, said: Mapping[str, Any], made: Path) -> None:
         self._add(said)
 
     def _add(self, line: Mapping[str, Any]) -> None:
@@ -97,31 +111,46 @@ class Record(Kept, AbstractContextManager["Record"]):
 
 
 class OneRecord(Kept, AbstractContextManager["OneRecord"]):
-    """The record of one output."""
+    """The record of one output, which may be a folder that is filled as it is made: ``inside`` it
+    is what is half done. An output that was renamed is known still."""
 
+    remakes = False
     outputs: Mapping[str, str] = {}  # it has no folder of them
 
-    def __init__(self, path: Path) -> None:
-        self._path = folder_of(path) / DONE
+    def __init__(self, path: Path, *, inside: bool = False) -> None:
+        self._output = path
+        self._path = folder_of(path, inside=inside) / DONE
 
     def __exit__(self, *exception: object) -> None:
         pass
 
+    @property
+    def is_half_done(self) -> bool:
+        return self._path.exists()
+
     def of(self, output: Path) -> dict[str, Any] | None:
-        try:
-            said = json.loads(self._path.read_bytes())
-            return said if isinstance(said, dict) and said["output"] == str(output) else None
-        except (OSError, ValueError, LookupError):
-            return None
+        for read in (self._path.read_bytes, self._label):
+            with suppress(OSError, ValueError, LookupError):
+                said = json.loads(read())
+                if isinstance(said, dict) and Path(said["output"]).suffix == output.suffix:
+                    return said
+        return None
 
     def begin(self, source: Path, output: Path) -> None:
         pass
 
-    def done(self, said: Mapping[str, Any]) -> None:
+    def done(self, said: Mapping[str, Any], made: Path) -> None:
+        data = json.dumps(said).encode()
+        with suppress(OSError):  # a file system without them, or one that holds less
+            os.setxattr(made, LABEL, data)
         try:
-            write_whole(self._path, json.dumps(said).encode())
+            write_whole(self._path, data)
         except OSError as error:
             raise OutputError(f"output {self._path}: cannot be written: {error.strerror}") from None
+
+    def _label(self) -> bytes:
+        """What was said of it. Raises OSError."""
+        return os.getxattr(self._output, LABEL)
 
 
 def said_of(

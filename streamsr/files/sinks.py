@@ -1,13 +1,12 @@
 """Where the upscaled frames of a half-done file go: encoded, or as images."""
 
-from pathlib import Path
-
 from streamsr.core.frame import Frame
 from streamsr.core.packet import Track
 from streamsr.core.settings import EncoderSettings, OutputSettings
 from streamsr.files.checkpoint import Checkpoint, End, Opening
 from streamsr.files.part import BeginAgainError
 from streamsr.files.partial import Partial
+from streamsr.files.plan import FileJob
 from streamsr.media.encoder import VideoEncoder
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.model_session import LoadedModel
@@ -62,11 +61,23 @@ class VideoSink(_Sink):
 
 
 class ImagesSink(_Sink):
-    """Writes images like those of the folder ``source``, each whole or not at all."""
+    """Writes images, like those of the folder that is the source, each whole or not at all.
 
-    def __init__(self, partial: Partial, source: Path, output: OutputSettings) -> None:
+    In place they go where a user sees them: what is there of that kind was written by a run before,
+    or is to be replaced. Raises OutputError where it is neither.
+    """
+
+    def __init__(self, partial: Partial, job: FileJob, output: OutputSettings) -> None:
         super().__init__(partial)
-        self._folder = FolderSink(partial.images, source, output, goes_on=True)
+        folder = partial.folder.parent if job.in_place else partial.images
+        ours = partial.opening is not None or bool(partial.restarted)
+        self._folder = FolderSink(
+            folder,
+            job.source if job.source.is_dir() else None,
+            output.model_copy(update={"overwrite": output.overwrite or ours}),
+            goes_on=not job.in_place or partial.frames > 0,
+            begin=partial.frames,
+        )
 
     def write(self, frame: Frame, info: SourceInfo) -> None:
         self._folder.write(frame, info)

@@ -22,7 +22,7 @@ from streamsr.files.plan import FileJob
 from streamsr.files.sinks import ImagesSink, VideoSink
 from streamsr.files.span import Span
 from streamsr.media.source import SourceInfo
-from streamsr.pipeline.build import choose_by, coded_bits
+from streamsr.pipeline.build import choose_by, coded_bits, tell_what_is_lost
 from streamsr.pipeline.model_choice import ModelChoice
 from streamsr.pipeline.model_session import LoadedModel
 from streamsr.sources.opening import open_source
@@ -57,7 +57,7 @@ class HalfDone:
     def sink(self) -> PartSink:
         """Returns what takes its upscaled frames."""
         if self.job.is_images:
-            return ImagesSink(self.partial, self.job.source, self.settings.output)
+            return ImagesSink(self.partial, self.job, self.settings.output)
         return VideoSink(self.partial, self.settings.encoder)
 
 
@@ -107,6 +107,8 @@ class HereUpscaling:
 
     def upscale(self, file: HalfDone) -> None:
         begin = file.partial.checkpoint
+        if not file.job.is_images:
+            tell_what_is_lost(file.settings, file.hear)
         try:
             self._upscale(file, begin)
         except SoughtError:

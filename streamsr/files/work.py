@@ -4,6 +4,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,7 +21,9 @@ from streamsr.files.plan import FileJob
 from streamsr.files.record import Kept, said_of, state_of
 from streamsr.files.upscaling import FileUpscaling, HalfDone, Heard
 from streamsr.media.encoder_options import filled
+from streamsr.media.source import SourceInfo
 from streamsr.sources.files import FileSource
+from streamsr.sources.folder import FolderSource
 
 __all__ = ["FileResult", "FileWork", "Watcher", "Workshop"]
 
@@ -89,7 +92,7 @@ class FileWork:
         self._settings = settings.model_copy(update=low_delay)
         self._identity = identity
         self._heard = Heard(shop.emit_of(job))
-        self._folder = folder_of(path)
+        self._folder = folder_of(path, inside=job.in_place)
 
     def done(self, result: FileResult) -> FileResult:
         """Makes the file, from where it was. Raises StreamsrError, OSError, and Stopped once it is
@@ -119,7 +122,7 @@ class FileWork:
         except (InputError, OutputError):
             partial.close()
             if partial.opening is None:  # nothing came of it
-                partial.remove()
+                self._leave_nothing(partial)
             raise
         finally:
             partial.close()
@@ -149,17 +152,37 @@ class FileWork:
     def _join(self, partial: Partial) -> list[str]:
         """Makes of a half-done file what gets its name; returns what is not kept."""
         if self._job.is_images:
-            return []
-        source = FileSource(
-            str(self._job.source),
-            lambda event: None,  # it has been told
-            max_gap_s=self._settings.input.max_gap_s,
-            video=self._settings.input.video,
-            audio=self._settings.input.audio,
-        )
+            return self._beside_frames()
         path = self._folder / JOINED
         codec, suffix = self._settings.encoder.codec, self._path.suffix.lower()
-        return join_parts(partial, source, path, suffix, codec, self._shop.stop)
+        return join_parts(partial, self._carrying(), path, suffix, codec, self._shop.stop)
+
+    def _carrying(self) -> FileSource | FolderSource:
+        """What else its source carries, of which all has been told."""
+        given = self._settings.input
+        if self._job.source.is_dir():
+            rate, audio_from = given.exact_rate, given.audio_from
+            return FolderSource(self._job.source, rate, audio_from, emit=lambda event: None)
+        return FileSource(
+            str(self._job.source),
+            lambda event: None,
+            max_gap_s=given.max_gap_s,
+            video=given.video,
+            audio=given.audio,
+        )
+
+    def _beside_frames(self) -> list[str]:
+        """What of a video images have no place for."""
+        for item in self._carrying().carried(self._shop.stop):
+            if isinstance(item, SourceInfo):
+                return [] if item.carried is None else item.carried.named
+        return []
+
+    def _leave_nothing(self, partial: Partial) -> None:
+        partial.remove()
+        if self._job.in_place:
+            with suppress(OSError):  # there is something else in it
+                self._path.rmdir()
 
     def _named(
         self, partial: Partial, notes: Sequence[str], began: int, result: FileResult
@@ -168,7 +191,9 @@ class FileWork:
         opening, end = partial.opening, partial.end
         assert opening is not None
         assert end is not None
-        made = partial.images if self._job.is_images else self._folder / JOINED
+        job, made = self._job, self._folder / JOINED
+        if job.is_images:
+            made = self._path if job.in_place else partial.images
         for path in [*made.iterdir()] if made.is_dir() else [made]:
             _sync(path)
         state = state_of(made) or {}
@@ -183,11 +208,12 @@ class FileWork:
             "moved": end.moved,
             "jumps": end.jumps,
         }
-        done = self._job.source, self._job.output, self._identity, state, facts
-        self._shop.record.done(said_of(*done, replaces=state_of(self._path)))
-        if self._path.is_dir() and self._job.is_images:
-            self._path.rename(self._folder / FORMER)
-        made.replace(self._path)
+        said = said_of(job.source, job.output, self._identity, state, facts, state_of(self._path))
+        self._shop.record.done(said, made)
+        if not job.in_place:
+            if self._path.is_dir() and job.is_images:
+                self._path.rename(self._folder / FORMER)
+            made.replace(self._path)
         _sync(self._path.parent)
         return replace(result, state="done", upscaled=partial.frames - began, **facts)
 

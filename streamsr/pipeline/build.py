@@ -42,7 +42,7 @@ from streamsr.zoo.card import AUTO, Precision
 from streamsr.zoo.loading import precisions_of
 from streamsr.zoo.registry import Entry, members
 
-__all__ = ["choose_by", "coded_bits", "open_pipeline"]
+__all__ = ["choose_by", "coded_bits", "open_pipeline", "tell_what_is_lost"]
 
 PIPE_S = 10.0  # that viewers wait for the reader of a pipe, before it is given up
 
@@ -75,7 +75,7 @@ def open_pipeline(
     frame_sinks, files = _sinks(
         settings, aborted, PIPE_S if packet_sinks else None, steady=source.live
     )
-    _tell_what_is_lost(settings, emit)
+    tell_what_is_lost(settings, emit)
     with ExitStack() as stack:
         if engines is None:
             engines = stack.enter_context(Engines(torch.device(pick_device(settings.model.device))))
@@ -212,7 +212,7 @@ def _of_images(settings: StreamSettings) -> bool:
     return _folder_of(settings) is not None or (path is not None and is_folder_output(path))
 
 
-def _tell_what_is_lost(settings: StreamSettings, emit: Emit) -> None:
+def tell_what_is_lost(settings: StreamSettings, emit: Emit) -> None:
     """Says what video does not hold of a folder of images."""
     folder = _folder_of(settings)
     if folder is None or (settings.output.path and is_folder_output(settings.output.path)):

@@ -8,16 +8,24 @@ from contextlib import ExitStack
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 
 from streamsr.core.errors import InputError
 from streamsr.core.events import Code, Emit, Event
+from streamsr.core.frame import Frame
 from streamsr.media.addresses import image_kind
 from streamsr.media.container import reason_of
 from streamsr.media.images import image_frames
-from streamsr.media.source import DEFAULT_RATE, AudioFrame, Item, MediaSource, SourceInfo
+from streamsr.media.source import (
+    DEFAULT_RATE,
+    AudioFrame,
+    Item,
+    MediaSource,
+    Reached,
+    SourceInfo,
+)
 from streamsr.media.tracks.carried import audio_of, codec_of, lasting
 from streamsr.sources.containers import demuxed, opened
 from streamsr.sources.image_headers import ImageHeader, checked_images
@@ -25,6 +33,8 @@ from streamsr.sources.timing.stamps import PacketTimes, PiecePlaces
 from streamsr.sources.timing.timeline import Jump
 
 __all__ = ["FolderSource"]
+
+T = TypeVar("T", Frame, Reached)
 
 CODECS = {"PNG": "png", "JPEG": "mjpeg", "WebP": "webp", "TIFF": "tiff"}
 
@@ -64,6 +74,19 @@ class FolderSource(MediaSource):
 
     def items(self, stop: threading.Event) -> Iterator[Item]:
         images = checked_images(self.folder)
+        frames = image_frames(self.folder, self.rate, deep=self._deep, begin=self._begin)
+        yield from self._with_audio(images, frames, stop)
+
+    def carried(self, stop: threading.Event) -> Iterator[SourceInfo | AudioFrame | Reached]:
+        """Yields what ``items`` does but for the frames, in their place how far it has come. Raises
+        InputError as ``items`` does."""
+        images = checked_images(self.folder)
+        moments = (Reached(float(number / self.rate)) for number in range(len(images)))
+        yield from self._with_audio(images, moments, stop)
+
+    def _with_audio(
+        self, images: list[tuple[str, ImageHeader]], moments: Iterator[T], stop: threading.Event
+    ) -> Iterator[SourceInfo | AudioFrame | T]:
         with ExitStack() as stack:
             audio: _Audio | None = None
             if self._audio_from is not None:
@@ -71,12 +94,12 @@ class FolderSource(MediaSource):
                 audio = _Audio(container, self._audio_from, self._tell_of)
             info = self._info(images)
             yield info if audio is None else replace(info, **audio.described)
-            for frame in image_frames(self.folder, self.rate, deep=self._deep, begin=self._begin):
+            for moment in moments:
                 if stop.is_set():
                     return
                 if audio is not None:
-                    yield from audio.until(frame.time_s)
-                yield frame
+                    yield from audio.until(moment.time_s)
+                yield moment
             if audio is not None:
                 yield from audio.until(None)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
+import av
+import cv2
 import pytest
 
 from streamsr.files.half_done import open_alone
@@ -78,8 +80,88 @@ def test_stopped_it_says_so_and_goes_on(
     done = streamsr("upscale", source, out, *OPTIONS)
     assert done.exit_code == 0, done.stderr
     assert f"{out}: 100 frames" in done.stderr
-    again = streamsr("upscale", source, out, *OPTIONS)
-    assert (again.exit_code, "--overwrite" in again.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.parametrize("output", ["out.mp4", "out"])
+def test_what_is_done_is_not_made_again(
+    output: str, source: Path, streamsr: "Streamsr", tmp_path: Path
+) -> None:
+    out = tmp_path / output
+    short = ("upscale", source, out, *OPTIONS, "--frames")
+    assert streamsr(*short, 3).exit_code == 0
+    first = out / "frame_000001.png" if out.is_dir() else out
+    made = first.stat()
+    again = streamsr(*short, 3, "--json")
+    (summary,) = json.loads(again.stdout)["streams"]
+    assert (again.exit_code, summary["upscaled"], summary["frames_out"]) == (0, 0, 3)
+    assert f"{out}: it is done already" in again.stderr
+    assert (first.stat().st_ino, first.stat().st_mtime_ns) == (made.st_ino, made.st_mtime_ns)
+    other = streamsr(*short, 4)
+    assert other.exit_code == 2
+    assert "was made otherwise: frames was 3, is 4; --overwrite makes it again" in other.stderr
+    done = streamsr(*short, 4, "--overwrite", "--json")
+    assert json.loads(done.stdout)["streams"][0]["upscaled"] == 4
+
+
+@pytest.mark.parametrize("output", ["out.mp4", "out"])
+def test_what_others_wrote_is_theirs(
+    output: str, source: Path, streamsr: "Streamsr", tmp_path: Path
+) -> None:
+    out = tmp_path / output
+    short = ("upscale", source, out, *OPTIONS, "--frames", 3)
+    assert streamsr(*short).exit_code == 0
+    (out if out.is_file() else out / "frame_000009.png").write_bytes(b"mine")
+    refused = streamsr(*short)
+    assert (refused.exit_code, "--overwrite replaces" in refused.stderr) == (2, True)
+    (out if out.is_file() else out / "notes.txt").write_bytes(b"mine")
+    assert streamsr(*short, "--overwrite").exit_code == 0
+    if out.is_dir():
+        names = [*(f"frame_{number:06d}.png" for number in (1, 2, 3)), "notes.txt"]
+        assert sorted(path.name for path in out.iterdir()) == names
+
+
+def images_of(source: Path, folder: Path) -> Path:
+    folder.mkdir()
+    with av.open(str(source)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            cv2.imwrite(str(folder / f"f{number}.png"), frame.to_ndarray(format="bgr24"))
+    return folder
+
+
+@pytest.mark.parametrize("case", ["video to images", "images to images", "images to video"])
+def test_images_go_on_too(
+    case: str, source: Path, started: "Started", streamsr: "Streamsr", tmp_path: Path
+) -> None:
+    given, _, made = case.partition(" to ")
+    audio = ("--audio-from", source) if made == "video" else ()
+    name = "out.mkv" if made == "video" else "out"
+    what = source if given == "video" else images_of(source, tmp_path / "in")
+    arguments = (*OPTIONS, *audio)
+    (tmp_path / "whole").mkdir()
+    streamsr("upscale", what, tmp_path / "whole" / name, *arguments)
+    out = tmp_path / "killed" / name
+    half_done = out.with_name("out.mkv.partial") if made == "video" else out / ".partial"
+    out.parent.mkdir()
+    if made == "images":  # what else is there stays
+        out.mkdir()
+        (out / "notes.txt").write_text("mine", encoding="utf-8")
+    with started("upscale", what, out, *arguments) as process:
+        killed_at(process, half_done, 4)
+    done = streamsr("upscale", what, out, *arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    (summary,) = json.loads(done.stdout)["streams"]
+    assert f"{out}: goes on after " in done.stderr
+    assert summary["upscaled"] <= 60
+    if made == "images":
+        (out / "notes.txt").unlink()
+    assert contents(out) == contents(tmp_path / "whole" / name)
+    assert [path.name for path in out.parent.iterdir()] == [name]
+
+
+def contents(path: Path) -> list[tuple[str, bytes]]:
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [(one.name, one.read_bytes()) for one in files]
 
 
 def test_two_programs_never_make_one_output(

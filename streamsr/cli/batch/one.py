@@ -1,7 +1,6 @@
-"""One file into one file: made as in a batch, in segments, so that it goes on where it was."""
+"""One file or folder into one: made as in a batch, in segments, so that it goes on where it was."""
 
 import os
-import threading
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -18,6 +17,7 @@ from streamsr.core.events import Event
 from streamsr.core.events.journal import logged_journal
 from streamsr.core.settings import PipelineSettings
 from streamsr.core.status import StreamState, StreamStatus
+from streamsr.files.half_done import folder_of, is_ours
 from streamsr.files.plan import FileJob
 from streamsr.files.record import OneRecord, state_of
 from streamsr.media.addresses import InputKind, input_kind, is_folder_output, is_pipe_output
@@ -35,44 +35,54 @@ TICK_S = 1.0  # between two looks at what the journal is to tell
 def run_one(settings: PipelineSettings, as_json: bool) -> NoReturn:
     """Upscales one source into one output in this process, prints its summary and exits.
 
-    A file becomes a file as in a batch; whatever else goes through one encoder, as ``run_here``
-    does it. Raises what the user has to correct before torch is imported.
+    What is there becomes a file, or images, as in a batch; whatever else goes through one encoder,
+    as ``run_here`` does it. Raises what the user has to correct before torch is imported.
     """
     path = settings.output.path
-    if path is None or settings.sinks or not _is_whole(settings) or not _is_file(path):
+    if path is None or settings.sinks or not _is_whole(settings) or is_pipe_output(path):
         run_here(settings, as_json)
     _make(settings, Path(os.path.realpath(path)) if path.is_symlink() else path, as_json)
 
 
 def _is_whole(settings: PipelineSettings) -> bool:
-    """Whether the input is a file that is there, all of it."""
+    """Whether the input is a file or a folder of images that is there, all of it."""
     given = settings.input
-    there = os.path.isfile(given.url) and not given.follow
-    return there and input_kind(given.url, given.live) is InputKind.FILE
-
-
-def _is_file(path: Path) -> bool:
-    """Whether an output is a file that is to be there."""
-    return not is_pipe_output(path) and not is_folder_output(path)
+    kind = input_kind(given.url, given.live)
+    if kind is InputKind.FOLDER:
+        return os.path.isdir(given.url)
+    return kind is InputKind.FILE and os.path.isfile(given.url) and not given.follow
 
 
 def _make(settings: PipelineSettings, path: Path, as_json: bool) -> NoReturn:
-    began_s = monotonic()
-    _check(settings, path)
+    began_s, in_place = monotonic(), is_folder_output(path)
+    job = FileJob(Path(settings.input.url), Path(path.name), in_place, in_place)
+    record = OneRecord(path, inside=in_place)
+    _check(settings, path, job, record)
     import torch
 
     from streamsr.engine.engines import Engines
+    from streamsr.files.batch import Batch
     from streamsr.files.upscaling import HereUpscaling
 
     device = torch.device(pick_device(settings.model.device))
     with Engines(device) as engines, progress_bar() as bar, stopped_by_signals() as signals:
         here, shown = HereUpscaling(engines), _Shown(bar, settings.name)
-        result = _made(settings, path, here, shown, signals.stop)
+        batch = Batch(
+            *([job], path.parent, record, here, lambda job: settings, shown),
+            stop=signals.stop,
+            emit_of=lambda job: shown.hear,
+        )
+        result = batch.made(0, job)
     status = _status(settings, here, result, shown.frames, str(device))
     made = MadeFile(path, monotonic() - began_s, result.upscaled, result.damage)
-    stopped = result.state == "stopped"
-    if as_json or not stopped:
+    stopped, already = result.state == "stopped", result.state == "already done"
+    if as_json or not (stopped or already):
         report([status], as_json, made=made)
+    if already:
+        say(
+            f"{path}: it is done already, nothing is made again: {result.frames} frames "
+            f"{result.size} by {result.model}; --overwrite makes it again"
+        )
     for damage in result.damage:
         say(f"{settings.name}: damaged: {damage}")
     if stopped:
@@ -80,42 +90,25 @@ def _make(settings: PipelineSettings, path: Path, as_json: bool) -> NoReturn:
     raise typer.Exit(signals.code or (0 if result.frames else MADE_NOTHING))
 
 
-def _check(settings: PipelineSettings, path: Path) -> None:
-    """Raises UserError for what is to be corrected. What was killed once it had its name is no
+def _check(settings: PipelineSettings, path: Path, job: FileJob, record: OneRecord) -> None:
+    """Raises UserError for what is to be corrected. What is done, or half done in its place, is no
     other file of that name."""
-    said = OneRecord(path).of(Path(path.name))
+    said = record.of(job.output)
     is_made = said is not None and said.get("state") == state_of(path)
-    output = settings.output.model_copy(
-        update={"overwrite": settings.output.overwrite or is_made, "path": path}
-    )
+    overwrite = settings.output.overwrite or is_made or (job.in_place and _is_begun(path))
+    output = settings.output.model_copy(update={"overwrite": overwrite, "path": path})
     check_settings(settings.model_copy(update={"output": output}))
     from streamsr.cli.probe import first_frame
 
     first_frame(settings)
 
 
-def _made(
-    settings: PipelineSettings,
-    path: Path,
-    here: "HereUpscaling",
-    shown: "_Shown",
-    stop: threading.Event,
-) -> "FileResult":
-    from streamsr.files.batch import Batch
-
-    job = FileJob(Path(settings.input.url), Path(path.name))
-    record = OneRecord(path)
-    batch = Batch(
-        [job],
-        path.parent,
-        record,
-        here,
-        lambda job: settings,
-        shown,
-        stop=stop,
-        emit_of=lambda job: shown.hear,
-    )
-    return batch.made(0, job)
+def _is_begun(folder: Path) -> bool:
+    """Whether images are half done in a folder."""
+    try:
+        return is_ours(folder_of(folder, inside=True))
+    except OSError:
+        return False
 
 
 class _Shown:

@@ -91,6 +91,11 @@ class Carried:
     attachments: list[Attachment]
     left_out: list[str]  # as it stands: some are read later
 
+    @property
+    def named(self) -> list[str]:
+        """All of it that takes time, for people."""
+        return [*(track.name for track in self.tracks), *self.left_out]
+
 
 def streams_of(
     container: av.container.InputContainer,

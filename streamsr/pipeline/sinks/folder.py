@@ -28,18 +28,19 @@ class FolderSink:
         output: OutputSettings,
         *,
         goes_on: bool = False,
+        begin: int = 0,
     ) -> None:
-        """``goes_on``: images that are there already stay."""
+        """``goes_on``: images that are there already stay. ``begin``: how many frames came
+        before."""
         kind = "PNG" if source is None else folder_kind(source)
         self._writer = ImageWriter(folder, kind, overwrite=output.overwrite, goes_on=goes_on)
         self._whole = source if output.compare is None else None  # whose images are completed
-        self._number = 0
+        self._number = begin
         self.not_kept: list[str] = []  # what images have no place for
 
     def write(self, frame: Frame, info: SourceInfo) -> None:
         if self._number == 0 and info.carried is not None:
-            tracks = [track.name for track in info.carried.tracks]
-            self.not_kept += [*tracks, *info.carried.left_out]
+            self.not_kept += info.carried.named
         self._number += 1
         name = info.names[frame.pts] if info.names else f"frame_{self._number:06d}.png"
         whole = frame if self._whole is None else _completed(frame, self._whole / name)
