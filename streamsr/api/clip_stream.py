@@ -14,13 +14,12 @@ from typing import Any
 
 from streamsr.api.images.kinds import OpenedImage
 from streamsr.api.shared import FORKED
-from streamsr.core.errors import InputError
+from streamsr.core.errors import EngineClosedError, InputError
 from streamsr.core.frame import Frame
 from streamsr.engine.base import EngineStream
 
 __all__ = ["CLOSED", "ClipStream", "Ticket"]
 
-ENGINE_CLOSED = "the engine is closed"  # as engines say it
 CLOSED = "the upscaler is closed: got another image, allowed is none any more"
 
 
@@ -128,7 +127,7 @@ class ClipStream:
                 raise InputError(CLOSED)
             running = work()
         except BaseException as error:  # whatever it is belongs to those who wait
-            failure = InputError(CLOSED) if str(error) == ENGINE_CLOSED else error
+            failure = InputError(CLOSED) if isinstance(error, EngineClosedError) else error
             count = len(self._waiting)
             while self._waiting:
                 self._waiting.popleft().fail(failure)

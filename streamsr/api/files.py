@@ -9,10 +9,11 @@ from pathlib import Path
 from streamsr.api.clips import ImageClips, warn
 from streamsr.api.models import path_of
 from streamsr.core.config import parse
+from streamsr.core.errors import OutputError
 from streamsr.core.settings import PipelineSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.target_size import TargetSize
-from streamsr.media.addresses import is_folder_output
+from streamsr.media.addresses import OVERWRITE, is_folder_output
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline import build
 from streamsr.pipeline.model_choice import Chosen
@@ -51,7 +52,10 @@ def upscale_file(
         with build.open_pipeline(settings, warn, engines=engines, choose=choose) as pipeline:
             return await pipeline.run()
 
-    return _outside_loop(lambda: asyncio.run(run()))
+    try:
+        return _outside_loop(lambda: asyncio.run(run()))
+    except OutputError as error:
+        raise OutputError(str(error).replace(OVERWRITE, "overwrite=True")) from error.__cause__
 
 
 def _outside_loop(function: Callable[[], StreamStatus]) -> StreamStatus:

@@ -264,7 +264,8 @@ class Upscaler:
         if isinstance(images, tuple) and before:
             of_each = [tuple(part[n] for part in images) for n in range(len(images[0]))]
             made = [self._whole(one) for one in of_each] if before == 2 else list(self.map(of_each))
-            return tuple(stacked(list(parts)) for parts in zip(*made, strict=True))
+            parts = zip(zip(*made, strict=True), images, strict=True)
+            return tuple(stacked(list(part), clip) for part, clip in parts)
         if before == 0:
             return self.upscale_image(images)
         if not len(images):
@@ -272,8 +273,8 @@ class Upscaler:
                 f"images: got shape {tuple(images.shape)}, allowed is one image or more"
             )
         if before == 2:
-            return stacked([self._whole(clip) for clip in images])
-        return stacked(list(self.map(images)))
+            return stacked([self._whole(clip) for clip in images], images)
+        return stacked(list(self.map(images)), images)
 
     def _completed(self, ticket: Ticket | None, count: Future[int]) -> list[Any]:
         """Waits for the images that are completed."""

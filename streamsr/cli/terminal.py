@@ -23,6 +23,7 @@ from streamsr.core.events.log import FORMAT, LEVEL, LogFormat, LogLevel, is_json
 from streamsr.core.redact import redact
 from streamsr.core.status import StreamStatus
 from streamsr.core.temporary import keep_in_memory
+from streamsr.media.addresses import OVERWRITE
 
 __all__ = [
     "INTERRUPTED",
@@ -59,6 +60,8 @@ Format = Annotated[
 def command(function: Callable[P, None]) -> Callable[P, None]:
     """Gives a command the log and its options; foreseen errors become a line and an exit code."""
 
+    own = signature(function)
+
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         level, style = kwargs.pop("log_level", None), kwargs.pop("log_format", None)
@@ -67,14 +70,16 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         try:
             function(*args, **kwargs)
         except StreamsrError as error:
-            say(f"streamsr: {redact(error)}", logging.ERROR)
+            told = redact(error)
+            if "overwrite" in own.parameters:
+                told = told.replace(OVERWRITE, "--overwrite")
+            say(f"streamsr: {told}", logging.ERROR)
             raise typer.Exit(2 if isinstance(error, UserError) else 1) from None
         except KeyboardInterrupt:
             say("streamsr: interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
     options = {"log_level": Level, "log_format": Format}
-    own = signature(function)
     more = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
         for name, kind in options.items()

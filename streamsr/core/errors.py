@@ -1,6 +1,7 @@
 """The errors a caller may catch.
 
 StreamsrError
+├── EngineClosedError    what was to run needs an engine that somebody has closed
 ├── UserError            what was asked for is wrong: a value, a file, a name (exit code 2)
 │   ├── ConfigError      a setting: the key, what it got, what is allowed, where
 │   ├── InputError       an input that cannot be read as video
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "ConfigError",
+    "EngineClosedError",
     "InputError",
     "ModelError",
     "OutputError",
@@ -32,6 +34,10 @@ __all__ = [
 
 class StreamsrError(Exception):
     """Any failure that streamsr foresees."""
+
+
+class EngineClosedError(StreamsrError, RuntimeError):
+    """An engine takes no more work, as it is closed."""
 
 
 class UserError(StreamsrError):

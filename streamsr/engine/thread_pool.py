@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Generic, TypeVar
 
+from streamsr.core.errors import EngineClosedError
 from streamsr.engine.scheduler import Scheduler
 
 __all__ = ["ThreadPool"]
@@ -56,10 +57,10 @@ class ThreadPool(AbstractContextManager["ThreadPool[T]"], Generic[T]):
             return self._scheduler.streams(monotonic())
 
     def submit(self, stream: Hashable, item: T) -> None:
-        """Queues an item of a stream. Raises RuntimeError once the pool is closed."""
+        """Queues an item of a stream. Raises EngineClosedError once the pool is closed."""
         with self._changed:
             if self._closed:
-                raise RuntimeError("the engine is closed")
+                raise EngineClosedError("the engine is closed")
             self._scheduler.add(stream, None, (stream, item), monotonic())
             self._changed.notify()
 

@@ -20,6 +20,7 @@ from streamsr.plugins.registry import Kind, find, names
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "OVERWRITE",
     "STDIO",
     "SUFFIXES",
     "InputKind",
@@ -40,6 +41,7 @@ __all__ = [
 DEMO = "demo"
 PUBLISHED = WHIP  # to [serve]; in a worker "whip+http://…", where it is read
 STDIO = "-"  # stdin of an input, stdout of an output
+OVERWRITE = "output.overwrite = true"  # as settings say it; a command and a call have their own way
 LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp"})
 FILE_SCHEMES = frozenset({"http", "https"})  # live where the settings say so
 SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".ts")
@@ -160,7 +162,7 @@ def check_folder(folder: Path, kind: str = "PNG", *, overwrite: bool = False) ->
     if old and not overwrite:
         raise OutputError(
             f"output {folder}: got a folder with {len(old)} {kind} files in it, allowed is one "
-            "without; --overwrite replaces them"
+            f"without; {OVERWRITE} replaces them"
         )
     return old
 

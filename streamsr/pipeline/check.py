@@ -9,6 +9,7 @@ from streamsr.core.errors import InputError, OutputError
 from streamsr.core.redact import redact
 from streamsr.core.settings import SinkSettings, StreamSettings
 from streamsr.media.addresses import (
+    OVERWRITE,
     InputKind,
     check_folder,
     check_writable,
@@ -67,7 +68,7 @@ def check_output_path(settings: StreamSettings) -> None:
         if not exists:
             path.rmdir()  # it is made again once there is something to write
     elif exists and not overwrite:
-        raise OutputError(f"output {path}: it exists already; --overwrite replaces it")
+        raise OutputError(f"output {path}: it exists already; {OVERWRITE} replaces it")
     else:
         check_writable(path)
 

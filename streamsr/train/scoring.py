@@ -1,9 +1,12 @@
 """Scores of the super-resolution papers, and one model scored on one clip, frame by frame."""
 
 import math
+import os
+import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
@@ -29,6 +32,7 @@ from streamsr.train.results import Cost, Scores
 
 __all__ = ["ClipScorer", "Truth", "cost_of", "psnr", "ssim"]
 
+COMPILER = "TORCHINDUCTOR_CACHE_DIR"  # which torch's compiler sets, as it is imported
 COST_SIDE = 64  # pixels: what is counted on, large enough that borders hardly matter
 
 
@@ -69,6 +73,21 @@ def cost_of(network: nn.Module, facts: Facts) -> Cost:
 
     Convolutions and matrix products count, those of the bicubic skip with them.
     """
+    with _left_as_it_was():
+        return _counted(network, facts)
+
+
+@contextmanager
+def _left_as_it_was() -> Iterator[None]:
+    """Undoes what importing torch's compiler does to a process, which counting brings about."""
+    before = os.environ.get(COMPILER)
+    with warnings.catch_warnings():
+        yield
+    if before is None:
+        os.environ.pop(COMPILER, None)
+
+
+def _counted(network: nn.Module, facts: Facts) -> Cost:
     like = next(network.parameters(), torch.empty(0))
     side = facts.multiple * -(-COST_SIDE // facts.multiple)
     window = torch.zeros(1, facts.window, facts.colour.channels, side, side, device=like.device)

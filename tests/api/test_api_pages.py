@@ -62,3 +62,4 @@ def test_pages_are_made_of_every_name_without_a_warning(tmp_path: Path) -> None:
     for inner in ("OpenedPipeline.__init__", "Upscaled.__init__", "Engine.load", "Upscaler.entry"):
         assert f'id="{inner}"' not in page
     assert "(b, c, scale·h, scale·w) of (b, window, c, h, w)" in page
+    assert "map(self, images: AsyncIterable[Item]) -&gt; UpscaledAsync[Item]" in page

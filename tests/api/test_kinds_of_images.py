@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -85,6 +86,43 @@ def test_a_tensor_stays_one(
     whole = {torch.uint8: 1.0, torch.uint16: 1 / 257}.get(kind, 255.0)
     coarse = 1.6 if kind is torch.bfloat16 else 0.8
     assert np.abs(made.float().numpy() * whole - upscaler(image)).max() < coarse
+
+
+@pytest.mark.parametrize("shape", [(3, 24, 32), (2, 3, 24, 32), (2, 4, 24, 32)])
+def test_channels_that_lie_last_in_memory_stay_there(
+    upscaler: streamsr.Upscaler, shape: tuple[int, ...]
+) -> None:
+    rows = torch.rand(*shape[:-3], *shape[-2:], shape[-3])
+    image = rows.movedim(-1, -3)
+    assert not image.is_contiguous()
+    made = upscaler(image)
+    assert made.movedim(-3, -1).is_contiguous()
+    assert torch.equal(made, upscaler(image.contiguous()))
+    assert upscaler(image.contiguous()).is_contiguous()
+
+
+def test_a_decoders_rotation_and_captions_stay(upscaler: streamsr.Upscaler, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "turned.mp4"), "w") as file:
+        video = file.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        video.set_display_rotation(90)
+        for level in (40, 200):
+            file.mux(video.encode(av.VideoFrame.from_ndarray(pixels(48, 64, 3) // 2 + level // 4)))
+        file.mux(video.encode())
+    with av.open(str(tmp_path / "turned.mp4")) as file:
+        frames = list(file.decode(video=0))
+    assert frames[0].rotation
+    for name in ("yuv420p", "nv12", "rgb24", "yuv420p10le", "rgba", "gray"):
+        for frame in frames:
+            given = frame if name == "yuv420p" else frame.reformat(format=name)
+            before, alone = given.to_ndarray(), given.to_ndarray()
+            made = upscaler(given)
+            assert (made.rotation, made.format.name) == (frame.rotation, name)
+            assert {one.type for one in made.side_data} == {one.type for one in frame.side_data}
+            assert np.array_equal(given.to_ndarray(), before)
+            plain = av.VideoFrame.from_ndarray(alone, format=name)
+            plain.color_range, plain.colorspace = given.color_range, given.colorspace
+            assert np.array_equal(made.to_ndarray(), upscaler(plain).to_ndarray())
 
 
 def test_a_tensor_with_a_gradient_is_only_read(upscaler: streamsr.Upscaler) -> None:

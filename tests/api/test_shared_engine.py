@@ -155,7 +155,10 @@ async def test_a_pipeline_runs_on_an_engine_beside_an_upscaler(
 
 @pytest.mark.parametrize("more", [{}, {"hls": {"folder": "hls"}}], ids=["alone", "node"])
 async def test_a_pipeline_ends_where_its_engine_is_closed(
-    more: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    more: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     settings = {"input": {"url": "ramp://"}, "model": {"name": "bicubic"}, **more}
@@ -168,6 +171,7 @@ async def test_a_pipeline_ends_where_its_engine_is_closed(
             async with asyncio.timeout(20):
                 with pytest.raises(streamsr.InputError, match="the engine is closed"):
                     await running
+        assert "Traceback" not in caplog.text
         with pytest.raises(streamsr.InputError, match="the engine is closed"):
             async with streamsr.open_pipeline(settings, engine=engine):
                 pass

@@ -229,3 +229,19 @@ async def test_images_that_are_pushed_at_once_are_in_their_order(engine: streams
     assert [tag for some in [*made, rest] for _, tag in some] == [*range(40)]
     with pytest.raises(streamsr.InputError, match="closed"):
         await upscaler.apush(given[0])
+
+
+@pytest.mark.parametrize("name", ["there.mp4", "images"])
+async def test_what_is_there_is_replaced_as_a_program_says_it(
+    name: str, clip: Callable[..., Path], tmp_path: Path
+) -> None:
+    source, there = clip(width=32, height=16, seconds=0.2), tmp_path / name
+    with streamsr.Upscaler("bicubic", device="cpu") as upscaler:
+        upscaler.upscale_file(source, there, frames=2)
+        with pytest.raises(streamsr.OutputError, match=r"; overwrite=True replaces (it|them)$"):
+            upscaler.upscale_file(source, there, frames=2)
+        upscaler.upscale_file(source, there, frames=2, overwrite=True)
+    settings = {"input": {"url": str(source)}, "output": {"path": str(there)}}
+    with pytest.raises(streamsr.OutputError, match=r"; output\.overwrite = true replaces"):
+        async with streamsr.open_pipeline(settings):
+            pass

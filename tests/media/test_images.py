@@ -274,7 +274,7 @@ def test_frames_are_not_overwritten_unasked(tmp_path: Path) -> None:
     writer = ImageWriter(tmp_path)
     writer.write(rgb_frame(seed=1), "a.png")
     writer.write(rgb_frame(seed=2), "b.PNG")
-    with pytest.raises(OutputError, match=r"2 PNG files.*--overwrite"):
+    with pytest.raises(OutputError, match=r"2 PNG files.*output\.overwrite = true"):
         ImageWriter(tmp_path)
     again = ImageWriter(tmp_path, overwrite=True)
     assert len(list(tmp_path.iterdir())) == 2, "nothing goes before there is something new"

@@ -19,7 +19,7 @@ from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.engine.detail import resized_samples
 
-__all__ = ["NumpyImage", "axes_before", "numpy_of", "opened_array"]
+__all__ = ["NumpyImage", "axes_before", "kept_in_memory", "numpy_of", "opened_array"]
 
 SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 GREY = ColourTags(matrix=ColourTags.BT601_625, primaries=1, transfer=13, full_range=True)
@@ -123,9 +123,21 @@ def _tensor(image: Tensor) -> NumpyImage:
         kept = kept.float()
 
     def restore(made: Array) -> Tensor:
-        return torch.from_numpy(made).to(image.device, image.dtype)
+        return kept_in_memory(torch.from_numpy(made).to(image.device, image.dtype), image)
 
     return NumpyImage(kept.cpu().numpy(), restore, is_tensor=True)
+
+
+def kept_in_memory(made: Tensor, image: Tensor) -> Tensor:
+    """Returns what was made of an image, or of (n, c, h, w), channels last where that is so."""
+    if made.dim() not in (3, 4) or made.dim() != image.dim() or image.is_contiguous():
+        return made
+    clip = image if image.dim() == 4 else image[None]
+    if not clip.is_contiguous(memory_format=torch.channels_last):
+        return made
+    laid = made if made.dim() == 4 else made[None]
+    laid = laid.contiguous(memory_format=torch.channels_last)
+    return laid if made.dim() == 4 else laid[0]
 
 
 def _channels_at(shape: tuple[int, ...], axis: int) -> bool:

@@ -9,7 +9,13 @@ import av
 import numpy as np
 import torch
 
-from streamsr.api.images.arrays import NumpyImage, axes_before, numpy_of, opened_array
+from streamsr.api.images.arrays import (
+    NumpyImage,
+    axes_before,
+    kept_in_memory,
+    numpy_of,
+    opened_array,
+)
 from streamsr.api.images.kinds import Layout, OpenedImage
 from streamsr.api.images.planes import (
     axes_before_planes,
@@ -33,9 +39,11 @@ def is_array(images: object) -> bool:
     return isinstance(images, av.VideoFrame) or hasattr(images, "__array__")
 
 
-def stacked(made: list[Any]) -> Any:
-    """Returns images of one kind as one array of theirs."""
-    return torch.stack(made) if isinstance(made[0], torch.Tensor) else np.stack(made)
+def stacked(made: list[Any], clip: Any) -> Any:
+    """Returns what was made of the images of a clip as one array, like that."""
+    if isinstance(clip, torch.Tensor):
+        return kept_in_memory(torch.stack(made), clip)
+    return np.stack(made)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 from fractions import Fraction
 from functools import partial
+from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import ColorRange, Interpolation
+from numpy.typing import NDArray
 
 from streamsr.api.images.arrays import NumpyImage, opened_array
 from streamsr.api.images.kinds import OpenedImage
@@ -24,6 +27,16 @@ from streamsr.media.pixels import (
 )
 
 __all__ = ["opened_video_frame"]
+
+OF_A_SIZE = {
+    SideData.PANSCAN,
+    SideData.MOTION_VECTORS,
+    SideData.SPHERICAL,
+    SideData.REGIONS_OF_INTEREST,
+    SideData.VIDEO_ENC_PARAMS,
+    SideData.DETECTION_BBOXES,
+}
+"""What is said of pixels, and would be wrong of larger frames."""
 
 SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -85,8 +98,35 @@ def _transparent(image: av.VideoFrame) -> OpenedImage:
 
 
 def _timed(made: av.VideoFrame, image: av.VideoFrame, colour: ColourTags) -> av.VideoFrame:
-    """Gives an image the colours and the time of another."""
+    """Gives an image the colours, the time and what else is said of another."""
+    made = _described(made, image)
     set_colour(made, colour)
     made.pts, made.duration, made.opaque = image.pts, image.duration, image.opaque
     made.time_base = image.time_base or Fraction(0)  # which is none
     return made
+
+
+def _described(made: av.VideoFrame, image: av.VideoFrame) -> av.VideoFrame:
+    """Returns an image with the side data of another, such as rotation, captions and HDR.
+
+    PyAV writes none: a frame that it has scaled has its source's, and gets the pixels.
+    """
+    try:
+        said: Any = image.side_data  # which stubs take for something else
+        kinds = {one.type for one in said}
+    except ValueError:  # a kind that PyAV does not know
+        return made
+    if not kinds or kinds & OF_A_SIZE:
+        return made
+    wider = image.reformat(width=made.width + 2, interpolation=Interpolation.POINT)
+    like = wider.reformat(made.width, made.height, made.format.name)
+    for plane, source in zip(like.planes, made.planes, strict=True):
+        rows, from_rows = _rows(plane), _rows(source)
+        width = min(rows.shape[1], from_rows.shape[1])
+        rows[:, :width] = from_rows[:, :width]
+    return like
+
+
+def _rows(plane: av.video.plane.VideoPlane) -> NDArray[np.uint8]:
+    """The bytes of a plane, a row each."""
+    return np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, -1)

@@ -75,7 +75,7 @@ class CpuEngine:
         return CpuEngineStream(self, request)
 
     def submit(self, job: CpuJob) -> Future[Frame]:
-        """Queues a job. Raises RuntimeError where the pool is closed."""
+        """Queues a job. Raises EngineClosedError where the pool is closed."""
         self._pool.submit(job.stream.account, job)
         return job.upscaled
 

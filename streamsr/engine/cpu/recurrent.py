@@ -12,6 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Self
 
+from streamsr.core.errors import EngineClosedError
 from streamsr.engine.cpu.engine import CpuEngine, CpuJob
 from streamsr.networks.chain import ChainLink
 from streamsr.networks.contract import Memory
@@ -54,7 +55,7 @@ class CpuRecurrentEngine(CpuEngine):
                 return
             try:
                 self.submit(job)
-            except RuntimeError:  # the engine is closed
+            except EngineClosedError:
                 job.abandon()
 
         return go_on
@@ -70,7 +71,7 @@ class CpuRecurrentEngine(CpuEngine):
         try:
             for number in range(1, len(parts)):
                 self.submit(_PartJob.of(job, step, number))
-        except RuntimeError:  # the engine is closed
+        except EngineClosedError:
             job.abandon()
         else:
             step.run(0)

@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import torch
 
+from streamsr.core.errors import EngineClosedError
 from streamsr.core.frame import Frame
 from streamsr.engine.base import EngineStream, StreamRequest
 from streamsr.engine.cpu.engine import CpuEngine, CpuEngineStream, CpuJob
@@ -250,5 +251,5 @@ class _Waiting:
         assert job is not None
         try:
             job.engine.submit(job)
-        except RuntimeError:  # the engine is closed
+        except EngineClosedError:
             job.abandon()

@@ -18,6 +18,7 @@ from weakref import WeakSet
 
 import torch
 
+from streamsr.core.errors import EngineClosedError
 from streamsr.core.frame import Frame
 from streamsr.engine.base import IS_FULL, EngineStream, StreamRequest
 from streamsr.engine.cuda.compute import Compute
@@ -137,7 +138,7 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
         if self._failure is not None:
             raise RuntimeError(f"the device failed: {self._failure}") from self._failure
         if self._closed:
-            raise RuntimeError("the engine is closed")
+            raise EngineClosedError("the engine is closed")
 
     def _launch(
         self, operations: Sequence[tuple[DeviceTrack, Operation]], work: Callable[[], None]
