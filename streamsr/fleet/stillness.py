@@ -27,9 +27,12 @@ class Stillness:
         self._awaited = set(hosts)
 
     def begin(self, now: float, lease_s: float, hosts: Iterable[str]) -> None:
-        """Begins another, in which these may have a camera; one that lasts is made longer."""
+        """Begins another, in which these may have a camera; one that lasts is made longer.
+
+        With none it lasts for all of that: hosts that begin together are all to be there.
+        """
         if now >= self.until:
-            self.awaits(hosts)
+            self._awaited = set(hosts) or None
         self.until = max(self.until, now + lease_s)
 
     def reported(self, host: str, lease_s: float, now: float) -> None:

@@ -138,7 +138,8 @@ def run(main_process: MainProcess) -> None:
         fence = fence_of(start)
         writer = writer_of(start, lambda code, text: main_process.send(OutputEvent(code, text)))
         taken = write_packets(main_process, writer, fence)
-        writer.close()
+        if fence.holds() or not isinstance(writer, HlsWriter):
+            writer.close()  # players end with a playlist, which another machine is to go on with
         main_process.send(OutputProgress(OutputState.OFF, taken))
     except Exception as error:  # the last message of this process: a traceback has secrets in it
         if isinstance(writer, Recorder):  # a server may never let go

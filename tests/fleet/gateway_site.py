@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from streamsr.fleet.messages import (
     Orders,
     Wanted,
 )
-from streamsr.fleet.wanted import wanted_of
+from streamsr.fleet.wanted import successor, wanted_of
 
 __all__ = ["FleetSite", "running_site"]
 
@@ -41,6 +41,7 @@ class FleetSite:
         self.url = ""  # of the gateway's page
         self.gateway = Gateway(settings, self, Journal())
         self.hosts: dict[str, NodeProcess] = {}
+        self.meanwhile: list[Callable[[], object]] = []  # happens before what is wanted arrives
         self._folder = folder
 
     async def report(self, report: HostReport) -> Orders:
@@ -59,10 +60,11 @@ class FleetSite:
         return self.controller.wanted
 
     async def want(self, wanted: Wanted) -> int:
-        version = self.controller.wanted.version + 1
-        wanted = Wanted(version, wanted.cameras, wanted.policy, wanted.groups)
-        self.controller.want(wanted, time.monotonic())
-        return version
+        while self.meanwhile:  # what others change before this arrives
+            self.meanwhile.pop()()
+        newest = successor(wanted, self.controller.wanted)
+        self.controller.want(newest, time.monotonic())
+        return newest.version
 
     def camera(self, name: str) -> CameraStatus:
         """How the controller has a camera."""

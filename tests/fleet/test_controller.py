@@ -78,6 +78,17 @@ def test_a_new_controller_gives_nothing_out_for_the_length_of_a_lease() -> None:
     assert host.orders.lease_s == LEASE_S
 
 
+@pytest.mark.parametrize("first_s", [0.5, 10.0])
+def test_hosts_that_begin_together_share_the_cameras_of_a_new_fleet(first_s: float) -> None:
+    controller = Controller(wanted("one", "two"), 0.0)
+    hosts = [Host(f"host-{n}", controller) for n in (1, 2)]
+    assert hosts[0].asks(first_s) == set()
+    for second in range(1, 7):
+        for host in hosts:
+            host.asks(first_s + second)
+    assert [len(host.report.cameras) for host in hosts] == [1, 1]
+
+
 def test_cameras_are_spread_over_hosts() -> None:
     _, hosts = settled("one", "two", "three", "four")
     assert [len(host.report.cameras) for host in hosts] == [2, 2]

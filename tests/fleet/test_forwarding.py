@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
+from streamsr.fleet.gateway import forwarding as module
 from streamsr.fleet.gateway.fleet_view import FleetView
 from streamsr.fleet.gateway.forwarding import Forwarding
 from streamsr.fleet.gateway.host_client import HostClient
@@ -27,22 +29,25 @@ class Fleet:
     def __init__(self, *addresses: HostAddress) -> None:
         self._addresses = addresses
         self.host = addresses[0].host
+        self.state = "live"
 
     async def status(self) -> FleetStatus:
-        camera = CameraStatus("gate", self.host, "live", 1, 0, "", 0.0, 0)
+        camera = CameraStatus("gate", self.host, self.state, 1, 0, "", 0.0, 0)
         return FleetStatus(1, (), (camera,))
 
     async def addresses(self) -> tuple[HostAddress, ...]:
         return self._addresses
 
     async def wanted(self) -> Wanted:
-        return Wanted(1, (WantedCamera("gate", {}),))
+        return Wanted(1, (WantedCamera("gate", {"hls": {}}),))
 
     async def want(self, wanted: Wanted) -> int:
         return wanted.version
 
 
-def a_host(name: str, frozen: asyncio.Event | None = None) -> web.Application:
+def a_host(
+    name: str, frozen: asyncio.Event | None = None, playlist: str | None = None
+) -> web.Application:
     """What of a node the gateway asks; a frozen one answers nothing of its cameras."""
 
     async def cameras(request: web.Request) -> web.Response:
@@ -54,6 +59,8 @@ def a_host(name: str, frozen: asyncio.Event | None = None) -> web.Application:
     async def file(request: web.Request) -> web.Response:
         if frozen is not None:
             await frozen.wait()
+        if playlist is not None:
+            return web.Response(text=playlist, status=200 if playlist else 404)
         text = f"{name} {request.query_string} {request.headers['X-Forwarded-For']}"
         return web.Response(text=text, headers={"ETag": '"1"', "X-Odd": "kept back"})
 
@@ -118,3 +125,33 @@ async def test_a_host_that_froze_is_left_for_the_next_one() -> None:
             async with session.get("/hls/other/index.m3u8") as unknown:
                 assert (unknown.status, await unknown.text()) == (404, "no such stream")
         frozen.set()
+
+
+END = "#EXT-X-ENDLIST\n"
+
+
+@pytest.mark.parametrize("last", [f"#EXTM3U\nseg_7.m4s\n{END}", ""], ids=["ends", "has none"])
+async def test_a_playlist_goes_on_on_the_next_host(
+    monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    async with (
+        TestServer(a_host("one", playlist=last)) as one,
+        TestServer(a_host("two", playlist="#EXTM3U\nseg_8.m4s\n")) as two,
+    ):
+        places = (("one", one), ("two", two))
+        fleet = Fleet(*(HostAddress(name, str(at.make_url("")), "t") for name, at in places))
+        async with forwarding(fleet) as (view, session):
+            asking = asyncio.create_task(session.get("/hls/gate/index.m3u8"))
+            await asyncio.sleep(0.3)
+            assert not asking.done(), "a player would end there"
+            fleet.host = "two"
+            assert "seg_8" in await (await asking).text()
+            fleet.host = "one"
+            await view.refresh()
+            monkeypatch.setattr(module, "FOUND_S", 0.6)
+            async with session.get("/hls/gate/index.m3u8") as answer:
+                assert await answer.text() == last.removesuffix(END), "no other came"
+            fleet.state = "ended"
+            await view.refresh()
+            async with session.get("/hls/gate/index.m3u8") as answer:
+                assert await answer.text() == last, "it has ended indeed"

@@ -2,15 +2,21 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from aiohttp import ClientSession, WSMsgType
 from aiortc import RTCConfiguration, RTCPeerConnection
 from gateway_site import FleetSite, running_site
 from peers.waiting import until
 
+from streamsr.fleet.wanted import StaleError, successor
+
 DEMO = {"input": {"url": "demo"}, "model": {"name": "bicubic"}, "output": {"scale": 1.0}}
+URL = "rtsp://192.0.2.1/"
 STREAMS = [{"name": name, "hls": {"segment_s": 1.0}} | DEMO for name in ("gate", "yard")]
 
 
@@ -144,6 +150,32 @@ async def test_what_is_changed_holds_wherever_the_camera_goes(tmp_path: Path) ->
         async with session.post("/api/v1/cameras", json=asked) as answer:
             assert answer.status == 201, await answer.text()
         await until_live(session, "gate", "roof")
+
+
+async def test_what_two_gateways_change_at_once_both_holds(tmp_path: Path) -> None:
+    streams = [stream | {"enabled": False} for stream in STREAMS]  # nothing has to run
+    async with running_site(tmp_path, streams=streams) as (site, session):
+
+        def another_changes() -> None:
+            before = site.controller.wanted
+            gate, yard = before.cameras
+            yard = replace(yard, priority=yard.priority + 1)
+            after = replace(before, cameras=(gate, yard))
+            site.controller.want(successor(after, before), time.monotonic())
+
+        site.meanwhile.append(another_changes)
+        async with session.patch("/api/v1/cameras/gate", json={"size": "640x360"}) as answer:
+            assert answer.status == 200, await answer.text()
+        gate, yard = site.controller.wanted.cameras
+        assert gate.settings["output"]["size"] == "640x360"
+        assert yard.priority == 1
+        site.meanwhile += [another_changes] * 2
+        async with session.post("/api/v1/cameras", json={"name": "new", "url": URL}) as answer:
+            assert answer.status == 201, await answer.text()
+        site.meanwhile.clear()
+        assert [camera.name for camera in site.controller.wanted.cameras] == ["gate", "yard", "new"]
+        with pytest.raises(StaleError, match="got a change of version 1, and it has 6 by now"):
+            successor(replace(site.controller.wanted, version=1), site.controller.wanted)
 
 
 async def test_a_camera_that_no_host_has_says_why(tmp_path: Path) -> None:

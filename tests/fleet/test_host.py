@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
@@ -19,7 +20,7 @@ from peers.waiting import until
 
 from streamsr.core.deadline import Deadline
 from streamsr.fleet.host.host import Host, Identity
-from streamsr.fleet.host.machine import is_stopped
+from streamsr.fleet.host.machine import exists, is_stopped, when_ended
 from streamsr.fleet.host.node_process import NodeProcess
 from streamsr.fleet.messages import Assignment, HostReport, Orders
 from streamsr.ipc.messages import Message, NodeReport, RunCameras
@@ -70,7 +71,7 @@ async def running_host(link: Link, folder: Path) -> AsyncIterator[NodeProcess]:
         await asyncio.wait({task})
 
 
-async def until_published(url: str, within_s: float = 30.0) -> None:
+async def until_published(url: str, within_s: float = 60.0) -> None:
     """Wait until a player gets frames at an address. Raises TimeoutError."""
     async with asyncio.timeout(within_s):
         while not await asyncio.to_thread(is_published, url):
@@ -112,7 +113,7 @@ async def test_a_host_that_is_cut_off_publishes_no_longer_than_its_lease(
     link, url = Link(), rtmp_server.url()
     async with running_host(link, tmp_path) as node:
         link.assign(camera("a", publish=[{"url": url}]))
-        await until_published(url, 30)
+        await until_published(url)
         link.answers, link.down = False, True
         await asyncio.sleep(2 * link.orders.lease_s)
         assert await asyncio.to_thread(is_published, url), "nobody is there to give it away"
@@ -128,12 +129,12 @@ async def test_a_node_whose_process_dies_is_back(rtmp_server: RtmpServer, tmp_pa
     link, url = Link(), rtmp_server.url()
     async with running_host(link, tmp_path) as node:
         link.assign(camera("a", publish=[{"url": url}]))
-        await until_published(url, 30)
+        await until_published(url)
         assert node.pid is not None
         os.kill(node.pid, signal.SIGKILL)
         await until(lambda: node.restarts == 1)
         assert link.states() == {"a": "live"} or link.states() == {"a": "starting"}
-        await until_published(url, 30)
+        await until_published(url)
         assert len(list((tmp_path / "leases").iterdir())) == 1, "the old one's leases are gone"
 
 
@@ -246,3 +247,17 @@ async def test_a_process_that_is_stopped_is_seen() -> None:
     process.kill()
     await process.wait()
     assert not is_stopped(process.pid)
+
+
+async def test_that_a_process_has_ended_is_told_before_it_is_reaped() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=PIPE) as process:  # noqa: ASYNC220
+        ended = when_ended(process.pid)
+        await asyncio.sleep(0.1)
+        assert not ended.is_set()
+        assert exists(process.pid)
+        process.kill()
+        async with asyncio.timeout(10):
+            await ended.wait()
+        assert exists(process.pid), "it is there until somebody waits for it"
+        process.wait()
+        assert not exists(process.pid)

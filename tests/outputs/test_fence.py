@@ -1,20 +1,28 @@
 """Outputs of a camera with a lease: what they write while it holds, and that they end with it."""
 
+import itertools
 import os
 import signal
+import socket
+import subprocess
+import sys
+from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from peers import RtmpServer, TcpProxy
+from peers import RtmpServer, TcpProxy, packets
 from peers.fleet import children_of
 from peers.outputs import Outputs, quick, record, recorded, sent, studio_outputs
 from peers.studio import FPS
 from peers.waiting import until
 
 from streamsr.core.lease import Lease, LeaseFolder, now_ns
+from streamsr.core.packet import Track
 from streamsr.core.settings import PublishSettings
 from streamsr.core.status import OutputState
+from streamsr.ipc.framing import encode
+from streamsr.ipc.messages import FinishOutput, OutputFormat, OutputPacket, StartHls
 from streamsr.outputs.output import Output
 
 SECOND_NS = 1_000_000_000
@@ -131,6 +139,34 @@ async def test_a_recording_ends_with_the_lease_and_its_file_plays(
         await sent(outputs.studio, 2 * FPS)
     (file,) = recorded(folder)
     assert file.unbroken
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_players_are_told_of_an_end_where_no_other_machine_goes_on(
+    leases: LeaseFolder, tmp_path: Path, moved: bool
+) -> None:
+    """The lease is over, and the output is to finish, between two of its looks at the lease."""
+    folder = tmp_path / "hls"
+    folder.mkdir()
+    leases.grant("cam", now_ns() + 60 * SECOND_NS)
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "streamsr.outputs.process", str(theirs.fileno())]
+    with ours, theirs, subprocess.Popen(command, pass_fds=[theirs.fileno()]) as process:
+        theirs.close()
+        ours.settimeout(20)
+        ours.sendall(encode(StartHls(folder, 1.0, 3, leases.path_of("cam"))))
+        ours.sendall(encode(OutputFormat(Fraction(FPS), False)))
+        coming = (p for p in packets(lambda: (64, 48)) if p.track == Track.OUTPUT)
+        for packet in itertools.islice(coming, 2 * FPS + 1):
+            ours.sendall(encode(OutputPacket(packet)))
+        playlist = folder / "index.m3u8"
+        while not playlist.exists() or playlist.read_text().count("#EXTINF") < 2:
+            ours.recv(65536)  # it reports a few times a second, when all is written as well
+        if moved:
+            leases.end("cam")
+        ours.sendall(encode(FinishOutput()))
+        assert process.wait(30) == 0
+    assert ("#EXT-X-ENDLIST" in playlist.read_text()) is not moved
 
 
 async def test_without_its_file_nothing_is_written(rtmp_server: RtmpServer, tmp_path: Path) -> None:

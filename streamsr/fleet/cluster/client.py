@@ -22,6 +22,7 @@ from streamsr.fleet.cluster.recruiting import Recruiter
 from streamsr.fleet.cluster.urgency import Hurry
 from streamsr.fleet.environment import OF_ITS_CLIENT, place_of
 from streamsr.fleet.messages import FleetStatus, HostAddress, Wanted
+from streamsr.fleet.wanted import StaleError
 
 __all__ = ["FleetClient", "GoneError", "joined", "kept_signals"]
 
@@ -68,7 +69,10 @@ class FleetClient:
         self._ask("wanted", within_s=BEGUN_S)
 
     def want(self, wanted: Wanted) -> int:
-        """Has the fleet run this from now on; returns the version that it has by that."""
+        """Has the fleet run this from now on; returns the version that it has by that.
+
+        Raises StaleError, as ``successor`` does.
+        """
         version: int = self._ask("want", wanted)
         self._ask("begin")
         return version
@@ -120,8 +124,9 @@ class FleetClient:
             try:
                 return self._answer(getattr(self._controller, what).remote(*about), until)
             except ray.exceptions.RayTaskError as error:
-                if isinstance(error.cause, UserError):
-                    raise UserError(str(error.cause)) from None
+                for kind in (StaleError, UserError):
+                    if isinstance(error.cause, kind):
+                        raise kind(str(error.cause)) from None
                 raise StreamsrError(f"fleet: its controller says: {error.cause}") from None
             except ray.exceptions.ActorDiedError:
                 raise GoneError("fleet: it has ended") from None

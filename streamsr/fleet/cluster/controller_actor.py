@@ -5,7 +5,6 @@ import logging
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -21,13 +20,14 @@ from streamsr.fleet.cluster.kept_state import KeptState
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.cluster.recruiting import Recruiter
 from streamsr.fleet.controller import GRACE_S, Controller
-from streamsr.fleet.host.machine import exists
+from streamsr.fleet.host.machine import exists, when_ended
 from streamsr.fleet.messages import FleetStatus, HostAddress, HostReport, Orders, Wanted
+from streamsr.fleet.wanted import successor
 
 __all__ = ["ControllerActor", "find_controller", "seat_of", "start_controller"]
 
 TICK_S = 1.0
-LOOK_S = 0.1  # between two looks at the raylet
+LOOK_S, AT_ONCE_S = 0.25, 0.02  # between two looks at the raylet; once it has ended
 SHARE = 0.001  # of the head, which has 1
 
 log = logging.getLogger("streamsr")
@@ -64,14 +64,17 @@ class ControllerActor:
     async def want(self, wanted: Wanted) -> int:
         """Takes what is wanted from now on; returns its version, which is a later one.
 
-        Raises UserError while the fleet is being ended.
+        Raises StaleError, as ``successor`` does, and UserError while the fleet is being ended.
         """
         if self._stopping:
             raise UserError("fleet: it is being ended: begin it again once that is done")
-        version = max(wanted.version, self._controller.wanted.version + 1)
-        wanted = replace(wanted, version=version)
-        await self._decisions.steer(lambda now: self._controller.want(wanted, now))
-        return version
+
+        def take(now: float) -> int:
+            newest = successor(wanted, self._controller.wanted)
+            self._controller.want(newest, now)
+            return newest.version
+
+        return await self._decisions.steer(take)
 
     async def drain(self, host: str) -> None:
         """Raises UserError."""
@@ -110,9 +113,15 @@ class ControllerActor:
 
         One that has ended and was not reaped is there to Ray, and this process goes on.
         """
-        while os.getppid() == self._raylet or exists(self._raylet):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(LOOK_S)
+        ended = when_ended(self._raylet)
+        while os.getppid() == self._raylet:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), LOOK_S)
+                await asyncio.sleep(AT_ONCE_S)  # until this is another's child
+        while exists(self._raylet):  # noqa: ASYNC110 - nobody tells that it is reaped
+            await asyncio.sleep(AT_ONCE_S)
         self._decisions.end()
+        log.info("fleet: Ray has ended on this machine: another controller begins elsewhere")
         with suppress(Exception):  # of Ray, whichever: the next one waits for longer
             await asyncio.to_thread(self._kept.resign)
         with suppress(Exception):

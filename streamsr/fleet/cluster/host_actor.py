@@ -20,7 +20,7 @@ from streamsr.fleet.cluster.kept_state import tell_that_it_left, tell_who_has_en
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.cluster.urgency import Hurry
 from streamsr.fleet.host.host import Host, Identity
-from streamsr.fleet.host.machine import capacity_of_machine, is_stopped, kind_of_machine
+from streamsr.fleet.host.machine import capacity_of_machine, is_stopped, kind_of_machine, when_ended
 from streamsr.fleet.host.node_process import NodeProcess
 from streamsr.fleet.host.serving import Serving
 from streamsr.fleet.messages import HostReport, Orders
@@ -28,7 +28,7 @@ from streamsr.fleet.own_folder import make_own_folder
 
 __all__ = ["HostActor"]
 
-LOOK_S = 0.1  # between two looks at the raylet
+LOOK_S, AT_ONCE_S = 0.25, 0.02  # between two looks at the raylet; once it has ended
 LOOKS = 20  # for a controller that starts, a tenth of a second apart
 TOLD_S = 0.4  # for Ray to hear which machines are gone, before it is asked
 FIRST_HEARD_S = (
@@ -89,10 +89,13 @@ class HostActor:
         Ray looks whether there is a process of that number, which goes on while nobody has reaped
         it; then it ends this process within a second.
         """
-        while os.getppid() == pid:  # nobody tells
+        ended = when_ended(pid)
+        while os.getppid() == pid:
             parts = (pid, self._node.pid)  # the former is taken for dead once Ray's checks fail
             self._host.frozen = any(is_stopped(part) for part in parts if part is not None)
-            await asyncio.sleep(LOOK_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), LOOK_S)
+                await asyncio.sleep(AT_ONCE_S)  # until this is another's child
         host = self._tasks[0]
         host.cancel()
         await asyncio.wait({host})

@@ -26,6 +26,7 @@ from streamsr.core.version import version_of_streamsr
 from streamsr.fleet.gateway.fleet_view import FleetView
 from streamsr.fleet.gateway.host_client import HostClient
 from streamsr.fleet.messages import HostAddress, WantedCamera
+from streamsr.fleet.wanted import StaleError
 from streamsr.ipc.broadcaster import Broadcaster
 from streamsr.serve.served import Served
 
@@ -126,40 +127,51 @@ class FleetNode:
         await self._ask(camera, partial(self._client.command, method="POST", path=path))
 
     async def add(self, asked: NewCamera) -> None:
-        async with self._changing:
-            await self._view.refresh()
+        def added() -> list[WantedCamera]:
             if asked.name in self._view.cameras:
                 raise UserError(f"name: got {asked.name!r}, which is another camera's")
             settings = made(asked, self._surroundings())
-            camera = WantedCamera(asked.name, _data(settings))
-            await self._want((*self._view.wanted.cameras, camera))
+            return [*self._view.wanted.cameras, WantedCamera(asked.name, _data(settings))]
+
+        await self._want(added)
 
     async def change(self, camera: str, asked: CameraChange) -> None:
-        async with self._changing:
-            await self._view.refresh()
+        def changes() -> list[WantedCamera]:
             before = self.settings_of(camera)
             after = _data(changed(before, asked, self._surroundings()))
-            await self._want(
+            return [
                 replace(wanted, settings=after) if wanted.name == camera else wanted
                 for wanted in self._view.wanted.cameras
-            )
+            ]
+
+        await self._want(changes)
 
     async def remove(self, camera: str) -> None:
-        async with self._changing:
-            await self._view.refresh()
+        def left() -> list[WantedCamera]:
             self.settings_of(camera)
-            left = [c for c in self._view.wanted.cameras if c.name != camera]
-            if not left:
+            others = [c for c in self._view.wanted.cameras if c.name != camera]
+            if not others:
                 raise UserError(f"camera: {camera} is the last one, and a fleet has one at least")
-            await self._want(left)
+            return others
 
-    async def _want(self, cameras: "Sequence[WantedCamera] | Iterator[WantedCamera]") -> None:
-        try:
-            await self._view.change(replace(self._view.wanted, cameras=tuple(cameras)))
-        except StreamsrError:
-            raise
-        except Exception as error:  # of whatever the link is made of
-            raise StreamsrError("the fleet's controller does not answer") from error
+        await self._want(left)
+
+    async def _want(self, cameras: Callable[[], list[WantedCamera]]) -> None:
+        """Has the fleet run these, made again where somebody else has changed them meanwhile."""
+        async with self._changing:
+            for last in (False, False, True):
+                await self._view.refresh()
+                wanted = replace(self._view.wanted, cameras=tuple(cameras()))
+                try:
+                    await self._view.change(wanted)
+                    break
+                except StaleError:
+                    if last:
+                        raise
+                except StreamsrError:
+                    raise
+                except Exception as error:  # of whatever the link is made of
+                    raise StreamsrError("the fleet's controller does not answer") from error
 
     async def _ask(self, camera: str, ask: Callable[..., Any]) -> bytes:
         """Asks the host that has a camera. Raises StreamsrError where none does."""

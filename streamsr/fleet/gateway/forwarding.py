@@ -12,6 +12,7 @@ from aiohttp import ClientError, ClientResponse, web
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
+from streamsr.core.status import StreamState
 from streamsr.fleet.gateway.fleet_view import FleetView
 from streamsr.fleet.gateway.host_client import HostClient
 from streamsr.fleet.gateway.live_relay import LiveRelay
@@ -63,6 +64,9 @@ SMALL = 4 * 1024 * 1024  # bytes, of an answer that is read whole before it is g
 FOUND_S = 8.0  # for a camera to be on a host again: a move, and a host that died
 AGAIN_S = 0.5  # after a host that did not answer
 EMPTY = (204, 304)  # answers without a body
+ENDS = b"#EXT-X-ENDLIST\n"  # of a playlist: players ask no more
+NOT_THERE = (404, 503)
+HAS_ENDED = (StreamState.ENDED, StreamState.DISABLED)
 SAFE = ("GET", "HEAD", "OPTIONS")
 RETRY_S = 2  # after which a client should ask again
 
@@ -111,7 +115,10 @@ class Forwarding:
                     )
                     async with asking as answer:
                         waiting.reschedule(None)  # it has answered
-                        return await _given(request, answer)
+                        goes_on = await self._goes_on(camera, path, answer)
+                        if not goes_on or loop.time() + AGAIN_S > end_s:
+                            return await _given(request, answer, goes_on=goes_on)
+                await asyncio.sleep(AGAIN_S)
             except (ClientError, TimeoutError):
                 if request.method not in SAFE:
                     break
@@ -120,22 +127,37 @@ class Forwarding:
             text=f"{camera} is on its way to another host", headers={"Retry-After": str(RETRY_S)}
         )
 
+    async def _goes_on(self, camera: str, path: str, answer: ClientResponse) -> bool:
+        """Whether a host ends a playlist, or has none yet, that another, or it, will go on with."""
+        placed = self._view.placed(camera)
+        if not path.partition("?")[0].endswith(PLAYLIST) or placed is None:
+            return False
+        wanted = self._view.cameras.get(camera)
+        if wanted is None or "hls" not in wanted.settings or placed.state in HAS_ENDED:
+            return False
+        return answer.status in NOT_THERE or ENDS in await answer.read()
+
     def _headers(self, request: web.Request) -> dict[str, str]:
         found = {name: request.headers[name] for name in ASKED if name in request.headers}
         return found | {"X-Forwarded-For": request[ARRIVAL].client}
 
 
-async def _given(request: web.Request, answer: ClientResponse) -> web.StreamResponse:
-    """Answers as the host does; a playlist carries on the link that it was asked for by."""
+async def _given(
+    request: web.Request, answer: ClientResponse, *, goes_on: bool
+) -> web.StreamResponse:
+    """Answers as the host does; a playlist carries on the link that it was asked for by, and has no
+    end where it ``goes_on``."""
     headers = CIMultiDict((k, v) for k, v in answer.headers.items() if k.lower() in ANSWERED)
     if answer.status in EMPTY:
         return web.Response(status=answer.status, headers=headers)
     small = answer.content_length is not None and answer.content_length <= SMALL
     link = request.get(LINK) if request.path.endswith(PLAYLIST) else None
-    if request.method == "HEAD" or not (small or link):
+    if request.method == "HEAD" or not (small or link or goes_on):
         return await _streamed(request, answer, headers)
     body = await answer.read()
     headers.popall("Content-Length", None)
+    if goes_on:
+        body = body.replace(ENDS, b"")
     if link is not None:
         body = carried(body.decode(), link).encode()
     return web.Response(status=answer.status, body=body, headers=headers)

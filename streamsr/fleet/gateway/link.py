@@ -20,4 +20,5 @@ class FleetLink(Protocol):
         """What the fleet is to run."""
 
     async def want(self, wanted: Wanted) -> int:
-        """Has the fleet run this; returns the version that it has by that."""
+        """Has the fleet run this; returns the version that it has by that. Raises StaleError, as
+        ``successor`` does."""

@@ -67,6 +67,7 @@ class Host:
         self._orders: Orders | None = None
         self._usage = CpuUsage()
         self._answered = True  # the newest question
+        self._without: asyncio.Task[None] | None = None  # goes on without a controller
         self._had: dict[str, Assignment] = {}  # what the last report named
 
     async def run(self) -> None:
@@ -81,6 +82,8 @@ class Host:
                 every_s = EVERY_S if self._answered else AGAIN_S
                 await asyncio.sleep(max(0.0, every_s - (now_ns() - began_ns) / SECOND_NS))
         finally:
+            if self._without is not None:
+                self._without.cancel()
             running.cancel()
             with suppress(asyncio.CancelledError):
                 await running
@@ -114,7 +117,7 @@ class Host:
             async with asyncio.timeout(ANSWER_S):
                 orders = await self._link.report(self._report(sent))
         except Exception as error:  # of whatever carries the question: it is asked again
-            await self._unanswered(redact(error) or type(error).__name__)
+            self._unanswered(redact(error) or type(error).__name__)
             return
         if not self._answered:
             log.info("fleet: the controller answers again")
@@ -123,19 +126,26 @@ class Host:
             self._orders = orders
             self._node.assign(orders.cameras, self._until_ns(), orders.groups)
 
-    async def _unanswered(self, why: str) -> None:
+    def _unanswered(self, why: str) -> None:
         """Goes on as long as nobody can give its cameras away: a controller that is not running
         cannot, and one that starts does not before a lease is over."""
         if self._answered:
             log.warning("fleet: the controller does not answer: %s", why)
         self._answered = False
-        asked = _now_s()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_S):
-                down = await self._link.is_down()
-                lease_s = self._orders.lease_s if self._orders is not None else 0.0
-                if down and self._lease.extend(asked, _now_s(), lease_s):
-                    self._node.extend(self._until_ns())
+        if self._without is None or self._without.done():
+            self._without = asyncio.create_task(self._go_on_without(), name="no controller")
+
+    async def _go_on_without(self) -> None:
+        """Asks Ray, beside the controller, until that answers: Ray notices later that it ended."""
+        while not self._answered:
+            asked = _now_s()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_S):
+                    down = await self._link.is_down()
+                    lease_s = self._orders.lease_s if self._orders is not None else 0.0
+                    if down and self._lease.extend(asked, _now_s(), lease_s):
+                        self._node.extend(self._until_ns())
+            await asyncio.sleep(AGAIN_S)
 
     def _until_ns(self) -> int:
         return round(self._lease.until * SECOND_NS)

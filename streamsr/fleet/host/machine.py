@@ -1,12 +1,14 @@
 """What a machine of a fleet is: its kind, and what it holds, in ms of CPU time a second."""
 
+import asyncio
 import hashlib
 import os
+from contextlib import suppress
 
 from streamsr.core.devices import count_cuda_devices
 from streamsr.zoo.measured import machine_name
 
-__all__ = ["capacity_of_machine", "exists", "is_stopped", "kind_of_machine"]
+__all__ = ["capacity_of_machine", "exists", "is_stopped", "kind_of_machine", "when_ended"]
 
 CPU_MAX = "/sys/fs/cgroup/cpu.max"  # of a container: "QUOTA PERIOD", both in microseconds
 CORE_MS = 1000.0
@@ -38,6 +40,22 @@ def exists(pid: int) -> bool:
     except PermissionError:
         pass
     return True
+
+
+def when_ended(pid: int) -> asyncio.Event:
+    """Returns what is set at once when a process ends, whether or not it is reaped; never where
+    the system does not tell. Call it in a loop."""
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    with suppress(OSError, AttributeError):
+        descriptor = os.pidfd_open(pid)
+
+        def readable() -> None:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+            ended.set()
+
+        loop.add_reader(descriptor, readable)
+    return ended
 
 
 def is_stopped(pid: int) -> bool:

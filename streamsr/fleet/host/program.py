@@ -51,6 +51,7 @@ class NodeProgram:
         self._node: Node | None = None
         self._running: asyncio.Task[None] | None = None
         self._streams: dict[str, StreamSettings] = {}  # that the node was told to run
+        self._asked: set[str] = set()  # names of the cameras of what is wanted
         self._refused: dict[str, str] = {}  # why a camera cannot be run here
         self._ended: dict[str, StreamStatus] = {}  # cameras of a node that has ended by itself
         self._address = ""
@@ -60,6 +61,7 @@ class NodeProgram:
 
     def want(self, wanted: RunCameras) -> None:
         self._wanted = wanted
+        self._asked = {str(json.loads(text).get("name")) for text in wanted.cameras}
         self.changed.set()
 
     async def run(self) -> None:
@@ -91,8 +93,11 @@ class NodeProgram:
     def report(self) -> NodeReport:
         """Returns how all cameras stand that are wanted or have not ended."""
         found = {name: _running(status) for name, status in self._statuses().items()}
-        for name in self._streams:  # one that a change is about to end is not reported as running
-            found.setdefault(name, RunningCamera(name, StreamState.DOWN, "it is ending", NOTHING))
+        for name in self._streams:  # that the node does not show: it has begun with it, or ends it
+            begins = name in self._asked
+            state = StreamState.STARTING if begins else StreamState.DOWN
+            reason = "" if begins else "it is ending"
+            found.setdefault(name, RunningCamera(name, state, reason, NOTHING))
         for name, why in self._refused.items():
             found[name] = RunningCamera(name, StreamState.DOWN, why, NOTHING)
         return NodeReport(tuple(found.values()), self._address, self._followed)
