@@ -19,6 +19,7 @@ from peers import RtmpServer
 from peers.waiting import until
 
 from streamsr.core.deadline import Deadline
+from streamsr.core.lease import Lease, now_ns
 from streamsr.fleet.host.host import Host, Identity
 from streamsr.fleet.host.machine import exists, is_stopped, when_ended
 from streamsr.fleet.host.node_process import NodeProcess
@@ -261,3 +262,20 @@ async def test_that_a_process_has_ended_is_told_before_it_is_reaped() -> None:
         assert exists(process.pid), "it is there until somebody waits for it"
         process.wait()
         assert not exists(process.pid)
+
+
+async def test_a_host_whose_raylet_is_gone_lets_go_of_all_at_once(
+    rtmp_server: RtmpServer, tmp_path: Path
+) -> None:
+    link, url = Link(), rtmp_server.url()
+    async with running_host(link, tmp_path) as node:
+        link.assign(camera("a", publish=[{"url": url}]))
+        await until_published(url)
+        (lease,) = (tmp_path / "leases").glob("*/a.lease")
+        granted = Lease(lease)
+        assert granted.holds()
+        node.let_go()
+        assert not granted.holds()
+        node.extend(now_ns() + 60 * 10**9)
+        assert not granted.holds(), "whatever else comes"
+        await until(lambda: not is_published(url), 20)

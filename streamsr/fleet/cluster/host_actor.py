@@ -97,10 +97,11 @@ class HostActor:
                 await asyncio.wait_for(ended.wait(), LOOK_S)
                 await asyncio.sleep(AT_ONCE_S)  # until this is another's child
         host = self._tasks[0]
+        self._node.let_go()
+        noted = asyncio.create_task(self._note_that_it_left())
         host.cancel()
         await asyncio.wait({host})
         log.info("fleet: Ray has ended on this machine, and what ran here with it")
-        noted = asyncio.create_task(self._note_that_it_left())
         try:
             if not await self._host.leave(FIRST_HEARD_S):
                 with suppress(Exception):  # of Ray, whichever: the next controller waits for longer
