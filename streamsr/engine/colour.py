@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from streamsr.core.frame import ColourTags, Frame, Plane
-from streamsr.engine.packed import with_luma
+from streamsr.engine.packed import OF_LUMA, with_luma
 from streamsr.engine.resample import chroma_is_left, chroma_shift, resize_chroma
 from streamsr.networks.facts import Colour
 from streamsr.networks.planes import rounded
@@ -29,7 +29,6 @@ __all__ = [
     "network_input",
     "network_output",
     "plane_of",
-    "spans",
 ]
 
 CPU = torch.device("cpu")
@@ -135,7 +134,8 @@ def plane_of(levels: Tensor) -> Plane:
 def luma_of_rgb(rgb: Tensor) -> Tensor:
     """BT.601 luma of limited range: (..., 3, h, w) in [0, 1] to (..., 1, h, w), black at 16/255."""
     red, green, blue = rgb.unbind(-3)
-    return ((65.481 * red + 128.553 * green + 24.966 * blue + 16) / 255).unsqueeze(-3)
+    of_red, of_green, of_blue = OF_LUMA
+    return ((of_red * red + of_green * green + of_blue * blue + 16) / 255).unsqueeze(-3)
 
 
 def _tensors(frame: Frame, device: torch.device) -> Planes:
@@ -199,11 +199,6 @@ def _luma_levels(output: Tensor, tags: ColourTags) -> Tensor:
     return (luma - 16) * (255 / 219) if tags.full_range else luma
 
 
-def spans(tags: ColourTags) -> tuple[float, float, float]:
-    """Returns black level, luma span and chroma span in 8-bit levels."""
-    return tags.spans
-
-
 def _packed_levels(
     output: Tensor, source: Tensor, colour: Colour, scales: tuple[Fraction, Fraction]
 ) -> Tensor:
@@ -218,7 +213,7 @@ def _rgb_of_yuv420(levels: list[Tensor], tags: ColourTags) -> Tensor:
     luma, chroma = levels[0], torch.stack(levels[1:])
     height, width = luma.shape
     chroma = resize(chroma, 2, shift_x=chroma_is_left(tags) * 0.25)[:, :height, :width]
-    black, luma_span, chroma_span = spans(tags)
+    black, luma_span, chroma_span = tags.spans
     y = (luma - black) / luma_span
     cb, cr = ((chroma - 128) / chroma_span).unbind()
     kr, kb = tags.kr_kb
@@ -234,5 +229,5 @@ def _yuv420_of_rgb(rgb: Tensor, tags: ColourTags) -> Planes:
     y = kr * red + (1 - kr - kb) * green + kb * blue
     colour = torch.stack([(blue - y) / (2 * (1 - kb)), (red - y) / (2 * (1 - kr))])
     chroma = resize(colour, Fraction(1, 2), shift_x=chroma_is_left(tags) * -0.5)
-    black, luma_span, chroma_span = spans(tags)
+    black, luma_span, chroma_span = tags.spans
     return y * luma_span + black, *(chroma * chroma_span + 128).unbind()

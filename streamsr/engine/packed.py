@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from streamsr.core.frame import Frame, Plane
 from streamsr.networks.planes import enlarged_levels
 
-__all__ = ["with_luma"]
+__all__ = ["OF_LUMA", "with_luma"]
 
-OF_LUMA = np.array([65.481, 128.553, 24.966], np.float32) / 255  # of levels: BT.601
+OF_LUMA = 65.481, 128.553, 24.966  # of R'G'B' in [0, 1], in levels of limited range: BT.601
 KINDS = {8: cv2.CV_8U, 16: cv2.CV_16U}  # of samples, by their depth
 BLACK, PER_LEVEL = 16.0, 255 / 219  # of limited range, and its levels in full range
 
@@ -26,7 +26,9 @@ def with_luma(luma: NDArray[np.float32], frame: Frame, scale: int) -> Plane:
     ``luma`` is (scale*h, scale*w) in [0, 1], black at 16/255. The samples are of the frame's depth.
     """
     levels = frame.levels_of(0)
-    below = (cv2.transform(levels, OF_LUMA[None]) + np.float32(BLACK)) * np.float32(PER_LEVEL)
+    below = (
+        cv2.transform(levels, np.array([OF_LUMA], np.float32) / 255) + np.float32(BLACK)
+    ) * np.float32(PER_LEVEL)
     channels = [enlarged_levels(channel - below, scale) for channel in cv2.split(levels)]
     if frame.depth in KINDS:  # rounded, and cut at the least and the most
         kind, by = KINDS[frame.depth], float(frame.step)

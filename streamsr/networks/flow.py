@@ -27,6 +27,7 @@ __all__ = [
     "USUAL",
     "Flow",
     "Search",
+    "enlarged_flow",
     "flow_of_planes",
     "moved",
     "planes_of",
@@ -132,6 +133,18 @@ def sampled(image: Image, places: Flow, interpolation: int = cv2.INTER_LINEAR) -
         image, places, None, interpolation, borderMode=cv2.BORDER_REPLICATE
     )
     return there
+
+
+def enlarged_flow(flow: Flow, down: float, across: float | None = None) -> Flow:
+    """Returns the flow, (h, w, 2), between images ``down`` times as high and ``across`` times as
+    wide; left out, as wide as high."""
+    across = down if across is None else across
+    if (down, across) == (1, 1):
+        return flow
+    height, width = round(flow.shape[0] * down), round(flow.shape[1] * across)
+    farther = flow * np.array([across, down], np.float32)
+    large: Flow = cv2.resize(farther, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+    return large
 
 
 def sampling_grid(flow: Tensor, scale: int = 1) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from streamsr.core.frame import Plane
 from streamsr.networks.contract import Memory, RecurrentNetwork, Step
-from streamsr.networks.flow import Flow, moved, sampled
+from streamsr.networks.flow import Flow, enlarged_flow, moved, sampled
 from streamsr.networks.int8 import LEVELS, Balanced, PackedConv, hard_edges
 from streamsr.networks.planes import Levels, enlarged_levels, rounded
 from streamsr.networks.recurrent import MIDDLE, Recurrent
@@ -78,7 +78,7 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
     def align(self, window: Tensor, motion: Tensor) -> AlignedPlanes:
         before, luma = (one.numpy() * np.float32(LEVELS) for one in window[0, :, 0].float())
         flow: Flow = motion[0].permute(1, 2, 0).contiguous().numpy()
-        there = moved(before, _enlarged(flow, self.fold), cv2.INTER_CUBIC)
+        there = moved(before, enlarged_flow(flow, self.fold), cv2.INTER_CUBIC)
         known = self._bordered(*flow.shape[:2])
         levels = rounded(luma.copy())
         frames = levels, _difference(there, luma)
@@ -86,7 +86,7 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
             [_folded(plane, self.fold) for plane in frames], 2
         )
         bicubic = enlarged_levels(luma, self.scale)
-        output_places = _places(_enlarged(flow, self.sub))
+        output_places = _places(enlarged_flow(flow, self.sub))
         whole = cv2.norm(levels.astype(np.float32), luma, cv2.NORM_INF) < LEAST_FRACTION
         return AlignedPlanes(known, bicubic, _places(flow), output_places, whole)
 
@@ -181,15 +181,6 @@ def _places(flow: Flow) -> Flow:
 def _grid(height: int, width: int) -> Flow:
     places = np.stack(np.meshgrid(np.arange(width), np.arange(height)), -1)
     return cast(Flow, places.astype(np.float32))
-
-
-def _enlarged(flow: Flow, times: int) -> Flow:
-    """The flow between images ``times`` as large."""
-    if times == 1:
-        return flow
-    height, width = (side * times for side in flow.shape[:2])
-    size = (width, height)
-    return cast(Flow, cv2.resize(flow * times, size, interpolation=cv2.INTER_LINEAR))
 
 
 def _difference(plane: Levels, other: Levels) -> Plane:

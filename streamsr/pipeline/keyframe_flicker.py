@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamsr.core.frame import Frame, Plane
-from streamsr.networks.flow import Flow, flow_of_planes, moved
+from streamsr.networks.flow import Flow, enlarged_flow, flow_of_planes, moved
 
 __all__ = ["FRAMES", "FlickerFilter", "FlickerState"]
 
@@ -104,17 +104,8 @@ def _flow(luma: Plane, before: Plane) -> Flow:
     """Where in ``before`` each pixel lies, found in frames that are averaged where large."""
     height, width = luma.shape
     by = max(1, ceil(sqrt(height * width / FLOW_PIXELS)))
-    if by == 1:
-        return flow_of_planes(luma, before)
-    size = width // by, height // by
-    flow = flow_of_planes(_averaged(luma, size), _averaged(before, size))
-    flow = np.asarray(cv2.resize(flow, (width, height)), np.float32)
-    flow *= np.array([width / size[0], height / size[1]], np.float32)
-    return flow
-
-
-def _averaged(plane: Plane, size: tuple[int, int]) -> Plane:
-    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA), np.uint8)
+    flow = flow_of_planes(luma, before, by)
+    return enlarged_flow(flow, height / len(flow), width / flow.shape[1])
 
 
 def _alike(change: Levels) -> Levels:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from streamsr.core.frame import ColourTags, Frame, Plane
-from streamsr.engine.colour import network_input, network_output, spans
+from streamsr.engine.colour import network_input, network_output
 from streamsr.networks.facts import Colour
 from streamsr.networks.resample import resize
 
@@ -75,8 +75,8 @@ def degrade_bd(truth: Plane, scale: int) -> Plane:
 
 def in_range(planes: Sequence[Tensor], tags: ColourTags, full: bool) -> tuple[Tensor, ...]:
     """Returns (Y, Cb, Cr) of ``tags`` in levels of full or of limited range, not rounded."""
-    black, luma_span, chroma_span = spans(tags)
-    wanted_black, wanted_luma, wanted_chroma = spans(replace(tags, full_range=full))
+    black, luma_span, chroma_span = tags.spans
+    wanted_black, wanted_luma, wanted_chroma = replace(tags, full_range=full).spans
     luma, *chroma = planes
     return (
         (luma - black) * (wanted_luma / luma_span) + wanted_black,

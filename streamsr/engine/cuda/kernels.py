@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from streamsr.core.frame import ColourTags
-from streamsr.engine.colour import Converter, Planes, TorchConverter, spans
+from streamsr.engine.colour import Converter, Planes, TorchConverter
 from streamsr.engine.cuda.kernel_source import KERNELS, kernel_source
 from streamsr.engine.resample import chroma_is_left, chroma_shift
 from streamsr.networks.facts import Colour
@@ -49,7 +49,7 @@ class KernelConverter:
             self._launch("luma_in", (columns, rows, 1), args)
         else:
             shift = chroma_is_left(tags) * 0.25
-            levels = _floats(shift, *spans(tags), *tags.kr_kb)
+            levels = _floats(shift, *tags.spans, *tags.kr_kb)
             args = (*map(_address, planes), *_ints(*size), *padded, *levels)
             self._launch("rgb_in", (columns, rows, 1), args)
 
@@ -85,7 +85,7 @@ class KernelConverter:
     def _rgb_out(self, output: Tensor, tags: ColourTags, out: Planes, bad: Tensor) -> None:
         height, width = out[0].shape
         rows, columns = out[1].shape
-        black, luma_span, chroma_span = spans(tags)
+        black, luma_span, chroma_span = tags.spans
         plane, *steps = output.stride()
         pixels = (_address(output), np.int64(plane), *_ints(*steps))
         levels = _floats(black, luma_span, *tags.kr_kb)

@@ -12,9 +12,11 @@ from fractions import Fraction
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from streamsr.core.frame import Frame, Plane
+from streamsr.networks.resample import KERNELS
 from streamsr.train.teach.registration import Geometry
 
 __all__ = ["FULL", "IDENTITY", "LIMITED", "Grid", "Light", "grid_of"]
@@ -194,21 +196,14 @@ def _axis(start: float, zoom: float, whole: int, low: int, high: int, scale: int
     if abs(step - 1) < 1e-9 and np.abs(centres - nearest).max() < 1e-6:
         taps = nearest.astype(np.int64).clip(0, whole - 1)[:, None]
         return Axis(taps, np.ones(taps.shape, np.float32))
+    cubic, reach = KERNELS["bicubic"]
     widen = max(1.0, step)
-    count = math.ceil(4 * widen) + 1
-    first = np.floor(centres - 2 * widen).astype(np.int64)
+    count = math.ceil(2 * reach * widen) + 1
+    first = np.floor(centres - reach * widen).astype(np.int64)
     taps = first[:, None] + np.arange(count)
-    weights = _cubic((taps - centres[:, None]) / widen)
+    weights = cubic(torch.from_numpy((taps - centres[:, None]) / widen)).numpy()
     weights /= weights.sum(1, keepdims=True)
     return Axis(taps.clip(0, whole - 1), weights.astype(np.float32))
-
-
-def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keys' kernel, a = -0.5 (Cubic convolution interpolation for digital image processing)."""
-    x = np.abs(x)
-    near = 1.5 * x**3 - 2.5 * x**2 + 1
-    far = -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
-    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
 
 
 def _resampled(plane: Plane, axes: Sequence[Axis]) -> NDArray[np.float32]:
