@@ -225,9 +225,12 @@ def bench(
 
 def _given_or_shipped(named: Path) -> Path:
     """The file, or the one streamsr comes with of that name. Raises ConfigError."""
-    known = {path.stem: path for path in sorted(data_dir("pipelines").glob("*.toml"))}
-    if named.suffix == ".toml" or os.path.exists(named):
+    folder = data_dir("pipelines")
+    known = {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    if os.path.exists(named):
         return named
+    if named.suffix == ".toml":
+        raise ConfigError(f"{named}: there is no such file; those to begin with are in {folder}")
     if str(named) not in known:
         raise ConfigError(
             f"file: got {str(named)!r}{nearest(str(named), known)}, "

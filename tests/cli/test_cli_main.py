@@ -53,7 +53,7 @@ LIGHT = [
     ("probe demo --device cuda:99", "CUDA devices"),
     ("run {tmp}/typo.toml", "did you mean 'transport'"),
     ("run {tmp}/broken.toml", "cannot be read as TOML"),
-    ("run {tmp}/no.toml", "there is no such file"),
+    ("run {tmp}/no.toml", "there is no such file; those to begin with are in "),
     ("run fast-cameras", "allowed are a .toml file and"),
     ("run {tmp}/idle.toml", "it has no output"),
     ("run {tmp}/idle.toml --set input.live=maybe", "input.live: got 'maybe'"),

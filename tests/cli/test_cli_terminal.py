@@ -5,6 +5,7 @@ import json
 import pytest
 import typer
 
+from streamsr.cli.batch.shown import Pace
 from streamsr.cli.terminal import command, report, shown_fps
 from streamsr.core.errors import ConfigError, SourceError, StreamsrError
 from streamsr.core.redact import protect
@@ -49,6 +50,15 @@ def test_a_foreseen_error_is_one_line_and_an_exit_code(
 
 
 @pytest.mark.usefixtures("streamsr")
+def test_a_rate_is_of_what_was_made_since_the_first_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loading before it takes seconds, and what another run had done is no speed of this one."""
+    now_s = iter((100.0, 102.0))
+    monkeypatch.setattr("streamsr.cli.batch.shown.monotonic", lambda: next(now_s))
+    pace = Pace()
+    assert pace.at(40)[0] == 0, "nobody knows yet"
+    assert pace.at(50) == (10, 2.0)
+
+
 def test_an_error_that_is_not_foreseen_is_shown_whole() -> None:
     with pytest.raises(ZeroDivisionError):
         command(raises)(ZeroDivisionError())

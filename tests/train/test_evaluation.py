@@ -3,6 +3,7 @@
 import json
 import shutil
 from fractions import Fraction
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from peers import camera_clip, scene
+from rich.console import Console
 from typer.testing import CliRunner
 
 from streamsr.cli.main import app
@@ -26,7 +28,7 @@ from streamsr.networks.resample import resize
 from streamsr.sources.opening import file_frames
 from streamsr.train.evaluation import Scored, evaluate
 from streamsr.train.frames import fitted
-from streamsr.train.results import Degradation
+from streamsr.train.results import ClipScores, Cost, Degradation, Evaluation, Scores
 from streamsr.train.scoring import ssim
 from streamsr.zoo.card import Card, FactsCard, Weights
 from streamsr.zoo.loading import make_network
@@ -398,6 +400,24 @@ def test_the_tables_name_the_models(tmp_path: Path) -> None:
     lines = markdown(result).splitlines()
     assert lines[0].startswith("| clip | n | bicubic dB")
     assert [line.split()[1] for line in lines[-3:]] == ["lanczos", "fast", "bicubic"]
+
+
+def test_on_80_columns_no_figure_is_cut() -> None:
+    """Names take two lines instead, as where a pipe is no terminal."""
+    scores = Scores(27.96, 0.8675, 25.75, 24.5, 0.02, 12.34)
+    clip = ClipScores("davis-car-roundabout", 374, "640x360", 1024.0, scores, scores, {})
+    name, cost = "fast-camera-small-x2", Cost(121_240, 121_360)
+    costs = {name: cost, "bicubic": Cost(0, 207)}
+    precisions = {name: "float32", "bicubic": "float32"}
+    result = Evaluation(name, "cpu", 4, Degradation.CAMERA, (clip,), costs, precisions)
+    console = Console(width=80, file=StringIO())
+    for table in evaluation_tables(result):
+        console.print(table)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "\u2026" not in shown
+    for figure in ("27.96", ".8675", "+0.00", "121,240", "121,360", "f32", "12.34", "0.02"):
+        assert figure in shown
+    assert "| fast-camera-small-x2 dB |" in markdown(result)
 
 
 def test_models_are_scored_side_by_side(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import typer
 from rich.progress import Progress
 
+from streamsr.cli.batch.shown import Pace
 from streamsr.cli.batch.stopping import stopped_by_signals
 from streamsr.cli.run import MADE_NOTHING, run_here
 from streamsr.cli.terminal import Lines, MadeFile, progress_bar, report, say, shown_fps, time_text
@@ -119,8 +120,8 @@ class _Shown:
         self._journal, self._name = logged_journal(), name
         self._bar, self._lines = bar, Lines()
         self._task = bar.add_task(name, total=None, fps="")
-        self._first: int | None = None  # frames that were done before
-        self._began_s = self._told_s = monotonic()
+        self._pace = Pace()
+        self._told_s = monotonic()
 
     def hear(self, event: Event) -> None:
         """Takes an event. Any thread may call it."""
@@ -133,15 +134,14 @@ class _Shown:
         say(message)
 
     def is_at(self, number: int, frames: int, of: int | None) -> None:
-        now_s = monotonic()
-        if self._first is None:
-            self._first, self._began_s = frames - 1, now_s
         self.frames = frames
-        if now_s - self._told_s < TICK_S:
+        made, spent_s = self._pace.at(frames)
+        now_s = monotonic()
+        if not made or now_s - self._told_s < TICK_S:
             return
         self._told_s = now_s
         self._journal.tick()
-        rate = (frames - self._first) / max(1e-3, now_s - self._began_s)
+        rate = made / spent_s
         fps = f"{shown_fps(rate)} fps"
         self._bar.update(self._task, completed=frames, total=of, fps=fps)
         left = f", {time_text((of - frames) / rate)} left" if of and of > frames else ""

@@ -16,10 +16,26 @@ from streamsr.files.plan import FileJob, Plan
 if TYPE_CHECKING:  # torch is imported once there is something to do
     from streamsr.files.work import FileResult
 
-__all__ = ["OneByOne", "Together", "summarise"]
+__all__ = ["OneByOne", "Pace", "Together", "summarise"]
 
 MOST_SAID = 10  # of what was left out, by name
 STATES = ("done", "already done", "failed", "stopped")
+
+
+class Pace:
+    """How quickly frames are made, from the first that is told of on: before it models are loaded,
+    and frames of another run passed by."""
+
+    def __init__(self) -> None:
+        self._first: int | None = None  # how many there were then
+        self._began_s = 0.0
+
+    def at(self, frames: int) -> tuple[int, float]:
+        """Takes how many there are; returns how many were made since, and in how many seconds."""
+        now_s = monotonic()
+        if self._first is None:
+            self._first, self._began_s = frames, now_s
+        return frames - self._first, max(1e-3, now_s - self._began_s)
 
 
 class OneByOne:
@@ -34,23 +50,23 @@ class OneByOne:
         self._number = 0
         self._before = 0  # bytes of the inputs that are over
         self._spent_s, self._worked = 0.0, 0.0  # on what this run has done, and its bytes
-        self._began_s, self._first = monotonic(), 0  # of the file; frames that were done already
+        self._pace = Pace()  # of the file
 
     def begins(self, number: int, job: FileJob) -> None:
-        self._number, self._first, self._began_s = number, -1, monotonic()
+        self._number, self._pace = number, Pace()
         self._bar.reset(self._one, description=job.source.name, total=None)
 
     def says(self, message: str) -> None:
         say(message)
 
     def is_at(self, number: int, frames: int, of: int | None) -> None:
-        if self._first < 0:
-            self._first, self._began_s = frames - 1, monotonic()
-        spent_s = max(1e-3, monotonic() - self._began_s)
-        rate = (frames - self._first) / spent_s
+        made, spent_s = self._pace.at(frames)
+        if not made:
+            return
+        rate = made / spent_s
         share = min(1.0, frames / of) if of else 0.5
         size = self._sizes[self._number]
-        worked = self._worked + size * (frames - self._first) / (of or 2 * frames)
+        worked = self._worked + size * made / (of or 2 * frames)
         left = sum(self._sizes[self._number :]) - size * share
         all_s = (self._spent_s + spent_s) * left / worked if worked else None
         fps = f"{rate:.1f} fps"

@@ -27,11 +27,13 @@ def evaluation_tables(result: Evaluation) -> list[Table]:
 
 
 def _table(title: str, headers: Sequence[str], rows: Iterator[Sequence[str]]) -> Table:
-    """A table of narrow columns: a header of two words takes two lines."""
+    """A table of narrow columns: a header of two words takes two lines, so does the name of a clip
+    or a model that leaves the figures no room."""
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for header in headers:
-        table.add_column(header.replace(" ", "\n"), justify="right", no_wrap=True)
-    table.columns[0].justify = "left"
+        broken = header.replace(" ", "\n").replace("-", "-\n")
+        table.add_column(broken, justify="right", no_wrap=True, overflow="fold")
+    table.columns[0].justify, table.columns[0].no_wrap = "left", False
     for cells in rows:
         table.add_row(*cells)
     return table
@@ -43,7 +45,9 @@ def markdown(result: Evaluation) -> str:
 
 
 def _markdown(table: Table) -> str:
-    headers = [str(column.header).replace("\n", " ") for column in table.columns]
+    headers = [
+        str(column.header).replace("-\n", "-").replace("\n", " ") for column in table.columns
+    ]
     rows = zip(*(map(str, column.cells) for column in table.columns), strict=True)
     lines = [headers, ["---"] * len(headers), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
