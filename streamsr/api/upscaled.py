@@ -12,7 +12,7 @@ from collections.abc import (
 )
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from streamsr.api.clip_stream import ClipStream, Ticket
 
@@ -98,13 +98,26 @@ class _Reader:
 class Upscaled(Iterator[T], AsyncIterator[T], Generic[T]):
     """What becomes of images, in their order: iterate over it, with ``for`` or ``async for``.
 
-    Nothing is read before it is asked for, and never more than the engine's threads need.
+    Nothing is read before it is asked for, and never more than the engine's threads need. As a
+    context it is closed at the end.
     """
 
     def __init__(self, source: Iterable[T], clip: ClipStream, push: Push, most: int) -> None:
         self._flow = _Flow(clip, push, most)
         self._reader = _Reader(iter(source), self._flow)
         self._async: AsyncGenerator[Any, None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
 
     def __iter__(self) -> Iterator[T]:
         return self
@@ -146,12 +159,21 @@ class Upscaled(Iterator[T], AsyncIterator[T], Generic[T]):
 
 
 class UpscaledAsync(AsyncIterator[T], Generic[T]):
-    """What becomes of the images of an asynchronous source: iterate over it with ``async for``."""
+    """What becomes of the images of an asynchronous source: iterate over it with ``async for``.
+
+    As a context it is closed at the end.
+    """
 
     def __init__(self, source: AsyncIterable[T], clip: ClipStream, push: Push, most: int) -> None:
         self._source = aiter(source)
         self._flow = _Flow(clip, push, most)
         self._results: AsyncGenerator[Any, None] = _results(self._flow, self._read)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self

@@ -88,6 +88,14 @@ def test_a_tensor_stays_one(
     assert np.abs(made.float().numpy() * whole - upscaler(image)).max() < coarse
 
 
+@pytest.mark.parametrize("kind", [">u2", ">f4"])
+@pytest.mark.parametrize("shape", [(24, 32), (24, 32, 3), (2, 24, 32, 3), (2, 1, 24, 32, 3)])
+def test_bytes_of_another_order_stay_so(
+    upscaler: streamsr.Upscaler, shape: tuple[int, ...], kind: str
+) -> None:
+    assert upscaler(np.zeros(shape, kind)).dtype == np.dtype(kind)
+
+
 @pytest.mark.parametrize("shape", [(3, 24, 32), (2, 3, 24, 32), (2, 4, 24, 32)])
 def test_channels_that_lie_last_in_memory_stay_there(
     upscaler: streamsr.Upscaler, shape: tuple[int, ...]

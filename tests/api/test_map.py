@@ -95,6 +95,16 @@ def test_a_map_that_was_closed_is_over(upscaler: streamsr.Upscaler) -> None:
     assert list(made) == []
 
 
+async def test_a_map_is_closed_with_its_context(upscaler: streamsr.Upscaler) -> None:
+    with upscaler.map(iter(Source())) as made:
+        assert numbers([next(made)]) == [0]
+    assert list(made) == []
+    for source in (iter(Source()), aiter(Source())):
+        async with upscaler.map(source) as later:
+            assert numbers([await anext(later)]) == [0]
+        assert [one async for one in later] == []
+
+
 def test_a_source_that_fails_is_heard_after_what_it_gave(upscaler: streamsr.Upscaler) -> None:
     def failing() -> Iterator[np.ndarray]:
         yield from map(image, range(5))

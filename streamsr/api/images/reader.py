@@ -43,7 +43,7 @@ def stacked(made: list[Any], clip: Any) -> Any:
     """Returns what was made of the images of a clip as one array, like that."""
     if isinstance(clip, torch.Tensor):
         return kept_in_memory(torch.stack(made), clip)
-    return np.stack(made)
+    return np.stack(made).astype(made[0].dtype, copy=False)  # stacked, its bytes are native
 
 
 @dataclass(frozen=True, slots=True)
