@@ -17,7 +17,9 @@ from streamsr.engine.base import ModelEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.mixed.blend import BlendedEngine
 from streamsr.engine.mixed.compare import ComparedEngine
-from streamsr.engine.mixed.passes import Load, in_passes
+from streamsr.engine.mixed.loading import Load
+from streamsr.engine.mixed.passes import in_passes
+from streamsr.engine.mixed.run_up import with_run_up
 from streamsr.media.addresses import (
     InputKind,
     input_kind,
@@ -121,11 +123,14 @@ def choose_by(
     encoder = filled(settings.encoder, low_delay=real_time)
     record = settings.record if real_time else None
     machine = Machine(engines, encoder, record, model.precision)
-    load_one = _loading(engines, model, precision)
+    load = _loading(engines, model, precision)
+    if not real_time:
+        load = with_run_up(load)
     best = model.quality is Quality.BEST
     if model.quality is Quality.AUTO:
         best = not real_time and _of_images(settings)
-    load = in_passes(load_one) if best else load_one
+    if best:
+        load = in_passes(load)
     if model.denoise is None:
         choose = chooser(Selector(settings, machine, real_time=real_time), load)
     elif real_time:

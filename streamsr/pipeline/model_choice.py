@@ -8,7 +8,8 @@ from typing import Any
 
 from streamsr.core.events import Code
 from streamsr.core.target_size import TargetSize
-from streamsr.engine.mixed.passes import Load, passes_of
+from streamsr.engine.mixed.loading import Load
+from streamsr.engine.mixed.passes import passes_of
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline.channel import Closed
 from streamsr.pipeline.model_fallback import ModelFallback

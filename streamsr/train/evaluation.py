@@ -22,6 +22,7 @@ from streamsr.core.settings import Quality
 from streamsr.engine.base import ModelEngine
 from streamsr.engine.engines import Engines
 from streamsr.engine.mixed.passes import in_passes
+from streamsr.engine.mixed.run_up import with_run_up
 from streamsr.media.pixels import SRGB
 from streamsr.media.source import SourceInfo
 from streamsr.networks.facts import Colour, Facts
@@ -101,10 +102,10 @@ def evaluate(
             plain = one.card.serves_every_scale
             return engines.load(one, None if plain else precision, search=search)
 
-        loaded = {
-            name: (in_passes(load) if quality is Quality.BEST else load)(one)
-            for name, one in entries.items()
-        }
+        load_file = with_run_up(load)
+        if quality is Quality.BEST:
+            load_file = in_passes(load_file)
+        loaded = {name: load_file(one) for name, one in entries.items()}
         comparison = _Comparison(
             loaded, engines.of(plain), scale, None if low else degrade, max_frames, report
         )

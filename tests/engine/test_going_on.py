@@ -14,6 +14,7 @@ from streamsr.engine.engines import Engines
 from streamsr.engine.mixed.blend import BlendedEngine
 from streamsr.engine.mixed.compare import ComparedEngine
 from streamsr.engine.mixed.passes import GROUP, RUN_UP, PassesEngine
+from streamsr.engine.mixed.run_up import RunUpEngine
 from streamsr.networks.facts import Colour
 
 Made = Callable[[Engines], ModelEngine]
@@ -21,9 +22,10 @@ Made = Callable[[Engines], ModelEngine]
 KINDS: dict[str, Made] = {
     "filter": lambda engines: engines.of(bicubic(Colour.LUMA)),
     "recurrent": lambda engines: engines.of(small_recurrent(2)),
-    "in passes": lambda engines: PassesEngine(engines.of(small_recurrent(2))),
+    "run up": lambda engines: RunUpEngine(engines.of(small_recurrent(2))),
+    "in passes": lambda engines: PassesEngine(RunUpEngine(engines.of(small_recurrent(2)))),
 }
-AFTER = 12, GROUP + RUN_UP + 3
+AFTER = 3, 12, GROUP + RUN_UP + 3
 COUNT = GROUP + RUN_UP + 6
 
 

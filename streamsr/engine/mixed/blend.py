@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from functools import partial
 
 import cv2
 import numpy as np
@@ -11,6 +10,7 @@ import torch
 
 from streamsr.core.frame import Frame, Plane
 from streamsr.engine.base import EngineStream, ModelEngine, StreamRequest
+from streamsr.engine.mixed.futures import made_of
 from streamsr.engine.mixed.over import EngineOver
 from streamsr.networks.contract import Memory
 from streamsr.networks.sliding import SlidingWindow
@@ -125,17 +125,5 @@ class _BlendedStream(EngineStream):
             del given[:count]
         return [self._blend(*pair) for pair in pairs]
 
-    def _blend(self, one: Future[Frame], other: Future[Frame]) -> Future[Frame]:
-        both: Future[Frame] = Future()
-        one.add_done_callback(lambda _: other.add_done_callback(partial(self._settle, both, one)))
-        return both
-
-    def _settle(self, both: Future[Frame], one: Future[Frame], other: Future[Frame]) -> None:
-        if one.cancelled() or other.cancelled():
-            if both.cancel():
-                both.set_running_or_notify_cancel()
-            return
-        try:
-            both.set_result(blended(one.result(), other.result(), self._share))
-        except Exception as error:  # whatever it is belongs to the one who waits
-            both.set_exception(error)
+    def _blend(self, *pair: Future[Frame]) -> Future[Frame]:
+        return made_of(pair, lambda frames: blended(frames[0], frames[1], self._share))

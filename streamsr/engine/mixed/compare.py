@@ -12,6 +12,7 @@ import numpy as np
 
 from streamsr.core.frame import Frame, Plane
 from streamsr.engine.base import EngineStream, ModelEngine, StreamRequest
+from streamsr.engine.mixed.futures import made_of
 from streamsr.engine.mixed.over import EngineOver
 from streamsr.engine.resample import resize_frame
 from streamsr.networks.contract import Memory
@@ -107,24 +108,13 @@ class _ComparedStream(EngineStream):
         return self._laid(self.upscaling.push(frame))
 
     def _laid(self, upscaled: Sequence[Future[Frame]]) -> list[Future[Frame]]:
-        made: list[Future[Frame]] = []
-        for future in upscaled:
-            both: Future[Frame] = Future()
-            future.add_done_callback(partial(self._lay, both, self._sources.popleft()))
-            made.append(both)
-        return made
+        return [
+            made_of([future], partial(self._compared, self._sources.popleft()))
+            for future in upscaled
+        ]
 
-    def _lay(self, both: Future[Frame], source: Frame, upscaled: Future[Frame]) -> None:
-        if upscaled.cancelled():
-            if both.cancel():
-                both.set_running_or_notify_cancel()
-            return
-        try:
-            result = compared(source, upscaled.result(), self._compare, labels=self._labels)
-        except Exception as error:  # whatever it is belongs to the one who waits
-            both.set_exception(error)
-        else:
-            both.set_result(result)
+    def _compared(self, source: Frame, upscaled: Sequence[Frame]) -> Frame:
+        return compared(source, upscaled[0], self._compare, labels=self._labels)
 
 
 def _white(frame: Frame, number: int) -> int:

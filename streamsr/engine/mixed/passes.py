@@ -6,39 +6,31 @@ the frames after it. Frames are taken in groups: forward as they come, then back
 frames beyond the group.
 """
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 
 from streamsr.core.frame import Frame, Plane
 from streamsr.engine.base import EngineStream, ModelEngine, StreamRequest
+from streamsr.engine.mixed.futures import made_of
+from streamsr.engine.mixed.loading import Load
 from streamsr.engine.mixed.over import EngineOver
+from streamsr.engine.mixed.run_up import AHEAD
 from streamsr.networks.contract import Memory
-from streamsr.networks.flow import FINE, USUAL, Search
+from streamsr.networks.flow import FINE, Search
 from streamsr.zoo.registry import Entry
 
-__all__ = ["Load", "PassesEngine", "in_passes", "passes_of"]
+__all__ = ["PassesEngine", "in_passes", "passes_of"]
 
 GROUP = 32  # frames that a backward pass gives at once, at most
 LEAST_GROUP = 8
-RUN_UP = 8  # frames after a group that its backward pass comes from
+RUN_UP = 4  # frames after a group that its backward pass comes from
 GROUP_BYTES = 96 << 20  # of a group's results, where that is more than LEAST_GROUP of them
 RATE = Fraction(1, 25)  # seconds: a backward pass has no time stamps of its own
-
-
-class Load(Protocol):
-    """Returns a model's engine, a recurrent network's with its search for motion.
-
-    Raises ModelError.
-    """
-
-    def __call__(self, entry: Entry, search: Search = USUAL, /) -> ModelEngine: ...
 
 
 def in_passes(load: Load) -> Load:
@@ -56,7 +48,7 @@ def passes_of(engine: ModelEngine) -> float:
     """Returns how often a model runs for a frame, about: of large frames it is more often."""
     if not isinstance(engine, PassesEngine):
         return 1.0
-    backward = (GROUP + RUN_UP) / GROUP if engine.model.recurrent else 0.0
+    backward = (GROUP + RUN_UP + AHEAD) / GROUP if engine.model.recurrent else 0.0
     return 2 * (1.0 + backward)
 
 
@@ -92,8 +84,8 @@ class _Pass:
     def memory(self) -> Sequence[Future[Memory]]:
         return self._stream.memory()
 
-    def restore(self, memory: Memory) -> None:
-        self._stream.restore((memory,))
+    def restore(self, memory: Memory) -> Sequence[Future[Frame]]:
+        return self._stream.restore((memory,))
 
 
 class _PassesStream(EngineStream):
@@ -136,9 +128,9 @@ class _PassesStream(EngineStream):
         return len(self._pending) if self._backward else 0
 
     def restore(self, memory: Sequence[Memory]) -> list[Future[Frame]]:
+        for given, stream, left in zip(self._given, self._forward, memory, strict=True):
+            given.extend(stream.restore(left))
         self._close_group(len(self._pending))
-        for stream, left in zip(self._forward, memory, strict=True):
-            stream.restore(left)
         done, self._done = list(self._done), deque()
         return done
 
@@ -164,7 +156,7 @@ class _PassesStream(EngineStream):
         results = [[given.popleft() for given in self._given] for _ in range(count)]
         for into, backward in zip(results, self._backward_results(), strict=False):
             into.extend(backward)
-        self._done += [_averaged(into) for into in results]
+        self._done += [made_of(into, _mean) for into in results]
         for _ in results:
             self._pending.popleft()
             self._memories.popleft()
@@ -184,32 +176,9 @@ class _PassesStream(EngineStream):
         return zip(*map(reversed, given), strict=True)
 
 
-def _averaged(results: Sequence[Future[Frame]]) -> Future[Frame]:
-    """Returns the mean of one frame's results, of which every second one is mirrored."""
-    averaged: Future[Frame] = Future()
-    left = list(results)  # emptied by whichever thread is the last: frames are large
-    counting = threading.Semaphore(len(results) - 1)
-
-    def one_is_done(_: Future[Frame]) -> None:
-        if counting.acquire(blocking=False):
-            return
-        done, left[:] = list(left), []
-        if any(result.cancelled() for result in done):
-            averaged.cancel()
-            averaged.set_running_or_notify_cancel()  # or what waits for it would not return
-            return
-        try:
-            averaged.set_result(_mean([result.result() for result in done]))
-        except Exception as error:  # whatever it is belongs to the one who waits
-            averaged.set_exception(error)
-
-    for result in results:
-        result.add_done_callback(one_is_done)
-    return averaged
-
-
 def _mean(passes: Sequence[Frame]) -> Frame:
-    """Returns the mean of passes, the first of which is neither mirrored nor backward.
+    """Returns the mean of passes, the first of which is neither mirrored nor backward, and of which
+    every second one is mirrored.
 
     Chroma of 4:2:0 is scaled plainly in each, and taken from the first.
     """
