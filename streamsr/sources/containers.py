@@ -125,8 +125,15 @@ def _container(
             return _opened_as(file, timeout, OPTIONS | FAR)
         return container
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = failure_at(url, error)
+        reason = "it is empty" if _is_empty(url) else failure_at(url, error)
         raise InputError(f"input {redact(url)}: cannot be opened: {reason}") from None
+
+
+def _is_empty(url: str) -> bool:
+    try:
+        return Path(url).is_file() and not Path(url).stat().st_size
+    except OSError:
+        return False
 
 
 def _is_whole(url: str, file: str | ByteReader) -> bool:

@@ -47,8 +47,11 @@ def read_checkpoint(path: Path) -> Any:
         raise ModelError(
             "is damaged, or holds more than tensors and plain values; nothing of it was run"
         ) from None
-    except Exception as error:  # a damaged file fails its parser in every way there is
-        raise ModelError(f"is damaged, or no checkpoint: {type(error).__name__}") from None
+    except Exception:  # a damaged file fails its parser in every way there is
+        raise ModelError(
+            f"is damaged, or no checkpoint: got {path.stat().st_size} bytes, allowed is what "
+            "torch.save or safetensors wrote"
+        ) from None
     allowed = ", ".join((*PICKLED, ".safetensors"))
     raise ModelError(f"got a {path.suffix or 'suffixless'} file, allowed: {allowed}")
 
