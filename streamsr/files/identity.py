@@ -9,7 +9,7 @@ from typing import Any
 
 from streamsr.core.errors import InputError, ModelError
 from streamsr.core.settings import StreamSettings
-from streamsr.pipeline.selection import FOR_CLEAN, FOR_CODED
+from streamsr.pipeline.selection import FOR_BEST, FOR_CLEAN, FOR_CODED
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import Entry, members
 
@@ -50,7 +50,7 @@ def model_digest(settings: StreamSettings) -> str:
 def models_of(settings: StreamSettings) -> Iterator[tuple[int, Entry]]:
     """Yields the models that may run, each with its scale. Raises ModelError."""
     model = settings.model
-    for name in (FOR_CODED, FOR_CLEAN) if model.name == AUTO else (model.name,):
+    for name in (FOR_CODED, FOR_CLEAN, FOR_BEST) if model.name == AUTO else (model.name,):
         try:
             found = members(name, model.folders)
         except ModelError:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
-from streamsr.core.settings import StreamSettings
+from streamsr.core.settings import Quality, StreamSettings
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.cpu.recurrent import MAX_PARTS
 from streamsr.media.addresses import is_folder_output
@@ -18,6 +18,7 @@ from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import Entry, lighter_of, members
 
 __all__ = [
+    "FOR_BEST",
     "FOR_CLEAN",
     "FOR_CODED",
     "PLAIN",
@@ -33,6 +34,7 @@ RESERVE = 0.25  # of the cores is left over where streamsr chooses
 LEAST_RESERVE = 0.1  # likewise, for a network where none would hold otherwise
 LARGEST_SCALE, MOST_LINES = 4, 1440  # of a result whose size nobody names
 FOR_CODED, FOR_CLEAN, PLAIN = "fast-camera", "fast", "bicubic"
+FOR_BEST = "live"  # of clean files, where their time does not matter
 LOSSLESS = frozenset(
     ("png", "tiff", "ffv1", "huffyuv", "ffvhuff", "utvideo", "magicyuv", "rawvideo")
 )
@@ -114,6 +116,8 @@ class Selector:
         name = family_for(info, self._url) if auto else self._model.name
         found = members(name, self._model.folders)
         asked = kept or self._asked
+        if auto and name == FOR_CLEAN and self._model.quality is Quality.BEST:
+            found = {**found, **members(FOR_BEST, self._model.folders)}
         if not self._real_time:
             return self._for_file(found, info, asked)
         candidates: list[Candidate] = []

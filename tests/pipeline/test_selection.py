@@ -8,7 +8,13 @@ import pytest
 
 from streamsr.core.config import dump
 from streamsr.core.errors import ConfigError, ModelError
-from streamsr.core.settings import InputSettings, ModelSettings, OutputSettings, StreamSettings
+from streamsr.core.settings import (
+    InputSettings,
+    ModelSettings,
+    OutputSettings,
+    Quality,
+    StreamSettings,
+)
 from streamsr.core.target_size import TargetSize
 from streamsr.media.source import SourceInfo
 from streamsr.networks.facts import Colour
@@ -59,6 +65,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("fast-camera-x1", "recurrent", "fast-camera", 1, "fast-camera-small"),
         ("fast-camera-small", "fast", "fast-camera-small", 4, None),
         ("fast-camera-small-x2", "fast", "fast-camera-small", 2, None),
+        ("live", "recurrent", "live", 4, "fast"),
         ("bicubic", "resample", "bicubic", 4, None),
         ("lanczos", "resample", "lanczos", 4, None),
     ):
@@ -351,6 +358,30 @@ def test_it_says_of_a_file_why_its_family_runs(
     assert given.why == f"a file can wait: {why}"
     unasked = select(Costs({}), info, url=str(file), name=name, real_time=False)
     assert unasked.why == f"{given.why}; no size is asked for: 4 times, up to 1440 lines"
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "scale", "expected"),
+    [
+        ("auto", "png", 4, "live"),
+        ("auto", "png", 2, "fast-x2"),  # which it has no member for
+        ("auto", "h264", 4, "fast-camera"),
+        ("fast", "png", 4, "fast"),
+    ],
+)
+def test_the_best_quality_of_clean_files_is_of_the_largest_network(
+    name: str, codec: str, scale: int, expected: str
+) -> None:
+    chosen = select(
+        Costs({}),
+        replace(SUB, codec=codec),
+        output=OutputSettings(scale=scale),
+        name=name,
+        quality=Quality.BEST,
+        real_time=False,
+        url="clip",
+    )
+    assert names(chosen) == [expected]
 
 
 def test_only_frames_in_a_folder_may_have_odd_sides() -> None:
