@@ -154,7 +154,7 @@ def _reached(entry: Entry, summary: StreamStatus, network_ms: float) -> dict[str
     """Multiply-adds of a frame, those a second, and what this CPU can do; None of a filter, and of
     what a GPU does."""
     names = ("gmac", "gmac_s", "limit_gmac_s", "limit_share")
-    if entry.card.network == "resample" or summary.device != "cpu":
+    if entry.card.is_filter or summary.device != "cpu":
         return dict.fromkeys(names)
     width, height = map(int, summary.input.split("x"))
     cost = cost_of(make_network(entry.card), entry.facts)

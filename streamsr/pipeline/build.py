@@ -145,7 +145,7 @@ def _loading(engines: Engines, model: ModelSettings, usual: Precision | None) ->
     memory = None if model.memory_mb is None else model.memory_mb << 20
 
     def load(entry: Entry, search: Search = USUAL) -> ModelEngine:
-        precision = None if entry.card.serves_every_scale else model.precision
+        precision = None if entry.card.is_filter else model.precision
         if precision is None and usual in precisions_of(entry.card, engines.device):
             precision = usual
         return engines.load(entry, precision, memory, search)

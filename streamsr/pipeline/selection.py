@@ -258,7 +258,7 @@ def cost_ms(
 ) -> tuple[float, float]:
     """Returns what a frame's network takes, of a core or of the GPU, and what the frame takes of
     the cores, for results of ``size``."""
-    plain = entry.card.network == "resample"
+    plain = entry.card.is_filter
     network_ms = 0.0 if plain else machine.network_ms(entry, info.width, info.height)
     return network_ms, machine.path_ms(*size) + network_ms * (not machine.on_gpu)
 

@@ -95,9 +95,14 @@ class Card(Settings):
     figures: dict[str, str] = Field(default_factory=dict)  # what was measured: figure and command
 
     @property
+    def is_filter(self) -> bool:
+        """Whether it resizes, or changes nothing, in place of a network."""
+        return self.network == "resample"
+
+    @property
     def serves_every_scale(self) -> bool:
         """Whether it is a filter that resizes to any; the one of scale 1 changes nothing."""
-        return self.network == "resample" and self.facts.scale > 1
+        return self.is_filter and self.facts.scale > 1
 
     def at_scale(self, scale: int) -> Self:
         """Returns the card of the same filter at another scale."""

@@ -98,6 +98,16 @@ def test_images_are_upscaled_in_several_passes_where_nobody_says_otherwise(
     assert made["auto"] != made["usual"]
 
 
+@pytest.mark.parametrize("name", ["bicubic", "none"])
+def test_a_filter_takes_one_pass(
+    clip: Callable[..., Path], engines: Engines, tmp_path: Path, name: str
+) -> None:
+    """Of images, too, and in floats whatever networks are to compute in."""
+    output = OutputSettings(path=tmp_path / "out")
+    made = run(settings(str(clip()), output=output, name=name, precision="int8"), engines)
+    assert (made.model, "passes" in made.why) == (name, False)
+
+
 def test_a_video_is_upscaled_in_one_pass_where_nobody_says_otherwise(
     clip: Callable[..., Path], engines: Engines, tmp_path: Path
 ) -> None:

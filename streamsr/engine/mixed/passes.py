@@ -39,7 +39,7 @@ def in_passes(load: Load) -> Load:
 
     def loaded(entry: Entry, search: Search = FINE) -> ModelEngine:
         engine = load(entry, search)
-        return engine if entry.card.serves_every_scale else PassesEngine(engine)
+        return engine if entry.card.is_filter else PassesEngine(engine)
 
     return loaded
 
