@@ -49,11 +49,19 @@ def canaries(fleet: RunningFleet, server: RtmpServer) -> list[str]:
     assert len(of_ray) > 10
     assert len(own) == 4, "of the command, the controller and two hosts"
     place = server.url("").partition("://")[2].partition("/")[0].encode()
-    shown = [path for path in of_ray if place in path.read_bytes()]
+    shown = [path for path in of_ray if place in content(path)]
     return [
         *map(str, shown),
-        *(str(p) for p in (*of_ray, *own) if CANARY.encode() in p.read_bytes()),
+        *(str(p) for p in (*of_ray, *own) if CANARY.encode() in content(p)),
     ]
+
+
+def content(path: Path) -> bytes:
+    """What is in a log, which Ray removes where its process has ended and written nothing."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
 
 
 def until(met: Callable[[], object], within_s: float) -> float:
