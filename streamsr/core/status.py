@@ -71,7 +71,6 @@ class StreamStatus(Counts):
     input: str  # "320x180", or "" before the first frame
     output: str
     fps: float = 0.0  # over the last seconds; the mean, of one that has ended
-    takes_ms: tuple[float, float] = 0.0, 0.0  # a second of late: of cores by its threads, of a GPU
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
     stalled_s: float = 0.0  # since a frame was finished, while others wait
@@ -91,6 +90,7 @@ class StreamStatus(Counts):
     since: str = ""  # ISO 8601, UTC: what is wrong is, or else its state
     doing: str = ""  # what is being done about it
     had_frame: bool = False  # it has shown one, whatever it does now
+    takes_ms: tuple[float, float] = 0.0, 0.0  # a second of late: of cores by its threads, of a GPU
 
     def to_json(self) -> dict[str, object]:
         """Returns the object that ``--json`` prints for a stream that has ended."""

@@ -1,5 +1,7 @@
 """Where the upscaled frames of a half-done file go: encoded, or as images."""
 
+from fractions import Fraction
+
 from streamsr.core.frame import Frame
 from streamsr.core.packet import Track
 from streamsr.core.settings import EncoderSettings, OutputSettings
@@ -26,12 +28,18 @@ class _Sink:
         precision = model.engine.model.precision
         opening = self._partial.opening
         if opening is None:
-            self._partial.begin(_opening(frame, info, model.name, precision))
+            aspect = info.aspect_of(frame.width, frame.height)
+            kept = self._kept(frame)
+            self._partial.begin(_opening(kept, info, aspect, model.name, precision))
         elif (opening.model, opening.precision) != (model.name, precision):
             raise BeginAgainError(
                 f"{opening.model} in {opening.precision} made the beginning, "
                 f"{model.name} in {precision} runs now"
             )
+
+    def _kept(self, frame: Frame) -> Frame:
+        """What of a frame comes out."""
+        return frame
 
 
 class VideoSink(_Sink):
@@ -51,6 +59,9 @@ class VideoSink(_Sink):
         encoder = self._encoder
         for packet in encoder.packets(Track.OUTPUT, encoder.encode(frame), frame):
             self._partial.append(packet)
+
+    def _kept(self, frame: Frame) -> Frame:
+        return frame if frame.is_rgb else frame.cropped(2)
 
     def commit(self, checkpoint: Checkpoint, end: End | None = None) -> None:
         encoder, self._encoder = self._encoder, None
@@ -86,18 +97,19 @@ class ImagesSink(_Sink):
         self._partial.commit(checkpoint, end)
 
 
-def _opening(frame: Frame, info: SourceInfo, model: str, precision: str) -> Opening:
-    even = frame if frame.is_rgb else frame.cropped(2)
+def _opening(
+    frame: Frame, info: SourceInfo, aspect: Fraction, model: str, precision: str
+) -> Opening:
     return Opening(
-        width=even.width,
-        height=even.height,
-        is_rgb=even.is_rgb,
-        depth=even.depth,
-        colour=even.colour,
-        hdr=even.hdr,
-        time_base=even.time_base,
+        width=frame.width,
+        height=frame.height,
+        is_rgb=frame.is_rgb,
+        depth=frame.depth,
+        colour=frame.colour,
+        hdr=frame.hdr,
+        time_base=frame.time_base,
         rate=info.rate,
-        aspect=info.aspect_of(frame.width, frame.height),
+        aspect=aspect,
         input=info.size,
         model=model,
         precision=precision,
