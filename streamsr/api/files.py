@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -13,11 +14,13 @@ from streamsr.core.errors import OutputError
 from streamsr.core.settings import PipelineSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.target_size import TargetSize
+from streamsr.engine.mixed.run_up import run_up_by
 from streamsr.media.addresses import OVERWRITE, is_folder_output
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline import build
 from streamsr.pipeline.model_choice import Chosen
 from streamsr.pipeline.model_session import LoadedModel
+from streamsr.pipeline.selection import family_for
 
 __all__ = ["upscale_file"]
 
@@ -31,6 +34,8 @@ def upscale_file(
 ) -> StreamStatus:
     """Runs a pipeline by the model of an upscaler and on its engine; returns what it did.
 
+    One that leaves its model open (``auto``) has the family that suits the file.
+
     Raises ConfigError, InputError, ModelError and OutputError. Where a loop runs in this thread,
     another one works.
     """
@@ -41,11 +46,14 @@ def upscale_file(
     clips.check()
 
     def choose(info: SourceInfo, kept: TargetSize | None) -> Chosen:
-        entry, made = clips.wanted.member(info.width, info.height)
+        wanted = clips.wanted
+        if wanted.auto:
+            wanted = replace(wanted, model=family_for(info, settings.input.url))
+        entry, made = wanted.member(info.width, info.height)
         if made is not None and not is_folder_output(path):
-            made = clips.wanted.target(even=True)
-        loaded = clips.engine.load(entry, clips.precision)
-        return Chosen([LoadedModel(entry.name, loaded)], kept or made)
+            made = wanted.target(even=True)
+        engine = run_up_by(clips.engine.load(entry, clips.precision))
+        return Chosen([LoadedModel(entry.name, engine)], kept or made)
 
     async def run() -> StreamStatus:
         engines = clips.engine.engines

@@ -29,6 +29,7 @@ class ModelRequest:
     folders: Sequence[Path]
     size: str | None
     scale: float | None
+    auto: bool = False  # the model suits what is upscaled: that of images, until it is a file
 
     @classmethod
     def of(
@@ -47,7 +48,8 @@ class ModelRequest:
         if scale is not None and (not isinstance(scale, Real) or isinstance(scale, bool)):
             raise ConfigError(f"scale: got {scale!r}, allowed are numbers")
         by = None if scale is None else float(scale)
-        wanted = cls(name if name != AUTO else FOR_IMAGES, folders, _text(size), by)
+        auto = name == AUTO
+        wanted = cls(FOR_IMAGES if auto else name, folders, _text(size), by, auto)
         wanted.target()
         return wanted
 

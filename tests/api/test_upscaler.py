@@ -167,6 +167,19 @@ async def test_a_file_becomes_another(
             upscaler.upscale_file("nowhere.mp4", tmp_path / "2.mp4")
 
 
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "expected"),
+    [("libx264", "yuv420p", "fast-camera"), ("ffv1", "yuv420p", "fast")],
+)
+def test_a_file_has_the_family_that_suits_how_it_is_coded(
+    clip: Callable[..., Path], tmp_path: Path, codec: str, pix_fmt: str, expected: str
+) -> None:
+    source = clip(codec=codec, pix_fmt=pix_fmt, seconds=0.2, audio=False)
+    with streamsr.Upscaler("auto", device="cpu") as upscaler:
+        summary = upscaler.upscale_file(source, tmp_path / "out.mp4", frames=2)
+        assert (summary.model, upscaler.model) == (expected, "fast")
+
+
 async def test_a_pipeline_from_plain_settings(clip: Callable[..., Path], tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     settings = {

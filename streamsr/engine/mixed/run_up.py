@@ -18,7 +18,7 @@ from streamsr.networks.contract import Memory
 from streamsr.networks.flow import USUAL, Search
 from streamsr.zoo.registry import Entry
 
-__all__ = ["AHEAD", "RunUpEngine", "with_run_up"]
+__all__ = ["AHEAD", "RunUpEngine", "run_up_by", "with_run_up"]
 
 AHEAD = 4  # frames that a scene's first one is come to from: more give no more
 STEP = Fraction(1, 25)  # seconds between them: they have no time stamps of their own
@@ -28,10 +28,14 @@ def with_run_up(load: Load) -> Load:
     """Returns what loads as ``load``, recurrent networks to run up to each scene."""
 
     def loaded(entry: Entry, search: Search = USUAL) -> ModelEngine:
-        engine = load(entry, search)
-        return RunUpEngine(engine) if engine.model.recurrent else engine
+        return run_up_by(load(entry, search))
 
     return loaded
+
+
+def run_up_by(engine: ModelEngine) -> ModelEngine:
+    """Returns ``engine``, to run up to each scene where its model is recurrent."""
+    return RunUpEngine(engine) if engine.model.recurrent else engine
 
 
 class RunUpEngine(EngineOver):
