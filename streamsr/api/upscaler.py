@@ -52,7 +52,7 @@ class Upscaler:
         layout: Layout | None = None,
         colour: ColourTags | None = None,
     ) -> None:
-        """``model`` is a family, a model or its folder, or "auto": "fast" for images, and for a file
+        """``model`` is a family, a model or its folder, or "auto": "fast" for images, for a file
         the family that suits how it is coded. ``folders`` hold more models.
 
         ``scale`` or ``size`` (a box to fit into as "1080p", "1280x720" or (1280, 720), or a height)
