@@ -16,6 +16,7 @@ from typing import Self
 __all__ = ["MuteServer", "RefusingServer", "TcpProxy"]
 
 HOST = "127.0.0.1"
+ACCEPTED_S = 0.02  # in which who was accepted last has a task, which closes the connection
 
 
 class _Server:
@@ -121,6 +122,7 @@ class _Server:
     async def _close(self) -> None:
         assert self._server is not None
         self._server.close()
+        await asyncio.sleep(ACCEPTED_S)
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
