@@ -30,8 +30,8 @@ class Meter:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
-        self._departures: deque[float] = deque(maxlen=512)
-        self._spent: deque[tuple[float, float, float]] = deque(maxlen=512)  # at departures
+        # moments, and the seconds of cores and of a GPU that had been spent by each
+        self._departures: deque[tuple[float, float, float]] = deque(maxlen=512)
         self._cpu_s: dict[str, float] = {}  # by stage
         self._gpu_s = 0.0
         self._begun = self._first_out = self._last_out = 0.0  # monotonic
@@ -73,8 +73,7 @@ class Meter:
         with self._lock:
             self._counts["out"] += 1
             self._latencies.append((now - arrived) * 1e3)
-            self._departures.append(now)
-            self._spent.append((now, sum(self._cpu_s.values()), self._gpu_s))
+            self._departures.append((now, sum(self._cpu_s.values()), self._gpu_s))
             self._first_out = self._first_out or now
             self._last_out = now
             self.output = size
@@ -101,9 +100,7 @@ class Meter:
     def takes_ms(self) -> tuple[float, float]:
         """Returns what it takes of cores, as far as its own threads do, and of a GPU, in
         milliseconds a second, over the last seconds."""
-        now = monotonic()
-        with self._lock:
-            recent = [spent for spent in self._spent if now - spent[0] <= FPS_SPAN_S]
+        recent = self._recent()
         if len(recent) < 2:
             return 0.0, 0.0
         (began, *before), (ended, *after) = recent[0], recent[-1]
@@ -126,12 +123,16 @@ class Meter:
 
     def fps(self) -> float:
         """Returns frames a second over the last seconds."""
-        now = monotonic()
-        with self._lock:
-            recent = [t for t in self._departures if now - t <= FPS_SPAN_S]
+        recent = self._recent()
         if len(recent) < 2:
             return 0.0
-        return (len(recent) - 1) / max(recent[-1] - recent[0], 1e-9)
+        return (len(recent) - 1) / max(recent[-1][0] - recent[0][0], 1e-9)
+
+    def _recent(self) -> list[tuple[float, float, float]]:
+        """The departures of the last seconds."""
+        now = monotonic()
+        with self._lock:
+            return [one for one in self._departures if now - one[0] <= FPS_SPAN_S]
 
     def throughput(self) -> float:
         """Returns frames a second from when the first was begun until the last left."""

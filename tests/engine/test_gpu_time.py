@@ -28,7 +28,7 @@ def test_batches_that_wait_for_each_other_are_charged_one_after_the_other(
     spent = []
     for meter in (one, other):
         meter.left(0.0, "1280x720")
-        (began_s, _, before), (ended_s, _, after) = meter._spent
+        (began_s, _, before), (ended_s, _, after) = meter._departures
         assert meter.takes_ms()[1] == pytest.approx((after - before) * 1e3 / (ended_s - began_s))
         spent.append(after)
     assert spent == pytest.approx([0.4, 0.3])

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, wait
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from streamsr.engine.base import EngineStream, ModelEngine, StreamRequest
 from streamsr.engine.mixed.futures import made_of
 from streamsr.engine.mixed.loading import Load
 from streamsr.engine.mixed.over import EngineOver
-from streamsr.engine.mixed.run_up import AHEAD
+from streamsr.engine.mixed.run_up import AHEAD, STEP
 from streamsr.networks.contract import Memory
 from streamsr.networks.flow import FINE, Search
 from streamsr.zoo.registry import Entry
@@ -30,7 +29,6 @@ GROUP = 32  # frames that a backward pass gives at once, at most
 LEAST_GROUP = 8
 RUN_UP = 4  # frames after a group that its backward pass comes from
 GROUP_BYTES = 96 << 20  # of a group's results, where that is more than LEAST_GROUP of them
-RATE = Fraction(1, 25)  # seconds: a backward pass has no time stamps of its own
 
 
 def in_passes(load: Load) -> Load:
@@ -197,6 +195,6 @@ def _mirrored(frame: Frame) -> Frame:
 def _reversed(frames: Sequence[Frame]) -> list[Frame]:
     """The frames backward, as a stream of their own."""
     return [
-        replace(frame, pts=n, time_base=RATE, discontinuous=n == 0, after_gap=False)
+        replace(frame, pts=n, time_base=STEP, discontinuous=n == 0, after_gap=False)
         for n, frame in enumerate(reversed(frames))
     ]

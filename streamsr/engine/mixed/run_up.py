@@ -18,10 +18,10 @@ from streamsr.networks.contract import Memory
 from streamsr.networks.flow import USUAL, Search
 from streamsr.zoo.registry import Entry
 
-__all__ = ["AHEAD", "RunUpEngine", "run_up_by", "with_run_up"]
+__all__ = ["AHEAD", "STEP", "RunUpEngine", "run_up_by", "with_run_up"]
 
 AHEAD = 4  # frames that a scene's first one is come to from: more give no more
-STEP = Fraction(1, 25)  # seconds between them: they have no time stamps of their own
+STEP = Fraction(1, 25)  # seconds between frames that are not in their order, and need stamps
 
 
 def with_run_up(load: Load) -> Load:
