@@ -25,11 +25,12 @@ from streamsr.cli.terminal import (
 )
 from streamsr.core.deadline import STOP_S, STREAM_SHARE, Deadline
 from streamsr.core.errors import UserError
+from streamsr.core.events import Code
 from streamsr.core.events.journal import logged_journal
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.temporary import FILE_MASK
-from streamsr.media.addresses import STDIO, is_pipe_output
+from streamsr.media.addresses import STDIO, InputKind, input_kind, is_pipe_output
 from streamsr.pipeline.check import check_settings
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run_here", "run_node", "run_until_interrupted"]
 
-MADE_NOTHING = 1  # the exit code of a run that was to make something, whatever ended it
+NOT_WHOLE = 1  # the exit code of a run that made nothing, or left out what could not be read
 HARD_STOP_S = 2 * STOP_S  # after SIGINT or SIGTERM the process ends, whatever hangs
 
 T = TypeVar("T")
@@ -75,7 +76,9 @@ def run_here(settings: PipelineSettings, as_json: bool) -> NoReturn:
     if waits and output is not None and not is_pipe_output(output):
         made = MadeFile(output, monotonic() - began_s)
     report([summary], as_json, to_stderr=str(output) == STDIO, made=made)
-    _leave(code if summary.frames_out else code or MADE_NOTHING)
+    is_live = input_kind(url, settings.input.live) is InputKind.LIVE  # which loses packets
+    whole = summary.frames_out and (is_live or Code.SRC_DAMAGED not in journal.counts)
+    _leave(code if whole else code or NOT_WHOLE)
 
 
 def _leave(code: int) -> NoReturn:
@@ -139,7 +142,7 @@ def run_node(
     report(summaries, as_json)
     publishes = any(stream.publish for stream in settings.streams)
     if publishes and not asked and not any(summary.frames_out for summary in summaries):
-        code = code or MADE_NOTHING
+        code = code or NOT_WHOLE
     raise typer.Exit(code)
 
 

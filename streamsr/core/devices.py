@@ -1,6 +1,7 @@
 """Devices by name, resolved without importing torch."""
 
 import ctypes
+import os
 import re
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -8,11 +9,16 @@ from pathlib import Path
 
 from streamsr.core.errors import UserError
 
-__all__ = ["count_cuda_devices", "cuda_version_of_torch", "pick_device"]
+__all__ = ["cores", "count_cuda_devices", "cuda_version_of_torch", "pick_device"]
 
 DRIVER = "libcuda.so.1"
 _NAME = re.compile(r"(cpu|cuda)(?::(0|[1-9][0-9]{0,2}))?")
 _BUILT_FOR = re.compile(r"^cuda\b[^=\n]*= *['\"](\d+)\.", re.M)
+
+
+def cores() -> int:
+    """Returns how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pick_device(name: str, count: Callable[[], int] | None = None) -> str:

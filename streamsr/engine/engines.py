@@ -1,6 +1,5 @@
 """The engines of one process: every model loaded once, all of them on one device's threads."""
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from streamsr.core.devices import cores
 from streamsr.engine.base import ModelEngine
 from streamsr.engine.cpu import CpuEngine, CpuJob, cpu_pool
 from streamsr.engine.cpu.recurrent import CpuRecurrentEngine
@@ -67,7 +67,7 @@ class Engines(AbstractContextManager["Engines"]):
         if own_process:
             one_thread_each()  # see cpu/engine.py
         if device.type == "cpu":
-            self._pool = self._stack.enter_context(cpu_pool(min(threads, MAX_WORKERS, _cores())))
+            self._pool = self._stack.enter_context(cpu_pool(min(threads, MAX_WORKERS, cores())))
 
     def __exit__(self, *exception: object) -> None:
         self.close()
@@ -125,7 +125,7 @@ class Engines(AbstractContextManager["Engines"]):
     @property
     def cores(self) -> int:
         """How many cores this process may use."""
-        return _cores()
+        return cores()
 
     @property
     def workers(self) -> int:
@@ -143,8 +143,3 @@ def _cpu_kind(model: SlidingWindow) -> type[CpuEngine]:
         return CpuRecurrentEngine
     is_filter = type(model.network) is Resample and model.facts.colour is Colour.LUMA
     return CpuResampleEngine if is_filter else CpuEngine
-
-
-def _cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -3,7 +3,8 @@
 Of a folder of them that is one line a file, in ``.streamsr.jsonl``. It is locked while a run lasts:
 two runs would give several sources one name. Beside one output that has a name of its own nothing
 is left: what is said of it goes with its half-done folder, and then with the output itself, in an
-extended attribute where its file system has them.
+extended attribute. Where there are none (FAT, SMB, many an NFS; Python has them on Linux alone), or
+they hold less, it is a hidden file beside the output.
 """
 
 import fcntl
@@ -22,6 +23,7 @@ __all__ = ["Kept", "OneRecord", "Record", "outputs_of", "said_of", "state_of"]
 
 NAME = ".streamsr.jsonl"
 LABEL = "user.streamsr"  # the attribute of an output that has no such record
+NO_LABELS = OSError, AttributeError  # of a file system, of a Python
 
 
 class Kept(Protocol):
@@ -120,6 +122,7 @@ class OneRecord(Kept, AbstractContextManager["OneRecord"]):
     def __init__(self, path: Path, *, inside: bool = False) -> None:
         self._output = path
         self._path = folder_of(path, inside=inside) / DONE
+        self._beside = path.with_name(f".{path.name}.streamsr")
 
     def __exit__(self, *exception: object) -> None:
         pass
@@ -129,8 +132,8 @@ class OneRecord(Kept, AbstractContextManager["OneRecord"]):
         return self._path.exists()
 
     def of(self, output: Path) -> dict[str, Any] | None:
-        for read in (self._path.read_bytes, self._label):
-            with suppress(OSError, ValueError, LookupError):
+        for read in (self._path.read_bytes, self._label, self._beside.read_bytes):
+            with suppress(*NO_LABELS, ValueError, LookupError):
                 said = json.loads(read())
                 if isinstance(said, dict) and Path(said["output"]).suffix == output.suffix:
                     return said
@@ -141,12 +144,18 @@ class OneRecord(Kept, AbstractContextManager["OneRecord"]):
 
     def done(self, said: Mapping[str, Any], made: Path) -> None:
         data = json.dumps(said).encode()
-        with suppress(OSError):  # a file system without them, or one that holds less
-            os.setxattr(made, LABEL, data)
         try:
             write_whole(self._path, data)
+            try:
+                os.setxattr(made, LABEL, data)
+            except NO_LABELS:
+                write_whole(self._beside, data)
+            else:
+                self._beside.unlink(missing_ok=True)
         except OSError as error:
-            raise OutputError(f"output {self._path}: cannot be written: {error.strerror}") from None
+            raise OutputError(
+                f"output {error.filename or self._path}: cannot be written: {error.strerror}"
+            ) from None
 
     def _label(self) -> bytes:
         """What was said of it. Raises OSError."""

@@ -1,6 +1,8 @@
 """``upscale`` of one file into one: killed it goes on, and comes out as in one go, by any way."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Callable
@@ -83,10 +85,25 @@ def test_stopped_it_says_so_and_goes_on(
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
+def refused(*arguments: object) -> None:
+    raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+
+@pytest.mark.parametrize("attributes", ["kept", "refused by the file system", "not in this Python"])
 @pytest.mark.parametrize("output", ["out.mp4", "out"])
 def test_what_is_done_is_not_made_again(
-    output: str, source: Path, streamsr: "Streamsr", tmp_path: Path
+    attributes: str,
+    output: str,
+    source: Path,
+    streamsr: "Streamsr",
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name in ("setxattr", "getxattr") if attributes != "kept" else ():
+        if "refused" in attributes:
+            monkeypatch.setattr(os, name, refused)
+        else:
+            monkeypatch.delattr(os, name)
     out = tmp_path / output
     short = ("upscale", source, out, *OPTIONS, "--frames")
     assert streamsr(*short, 3).exit_code == 0
@@ -102,6 +119,42 @@ def test_what_is_done_is_not_made_again(
     assert "was made otherwise: frames was 3, is 4; --overwrite makes it again" in other.stderr
     done = streamsr(*short, 4, "--overwrite", "--json")
     assert json.loads(done.stdout)["streams"][0]["upscaled"] == 4
+    beside = [] if attributes == "kept" else [f".{output}.streamsr"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*beside, output]
+
+
+def spoilt(source: Path, path: Path) -> Path:
+    """The same, the data of frame 40 gone."""
+    data = bytearray(source.read_bytes())
+    with av.open(str(source)) as container:
+        hit = [packet for packet in container.demux(video=0) if packet.size][40]
+    assert hit.pos is not None
+    data[hit.pos : hit.pos + hit.size] = bytes([255]) * hit.size
+    path.write_bytes(data)
+    return path
+
+
+def test_of_a_damaged_file_what_is_left_is_made_and_the_exit_code_is_1_however_it_is_made(
+    source: Path, streamsr: "Streamsr", started: "Started", tmp_path: Path
+) -> None:
+    damaged, out = spoilt(source, tmp_path / "hit.mp4"), tmp_path / "out.mp4"
+    for said in ("out.mp4: ", "it is done already"):
+        done = streamsr("upscale", damaged, out, *OPTIONS)
+        assert (done.exit_code, said in done.stderr) == (1, True), done.stderr
+        assert "1 damaged packets left out" in done.stderr
+    many = streamsr("upscale", damaged, f"{tmp_path}/many/", *OPTIONS)
+    assert (many.exit_code, "1 damaged packets left out" in many.stderr) == (1, True)
+    piped = tmp_path / "piped.mkv"
+    with (
+        damaged.open("rb") as read,
+        started("upscale", "-", piped, *OPTIONS, stdin=read) as process,
+    ):
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, "1 damaged packets left out" in stderr) == (1, True), stderr
+    assert piped.exists()
+    assert out.exists()
+    (tmp_path / "no.mp4").write_bytes(b"no video" * 100)
+    assert streamsr("upscale", tmp_path / "no.mp4", tmp_path / "no.mkv", *OPTIONS).exit_code == 2
 
 
 @pytest.mark.parametrize("output", ["out.mp4", "out"])

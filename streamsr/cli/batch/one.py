@@ -11,7 +11,7 @@ from rich.progress import Progress
 
 from streamsr.cli.batch.shown import Pace
 from streamsr.cli.batch.stopping import stopped_by_signals
-from streamsr.cli.run import MADE_NOTHING, run_here
+from streamsr.cli.run import NOT_WHOLE, run_here
 from streamsr.cli.terminal import Lines, MadeFile, progress_bar, report, say, shown_fps, time_text
 from streamsr.core.devices import pick_device
 from streamsr.core.events import Event
@@ -88,7 +88,7 @@ def _make(settings: PipelineSettings, path: Path, as_json: bool) -> NoReturn:
         say(f"{settings.name}: damaged: {damage}")
     if stopped:
         say(f"{path}: stopped after {shown.frames} frames: the same command goes on there")
-    raise typer.Exit(signals.code or (0 if result.frames else MADE_NOTHING))
+    raise typer.Exit(signals.code or (0 if result.frames and not result.damage else NOT_WHOLE))
 
 
 def _check(settings: PipelineSettings, path: Path, job: FileJob, record: OneRecord) -> None:

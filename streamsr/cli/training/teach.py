@@ -1,6 +1,5 @@
 """The command by which a camera teaches itself: its main stream is the truth of its sub-stream."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from streamsr.cli.options import Json, Models, Transport
 from streamsr.cli.settings import GIVE_UP_S
 from streamsr.cli.terminal import Lines, facts_table, print_result, progress_bar, say
 from streamsr.core.config import Settings, parse
+from streamsr.core.devices import cores
 from streamsr.core.errors import UserError
 from streamsr.core.events.journal import logged_journal
 from streamsr.core.settings import InputSettings
@@ -90,7 +90,7 @@ def teach(
     begun = monotonic()
     import torch
 
-    torch.set_num_threads(threads or _cores())
+    torch.set_num_threads(threads or cores())
     with _progress() as report:
         result = teach(
             recorded,
@@ -235,7 +235,3 @@ def _facts(taught: "Taught") -> dict[str, str]:
         "before": f"{before.ours.psnr_db:.2f} dB, SSIM {before.ours.ssim:.4f}",
         "after": f"{after.ours.psnr_db:.2f} dB, SSIM {after.ours.ssim:.4f}, {taught.steps} steps",
     }
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

@@ -5,7 +5,7 @@ import hashlib
 import os
 from contextlib import suppress
 
-from streamsr.core.devices import count_cuda_devices
+from streamsr.core.devices import cores, count_cuda_devices
 from streamsr.zoo.measured import machine_name
 
 __all__ = ["capacity_of_machine", "exists", "is_stopped", "kind_of_machine", "when_ended"]
@@ -26,9 +26,8 @@ def kind_of_machine() -> str:
 
 def capacity_of_machine() -> float:
     """Returns what the cores hold that this process may use."""
-    has = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if has else os.cpu_count() or 1
-    return min(float(cores), _quota() or cores) * CORE_MS
+    usable = cores()
+    return min(float(usable), _quota() or usable) * CORE_MS
 
 
 def exists(pid: int) -> bool:
