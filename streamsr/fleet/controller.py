@@ -244,6 +244,7 @@ class Controller:
         names = {room.name for room in rooms}
         self._pins = {name: host for name, host in self._pins.items() if host in names}
         calm = now - self._changed_at >= CALM_S and not self._moving(now)
+        calm &= not any(room.cold for room in rooms)
         demands = self._demands.on(rooms, self._pins)
         if self._at_rest == (demands, rooms, calm):
             return

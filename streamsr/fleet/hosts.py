@@ -96,6 +96,7 @@ class Hosts:
                 host.capacity * (1 - policy.reserve),
                 {**host.report.labels, **policy.labels.get(host.report.host, {})},
                 host.capacity * policy.reserve,
+                host.report.cold,
             )
             for host in self._known.values()
             if now - host.heard < policy.lease_s and not is_draining(host)

@@ -5,10 +5,13 @@ with all that it shall run. Capacity, load and cost are in one unit, millisecond
 second of one host: two cores have 2000; what takes a larger share of its GPUs counts as that share
 of its cores. Moments are seconds of a monotonic clock, each of its own
 machine: nobody compares those of two.
+
+Those who talk may be of two versions, while hosts change one by one: what a message lacks is as its
+default says, and what is not known in it is left out. So what is added has a default.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 __all__ = [
@@ -28,8 +31,23 @@ __all__ = [
 Settings = Mapping[str, Any]  # a [[streams]] of the file, as JSON has it
 
 
+class _Message:
+    """Pickled by the names of its fields."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        names = (one.name for one in fields(self))  # type: ignore[arg-type]
+        return _read, (type(self), {name: getattr(self, name) for name in names})
+
+
+def _read(kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    known = {one.name for one in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in values.items() if name in known})
+
+
 @dataclass(frozen=True, slots=True)
-class WantedCamera:
+class WantedCamera(_Message):
     """File to controller: a camera that the fleet is to run."""
 
     name: str
@@ -39,7 +57,7 @@ class WantedCamera:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(_Message):
     """File to controller: how cameras are placed, ``[fleet]`` of the file."""
 
     lease_s: float = 3.0  # how long a host may publish after it asked
@@ -50,7 +68,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(_Message):
     """File to controller: all that the fleet is to run. A later version replaces it whole."""
 
     version: int
@@ -60,7 +78,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class CameraReport:
+class CameraReport(_Message):
     """Host to controller, in a HostReport: a camera that the host runs or has not yet ended."""
 
     name: str
@@ -72,7 +90,7 @@ class CameraReport:
 
 
 @dataclass(frozen=True, slots=True)
-class HostReport:
+class HostReport(_Message):
     """Host to controller, once a second: what it is, and all that it runs at the moment ``sent``.
 
     A host has one question open at a time: once it has asked again it takes no answer to an earlier
@@ -93,10 +111,13 @@ class HostReport:
     pid: int = 0  # of its Ray node's process (the raylet)
     token: str = field(default="", repr=False)  # that its node's server asks of the gateway
     lease_s: float = 0.0  # of the orders that it runs by
+    network_mpx: float = 0.0  # megapixels a second of a network's input that all of it does, by
+    path_mpx: float = 0.0  # its trial; of results without a network; 0: not known (yet)
+    cold: bool = False  # its node's process is starting: what comes has to wait for that
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class Assignment(_Message):
     """Controller to host, in Orders: a camera that the host shall run."""
 
     name: str
@@ -106,7 +127,7 @@ class Assignment:
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class Orders(_Message):
     """Controller to host, the answer to a HostReport: all that it shall run.
 
     What is not listed is stopped at once; what is listed may be published until ``lease_s`` after
@@ -120,7 +141,7 @@ class Orders:
 
 
 @dataclass(frozen=True, slots=True)
-class HostStatus:
+class HostStatus(_Message):
     """Controller to who asks: a host."""
 
     name: str
@@ -133,10 +154,12 @@ class HostStatus:
     placed: float  # what its cameras are reckoned to cost
     cameras: int
     address: str  # of its node's server
+    network_mpx: float = 0.0  # as in its HostReport
+    path_mpx: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class CameraStatus:
+class CameraStatus(_Message):
     """Controller to who asks: a camera of the fleet."""
 
     name: str
@@ -150,7 +173,7 @@ class CameraStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class HostAddress:
+class HostAddress(_Message):
     """Controller to gateway: where the node of a host serves."""
 
     host: str
@@ -159,7 +182,7 @@ class HostAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class FleetStatus:
+class FleetStatus(_Message):
     """Controller to who asks: how the fleet stands."""
 
     version: int  # of the Wanted

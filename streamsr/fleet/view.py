@@ -107,4 +107,6 @@ def _host(
         round(sum(placed), 1),
         len(placed),
         report.address,
+        report.network_mpx,
+        report.path_mpx,
     )

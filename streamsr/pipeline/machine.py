@@ -4,6 +4,8 @@ from fractions import Fraction
 from functools import partial
 from time import process_time, thread_time
 
+import torch
+
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.settings import EncoderSettings, RecordSettings
 from streamsr.engine.engines import Engines
@@ -13,9 +15,9 @@ from streamsr.media.encoder_options import filled, for_recordings, is_for_record
 from streamsr.sources.demo import Scene
 from streamsr.sources.timing.clock_sync import TICKS
 from streamsr.zoo.card import Precision
-from streamsr.zoo.registry import Entry
+from streamsr.zoo.registry import Entry, members
 
-__all__ = ["Machine"]
+__all__ = ["Machine", "try_machine"]
 
 WIDTH, HEIGHT = 640, 360  # pixels of the path's trial
 FRAMES = 6
@@ -79,6 +81,14 @@ class Machine:
             partial(_path_seconds_a_pixel, encoder, recording),
         )
         return seconds * width * height * 1e3
+
+
+def try_machine(device: str, model: str, scale: int) -> tuple[float, float]:
+    """Returns what a pixel of a network's input takes of ``device``, and one of a result takes of
+    the cores beside it, in seconds. Raises ModelError."""
+    with Engines(torch.device(device)) as engines:
+        machine = Machine(engines)
+        return machine.network_ms(members(model)[scale], 1, 1) / 1e3, machine.path_ms(1, 1) / 1e3
 
 
 def _path_seconds_a_pixel(settings: EncoderSettings, recording: EncoderSettings | None) -> float:

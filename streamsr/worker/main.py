@@ -95,7 +95,8 @@ class Worker:
         try:
             await stream.run(self._engines)
         finally:
-            del self._streams[key]
+            if self._streams[key] is stream:
+                del self._streams[key]
 
     def _begin(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

@@ -45,6 +45,11 @@ class Measured:
                 self._write()
             return self._figures[name]
 
+    def known(self, name: str) -> float | None:
+        """Returns a figure that was measured before; None of one that was not."""
+        with self._lock:
+            return self._figures.get(name)
+
     def _read(self) -> dict[str, dict[str, float]]:
         if self._path is None:
             return {}

@@ -362,3 +362,29 @@ def test_what_all_nodes_are_told_comes_with_each_answer_and_as_it_is_now() -> No
         host.asks(11.0)
         assert host.orders.groups == groups
         host.is_other(incarnation=host.report.incarnation + 1)
+
+
+def test_hosts_are_not_evened_out_by_moves_to_one_whose_process_is_starting() -> None:
+    controller, (first,) = settled("one", "two", "three", "four", hosts=1)
+    second = Host("host-2", controller, cold=True)
+    for now in range(11, 30):
+        assert len(first.asks(float(now))) == 4
+        assert second.asks(float(now)) == set()
+        controller.tick(float(now))
+    second.is_other(cold=False)
+    for now in range(30, 40):
+        counts = len(first.asks(float(now))), len(second.asks(float(now)))
+        controller.tick(float(now))
+    assert counts == (2, 2)
+
+
+def test_a_camera_without_a_host_goes_where_it_begins_at_once() -> None:
+    controller, hosts = settled("one", "two", "three", hosts=3)
+    lost = next(host for host in hosts if "one" in {c.name for c in host.orders.cameras})
+    busy, cold = (host for host in hosts if host is not lost)
+    for now in range(11, 17):
+        cold.is_other(cold=True)
+        cold.asks(float(now))
+        busy.asks(float(now))
+        controller.tick(float(now))
+    assert "one" in {c.name for c in busy.orders.cameras}

@@ -30,6 +30,26 @@ async def test_the_first_node_takes_the_worker_that_runs_already() -> None:
     assert not is_running(pid)
 
 
+async def test_the_worker_of_a_node_that_has_ended_is_the_next_ones() -> None:
+    journal = logged_journal()
+    workers = WarmWorkers(journal)
+    workers.begin()
+    await workers.ready(30)
+    pids = []
+    for _ in range(2):
+        taken = workers("cpu", journal)
+        working = asyncio.create_task(taken.run())
+        await until(taken.ready.is_set, 10)
+        pids.append(taken.pid)
+        await taken.stop(Deadline.after())
+        await asyncio.wait({working})
+        workers.begin()
+    assert pids[0] == pids[1] is not None
+    assert _children() == [pids[0]]
+    workers.end()
+    await until(lambda: not _children(), 10)
+
+
 async def test_one_that_nobody_took_is_ended() -> None:
     workers = WarmWorkers(logged_journal())
     workers.begin()

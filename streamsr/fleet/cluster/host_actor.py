@@ -20,9 +20,16 @@ from streamsr.fleet.cluster.kept_state import tell_that_it_left, tell_who_has_en
 from streamsr.fleet.cluster.names import CONTROLLER, NAMESPACE
 from streamsr.fleet.cluster.urgency import Hurry
 from streamsr.fleet.host.host import Host, Identity
-from streamsr.fleet.host.machine import capacity_of_machine, is_stopped, kind_of_machine, when_ended
+from streamsr.fleet.host.machine import (
+    CORE_MS,
+    capacity_of_machine,
+    is_stopped,
+    kind_of_machine,
+    when_ended,
+)
 from streamsr.fleet.host.node_process import NodeProcess
 from streamsr.fleet.host.serving import Serving
+from streamsr.fleet.host.trial import trial_of_machine
 from streamsr.fleet.messages import HostReport, Orders
 from streamsr.fleet.own_folder import make_own_folder
 
@@ -64,6 +71,7 @@ class HostActor:
         self._tasks = [
             loop.create_task(self._host.run(), name="host"),
             loop.create_task(self._end_with_raylet(identity.pid), name="raylet"),
+            loop.create_task(self._try(identity.capacity / CORE_MS), name="trial"),
         ]
         for task in self._tasks:
             task.add_done_callback(_end_by_fault)
@@ -82,6 +90,12 @@ class HostActor:
             task.cancel()
         await self._host.stop(Deadline.after())
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _try(self, cores: float) -> None:
+        try:
+            self._host.trial = await trial_of_machine(cores)
+        except Exception as error:  # whatever: nothing depends on it
+            log.warning("fleet: its speed is not known: %s", redact(error) or type(error).__name__)
 
     async def _end_with_raylet(self, pid: int) -> None:
         """Ends this process with Ray's on this machine: to the cluster the machine is gone.

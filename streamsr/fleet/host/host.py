@@ -13,6 +13,7 @@ from streamsr.core.redact import redact
 from streamsr.core.status import StreamState
 from streamsr.fleet.host.node_process import NodeProcess
 from streamsr.fleet.host.taken import taken
+from streamsr.fleet.host.trial import Trial
 from streamsr.fleet.host.usage import CpuUsage
 from streamsr.fleet.lease import HostLease
 from streamsr.fleet.messages import Assignment, CameraReport, HostReport, Orders
@@ -60,6 +61,7 @@ class Host:
     def __init__(self, identity: Identity, link: ControllerLink, node: NodeProcess) -> None:
         self.draining = False  # it is about to leave
         self.frozen = False  # part of it is: others are to run its cameras until it goes on
+        self.trial = Trial()  # of its machine
         self._identity = identity
         self._link = link
         self._node = node
@@ -168,6 +170,9 @@ class Host:
             pid=identity.pid,
             token=identity.token,
             lease_s=self._orders.lease_s if self._orders is not None else 0.0,
+            cold=not self._node.heard.is_set(),
+            network_mpx=self.trial.network_mpx,
+            path_mpx=self.trial.path_mpx,
         )
 
     def _cameras(self, takes: Mapping[str, float]) -> tuple[CameraReport, ...]:

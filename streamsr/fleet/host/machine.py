@@ -8,10 +8,17 @@ from contextlib import suppress
 from streamsr.core.devices import cores, count_cuda_devices
 from streamsr.zoo.measured import machine_name
 
-__all__ = ["capacity_of_machine", "exists", "is_stopped", "kind_of_machine", "when_ended"]
+__all__ = [
+    "CORE_MS",
+    "capacity_of_machine",
+    "exists",
+    "is_stopped",
+    "kind_of_machine",
+    "when_ended",
+]
 
 CPU_MAX = "/sys/fs/cgroup/cpu.max"  # of a container: "QUOTA PERIOD", both in microseconds
-CORE_MS = 1000.0
+CORE_MS = 1000.0  # of CPU time a second
 STOPPED = ("T", "t")  # of proc_pid_stat(5)
 
 

@@ -44,7 +44,7 @@ class NodeProcess(SupervisedProcess):
             "streamsr.fleet.host.program", limits=limits, backoff=Backoff(FIRST_S, LAST_S)
         )
         self.address = ""  # of its server
-        self.heard = asyncio.Event()  # one can run cameras at once, or could
+        self.heard = asyncio.Event()  # the process there is can run cameras at once
         self._reported: Mapping[str, RunningCamera] = {}  # as the process said
         self._unleased: dict[str, str] = {}  # why these may not be published
         self._own_groups = dict(groups)
@@ -120,6 +120,7 @@ class NodeProcess(SupervisedProcess):
         self._tell(f"the node's process: {reason}; another one is started")
 
     def ended(self) -> None:
+        self.heard.clear()
         self._reported, self.address, self._sent, self._followed = {}, "", None, 0
         if self._leases is not None:
             self._leases.end_all()

@@ -1,16 +1,19 @@
 """What a camera takes on a host of a kind: measured where it ran, reckoned where it did not.
 
 Hosts report what each camera took of late. That is smoothed, and what is given out changes only
-where the smoothed value has left it by a twentieth, so that nothing moves for noise.
+where the smoothed value has left it by a twentieth, so that nothing moves for noise. Where a camera
+has not run, it is what it takes elsewhere by how much quicker that is: as cameras that ran on both
+say, or the trials of these hosts.
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from streamsr.core.status import StreamState
 from streamsr.fleet.messages import CameraReport, WantedCamera
-from streamsr.fleet.placing.rungs import rungs_of, workload
+from streamsr.fleet.placing.rungs import is_plain, rungs_of, workload
+from streamsr.fleet.placing.speeds import Speeds
 
 __all__ = ["CostTable"]
 
@@ -27,6 +30,7 @@ class CostTable:
 
     def __init__(self, known: Mapping[str, Mapping[str, tuple[float, ...]]] | None = None) -> None:
         """``known`` is what ``known()`` gave once: by camera and kind, a cost a rung, 0 unknown."""
+        self.speeds = Speeds()
         self._given: dict[str, dict[Key, float]] = defaultdict(dict)
         for camera, kinds in (known or {}).items():
             for kind, costs in kinds.items():
@@ -83,64 +87,93 @@ class CostTable:
         back for a guess.
         """
         cameras, kinds = list(cameras), sorted(kinds)
-        means = _Means(self._given, {camera.name: workload(camera.settings) for camera in cameras})
+        means = _Means(self._given, cameras, self.speeds)
         return {
             camera.name: {
-                kind: self._estimate(camera, kind, means, min(FIRST, fair)) for kind in kinds
+                kind: self._estimate(camera, kind, means, min(FIRST, fair) * share)
+                for kind, share in self._shares(camera, kinds).items()
             }
             for camera in cameras
             if only is None or camera.name in only
         }
 
+    def _shares(self, camera: WantedCamera, kinds: Sequence[str]) -> dict[str, float]:
+        """What it takes on each kind for each ms on the slowest."""
+        plain = is_plain(camera.settings, 0)
+        return {kind: self.speeds.share(kind, kinds, plain=plain) for kind in kinds}
+
     def _estimate(
         self, camera: WantedCamera, kind: str, means: "_Means", first: float
     ) -> tuple[float, ...]:
-        own, work = self._given.get(camera.name, {}), workload(camera.settings)
-        as_asked = self._one(own, work, (kind, 0), means) or first
-        fallback = self._one(own, work, (kind, 1), means) or FALLBACK_SHARE * as_asked
+        as_asked = self._one(camera, (kind, 0), means) or first
+        fallback = self._one(camera, (kind, 1), means) or FALLBACK_SHARE * as_asked
         return (as_asked, min(fallback, as_asked))[: rungs_of(camera.settings)]
 
-    def _one(self, own: Mapping[Key, float], work: str, key: Key, means: "_Means") -> float | None:
+    def _one(self, camera: WantedCamera, key: Key, means: "_Means") -> float | None:
         """Its own cost there, its own elsewhere times what machines differ by, others' like it."""
+        own = self._given.get(camera.name, {})
         if key in own:
             return own[key]
         kind, rung = key
+        plain = is_plain(camera.settings, rung)
         elsewhere = [
-            cost * means.ratio(kind, other) for (other, at), cost in own.items() if at == rung
+            cost * means.ratio(kind, other, plain=plain)
+            for (other, at), cost in own.items()
+            if at == rung
         ]
         if elsewhere:
             return fmean(elsewhere)
-        return means.of_workload(work, kind, rung)
+        return means.of_workload(workload(camera.settings), kind, rung, plain=plain)
 
 
 class _Means:
     """The mean costs of workloads, by kind of host and rung."""
 
-    def __init__(self, given: Mapping[str, Mapping[Key, float]], works: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        given: Mapping[str, Mapping[Key, float]],
+        cameras: Iterable[WantedCamera],
+        speeds: Speeds,
+    ) -> None:
         costs: dict[tuple[str, str, int], list[float]] = defaultdict(list)
-        for camera, work in works.items():
-            for (kind, rung), cost in given.get(camera, {}).items():
+        self._plain: dict[tuple[str, int], bool] = {}
+        for camera in cameras:
+            work = workload(camera.settings)
+            for (kind, rung), cost in given.get(camera.name, {}).items():
                 costs[work, kind, rung].append(cost)
+                self._plain[work, rung] = is_plain(camera.settings, rung)
         self._means = {key: fmean(values) for key, values in costs.items()}
-        self._ratios: dict[tuple[str, str], float] = {}
+        self._speeds = speeds
+        self._ratios: dict[tuple[str, str, bool], float] = {}
 
-    def ratio(self, kind: str, other: str) -> float:
-        """What a camera takes on one kind for each ms on another, by what ran on both."""
-        if (kind, other) not in self._ratios:
-            both = [
-                self._means[work, kind, rung] / cost
-                for (work, at, rung), cost in self._means.items()
-                if at == other and (work, kind, rung) in self._means
-            ]
-            self._ratios[kind, other] = fmean(both) if both else 1.0
-        return self._ratios[kind, other]
+    def ratio(self, kind: str, other: str, *, plain: bool) -> float:
+        """What a camera takes on one kind for each ms on another: by what ran on both, without a
+        network as this one or with one; else by the trials of both; else by whatever ran on both.
+        """
+        key = kind, other, plain
+        if key not in self._ratios:
+            alike, unlike = (self._measured(kind, other, plain=p) for p in (plain, not plain))
+            tried = self._speeds.ratio(kind, other, plain=plain)
+            self._ratios[key] = alike or tried or unlike or 1.0
+        return self._ratios[key]
 
-    def of_workload(self, work: str, kind: str, rung: int) -> float | None:
+    def _measured(self, kind: str, other: str, *, plain: bool) -> float:
+        """By what ran on both; 0 where nothing did."""
+        both = [
+            self._means[work, kind, rung] / cost
+            for (work, at, rung), cost in self._means.items()
+            if at == other
+            and self._plain[work, rung] == plain
+            and (work, kind, rung) in self._means
+        ]
+        return fmean(both) if both else 0.0
+
+    def of_workload(self, work: str, kind: str, rung: int, *, plain: bool) -> float | None:
         """What others of a workload take there, or what they would by what they take elsewhere."""
         if (work, kind, rung) in self._means:
             return self._means[work, kind, rung]
         elsewhere = [
-            cost * self.ratio(kind, other)
+            cost * self.ratio(kind, other, plain=plain)
             for (of, other, at), cost in self._means.items()
             if of == work and at == rung
         ]

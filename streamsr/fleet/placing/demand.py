@@ -38,6 +38,7 @@ class HostRoom:
     usable: float  # its capacity without the reserve
     labels: Mapping[str, str] = field(default_factory=dict)
     reserve: float = 0.0  # for what would not run otherwise
+    cold: bool = False  # what comes has to wait
 
     def has(self, labels: Mapping[str, str]) -> bool:
         """Whether it has all of these labels."""

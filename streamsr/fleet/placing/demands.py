@@ -31,7 +31,9 @@ class Demands:
         self.invalidate()
 
     def learn(self, report: HostReport) -> None:
-        """Takes in what a host's cameras took."""
+        """Takes in what a host's cameras took, and how quick it is."""
+        if self.costs.speeds.learn(report):
+            self.invalidate()
         for camera in report.cameras:
             if self.costs.learn(report.kind, camera):
                 self._learnt.add(camera.name)

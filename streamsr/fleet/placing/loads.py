@@ -81,13 +81,15 @@ class Loads:
     ) -> str | None:
         """The host with room for a camera that carries least, or most where they are packed.
 
-        One that pushes nobody away comes before one that does. None where there is no room.
+        One that pushes nobody away comes before one that does, and of those one where it begins at
+        once before one where it has to wait. None where there is no room.
         """
-        found: list[tuple[bool, float, str]] = []
+        found: list[tuple[bool, bool, float, str]] = []
         for host in self.able(demand):
             cost = self.cost(demand, host.name, rung)
             if cost <= self.free(host.name, share):
                 then = self.carried(host.name) + cost / host.usable
                 pushes = then > share
-                found.append((pushes, -then if packed and not pushes else then, host.name))
-        return min(found)[2] if found else None
+                by_load = -then if packed and not pushes else then
+                found.append((pushes, host.cold, by_load, host.name))
+        return min(found)[3] if found else None

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["at_rung", "rungs_of", "workload"]
+__all__ = ["FILTERS", "at_rung", "is_plain", "rungs_of", "workload"]
 
 DEFAULT_FALLBACK = ("bicubic",)  # as ModelSettings has it
+FILTERS = frozenset(("bicubic", "lanczos", "none"))  # models that are no networks
 
 
 def rungs_of(settings: Mapping[str, Any]) -> int:
@@ -20,6 +21,12 @@ def at_rung(settings: Mapping[str, Any], rung: int) -> Mapping[str, Any]:
     first, *rest = _fallback(settings)
     model = {**settings.get("model", {}), "name": first, "fallback": rest}
     return {**settings, "model": model}
+
+
+def is_plain(settings: Mapping[str, Any], rung: int) -> bool:
+    """Whether a camera runs without a network at a rung; without a fallback, as it is asked for."""
+    fallback = _fallback(settings) if rung else []
+    return (fallback[0] if fallback else settings.get("model", {}).get("name")) in FILTERS
 
 
 def workload(settings: Mapping[str, Any]) -> str:
