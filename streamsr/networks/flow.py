@@ -165,7 +165,7 @@ def sampling_grid(flow: Tensor, scale: int = 1) -> Tensor:
 
 def _places(side: int, scale: int, device: torch.device) -> Tensor:
     """(scale, side): where each place of each pixel lies on an axis from -1 to 1."""
-    places = torch.arange(side * scale, device=device) * 2 + 1
+    places = torch.arange(side * scale, dtype=torch.float32, device=device) * 2 + 1
     return (places / (side * scale) - 1).view(side, scale).t()
 
 

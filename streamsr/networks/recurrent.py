@@ -68,11 +68,15 @@ class Recurrent(RecurrentNetwork[Aligned]):
 
     def fresh(self, batch: int, height: int, width: int) -> Memory:
         device, scale, fold = next(self.parameters()).device, self.scale, self.fold
-        return (
-            torch.zeros(batch, 1, scale * height, scale * width, device=device),
-            torch.zeros(batch, self.kept, height // fold, width // fold, device=device),
-            torch.zeros(batch, 1, 1, 1, device=device),
+        shapes = (
+            (batch, 1, scale * height, scale * width),
+            (batch, self.kept, height // fold, width // fold),
+            (batch, 1, 1, 1),
         )
+        output, kept, is_known = (
+            torch.zeros(shape, dtype=torch.float32, device=device) for shape in shapes
+        )
+        return output, kept, is_known
 
     def align(self, window: Tensor, motion: Tensor) -> Aligned:
         before, frame = window.float().unbind(1)

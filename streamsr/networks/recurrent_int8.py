@@ -70,7 +70,7 @@ class Int8Recurrent(RecurrentNetwork[AlignedPlanes]):
         output = (batch, 1, self.scale * height, self.scale * width)
         features = (batch, height // self.fold, width // self.fold, self._remembered)
         return (
-            torch.zeros(output),
+            torch.zeros(output, dtype=torch.float32),
             torch.zeros(features, dtype=torch.uint8),
             torch.zeros(batch, dtype=torch.bool),
         )
@@ -205,11 +205,11 @@ def _entering(stack: Balanced, network: Recurrent) -> PackedConv:
     the levels of nothing into its bias."""
     frames, differences = network.fold**2, network.fold**2 + network.sub**2
     kept = stack.shares[-1][: network.kept] * stack.steps[-1]
-    luma, finer = torch.full((frames,), 1 / LEVELS), torch.full((differences,), 1 / LEVELS / FINER)
-    steps = torch.cat((luma, finer, kept))
+    whole = [1 / LEVELS] * frames + [1 / LEVELS / FINER] * differences
+    steps = torch.cat((torch.tensor(whole, dtype=torch.float32), kept))
     zeros = [MIDDLE * LEVELS] * frames + [NO_DIFFERENCE] * differences + [0] * network.kept
     weight = stack.weights[0] * steps[None, :, None, None]
-    return PackedConv.of_levels(weight, stack.biases[0], torch.tensor(zeros))
+    return PackedConv.of_levels(weight, stack.biases[0], torch.tensor(zeros, dtype=torch.float32))
 
 
 def _peaks(network: Recurrent) -> list[Tensor]:

@@ -109,6 +109,7 @@ def in_channels_last(network: nn.Module) -> nn.Module:
 
 def _laid_out(network: nn.Module, device: torch.device, precision: Precision) -> nn.Module:
     """The network on ``device`` in a precision, its weights in the layout that runs fastest."""
+    network = network.float()  # whatever new parameters are in the caller's process
     if precision == "int8":
         if isinstance(network, Recurrent):
             return Int8Recurrent(network).eval()
@@ -128,7 +129,8 @@ def _try_facts(model: SlidingWindow, device: torch.device) -> None:
     side = facts.multiple * -(-16 // facts.multiple)
     channels = facts.colour.channels
     finished, state = model.step(
-        torch.zeros(1, channels, side, side, device=device), model.start(1, side, side)
+        torch.zeros(1, channels, side, side, dtype=torch.float32, device=device),
+        model.start(1, side, side),
     )
     ((_, output),) = [*finished, *model.flush(state, 0)]
     wanted = (channels, facts.scale * side, facts.scale * side)

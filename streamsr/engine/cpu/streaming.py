@@ -209,7 +209,7 @@ def footprint_of(model: SlidingWindow) -> Footprint:
     network, facts = model.network, model.facts
     assert isinstance(network, StreamingNetwork)
     side = facts.multiple * -(-TRIAL // facts.multiple)
-    pixels = torch.zeros(1, facts.colour.channels, side, side)
+    pixels = torch.zeros(1, facts.colour.channels, side, side, dtype=torch.float32)
     with torch.inference_mode():
         features = network.features(pixels)
         reference = network.reference(features)
