@@ -18,16 +18,18 @@ from streamsr.core.errors import EngineClosedError, InputError
 from streamsr.core.frame import Frame
 from streamsr.engine.base import EngineStream
 
-__all__ = ["CLOSED", "ClipStream", "Ticket"]
-
-CLOSED = "the upscaler is closed: got another image, allowed is none any more"
+__all__ = ["ClipStream", "Ticket"]
 
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """An image that was begun, and what is to come of it."""
+    """An image that was begun, and what is to come of it.
+
+    ``closed`` makes the error that it ends with where the engine is closed before.
+    """
 
     restore: Callable[[Frame], Any]
+    closed: Callable[[], InputError]
     process: int = field(default_factory=os.getpid)
     upscaled: Future[Frame] = field(default_factory=Future)
     _running: Future[Frame] | None = None  # the engine's; None before its window is complete
@@ -59,7 +61,7 @@ class Ticket:
         try:
             self.upscaled.set_result(running.result())
         except CancelledError:
-            self.fail(InputError(CLOSED))
+            self.fail(self.closed())
         except BaseException as error:  # whatever it is belongs to the one who waits
             self.fail(error)
 
@@ -67,14 +69,19 @@ class Ticket:
 class ClipStream:
     """Images of one size, one after another. One thread may begin them.
 
-    ``stream`` is begun with the first one, whose size and kind decide.
+    ``begin`` is called with the first one, whose size and kind decide. ``closed`` makes the error
+    of what comes too late.
     """
 
     def __init__(
-        self, begin: Callable[[OpenedImage], EngineStream], feeder: ThreadPoolExecutor
+        self,
+        begin: Callable[[OpenedImage], EngineStream],
+        feeder: ThreadPoolExecutor,
+        closed: Callable[[], InputError],
     ) -> None:
         self._begin = begin
         self._feeder = feeder
+        self._closed_fault = closed
         self._stream: EngineStream | None = None
         self._first: OpenedImage | None = None
         self._count = 0  # images begun
@@ -88,9 +95,9 @@ class ClipStream:
         size than that of the images before.
         """
         if self._closed:
-            raise InputError(CLOSED)
+            raise self._closed_fault()
         self._check(image)
-        ticket = Ticket(lambda frame: tagged(image.restore(frame)))
+        ticket = Ticket(lambda frame: tagged(image.restore(frame)), self._closed_fault)
         self._waiting.append(ticket)
         frame = image.frame(self._count)
         self._count += 1
@@ -118,16 +125,16 @@ class ClipStream:
         try:
             return self._feeder.submit(self._followed, work)
         except RuntimeError:  # the feeder is shut down
-            raise InputError(CLOSED) from None
+            raise self._closed_fault() from None
 
     def _followed(self, work: Callable[[], Sequence[Future[Frame]]]) -> int:
         """In the feeder: hands each ticket, in order, what the engine will make."""
         try:
             if self._closed:
-                raise InputError(CLOSED)
+                raise self._closed_fault()
             running = work()
         except BaseException as error:  # whatever it is belongs to those who wait
-            failure = InputError(CLOSED) if isinstance(error, EngineClosedError) else error
+            failure = self._closed_fault() if isinstance(error, EngineClosedError) else error
             count = len(self._waiting)
             while self._waiting:
                 self._waiting.popleft().fail(failure)

@@ -6,7 +6,7 @@ import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from streamsr.api.clip_stream import CLOSED, ClipStream, Ticket
+from streamsr.api.clip_stream import ClipStream, Ticket
 from streamsr.api.images.kinds import OpenedImage
 from streamsr.api.images.planes import are_planes
 from streamsr.api.images.reader import ImageReader, is_array
@@ -28,6 +28,7 @@ class _NoTag:
 
 
 NO_TAG = _NoTag()
+TOO_LATE = "got another image, allowed is none any more"
 logger = logging.getLogger("streamsr")
 
 
@@ -63,23 +64,30 @@ class ImageClips:
         """How many images of a clip are begun and not taken, so that no thread waits for one."""
         return 2 * self.engine.workers + self.entry.facts.window + 1
 
-    def close(self) -> None:
-        """Ends them; the engine is whoever's it is."""
+    def close(self, own: SharedEngine | None) -> None:
+        """Ends them, and the engine where it is their ``own``."""
         self._closed = True
+        if own is not None:
+            own.close()  # before the feeder is waited for, which may wait for it
         for clip in list(self._begun):
             clip.close()
         self._feeder.shutdown()
 
+    def closed_fault(self) -> InputError:
+        """Returns the error of what comes after one of both was closed, which it names."""
+        closed = "the upscaler" if self._closed else "the upscaler's engine"
+        return InputError(f"{closed} is closed: {TOO_LATE}")
+
     def check(self) -> None:
         """Raises InputError once it is closed, and in a process that was forked from its own."""
         if self.closed and self.engine.process == os.getpid():
-            raise InputError(CLOSED)
+            raise self.closed_fault()
         self.engine.check()
 
     def new(self) -> ClipStream:
         """Returns a clip that an image begins. Raises InputError once it is closed."""
         self.check()
-        clip = ClipStream(self._begin_stream, self._feeder)
+        clip = ClipStream(self._begin_stream, self._feeder, self.closed_fault)
         self._begun.add(clip)
         return clip
 

@@ -223,9 +223,7 @@ class Upscaler:
 
     def close(self) -> None:
         """Ends its clips, and the engine's threads where they are its own."""
-        if self._owns_engine:
-            self.engine.close()
-        self._clips.close()
+        self._clips.close(self.engine if self._owns_engine else None)
         self._in_order.shutdown()
 
     @overload

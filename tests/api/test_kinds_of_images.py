@@ -294,6 +294,19 @@ def test_a_video_frame_keeps_its_format_time_and_colours(
     assert np.abs(shown - before).max() <= 8, "a ramp, and its halved chroma"
 
 
+def test_a_palette_becomes_the_colours_and_the_transparency_that_it_holds(
+    upscaler: streamsr.Upscaler,
+) -> None:
+    palette = np.zeros((256, 4), np.uint8)
+    palette[:3] = [[255, 200, 100, 50], [0, 200, 100, 50], [255, 10, 20, 30]]  # alpha first
+    places = np.repeat(np.uint8([0, 1, 2, 0]), WIDTH // 4)[None].repeat(HEIGHT, 0)
+    image = av.VideoFrame.from_ndarray((places, palette), format="pal8")
+    made = upscaler(image)
+    assert (made.format.name, made.width, made.height) == ("rgba", 4 * WIDTH, 4 * HEIGHT)
+    middles = made.to_ndarray()[HEIGHT, WIDTH // 2 :: WIDTH]
+    assert np.abs(middles.astype(int) - palette[[0, 1, 2, 0]][:, [1, 2, 3, 0]]).max() <= 2
+
+
 def test_a_video_frame_without_a_time_base_gets_none(upscaler: streamsr.Upscaler) -> None:
     """An encoder takes its own then: another one would change how fast the video is."""
     for name in ("yuv420p", "rgb24", "rgba"):
@@ -352,6 +365,16 @@ WRONG = {
         np.zeros((4, 4), np.uint16),
     ),
 }
+
+
+NO_SAMPLES = ("float8_e4m3fn", "float8_e8m0fnu", "int8", "uint32", "bool", "complex64")
+
+
+@pytest.mark.parametrize("kind", NO_SAMPLES)
+def test_a_dtype_that_torch_alone_has_is_named(upscaler: streamsr.Upscaler, kind: str) -> None:
+    image = torch.empty(3, 8, 8, dtype=getattr(torch, kind))
+    with pytest.raises(streamsr.InputError, match=f"got dtype torch.{kind}, allowed are bfloat16"):
+        upscaler(image)
 
 
 @pytest.mark.parametrize("message", [*WRONG])

@@ -247,6 +247,21 @@ def test_images_do_not_wait_for_the_garbage_collection(upscaler: streamsr.Upscal
         gc.enable()
 
 
+def test_a_closed_engine_is_what_is_named() -> None:
+    engine = streamsr.Engine("cpu")
+    upscaler = engine.stream("bicubic")
+    made = upscaler.map(iter(Source()))
+    next(made)
+    engine.close()
+    acts = (lambda: [*made], upscaler.flush, lambda: upscaler.push(image(0)), upscaler.__enter__)
+    for act in acts:
+        with pytest.raises(streamsr.InputError, match="the upscaler's engine is closed: got"):
+            act()
+    upscaler.close()
+    with pytest.raises(streamsr.InputError, match="the upscaler is closed"):
+        upscaler(image(0))
+
+
 # asynchronous
 
 

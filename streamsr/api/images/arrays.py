@@ -28,7 +28,12 @@ UNLIKELY = (2, 5, 6, 7, 8)  # widths that are a wrong number of channels rather
 MODES = ("L", "RGB", "RGBA", "I;16")  # of Pillow's images
 OVERSHOOT = 0.25  # that floats may have beyond [0, 1], as filters leave it: it is cut
 HIGHEST = 65535
-ALLOWED = "uint8, uint16, float16, float32 and float64"
+DTYPES = (
+    *(torch.uint8, torch.uint16),
+    *(torch.bfloat16, torch.float16, torch.float32, torch.float64),
+)
+ALLOWED = "uint8, uint16, float16, float32 and float64, floats in [0, 1]"
+OF_TENSORS = f"bfloat16, {ALLOWED}"
 SHAPES = "(h, w), (h, w, c) and (c, h, w) of 1, 3 or 4 channels"
 
 
@@ -117,8 +122,10 @@ def _tensor(image: Tensor) -> NumpyImage:
     if kept.layout is not torch.strided or kept.is_quantized or kept.is_meta or kept.is_nested:
         raise InputError(
             f"image: got a tensor of {kept.layout} {kept.dtype} on {kept.device}, "
-            f"allowed are dense ones with samples, of {ALLOWED}"
+            f"allowed are dense ones with samples, of {OF_TENSORS}"
         )
+    if kept.dtype not in DTYPES:
+        raise InputError(f"image: got dtype {kept.dtype}, allowed are {OF_TENSORS}")
     if kept.dtype is torch.bfloat16:
         kept = kept.float()
 
@@ -174,7 +181,7 @@ def _samples(pixels: Array) -> tuple[Plane, Callable[[Array], Array]]:
         native = np.array(pixels, kind.newbyteorder("="), order="C", subok=False)
         return native, partial(np.asarray, dtype=kind)
     if kind.kind != "f" or kind.itemsize > 8:
-        raise InputError(f"image: got dtype {kind}, allowed are {ALLOWED}, floats in [0, 1]")
+        raise InputError(f"image: got dtype {kind}, allowed are {ALLOWED}")
     levels = pixels.astype(np.float32, order="C")
     least, most = float(levels.min()), float(levels.max())
     if not np.isfinite(least + most):

@@ -44,11 +44,15 @@ SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL
 def opened_video_frame(image: av.VideoFrame) -> OpenedImage:
     """Opens an image of any pixel format, of more than 8 bits in 10, R'G'B' in 16.
 
+    It comes back in its own, but for pal8, which comes back as rgba: no palette of 256 colours
+    holds what lies between them.
+
     Raises InputError for a format that FFmpeg does not convert.
     """
     if not image.width or not image.height:
         raise InputError("image: got an av.VideoFrame of no pixels, allowed are images with pixels")
-    if any(component.is_alpha for component in image.format.components):
+    is_palette = image.format.name == "pal8"
+    if is_palette or any(component.is_alpha for component in image.format.components):
         return _transparent(image)
     colour, converted = colour_of(image), image
     if image.format.name not in FORMATS or bits_of(image) not in (8, 10, 16):
@@ -64,7 +68,7 @@ def opened_video_frame(image: av.VideoFrame) -> OpenedImage:
 def _restored(image: av.VideoFrame, frame: Frame) -> av.VideoFrame:
     """The upscaled frame in the format of what it was made of."""
     made, wanted = to_av(frame), image.format.name
-    if wanted not in (made.format.name, "pal8"):  # FFmpeg makes no palette
+    if wanted != made.format.name:
         full = frame.colour.full_range or wanted.startswith("gray")
         span = None if frame.is_rgb else (ColorRange.JPEG if full else ColorRange.MPEG)
         matrix = None if frame.is_rgb else scaler_matrix(frame.colour.matrix)
@@ -88,7 +92,7 @@ def _transparent(image: av.VideoFrame) -> OpenedImage:
 
     def restore(array: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> av.VideoFrame:
         made = av.VideoFrame.from_ndarray(array, format="rgba")
-        if name != "rgba":
+        if name not in ("rgba", "pal8"):
             with convertible(image):
                 made = made.reformat(format=name)
         return _timed(made, image, colour_of(image))
