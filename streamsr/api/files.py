@@ -15,7 +15,7 @@ from streamsr.core.settings import PipelineSettings
 from streamsr.core.status import StreamStatus
 from streamsr.core.target_size import TargetSize
 from streamsr.engine.mixed.run_up import run_up_by
-from streamsr.media.addresses import OVERWRITE, is_folder_output
+from streamsr.media.addresses import DEMO, OVERWRITE, PUBLISHED, STDIO, is_folder_output
 from streamsr.media.source import SourceInfo
 from streamsr.pipeline import build
 from streamsr.pipeline.model_choice import Chosen
@@ -41,7 +41,10 @@ def upscale_file(
     """
     path = Path(path_of(target, "target"))
     output = {"path": path, "overwrite": overwrite, **clips.wanted.output}
-    data = {"input": {"url": path_of(source, "source")}, "output": output}
+    url = path_of(source, "source")
+    if not isinstance(source, str) and url in (DEMO, STDIO, PUBLISHED):
+        url = f"./{url}"  # a path is a file's, whatever its name means in settings
+    data = {"input": {"url": url}, "output": output}
     settings = parse(data | {"limits": {"frames": frames}}, PipelineSettings, "upscale_file")
     clips.check()
 

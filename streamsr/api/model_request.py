@@ -43,7 +43,7 @@ class ModelRequest:
         name = path_of(model, "model")
         if not isinstance(model, str) and os.sep not in name:
             name = f".{os.sep}{name}"
-        if isinstance(size, Iterable) and not isinstance(size, str):
+        if isinstance(size, Iterable) and not isinstance(size, str | bytes):
             size = "x".join(map(str, size))
         if scale is not None and (not isinstance(scale, Real) or isinstance(scale, bool)):
             raise ConfigError(f"scale: got {scale!r}, allowed are numbers")
@@ -105,5 +105,5 @@ class ModelRequest:
         return found[reaching[0] if reaching else max(found)]
 
 
-def _text(size: str | int | None) -> str | None:
+def _text(size: object) -> str | None:
     return None if size is None else str(size)

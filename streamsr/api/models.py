@@ -31,7 +31,8 @@ class Model:
 
 def list_models(folders: Folders = ()) -> list[Model]:
     """Returns every model there is, by name. Raises ModelError where a card is damaged."""
-    return [model_of(entry) for entry in listing(folders_of(folders)).values()]
+    found = listing(folders_of(folders))
+    return [model_of(found[name]) for name in sorted(found)]
 
 
 def import_model(
@@ -76,6 +77,6 @@ def folders_of(folders: Folders) -> tuple[Path, ...]:
 def path_of(given: object, what: str) -> str:
     """Returns a name or a path as text. Raises InputError for what is none."""
     path = fspath(given) if isinstance(given, str | PathLike) else None
-    if not isinstance(path, str):
+    if not isinstance(path, str) or not path:
         raise InputError(f"{what}: got {given!r}, allowed are names and paths")
     return path

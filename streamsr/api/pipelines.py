@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from inspect import iscoroutinefunction
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,11 @@ from streamsr.core.devices import pick_device
 from streamsr.core.errors import ConfigError, InputError, OutputError
 from streamsr.core.events import Event
 from streamsr.core.events.journal import Journal
+from streamsr.core.redact import redact
 from streamsr.core.settings import PipelineSettings, WebRtcSettings
 from streamsr.node.node import Node
 from streamsr.pipeline import build
+from streamsr.pipeline.check import check_settings, unused_by_input
 from streamsr.pipeline.sinks.plugin_sinks import OpenedSink
 from streamsr.plugins.contracts import Sink
 
@@ -50,6 +53,11 @@ async def open_pipeline(
     if not isinstance(sinks, Iterable):
         got = type(sinks).__name__
         raise ConfigError(f"sinks: got {got}, allowed are several of them: a list of one is right")
+    if emit is not None and (not callable(emit) or iscoroutinefunction(emit)):
+        got = "an async function" if callable(emit) else repr(emit)
+        raise ConfigError(
+            f"emit: got {got}, allowed is a function that takes an Event; events() is for async for"
+        )
     taken: list[OpenedSink] = []
     faults: list[OutputError] = []
     for sink in sinks:
@@ -114,11 +122,15 @@ def _checked(
         )
     for key, got, instead in _refused(settings):
         raise ConfigError(f"settings: {key}: got {got}: {instead}")
+    check_settings(settings)
     return settings
 
 
 def _refused(settings: PipelineSettings) -> Iterator[tuple[str, str, str]]:
     """Yields what a program cannot have: the key, what it is, and what to do instead."""
+    for key, value, allowed in unused_by_input(settings.input):
+        shown = redact(settings.input.url)
+        yield f"input.{key}", repr(value), f"allowed is it of {allowed}, the input is {shown}"
     serve, steered = settings.serve, settings.serve or settings.mqtt
     nobody = "nothing could switch it on, leave it out, or add [serve] or [mqtt], which can"
     if not settings.enabled and not steered:

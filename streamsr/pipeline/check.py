@@ -1,13 +1,14 @@
 """What would stop a stream at once, found before a process starts. It imports no torch, no av."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from streamsr.core.devices import pick_device
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.redact import redact
-from streamsr.core.settings import SinkSettings, StreamSettings
+from streamsr.core.settings import InputSettings, SinkSettings, StreamSettings
 from streamsr.media.addresses import (
     OVERWRITE,
     InputKind,
@@ -17,12 +18,32 @@ from streamsr.media.addresses import (
     input_kind,
     is_folder_output,
     is_pipe_output,
+    scheme_of,
 )
 from streamsr.plugins.registry import Kind, Plugin, find, unknown
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import lighter_of, members
 
-__all__ = ["check_output_path", "check_settings", "sink_plugin"]
+__all__ = ["check_output_path", "check_settings", "sink_plugin", "unused_by_input"]
+
+CODED = frozenset({"video", "audio", "deinterlace"})
+USED = {  # settings of an input that something comes of; all may say give_up_s, for what is live
+    InputKind.DEMO: frozenset[str](),
+    InputKind.PUBLISHED: frozenset({"deinterlace"}),
+    InputKind.LIVE: CODED,
+    InputKind.FOLDER: frozenset({"rate", "audio_from"}),
+    InputKind.FILE: CODED | {"follow", "follow_s", "max_gap_s"},
+    InputKind.PIPE: CODED | {"max_gap_s"},
+}
+ALLOWED_WITH = {
+    "transport": "rtsp:// and rtsps://",
+    "rate": "a folder of images",
+    "audio_from": "a folder of images",
+    "live": "http:// and https://",
+    "follow": "a file that still grows",
+    "follow_s": "follow = true and a file that still grows",
+    "max_gap_s": "a file",
+}
 
 
 def check_settings(settings: StreamSettings) -> None:
@@ -42,6 +63,23 @@ def check_settings(settings: StreamSettings) -> None:
     check_output_path(settings)
     for sink in settings.sinks:
         sink_plugin(sink)
+
+
+def unused_by_input(settings: InputSettings) -> Iterator[tuple[str, object, str]]:
+    """Yields what is said of an input that cannot come to anything: the key, what was got, and what
+    it is allowed with. A plugin's source says so itself.
+    """
+    kind, scheme = input_kind(settings.url, settings.live), scheme_of(settings.url)
+    used = set(USED.get(kind, InputSettings.model_fields)) | {"url", "give_up_s"}
+    if scheme.startswith("http") or (kind is InputKind.LIVE and settings.live):
+        used.add("live")
+    if scheme.startswith("rtsp"):
+        used.add("transport")
+    if not settings.follow:
+        used.discard("follow_s")
+    for key, field in InputSettings.model_fields.items():
+        if key not in used and (got := getattr(settings, key)) != field.default:
+            yield key, got, ALLOWED_WITH.get(key, "video that is coded")
 
 
 def sink_plugin(settings: SinkSettings) -> Plugin:

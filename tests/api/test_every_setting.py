@@ -22,6 +22,7 @@ import streamsr
 from streamsr.core.config import Settings
 from streamsr.core.errors import ConfigError, UserError
 from streamsr.core.settings import InputSettings, PipelineSettings
+from streamsr.pipeline.check import unused_by_input
 from streamsr.sources.plugin_source import NOT_TAKEN
 
 CHEAP = {"name": "bicubic", "device": "cpu", "self_check_s": 0}
@@ -206,3 +207,47 @@ async def test_what_a_source_of_ones_own_cannot_follow_is_refused(key: str, valu
 
 def test_every_setting_of_an_input_is_for_a_source_of_ones_own_or_refused() -> None:
     assert {"url", "give_up_s", *NOT_TAKEN} == set(InputSettings.model_fields)
+
+
+CODED = {"video", "audio", "deinterlace"}
+USED = {
+    "demo": set(),
+    ".": {"rate", "audio_from"},
+    __file__: CODED | {"follow", "max_gap_s"},
+    "-": CODED | {"max_gap_s"},
+    "rtsp://127.0.0.1:9/x": CODED | {"transport", "live"},
+    "rtmp://127.0.0.1:9/x": CODED | {"live"},
+    "http://127.0.0.1:9/x": CODED | {"live", "follow", "max_gap_s"},
+}
+SAID: dict[str, object] = {
+    "transport": "udp",
+    "rate": "30",
+    "audio_from": "a.mp4",
+    "video": 1,
+    "audio": 1,
+    "live": True,
+    "follow": True,
+    "follow_s": 3.0,
+    "max_gap_s": 3.0,
+    "deinterlace": "field",
+}
+
+
+@pytest.mark.parametrize("url", USED)
+async def test_what_nothing_comes_of_with_an_input_is_refused(url: str) -> None:
+    assert {"url", "give_up_s", *SAID} == set(InputSettings.model_fields)
+    for key in {*SAID} - USED[url]:
+        asked = {"input": {"url": url, key: SAID[key]}, "model": CHEAP}
+        with pytest.raises(ConfigError, match=f"input.{key}: got .*: allowed is it of .* input is"):
+            async with streamsr.open_pipeline(asked):
+                pass
+    for key in USED[url]:
+        asked_ = InputSettings.model_validate({"url": url, key: SAID[key]})
+        assert not [*unused_by_input(asked_)], key
+
+
+async def test_models_to_fall_back_to_are_looked_for_though_nothing_falls_back() -> None:
+    asked = {"input": {"url": "demo"}, "model": {"name": "bicubic", "fallback": ["nope"]}}
+    with pytest.raises(streamsr.ModelError, match="nope"):
+        async with streamsr.open_pipeline(asked):
+            pass

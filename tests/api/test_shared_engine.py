@@ -93,6 +93,9 @@ def test_an_engine_knows_folders_of_models(waiting: streamsr.Model) -> None:
     folder = waiting.folder.parent
     with streamsr.Engine("cpu", folders=folder) as engine:
         assert engine.stream("tiny").entry.folder == Path(waiting.folder)
+    names = [model.name for model in streamsr.list_models(folder)]
+    assert "tiny" in names
+    assert names == sorted(names)
     with streamsr.Upscaler("tiny", device="cpu", folders=[str(folder)]) as upscaler:
         assert (upscaler.model, upscaler.scale, upscaler.lookahead) == ("tiny", 4, 1)
 

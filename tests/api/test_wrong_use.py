@@ -26,6 +26,12 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "three of full size": (lambda up: up((GREY,) * 3), r"got shapes .*h/2"),
     "no source": (lambda up: up.upscale_file(None, "out.mp4"), "source: got None"),
     "no target": (lambda up: up.upscale_file("in.mp4", 5), "target: got 5"),
+    "an empty target": (lambda up: up.upscale_file("demo", ""), "target: got '', allowed are"),
+    "a path that is no source": (
+        lambda up: up.upscale_file(Path("demo"), "out.mp4"),
+        "input ./demo: there is no such file",
+    ),
+    "a size of bytes": (lambda _: streamsr.Upscaler(size=b"1080p"), "b'1080p'.*, allowed are"),  # type: ignore[arg-type]
     "half a pixel": (lambda up: up.size_of(1.5, 5), "got 1.5x5, allowed are whole"),
     "less than no pixel": (lambda up: up.size_of(-1, 5), "got -1x5, allowed are whole"),
     "colours by name": (lambda _: streamsr.Upscaler(colour="bt709"), "'bt709', .*ColourTags"),  # type: ignore[arg-type]
@@ -65,6 +71,13 @@ async def test_what_no_pipeline_can_be_opened_with_is_named() -> None:
     with pytest.raises(streamsr.ConfigError, match="sinks: got Sink, allowed are several"):
         async with streamsr.open_pipeline({"input": {"url": "demo"}}, sinks=Sink()):  # type: ignore[arg-type]
             pass
+
+    async def hear(event: streamsr.Event) -> None: ...
+
+    for wrong, words in ((hear, "an async function"), (5, "5")):
+        with pytest.raises(streamsr.ConfigError, match=f"emit: got {words}, allowed is a function"):
+            async with streamsr.open_pipeline({"input": {"url": "demo"}}, wrong):  # type: ignore[arg-type]
+                pass
     with pytest.raises(streamsr.ConfigError, match="settings: got list, allowed are a file's path"):
         async with streamsr.open_pipeline([]):  # type: ignore[arg-type]
             pass
