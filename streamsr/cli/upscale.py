@@ -14,15 +14,16 @@ from streamsr.cli.options import Follow, Transport
 from streamsr.cli.run import run_node
 from streamsr.cli.settings import GIVE_UP_S, parsed
 from streamsr.cli.terminal import say
-from streamsr.core.errors import UserError
+from streamsr.core.errors import OutputError, UserError
 from streamsr.core.redact import redact
+from streamsr.core.settings.stream import PUBLISH_SCHEMES
 from streamsr.media.addresses import (
     InputKind,
     input_kind,
     is_folder_output,
     scheme_of,
 )
-from streamsr.plugins.registry import Kind, find
+from streamsr.plugins.registry import Kind, find, unknown
 
 __all__ = ["upscale"]
 
@@ -86,9 +87,13 @@ def _upscale_one(output: str, data: dict[str, Any], options: FileOptions) -> Non
             f"output {output}: got --{OPTION_OF[next(iter(data['encoder']))]} too, allowed is that "
             "of a video file or a server: a folder holds images"
         )
-    if "://" in output and find(Kind.SINK, scheme_of(output)) is not None:
+    scheme = scheme_of(output)
+    if "://" in output and find(Kind.SINK, scheme) is not None:
         data["sinks"] = [{"url": output}]
     elif "://" in output:
+        if scheme not in PUBLISH_SCHEMES:
+            said = unknown(Kind.SINK, scheme, [*PUBLISH_SCHEMES])
+            raise OutputError(f"output {redact(output)}: {said}")
         data["publish"] = [{"url": output, "give_up_s": GIVE_UP_S}]
     else:
         data["output"] |= {"path": output}

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
 
-from streamsr.core.errors import InputError, OutputError
+from streamsr.core.errors import InputError, OutputError, nearest
 from streamsr.core.live_address import WHIP, live_address
 from streamsr.core.redact import redact
 from streamsr.plugins.registry import Kind, find, names
@@ -83,10 +83,10 @@ def input_kind(url: str, live: bool | None = None) -> InputKind:
     if scheme and scheme not in LIVE_SCHEMES | FILE_SCHEMES:
         if find(Kind.SOURCE, scheme) is not None:
             return InputKind.PLUGIN
-        allowed = ", ".join(sorted({*LIVE_SCHEMES, *FILE_SCHEMES, *names(Kind.SOURCE)}))
+        known = sorted({*LIVE_SCHEMES, *FILE_SCHEMES, *names(Kind.SOURCE)})
         raise InputError(
-            f"input {redact(url)}: got the scheme {scheme!r}, allowed are {allowed}, "
-            f"a file, a folder of images, {STDIO!r} (stdin), or {DEMO!r}"
+            f"input {redact(url)}: got the scheme {scheme!r}{nearest(scheme, known)}, allowed are "
+            f"{', '.join(known)}, a file, a folder of images, {STDIO!r} (stdin), or {DEMO!r}"
         )
     if not scheme:
         return _kind_of(url)

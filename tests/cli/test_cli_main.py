@@ -35,7 +35,7 @@ LIGHT = [
     ("upscale {tmp}/there.mp4 {tmp}/there.mp4 --overwrite", "it is the input"),
     ("upscale demo {tmp}/images", "got a folder with 1 PNG files in it"),
     ("upscale demo /proc/o.mp4", "cannot be written"),
-    ("upscale demo rtps://u:canary@h/x", "publish.0.url: got 'rtps://***'"),
+    ("upscale demo rtps://u:canary@h/x", "output rtps://***@h/x: got 'rtps' (did you mean 'rtsp"),
     ("upscale gopher://u:canary@x {tmp}/o.mp4", "scheme 'gopher'"),
     ("upscale demo {tmp}/o.mp4 --crf 20 --bitrate 8M", "got --bitrate 8M too"),
     ("upscale demo {tmp}/o.mp4 --bitrate 8000", "allowed is a number with k or M"),

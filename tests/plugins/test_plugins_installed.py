@@ -130,7 +130,11 @@ def test_models_say_whose_network_they_run(site: Path) -> None:
             "source 'badsources' of broken 1.0 (entry point",
         ),
         (["upscale", "demo", "badsinks://x"], "sink 'badsinks' of broken 1.0 (entry point"),
-        (["upscale", "mysensr://x", "out.mp4"], "got the scheme 'mysensr', allowed are"),
+        (
+            ["upscale", "mysensr://x", "out.mp4"],
+            "'mysensr' (did you mean 'mysensor'?), allowed are",
+        ),
+        (["upscale", "demo", "levls://x"], "got 'levls' (did you mean 'levels'?), allowed are bad"),
         (["upscale", "mysensor://many", "out.mp4"], "ValueError: invalid literal for int()"),
         (["upscale", "mysensor://3/x", "levels:///gone/away.txt"], "FileNotFoundError"),
         (["upscale", "mysensor://3/x", "out.mp4", "--video", "1"], "input.video: got 1"),

@@ -16,6 +16,7 @@ from streamsr.core.settings.shapes import HardwareName, PlainName
 from streamsr.core.target_size import TargetSize
 
 __all__ = [
+    "PUBLISH_SCHEMES",
     "EncoderSettings",
     "HlsSettings",
     "InputSettings",
