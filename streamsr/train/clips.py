@@ -5,7 +5,6 @@ that a run sees the same pixels again wherever the cache was lost.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -17,7 +16,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from streamsr.core.errors import InputError
+from streamsr.core.errors import InputError, OutputError
 from streamsr.core.frame import Frame
 from streamsr.networks.facts import Facts
 from streamsr.sources.opening import file_frames
@@ -27,6 +26,7 @@ from streamsr.train.frames import fitted, pixels_of
 from streamsr.train.pairs import clip_pairs
 from streamsr.train.settings import DataSettings
 from streamsr.train.stills import Motion, moving
+from streamsr.train.whole_file import whole_file
 
 __all__ = ["Clip", "Footage", "Pixels"]
 
@@ -210,14 +210,18 @@ class Footage:
         key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{kind}"
         target = folder / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
         if not target.exists():
-            folder.mkdir(parents=True, exist_ok=True)
             pixels = make()
-            # another run may make it at the same time
-            unfinished = target.with_suffix(f".{os.getpid()}.partial")
-            with unfinished.open("wb") as file:
+            _make(folder)
+            with whole_file(target) as file:
                 np.save(file, pixels)
-            unfinished.rename(target)
         return open_memmap(target, mode="r")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cache {folder}: cannot be written: {error.strerror}") from None
 
 
 def _namesake(path: Path, folder: Path) -> Path:

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from time import monotonic
 
@@ -27,6 +28,7 @@ from streamsr.train.run_log import Progress, RunLog
 from streamsr.train.settings import TrainSettings
 from streamsr.train.sheets import write_png
 from streamsr.train.validation import Validator
+from streamsr.train.whole_file import whole_file
 from streamsr.zoo.card import TRAINING_NAME
 from streamsr.zoo.loading import check_facts, in_channels_last, make_network
 from streamsr.zoo.registry import find
@@ -131,7 +133,7 @@ class Trainer:
         self._resume()
         written = self.folder / TRAINING_NAME
         if not written.exists() or load(written, TrainSettings) != settings:
-            dump(settings, written)  # a user's own file that says the same is left as it is
+            self._write_down(written)  # a user's own file that says the same is left as it is
 
     def run(self, report: Callable[[Progress], None]) -> Path:
         """Trains to the last step; returns the folder of the finished model.
@@ -242,8 +244,13 @@ class Trainer:
         write_png(self.folder / "crops.png", crops)
         return progress
 
+    def _write_down(self, written: Path) -> None:
+        try:
+            dump(self.settings, written)
+        except OSError as error:
+            raise UserError(f"{written}: cannot be written: {error.strerror}") from None
+
     def _save(self) -> None:
-        partial = self._checkpoint.with_suffix(".partial")
         state = {
             "settings": self.settings.model_dump_json(),
             "step": self.step,
@@ -253,8 +260,10 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        torch.save(state, partial)
-        partial.replace(self._checkpoint)
+        saved = BytesIO()  # torch would end the process where the disk is full
+        torch.save(state, saved)
+        with whole_file(self._checkpoint) as file:
+            file.write(saved.getbuffer())
 
     def _resume(self) -> None:
         if not self._checkpoint.exists():

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pydantic_core import to_json
 
-from streamsr.core.errors import UserError
+from streamsr.core.errors import OutputError, UserError
 from streamsr.train.chart import check_charts, line_chart
+from streamsr.train.whole_file import whole_file
 
 __all__ = ["Progress", "RunLog"]
 
@@ -45,9 +46,12 @@ class RunLog:
         return [Progress(**json.loads(line)) for line in self._lines()]
 
     def append(self, progress: Progress) -> None:
-        """Writes a validation down. Raises OutputError where its chart cannot be written."""
-        with self._path.open("ab") as file:
-            file.write(to_json(progress, inf_nan_mode="null") + b"\n")
+        """Writes a validation down. Raises OutputError where that fails, or of its chart."""
+        try:
+            with self._path.open("ab") as file:
+                file.write(to_json(progress, inf_nan_mode="null") + b"\n")
+        except OSError as error:
+            raise OutputError(f"{self._path}: cannot be written: {error.strerror}") from None
         if not self._charts:
             return
         rows = self.validations()
@@ -62,7 +66,8 @@ class RunLog:
         """Removes the lines of steps that will be done again."""
         kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
         if kept:
-            self._path.write_bytes(b"".join(kept))
+            with whole_file(self._path) as file:
+                file.write(b"".join(kept))
 
     def _lines(self) -> list[bytes]:
         return self._path.read_bytes().splitlines(keepends=True) if self._path.exists() else []

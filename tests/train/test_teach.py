@@ -23,10 +23,11 @@ from typer.testing import CliRunner, Result
 
 from streamsr.cli.main import app
 from streamsr.core.config import load
-from streamsr.core.errors import InputError
+from streamsr.core.errors import InputError, SourceError
 from streamsr.core.frame import ColourTags, Frame
 from streamsr.core.settings import InputSettings
 from streamsr.sources.opening import file_frames
+from streamsr.train.loop import Trainer
 from streamsr.train.settings import TrainSettings
 from streamsr.train.teach.recording import record, recorded_in
 from streamsr.train.teach.taught import Taught
@@ -73,6 +74,15 @@ def teach(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["teach", *map(str, arguments), "--json"])
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the time there is, which a busy machine needs for the rest, training takes a little."""
+    train = Trainer.run_for
+    monkeypatch.setattr(
+        Trainer, "run_for", lambda trainer, seconds, report: train(trainer, min(seconds, 4), report)
+    )
+
+
 def numbers_in(folder: Path) -> list[list[int | None]]:
     return [
         [read_number(np.asarray(frame.planes[0], np.uint8)) for frame in file_frames(path)]
@@ -86,6 +96,7 @@ def test_two_rtsp_streams_teach_a_model(
     rtsp_camera: Camera,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    quick: None,
 ) -> None:
     """H.264 and H.265, 300 ms and a crop apart: every pair is of one frame, to the pixel."""
     monkeypatch.chdir(tmp_path)
@@ -94,14 +105,14 @@ def test_two_rtsp_streams_teach_a_model(
     (tmp_path / "sub.url").write_text(sub.url)
     start = time.monotonic()
     done = teach(
-        *("--main", "${MAIN}", "--sub", "@sub.url", "--minutes", 0.13, "--train-minutes", 0.2),
+        *("--main", "${MAIN}", "--sub", "@sub.url", "--minutes", 0.13, "--train-minutes", 2),
         *("--name", "gate", "--init", "tiny", "--models", family, "--threads", 1),
     )
     assert done.exit_code == 0, done.output
     result: dict[str, Any] = json.loads(done.stdout)
     assert result["improvement_db"] > 0
     assert result["better"]
-    assert time.monotonic() - start < 8 + 12 + 60  # where the machine is busy
+    assert time.monotonic() - start < 8 + 120 + 60  # where the machine is busy
     shown = [result[key] for key in ("left", "top", "width", "height")]
     assert shown == pytest.approx([CROP.left, CROP.top, CROP.width, CROP.height], abs=0.15)
     assert (result["scale"], result["exact"]) == (2, True)
@@ -123,7 +134,7 @@ def test_two_rtsp_streams_teach_a_model(
 
 
 def test_files_teach_too_and_what_is_not_better_leaves_what_is_there(
-    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
 ) -> None:
     monkeypatch.chdir(tmp_path)
     main, sub = two_streams(tmp_path, yard_frames(120))
@@ -132,7 +143,7 @@ def test_files_teach_too_and_what_is_not_better_leaves_what_is_there(
     shutil.copytree(family / "tiny-x2", there)
     before = {path.name: path.read_bytes() for path in there.iterdir()}
     done = teach(
-        *("--main", main, "--sub", sub, "--train-minutes", 0.1, "--init", "tiny"),
+        *("--main", main, "--sub", sub, "--train-minutes", 2, "--init", "tiny"),
         *("--models", family),
     )
     assert done.exit_code == 1, done.output
@@ -166,6 +177,34 @@ def test_what_cannot_be_taught_by_is_refused_at_once(
     done = teach(*arguments)
     assert done.exit_code == 2
     assert said in " ".join(done.stderr.split())
+
+
+def test_a_time_that_is_too_short_is_said_and_kept_to(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    main, sub = two_streams(tmp_path, yard_frames(120))
+    done = teach(
+        *("--main", main, "--sub", sub, "--train-minutes", 0.02, "--init", "tiny"),
+        *("--models", family),
+    )
+    assert done.exit_code == 2, done.output
+    assert "--train-minutes: too short: got as far as" in done.stderr
+    assert [*tmp_path.glob("runs/*-x2/*/card.toml")] == []
+
+
+def test_where_nothing_moves_it_is_said(
+    family: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    still = next(iter(yard_frames(1)))
+    main, sub = two_streams(tmp_path, [still] * 100)
+    done = teach(
+        *("--main", main, "--sub", sub, "--train-minutes", 2, "--init", "tiny"),
+        *("--models", family),
+    )
+    assert done.exit_code in (0, 1), done.output
+    assert "in 0% of the frames something moves" in done.stderr
 
 
 def recorded_frames(folder: Path) -> list[int]:
@@ -256,7 +295,7 @@ class Source:
             raise self.error
 
 
-@pytest.mark.parametrize("error", [None, ValueError("odd")])
+@pytest.mark.parametrize("error", [None, ValueError("odd"), SourceError("odd")])
 @pytest.mark.parametrize("frames", [0, 200])
 def test_a_source_that_fails_or_ends_ends_the_recording(
     frames: int, error: Exception | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

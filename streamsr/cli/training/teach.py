@@ -27,6 +27,7 @@ __all__ = ["teach"]
 
 NOT_BETTER = 1  # the exit code where nothing was made
 RUNS = Path("runs")
+STILL = 0.02  # of the frames: too few that tell the time
 GB = 1_000_000_000
 
 
@@ -199,6 +200,11 @@ def _progress() -> Iterator[Callable[["Stage"], None]]:
 
 
 def _say(taught: "Taught") -> None:
+    if taught.moving < STILL:
+        say(
+            f"in {taught.moving:.0%} of the frames something moves: their time was told by the "
+            "clock, not by what they show; record when there is something to see"
+        )
     change = f"{taught.improvement_db:+.3f} dB on what training did not see"
     if taught.begun_again:
         say("what was trained under this name was on another recording: it was begun again")

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
 from streamsr.train.teach.agreement import Agreement, agreement, overlaid
-from streamsr.train.teach.matching import Matches
+from streamsr.train.teach.matching import Matches, OtherSceneError
+from streamsr.train.teach.orientation import turned
 from streamsr.train.teach.recording import Recorded
 from streamsr.train.teach.registration import WHOLE, Geometry, Registered, refined, seen
 from streamsr.train.teach.thumbnails import Numbers, Thumbnails, numbered_frames, thumbnails_of
@@ -56,17 +57,18 @@ class Alignment:
 def align(
     recorded: Recorded,
     most_s: float | None = None,
-    report: Callable[[str, int], None] = lambda role, frames: None,
+    report: Callable[[str, int], None] = lambda doing, frames: None,
 ) -> Alignment:
-    """Aligns two files, at most their first seconds. ``report``: the frames read so far, by role.
+    """Aligns two files, at most their first seconds. ``report``: what is read, and the frames of
+    it so far; what it raises ends it.
 
     Raises InputError where they do not show the same scene, where there is too little to see in it,
     or where the main stream shows no more than the sub-stream.
     """
     lag_s = recorded.lag_s or 0.0
-    main = thumbnails_of(recorded.main, most_s, partial(report, "main"))
+    main = thumbnails_of(recorded.main, most_s, partial(report, "reading main"))
     sub = thumbnails_of(
-        recorded.sub, most_s, partial(report, "sub"), every=main.every, offset_s=-lag_s
+        recorded.sub, most_s, partial(report, "reading sub"), every=main.every, offset_s=-lag_s
     )
     if main.width * main.height <= sub.width * sub.height:
         raise InputError(
@@ -75,12 +77,16 @@ def align(
         )
     for stream, role in ((main, "main"), (sub, "sub")):
         _check_detail(stream, role)
-    timing = aligned(main, sub, recorded.lag_s)
-    numbers = sub.numbers[timing.matches.subs], main.numbers[timing.matches.mains]
-    pairs = _full_size(recorded, *numbers)
-    registered = refined(pairs, timing.registered.geometry)
-    agrees = agreement(pairs, registered.geometry)
-    _check_agreement(agrees, registered)
+    try:
+        timing = aligned(main, sub, recorded.lag_s)
+        numbers = sub.numbers[timing.matches.subs], main.numbers[timing.matches.mains]
+        pairs = _full_size(recorded, *numbers, report)
+        registered = refined(pairs, timing.registered.geometry)
+        agrees = agreement(pairs, registered.geometry)
+        _check_agreement(agrees, registered)
+    except OtherSceneError as error:
+        how = turned(main, sub)
+        raise InputError(f"{error}{f'; --sub seems to be {how}' if how else ''}") from None
     geometry = registered.geometry
     zoom = geometry.width * main.width / sub.width, geometry.height * main.height / sub.height
     if min(zoom) < LEAST_ZOOM:
@@ -114,7 +120,7 @@ def _check_agreement(agrees: Agreement, registered: Registered) -> None:
             f"{LEAST_DETAIL:.0%} and more"
         )
     if agrees.alike < LEAST_ALIKE or registered.correlation < LEAST_CORRELATION:
-        raise InputError(
+        raise OtherSceneError(
             f"--main, --sub: {agrees.alike:.0%} of what has detail is alike in both, allowed is "
             f"{LEAST_ALIKE:.0%} and more (and it correlates by {registered.correlation:.2f}, "
             f"allowed is {LEAST_CORRELATION} and more): they do not show the same scene"
@@ -177,20 +183,25 @@ def _light(pairs: Sequence[tuple[Luma, Luma]], geometry: Geometry) -> Light:
     return Light(float(gain), float(bias))
 
 
-def _full_size(recorded: Recorded, subs: Numbers, mains: Numbers) -> list[tuple[Luma, Luma]]:
+def _full_size(
+    recorded: Recorded, subs: Numbers, mains: Numbers, report: Callable[[str, int], None]
+) -> list[tuple[Luma, Luma]]:
     """Luma of some pairs of frames with these numbers, those that lie apart in time."""
     count = min(len(subs), WITHIN)
     some = np.unique(np.linspace(0, count - 1, min(SAMPLES, count)).round().astype(np.int64))
-    theirs = _frames(numbered_frames(recorded.sub), subs[some])
-    ours = _frames(numbered_frames(recorded.main), mains[some])
+    theirs = _frames(numbered_frames(recorded.sub), subs[some], partial(report, "comparing sub"))
+    ours = _frames(numbered_frames(recorded.main), mains[some], partial(report, "comparing main"))
     return [(ours[int(mains[index])], theirs[int(subs[index])]) for index in some]
 
 
-def _frames(frames: Iterator[tuple[int, Frame]], wanted: Numbers) -> dict[int, Luma]:
+def _frames(
+    frames: Iterator[tuple[int, Frame]], wanted: Numbers, report: Callable[[int], None]
+) -> dict[int, Luma]:
     """Copies of the luma of some frames."""
     numbers = {int(number) for number in wanted}
     kept: dict[int, Luma] = {}
     for number, frame in frames:
+        report(number)
         if number in numbers:
             kept[number] = frame.brightness.copy()
             if len(kept) == len(numbers):

@@ -5,6 +5,7 @@ seconds, where something moves, and then frame by frame.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,13 +14,14 @@ from numpy.typing import NDArray
 from streamsr.core.errors import InputError
 from streamsr.train.teach.thumbnails import Images, Thumbnails, Times
 
-__all__ = ["Matches", "matched"]
+__all__ = ["Matches", "OtherSceneError", "matched", "moving_in"]
 
 LOCAL_S = 5.0  # over which the lag is taken as the same
 AROUND_S = 5.0  # the lag: within which it may be elsewhere
 LOOKED_AT = 40  # frames of such a time
 SMALL = 32, 18  # pixels, that are compared there
 CLEARLY = 0.97  # times the error: another lag is taken
+ALONE = 0.8  # times the error of all lags that are not near: none of them does, too
 NEAR_S = 0.3  # around that lag: where each frame's match is looked for
 MOVED = 0.03  # by how much the errors of other frames differ, of their mean, where something moves
 JUMP_S = 0.2  # of the lag: it is not drift
@@ -34,6 +36,10 @@ LEAST = 8  # frames
 
 Floats = NDArray[np.float64]
 Numbers = NDArray[np.int64]
+
+
+class OtherSceneError(InputError):
+    """Two streams do not show the same scene at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,11 @@ def _differences(ours: Images, theirs: Images, numbers: Numbers) -> Floats:
 def _local_lags(
     shown: Thumbnails, sub: Thumbnails, ours: Images, theirs: Images, lag_s: float
 ) -> Times:
-    """The lag of every frame: where another one near explains some seconds clearly better."""
+    """The lag of every frame: where another one near explains some seconds clearly better.
+
+    Where the main stream shows nothing at the usual lag, the other one has to be the only one: some
+    lag always is the best.
+    """
     small, wanted = (
         np.stack([cv2.resize(image, SMALL, interpolation=cv2.INTER_AREA) for image in images])
         for images in (ours, theirs)
@@ -112,7 +122,12 @@ def _local_lags(
         for place, more_s in enumerate(around):
             errors[place] = _error(shown, small, sub, wanted, some, lag_s + more_s)
         best = int(errors.argmin())
-        if errors[best] < CLEARLY * errors[steps]:
+        others = errors[np.abs(around - around[best]) > NEAR_S]
+        usual, alone = float(errors[steps]), float(others.min(initial=np.inf))
+        bound = (
+            CLEARLY * usual if np.isfinite(usual) else ALONE * alone if np.isfinite(alone) else 0
+        )
+        if errors[best] < bound:
             local[here] = lag_s + around[best]
     return local
 
@@ -180,6 +195,13 @@ def _chosen(errors: Floats, off: Floats, step_s: float) -> tuple[Numbers, NDArra
     return np.asarray(chosen, np.int64), usable
 
 
+def moving_in(images: NDArray[Any]) -> NDArray[np.bool_]:
+    """Returns through which pixels of thumbnails something moves; none where too few are."""
+    some = images[:: max(1, len(images) // CHECKED)].astype(np.float32)
+    moves = np.asarray(some.std(0) > MOVES)
+    return moves if moves.sum() >= MOST_STILL else np.zeros_like(moves)
+
+
 def _check_motion(ours: Images, theirs: Images, mains: Numbers, subs: Numbers) -> None:
     """Raises InputError where what moves in matched frames does not move alike."""
     some = np.unique(np.linspace(0, len(subs) - 1, min(CHECKED, len(subs))).astype(np.int64))
@@ -187,16 +209,16 @@ def _check_motion(ours: Images, theirs: Images, mains: Numbers, subs: Numbers) -
         images[numbers[some]].astype(np.float32)
         for images, numbers in ((ours, mains), (theirs, subs))
     )
+    moves = moving_in(sub)
+    if not moves.any():
+        return
     main -= main.mean(0)
     sub -= sub.mean(0)
-    moves = (sub**2).mean(0) > MOVES**2
-    if moves.sum() < MOST_STILL:
-        return
     main, sub = main[:, moves], sub[:, moves]
     norm = float(np.sqrt((main**2).sum() * (sub**2).sum()))
     alike = float((main * sub).sum()) / max(norm, 1e-6)
     if alike < MOVES_ALIKE:
-        raise InputError(
+        raise OtherSceneError(
             f"--main, --sub: what moves correlates by {alike:.2f} at the best lag there is, "
             f"allowed is {MOVES_ALIKE} and more: they do not show the same scene at the same time"
         )

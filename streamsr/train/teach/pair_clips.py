@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.core.errors import InputError
+from streamsr.core.errors import InputError, OutputError
 from streamsr.core.frame import Frame
 from streamsr.core.settings import InputSettings
 from streamsr.train.frames import fitted
@@ -105,14 +105,18 @@ def write_pairs(
 ) -> None:
     """Writes clips below ``folder``: PART/truth/NAME.mkv and PART/low/NAME.mkv.
 
-    ``report`` is called with the frames written so far. Raises OutputError.
+    ``report`` is called with the frames written so far, for each that is read. Raises OutputError.
     """
-    mains, subs = _Reader(recorded.main), _Reader(recorded.sub)
     written = 0
+
+    def read() -> None:
+        report(written)
+
+    mains, subs = _Reader(recorded.main, read), _Reader(recorded.sub, read)
     for number, clip in enumerate(clips):
         places = [folder / clip.part / kind for kind in (TRUTH, LOW)]
         for place in places:
-            place.mkdir(parents=True, exist_ok=True)
+            _make(place)
         truths, lows = (LosslessWriter(place / f"{number:03}.mkv") for place in places)
         with truths, lows:
             for place_s, (sub, main) in enumerate(zip(clip.subs, clip.mains, strict=True)):
@@ -121,14 +125,22 @@ def write_pairs(
                 for writer, frame in ((truths, truth), (lows, low)):
                     writer.write(frame, float(place_s / RATE))
                 written += 1
-                report(written)
+    report(written)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
 class _Reader:
-    """The frames of a file by their number, which may fall back by a few."""
+    """The frames of a file by their number, which may fall back by a few; ``read`` is called at
+    each."""
 
-    def __init__(self, settings: InputSettings) -> None:
-        self._frames = numbered_frames(settings)
+    def __init__(self, settings: InputSettings, read: Callable[[], None]) -> None:
+        self._frames, self._read = numbered_frames(settings), read
         self._kept: deque[tuple[int, Frame]] = deque(maxlen=BEHIND)
 
     def frame(self, number: int) -> Frame:
@@ -137,6 +149,7 @@ class _Reader:
             if known == number:
                 return frame
         for known, frame in self._frames:
+            self._read()
             self._kept.append((known, frame))
             if known == number:
                 return frame

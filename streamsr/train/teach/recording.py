@@ -16,7 +16,7 @@ from queue import Empty, Full, Queue
 from time import monotonic
 
 from streamsr.core.deadline import STOP_S
-from streamsr.core.errors import InputError, OutputError, SourceError, StreamsrError
+from streamsr.core.errors import InputError, OutputError, StreamsrError
 from streamsr.core.events import Emit
 from streamsr.core.frame import Frame
 from streamsr.core.settings import InputSettings
@@ -169,7 +169,7 @@ def _until_done(
         for track in tracks:
             failure = track.ended()
             if failure is not None:
-                if isinstance(failure, SourceError) or not recording.seconds:
+                if not min(recording.frames.values()):
                     raise failure
                 recording.ended = str(failure)
                 return

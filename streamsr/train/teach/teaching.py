@@ -28,7 +28,9 @@ from streamsr.train.teach.pair_clips import LOW, TRUTH, PairClip, Use, planned, 
 from streamsr.train.teach.recording import Recorded
 from streamsr.train.teach.taught import Stage, Taught, write_figures
 from streamsr.train.teach.thumbnails import told_apart
+from streamsr.train.teach.time_limit import TimeLimit
 from streamsr.train.teach.truth import Grid, grid_of
+from streamsr.train.whole_file import whole_file
 from streamsr.zoo.card import CARD_NAME
 from streamsr.zoo.loading import load_model
 from streamsr.zoo.registry import Entry, find
@@ -40,7 +42,6 @@ SCORED_S = 6e-4  # a limit for each pixel of the truth from which on all is scor
 PAIR_S = 0.1e-6  # about what a pair's pixel costs until it can be trained on
 PAIR_SHARE = 0.15  # of the time, for making pairs
 RESERVE = 1.5  # times as long as it took to score one model, to score the other
-SPARE = 0.01  # of the time
 MOST, LEAST = 1200, 60  # frames to train on
 
 
@@ -74,30 +75,33 @@ def teach(
 
     Goes on where the same was begun before; of another recording it begins again. A model of this
     name that is there already stays unless the new one is as good. Raises InputError where the two
-    files cannot be aligned or are too short, ModelError where the model that is there is of another
-    scale, and what ``Trainer`` and ``tuned`` raise.
+    files cannot be aligned or are too short, or the time is over before anything was trained,
+    ModelError where the model that is there is of another scale, and what ``Trainer`` and ``tuned``
+    raise.
     """
-    begun, limit_s = monotonic(), minutes * 60
-    alignment = align(recorded, most_s, lambda role, n: report(Stage(f"reading {role}", n)))
+    limit = TimeLimit(minutes)
+    in_time = limit.kept(report)
+    alignment = align(recorded, most_s, lambda doing, n: in_time(Stage(doing, n)))
     entry = closest_member(members, alignment.ratio)
-    pairs = _made(recorded, alignment, entry, runs / name / "pairs", limit_s, report)
+    pairs = _made(recorded, alignment, entry, runs / name / "pairs", limit.seconds, in_time)
     settings = _settings(entry, pairs, name, runs)
     unseen = pairs.folder / Use.UNSEEN
     began = monotonic()
-    before = _scored(unseen, entry, pairs, "scoring what it begins with", report)
-    end = begun + (1 - SPARE) * limit_s - RESERVE * (monotonic() - began)
+    before = _scored(unseen, entry, pairs, "scoring what it begins with", in_time)
+    score_s = RESERVE * (monotonic() - began)
     model = ModelFolder.of(settings)
     known = _there(model.place, entry)
     there = None
     if known is not None:
-        there = _scored(unseen, known, pairs, "scoring the one that is there", report)
+        there = _scored(unseen, known, pairs, "scoring the one that is there", in_time)
+    limit.check("scoring what it begins with; nothing was trained", spare_s=score_s)
 
     def training(time: TrainingTime) -> None:
         said = f"s, step {time.step}, loss {time.loss:.5f}"
         report(Stage("training", round(time.seconds), round(time.of_seconds), said))
 
     try:
-        made = tuned(Trainer(settings), entry, end, report=training)
+        made = tuned(Trainer(settings), entry, limit.end - score_s, report=training)
         after = _scored(unseen, find(str(made.folder)), pairs, "scoring the new one", report)
         result = _result(entry, alignment, pairs, made, (before, after, there))
         if not result.better:
@@ -203,8 +207,15 @@ def _made(
             return _Pairs(folder, footage, grid, counts)
     shutil.rmtree(folder, ignore_errors=True)
     total = sum(counts.values())
-    write_pairs(recorded, clips, grid, folder, lambda n: report(Stage("making pairs", n, total)))
-    written.write_text(described, encoding="utf-8")
+    try:
+        write_pairs(
+            recorded, clips, grid, folder, lambda n: report(Stage("making pairs", n, total))
+        )
+        with whole_file(written) as file:
+            file.write(described.encode())
+    except BaseException:  # what is not whole would only take up the disk
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     return _Pairs(folder, footage, grid, counts)
 
 

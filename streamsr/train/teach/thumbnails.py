@@ -16,7 +16,15 @@ from streamsr.core.frame import Frame
 from streamsr.core.settings import InputSettings
 from streamsr.sources.opening import open_source
 
-__all__ = ["THUMBNAIL", "Numbers", "Thumbnails", "numbered_frames", "thumbnails_of", "told_apart"]
+__all__ = [
+    "THUMBNAIL",
+    "Images",
+    "Numbers",
+    "Thumbnails",
+    "numbered_frames",
+    "thumbnails_of",
+    "told_apart",
+]
 
 MOST = 24_000  # frames of a stream that are kept: 16 minutes at 25 a second, 220 MB
 BLOCK_S = 20.0  # of a longer one every other such time is left out, or more

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.train.teach.matching import Matches, matched
+from streamsr.train.teach.matching import Matches, matched, moving_in
 from streamsr.train.teach.registration import Registered, found, refined, seen
 from streamsr.train.teach.thumbnails import Images, Thumbnails
 
@@ -47,6 +47,8 @@ def aligned(main: Thumbnails, sub: Thumbnails, expected_s: float | None = None) 
     Raises InputError as ``matched`` does.
     """
     expected = expected_s or 0.0
+    if not moving_in(sub.images).any():  # else what coding changes would decide
+        return _matched(main, sub, expected, _tried(main, sub, expected))
     coarse = [_tried(main, sub, lag_s) for lag_s in _candidates(main, sub, expected)]
     registered = max(coarse, key=lambda one: one.correlation)
     # of a camera that does not move any lag gives the crop, by which lags are told apart better
@@ -58,7 +60,10 @@ def aligned(main: Thumbnails, sub: Thumbnails, expected_s: float | None = None) 
     least = min(one.error for _, one in tried)
     near = [one for one in tried if one[1].error <= least * NEARLY]
     lag_s, registered = min(near, key=lambda one: abs(one[0] - expected))
-    lag_s, registered = _climbed(main, sub, lag_s, registered)
+    return _matched(main, sub, *_climbed(main, sub, lag_s, registered))
+
+
+def _matched(main: Thumbnails, sub: Thumbnails, lag_s: float, registered: Registered) -> Timing:
     images, rows, columns = _shown(main.images, registered)
     matches = matched(replace(main, images=images), sub, rows, columns, lag_s)
     return Timing(registered, matches)

@@ -1,0 +1,74 @@
+"""Training where the disk is full: a line says so, and what was there is there still."""
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from synthetic import texture, write_clip
+
+from streamsr.core.config import parse
+from streamsr.core.errors import OutputError
+from streamsr.train.loop import Trainer
+from streamsr.train.settings import TrainSettings
+
+MODEL = {
+    "description": "for tests",
+    "network": "fast",
+    "options": {"features": 16, "layers": 3, "scale": 2},
+    "facts": {"scale": 2, "window": 1, "lookahead": 0, "colour": "luma"},
+    "origin": {"licence": "MIT"},
+}
+
+
+@contextmanager
+def full_after(count: int) -> Iterator[None]:
+    """The disk takes so many bytes of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def settings(folder: Path) -> TrainSettings:
+    for number, part in enumerate(("train", "valid")):
+        (folder / part).mkdir()
+        clip = texture(8, 72, 80, seed=number, speed=2)[..., 1].clip(16, 235)
+        write_clip(folder / part / "a.mkv", clip)
+    data = {
+        "train": str(folder / "train"),
+        "valid": str(folder / "valid"),
+        "cache": str(folder / "cache"),
+        "patch": 16,
+        "valid_frames": 3,
+    }
+    runs = {"name": "tiny", "runs": str(folder / "runs"), "steps": 6, "save_every": 3, "batch": 2}
+    return parse({**runs, "model": MODEL, "data": data}, TrainSettings, "test")
+
+
+def left(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if ".partial" in path.name]
+
+
+def test_what_is_prepared_for_training_does_not_fit(tmp_path: Path) -> None:
+    run = settings(tmp_path)
+    with (
+        full_after(8_000),
+        pytest.raises(OutputError, match=r"a-\w+\.npy: cannot be written: the disk is full"),
+    ):
+        Trainer(run)
+    assert left(tmp_path) == []
+
+
+def test_a_checkpoint_does_not_fit(tmp_path: Path) -> None:
+    trainer = Trainer(settings(tmp_path))
+    with (
+        full_after(10_000),
+        pytest.raises(OutputError, match=r"checkpoint\.pt: cannot be written: File too large"),
+    ):
+        trainer.run(lambda progress: None)
+    assert left(tmp_path) == []
+    assert Trainer(trainer.settings).run(lambda progress: None).is_dir()
