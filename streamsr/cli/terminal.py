@@ -23,7 +23,7 @@ from streamsr.core.events.log import FORMAT, LEVEL, LogFormat, LogLevel, is_json
 from streamsr.core.redact import redact
 from streamsr.core.status import StreamStatus
 from streamsr.core.temporary import keep_in_memory
-from streamsr.media.addresses import OVERWRITE
+from streamsr.media.addresses import CONTROL, OVERWRITE
 
 __all__ = [
     "INTERRUPTED",
@@ -36,6 +36,7 @@ __all__ = [
     "report",
     "say",
     "shown_fps",
+    "shown_name",
 ]
 
 INTERRUPTED = 130  # the exit code after SIGINT
@@ -95,7 +96,12 @@ def say(message: str, level: int = logging.INFO) -> None:
     if is_json():
         logging.getLogger("streamsr").log(level, "%s", message)
         return
-    console.print(message, markup=False, highlight=False, soft_wrap=True)
+    console.print(shown_name(message, but="\n\t"), markup=False, highlight=False, soft_wrap=True)
+
+
+def shown_name(name: str, but: str = "") -> str:
+    """Returns a name on one line: what would steer a terminal is shown by its number."""
+    return CONTROL.sub(lambda one: one[0] if one[0] in but else f"\\x{ord(one[0]):02x}", name)
 
 
 def print_result(

@@ -19,6 +19,7 @@ from streamsr.core.redact import redact
 from streamsr.core.settings.stream import PUBLISH_SCHEMES
 from streamsr.media.addresses import (
     InputKind,
+    check_name,
     input_kind,
     is_folder_output,
     scheme_of,
@@ -63,6 +64,8 @@ def upscale(
 
     Many go into a folder, one after the other. Killed, the same command goes on where it was.
     """
+    for name in (*inputs, output) if len(inputs) == 1 else (output,):
+        check_name(name)
     data = options.data(inputs[0])
     data["input"] |= {"transport": transport, "follow": follow, "give_up_s": GIVE_UP_S}
     data["input"] |= {"audio_from": audio_from} | ({} if rate is None else {"rate": rate})

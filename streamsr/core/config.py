@@ -168,6 +168,8 @@ def _describe(fault: Any, kind: type[BaseModel]) -> str:
     if not path:
         return str(fault["msg"]).removeprefix("Value error, ")
     message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "value_error" and isinstance(fault["input"], dict):
+        return f"{path}: {message}"  # of keys that it names, which do not go together
     got = _shown(fault["input"], private=_is_private(fault, kind))
     return f"{path}: got {got}: {message[0].lower()}{message[1:]}"
 

@@ -25,6 +25,7 @@ from streamsr.files.work import (
     Watcher,
     Workshop,
 )
+from streamsr.media.addresses import check_name
 
 __all__ = ["Batch"]
 
@@ -87,6 +88,7 @@ class Batch:
 
     def made(self, number: int, job: FileJob) -> FileResult:
         """Does a job. Raises StreamsrError and OSError where it fails."""
+        check_name(str(job.source))
         path, result = self._folder / job.output, self._nothing_of(job)
         settings = self._settings_of(job)
         identity = identity_of(job.source, settings)

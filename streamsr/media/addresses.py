@@ -19,12 +19,14 @@ from streamsr.core.redact import redact
 from streamsr.plugins.registry import Kind, find, names
 
 __all__ = [
+    "CONTROL",
     "IMAGE_SUFFIXES",
     "OVERWRITE",
     "STDIO",
     "SUFFIXES",
     "InputKind",
     "check_folder",
+    "check_name",
     "check_writable",
     "container_suffix",
     "ffmpeg_name",
@@ -38,6 +40,7 @@ __all__ = [
     "scheme_of",
 ]
 
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 DEMO = "demo"
 PUBLISHED = WHIP  # to [serve]; in a worker "whip+http://…", where it is read
 STDIO = "-"  # stdin of an input, stdout of an output
@@ -102,6 +105,12 @@ def ffmpeg_name(url: str) -> str:
     An address stays as it is. Raises InputError.
     """
     return url if scheme_of(url) else f"file:{url}"
+
+
+def check_name(name: str) -> None:
+    """Raises InputError for a name that no log and no terminal could show as it is."""
+    if CONTROL.search(name):
+        raise InputError(f"file {name!r}: got control characters in its name, allowed are others")
 
 
 def is_session_description(url: str) -> bool:

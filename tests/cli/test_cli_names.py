@@ -81,6 +81,26 @@ def test_what_is_said_of_an_odd_name_can_be_read(
     assert r"caf\xe9.mp4: there is no such file" in streamsr("probe", LATIN_1).stderr
 
 
+def test_a_name_that_no_line_can_hold_fails_alone_and_is_one_line(
+    small: Callable[..., Path], streamsr: "Streamsr", tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in ("a\nb\x1b[2J.mp4", "z.mp4"):
+        shutil.copy(small(".mp4"), tmp_path / "in" / name)
+    done = streamsr("upscale", "in", "out", *BICUBIC, "--frames", "3")
+    assert done.exit_code == 1
+    assert "1 of 2 files done" in done.stderr
+    assert "\x1b" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert r"in/a\x0ab\x1b[2J.mp4: " in line
+    assert "got control characters in its name" in line
+    for given in (("in/a\nb\x1b[2J.mp4", "o.mp4"), ("in/z.mp4", "o\t.mp4"), ("in", "o\n")):
+        refused = streamsr("upscale", *given, *BICUBIC)
+        assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+        assert "got control characters in its name" in refused.stderr
+
+
 @pytest.mark.parametrize("suffix", [".ts", ".mkv", "fragmented.mp4"])
 def test_stdin_to_stdout(
     suffix: str, small: Callable[..., Path], started: "Started", tmp_path: Path

@@ -20,7 +20,7 @@ from streamsr.files.half_done import folder_of, half_done_in
 from streamsr.files.plan import Plan, planned
 from streamsr.files.record import Kept, OneRecord, Record, outputs_of
 from streamsr.files.unused import refuse_unused
-from streamsr.media.addresses import SUFFIXES
+from streamsr.media.addresses import CONTROL, SUFFIXES, check_name
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import members
 
@@ -95,8 +95,11 @@ def run_plan(
     """As ``run_batch``; ``planned_by`` gives the plan by the outputs that sources had before, and
     ``record_of`` the record of the folder."""
     first = planned_by(outputs_of(folder))
-    settings = settings_of(first.jobs[0].source, folder / first.jobs[0].output)
-    refuse_unused(settings, first.jobs, folder)
+    check_name(str(folder))
+    named = [job for job in first.jobs if not CONTROL.search(str(job.source))]  # others fail alone
+    jobs = named or first.jobs
+    settings = settings_of(jobs[0].source, folder / jobs[0].output)
+    refuse_unused(settings, jobs, folder)
     _check(settings)
     with record_of(folder) as record:
         plan = planned_by(record.outputs)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.progress import Progress
 
-from streamsr.cli.terminal import Lines, print_result, say, size_text, time_text
+from streamsr.cli.terminal import Lines, print_result, say, shown_name, size_text, time_text
 from streamsr.files.plan import FileJob, Plan
 
 if TYPE_CHECKING:  # torch is imported once there is something to do
@@ -54,7 +54,7 @@ class OneByOne:
 
     def begins(self, number: int, job: FileJob) -> None:
         self._number, self._pace = number, Pace()
-        self._bar.reset(self._one, description=job.source.name, total=None)
+        self._bar.reset(self._one, description=shown_name(job.source.name), total=None)
 
     def says(self, message: str) -> None:
         say(message)
@@ -147,7 +147,7 @@ class Together:
 def _told(result: "FileResult") -> str:
     """A file in a line."""
     if result.state == "failed":
-        return f"{result.input}: failed: {result.why}"
+        return f"{shown_name(result.input)}: failed: {result.why}"
     if result.state == "stopped":
         return f"{result.input}: stopped: the same command goes on there"
     made = f"{result.frames} frames {result.size} by {result.model}, {size_text(result.bytes)}"
@@ -194,13 +194,13 @@ def summarise(
     if left_out:
         more = len(left_out) - MOST_SAID
         also = f"; and {more} more (--json names them)" if more > 0 else ""
-        say(f"left out: {'; '.join(left_out[:MOST_SAID])}{also}")
+        say(f"left out: {'; '.join(map(shown_name, left_out[:MOST_SAID]))}{also}")
     if half_done:
         say(f"half done, and not gone on with: {'; '.join(half_done)}: remove what is not to be")
     for one in damaged:
         say(f"damaged: {one.input}: {'; '.join(one.damage)}")
     for one in by["failed"]:
-        say(f"failed: {one.input}: {one.why}")
+        say(f"failed: {shown_name(one.input)}: {one.why}")
     if waiting or by["stopped"]:
         say("stopped: the same command goes on where it was")
 
