@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from streamsr.cli.options import Json, Set
 from streamsr.cli.run import run_until_interrupted
@@ -17,6 +18,7 @@ from streamsr.core.config import load
 from streamsr.core.deadline import Deadline
 from streamsr.core.settings.fleet import FleetSettings
 from streamsr.fleet.environment import prepare, prepare_to_join
+from streamsr.fleet.host.machine import CORE_MS
 from streamsr.fleet.messages import FleetStatus
 
 if TYPE_CHECKING:
@@ -52,13 +54,14 @@ def run_fleet(
     def read() -> FleetSettings:
         return load(config, FleetSettings, set_ or [])
 
-    prepare(read().fleet.address)
+    settings = read()
+    prepare(settings.fleet.address)
     from streamsr.fleet.cluster import running
 
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    running.run_fleet(read, config, stopping, say, detach=detach)
+    running.run_fleet(settings, read, config, stopping, say, detach=detach)
 
 
 def fleet_status(address: Address = "auto", as_json: Json = False) -> None:
@@ -152,12 +155,17 @@ def _rounded(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tables(status: FleetStatus) -> Group:
-    hosts = Table("host", "state", "pid", "cameras", "load", "of", "kind")
+    """Whole names in any width: rows are taller where it is narrow."""
+    hosts, cameras = Table(), Table()
+    for heading in ("host", "state", "pid", "cameras", "load", "kind"):
+        hosts.add_column(heading, overflow="fold", no_wrap=heading not in ("host", "kind"))
+    for heading in ("camera", "host", "state", "epoch", "reason"):
+        cameras.add_column(heading, overflow="fold", no_wrap=heading in ("state", "epoch"))
     for host in status.hosts:
-        load = f"{host.load:.0f} ms/s", f"{host.capacity:.0f} ms/s"
-        hosts.add_row(host.name, host.state, str(host.pid), str(host.cameras), *load, host.kind)
-    cameras = Table("camera", "host", "state", "epoch", "reason")
+        load = f"{host.load / CORE_MS:.1f} of {host.capacity / CORE_MS:g} cores"
+        counts = str(host.pid), str(host.cameras)
+        hosts.add_row(Text(host.name), host.state, *counts, load, Text(host.kind))
     for camera in status.cameras:
-        where = camera.name, camera.host or "none", camera.state
-        cameras.add_row(*where, str(camera.epoch), camera.reason)
+        where = Text(camera.name), Text(camera.host or "none"), camera.state
+        cameras.add_row(*where, str(camera.epoch), Text(camera.reason))
     return Group(hosts, cameras)

@@ -59,7 +59,7 @@ def prepare_to_join(address: str) -> None:
     if parse({"address": address}, FleetGroup, "--address").is_local:
         raise UserError(
             f"--address: got {address!r}, which fleet run alone begins: allowed are auto, which "
-            "finds the one that runs here, HOST:PORT and ray://HOST:PORT"
+            "finds the one that runs here, and where one is, as head:6379 or ray://head:10001"
         )
     prepare(address)
 

@@ -49,6 +49,8 @@ def test_addresses_of_ray(address: str) -> None:
     [
         ({"address": "http://head"}, {}, "fleet.address: got .*allowed are auto, local"),
         ({"address": "ray://user:secret@head:10001"}, {}, "fleet.address"),
+        ({"address": "head:65536"}, {}, "a machine and its port, as head:6379"),
+        ({"address": "ray://head:0"}, {}, "of Ray's client server, as ray://head:10001"),
         ({"hosts": 3}, {}, "hosts: got 3 with the address 'auto'"),
         ({"address": "local", "hosts": 0}, {}, "fleet.hosts: got 0"),
         ({"reserve": 1.0}, {}, "fleet.reserve: got 1.0"),

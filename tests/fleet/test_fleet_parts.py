@@ -96,7 +96,7 @@ def test_a_cluster_of_this_machine_is_joined_as_it_was_started(
 
 
 def test_an_address_that_is_none_is_refused() -> None:
-    with pytest.raises(UserError, match=r"allowed are auto, local, ray://HOST:PORT"):
+    with pytest.raises(UserError, match=r"allowed are auto, local, a machine"):
         prepare("http://here")
 
 

@@ -13,9 +13,14 @@ from streamsr.core.settings.stream import StreamSettings
 __all__ = ["FleetGroup", "FleetSettings", "FleetStreamSettings"]
 
 LOCAL = "local"
+LAST_PORT = 65535
 ADDRESS = re.compile(r"ray://[^\s/?#@]+:[0-9]{1,5}|[A-Za-z0-9.-]+:[0-9]{1,5}")
 
 Labels = dict[Label, Label]
+
+
+def _is_of_a_machine(value: str) -> bool:
+    return bool(ADDRESS.fullmatch(value)) and 0 < int(value.rpartition(":")[2]) <= LAST_PORT
 
 
 class FleetGroup(Settings):
@@ -31,8 +36,11 @@ class FleetGroup(Settings):
     @field_validator("address")
     @classmethod
     def _is_address(cls, value: str) -> str:
-        if value not in ("auto", LOCAL) and not ADDRESS.fullmatch(value):
-            raise ValueError("allowed are auto, local, ray://HOST:PORT, as in ray://head:10001")
+        if value not in ("auto", LOCAL) and not _is_of_a_machine(value):
+            raise ValueError(
+                "allowed are auto, local, a machine and its port, as head:6379, and the same of "
+                "Ray's client server, as ray://head:10001"
+            )
         return value
 
     @model_validator(mode="after")

@@ -5,8 +5,9 @@ import logging
 import signal
 import socket
 import threading
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic, sleep
 from typing import Any, Self
 
@@ -31,6 +32,7 @@ BEGUN_S = 120.0  # for one to begin, on a machine that has much else to do
 AGAIN_S = 0.2  # while it is
 CONNECT_S = 3.0  # for a cluster's machine
 JOINED_S = 40.0  # in which a join that has failed is tried again
+REASON = 300  # characters
 SHOWN_AS = "streamsr fleet"  # by Ray
 
 log = logging.getLogger("streamsr")
@@ -187,19 +189,34 @@ def _join(address: str) -> None:
     try:
         if (place := place_of(address)) is not None:  # Ray itself would try for minutes
             socket.create_connection(place, CONNECT_S).close()
+            _check_who_answers(place, address)
         _show_no_arguments()
         private.keep_its_errors_in_its_logs()
         _init(address)
-    except ray.exceptions.AuthenticationError:
+    except (ray.exceptions.AuthenticationError, private.RefusedError):
         raise UserError(
             "fleet: there is no token for this cluster, or another one: RAY_AUTH_TOKEN_PATH names "
             "its file; RAY_AUTH_MODE=disabled joins one that asks for none"
         ) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0]
+    except (OSError, ValueError, RuntimeError, private.StrangerError) as error:
+        reason = " ".join(str(error).split())[:REASON]
         raise UserError(
             f"fleet: no Ray cluster answers at {address!r}, ray start --head begins one: {reason}"
         ) from None
+
+
+def _check_who_answers(place: tuple[str, int], address: str) -> None:
+    """Raises UserError for another version, and what ``private.version_at`` does: Ray itself would
+    try for a minute, and would not say what is wrong."""
+    host, port = place
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    with suppress(private.MovedError):  # Ray says so itself, later
+        found = private.version_at(where, of_its_client=address.startswith(OF_ITS_CLIENT))
+        if found not in ("", ray.__version__):
+            raise UserError(
+                f"fleet: the cluster at {address!r} runs Ray {found}, this machine has "
+                f"{ray.__version__}: allowed is the same on all, pip install ray=={found}"
+            )
 
 
 def _init(address: str) -> None:
@@ -208,7 +225,8 @@ def _init(address: str) -> None:
     until = monotonic() + JOINED_S * address.startswith(OF_ITS_CLIENT)
     while True:
         try:
-            with kept_signals():
+            with kept_signals(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what fails is said by us, in one line
                 ray.init(
                     address=address,
                     namespace=NAMESPACE,
@@ -218,9 +236,9 @@ def _init(address: str) -> None:
             return
         except (ConnectionError, RuntimeError, TimeoutError) as error:
             refused = isinstance(error, ray.exceptions.AuthenticationError)
-            if refused or monotonic() > until:
+            if refused or "version" in str(error).lower() or monotonic() > until:
                 raise
-            log.info("fleet: %s: joined again", redact(error))
+            log.debug("fleet: %s: another try", redact(error))
         ray.shutdown()  # half of it may be there
         sleep(AGAIN_S)
 

@@ -12,10 +12,13 @@ from typing import Any
 __all__ = [
     "KeyValues",
     "MovedError",
+    "RefusedError",
+    "StrangerError",
     "actor_facts",
     "keep_its_errors_in_its_logs",
     "name_what_runs",
     "tell_that_it_is_gone",
+    "version_at",
 ]
 
 # Where the version that this was written for has them.
@@ -27,12 +30,24 @@ KEY_VALUES = "ray.experimental.internal_kv"
 MESSAGES = "ray.core.generated.common_pb2"
 REQUESTS = "ray.core.generated.gcs_service_pb2"
 SERVICES = "ray.core.generated.gcs_service_pb2_grpc"
+CLIENT_REQUESTS = "ray.core.generated.ray_client_pb2"
+CLIENT_SERVICES = "ray.core.generated.ray_client_pb2_grpc"
 
 TOLD_S = 2.0  # for Ray to take in that a machine is gone
+ANSWER_S = 10.0  # for Ray to say which version it is
+REFUSED, SLOW = ("UNAUTHENTICATED", "PERMISSION_DENIED"), "DEADLINE_EXCEEDED"
 
 
 class MovedError(Exception):
     """Ray has something no more where it was."""
+
+
+class RefusedError(Exception):
+    """Ray asks for another token."""
+
+
+class StrangerError(Exception):
+    """What answers is no Ray that this process can talk to."""
 
 
 def _found(module: str, *names: str) -> Any:
@@ -75,6 +90,33 @@ def tell_that_it_is_gone(cluster: str, node: str) -> None:
         raise MovedError(f"this version of Ray is told otherwise: {error}") from error
     with _found(CHANNELS, "init_grpc_channel")(cluster) as channel:
         service(channel).UnregisterNode(asked, timeout=TOLD_S)
+
+
+def version_at(place: str, *, of_its_client: bool) -> str:
+    """Returns the version of Ray at HOST:PORT; "" where that does not say, or not in time.
+
+    ``of_its_client``: it is the server of Ray's client. Raises MovedError, RefusedError and
+    StrangerError at once, where to join would fail after a minute.
+    """
+    if of_its_client:
+        ping = _found(CLIENT_REQUESTS, "ClusterInfoType", "PING")
+        request = _found(CLIENT_REQUESTS, "ClusterInfoRequest")(type=ping)
+        service, name = _found(CLIENT_SERVICES, "RayletDriverStub"), "ClusterInfo"
+    else:
+        request = _found(REQUESTS, "CheckAliveRequest")()
+        service, name = _found(SERVICES, "NodeInfoGcsServiceStub"), "CheckAlive"
+    error_of_grpc = _found("grpc", "RpcError")
+    with _found(CHANNELS, "init_grpc_channel")(place) as channel:
+        try:
+            answer = getattr(service(channel), name)(request, timeout=ANSWER_S)
+        except error_of_grpc as error:
+            code = error.code().name
+            if code in REFUSED:
+                raise RefusedError(error.details()) from error
+            if code != SLOW:
+                raise StrangerError(f"{code}: {error.details()}") from error
+            return ""
+    return str(getattr(answer, "ray_version", ""))
 
 
 def keep_its_errors_in_its_logs() -> None:

@@ -30,6 +30,7 @@ log = logging.getLogger("streamsr")
 
 
 def run_fleet(
+    settings: FleetSettings,
     read: Callable[[], FleetSettings],
     path: Path,
     stopping: Event,
@@ -39,10 +40,9 @@ def run_fleet(
 ) -> None:
     """Runs until ``stopping``, or until the fleet is ended; with ``detach`` until it has begun.
 
-    A fleet whose Ray was started here ends with it, any other goes on. ``read`` returns what the
-    file at ``path`` says, and again when that changes. Raises UserError.
+    A fleet whose Ray was started here ends with it, any other goes on. ``settings`` are what the
+    file at ``path`` says; ``read`` returns them again when that changes. Raises UserError.
     """
-    settings = read()
     group = settings.fleet
     with ExitStack() as opened:
         cluster, address = None, group.address
