@@ -193,7 +193,7 @@ def _join(address: str) -> None:
         _show_no_arguments()
         private.keep_its_errors_in_its_logs()
         _init(address)
-    except (ray.exceptions.AuthenticationError, private.RefusedError):
+    except (ray.exceptions.AuthenticationError, private.TokenRefusedError):
         raise UserError(
             "fleet: there is no token for this cluster, or another one: RAY_AUTH_TOKEN_PATH names "
             "its file; RAY_AUTH_MODE=disabled joins one that asks for none"

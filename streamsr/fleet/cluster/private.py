@@ -12,8 +12,8 @@ from typing import Any
 __all__ = [
     "KeyValues",
     "MovedError",
-    "RefusedError",
     "StrangerError",
+    "TokenRefusedError",
     "actor_facts",
     "keep_its_errors_in_its_logs",
     "name_what_runs",
@@ -42,7 +42,7 @@ class MovedError(Exception):
     """Ray has something no more where it was."""
 
 
-class RefusedError(Exception):
+class TokenRefusedError(Exception):
     """Ray asks for another token."""
 
 
@@ -95,7 +95,7 @@ def tell_that_it_is_gone(cluster: str, node: str) -> None:
 def version_at(place: str, *, of_its_client: bool) -> str:
     """Returns the version of Ray at HOST:PORT; "" where that does not say, or not in time.
 
-    ``of_its_client``: it is the server of Ray's client. Raises MovedError, RefusedError and
+    ``of_its_client``: it is the server of Ray's client. Raises MovedError, TokenRefusedError and
     StrangerError at once, where to join would fail after a minute.
     """
     if of_its_client:
@@ -112,7 +112,7 @@ def version_at(place: str, *, of_its_client: bool) -> str:
         except error_of_grpc as error:
             code = error.code().name
             if code in REFUSED:
-                raise RefusedError(error.details()) from error
+                raise TokenRefusedError(error.details()) from error
             if code != SLOW:
                 raise StrangerError(f"{code}: {error.details()}") from error
             return ""
