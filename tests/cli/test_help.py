@@ -1,10 +1,12 @@
 """Help texts: whole, and alike in every command."""
 
+import re
 from collections.abc import Iterator
 
 import click
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from streamsr.cli.main import app
 
@@ -24,6 +26,22 @@ def test_every_help_text_is_whole(name: str) -> None:
         text = getattr(parameter, "help", None) or ""
         assert text.endswith("."), f"{name} {parameter.name}: {text!r}"
         assert "[" not in text, f"{name} {parameter.name}: rich would take it for markup"
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_word_is_shown(name: str, columns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", int(columns))
+    done = CliRunner().invoke(app, [*name.split(), "--help"])
+    assert done.exit_code == 0
+    shown = {*re.sub("[\u2500-\u257f]", " ", done.output).split()}
+    command = COMMANDS[name]
+    texts = [command.help or "", *(getattr(one, "help", None) or "" for one in command.params)]
+    narrow = int(columns) // 5  # a column for the words that are cut at its end
+    words = {word for text in texts for word in text.split() if len(word) < narrow}
+    assert words <= shown
+    options = {option for one in command.params for option in one.opts if option[0] == "-"}
+    assert options <= shown
 
 
 @pytest.mark.parametrize("name", COMMANDS)

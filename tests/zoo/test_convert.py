@@ -337,10 +337,21 @@ def test_a_truncated_file(tmp_path: Path, left: float, suffix: str, form: str) -
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-def test_a_file_of_something_else(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"not found\n" * 100, "is damaged"),
+        (b"\n<!DOCTYPE html><title>404</title>" * 100, "is a web page: .* was not downloaded"),
+        (b"<HTML><title>404</title>", "is a web page: .* was not downloaded"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "`git lfs pull` fetches"),
+    ],
+)
+def test_a_file_of_something_else(
+    tmp_path: Path, suffix: str, content: bytes, message: str
+) -> None:
     path = tmp_path / f"net{suffix}"
-    path.write_bytes(b"<!DOCTYPE html><title>404</title>" * 100)
-    refused(path, "is damaged")
+    path.write_bytes(content)
+    refused(path, message)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
