@@ -65,12 +65,14 @@ class ThreadPool(AbstractContextManager["ThreadPool[T]"], Generic[T]):
             self._changed.notify()
 
     def close(self) -> None:
-        """Ends the threads. Closing twice does nothing."""
+        """Ends the threads. Closing twice does nothing. One of them may do it, by what is collected
+        as garbage there: it ends after the others."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            if thread is not threading.current_thread():
+                thread.join()
         while waiting := self._scheduler.take(float("inf")):
             for _, item in waiting:
                 self._abandon(item)
@@ -82,13 +84,21 @@ class ThreadPool(AbstractContextManager["ThreadPool[T]"], Generic[T]):
             begun.abort()  # or the pool would wait for it
             raise
         begun.wait()
-        while (taken := self._next()) is not None:
-            stream, item = taken
-            began_s = monotonic()
-            self._run(item)
-            with self._changed:
-                self._scheduler.done(stream, monotonic() - began_s)
-                self._changed.notify()  # a stream that took long may go again
+        while self._run_next():
+            pass
+
+    def _run_next(self) -> bool:
+        """Runs the next item, of which nothing is kept then; False once the pool is closed."""
+        taken = self._next()
+        if taken is None:
+            return False
+        stream, item = taken
+        began_s = monotonic()
+        self._run(item)
+        with self._changed:
+            self._scheduler.done(stream, monotonic() - began_s)
+            self._changed.notify()  # a stream that took long may go again
+        return True
 
     def _next(self) -> tuple[Hashable, T] | None:
         """Waits for the next item; None once the pool is closed."""

@@ -1,6 +1,7 @@
 """Several upscalers on one engine: the models loaded once, each a stream of its own."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,20 @@ def test_closing_a_stream_leaves_the_others(waiting: streamsr.Model) -> None:
     for act in (lambda: second(clip(0)[0]), lambda: engine.stream("bicubic")):
         with pytest.raises(streamsr.InputError, match="is closed"):
             act()
+
+
+@pytest.mark.parametrize("model", ["bicubic", "fast"])
+async def test_threads_end_with_an_upscaler_that_nobody_has_closed(model: str) -> None:
+    before = set(threading.enumerate())
+    upscaler = streamsr.Upscaler(model, device="cpu")
+    assert upscaler(clip(0)[0]).shape == (96, 128, 3)
+    del upscaler
+
+    def gone() -> bool:
+        gc.collect()
+        return not any("streamsr" in t.name for t in {*threading.enumerate()} - before)
+
+    await until(gone)
 
 
 async def test_an_engine_is_closed_in_a_loop_too() -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from streamsr.core.errors import EngineClosedError
 from streamsr.engine.thread_pool import ThreadPool
 
 
@@ -71,3 +72,20 @@ def test_leaving_abandons_what_still_waits() -> None:
     closing.join(10)
     assert gate.items == ["a1"]
     assert {"a2"} <= set(gate.abandoned) <= {"a2", "a3"}
+
+
+def test_a_thread_of_the_pool_may_close_it_and_keeps_no_item() -> None:
+    class Item:
+        """Closes the pool as it goes, as the end of an engine's last user does."""
+
+        def __del__(self) -> None:
+            pool.close()
+            closed.set()
+
+    closed = threading.Event()
+    pool = ThreadPool[Item](2, lambda item: None, lambda item: None)
+    pool.submit("a", Item())
+    assert closed.wait(10)
+    pool.close()
+    with pytest.raises(EngineClosedError):
+        pool.submit("a", Item())

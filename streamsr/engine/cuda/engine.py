@@ -96,7 +96,8 @@ class CudaEngine(AbstractContextManager["CudaEngine"]):
             self._work.notify()
             self._freed.notify_all()
         for thread in self._threads:
-            thread.join()
+            if thread is not threading.current_thread():
+                thread.join()
 
     def track(self, layout: Layout, size: tuple[int, int]) -> DeviceTrack:
         """Allocates what a stream needs for frames of ``layout`` that become ``size``.
