@@ -53,23 +53,16 @@ async def open_pipeline(
     if not isinstance(sinks, Iterable):
         got = type(sinks).__name__
         raise ConfigError(f"sinks: got {got}, allowed are several of them: a list of one is right")
-    if emit is not None and (not callable(emit) or iscoroutinefunction(emit)):
-        got = "an async function" if callable(emit) else repr(emit)
-        raise ConfigError(
-            f"emit: got {got}, allowed is a function that takes an Event; events() is for async for"
-        )
-    taken: list[OpenedSink] = []
-    faults: list[OutputError] = []
-    for sink in sinks:
-        try:
-            taken.append(OpenedSink.of(sink, f"sink {type(sink).__name__}"))
-        except OutputError as fault:
-            faults.append(fault)
+    taken, faults = _looked_at(sinks)
     async with AsyncExitStack() as stack:
         closing = SinkClosing(taken)
         stack.push_async_callback(closing.drop)
         if faults:
             raise faults[0]
+        if emit is not None and (not callable(emit) or iscoroutinefunction(emit)):
+            got = "an async function" if callable(emit) else repr(emit)
+            allowed = "a function that takes an Event; events() is for async for"
+            raise ConfigError(f"emit: got {got}, allowed is {allowed}")
         settings = _checked(settings)
         if engine is not None:
             settings = _on(engine, settings)
@@ -88,6 +81,21 @@ async def open_pipeline(
         opened = OpenedPipeline(run, told, closing, shared)
         stack.push_async_callback(opened.close)
         yield opened
+
+
+def _looked_at(sinks: Iterable[Sink]) -> tuple[list[OpenedSink], list[OutputError]]:
+    """Returns what the sinks are, each once, and what is wrong with those that are none."""
+    taken: dict[int, OpenedSink] = {}
+    faults: list[OutputError] = []
+    for sink in sinks:
+        name = type(sink).__name__
+        try:
+            if id(sink) in taken:
+                raise OutputError(f"sinks: got the same {name} twice, allowed is each object once")
+            taken[id(sink)] = OpenedSink.of(sink, f"sink {name}")
+        except OutputError as fault:
+            faults.append(fault)
+    return list(taken.values()), faults
 
 
 def _on(engine: SharedEngine, settings: PipelineSettings) -> PipelineSettings:

@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Iterable
 
-from streamsr.core.errors import ConfigError, UserError
+from streamsr.core.errors import ConfigError
 from streamsr.core.settings import NodeSettings, OutputSettings, ServeSettings, StreamSettings
 from streamsr.outputs.target import check_output
-from streamsr.pipeline.check import check_settings
+from streamsr.pipeline.check import check_packets, check_settings
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import families, listing
 
@@ -21,17 +21,7 @@ def check_stream(settings: StreamSettings, before: StreamSettings | None = None)
     if before is not None and before.output.path == settings.output.path:
         checked = settings.model_copy(update={"output": OutputSettings()})
     check_settings(checked)
-    encoder = settings.encoder
-    if encoder.codec != "h264":
-        raise UserError(
-            f"encoder.codec: got {encoder.codec!r}, allowed is 'h264': it is what viewers and "
-            "servers take; a file alone may have another"
-        )
-    if encoder.low_delay is False:
-        raise UserError(
-            "encoder.low_delay: got false, allowed is true: viewers, servers and recordings take "
-            "frames in their order; a file alone may have it"
-        )
+    check_packets(settings.encoder)
     for output in (*settings.publish, settings.hls, settings.record):
         if output is not None:
             check_output(output)

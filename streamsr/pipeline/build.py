@@ -29,7 +29,7 @@ from streamsr.media.encoder_options import filled
 from streamsr.media.muxing import FileWriter
 from streamsr.media.source import SourceInfo
 from streamsr.networks.flow import USUAL, Search
-from streamsr.pipeline.check import check_output_path
+from streamsr.pipeline.check import check_output_path, check_packets
 from streamsr.pipeline.delivery import FrameSink, PacketSink
 from streamsr.pipeline.machine import Machine
 from streamsr.pipeline.model_choice import Choose, Chosen, chooser, told_of_passes
@@ -82,6 +82,8 @@ def open_pipeline(
         if engines is None:
             engines = stack.enter_context(Engines(torch.device(pick_device(settings.model.device))))
         plugged = stack.enter_context(opened_sinks(settings.sinks, sinks))
+        if plugged[1]:
+            check_packets(settings.encoder)
         frame_sinks, packet_sinks = [*frame_sinks, *plugged[0]], [*packet_sinks, *plugged[1]]
         real_time = source.live or paced
         encoder = filled(settings.encoder, low_delay=real_time or bool(packet_sinks))

@@ -6,9 +6,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from streamsr.core.devices import pick_device
-from streamsr.core.errors import InputError, OutputError
+from streamsr.core.errors import InputError, OutputError, UserError
 from streamsr.core.redact import redact
-from streamsr.core.settings import InputSettings, SinkSettings, StreamSettings
+from streamsr.core.settings import EncoderSettings, InputSettings, SinkSettings, StreamSettings
 from streamsr.media.addresses import (
     OVERWRITE,
     InputKind,
@@ -24,7 +24,13 @@ from streamsr.plugins.registry import Kind, Plugin, find, unknown
 from streamsr.zoo.card import AUTO
 from streamsr.zoo.registry import lighter_of, members
 
-__all__ = ["check_output_path", "check_settings", "sink_plugin", "unused_by_input"]
+__all__ = [
+    "check_output_path",
+    "check_packets",
+    "check_settings",
+    "sink_plugin",
+    "unused_by_input",
+]
 
 CODED = frozenset({"video", "audio", "deinterlace"})
 USED = {  # settings of an input that something comes of; all may say give_up_s, for what is live
@@ -80,6 +86,20 @@ def unused_by_input(settings: InputSettings) -> Iterator[tuple[str, object, str]
     for key, field in InputSettings.model_fields.items():
         if key not in used and (got := getattr(settings, key)) != field.default:
             yield key, got, ALLOWED_WITH.get(key, "video that is coded")
+
+
+def check_packets(encoder: EncoderSettings) -> None:
+    """Raises UserError where packets would be others than who takes them one by one can take."""
+    if encoder.codec != "h264":
+        raise UserError(
+            f"encoder.codec: got {encoder.codec!r}, allowed is 'h264': it is what viewers, servers "
+            "and encoded sinks take; a file alone may have another"
+        )
+    if encoder.low_delay is False:
+        raise UserError(
+            "encoder.low_delay: got false, allowed is true: viewers, servers, recordings and "
+            "encoded sinks take frames in their order; a file alone may have it"
+        )
 
 
 def sink_plugin(settings: SinkSettings) -> Plugin:

@@ -86,7 +86,7 @@ class PluginSource(ReopenedSource):
         frames: Iterator[object] | None = None
         try:
             source, self._next = self._next or self._made(), None
-            placing = _Placing(exact_rate(f"{float(source.rate)}"), clock, self._plugin)
+            placing = _Placing(self._rate(source), clock, self._plugin)
             frames = iter(source.frames(stop))
             for item in frames:
                 if stop.is_set():
@@ -97,7 +97,7 @@ class PluginSource(ReopenedSource):
                     yield made
         except StreamsrError:
             raise
-        except Exception as error:  # it is others' code: whatever it raises
+        except (Exception, SystemExit) as error:  # it is others' code: whatever it raises
             raise self._fault(error) from error
         finally:
             if frames is not None and hasattr(frames, "close"):
@@ -111,14 +111,22 @@ class PluginSource(ReopenedSource):
                     raise self._plugin.fault(
                         f"got {type(made).__name__} without {name!r}, allowed is a streamsr.Source"
                     )
-            exact_rate(f"{float(made.rate)}")
+            self._rate(made)
         except StreamsrError:
             raise
-        except Exception as error:  # as above
+        except (Exception, SystemExit) as error:  # as above
             raise self._fault(error) from error
         return made
 
-    def _fault(self, error: Exception) -> StreamsrError:
+    def _rate(self, source: Source) -> Fraction:
+        rate = source.rate
+        try:
+            return exact_rate(f"{float(rate)}")
+        except (TypeError, ValueError):
+            got = f"rate: got {rate!r}, allowed is a number from 0.01 to 240"
+            raise self._plugin.fault(got) from None
+
+    def _fault(self, error: BaseException) -> StreamsrError:
         logger.debug("%s", self._plugin, exc_info=error)
         text = f"{self._plugin}: {told(error)}"
         return SourceError(text) if self.live else InputError(f"input {self.name}: {text}")

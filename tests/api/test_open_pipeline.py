@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from peers.waiting import until
 
 import streamsr
 from streamsr import Code, Event, Packet, Track
-from streamsr.core.errors import InputError, ModelError, OutputError
+from streamsr.core.errors import InputError, ModelError, OutputError, UserError
 from streamsr.core.status import StreamState
 from streamsr.sources.opening import file_frames
 
@@ -122,11 +123,18 @@ async def test_a_sink_that_fails_ends_the_run_and_is_named() -> None:
         def write(self, image: NDArray[np.uint8], time_s: float) -> None:
             raise OSError("no space")
 
-    full = Full()
-    async with streamsr.open_pipeline(settings(), sinks=[full]) as pipeline:
-        with pytest.raises(OutputError, match="sink Full: OSError: no space"):
-            await pipeline.run()
-    assert full.closed == 1
+    class Exits(Kept):
+        def write(self, image: NDArray[np.uint8], time_s: float) -> None:
+            sys.exit(3)
+
+    for sink, words in (
+        (Full(), "sink Full: OSError: no space"),
+        (Exits(), "Exits: SystemExit: 3"),
+    ):
+        async with streamsr.open_pipeline(settings(), sinks=[sink]) as pipeline:
+            with pytest.raises(OutputError, match=words):
+                await pipeline.run()
+        assert sink.closed == 1
 
 
 @pytest.mark.usefixtures("levels")
@@ -154,10 +162,49 @@ async def test_what_a_sink_cannot_write_at_its_end_is_raised() -> None:
             await pipeline.run()
 
 
-async def test_what_is_no_sink_is_said() -> None:
-    with pytest.raises(OutputError, match=r"sink list: got list, allowed .*write\(\) or packet"):
-        async with streamsr.open_pipeline(settings("demo"), sinks=[[]]):  # type: ignore[list-item]
+class Awaited(Kept):
+    async def write(self, image: NDArray[np.uint8], time_s: float) -> None:  # type: ignore[override]
+        """Would never be awaited."""
+
+
+KEPT = Kept()  # closed once, though it is given twice
+
+
+@pytest.mark.parametrize(
+    ("sinks", "words"),
+    [
+        ([[]], r"sink list: got list, allowed .*write\(\) or packet"),
+        ([Kept], r"sink type: got the class Kept, allowed is an object"),
+        ([Awaited()], r"sink Awaited: got an async write\(\), allowed is a plain method"),
+        ([KEPT, Kept(), KEPT], "sinks: got the same Kept twice, allowed is each object once"),
+    ],
+)
+async def test_what_is_no_sink_is_said(sinks: Any, words: str) -> None:
+    with pytest.raises(OutputError, match=words):
+        async with streamsr.open_pipeline(settings("demo"), sinks=sinks):
             pass
+    assert KEPT.closed <= 1
+
+
+@pytest.mark.usefixtures("levels")
+@pytest.mark.parametrize(
+    ("encoder", "words"),
+    [
+        ({"codec": "hevc"}, "encoder.codec: got 'hevc', allowed is 'h264': .*encoded sinks"),
+        ({"low_delay": False}, "encoder.low_delay: got false, allowed is true"),
+    ],
+)
+async def test_packets_of_sinks_are_what_they_are_said_to_be(
+    encoder: dict[str, Any], words: str
+) -> None:
+    """A file beside them would be of it, and so would they."""
+    asked = settings(encoder=encoder, sinks=[{"url": "encoded://x"}])
+    refused = pytest.raises(UserError, match=words)
+    with streamsr.register_sink("encoded", lambda address: Encoded()), refused:
+        async with streamsr.open_pipeline(asked):
+            pass
+    async with streamsr.open_pipeline(settings(encoder=encoder), sinks=[Kept()]):
+        pass
 
 
 @pytest.mark.usefixtures("levels")

@@ -151,11 +151,12 @@ def test_a_time_that_is_not_later_is_a_fault_of_a_file() -> None:
     ("make", "words"),
     [
         (lambda url: None, "got NoneType without 'rate'"),
-        (lambda url: Scripted([], rate=0), "ValueError.*0.01 to 240"),
-        (lambda url: Scripted([], rate="fast"), "ValueError"),  # type: ignore[arg-type]
+        (lambda url: Scripted([], rate=0), "rate: got 0, allowed is a number from 0.01 to 240"),
+        (lambda url: Scripted([], rate="fast"), "rate: got 'fast', allowed"),  # type: ignore[arg-type]
         (lambda: None, "TypeError"),
         (lambda url: 1 / 0, "ZeroDivisionError"),
         (lambda url: Scripted([GREY, KeyError("no such row")]), "KeyError: 'no such row'"),
+        (lambda url: Scripted([GREY, SystemExit(3)]), "SystemExit: 3"),
     ],
 )
 def test_what_fails_is_named(make: Callable[[str], Any], words: str) -> None:

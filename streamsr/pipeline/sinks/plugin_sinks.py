@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from itertools import chain
 from typing import Self
 
@@ -41,11 +42,19 @@ class OpenedSink:
         """Looks at a sink. Raises OutputError where it is none."""
         found = [getattr(sink, method, None) for method in ("write", "packet", "close")]
         write, packet, close = (method if callable(method) else None for method in found)
-        if close is None or (write is None and packet is None):
+        is_class = isinstance(sink, type)  # whose methods want an object
+        if close is None or (write is None and packet is None) or is_class:
+            got = f"the class {getattr(sink, '__name__', '')}" if is_class else type(sink).__name__
             raise OutputError(
-                f"{name}: got {type(sink).__name__}, allowed is an object with write() or "
-                "packet(), and close(): a streamsr.ImageSink or a streamsr.EncodedSink"
+                f"{name}: got {got}, allowed is an object with write() or packet(), and close(): a "
+                "streamsr.ImageSink or a streamsr.EncodedSink"
             )
+        for method in (write, packet, close):
+            if iscoroutinefunction(method):
+                raise OutputError(
+                    f"{name}: got an async {method.__name__}(), allowed is a plain method: it is "
+                    "called in a thread, where asyncio.run_coroutine_threadsafe reaches a loop"
+                )
         return cls(name, write, packet, close)
 
     @contextmanager
@@ -55,7 +64,7 @@ class OpenedSink:
             yield
         except OutputError as error:
             raise OutputError(f"{self.name}: {redact(error)}") from error
-        except Exception as error:  # it is others' code: whatever it raises
+        except (Exception, SystemExit) as error:  # it is others' code: whatever it raises
             logger.debug("%s", self.name, exc_info=error)
             raise OutputError(f"{self.name}: {told(error)}") from error
 
@@ -88,7 +97,7 @@ def _made(settings: SinkSettings) -> OpenedSink:
         sink = factory(settings.url)
     except StreamsrError:
         raise
-    except Exception as error:  # as above
+    except (Exception, SystemExit) as error:  # as above
         raise plugin.fault(told(error)) from error
     return OpenedSink.of(sink, str(plugin))
 
