@@ -13,7 +13,7 @@ from tiny_models import model_folder
 
 from streamsr.cli.training.train import train
 from streamsr.core.config import dump, load
-from streamsr.core.errors import ConfigError, InputError, ModelError
+from streamsr.core.errors import ConfigError, InputError, ModelError, UserError
 from streamsr.networks.int8 import runs_int8
 from streamsr.train.finetune import TrainingTime, finetune
 from streamsr.train.loop import Trainer
@@ -137,6 +137,15 @@ def test_a_familys_member_becomes_one_of_its_own_family(
         train(init="tiny", scale=3, **shown)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"fine-tuning of 'tiny': name: got 'a\.b'"):
         train(init="tiny", name="a.b", **shown)  # type: ignore[arg-type]
+
+
+def test_a_time_that_is_over_while_clips_are_read_is_too_short(
+    model: Path, footage: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"--minutes 1e-06: too short: got as far as reading \w+;"):
+        train(init=str(model), data=footage, minutes=1e-6)
+    assert [*tmp_path.rglob("runs/**/card.toml")] == []
 
 
 def test_a_recurrent_model_is_trained_as_it_was(

@@ -13,7 +13,7 @@ from streamsr.cli.options import Json, Models, Set
 from streamsr.cli.terminal import Lines, print_result, progress_bar, say
 from streamsr.core.config import load
 from streamsr.core.devices import pick_device
-from streamsr.core.errors import ConfigError
+from streamsr.core.errors import ConfigError, UserError
 from streamsr.train.files import DEMO, clip_paths, footage_folder, still_paths
 from streamsr.train.settings import TrainSettings
 from streamsr.zoo.registry import Entry, find
@@ -148,6 +148,15 @@ def _finetune(
         reading = bar.add_task("reading", total=None, fps="")
         task, lines = bar.add_task("training", total=None, fps=""), Lines()
 
+        def prepared(clip: str) -> None:
+            bar.update(reading, description=f"reading {clip}")
+            lines.now_and_then(f"reading {clip}")
+            if minutes and monotonic() - begun > minutes * 60:
+                raise UserError(
+                    f"--minutes {minutes:g}: too short: got as far as reading {clip}; what is read "
+                    "is kept: start it again, or give more"
+                )
+
         def report(time: "TrainingTime") -> None:
             said = f"s, step {time.step}, loss {time.loss:.5f}"
             done, total = round(time.seconds), round(time.of_seconds)
@@ -160,7 +169,7 @@ def _finetune(
             minutes=minutes - (monotonic() - begun) / 60,
             name=name or f"{entry.family}-{footage.resolve().name}",
             runs=Path("runs"),
-            prepared=lambda clip: bar.update(reading, description=f"reading {clip}"),
+            prepared=prepared,
             report=report,
         )
     if tuned.begun_again:
