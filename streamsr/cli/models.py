@@ -17,6 +17,7 @@ from streamsr.core.errors import ModelError
 from streamsr.plugins.registry import Kind
 from streamsr.plugins.registry import find as find_plugin
 from streamsr.train.settings import TrainSettings
+from streamsr.zoo.fetched import check_fetched
 from streamsr.zoo.registry import (
     Entry,
     families,
@@ -104,8 +105,11 @@ def _precision_here(entry: Entry) -> str:
 def _check_checkpoint(path: Path) -> None:
     """Raises ModelError where ``path`` cannot be a checkpoint, before torch is imported."""
     try:
+        check_fetched(path)
         with path.open("rb") as file:
             start = file.read(2)
+    except ModelError as error:
+        raise ModelError(f"checkpoint {path}: {error}") from None
     except OSError as error:
         raise ModelError(f"checkpoint {path}: cannot be read: {error.strerror}") from None
     if path.suffix != ".safetensors" and not start.startswith((ZIP, PICKLE)):

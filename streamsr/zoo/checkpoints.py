@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load as parse_safetensors
 
 from streamsr.core.errors import ModelError
+from streamsr.zoo.fetched import check_fetched
 
 __all__ = ["read_checkpoint"]
 
@@ -26,11 +27,6 @@ TRAINERS = frozenset(
     }
 )
 """Packages whose objects lie beside weights."""
-OTHERS = {  # what is left where a file was not fetched: how it begins
-    b"version https://git-lfs": "is a pointer of Git LFS: `git lfs pull` fetches the file itself",
-    b"<!doctype html": "is a web page: the file itself was not downloaded",
-    b"<html": "is a web page: the file itself was not downloaded",
-}
 PLAIN = frozenset(f"builtins.{kind}" for kind in ("bool", "dict", "float", "int", "list", "str"))
 
 
@@ -42,7 +38,7 @@ def read_checkpoint(path: Path) -> Any:
     ending = "".join(path.suffixes[-2:]).lower()
     suffix = ending if ending in PICKLED else path.suffix.lower()
     try:
-        _check_fetched(path)
+        check_fetched(path)
         if suffix == ".safetensors":
             return parse_safetensors(path.read_bytes())
         if suffix in PICKLED:
@@ -62,14 +58,6 @@ def read_checkpoint(path: Path) -> Any:
         ) from None
     allowed = ", ".join((*PICKLED, ".safetensors"))
     raise ModelError(f"got a {path.suffix or 'suffixless'} file, allowed: {allowed}")
-
-
-def _check_fetched(path: Path) -> None:
-    with path.open("rb") as file:
-        begin = file.read(64).lstrip().lower()
-    for head, what in OTHERS.items():
-        if begin.startswith(head):
-            raise ModelError(what)
 
 
 def _unpickled(path: Path) -> Any:

@@ -84,6 +84,8 @@ def test_a_member_is_shown_by_its_number(streamsr: "Streamsr") -> None:
         ("a.pth", b"PK\x03\x04 no archive", "got 15 bytes, allowed is what torch.save"),
         ("a.pth", b"\x80\x02 no pickle", "nothing of it was run"),
         ("a.safetensors", b"noise", "is damaged, or no checkpoint"),
+        ("a.pth", b"<!DOCTYPE html><html>", "a.pth: is a web page: the file itself was not"),
+        ("a.safetensors", b"version https://git-lfs.github.com/spec/v1\n", "`git lfs pull`"),
     ],
 )
 def test_a_damaged_checkpoint_is_refused(
