@@ -47,10 +47,11 @@ class Link:
         return self._writer.transport.get_write_buffer_size() > self._unsent_bytes
 
     def send(self, message: Message) -> None:
-        self.loop.call_soon_threadsafe(self._writer.write, encode(message))
+        self.loop.call_soon_threadsafe(self.write, message)
 
     def write(self, message: Message) -> None:
-        self._writer.write(encode(message))
+        if not self._writer.is_closing():  # asyncio would log every message that comes after
+            self._writer.write(encode(message))
 
 
 class LinkSink:

@@ -9,6 +9,7 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import pytest
 from peers.waiting import until
 
 from streamsr.core.events import Code, Event
@@ -29,11 +30,17 @@ def packet(number: int, *, keyframe: bool = False, size: int = 8) -> Packet:
 class Ends:
     """A link, and the messages that have arrived at its other end."""
 
-    def __init__(self, link: Link, reader: asyncio.StreamReader) -> None:
+    def __init__(
+        self, link: Link, reader: asyncio.StreamReader, other: asyncio.StreamWriter
+    ) -> None:
         self.link = link
         self.arrived: list[Message] = []
         self.events: list[Event] = []
         self._reader = reader
+        self._other = other
+
+    def hang_up(self) -> None:
+        self._other.transport.abort()
 
     def sink(self, track: Track) -> LinkSink:
         return LinkSink(self.link, "cam:1", "cam", frozenset({track}), self.events.append)
@@ -55,7 +62,7 @@ async def linked(unsent_bytes: int = 8 * 2**20) -> AsyncIterator[Ends]:
     reader, other = await asyncio.open_connection(sock=theirs, limit=4096)
     try:
         async with asyncio.timeout(20):
-            yield Ends(Link(writer, unsent_bytes), reader)
+            yield Ends(Link(writer, unsent_bytes), reader, other)
     finally:
         for end in (writer, other):
             end.transport.abort()
@@ -98,6 +105,17 @@ async def test_audio_that_is_wanted_is_encoded_once_the_format_is_known() -> Non
     assert isinstance(ends.arrived[0], StreamFormat)
     tracks = [m.packet.track for m in ends.arrived if isinstance(m, StreamPacket)]
     assert tracks == [Track.OUTPUT, Track.AAC]
+
+
+async def test_what_is_sent_to_a_main_process_that_is_gone_is_left_out_quietly(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with linked() as ends:
+        ends.hang_up()
+        for _ in range(20):
+            ends.link.send(Heartbeat())
+            await asyncio.sleep(0)
+    assert not caplog.records
 
 
 async def test_a_main_process_that_does_not_read_loses_packets_up_to_a_keyframe() -> None:
