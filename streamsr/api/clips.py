@@ -95,8 +95,7 @@ class ImageClips:
         """Begins an image of a clip, or (image, tag). Raises InputError."""
         is_tagged = isinstance(item, tuple) and len(item) == 2 and not are_planes(item)
         image, tag = item if is_tagged else (item, NO_TAG)
-        readable = is_array(image) or hasattr(image, "__array_interface__")  # Pillow's have that
-        if is_tagged and is_array(tag) and not readable:
+        if is_tagged and is_array(tag) and not is_array(image):
             got = type(image).__name__
             raise InputError(f"image: got a pair of {got} and an image, allowed is (image, tag)")
         return self.push(clip, image, tag)[0]

@@ -9,6 +9,7 @@ from functools import partial
 from os import PathLike
 from typing import Any, Never, Self, overload
 
+import numpy as np
 import torch
 
 from streamsr.api.clip_stream import ClipStream, Ticket
@@ -267,6 +268,8 @@ class Upscaler:
             return tuple(stacked(list(part), clip) for part, clip in parts)
         if before == 0:
             return self.upscale_image(images)
+        if not isinstance(images, torch.Tensor):
+            images = np.asarray(images)
         if not len(images):
             raise InputError(
                 f"images: got shape {tuple(images.shape)}, allowed is one image or more"

@@ -321,6 +321,7 @@ def test_an_image_of_pillow_stays_one(upscaler: streamsr.Upscaler) -> None:
     made = upscaler(image)
     assert isinstance(made, Pillow.Image)
     assert (made.mode, made.size) == ("RGB", (128, 96))
+    assert upscaler.upscale(image).size == (128, 96)
     assert np.array_equal(np.asarray(made), upscaler(np.asarray(image)))
     with pytest.raises(streamsr.InputError, match=r"mode 'CMYK', allowed are .*convert\('RGB'\)"):
         upscaler(image.convert("CMYK"))
@@ -328,10 +329,37 @@ def test_an_image_of_pillow_stays_one(upscaler: streamsr.Upscaler) -> None:
 
 def test_what_numpy_can_read_is_read(upscaler: streamsr.Upscaler) -> None:
     class Camera:
-        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-            return pixels(HEIGHT, WIDTH, 3)
+        def __init__(self, *shape: int) -> None:
+            self.samples = pixels(*shape)
 
-    assert np.array_equal(upscaler(Camera()), upscaler(pixels(HEIGHT, WIDTH, 3)))
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            return self.samples
+
+    class Interface:
+        def __init__(self, *shape: int) -> None:
+            self.samples = pixels(*shape)
+
+        @property
+        def __array_interface__(self) -> dict[str, Any]:
+            return self.samples.__array_interface__
+
+    for kind in (Camera, Interface):
+        for shape in ((HEIGHT, WIDTH, 3), (2, HEIGHT, WIDTH, 3), (1, 2, HEIGHT, WIDTH, 3)):
+            given_ = kind(*shape)
+            assert np.array_equal(upscaler(given_), upscaler(given_.samples))
+            assert np.array_equal(upscaler.upscale(given_), upscaler(given_.samples))
+
+
+def test_what_cannot_be_read_is_named(upscaler: streamsr.Upscaler) -> None:
+    class OnAnotherDevice:
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+            raise TypeError("Implicit conversion is\nnot allowed")
+
+    words = r"got .*OnAnotherDevice, whose samples cannot be read: Implicit conversion is not"
+    with pytest.raises(streamsr.InputError, match=words):
+        upscaler(OnAnotherDevice())
+    with pytest.raises(streamsr.InputError, match=r"got torch\.Tensor, whose samples cannot"):
+        torch.vmap(upscaler)(torch.zeros(2, 3, HEIGHT, WIDTH))
 
 
 @pytest.mark.parametrize("side", [1, 2, 3, 7, 16])

@@ -5,7 +5,8 @@ Knows layouts, dtypes, channels and devices; nothing of networks. Floats in [0, 
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,7 +20,14 @@ from streamsr.core.errors import InputError
 from streamsr.core.frame import ColourTags, Frame, Plane
 from streamsr.engine.detail import resized_samples
 
-__all__ = ["NumpyImage", "axes_before", "kept_in_memory", "numpy_of", "opened_array"]
+__all__ = [
+    "NumpyImage",
+    "axes_before",
+    "is_readable",
+    "kept_in_memory",
+    "numpy_of",
+    "opened_array",
+]
 
 SRGB = ColourTags(matrix=0, primaries=1, transfer=13, full_range=True)
 GREY = ColourTags(matrix=ColourTags.BT601_625, primaries=1, transfer=13, full_range=True)
@@ -46,6 +54,11 @@ class NumpyImage:
     is_tensor: bool = False  # whose channels usually come first
 
 
+def is_readable(image: object) -> bool:
+    """Returns whether NumPy may read an image's samples."""
+    return hasattr(image, "__array__") or hasattr(image, "__array_interface__")
+
+
 def numpy_of(image: object) -> NumpyImage:
     """Returns an image's samples, which may be its own memory. Raises InputError."""
     if isinstance(image, np.ndarray):
@@ -61,8 +74,9 @@ def numpy_of(image: object) -> NumpyImage:
                 "image.convert('RGB') makes one"
             )
         return NumpyImage(np.asarray(image), pillow.fromarray)
-    if hasattr(image, "__array__"):
-        return NumpyImage(np.asarray(image), lambda made: made)
+    if is_readable(image):
+        with _read(image):
+            return NumpyImage(np.asarray(image), lambda made: made)
     raise InputError(
         f"image: got {_named(image)}, allowed are arrays of NumPy, tensors of torch, av.VideoFrame "
         "and (Y, Cb, Cr)"
@@ -132,7 +146,21 @@ def _tensor(image: Tensor) -> NumpyImage:
     def restore(made: Array) -> Tensor:
         return kept_in_memory(torch.from_numpy(made).to(image.device, image.dtype), image)
 
-    return NumpyImage(kept.cpu().numpy(), restore, is_tensor=True)
+    with _read(image):
+        return NumpyImage(kept.cpu().numpy(), restore, is_tensor=True)
+
+
+@contextmanager
+def _read(image: object) -> Iterator[None]:
+    """Names an image whose samples cannot be read, such as a tensor of vmap, or one of CuPy's."""
+    try:
+        yield
+    except Exception as error:  # of whatever library it is
+        said = " ".join(str(error).split())
+        raise InputError(
+            f"image: got {_named(image)}, whose samples cannot be read: {said}; allowed are arrays "
+            "of NumPy and tensors of torch"
+        ) from error
 
 
 def kept_in_memory(made: Tensor, image: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ __all__ = [
     "Item",
     "Layout",
     "OpenedImage",
+    "ReadableImage",
     "Tag",
     "VideoItem",
 ]
@@ -35,7 +36,13 @@ class ArrayImage(Protocol):
     def __array_interface__(self) -> dict[str, Any]: ...
 
 
-VideoItem = ArrayImage | Tensor | av.VideoFrame | tuple[Any, ...]
+class ReadableImage(Protocol):
+    """Likewise, one of another library."""
+
+    def __array__(self) -> Any: ...
+
+
+VideoItem = ArrayImage | ReadableImage | Tensor | av.VideoFrame | tuple[Any, ...]
 Image = TypeVar("Image", bound=VideoItem)
 """An image, a batch of them or (Y, Cb, Cr): what comes in comes out."""
 Item = TypeVar("Item", bound=VideoItem)

@@ -12,6 +12,7 @@ import torch
 from streamsr.api.images.arrays import (
     NumpyImage,
     axes_before,
+    is_readable,
     kept_in_memory,
     numpy_of,
     opened_array,
@@ -36,7 +37,7 @@ def is_array(images: object) -> bool:
     """Returns whether it is an image, or an array of them."""
     if isinstance(images, tuple):
         return axes_before_planes(images) is not None
-    return isinstance(images, av.VideoFrame) or hasattr(images, "__array__")
+    return isinstance(images, av.VideoFrame) or is_readable(images)
 
 
 def stacked(made: list[Any], clip: Any) -> Any:
