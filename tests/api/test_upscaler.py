@@ -201,30 +201,6 @@ async def test_wrong_settings_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ({"model": 5}, "model: got 5"),
-        ({"model": b"fast"}, "model: got b'fast'"),
-        ({"engine": "cpu"}, "engine: got 'cpu'"),
-        ({"folders": 5}, "folders: got 5"),
-        ({"folders": [5]}, "folders: got 5"),
-        ({"scale": "2"}, "scale: got '2'"),
-        ({"scale": True}, "scale: got True"),
-    ],
-)
-def test_what_no_upscaler_can_be_made_of_is_named(arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises(streamsr.UserError, match=f"^{words}"):
-        streamsr.Upscaler(**arguments)
-
-
-def test_evaluation_names_what_it_cannot_take() -> None:
-    with pytest.raises(streamsr.UserError, match="degrade: got 'foo', allowed are bicubic"):
-        streamsr.evaluate("clips", degrade="foo")  # type: ignore[arg-type]
-    with pytest.raises(streamsr.UserError, match="target: got 5"):
-        streamsr.evaluate(5)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
     "asked", [{"scale": np.float32(2)}, {"size": [64, 48]}, {"size": np.array([64, 48])}]
 )
 def test_numbers_of_numpy_and_lists_are_as_good(

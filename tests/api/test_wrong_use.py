@@ -35,6 +35,18 @@ WRONG: dict[str, tuple[Callable[[Any], object], str]] = {
     "half a pixel": (lambda up: up.size_of(1.5, 5), "got 1.5x5, allowed are whole"),
     "less than no pixel": (lambda up: up.size_of(-1, 5), "got -1x5, allowed are whole"),
     "colours by name": (lambda _: streamsr.Upscaler(colour="bt709"), "'bt709', .*ColourTags"),  # type: ignore[arg-type]
+    "a number as a model": (lambda _: streamsr.Upscaler(5), "^model: got 5"),  # type: ignore[arg-type]
+    "bytes as a model": (lambda _: streamsr.Upscaler(b"fast"), "^model: got b'fast'"),  # type: ignore[arg-type]
+    "no engine": (lambda _: streamsr.Upscaler(engine="cpu"), "^engine: got 'cpu'"),  # type: ignore[arg-type]
+    "no folders": (lambda _: streamsr.Upscaler(folders=5), "^folders: got 5"),  # type: ignore[arg-type]
+    "a number as a folder": (lambda _: streamsr.Upscaler(folders=[5]), "^folders: got 5"),  # type: ignore[list-item]
+    "a text as a scale": (lambda _: streamsr.Upscaler(scale="2"), "^scale: got '2'"),  # type: ignore[arg-type]
+    "a truth as a scale": (lambda _: streamsr.Upscaler(scale=True), "^scale: got True"),
+    "no degradation": (
+        lambda _: streamsr.evaluate("clips", degrade="foo"),  # type: ignore[arg-type]
+        "degrade: got 'foo', allowed are bicubic",
+    ),
+    "a number to score": (lambda _: streamsr.evaluate(5), "target: got 5"),  # type: ignore[arg-type]
     "device 0": (lambda _: streamsr.Upscaler(device=0), "got '0', allowed are auto"),  # type: ignore[arg-type]
     "no folder": (
         lambda _: streamsr.Upscaler(Path("away") / "from-here"),
