@@ -158,7 +158,7 @@ def test_a_lookahead_holds_images_back_and_flush_gives_them(waiting: streamsr.Mo
 
 def test_all_threads_work_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each window waits until as many run as there are threads."""
-    monkeypatch.setattr("streamsr.engine.engines._cores", lambda: 3)
+    monkeypatch.setattr("streamsr.engine.engines.cores", lambda: 3)
     from streamsr.engine.cpu import resample
 
     running = threading.Barrier(3, timeout=30)
