@@ -120,7 +120,7 @@ def test_a_damaged_clip_leaves_no_half_of_itself(tmp_path: Path) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"nothing" * 99)
     with pytest.raises(InputError, match=r"bad\.mp4"):
         footage(tmp_path, tmp_path / "cache").train()
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert list((tmp_path / "cache").glob("*")) == []
 
 
 def test_a_clip_has_codings_beside_its_truth(folder: Path, cache: Path) -> None:
