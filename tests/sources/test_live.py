@@ -47,7 +47,9 @@ def test_every_frame_once_in_order(rtsp_camera: Camera, transport: str) -> None:
     others = [frame.packet_bytes for frame in reader.frames if not frame.keyframe]
     assert min(keys) > 2 * max(others) > 0, "each frame has the size of its own packet"
     assert any(isinstance(item, AudioFrame) for item in reader.items)
-    assert reader.codes == [Code.SRC_UP]
+    stalled = {Code.SRC_TIME}  # what a machine that stands still for a moment is taken for
+    assert set(reader.codes) - stalled == {Code.SRC_UP}
+    assert reader.source.reconnects == 0
 
 
 def test_a_killed_camera_comes_back_in_unbroken_time(rtsp_camera: Camera) -> None:
