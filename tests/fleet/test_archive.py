@@ -48,7 +48,7 @@ def test_what_hosts_make_whose_tasks_are_killed_is_what_one_machine_makes(
 ) -> None:
     given = tmp_path / "in put"
     given.mkdir()
-    source = clip(width=160, height=90, seconds=8, gop=30, b_frames=2)
+    source = clip(width=160, height=90, seconds=12, gop=30, b_frames=2)
     (given / "a.mp4").write_bytes(source.read_bytes())
     (given / "broken.mp4").write_bytes(b"no video" * 100)
     words = "--model", "fast-small", *OPTIONS
@@ -59,7 +59,7 @@ def test_what_hosts_make_whose_tasks_are_killed_is_what_one_machine_makes(
     assert done.returncode == 1, done.stderr  # for one is broken
     said = json.loads(done.stdout)
     assert said["failed"] == [str(given / "broken.mp4")]
-    assert (said["done"], said["frames"]) == (1, 200)
+    assert (said["done"], said["frames"]) == (1, 300)
     upscaled_here(str(given), str(tmp_path / "here"), *words)
     assert contents(tmp_path / "fleet/a.mp4") == contents(tmp_path / "here/a.mp4")
     assert not [*(tmp_path / "fleet").glob("*.partial")]

@@ -102,13 +102,20 @@ class Hosts:
 
     def _kill(self, kills: Sequence[float], ended: threading.Event) -> None:
         for after_s in kills:
-            while not (tasks := self.tasks()):
+            while not self._kill_one(after_s):
                 if ended.wait(0.01):
                     return
-            time.sleep(after_s)
+
+    def _kill_one(self, after_s: float) -> bool:
+        """Kills what runs a task now, and so many seconds later, too."""
+        tasks = self.tasks()
+        time.sleep(after_s if tasks else 0)
+        for pid in set(tasks) & set(self.tasks()):
             with suppress(ProcessLookupError):
-                os.kill(tasks[0], signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
                 self.killed += 1
+                return True
+        return False
 
     def _pids(self) -> list[int]:
         mark = f"{FOLDER}={self.folder}"
