@@ -1,36 +1,16 @@
 """Training where the disk is full: a line says so, and what was there is there still."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disk import full_after
 from synthetic import texture, write_clip
+from tiny_models import FAST
 
 from streamsr.core.config import parse
 from streamsr.core.errors import OutputError
 from streamsr.train.loop import Trainer
 from streamsr.train.settings import TrainSettings
-
-MODEL = {
-    "description": "for tests",
-    "network": "fast",
-    "options": {"features": 16, "layers": 3, "scale": 2},
-    "facts": {"scale": 2, "window": 1, "lookahead": 0, "colour": "luma"},
-    "origin": {"licence": "MIT"},
-}
-
-
-@contextmanager
-def full_after(count: int) -> Iterator[None]:
-    """The disk takes so many bytes of a file."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def settings(folder: Path) -> TrainSettings:
@@ -46,7 +26,7 @@ def settings(folder: Path) -> TrainSettings:
         "valid_frames": 3,
     }
     runs = {"name": "tiny", "runs": str(folder / "runs"), "steps": 6, "save_every": 3, "batch": 2}
-    return parse({**runs, "model": MODEL, "data": data}, TrainSettings, "test")
+    return parse({**runs, "model": FAST, "data": data}, TrainSettings, "test")
 
 
 def left(folder: Path) -> list[Path]:

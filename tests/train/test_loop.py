@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from synthetic import texture, write_clip
+from tiny_models import FAST
 from torch import Tensor, nn
 
 import streamsr
@@ -22,14 +23,6 @@ from streamsr.train.run_log import Progress
 from streamsr.train.settings import DegradeSettings, TrainSettings
 from streamsr.zoo.loading import NETWORKS, load_model
 from streamsr.zoo.registry import find
-
-FAST = {
-    "description": "for tests",
-    "network": "fast",
-    "options": {"features": 16, "layers": 3, "scale": 2},
-    "facts": {"scale": 2, "window": 1, "lookahead": 0, "colour": "luma"},
-    "origin": {"licence": "MIT"},
-}
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,12 @@
 """A file that is there whole or not at all."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from full_disk import full_after
 
 from streamsr.core.errors import OutputError
 from streamsr.train.whole_file import whole_file
-
-
-@contextmanager
-def full_after(count: int) -> Iterator[None]:
-    """The disk takes so many bytes of a file."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_it_takes_the_place_of_what_was_there(tmp_path: Path) -> None:

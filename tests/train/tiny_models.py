@@ -10,7 +10,15 @@ from streamsr.zoo.card import Card, FactsCard, Weights
 from streamsr.zoo.loading import make_network
 from streamsr.zoo.weights import write_weights
 
-__all__ = ["model_folder"]
+__all__ = ["FAST", "model_folder"]
+
+FAST = {
+    "description": "for tests",
+    "network": "fast",
+    "options": {"features": 16, "layers": 3, "scale": 2},
+    "facts": {"scale": 2, "window": 1, "lookahead": 0, "colour": "luma"},
+    "origin": {"licence": "MIT"},
+}
 
 
 def model_folder(
