@@ -13,6 +13,7 @@ __all__ = ["Meter", "quantile"]
 
 LATENCIES_KEPT = 4096  # the newest, for the quantiles
 FPS_SPAN_S = 5.0
+MEASURED_S = 1.0
 
 
 def quantile(values: list[float], share: float) -> float | None:
@@ -99,14 +100,12 @@ class Meter:
 
     def takes_ms(self) -> tuple[float, float]:
         """Returns what it takes of cores, as far as its own threads do, and of a GPU, in
-        milliseconds a second, over the last seconds."""
+        milliseconds a second, over the last seconds; 0 in the first, when frames come in bursts."""
         recent = self._recent()
-        if len(recent) < 2:
+        if not recent or recent[-1][0] - recent[0][0] < MEASURED_S:
             return 0.0, 0.0
         (began, *before), (ended, *after) = recent[0], recent[-1]
-        cpu, gpu = (
-            (b - a) * 1e3 / max(ended - began, 1e-9) for a, b in zip(before, after, strict=True)
-        )
+        cpu, gpu = ((b - a) * 1e3 / (ended - began) for a, b in zip(before, after, strict=True))
         return cpu, gpu
 
     def cpu_ms(self) -> dict[str, float]:

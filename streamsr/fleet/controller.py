@@ -66,9 +66,7 @@ class Controller:
         self._still = Stillness(now, self._longest_s)
         leases = {camera: replace(lease, until=until) for camera, lease in stored.leases.items()}
         self._leases = Leases(leases)
-        self._called = now
-        self._placed_at = now
-        self._changed_at = now
+        self._called = self._placed_at = self._changed_at = now
         self._due = True  # placement
         self._index()
 
@@ -150,6 +148,7 @@ class Controller:
         """Notices who has gone, and evens out; to be called once a second."""
         self._wake(now)
         self._place_if_due(now)
+        self.changes += self._demands.are_to_be_kept(now)
         self._hosts.forget(now)
         gone = [
             camera

@@ -276,6 +276,27 @@ def test_state_has_to_be_kept_before_another_host_is_given_a_camera() -> None:
     assert controller.changes > drained
 
 
+def test_what_cameras_cost_is_kept_though_nothing_is_placed_anew() -> None:
+    controller, hosts = settled("one", "two")
+    for now in range(11, 40):
+        for host in hosts:
+            louder = (dataclasses.replace(c, cost=200.0) for c in host.report.cameras)
+            host.is_other(cameras=tuple(louder))
+            host.asks(float(now))
+        before = controller.changes
+        controller.tick(float(now))
+        if controller.changes > before:
+            state = controller.state()
+    after = Controller.restored(state, 40.0)
+    for host in hosts:
+        host.controller = after
+        host.asks(40.0)
+    after.tick(44.0)
+    for host in hosts:
+        host.asks(44.0)
+    assert all(camera.cost > 150.0 for camera in after.status(44.0).cameras)
+
+
 @pytest.mark.parametrize(
     ("camera", "host", "says"),
     [

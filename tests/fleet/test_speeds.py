@@ -182,3 +182,15 @@ async def test_a_machine_without_a_trial_makes_one(cache: Cache) -> None:
     assert 0.1 < found.network_mpx < found.path_mpx < 1e5
     assert cache.read().keys() > FIGURES.keys()
     assert await trial_of_machine(4.0) == Trial(2 * found.network_mpx, 2 * found.path_mpx)
+
+
+def test_what_a_controller_kept_of_costs_counts_as_much_as_what_is_reported_since() -> None:
+    before = CostTable()
+    for _ in range(30):
+        before.learn("old", CameraReport("cam-0", 1, "live", cost=100.0))
+    after = CostTable(before.known())
+    for _ in range(2):
+        for table in (before, after):
+            table.learn("old", CameraReport("cam-0", 1, "live", cost=400.0))
+    assert after.known() == before.known()
+    assert after.known()["cam-0"]["old"][0] < 160.0

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +45,12 @@ class RunningFleet:
         """Has the file say that these are to run."""
         streams = [{"name": name, **DEMO, **settings} for name, settings in cameras.items()]
         self.config.write_text(tomli_w.dumps({"fleet": self._group, "streams": streams}))
+
+    def join(self, address: str) -> None:
+        """Has it run on that cluster, whose processes were started with its ``FOLDER``, instead."""
+        self._group = {"address": address}
+        data = tomllib.loads(self.config.read_text())
+        self.config.write_text(tomli_w.dumps({**data, "fleet": self._group}))
 
     def __enter__(self) -> Self:
         with (self.folder / "log").open("wb") as log:

@@ -154,8 +154,8 @@ class Host:
 
     def _report(self, sent: float) -> HostReport:
         identity = self._identity
-        cpu_ms = self._usage.look(self._node.pid)
-        takes = taken(cpu_ms, self._node.cameras, identity.capacity, identity.gpus)
+        usage = self._usage.look(self._node.pid)
+        takes = taken(usage, self._node.cameras, identity.capacity, identity.gpus)
         return HostReport(
             host=identity.name,
             incarnation=identity.incarnation,

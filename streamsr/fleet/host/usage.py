@@ -1,14 +1,30 @@
 """What processes take of a machine's cores, as Linux counts it."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
+from time import CLOCK_BOOTTIME, clock_gettime, monotonic
 
-__all__ = ["CpuUsage"]
+__all__ = ["CpuUsage", "Usage"]
 
 TICKS_S = os.sysconf("SC_CLK_TCK")  # a second
 PROC = Path("/proc")
-PARENT, TIMES = 1, slice(11, 13)  # of proc_pid_stat(5), after the name: user and system
+PARENT, TIMES, BEGUN = 1, slice(11, 13), 19  # of proc_pid_stat(5), after the name
+STARTS_S = 10.0  # how long a process may be starting: importing takes it more than running will
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Milliseconds of CPU time a second."""
+
+    in_all: float
+    settled: float  # of processes that have run for a while
+
+
+@dataclass(frozen=True, slots=True)
+class _Process:
+    ticks: int  # of CPU time
+    begun: int  # ticks since the machine was booted
 
 
 class CpuUsage:
@@ -16,23 +32,30 @@ class CpuUsage:
 
     def __init__(self) -> None:
         self._seen_s = monotonic()
-        self._ticks: dict[int, int] = {}  # by process
+        self._processes: dict[int, _Process] = {}
 
-    def look(self, pid: int | None) -> float:
-        """Returns what it took since the last look, in milliseconds a second; 0 without a process.
+    def look(self, pid: int | None) -> Usage:
+        """Returns what they took since the last look; 0 without a process.
 
         What ended between two looks is left out.
         """
-        now_s, before = monotonic(), self._ticks
+        now_s, before = monotonic(), self._processes
         spans_s, self._seen_s = now_s - self._seen_s, now_s
-        self._ticks = _ticks_of_tree(pid) if pid is not None else {}
-        taken = sum(n - before[pid] for pid, n in self._ticks.items() if pid in before)
-        return max(0.0, taken / TICKS_S / max(spans_s, 0.001) * 1e3)
+        self._processes = _tree(pid) if pid is not None else {}
+        settled_by = (clock_gettime(CLOCK_BOOTTIME) - STARTS_S) * TICKS_S
+        took = [
+            (process.ticks - before[pid].ticks, process.begun <= settled_by)
+            for pid, process in self._processes.items()
+            if pid in before and before[pid].begun == process.begun
+        ]
+        each = 1e3 / TICKS_S / max(spans_s, 0.001)
+        in_all = sum(ticks for ticks, _ in took)
+        return Usage(in_all * each, sum(ticks for ticks, settled in took if settled) * each)
 
 
-def _ticks_of_tree(root: int) -> dict[int, int]:
+def _tree(root: int) -> dict[int, _Process]:
     parents: dict[int, int] = {}
-    ticks: dict[int, int] = {}
+    found: dict[int, _Process] = {}
     for name in os.listdir(PROC) if PROC.exists() else ():
         if name.isdecimal():
             try:
@@ -40,10 +63,11 @@ def _ticks_of_tree(root: int) -> dict[int, int]:
             except (OSError, UnicodeDecodeError):
                 continue  # it has ended meanwhile
             parents[int(name)] = int(fields[PARENT])
-            ticks[int(name)] = sum(int(field) for field in fields[TIMES])
-    tree = {root} & ticks.keys()
+            ticks = sum(int(field) for field in fields[TIMES])
+            found[int(name)] = _Process(ticks, int(fields[BEGUN]))
+    tree = {root} & found.keys()
     grown = tree
     while grown:
         grown = {pid for pid, parent in parents.items() if parent in grown} - tree
         tree |= grown
-    return {pid: ticks[pid] for pid in tree}
+    return {pid: found[pid] for pid in tree}

@@ -19,7 +19,7 @@ __all__ = ["CostTable"]
 
 FIRST = 400.0  # ms of CPU time a second at most, of what nobody has measured
 FALLBACK_SHARE = 0.3  # of what was asked for, where the fallback is not measured
-SMOOTHING = 0.1
+REPORTS = 10  # that the mean is of, the newest counting most
 CHANGE = 0.05  # of the value
 
 Key = tuple[str, int]  # kind of host, rung
@@ -32,12 +32,13 @@ class CostTable:
         """``known`` is what ``known()`` gave once: by camera and kind, a cost a rung, 0 unknown."""
         self.speeds = Speeds()
         self._given: dict[str, dict[Key, float]] = defaultdict(dict)
+        self._smooth: dict[tuple[str, Key], tuple[int, float]] = {}  # reports, mean
         for camera, kinds in (known or {}).items():
             for kind, costs in kinds.items():
                 for rung, cost in enumerate(costs):
                     if cost:
                         self._given[camera][kind, rung] = cost
-        self._smooth: dict[tuple[str, Key], tuple[int, float]] = {}
+                        self._smooth[camera, (kind, rung)] = REPORTS, cost
 
     def learn(self, kind: str, report: CameraReport) -> bool:
         """Takes in what a camera took. Returns whether its cost has changed by that.
@@ -48,8 +49,8 @@ class CostTable:
             return False
         key = (kind, report.rung)
         count, mean = self._smooth.get((report.name, key), (0, 0.0))
-        count += 1
-        mean += (report.cost - mean) * max(1 / count, SMOOTHING)
+        count = min(count + 1, REPORTS)
+        mean += (report.cost - mean) / count
         self._smooth[report.name, key] = count, mean
         given = self._given[report.name].get(key)
         if given is not None and abs(mean - given) <= CHANGE * given:

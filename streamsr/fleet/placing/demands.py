@@ -9,6 +9,8 @@ from streamsr.fleet.placing.rungs import workload
 
 __all__ = ["Demands"]
 
+KEPT_S = 5.0
+
 
 class Demands:
     """The demand of each camera, by what it and its like have cost."""
@@ -17,6 +19,7 @@ class Demands:
         self.costs = costs
         self._cameras = cameras
         self._learnt: set[str] = set()  # whose costs have changed
+        self._unkept, self._kept_at = False, float("-inf")
         self.last: dict[str, Demand] = {}  # as they were last asked for
 
     def want(self, cameras: Mapping[str, WantedCamera]) -> None:
@@ -37,6 +40,14 @@ class Demands:
         for camera in report.cameras:
             if self.costs.learn(report.kind, camera):
                 self._learnt.add(camera.name)
+                self._unkept = True
+
+    def are_to_be_kept(self, now: float) -> bool:
+        """Whether costs have changed that a controller after this one must know; every 5 s once."""
+        if not self._unkept or now - self._kept_at < KEPT_S:
+            return False
+        self._unkept, self._kept_at = False, now
+        return True
 
     def invalidate(self) -> None:
         """Has all be made again: hosts, cameras or who was moved by hand are others now."""
