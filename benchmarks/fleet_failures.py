@@ -1,26 +1,28 @@
 """How long cameras of a real Ray cluster are away when part of it fails.
 
-    PYTHONPATH=tests python benchmarks/fleet_failures.py FAILURE [HOSTS TURNS]
+    PYTHONPATH=tests python benchmarks/fleet_failures.py FAILURE [HOSTS TURNS rtmp|rtsp]
 
 A ``ray.cluster_utils.Cluster``, which is nobody's of streamsr, runs six ``bicubic`` demo cameras
-that publish to nginx over RTMP; each is played. FAILURE is what is killed: ``raylet`` (of a host
-that has no controller), ``reaped`` (the same, and waited for), ``machine`` (every process of it),
-``head`` (the raylet of the controller's machine, which is a host here, and waited for),
-``controller``, ``both`` (the controller and a raylet); or ``frozen``, all processes of a host for
-30 s. A new cluster a turn. Prints the longest time without a frame of any camera, and how often the
-server was offered a second publisher of one address. Exits with 1 where a bar is missed.
+that publish to nginx over RTMP, or to servers of gst-rtsp-server. FAILURE is what is killed:
+``raylet`` (of a host that has no controller), ``reaped`` (the same, and waited for), ``machine``
+(every process of it), ``head`` (the raylet of the controller's machine, which is a host here, and
+waited for), ``controller``, ``both`` (the controller and a raylet); or ``frozen``, all processes of
+a host for 30 s. A new cluster a turn. Prints the longest time without a frame of any camera at the
+server, and how often a server was offered a second publisher of one address. Exits with 1 where a
+bar is missed.
 """
 
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from peers import RtmpServer
+from peers import RtmpServer, RtspServer
 from peers.fleet import Player, RunningFleet, children_of
 from ray.cluster_utils import Cluster
 
@@ -29,9 +31,91 @@ LEAN: dict[str, Any] = {"include_dashboard": False, "object_store_memory": 80 * 
 CORES = os.cpu_count() or 1  # of each host: all of the machine, as Cluster has it
 CONTROLLER = "ray::ControllerActor"
 READY_S, AWAY_S, FROZEN_S, SETTLED_S = 150.0, 90.0, 30.0, 5.0
+LOOK_S = 0.1  # between two looks at files that grow
 BARS_S = {"controller": 2.0, "both": 20.0}
 BAR_S = 10.0
 TWICE = "already publishing"
+
+
+class Watcher(Protocol):
+    """Sees what a server gets of a camera."""
+
+    def begin(self) -> None:
+        """Measures gaps from now on."""
+
+    @property
+    def gap(self) -> float:
+        """The longest time without a frame since, in seconds."""
+
+    @property
+    def plays(self) -> bool: ...
+
+    def end(self) -> None: ...
+
+
+class Recorded:
+    """Watches the recordings that a server makes, a file each session, as they grow."""
+
+    def __init__(self, server: RtspServer) -> None:
+        self.twice = 0  # times at which two sessions brought something
+        self._server = server
+        self._ended = threading.Event()
+        self._grew: dict[str, float] = {}  # monotonic, by file
+        self._sizes: dict[str, int] = {}
+        self._last, self._worst = float("-inf"), 0.0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def begin(self) -> None:
+        self._worst, self._last = 0.0, max(self._last, time.monotonic())
+
+    @property
+    def gap(self) -> float:
+        return max(self._worst, time.monotonic() - self._last)
+
+    @property
+    def plays(self) -> bool:
+        return time.monotonic() - self._last < 0.7
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(LOOK_S):
+            now = time.monotonic()
+            for path in self._server.files():
+                size = path.stat().st_size
+                if size > self._sizes.get(path.name, 0):
+                    self._sizes[path.name], self._grew[path.name] = size, now
+                    self._worst, self._last = max(self._worst, now - self._last), now
+            self.twice += sum(now - grew < LOOK_S for grew in self._grew.values()) > 1
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where six cameras are published to."""
+
+    urls: list[str]
+    watchers: Callable[[], list[Watcher]]
+    twice: Callable[[], int]  # second publishers so far
+
+
+def rtmp_site(opened: ExitStack) -> Site:
+    """nginx, which refuses a second publisher and says so."""
+    server = opened.enter_context(RtmpServer())
+    urls = [server.url(f"cam-{number}") for number in range(CAMERAS)]
+    log = server.folder / "log"
+    return Site(urls, lambda: [Player(url) for url in urls], lambda: log.read_text().count(TWICE))
+
+
+def rtsp_site(opened: ExitStack) -> Site:
+    """Servers that take any number of publishers."""
+    servers = [opened.enter_context(RtspServer()) for _ in range(CAMERAS)]
+    watchers = [Recorded(server) for server in servers]
+    urls = [server.url() for server in servers]
+    return Site(urls, lambda: list(watchers), lambda: sum(one.twice for one in watchers))
+
+
+SITES = {"rtmp": rtmp_site, "rtsp": rtsp_site}
 
 
 @dataclass(frozen=True)
@@ -44,29 +128,28 @@ class Turn:
 
 
 @contextmanager
-def played_fleet(
-    server: RtmpServer, hosts: int, head_cores: int
-) -> Iterator[tuple[RunningFleet, Cluster, list[Player]]]:
-    """A fleet on such a cluster, once all of its cameras are played."""
-    urls = [server.url(f"cam-{number}") for number in range(CAMERAS)]
-    cameras = {f"cam-{n}": {"publish": [{"url": url}]} for n, url in enumerate(urls)}
+def watched_fleet(
+    site: Site, hosts: int, head_cores: int
+) -> Iterator[tuple[RunningFleet, Cluster, list[Watcher]]]:
+    """A fleet on such a cluster, once all of its cameras are seen."""
+    cameras = {f"cam-{n}": {"publish": [{"url": url}]} for n, url in enumerate(site.urls)}
     fleet = RunningFleet(cameras, hosts)
     os.environ["RAY_TMPDIR"] = str(fleet.folder)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": head_cores, **LEAN})
-    players: list[Player] = []
+    watchers: list[Watcher] = []
     try:
         for _ in range(hosts - bool(head_cores)):
             cluster.add_node(num_cpus=CORES, **LEAN)
         fleet.join(str(cluster.address))
         with fleet:
-            players += [Player(url) for url in urls]
+            watchers += site.watchers()
             fleet.until(lambda status: is_settled(status, hosts), READY_S)
-            until_all_play(players, READY_S)
+            until_all_play(watchers, READY_S)
             time.sleep(SETTLED_S)
-            yield fleet, cluster, players
+            yield fleet, cluster, watchers
     finally:
-        for player in players:
-            player.end()
+        for watcher in watchers:
+            watcher.end()
         cluster.shutdown()
 
 
@@ -76,25 +159,25 @@ def is_settled(status: dict[str, Any], hosts: int) -> bool:
     return even and all(camera["state"] == "live" for camera in status["cameras"])
 
 
-def until_all_play(players: list[Player], within_s: float) -> None:
+def until_all_play(players: list[Watcher], within_s: float) -> None:
     until = time.monotonic() + within_s
     while not all(player.plays for player in players) and time.monotonic() < until:
         time.sleep(0.02)
 
 
-def turn_of(failure: str, hosts: int) -> Turn:
-    """Runs a fleet, has it fail, and waits until all play, for ``AWAY_S`` at most."""
-    with RtmpServer() as server:
+def turn_of(failure: str, hosts: int, kind: str) -> Turn:
+    """Runs a fleet, has it fail, and waits until all are seen, for ``AWAY_S`` at most."""
+    with ExitStack() as opened:
+        site = SITES[kind](opened)
         head_cores = CORES if failure == "head" else 0
-        with played_fleet(server, hosts, head_cores) as (fleet, cluster, players):
-            for player in players:
-                player.begin()
+        with watched_fleet(site, hosts, head_cores) as (fleet, cluster, watchers):
+            for watcher in watchers:
+                watcher.begin()
             fail(failure, fleet, cluster)
             time.sleep(SETTLED_S)
-            until_all_play(players, AWAY_S)
+            until_all_play(watchers, AWAY_S)
             time.sleep(SETTLED_S)
-            gap_s = max(player.gap for player in players)
-            return Turn(gap_s, (server.folder / "log").read_text().count(TWICE), fleet.log())
+            return Turn(max(watcher.gap for watcher in watchers), site.twice(), fleet.log())
 
 
 def fail(failure: str, fleet: RunningFleet, cluster: Cluster) -> None:
@@ -144,9 +227,10 @@ def say(text: str) -> None:
 def main() -> int:
     failure = sys.argv[1] if len(sys.argv) > 1 else ""
     hosts, turns = (int(text) for text in (sys.argv[2:4] or ("2", "1")))
+    kind = sys.argv[4] if len(sys.argv) > 4 else "rtmp"
     bar_s, worst_s = BARS_S.get(failure, BAR_S), 0.0
     for number in range(1, turns + 1):
-        turn = turn_of(failure, hosts)
+        turn = turn_of(failure, hosts, kind)
         say(f"{failure}, turn {number}: {turn.gap_s:.1f} s, {turn.twice} second publishers")
         if turn.gap_s > bar_s or turn.twice:
             say(turn.log)

@@ -1,8 +1,10 @@
-"""A stack of convolutions in 8-bit integers, for CPUs that have instructions for them (VNNI).
+"""A stack of convolutions in 8-bit integers, for CPUs with AVX2; those with VNNI are quicker still.
 
 Quantised after training (Jacob et al., Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference, 2018): weights by output channel, features by layer, sums in 32
-bits. The kernels are oneDNN's, as torch's own quantised models use them.
+bits. The kernels are oneDNN's, as torch's own quantised models use them. Without VNNI they add the
+products of two neighbouring inputs in 16 bits: the weights of such pairs are kept so small there
+that no sum can saturate, which costs levels where two large ones of one sign meet.
 
 The levels of a layer's features span most of what blocks of black and white give, which is more
 than natural images do: no footage need be at hand, and none can mislead. Texture of single pixels
@@ -12,6 +14,7 @@ at full contrast saturates; spanning it would coarsen every frame.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Self, cast
 
 import torch
@@ -23,6 +26,8 @@ from streamsr.networks.convolutions import Convolutions
 __all__ = ["LEVELS", "Balanced", "Int8Convolutions", "PackedConv", "hard_edges", "runs_int8"]
 
 LEVELS = 255  # above 0: 8-bit luma is taken as it is
+WEIGHT_LEVELS = 127  # on either side of 0
+PAIR_LEVELS = 127  # of two weights together, rounded to 128 at most: 128 * 255 has 15 bits
 BLACK, WHITE = 16 / 255, 235 / 255
 EDGE_SIDE = 6  # pixels of a block
 LEAST_SHARE = 0.1  # of a layer's largest feature: smaller ones count as so large
@@ -110,7 +115,7 @@ class PackedConv:
     def of(cls, weight: Tensor, bias: Tensor, step: float) -> Self:
         """Returns the convolution of ``weight`` for inputs whose levels are ``step`` apart."""
         levels, steps = _quantised(weight)
-        return cls._packed(levels, steps, bias, step, (1, 1))
+        return cls.of_packed(levels, steps, bias, step, (1, 1))
 
     @classmethod
     def of_levels(cls, weight: Tensor, bias: Tensor, zeros: Tensor) -> Self:
@@ -119,10 +124,10 @@ class PackedConv:
         """
         levels, steps = _quantised(weight)
         of_zeros = (levels.float() * zeros[None, :, None, None]).sum((1, 2, 3)) * steps
-        return cls._packed(levels, steps, bias - of_zeros, 1.0, (0, 0))
+        return cls.of_packed(levels, steps, bias - of_zeros, 1.0, (0, 0))
 
     @classmethod
-    def _packed(
+    def of_packed(
         cls, levels: Tensor, steps: Tensor, bias: Tensor, step: float, padding: tuple[int, int]
     ) -> Self:
         ones = (1, 1)
@@ -148,15 +153,27 @@ class PackedConv:
 
 def _quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Weights in levels of 8 bits, and how far these are apart in each output."""
-    steps = (weight.abs().amax((1, 2, 3)) / 127).clamp_min(1e-12)
+    steps = weight.abs().amax((1, 2, 3)) / WEIGHT_LEVELS
+    if _saturates():
+        even = F.pad(weight, (0, 0, 0, 0, 0, weight.shape[1] % 2))
+        pairs = even[:, ::2] + even[:, 1::2]
+        steps = torch.maximum(steps, pairs.abs().amax((1, 2, 3)) / PAIR_LEVELS)
+    steps = steps.clamp_min(1e-12)
     return (weight / steps[:, None, None, None]).round().to(torch.int8), steps
 
 
-def runs_int8() -> bool:
-    """Returns whether torch has the kernels, and the CPU sums products of 8 bits in 32 at once.
+@cache
+def _saturates() -> bool:
+    """Whether two products are added in 16 bits, as they are without VNNI, or where
+    ONEDNN_MAX_CPU_ISA hides it from oneDNN."""
+    weight = torch.full((8, 8, 3, 3), WEIGHT_LEVELS, dtype=torch.int8)
+    conv = PackedConv.of_packed(weight, torch.ones(8), torch.zeros(8), 1.0, (0, 0))
+    brightest = torch.full((1, 8, 8, 8), LEVELS, dtype=torch.uint8)
+    values = conv.values(brightest.contiguous(memory_format=torch.channels_last))
+    return bool(values.amin() < weight[0].numel() * WEIGHT_LEVELS * LEVELS)
 
-    Without that, or where ONEDNN_MAX_CPU_ISA hides it from oneDNN, sums saturate at 16 bits.
-    """
-    can = torch.cpu.get_capabilities()
-    vnni = can.get("avx512_vnni", False) or can.get("avx_vnni", False)
-    return bool(vnni) and hasattr(torch.ops.onednn, "qconv2d_pointwise")
+
+def runs_int8() -> bool:
+    """Returns whether torch has the kernels, and the CPU instructions for them."""
+    has_kernels = hasattr(torch.ops.onednn, "qconv2d_pointwise")
+    return has_kernels and bool(torch.cpu.get_capabilities().get("avx2", False))

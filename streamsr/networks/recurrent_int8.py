@@ -1,4 +1,4 @@
-"""``recurrent`` in 8-bit integers, for CPUs that have instructions for them (VNNI).
+"""``recurrent`` in 8-bit integers, for CPUs that have instructions for them.
 
 It computes what ``recurrent.py`` defines: the last features and the inputs of the convolutions are
 kept in 8 bits, sums in 32; the last output and the detail that is added to bicubic are float32. A

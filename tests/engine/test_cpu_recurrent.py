@@ -370,7 +370,7 @@ def test_closing_before_parts_are_queued_ends_what_waits_for_them() -> None:
     closing.join(WAIT_S)
 
 
-@pytest.mark.skipif(not runs_int8(), reason="this CPU has no VNNI")
+@pytest.mark.skipif(not runs_int8(), reason="this CPU has no AVX2")
 @pytest.mark.parametrize("tags", TAGS, ids=str)
 def test_levels_of_odd_frames_are_the_same_on_any_threads(tags: ColourTags) -> None:
     """In three strips or in one piece; near to the network's floats, and fit to be encoded."""

@@ -23,7 +23,7 @@ from streamsr.zoo.registry import find
 
 HEIGHT, WIDTH = 72, 128
 LIMITED, FULL = ColourTags(1, 1, 1), ColourTags(1, 1, 1, full_range=True)
-INT8 = pytest.mark.skipif(not runs_int8(), reason="this CPU has no kernels for int8")
+INT8 = pytest.mark.skipif(not runs_int8(), reason="this CPU has no AVX2")
 
 
 @pytest.fixture(scope="module")

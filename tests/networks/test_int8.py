@@ -1,5 +1,8 @@
 """The fast network in 8-bit integers: what it computes, and how far that is from floats."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
@@ -23,7 +26,7 @@ from streamsr.zoo.loading import make_network
 from streamsr.zoo.registry import find, listing
 from streamsr.zoo.weights import read_weights
 
-pytestmark = pytest.mark.skipif(not runs_int8(), reason="this CPU has no VNNI")
+pytestmark = pytest.mark.skipif(not runs_int8(), reason="this CPU has no AVX2")
 
 TICK = Fraction(1, 25)
 SHIPPED = [
@@ -61,6 +64,10 @@ def in_integers(convs: Convolutions, x: Tensor) -> npt.NDArray[np.float64]:
     for number, (weight, bias) in enumerate(zip(stack.weights, stack.biases, strict=True)):
         taps = weight.double().numpy()
         steps = np.abs(taps).max((1, 2, 3)) / 127
+        if int8._saturates():  # products of two neighbouring inputs are added in 16 bits
+            even = np.pad(taps, ((0, 0), (0, taps.shape[1] % 2), (0, 0), (0, 0)))
+            pairs = even.reshape(len(even), -1, 2, 3, 3).sum(2)
+            steps = np.maximum(steps, np.abs(pairs).max((1, 2, 3)) / 127)
         whole = np.round(taps / steps[:, None, None, None]).astype(np.int64)
         wide = np.pad(levels, ((0, 0), (0, 0), (1, 1), (1, 1)))
         height, width = levels.shape[2:]
@@ -85,6 +92,39 @@ def test_it_computes_what_the_literature_says(size: tuple[int, int]) -> None:
     # a sum that lies between two levels may be rounded either way
     np.testing.assert_allclose(output.numpy(), wanted, atol=0.02)
     assert np.abs(output.numpy() - wanted).mean() < 1e-4
+
+
+EXTREMES = """
+import sys, torch
+from streamsr.networks.int8 import PackedConv, _quantised, _saturates
+assert _saturates() == (sys.argv[1] == "True"), "what oneDNN was told"
+seeded = torch.Generator().manual_seed(1)
+for inputs in (1, 2, 3, 4, 5, 8, 16, 31, 34, 64):
+    weight = torch.rand(16, inputs, 3, 3, generator=seeded) ** 0.2
+    weight *= torch.randint(0, 2, (16, 1, 3, 3), generator=seeded) * 2 - 1
+    levels, steps = _quantised(weight)
+    assert levels.abs().max() >= 60
+    x = 255 * torch.randint(0, 4, (1, inputs, 20, 30), generator=seeded).clamp_max(1)
+    wanted = torch.nn.functional.conv2d(x.double(), levels.double(), padding=1)
+    given = x.to(torch.uint8).contiguous(memory_format=torch.channels_last)
+    got = PackedConv.of(weight, torch.zeros(16), 1.0).values(given)
+    torch.testing.assert_close(got.double() / steps[:, None, None].double(), wanted,
+                               atol=0.5, rtol=1e-6)
+"""
+
+
+@pytest.mark.parametrize("isa", ["AVX2", "AVX512_CORE", "ALL"])
+def test_no_sum_saturates_whichever_instructions_there_are(isa: str) -> None:
+    """The brightest inputs and the largest weights, on CPUs that have less than this one, too."""
+    saturates = isa != "ALL" or int8._saturates()
+    done = subprocess.run(
+        [sys.executable, "-c", EXTREMES, str(saturates)],
+        env=os.environ | {"ONEDNN_MAX_CPU_ISA": isa},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_balanced_convolutions_give_what_the_others_give() -> None:

@@ -19,7 +19,7 @@ from streamsr.zoo.loading import make_network
 from streamsr.zoo.registry import find, listing
 from streamsr.zoo.weights import read_weights
 
-pytestmark = pytest.mark.skipif(not runs_int8(), reason="this CPU has no VNNI")
+pytestmark = pytest.mark.skipif(not runs_int8(), reason="this CPU has no AVX2")
 
 MEMBERS = [(4, 1), (3, 1), (2, 2), (1, 4)]  # scale, fold
 every_member = pytest.mark.parametrize(("scale", "fold"), MEMBERS)

@@ -253,7 +253,7 @@ def test_a_model_that_a_kill_left_beside_its_place_is_put_back(
     assert not (made.parent / ".new").exists()
 
 
-@pytest.mark.skipif(not runs_int8(), reason="this CPU has no instructions for 8-bit integers")
+@pytest.mark.skipif(not runs_int8(), reason="this CPU has no AVX2")
 @pytest.mark.parametrize(("network", "window"), [("fast", 1), ("recurrent", 2)])
 def test_what_runs_in_integers_is_judged_as_in_floats(
     network: str, window: int, footage: Path, tmp_path: Path, clock: SimpleNamespace

@@ -174,7 +174,7 @@ def test_what_cannot_go_on_is_refused(tmp_path: Path) -> None:
         start_from(Fast(8, 4, window=3), Entry("tiny", tmp_path, card))
 
 
-@pytest.mark.skipif(not runs_int8(), reason="this CPU has no instructions for 8-bit integers")
+@pytest.mark.skipif(not runs_int8(), reason="this CPU has no AVX2")
 def test_a_network_in_integers_is_unrolled_as_the_one_it_was_made_of() -> None:
     torch.manual_seed(0)
     network = Recurrent(features=16, layers=3, kept=8).eval()

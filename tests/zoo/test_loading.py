@@ -119,7 +119,7 @@ def test_a_loaded_network_is_ready_to_run_not_to_train() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lowest", "can", "vnni", "able"),
+    ("lowest", "can", "integers", "able"),
     [
         ("int8", {"avx512_bf16": True}, True, "float32 bfloat16 int8"),
         ("int8", {"amx_bf16": True}, False, "float32 bfloat16"),
@@ -130,9 +130,9 @@ def test_a_loaded_network_is_ready_to_run_not_to_train() -> None:
     ],
 )
 def test_a_card_and_a_cpu_allow_precisions(
-    monkeypatch: pytest.MonkeyPatch, lowest: str, can: dict[str, bool], vnni: bool, able: str
+    monkeypatch: pytest.MonkeyPatch, lowest: str, can: dict[str, bool], integers: bool, able: str
 ) -> None:
-    monkeypatch.setattr(loading, "runs_int8", lambda: vnni)
+    monkeypatch.setattr(loading, "runs_int8", lambda: integers)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: can)
     card = find("fast-small").card.model_copy(update={"precision": lowest})
     assert " ".join(precisions_of(card, CPU)) == able
@@ -157,7 +157,7 @@ def test_a_precision_that_is_not_allowed_is_refused() -> None:
         load_model(find("bicubic"), CPU, "int8")
 
 
-@pytest.mark.skipif(not runs_int8(), reason="this CPU has no VNNI")
+@pytest.mark.skipif(not runs_int8(), reason="this CPU has no AVX2")
 def test_the_lowest_precision_is_taken() -> None:
     single = load_model(find("fast-small"), CPU)
     assert single.precision == "int8"
