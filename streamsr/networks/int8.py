@@ -46,12 +46,15 @@ class Int8Convolutions(nn.Module):
         stack = Balanced.of(convolutions, convolutions.peaks(F.pixel_unshuffle(hard_edges(), fold)))
         self._steps = stack.steps
         steps_in = [1 / LEVELS, *self._steps]
-        layers = zip(stack.weights, stack.biases, steps_in, strict=True)
+        # pixels side by side have weights of one sign: a pair of them would be limited most
+        self._apart = 2 if _saturates() and convolutions.inputs > 1 else 1
+        weights = [_spread(stack.weights[0], self._apart), *stack.weights[1:]]
+        layers = zip(weights, stack.biases, steps_in, strict=True)
         *self._hidden, self._last = [PackedConv.of(*layer) for layer in layers]
 
     def forward(self, x: Tensor) -> Tensor:
         levels = (x * LEVELS).round_().clamp_(0, LEVELS).to(torch.uint8)
-        features = levels.contiguous(memory_format=torch.channels_last)
+        features = _spread(levels, self._apart)
         for layer, step in zip(self._hidden, self._steps, strict=True):
             features = layer(features, step)
         return self._last.values(features)
@@ -149,6 +152,15 @@ class PackedConv:
             *(step, 0, dtype, activation, [], ""),
         )
         return output
+
+
+def _spread(x: Tensor, apart: int) -> Tensor:
+    """(b, c, h, w) to (b, c * apart, h, w) in ``channels_last``, zeros between the channels."""
+    batch, channels, *size = x.shape
+    shape = (batch, channels * apart, *size)
+    spread = x.new_zeros(shape).contiguous(memory_format=torch.channels_last)
+    spread[:, ::apart] = x
+    return spread
 
 
 def _quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
