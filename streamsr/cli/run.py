@@ -27,9 +27,9 @@ from streamsr.core.deadline import STOP_S, STREAM_SHARE, Deadline
 from streamsr.core.errors import UserError
 from streamsr.core.events import Code
 from streamsr.core.events.journal import logged_journal
+from streamsr.core.files import FILE_MASK
 from streamsr.core.settings import NodeSettings, PipelineSettings
 from streamsr.core.status import StreamStatus
-from streamsr.core.temporary import FILE_MASK
 from streamsr.media.addresses import STDIO, InputKind, input_kind, is_pipe_output
 from streamsr.pipeline.check import check_settings
 

@@ -20,9 +20,9 @@ from rich.text import Text
 
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events.log import FORMAT, LEVEL, LogFormat, LogLevel, is_json, set_up_log
+from streamsr.core.files import keep_in_memory
 from streamsr.core.redact import redact
 from streamsr.core.status import StreamStatus
-from streamsr.core.temporary import keep_in_memory
 from streamsr.media.addresses import CONTROL, OVERWRITE
 
 __all__ = [

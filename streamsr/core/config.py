@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from streamsr.core.errors import ConfigError, nearest
+from streamsr.core.files import write_whole
 from streamsr.core.redact import SecretAddress, filled_in
 
 __all__ = [
@@ -83,9 +84,7 @@ def load(path: Path, kind: type[S], overrides: Iterable[str] = ()) -> S:
 def dump(settings: Settings, path: Path) -> None:
     """Writes a TOML file that ``load`` reads, whole or not at all. Raises OSError, ValueError."""
     text = tomli_w.dumps(settings.model_dump(mode="json", exclude_none=True)).encode()
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(text)
-    partial.replace(path)
+    write_whole(path, text)
 
 
 def parse(

@@ -25,7 +25,6 @@ __all__ = [
     "is_ours",
     "open_alone",
     "remove_ours",
-    "write_whole",
 ]
 
 ENDING = ".partial"
@@ -111,17 +110,6 @@ def half_done_in(folder: Path) -> list[Path]:
     with suppress(OSError):  # it is about to be gone
         return [one for one in named if (one / FIRST).is_file() and is_ours(one)]
     return []
-
-
-def write_whole(path: Path, data: bytes, *, synced: bool = True) -> None:
-    """Writes a file that is there whole or not at all. Raises OSError."""
-    written = path.with_name(f".{path.name}.new")
-    with written.open("wb") as file:
-        file.write(data)
-        file.flush()
-        if synced:
-            os.fsync(file.fileno())
-    written.replace(path)
 
 
 def _foreign(inside: Collection[Path]) -> bool:

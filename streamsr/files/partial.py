@@ -27,6 +27,7 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as format_safetensors
 
 from streamsr.core.errors import OutputError
+from streamsr.core.files import write_whole
 from streamsr.core.packet import Packet, Track
 from streamsr.files.checkpoint import Checkpoint, End, Opening
 from streamsr.files.half_done import (
@@ -35,7 +36,6 @@ from streamsr.files.half_done import (
     empty_ours,
     open_alone,
     remove_ours,
-    write_whole,
 )
 from streamsr.files.identity import differences
 from streamsr.files.passage import Mark, Passage

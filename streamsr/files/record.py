@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from streamsr.core.errors import OutputError
-from streamsr.files.half_done import DONE, folder_of, write_whole
+from streamsr.core.files import write_whole
+from streamsr.files.half_done import DONE, folder_of
 
 __all__ = ["Kept", "OneRecord", "Record", "outputs_of", "said_of", "state_of"]
 

@@ -18,8 +18,8 @@ from typing import Self
 
 from streamsr.core.backoff import Backoff, keep_trying
 from streamsr.core.deadline import Deadline
+from streamsr.core.files import FILE_MASK
 from streamsr.core.redact import childrens_environment, redact
-from streamsr.core.temporary import FILE_MASK
 from streamsr.core.waiting import first_of
 from streamsr.ipc.framing import encode, read
 from streamsr.ipc.messages import Message

@@ -15,9 +15,9 @@ from tomlkit.toml_document import TOMLDocument
 
 from streamsr.core.config import load
 from streamsr.core.errors import StreamsrError, UserError
+from streamsr.core.files import write_whole
 from streamsr.core.redact import shown
 from streamsr.core.settings import NodeSettings, StreamSettings
-from streamsr.node.edits import write_whole
 from streamsr.node.merge import data_of
 
 __all__ = ["CamerasFile"]

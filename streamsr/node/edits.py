@@ -7,7 +7,6 @@ one, and are forgotten with the process otherwise.
 
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,15 +15,14 @@ from streamsr.control.merge_patch import difference, laid_over
 from streamsr.core.config import FILLED_IN, parse
 from streamsr.core.errors import ConfigError
 from streamsr.core.events import Code, Emit, Event
+from streamsr.core.files import PRIVATE, write_whole
 from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.node.merge import data_of, digest_of, with_streams
 
-__all__ = ["Edits", "KeptEdits", "write_whole"]
+__all__ = ["Edits", "KeptEdits"]
 
 logger = logging.getLogger("streamsr")
-
-PRIVATE = 0o600  # an address may hold a password
 
 
 class Edits(Protocol):
@@ -182,19 +180,3 @@ def _by_name(read: NodeSettings) -> dict[str, StreamSettings]:
 
 def _base(own: StreamSettings | None) -> str:
     return digest_of(own) if own is not None else ""
-
-
-def write_whole(path: Path, data: bytes, mode: int) -> None:
-    """Writes a file whole or not at all, with these permissions. Raises OSError."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, PRIVATE)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            os.fchmod(descriptor, mode)
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise

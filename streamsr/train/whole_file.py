@@ -1,11 +1,11 @@
-"""A file that is there whole or not at all."""
+"""What training writes: whole, or not at all."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from streamsr.core import files
 from streamsr.core.errors import OutputError
 
 __all__ = ["whole_file"]
@@ -17,14 +17,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
     Raises OutputError where it cannot be written, as where the disk is full.
     """
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.partial")  # others may write it, too
     try:
-        try:
-            with unfinished.open("wb") as file:
-                yield file
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with files.whole_file(path, synced=False) as file:
+            yield file
     except OSError as error:
         why = error.strerror or "the disk is full"  # numpy wrote less than it was given
         raise OutputError(f"{path}: cannot be written: {why}") from None

@@ -13,6 +13,8 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from streamsr.core.files import write_whole
+
 __all__ = ["Measured", "cache_folder", "machine_name"]
 
 FILE_NAME = "measured.json"
@@ -67,14 +69,9 @@ class Measured:
             return
         kept = self._read()
         kept[self._machine] = kept.get(self._machine, {}) | self._figures
-        written = self._path.with_name(f"{FILE_NAME}.{os.getpid()}.{threading.get_ident()}")
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                written.write_text(json.dumps(kept, indent=1), encoding="utf-8")
-                written.replace(self._path)
-            finally:
-                written.unlink(missing_ok=True)
+            write_whole(self._path, json.dumps(kept, indent=1).encode(), synced=False)
 
 
 def machine_name() -> str:

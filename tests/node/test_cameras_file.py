@@ -11,10 +11,10 @@ import pytest
 
 from streamsr.core.config import load
 from streamsr.core.errors import UserError
+from streamsr.core.files import write_whole
 from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.node import cameras_file
 from streamsr.node.cameras_file import CamerasFile
-from streamsr.node.edits import write_whole
 
 TEXT = """\
 # at home

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from full_disk import full_after
+from peers.full_disk import full_after
 from synthetic import texture, write_clip
 from tiny_models import FAST
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from streamsr.core.errors import OutputError, StreamsrError
+from streamsr.core.files import write_whole
 from streamsr.core.settings import StreamSettings
 from streamsr.files.checkpoint import Checkpoint, Opening
-from streamsr.files.half_done import write_whole
 from streamsr.files.identity import identity_of
 from streamsr.files.part import BeginAgainError, Stopped
 from streamsr.files.partial import Partial

@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from streamsr.core.events.log import set_up_log
+from streamsr.core.files import PRIVATE
 from streamsr.fleet.cluster.urgency import as_urgent_as_others
 from streamsr.node.kept import state_folder
 
 __all__ = ["begin_actor"]
 
 FOLDER = "fleet"  # of the state folder, for logs
-PRIVATE = 0o600
 MOST_BYTES = 32 * 2**20  # of a log; what is older is in a second file, of as much
 LOOK_S = 60.0  # between two looks at its size
 

@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from streamsr.core.files import PRIVATE, write_whole
 from streamsr.core.redact import redact
 from streamsr.fleet.cluster import gcs
-from streamsr.node.edits import write_whole
 from streamsr.node.kept import state_folder
 
 __all__ = ["RAY_ALONE", "KeptState", "file_of", "tell_that_it_left", "tell_who_has_ended"]
@@ -18,7 +18,6 @@ ENDED = "ended/"  # of keys: the process of the rest of it was seen to have ende
 LEFT = "left/"  # of keys; each a host that publishes nothing more, and its incarnation
 PREFIX = "fleet/"  # of keys; each controller has one of its own, with its number and process
 RAY_ALONE = "STREAMSR_FLEET_KEPT_BY_RAY_ALONE"  # set for a cluster whose end is its fleet's
-PRIVATE = 0o600  # it holds secrets
 
 log = logging.getLogger("streamsr")
 

@@ -19,11 +19,11 @@ from streamsr.core.deadline import Deadline
 from streamsr.core.errors import StreamsrError, UserError
 from streamsr.core.events.journal import Journal, logged_journal
 from streamsr.core.events.log import log_uncaught, set_up_log
+from streamsr.core.files import FILE_MASK
 from streamsr.core.lease import LeaseFolder
 from streamsr.core.redact import redact
 from streamsr.core.settings import NodeSettings, StreamSettings
 from streamsr.core.status import StreamState, StreamStatus
-from streamsr.core.temporary import FILE_MASK
 from streamsr.fleet.host.warm_worker import WarmWorkers
 from streamsr.ipc.framing import encode, read
 from streamsr.ipc.messages import Message, NodeReport, Quit, RunCameras, RunningCamera
