@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from streamsr.core.errors import InputError, OutputError
+from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
 from streamsr.networks.facts import Facts
 from streamsr.sources.opening import file_frames
@@ -26,7 +26,7 @@ from streamsr.train.frames import fitted, pixels_of
 from streamsr.train.pairs import clip_pairs
 from streamsr.train.settings import DataSettings
 from streamsr.train.stills import Motion, moving
-from streamsr.train.whole_file import whole_file
+from streamsr.train.whole_file import make_folder, whole_file
 
 __all__ = ["Clip", "Footage", "Pixels"]
 
@@ -211,17 +211,10 @@ class Footage:
         target = folder / f"{path.stem}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
         if not target.exists():
             pixels = make()
-            _make(folder)
+            make_folder(folder)
             with whole_file(target) as file:
                 np.save(file, pixels)
         return open_memmap(target, mode="r")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cache {folder}: cannot be written: {error.strerror}") from None
 
 
 def _namesake(path: Path, folder: Path) -> Path:

@@ -8,7 +8,7 @@ from typing import BinaryIO
 from streamsr.core import files
 from streamsr.core.errors import OutputError
 
-__all__ = ["whole_file"]
+__all__ = ["make_folder", "whole_file"]
 
 
 @contextmanager
@@ -23,3 +23,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except OSError as error:
         why = error.strerror or "the disk is full"  # numpy wrote less than it was given
         raise OutputError(f"{path}: cannot be written: {why}") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder, and those that it is in. Raises OutputError where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None

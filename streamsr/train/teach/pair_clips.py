@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from streamsr.core.errors import InputError, OutputError
+from streamsr.core.errors import InputError
 from streamsr.core.frame import Frame
 from streamsr.core.settings import InputSettings
 from streamsr.train.frames import fitted
@@ -23,6 +23,7 @@ from streamsr.train.teach.lossless import LosslessWriter
 from streamsr.train.teach.recording import Recorded
 from streamsr.train.teach.thumbnails import numbered_frames
 from streamsr.train.teach.truth import Grid
+from streamsr.train.whole_file import make_folder
 
 __all__ = ["LOW", "TRUTH", "PairClip", "Use", "planned", "write_pairs"]
 
@@ -116,7 +117,7 @@ def write_pairs(
     for number, clip in enumerate(clips):
         places = [folder / clip.part / kind for kind in (TRUTH, LOW)]
         for place in places:
-            _make(place)
+            make_folder(place)
         truths, lows = (LosslessWriter(place / f"{number:03}.mkv") for place in places)
         with truths, lows:
             for place_s, (sub, main) in enumerate(zip(clip.subs, clip.mains, strict=True)):
@@ -126,13 +127,6 @@ def write_pairs(
                     writer.write(frame, float(place_s / RATE))
                 written += 1
     report(written)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
 class _Reader:
