@@ -57,7 +57,7 @@ FILLED_IN = {"filled_in": True}  # the context of settings whose addresses say w
 AS_SAID = {"as_said": True}  # the context of a dump whose addresses are as a file says them
 logger = logging.getLogger("streamsr")
 FORMER_NAMES = {"ladder": "fallback", "sound": "audio"}  # of keys: accepted with a warning
-PRIVATE = {"url"}  # keys of addresses: what they hold is never shown, however it is misspelt
+SECRET = {"url"}  # keys of addresses: what they hold is never shown, however it is misspelt
 SHOWN = 80  # characters of a value
 MAX_TEXT, MAX_PART = 2048, 255  # bytes of a text, and of what is between the slashes of a path
 # A byte that is not UTF-8, which Python keeps as a lone surrogate: JSON cannot carry one. In it,
@@ -178,7 +178,7 @@ def _is_private(fault: Any, kind: type[BaseModel]) -> bool:
     *around, key = (part for part in fault["loc"] if isinstance(part, str))
     field = _group_at(kind, around).model_fields.get(key)
     in_place_of_group = field is not None and _group_of(field.annotation) is not None
-    return key in PRIVATE or (in_place_of_group and not isinstance(fault["input"], dict))
+    return key in SECRET or (in_place_of_group and not isinstance(fault["input"], dict))
 
 
 def _shown(value: object, *, private: bool = False) -> str:
@@ -189,7 +189,7 @@ def _shown(value: object, *, private: bool = False) -> str:
 
 def _masked(value: object, private: bool) -> object:
     if isinstance(value, dict):
-        return {_masked(k, False): _masked(v, private or k in PRIVATE) for k, v in value.items()}
+        return {_masked(k, False): _masked(v, private or k in SECRET) for k, v in value.items()}
     if isinstance(value, list):
         return [_masked(part, private) for part in value]
     if isinstance(value, str) and (private or "://" in value or "@" in value):

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import quote
 
+from streamsr.core.files import write_whole
+
 __all__ = ["CLOCK", "MOMENT", "Lease", "LeaseFolder", "now_ns"]
 
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # on Linux it counts suspension
@@ -86,10 +88,8 @@ class LeaseFolder:
         """Returns the file of a camera, which is made where there is none and one can be made."""
         path = self.folder / f"{quote(camera, safe='')}.lease"
         if not path.exists():
-            partial = path.with_suffix(".partial")
             with suppress(OSError):  # who opens it meets that
-                partial.write_bytes(MOMENT.pack(ENDED_NS))
-                partial.rename(path)
+                write_whole(path, MOMENT.pack(ENDED_NS), synced=False)
         return path
 
     def grant(self, camera: str, until_ns: int) -> None:

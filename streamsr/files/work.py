@@ -1,7 +1,6 @@
 """One file from its source to its name: upscaled from where it was, joined, and named at last."""
 
 import functools
-import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 
 from streamsr.core.errors import InputError, OutputError
 from streamsr.core.events import Code, Emit
+from streamsr.core.files import sync
 from streamsr.core.settings import StreamSettings
 from streamsr.core.version import version_of_streamsr
 from streamsr.files.half_done import folder_of
@@ -195,7 +195,7 @@ class FileWork:
         if job.is_images:
             made = self._path if job.in_place else partial.images
         for path in [*made.iterdir()] if made.is_dir() else [made]:
-            _sync(path)
+            sync(path)
         state = state_of(made) or {}
         facts = {
             "frames": partial.frames,
@@ -214,14 +214,5 @@ class FileWork:
             if self._path.is_dir() and job.is_images:
                 self._path.rename(self._folder / FORMER)
             made.replace(self._path)
-        _sync(self._path.parent)
+        sync(self._path.parent)
         return replace(result, state="done", upscaled=partial.frames - began, **facts)
-
-
-def _sync(path: Path) -> None:
-    """Writes a file, or a folder's names, to the disk."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -133,6 +133,8 @@ class PackedConv:
     def of_packed(
         cls, levels: Tensor, steps: Tensor, bias: Tensor, step: float, padding: tuple[int, int]
     ) -> Self:
+        """Returns the convolution of weights that are ``levels``, (out, c, 3, 3) int8, ``steps``
+        apart, (out,)."""
         ones = (1, 1)
         packed = torch.ops.onednn.qconv_prepack(levels, steps, step, 0, ones, padding, ones, 1)
         return cls(packed, steps, torch.zeros(len(steps), dtype=torch.int64), bias, step, padding)
@@ -157,8 +159,10 @@ class PackedConv:
 def _spread(x: Tensor, apart: int) -> Tensor:
     """(b, c, h, w) to (b, c * apart, h, w) in ``channels_last``, zeros between the channels."""
     batch, channels, *size = x.shape
+    if apart == 1:
+        return x.contiguous(memory_format=torch.channels_last)
     shape = (batch, channels * apart, *size)
-    spread = x.new_zeros(shape).contiguous(memory_format=torch.channels_last)
+    spread = torch.empty(shape, dtype=x.dtype, memory_format=torch.channels_last).zero_()
     spread[:, ::apart] = x
     return spread
 

@@ -23,7 +23,7 @@ from streamsr.node.merge import data_of
 __all__ = ["CamerasFile"]
 
 NAMELESS = StreamSettings.model_fields["name"].default
-PRIVATE = 0o640  # what a file that holds a password may be at most
+NOT_FOR_ALL = 0o640  # what a file that holds a password may be at most
 IN_PLACE = {errno.EBUSY, errno.EXDEV}  # a file that is mounted by itself cannot be replaced
 
 
@@ -85,7 +85,7 @@ class CamerasFile:
     def _write(self, text: str, *, private: bool) -> None:
         """Keeps whose it is and who may read it, but that what is ``private`` is not for all."""
         status = self._path.stat()
-        mode = stat.S_IMODE(status.st_mode) & (PRIVATE if private else ~0)
+        mode = stat.S_IMODE(status.st_mode) & (NOT_FOR_ALL if private else ~0)
         try:
             write_whole(self._path, text.encode(), mode)
         except OSError as error:

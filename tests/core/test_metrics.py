@@ -85,6 +85,15 @@ def test_a_stage_is_charged_what_it_spends_even_if_it_fails(
     assert meter.cpu_ms() == {"network": pytest.approx(10.0)}
 
 
+def test_what_a_stream_takes_is_not_told_by_its_first_burst(clock: Clock) -> None:
+    meter = Meter()
+    for number in range(50):
+        meter.charge("network", 10e-3)
+        run(meter, clock, 1, 32)
+        assert (meter.takes_ms() == (0.0, 0.0)) == (number < 32), "for a second"
+    assert meter.takes_ms()[0] == pytest.approx(320.0)
+
+
 def test_what_a_stream_takes_is_that_of_the_last_seconds(clock: Clock) -> None:
     meter = Meter()
     assert meter.takes_ms() == (0.0, 0.0)

@@ -1,6 +1,7 @@
 """The controller: who is given what, and when, as hosts come, go and are asked for."""
 
 import dataclasses
+from itertools import pairwise
 
 import pytest
 
@@ -278,15 +279,19 @@ def test_state_has_to_be_kept_before_another_host_is_given_a_camera() -> None:
 
 def test_what_cameras_cost_is_kept_though_nothing_is_placed_anew() -> None:
     controller, hosts = settled("one", "two")
+    kept, state = [], b""
     for now in range(11, 40):
+        before = controller.changes
         for host in hosts:
             louder = (dataclasses.replace(c, cost=200.0) for c in host.report.cameras)
             host.is_other(cameras=tuple(louder))
             host.asks(float(now))
-        before = controller.changes
         controller.tick(float(now))
         if controller.changes > before:
+            kept.append(now)
             state = controller.state()
+    assert len(kept) >= 2
+    assert min(later - one for one, later in pairwise(kept)) >= 5, "not for every report"
     after = Controller.restored(state, 40.0)
     for host in hosts:
         host.controller = after

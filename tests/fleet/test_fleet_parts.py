@@ -17,7 +17,7 @@ from streamsr.core.settings import FleetSettings
 from streamsr.fleet.cluster.running import unfollowed
 from streamsr.fleet.environment import MODE, OF_A_LOCAL_CLUSTER, QUIET, prepare
 from streamsr.fleet.host import machine
-from streamsr.fleet.host.usage import CpuUsage, Usage
+from streamsr.fleet.host.usage import CLOCK, STARTS_S, CpuUsage, Usage
 
 BUSY = "import time\nbegan = time.monotonic()\nwhile time.monotonic() < began + 30: pass"
 
@@ -111,27 +111,24 @@ def test_what_a_process_and_its_children_take_is_counted() -> None:
             while not loads or (max(loads) < 50 and len(loads) < 100):
                 process.poll()
                 subprocess.run(["sleep", "0.1"], check=True)
-                loads.append(usage.look(process.pid).in_all)
+                loads.append(usage.look(process.pid).taken_ms)
             assert 50 <= max(loads) <= 1500
         finally:
             os.killpg(process.pid, 9)
-    assert usage.look(process.pid) == Usage(0, 0)
-    assert usage.look(None) == Usage(0, 0)
+    assert usage.look(process.pid) == Usage(0)
+    assert usage.look(None) == Usage(0)
 
 
 def test_a_process_that_starts_is_told_from_one_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamsr.fleet.host.usage.STARTS_S", 1.0)
     usage = CpuUsage()
-    busy = [sys.executable, "-c", "while True: pass"]
-    with subprocess.Popen(busy) as process:
+    assert not usage.look(os.getpid()).starts, "this one has run for a while"
+    with subprocess.Popen([sys.executable, "-c", BUSY]) as process:
         try:
-            usage.look(process.pid)
-            while (found := usage.look(process.pid)).in_all == 0:
-                time.sleep(0.05)
-            assert found.settled == 0
-            time.sleep(1.2)
-            found = usage.look(process.pid)
-            assert found.settled == found.in_all > 0
+            assert usage.look(process.pid).starts
+            assert usage.look(os.getpid()).starts, "a process of its tree"
+            later_s = time.clock_gettime(CLOCK) + STARTS_S + 1
+            monkeypatch.setattr("streamsr.fleet.host.usage.clock_gettime", lambda _: later_s)
+            assert not usage.look(process.pid).starts
         finally:
             process.kill()
 

@@ -194,3 +194,11 @@ def test_what_a_controller_kept_of_costs_counts_as_much_as_what_is_reported_sinc
             table.learn("old", CameraReport("cam-0", 1, "live", cost=400.0))
     assert after.known() == before.known()
     assert after.known()["cam-0"]["old"][0] < 160.0
+
+
+def test_what_was_reported_a_few_times_is_not_kept() -> None:
+    """Of a camera that has just begun the first reports may be a burst."""
+    table = CostTable()
+    for count in range(1, 15):
+        table.learn("old", CameraReport("cam-0", 1, "live", cost=100.0))
+        assert bool(table.known()["cam-0"]) == (count >= 10)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from streamsr.core.files import PRIVATE, write_whole
+
 __all__ = ["Serving"]
 
 TOKEN_BYTES = 32
@@ -30,8 +32,7 @@ class Serving:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = folder / "token"
-        file.touch(mode=0o600)
-        file.write_text(token, encoding="ascii")
+        write_whole(file, token.encode(), PRIVATE)
         host = f"[{address}]" if ":" in address else address
         serve = {
             "listen": f"{host}:0",

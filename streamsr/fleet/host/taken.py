@@ -1,4 +1,4 @@
-"""What each camera takes of a host, of whichever it takes more: its cores or its GPUs. Pure.
+"""What each camera takes of a host, of whichever it takes more: its cores or its GPUs.
 
 Placement knows one resource, milliseconds of CPU time a second. A camera that takes a tenth of all
 GPUs and a hundredth of all cores counts as a tenth of the cores: so neither is given out twice, and
@@ -8,10 +8,11 @@ where cameras of both kinds share a host some of each stays free.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from streamsr.core.status import StreamState
 from streamsr.fleet.host.usage import Usage
 from streamsr.ipc.messages import RunningCamera
 
-__all__ = ["Taken", "taken"]
+__all__ = ["Shares", "Taken"]
 
 GPU_MS = 1000.0  # a second, of one
 
@@ -24,16 +25,33 @@ class Taken:
     by_camera: Mapping[str, float]
 
 
-def taken(usage: Usage, cameras: Mapping[str, RunningCamera], capacity: float, gpus: int) -> Taken:
-    """Returns what cameras take of a host whose cores have ``capacity``.
+class Shares:
+    """Shares out what all processes of a host take, whose cores have ``capacity``.
 
-    ``usage`` is that of all of its processes. What is no camera's own, as that of the processes
-    that write outputs, is shared out by what the cameras' own threads take: so by model and size.
-    What processes take that start is nobody's: it is over soon.
+    What is no camera's own, as that of the processes that write outputs, goes by what the cameras'
+    own threads take: so by model and size. How much that is is known while nothing starts: what
+    starting takes is nobody's, and over soon.
     """
-    own = {name: camera.takes_ms for name, camera in cameras.items()}
-    own_ms = sum(of_cores for of_cores, _ in own.values())
-    each = max(1.0, usage.settled / own_ms) if own_ms > 0 else 0.0
-    a_gpus = capacity / (gpus * GPU_MS) if gpus else 0.0  # in milliseconds of CPU time
-    by_camera = {name: max(cpu * each, gpu * a_gpus) for name, (cpu, gpu) in own.items()}
-    return Taken(max(usage.in_all, sum(gpu for _, gpu in own.values()) * a_gpus), by_camera)
+
+    def __init__(self, capacity: float, gpus: int) -> None:
+        self._of_gpus = capacity / (gpus * GPU_MS) if gpus else 0.0  # in ms of CPU time
+        self._of_own = 1.0  # of all processes, for each of the cameras' own threads
+
+    def of(self, usage: Usage, cameras: Mapping[str, RunningCamera]) -> Taken:
+        """Returns what each camera takes; 0 where that is not measured yet."""
+        own = {name: camera.takes_ms for name, camera in cameras.items()}
+        own_ms = sum(of_cores for of_cores, _ in own.values())
+        if own_ms > 0 and not usage.starts and not any(map(_starts, cameras.values())):
+            self._of_own = max(1.0, usage.taken_ms / own_ms)
+        gpu_ms = sum(gpu for _, gpu in own.values()) * self._of_gpus
+        by_camera = {
+            name: max(cpu * self._of_own, gpu * self._of_gpus) for name, (cpu, gpu) in own.items()
+        }
+        return Taken(max(usage.taken_ms, gpu_ms), by_camera)
+
+
+def _starts(camera: RunningCamera) -> bool:
+    is_measured = any(camera.takes_ms)
+    return camera.state == StreamState.STARTING or (
+        camera.state == StreamState.LIVE and not is_measured
+    )

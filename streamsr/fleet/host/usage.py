@@ -1,24 +1,26 @@
 """What processes take of a machine's cores, as Linux counts it."""
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from time import CLOCK_BOOTTIME, clock_gettime, monotonic
+from time import clock_gettime, monotonic
 
 __all__ = ["CpuUsage", "Usage"]
 
 TICKS_S = os.sysconf("SC_CLK_TCK")  # a second
 PROC = Path("/proc")
+CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # that /proc counts by
 PARENT, TIMES, BEGUN = 1, slice(11, 13), 19  # of proc_pid_stat(5), after the name
 STARTS_S = 10.0  # how long a process may be starting: importing takes it more than running will
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Milliseconds of CPU time a second."""
+    """What processes took of late."""
 
-    in_all: float
-    settled: float  # of processes that have run for a while
+    taken_ms: float  # of CPU time, a second
+    starts: bool = False  # at least one of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +37,21 @@ class CpuUsage:
         self._processes: dict[int, _Process] = {}
 
     def look(self, pid: int | None) -> Usage:
-        """Returns what they took since the last look; 0 without a process.
+        """Returns what they took since the last look; nothing without a process.
 
         What ended between two looks is left out.
         """
         now_s, before = monotonic(), self._processes
         spans_s, self._seen_s = now_s - self._seen_s, now_s
         self._processes = _tree(pid) if pid is not None else {}
-        settled_by = (clock_gettime(CLOCK_BOOTTIME) - STARTS_S) * TICKS_S
-        took = [
-            (process.ticks - before[pid].ticks, process.begun <= settled_by)
+        took = sum(
+            process.ticks - before[pid].ticks
             for pid, process in self._processes.items()
             if pid in before and before[pid].begun == process.begun
-        ]
-        each = 1e3 / TICKS_S / max(spans_s, 0.001)
-        in_all = sum(ticks for ticks, _ in took)
-        return Usage(in_all * each, sum(ticks for ticks, settled in took if settled) * each)
+        )
+        settled_by = (clock_gettime(CLOCK) - STARTS_S) * TICKS_S
+        starts = any(process.begun > settled_by for process in self._processes.values())
+        return Usage(took / TICKS_S / max(spans_s, 0.001) * 1e3, starts)
 
 
 def _tree(root: int) -> dict[int, _Process]:

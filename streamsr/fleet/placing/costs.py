@@ -66,9 +66,12 @@ class CostTable:
         self._smooth = {key: value for key, value in self._smooth.items() if key[0] not in gone}
 
     def known(self) -> dict[str, dict[str, tuple[float, ...]]]:
-        """What has been measured: by camera and kind, a cost a rung, 0 unknown."""
+        """What has been measured for long enough: by camera and kind, a cost a rung, 0 unknown."""
         found: dict[str, dict[str, tuple[float, ...]]] = {}
-        for camera, costs in self._given.items():
+        for camera, given in self._given.items():
+            costs = {
+                key: cost for key, cost in given.items() if self._smooth[camera, key][0] >= REPORTS
+            }
             kinds = {kind for kind, _ in costs}
             found[camera] = {
                 kind: tuple(costs.get((kind, rung), 0.0) for rung in (0, 1)) for kind in kinds

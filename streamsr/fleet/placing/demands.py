@@ -43,7 +43,7 @@ class Demands:
                 self._unkept = True
 
     def are_to_be_kept(self, now: float) -> bool:
-        """Whether costs have changed that a controller after this one must know; every 5 s once."""
+        """Whether costs have changed that a controller after this one must know; in 5 s once."""
         if not self._unkept or now - self._kept_at < KEPT_S:
             return False
         self._unkept, self._kept_at = False, now
