@@ -12,7 +12,7 @@ from streamsr.core.lease import now_ns
 from streamsr.core.redact import redact
 from streamsr.core.status import StreamState
 from streamsr.fleet.host.node_process import NodeProcess
-from streamsr.fleet.host.taken import Shares
+from streamsr.fleet.host.taken import HostShares
 from streamsr.fleet.host.trial import Trial
 from streamsr.fleet.host.usage import CpuUsage
 from streamsr.fleet.lease import HostLease
@@ -68,7 +68,7 @@ class Host:
         self._lease = HostLease()
         self._orders: Orders | None = None
         self._usage = CpuUsage()
-        self._shares = Shares(identity.capacity, identity.gpus)
+        self._shares = HostShares(identity.capacity, identity.gpus)
         self._answered = True  # the newest question
         self._without: asyncio.Task[None] | None = None  # goes on without a controller
         self._had: dict[str, Assignment] = {}  # what the last report named

@@ -12,7 +12,7 @@ from streamsr.core.status import StreamState
 from streamsr.fleet.host.usage import Usage
 from streamsr.ipc.messages import RunningCamera
 
-__all__ = ["Shares", "Taken"]
+__all__ = ["HostShares", "Taken"]
 
 GPU_MS = 1000.0  # a second, of one
 
@@ -25,7 +25,7 @@ class Taken:
     by_camera: Mapping[str, float]
 
 
-class Shares:
+class HostShares:
     """Shares out what all processes of a host take, whose cores have ``capacity``.
 
     What is no camera's own, as that of the processes that write outputs, goes by what the cameras'
