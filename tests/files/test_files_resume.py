@@ -279,7 +279,7 @@ def test_killed_twice_before_it_is_named_it_is_still_known(
     def replaced(path: Path, to: Path) -> Path:
         return kill() if path == joined else real(path, to)
 
-    for killed in (("pathlib.Path.replace", replaced), ("streamsr.files.work._sync", kill)):
+    for killed in (("pathlib.Path.replace", replaced), ("streamsr.files.work.sync", kill)):
         with monkeypatch.context() as patch:
             patch.setattr(*killed)  # before it is named, then when it is joined again
             with pytest.raises(Killed):

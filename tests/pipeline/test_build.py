@@ -125,6 +125,7 @@ def test_what_is_kept_costs_more_to_encode(engines: Engines) -> None:
     assert kept.path_ms(640, 360) > 1.5 * Machine(engines).path_ms(640, 360)
 
 
+@pytest.mark.serial
 def test_a_recording_of_its_own_quality_costs_more_and_of_viewers_quality_none(
     engines: Engines,
 ) -> None:

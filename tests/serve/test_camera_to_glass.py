@@ -225,6 +225,7 @@ async def node_of(url: str) -> AsyncIterator[str]:
         await run
 
 
+@pytest.mark.serial
 async def test_of_a_real_camera_all_legs_are_known(
     page: Page, rtsp_camera: Callable[..., RtspCamera], tmp_path: Path
 ) -> None:
