@@ -16,7 +16,7 @@ from typing import Self
 __all__ = ["MuteServer", "RefusingServer", "TcpProxy"]
 
 HOST = "127.0.0.1"
-ACCEPTED_S = 0.02  # in which who was accepted last has a task, which closes the connection
+ACCEPTED_S = 0.1  # in which who was accepted last has a task, which closes the connection
 
 
 class _Server:
