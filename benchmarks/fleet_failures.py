@@ -15,15 +15,14 @@ a bar is missed, and for a second publisher.
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from peers import RtmpServer, RtspServer
-from peers.fleet import Player, RunningFleet, children_of
+from peers.fleet import Player, RunningFleet, Watcher, children_of
 from ray.cluster_utils import Cluster
 
 CAMERAS = 6
@@ -40,23 +39,7 @@ BAR_S = 10.0
 TWICE = "already publishing"
 
 
-class Watcher(Protocol):
-    """Sees what a server gets of a camera."""
-
-    def begin(self) -> None:
-        """Measures gaps from now on."""
-
-    @property
-    def gap(self) -> float:
-        """The longest time without a frame since, in seconds."""
-
-    @property
-    def plays(self) -> bool: ...
-
-    def end(self) -> None: ...
-
-
-class Recorded:
+class Recorded(Watcher):
     """Watches the recordings that a server makes, a file each session, as they grow.
 
     The server holds what comes for a second: a session's file may grow so long after its end.
@@ -65,26 +48,10 @@ class Recorded:
     def __init__(self, server: RtspServer) -> None:
         self.twice = 0  # looks at which an earlier session still brought something
         self._server = server
-        self._ended = threading.Event()
         self._grew: dict[str, float] = {}  # monotonic, by file
         self._sizes: dict[str, int] = {}
         self._began: dict[str, float] = {}
-        self._last, self._worst = float("-inf"), 0.0
-        threading.Thread(target=self._watch, daemon=True).start()
-
-    def begin(self) -> None:
-        self._worst, self._last = 0.0, max(self._last, time.monotonic())
-
-    @property
-    def gap(self) -> float:
-        return max(self._worst, time.monotonic() - self._last)
-
-    @property
-    def plays(self) -> bool:
-        return time.monotonic() - self._last < 0.7
-
-    def end(self) -> None:
-        self._ended.set()
+        super().__init__()
 
     def _watch(self) -> None:
         while not self._ended.wait(LOOK_S):
@@ -94,7 +61,7 @@ class Recorded:
                 if size > self._sizes.get(path.name, 0):
                     self._sizes[path.name], self._grew[path.name] = size, now
                     self._began.setdefault(path.name, now)
-                    self._worst, self._last = max(self._worst, now - self._last), now
+                    self._saw()
             newest = max(self._began.values(), default=now)
             grow = sum(now - grew < LOOK_S for grew in self._grew.values())
             self.twice += grow > 1 and now - newest > BUFFERED_S

@@ -18,7 +18,7 @@ from typing import Any, Self
 import av
 import tomli_w
 
-__all__ = ["Player", "RunningFleet", "children_of", "is_running"]
+__all__ = ["Player", "RunningFleet", "Watcher", "children_of", "is_running"]
 
 ANSWER_S = 60.0  # for a command, on a busy machine
 DEMO = {"input": {"url": "demo"}, "model": {"name": "bicubic"}}
@@ -127,15 +127,14 @@ class RunningFleet:
         return [n for n in numbers if mark in _text(n, "environ").split("\0") and is_running(n)]
 
 
-class Player:
-    """Plays an address for as long as the test runs, and keeps when it got frames."""
+class Watcher:
+    """Keeps when frames were seen, in a thread, for as long as the test runs."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self) -> None:
         self.last = float("-inf")  # monotonic, of the newest frame
-        self._url = url
         self._ended = threading.Event()
         self._worst = 0.0
-        threading.Thread(target=self._play, daemon=True).start()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def begin(self) -> None:
         """Measures gaps from now on; what is interrupted already counts from now, too."""
@@ -154,7 +153,24 @@ class Player:
         """Its thread ends with the next frame, or with the server."""
         self._ended.set()
 
-    def _play(self) -> None:
+    def _saw(self) -> None:
+        """Notes that a frame was seen just now."""
+        now = time.monotonic()
+        self._worst = max(self._worst, now - self.last)
+        self.last = now
+
+    def _watch(self) -> None:
+        raise NotImplementedError
+
+
+class Player(Watcher):
+    """Plays an address."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        super().__init__()
+
+    def _watch(self) -> None:
         while not self._ended.is_set():
             with (
                 suppress(av.FFmpegError, OSError, IndexError),
@@ -162,9 +178,7 @@ class Player:
             ):
                 for packet in container.demux(video=0):
                     if packet.size:
-                        now = time.monotonic()
-                        self._worst = max(self._worst, now - self.last)
-                        self.last = now
+                        self._saw()
                     if self._ended.is_set():
                         return
             self._ended.wait(0.05)

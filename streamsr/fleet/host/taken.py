@@ -43,11 +43,12 @@ class HostShares:
         own_ms = sum(of_cores for of_cores, _ in own.values())
         if own_ms > 0 and not usage.starts and not any(map(_starts, cameras.values())):
             self._of_own = max(1.0, usage.taken_ms / own_ms)
+        cores_ms = max(usage.taken_ms, own_ms * self._of_own)
         gpu_ms = sum(gpu for _, gpu in own.values()) * self._of_gpus
         by_camera = {
             name: max(cpu * self._of_own, gpu * self._of_gpus) for name, (cpu, gpu) in own.items()
         }
-        return Taken(max(usage.taken_ms, gpu_ms), by_camera)
+        return Taken(max(cores_ms, gpu_ms), by_camera)
 
 
 def _starts(camera: RunningCamera) -> bool:
